@@ -1,0 +1,1 @@
+//! Checkers: one file a guarantee, or a family of them.

@@ -1,0 +1,384 @@
+//! What clients ask and what they learn: operations, outcomes, and the numbers that name them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment of a run: virtual nanoseconds since it began.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Time(u64);
+
+impl Time {
+    /// The moment at which every run begins.
+    pub const ZERO: Time = Time(0);
+
+    /// Makes the moment `nanos` nanoseconds into the run.
+    pub const fn from_nanos(nanos: u64) -> Time {
+        Time(nanos)
+    }
+
+    /// Makes the moment `millis` milliseconds into the run.
+    pub const fn from_millis(millis: u64) -> Time {
+        Time(millis * 1_000_000)
+    }
+
+    /// Nanoseconds since the run began.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time since the run began.
+    pub const fn since_start(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// Time from `earlier` to this moment; zero where `earlier` is the later one.
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Time {
+    type Output = Time;
+
+    fn add(self, rhs: Duration) -> Time {
+        Time(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Seconds with three decimals, as every report shows a moment: `1.204 s`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0 / 1_000_000;
+        write!(f, "{}.{:03} s", millis / 1000, millis % 1000)
+    }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The number as an index into a table.
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A logical single-threaded client in a history. After an `info` outcome it never acts again.
+    ProcessId
+);
+number!(
+    /// A client session: the processes that one client went through, one after another. Session
+    /// guarantees are judged over it.
+    SessionId
+);
+number!(
+    /// A member of the cluster.
+    NodeId
+);
+number!(
+    /// The position of an event in its history, without gaps.
+    EventIndex
+);
+number!(
+    /// The position of an operation in its history, in the order of invocation.
+    OperationId
+);
+number!(
+    /// A fault of a run, in the order of its schedule.
+    FaultId
+);
+number!(
+    /// An interned key of one history.
+    KeyId
+);
+number!(
+    /// An interned value of one history.
+    ValueId
+);
+
+impl ValueId {
+    /// The value `nil`, which has this number in every history.
+    pub const NIL: ValueId = ValueId(0);
+}
+
+/// The name of one object of the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Key {
+    fn from(text: T) -> Key {
+        Key(text.into())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a key can hold. In JSON: `null`, a whole number, a string, or an array of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// The key is absent. A read that finds nothing *succeeds* with this value; it is never a
+    /// failure and never a wildcard, so that a store which forgets everything cannot pass.
+    #[default]
+    Nil,
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(Arc<str>),
+    /// Several values in an order.
+    List(Arc<[Value]>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Nil => f.write_str("nil"),
+            Value::Int(number) => write!(f, "{number}"),
+            Value::Text(text) => write!(f, "{text:?}"),
+            Value::List(values) => {
+                f.write_str("[")?;
+                for (index, value) in values.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str(" ")?;
+                    }
+                    write!(f, "{value}")?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// How much a read asks for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadLevel {
+    /// The strongest read that the mode offers.
+    #[default]
+    Strong,
+    /// Whatever the addressed node holds itself, at once. Final reads are of this level.
+    Replica,
+}
+
+/// What a client asks, over keys and values (`Op`) or over their numbers in one history
+/// (`Op<KeyId, ValueId>`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum Op<K = Key, V = Value> {
+    /// Returns what the key holds.
+    Read {
+        /// The key that is read.
+        key: K,
+        /// How much is asked for.
+        #[serde(default)]
+        level: ReadLevel,
+    },
+    /// Makes the key hold `value`, whatever it held.
+    Write {
+        /// The key that is written.
+        key: K,
+        /// What it holds afterwards.
+        value: V,
+    },
+    /// Makes the key hold `to` if it holds `from`; otherwise fails with [`Reason::Mismatch`].
+    Cas {
+        /// The key that is changed.
+        key: K,
+        /// What it must hold.
+        from: V,
+        /// What it holds afterwards.
+        to: V,
+    },
+    /// Makes the key hold `nil`; succeeds also where it does already.
+    Delete {
+        /// The key that is emptied.
+        key: K,
+    },
+}
+
+impl<K, V> Op<K, V> {
+    /// The key that the operation is about.
+    pub fn key(&self) -> &K {
+        match self {
+            Op::Read { key, .. }
+            | Op::Write { key, .. }
+            | Op::Cas { key, .. }
+            | Op::Delete { key } => key,
+        }
+    }
+
+    /// What kind of operation it is.
+    pub fn kind(&self) -> OpKind {
+        match self {
+            Op::Read { .. } => OpKind::Read,
+            Op::Write { .. } => OpKind::Write,
+            Op::Cas { .. } => OpKind::Cas,
+            Op::Delete { .. } => OpKind::Delete,
+        }
+    }
+
+    /// The same operation over other keys and values.
+    pub fn map<K2, V2>(
+        self,
+        key_of: impl FnOnce(K) -> K2,
+        mut value_of: impl FnMut(V) -> V2,
+    ) -> Op<K2, V2> {
+        match self {
+            Op::Read { key, level } => Op::Read { key: key_of(key), level },
+            Op::Write { key, value } => Op::Write { key: key_of(key), value: value_of(value) },
+            Op::Cas { key, from, to } => {
+                let from = value_of(from);
+                Op::Cas { key: key_of(key), from, to: value_of(to) }
+            }
+            Op::Delete { key } => Op::Delete { key: key_of(key) },
+        }
+    }
+}
+
+impl<K: fmt::Display, V: fmt::Display> fmt::Display for Op<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Op::Read { key, level: ReadLevel::Strong } => write!(f, "read {key}"),
+            Op::Read { key, level: ReadLevel::Replica } => write!(f, "read-replica {key}"),
+            Op::Write { key, value } => write!(f, "write {key} {value}"),
+            Op::Cas { key, from, to } => write!(f, "cas {key} {from} {to}"),
+            Op::Delete { key } => write!(f, "delete {key}"),
+        }
+    }
+}
+
+/// The kinds of operations there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpKind {
+    /// See [`Op::Read`].
+    Read,
+    /// See [`Op::Write`].
+    Write,
+    /// See [`Op::Cas`].
+    Cas,
+    /// See [`Op::Delete`].
+    Delete,
+}
+
+impl OpKind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [OpKind; 4] = [OpKind::Read, OpKind::Write, OpKind::Cas, OpKind::Delete];
+
+    /// Whether an operation of this kind can change what a key holds.
+    pub fn writes(self) -> bool {
+        match self {
+            OpKind::Read => false,
+            OpKind::Write | OpKind::Cas | OpKind::Delete => true,
+        }
+    }
+}
+
+impl fmt::Display for OpKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OpKind::Read => "read",
+            OpKind::Write => "write",
+            OpKind::Cas => "cas",
+            OpKind::Delete => "delete",
+        })
+    }
+}
+
+/// What an operation that took effect returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ret<V = Value> {
+    /// It was done; there is nothing to return. (Write, compare-and-set, delete.)
+    Done,
+    /// What the key held. (Read.)
+    Value(V),
+}
+
+/// What the client knows about an operation once it has ended.
+///
+/// There is no `Result` here, and no `?`: an error is not knowledge that nothing happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome<V = Value> {
+    /// It took effect exactly once, between invocation and completion.
+    Ok(Ret<V>),
+    /// It did not take effect and never will. A client says so only where it can prove it.
+    Fail(Reason<V>),
+    /// It may have taken effect, may yet at any later moment, or may never.
+    Info(Reason<V>),
+}
+
+/// Why an operation did not end `ok`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason<V = Value> {
+    /// A compare-and-set found another value than `from`. Only with `fail`: it changed nothing, but
+    /// it *saw* that the key did not hold `from`, so checkers treat it as an observation.
+    Mismatch {
+        /// What the key held instead, where the store says so.
+        actual: Option<V>,
+    },
+    /// No answer before the client's deadline.
+    Timeout,
+    /// The node is not the leader and did nothing.
+    NotLeader,
+    /// The node could not serve the operation.
+    Unavailable,
+    /// The connection was refused before the operation was sent.
+    Refused,
+    /// The system does not offer this operation.
+    Unsupported,
+    /// Anything else, in the system's own words.
+    Other(Arc<str>),
+}
+
+impl<V: fmt::Display> fmt::Display for Reason<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Mismatch { actual: Some(value) } => write!(f, "mismatch: holds {value}"),
+            Reason::Mismatch { actual: None } => f.write_str("mismatch"),
+            Reason::Timeout => f.write_str("timeout"),
+            Reason::NotLeader => f.write_str("not-leader"),
+            Reason::Unavailable => f.write_str("unavailable"),
+            Reason::Refused => f.write_str("refused"),
+            Reason::Unsupported => f.write_str("unsupported"),
+            Reason::Other(words) => write!(f, "{words}"),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Judges histories of replicated stores. Pure: no clock, no threads of its own, no I/O but its
+//! readers and writers.
+//!
+//! Start with [`history`]: what clients asked and what they learned. A [`checker`] reads one and
+//! returns a [`verdict`]; the linearizability checker is parameterised by a [`model`].
+
+pub mod checker;
+pub mod history;
+pub mod model;
+pub mod verdict;
+
+pub use history::History;
+pub use verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};

@@ -1,0 +1,144 @@
+//! What a checker says: a verdict of three values, and for each violation an anomaly with a name,
+//! a witness and an explanation that a person can check by hand.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::{FaultId, Key, OperationId, Time};
+
+/// A named property of a store. A replication mode *claims* some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guarantee {
+    /// Each operation appears to take effect at one instant between its invocation and completion
+    /// (Herlihy and Wing 1990).
+    Linearizable,
+    /// A session's reads show its own earlier writes, or newer ones (Terry et al. 1994).
+    ReadYourWrites,
+    /// What was acknowledged is not lost.
+    Durable,
+    /// Once the faults have stopped, all replicas come to hold the same, and something that was
+    /// written.
+    Convergent,
+    /// Once the faults have stopped, operations succeed again within a bounded time, and no node
+    /// panicked or spun.
+    Live,
+}
+
+impl Guarantee {
+    /// Every guarantee, in the order of reports.
+    pub const ALL: [Guarantee; 5] = [
+        Guarantee::Linearizable,
+        Guarantee::ReadYourWrites,
+        Guarantee::Durable,
+        Guarantee::Convergent,
+        Guarantee::Live,
+    ];
+
+    /// The name in files, flags and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Guarantee::Linearizable => "linearizable",
+            Guarantee::ReadYourWrites => "read-your-writes",
+            Guarantee::Durable => "durable",
+            Guarantee::Convergent => "convergent",
+            Guarantee::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a checker found about one guarantee in one history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+#[must_use]
+pub enum Verdict {
+    /// The history keeps the guarantee, and there was something to judge.
+    Valid(Coverage),
+    /// The checker cannot tell. Never to be read as valid.
+    Unknown {
+        /// What is missing: a budget that ran out, or nothing to judge.
+        reason: String,
+        /// What was judged before that.
+        coverage: Coverage,
+    },
+    /// The history breaks the guarantee.
+    Invalid {
+        /// Every violation found, the first in the history first; at least one.
+        anomalies: Vec<Anomaly>,
+        /// What was judged.
+        coverage: Coverage,
+    },
+}
+
+impl Verdict {
+    /// Whether the history keeps the guarantee.
+    pub fn is_valid(&self) -> bool {
+        matches!(self, Verdict::Valid(_))
+    }
+
+    /// Whether the history breaks the guarantee.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Verdict::Invalid { .. })
+    }
+
+    /// The violations; empty unless the verdict is invalid.
+    pub fn anomalies(&self) -> &[Anomaly] {
+        match self {
+            Verdict::Invalid { anomalies, .. } => anomalies,
+            Verdict::Valid(_) | Verdict::Unknown { .. } => &[],
+        }
+    }
+
+    /// What was judged.
+    pub fn coverage(&self) -> &Coverage {
+        match self {
+            Verdict::Valid(coverage)
+            | Verdict::Unknown { coverage, .. }
+            | Verdict::Invalid { coverage, .. } => coverage,
+        }
+    }
+}
+
+/// What a verdict rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// How it was judged, as it appears in reports: `interval search`.
+    pub method: String,
+    /// How many operations were judged.
+    pub operations: usize,
+    /// How many keys they fell on.
+    pub keys: usize,
+}
+
+/// One violation of a guarantee.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// The published name, in kebab-case: `stale-read`, `lost-write`.
+    pub name: String,
+    /// The guarantee that it breaks.
+    pub guarantee: Guarantee,
+    /// When it showed first: the completion of the operation that could not be explained.
+    pub at: Time,
+    /// The key that it happened on, where it is about one key.
+    pub key: Option<Key>,
+    /// The smallest set of events that proves it.
+    pub witness: Witness,
+    /// Sentences that a person can check by hand against the witness, in order.
+    pub explanation: Vec<String>,
+}
+
+/// The events that prove an anomaly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Operations, in the order of invocation.
+    pub operations: Vec<OperationId>,
+    /// Faults that were on at that time, where the checker knows that they matter.
+    pub faults: Vec<FaultId>,
+}

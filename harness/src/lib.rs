@@ -1,0 +1,1 @@
+//! Deterministic fault injection for replicated stores.

@@ -1,0 +1,16 @@
+//! A replicated key-value store, written to be tested: one mode for each kind of replication.
+//!
+//! Start with [`protocol`]: state machines without I/O, a folder a mode. [`server`] is the shell
+//! that gives such a machine messages, timers and a disk; [`client`] is the library that its
+//! clients use. Both see the world only through [`env`](mod@env). [`storage`] keeps what a protocol
+//! persists; [`kv`] is the state that is replicated; [`wire`] turns all of it into bytes; [`real`]
+//! is the world of sockets, files and clocks, which the binary runs in.
+
+pub mod client;
+pub mod env;
+pub mod kv;
+pub mod protocol;
+pub mod real;
+pub mod server;
+pub mod storage;
+pub mod wire;

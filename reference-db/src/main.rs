@@ -1,0 +1,2 @@
+//! The reference store as a real server.
+fn main() {}

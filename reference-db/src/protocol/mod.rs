@@ -1,0 +1,142 @@
+//! Replication protocols as state machines without I/O: a folder a mode.
+//!
+//! A protocol is told the time and what happened, and answers with a list of things to do. "Persist
+//! before send" is the order of that list, and a test of it is a function call.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::env::{ClientId, NodeId, Status, Time};
+use crate::kv::Reply;
+use crate::wire::Request;
+
+pub mod primary_async;
+pub mod raft;
+
+/// A replication mode: one node's part of it.
+pub trait Protocol: Sized + 'static {
+    /// What nodes tell each other.
+    type Message: Serialize + DeserializeOwned + Clone + std::fmt::Debug;
+    /// What is added to the durable log, one at a time.
+    type Record: Serialize + DeserializeOwned + Clone + std::fmt::Debug;
+    /// What replaces all earlier records.
+    type Snapshot: Serialize + DeserializeOwned + Clone + std::fmt::Debug;
+
+    /// Starts a node from what its disk holds: the last snapshot that became durable, and the
+    /// records after it, in order. Both are empty at the first start.
+    fn recover(
+        options: Options,
+        recovered: Recovered<Self::Snapshot, Self::Record>,
+        random: ChaCha8Rng,
+        now: Time,
+    ) -> Self;
+
+    /// Takes one input and appends to `out` what is to be done about it, in order.
+    fn step(&mut self, now: Time, input: Input<Self::Message>, out: &mut Vec<Output<Self>>);
+
+    /// When the node wants [`Input::Timer`] at the latest.
+    fn deadline(&self) -> Time;
+
+    /// What the node takes itself for.
+    fn status(&self) -> Status;
+}
+
+/// What a node is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node's number.
+    pub id: NodeId,
+    /// All members of the cluster, this one included, in order.
+    pub nodes: Vec<NodeId>,
+    /// How long it waits for what.
+    pub timing: Timing,
+    /// How many log entries it keeps before it takes a snapshot of its state.
+    pub snapshot_entries: u64,
+    /// How many client sessions it remembers; the one that was silent longest goes first.
+    pub sessions_max: usize,
+}
+
+/// How long a node waits for what. The same for every node of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How often a leader that has nothing to say shows that it lives.
+    pub heartbeat: Duration,
+    /// The shortest silence after which a follower looks for another leader. It draws from this to
+    /// twice this.
+    pub election: Duration,
+}
+
+/// What a disk held at a start.
+#[derive(Clone, Debug)]
+pub struct Recovered<S, R> {
+    /// The last snapshot that became durable.
+    pub snapshot: Option<S>,
+    /// The records after it, in order.
+    pub records: Vec<R>,
+}
+
+impl<S, R> Default for Recovered<S, R> {
+    fn default() -> Self {
+        Recovered { snapshot: None, records: Vec::new() }
+    }
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Input<M> {
+    /// Its [deadline](Protocol::deadline) has passed.
+    Timer,
+    /// Another node has sent something.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// What it says.
+        message: M,
+    },
+    /// A client of this node asks for something.
+    Request {
+        /// Where the answer goes.
+        from: ClientId,
+        /// What is asked.
+        request: Request,
+    },
+}
+
+/// What a node is to do. The shell does these in order; before the first `Send` or `Reply` that
+/// follows a `Persist` or `Snapshot`, it makes that one durable.
+#[derive(Clone, Debug)]
+pub enum Output<P: Protocol> {
+    /// Add a record to the durable log.
+    Persist(P::Record),
+    /// Replace all that was persisted before by this snapshot.
+    Snapshot(P::Snapshot),
+    /// Tell another node something.
+    Send {
+        /// Who is told.
+        to: NodeId,
+        /// What.
+        message: P::Message,
+    },
+    /// Answer a client.
+    Reply {
+        /// Who asked, and through which node.
+        to: Origin,
+        /// The request that is answered.
+        sequence: u64,
+        /// The answer.
+        reply: Reply,
+    },
+}
+
+/// Where a request came into the cluster, and so where its answer leaves it. A node that answers
+/// for another node's client sends the answer there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The node that the client is talking to.
+    pub node: NodeId,
+    /// The client, as that node knows it.
+    pub client: ClientId,
+}

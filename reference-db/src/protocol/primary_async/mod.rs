@@ -1,0 +1,1 @@
+//! Asynchronous single-leader replication: the primary does not wait.

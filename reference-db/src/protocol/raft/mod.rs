@@ -1,0 +1,1 @@
+//! Consensus: the Raft protocol (Ongaro and Ousterhout 2014).

@@ -1,0 +1,1 @@
+//! The real world: TCP, files and the clock of the operating system.

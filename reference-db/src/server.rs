@@ -1,0 +1,1 @@
+//! The shell around a protocol: messages, timers and files.

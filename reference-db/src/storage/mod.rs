@@ -1,0 +1,1 @@
+//! What a protocol persists, kept on a disk: log, snapshot, recovery.

@@ -1,0 +1,61 @@
+//! What clients and nodes say to each other, and how it becomes bytes.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::env::ClientId;
+use crate::kv::{Command, Reply};
+
+/// What a client asks of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The client's session, or 0 where it asks for one to be opened.
+    pub session: u64,
+    /// The number of the request in its session, from 1 on. A retry carries the same number, and
+    /// the store applies it once.
+    pub sequence: u64,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// Everything that travels, between nodes (`M` is the protocol's message) and to and from clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frame<M> {
+    /// From node to node.
+    Peer(M),
+    /// From node to node: an answer for a client of the receiver.
+    Relay {
+        /// The client, as the receiver knows it.
+        client: ClientId,
+        /// The request that is answered.
+        sequence: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// From client to node.
+    Request(Request),
+    /// From node to client.
+    Response {
+        /// The request that is answered.
+        sequence: u64,
+        /// The answer.
+        reply: Reply,
+    },
+}
+
+/// Turns a frame into bytes.
+///
+/// # Panics
+/// Never for the types of this crate: they all have a length that is known beforehand.
+pub fn encode<T: Serialize>(frame: &T) -> Vec<u8> {
+    postcard::to_stdvec(frame).expect("frames contain no types that postcard refuses")
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// Where the bytes are not exactly one frame of this type.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, postcard::Error> {
+    let (frame, rest) = postcard::take_from_bytes(bytes)?;
+    if rest.is_empty() { Ok(frame) } else { Err(postcard::Error::DeserializeUnexpectedEnd) }
+}

@@ -1,0 +1,1 @@
+//! What clients do to a store under test, and which checkers judge it.
