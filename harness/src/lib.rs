@@ -1,1 +1,15 @@
 //! Deterministic fault injection for replicated stores.
+//!
+//! Start with [`run`]: one seed, from start to verdict. A [`plan`] and a [`seed`] decide the
+//! [`config`] and the [`nemesis`] schedule of a run; [`sim`] is the world in which the nodes and
+//! clients of a [`system`] live.
+
+pub mod cli;
+pub mod config;
+pub mod nemesis;
+pub mod plan;
+pub mod run;
+pub mod seed;
+pub mod sim;
+pub mod system;
+pub mod trace;

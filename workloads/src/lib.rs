@@ -1,1 +1,7 @@
 //! What clients do to a store under test, and which checkers judge it.
+//!
+//! Adding a workload is one file in `workload/` and one line in [`WORKLOADS`].
+
+pub mod workload;
+
+pub use workload::{Generator, Options, Registration, WORKLOADS, Workload};

@@ -1,0 +1,74 @@
+//! All that a seed decides before a run begins, drawn in one place.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Plan;
+use crate::seed::Seed;
+
+/// The drawn configuration of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How many nodes.
+    pub nodes: u32,
+    /// How many clients.
+    pub clients: u32,
+    /// Of the clients, how many stay with one node; the others go on to the next where one does not
+    /// answer.
+    pub pinned: u32,
+    /// How many keys are in use at a time.
+    pub keys: u32,
+    /// Operations that a client does before it moves on to the next set of keys.
+    pub operations_a_key_set: u32,
+    /// Weights of read, write, compare-and-set and delete.
+    pub mix: [u32; 4],
+    /// Of 100 reads, how many are replica reads.
+    pub replica_reads_percent: u32,
+    /// The longest pause of a client between two operations.
+    pub think_max: Duration,
+    /// The grain of simulated time; also the least latency of a message.
+    pub tick: Duration,
+    /// The greatest latency of a message.
+    pub latency_max: Duration,
+    /// The longest time that a sync of a disk takes.
+    pub sync_max: Duration,
+    /// How long faults last in all.
+    pub safety: Duration,
+    /// How long the cluster then has to recover.
+    pub liveness: Duration,
+    /// The longest pause between two faults of one nemesis.
+    pub calm_max: Duration,
+}
+
+impl Config {
+    /// Draws the configuration of one run.
+    pub fn draw(plan: &Plan, seed: Seed) -> Config {
+        let mut stream = seed.stream("config");
+        let [fewest, most] = plan.clients;
+        let clients = stream.between(fewest.into(), most.into()) as u32;
+        let [fewest, most] = plan.keys;
+        Config {
+            nodes: *stream.pick(&plan.nodes).expect("a checked plan lists sizes"),
+            clients,
+            pinned: stream.between(1, clients.into()) as u32,
+            keys: stream.between(fewest.into(), most.into()) as u32,
+            operations_a_key_set: stream.between(20, 80) as u32,
+            mix: [
+                stream.between(20, 50) as u32,
+                stream.between(20, 50) as u32,
+                stream.between(5, 30) as u32,
+                stream.between(0, 10) as u32,
+            ],
+            replica_reads_percent: plan.replica_reads_percent,
+            think_max: Duration::from_millis(stream.between(10, 200)),
+            tick: Duration::from_millis(5),
+            latency_max: Duration::from_millis(stream.between(10, 50)),
+            sync_max: Duration::from_millis(stream.between(0, 8)),
+            safety: plan.safety,
+            liveness: plan.liveness,
+            calm_max: Duration::from_millis(stream.between(500, 3000)),
+        }
+    }
+}

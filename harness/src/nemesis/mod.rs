@@ -1,0 +1,193 @@
+//! Nemeses: they plan the faults of a run, as data. Only the simulation applies them.
+//!
+//! Adding a nemesis is one file here and one line in [`NEMESES`].
+
+use std::fmt;
+use std::time::Duration;
+
+use checkers::history::{FaultId, NodeId, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::seed::Stream;
+
+mod crash;
+mod partition;
+mod restart;
+mod schedule;
+
+pub use schedule::{Schedule, plan};
+
+/// Plans faults of one family.
+pub trait Nemesis: Sync {
+    /// Draws the next fault and how long it lasts.
+    fn draw(&self, stream: &mut Stream, scope: &Scope) -> (Fault, Duration);
+}
+
+/// What a nemesis may reckon with.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// How many nodes there are.
+    pub nodes: u32,
+    /// How long the system takes to fail over, at most: faults scale with it.
+    pub failover: Duration,
+}
+
+/// One thing done to the world. Closed, so that every engine answers for every fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Fault {
+    /// Messages between some nodes are lost while it lasts.
+    Partition {
+        /// Which links are cut.
+        shape: Shape,
+    },
+    /// Power loss: what was not synced is gone, whole or in part, and peers see silence. The nodes
+    /// are down while it lasts, and start again after it.
+    Crash {
+        /// Which nodes.
+        target: Target,
+    },
+    /// Power loss with an immediate new start.
+    Restart {
+        /// Which nodes.
+        target: Target,
+    },
+}
+
+impl Fault {
+    /// The name of its family.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Partition { .. } => "partition",
+            Fault::Crash { .. } => "crash",
+            Fault::Restart { .. } => "restart",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Partition { shape } => write!(f, "partition {shape}"),
+            Fault::Crash { target } => write!(f, "crash {target}"),
+            Fault::Restart { target } => write!(f, "restart {target}"),
+        }
+    }
+}
+
+/// Which links a partition cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "shape", rename_all = "kebab-case")]
+pub enum Shape {
+    /// Some nodes are cut off from all others, both ways.
+    Isolate {
+        /// Which.
+        target: Target,
+    },
+    /// The cluster falls into two halves, as even as can be.
+    Halves,
+    /// Each node sees a majority, and no two nodes see the same one.
+    MajoritiesRing,
+    /// Two halves that one node still connects.
+    Bridge,
+    /// What some nodes say to the others is lost.
+    Mute {
+        /// Which.
+        target: Target,
+    },
+    /// What the others say to some nodes is lost.
+    Deaf {
+        /// Which.
+        target: Target,
+    },
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shape::Isolate { target } => write!(f, "isolate {target}"),
+            Shape::Halves => f.write_str("halves"),
+            Shape::MajoritiesRing => f.write_str("majorities-ring"),
+            Shape::Bridge => f.write_str("bridge"),
+            Shape::Mute { target } => write!(f, "mute {target} (one-way)"),
+            Shape::Deaf { target } => write!(f, "deaf {target} (one-way)"),
+        }
+    }
+}
+
+/// Whom a fault hits, by role as observed at the moment it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// This node.
+    Node(NodeId),
+    /// Any one node.
+    One,
+    /// The node that leads in the highest term; any one where none does.
+    Leader,
+    /// As many nodes as leave a majority.
+    Minority,
+    /// The fewest nodes that are a majority.
+    Majority,
+    /// Every node.
+    All,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Node(node) => write!(f, "n{node}"),
+            Target::One => f.write_str("one"),
+            Target::Leader => f.write_str("leader"),
+            Target::Minority => f.write_str("minority"),
+            Target::Majority => f.write_str("majority"),
+            Target::All => f.write_str("all"),
+        }
+    }
+}
+
+/// A fault with its place in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its number.
+    pub id: FaultId,
+    /// When it begins.
+    pub at: Time,
+    /// When it is undone.
+    pub until: Time,
+    /// What is done.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// Decides which nodes, where the fault leaves it open; each fault has its own, so that leaving
+    /// one fault out does not change whom the others hit.
+    pub salt: u64,
+}
+
+/// One nemesis in the table.
+pub struct Registration {
+    /// The name that plans and flags use.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+    /// The nemesis.
+    pub nemesis: &'static dyn Nemesis,
+}
+
+/// Every nemesis there is, in the order `list` shows them.
+pub const NEMESES: &[Registration] = &[
+    Registration {
+        name: "partition",
+        about: "cuts links: one node, halves, majorities-ring, bridge, one-way",
+        nemesis: &partition::Partition,
+    },
+    Registration {
+        name: "crash",
+        about: "takes power from nodes for a while; what was not synced is lost",
+        nemesis: &crash::Crash,
+    },
+    Registration {
+        name: "restart",
+        about: "takes power from nodes and starts them again at once",
+        nemesis: &restart::Restart,
+    },
+];

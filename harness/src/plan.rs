@@ -1,0 +1,290 @@
+//! Plans: what the runs of a campaign share. A plan and a seed decide a run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{nemesis, system};
+
+/// What the runs of one row of a campaign share.
+///
+/// In a campaign file it is one `[[plan]]` table. Durations are written `10s` or `1m 30s`; a range
+/// `[5, 10]` includes both ends, and each run draws from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Plan {
+    /// Its name, which rows and folders carry.
+    pub name: String,
+    /// The system under test; `list` shows which there are.
+    pub system: String,
+    /// What clients do.
+    #[serde(default = "default_workload")]
+    pub workload: String,
+    /// Who plans the faults. None means a run without faults.
+    #[serde(default)]
+    pub nemeses: Vec<String>,
+    /// Sizes of the cluster; each run draws one.
+    #[serde(default = "default_nodes")]
+    pub nodes: Vec<u32>,
+    /// How many clients; a range.
+    #[serde(default = "default_clients")]
+    pub clients: [u32; 2],
+    /// How many keys are in use at a time; a range.
+    #[serde(default = "default_keys")]
+    pub keys: [u32; 2],
+    /// Of 100 reads, how many ask whatever node they address instead of for the strongest read.
+    #[serde(default)]
+    pub replica_reads_percent: u32,
+    /// How long faults last in all: the safety phase.
+    #[serde(default = "default_safety", with = "duration")]
+    pub safety: Duration,
+    /// How long the cluster then has to recover: the liveness phase.
+    #[serde(default = "default_liveness", with = "duration")]
+    pub liveness: Duration,
+    /// Within how many runs a witness must be found for each guarantee that the system says it
+    /// breaks. A campaign of fewer runs expects none.
+    #[serde(default = "default_canary_runs")]
+    pub canary_runs: u64,
+    /// How many states the search of the linearizability checker may visit in one run.
+    #[serde(default = "default_states_max")]
+    pub states_max: u64,
+}
+
+fn default_workload() -> String {
+    "register".to_owned()
+}
+
+fn default_nodes() -> Vec<u32> {
+    vec![3, 5]
+}
+
+fn default_clients() -> [u32; 2] {
+    [5, 10]
+}
+
+fn default_keys() -> [u32; 2] {
+    [3, 8]
+}
+
+fn default_safety() -> Duration {
+    Duration::from_secs(15)
+}
+
+fn default_liveness() -> Duration {
+    Duration::from_secs(4)
+}
+
+fn default_canary_runs() -> u64 {
+    100
+}
+
+fn default_states_max() -> u64 {
+    5_000_000
+}
+
+/// Durations as people write them.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|error| D::Error::custom(format!("{error}; a duration is written like `10s`")))
+    }
+}
+
+/// What is wrong with a plan, and what would have been right.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The file could not be read.
+    #[error("cannot read {}: {source}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a campaign file.
+    #[error("{}:{line}: {message}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A name is not in its table.
+    #[error("plan `{plan}`: no {what} is called `{name}`; there are {}", known.join(", "))]
+    UnknownName {
+        /// The plan.
+        plan: String,
+        /// What kind of thing is named.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// A setting is out of its range.
+    #[error("plan `{plan}`: {message}")]
+    OutOfRange {
+        /// The plan.
+        plan: String,
+        /// Which setting, its value, and what would do.
+        message: String,
+    },
+}
+
+/// The file form of a campaign.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CampaignFile {
+    plan: Vec<Plan>,
+}
+
+/// The campaign that runs when none is named: every mode of the reference store under partitions,
+/// crashes and restarts.
+pub const STOCK: &str = include_str!("../campaigns/stock.toml");
+
+/// Reads the plans of a campaign file.
+///
+/// # Errors
+/// Where the file cannot be read, is no campaign file, or names what does not exist; the error says
+/// where and what would have done.
+pub fn load(file: &Path, systems: &[system::Registration]) -> Result<Vec<Plan>, PlanError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| PlanError::Unreadable { file: file.to_owned(), source })?;
+    parse(&text, file, systems)
+}
+
+/// Reads plans from the text of a campaign file; `file` is for messages.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    text: &str,
+    file: &Path,
+    systems: &[system::Registration],
+) -> Result<Vec<Plan>, PlanError> {
+    let malformed = |line, message| PlanError::Malformed { file: file.to_owned(), line, message };
+    let parsed: CampaignFile = toml::from_str(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start).min(text.len());
+        let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+        malformed(line, error.message().replace('\n', " "))
+    })?;
+    if parsed.plan.is_empty() {
+        return Err(malformed(1, "there is no [[plan]] in it".to_owned()));
+    }
+    let mut names = BTreeMap::new();
+    for plan in &parsed.plan {
+        plan.check(systems)?;
+        if names.insert(plan.name.clone(), ()).is_some() {
+            let message = format!("two plans are called `{}`; names must differ", plan.name);
+            return Err(malformed(1, message));
+        }
+    }
+    Ok(parsed.plan)
+}
+
+impl Plan {
+    /// The plan that has every default, for a system.
+    pub fn new(name: impl Into<String>, system: impl Into<String>) -> Plan {
+        Plan {
+            name: name.into(),
+            system: system.into(),
+            workload: default_workload(),
+            nemeses: nemesis::NEMESES.iter().map(|entry| entry.name.to_owned()).collect(),
+            nodes: default_nodes(),
+            clients: default_clients(),
+            keys: default_keys(),
+            replica_reads_percent: 0,
+            safety: default_safety(),
+            liveness: default_liveness(),
+            canary_runs: default_canary_runs(),
+            states_max: default_states_max(),
+        }
+    }
+
+    /// Holds the plan against the tables of what there is, and its numbers against their ranges.
+    ///
+    /// # Errors
+    /// Names the first thing that is wrong and what would have been right.
+    pub fn check(&self, systems: &[system::Registration]) -> Result<(), PlanError> {
+        let systems: Vec<&str> = systems.iter().map(|entry| entry.name).collect();
+        let nemeses: Vec<&str> = nemesis::NEMESES.iter().map(|entry| entry.name).collect();
+        let workloads: Vec<&str> = workloads::WORKLOADS.iter().map(|entry| entry.name).collect();
+        self.check_name("system", &self.system, &systems)?;
+        self.check_name("workload", &self.workload, &workloads)?;
+        for name in &self.nemeses {
+            self.check_name("nemesis", name, &nemeses)?;
+        }
+        self.check_ranges()
+    }
+
+    fn check_name(&self, what: &'static str, name: &str, known: &[&str]) -> Result<(), PlanError> {
+        if known.contains(&name) {
+            return Ok(());
+        }
+        Err(PlanError::UnknownName {
+            plan: self.name.clone(),
+            what,
+            name: name.to_owned(),
+            known: known.iter().map(|name| (*name).to_owned()).collect(),
+        })
+    }
+
+    fn check_ranges(&self) -> Result<(), PlanError> {
+        let second = Duration::from_secs(1);
+        let hour = Duration::from_secs(3600);
+        let name_ok = !self.name.is_empty()
+            && self.name.len() <= 64
+            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
+        let rules: [(bool, String); 8] = [
+            (name_ok, "a name has 1 to 64 letters, digits, `-` and `_`".to_owned()),
+            (
+                !self.nodes.is_empty() && self.nodes.iter().all(|n| (1..=9).contains(n)),
+                format!("nodes = {:?} must list sizes from 1 to 9", self.nodes),
+            ),
+            (
+                range_ok(self.clients, 100),
+                format!("clients = {:?} must be a range within [1, 100]", self.clients),
+            ),
+            (
+                range_ok(self.keys, 10_000),
+                format!("keys = {:?} must be a range within [1, 10000]", self.keys),
+            ),
+            (
+                self.replica_reads_percent <= 100,
+                format!("replica-reads-percent = {} is over 100", self.replica_reads_percent),
+            ),
+            (
+                (second..=hour).contains(&self.safety),
+                format!("safety = {:?} must lie between 1s and 1h", self.safety),
+            ),
+            (
+                (second..=hour).contains(&self.liveness),
+                format!("liveness = {:?} must lie between 1s and 1h", self.liveness),
+            ),
+            (self.states_max > 0, "states-max = 0 would judge nothing".to_owned()),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            None => Ok(()),
+            Some((_, message)) => Err(PlanError::OutOfRange { plan: self.name.clone(), message }),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One seed, from start to verdict.
+
+use std::fmt;
+use std::sync::Arc;
+
+use checkers::history::FaultId;
+use checkers::{Guarantee, History, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::nemesis::Schedule;
+use crate::plan::Plan;
+use crate::seed::Seed;
+use crate::system::{Claim, System};
+use crate::trace::Trace;
+
+/// How a run departs from what its plan and seed say. The default: not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Record every message, restart and disk loss. The history stays the same.
+    pub trace: bool,
+    /// Take this configuration instead of drawing one: a stored run brings its own.
+    pub config: Option<Config>,
+    /// Apply these faults instead of planning some.
+    pub schedule: Option<Schedule>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    /// The plan.
+    pub plan: Plan,
+    /// The seed.
+    pub seed: Seed,
+    /// All that the seed decided beforehand.
+    pub config: Config,
+    /// The faults.
+    pub schedule: Schedule,
+    /// What clients asked and learned, with the faults between.
+    pub history: History,
+    /// The hash of the history, to compare replays.
+    pub fingerprint: Fingerprint,
+    /// The verdict on each guarantee, in the order of reports.
+    pub judged: Vec<Judged>,
+    /// What each fault did to the world, in the order of the schedule.
+    pub effects: Vec<Effect>,
+    /// Why the run proves nothing, if it does not; a sentence each.
+    pub vacuous: Vec<String>,
+    /// What there was of everything.
+    pub counts: Counts,
+    /// Everything that happened, where it was asked for.
+    pub trace: Option<Trace>,
+}
+
+/// The verdict on one guarantee.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Judged {
+    /// The guarantee.
+    pub guarantee: Guarantee,
+    /// What the system says about it.
+    pub claim: Claim,
+    /// What the checker says.
+    pub verdict: Verdict,
+}
+
+/// What a run as a whole comes to: invalid outranks unknown outranks valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// Every claimed guarantee was judged and held, and the run tested something.
+    Valid,
+    /// Something claimed could not be judged, or the run proves nothing.
+    Unknown,
+    /// A claimed guarantee was broken.
+    Invalid,
+}
+
+/// What a fault did to the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The fault.
+    pub fault: FaultId,
+    /// What it did, resolved: `n1 | n2 n3`. Nothing where it could not be applied.
+    pub what: String,
+    /// Messages that it kept from being delivered.
+    pub dropped: u64,
+    /// Starts of nodes that it undid.
+    pub stopped: u32,
+    /// Bytes written but not synced that it lost.
+    pub lost_bytes: u64,
+    /// Operations that ended `ok` while it lasted.
+    pub ok_during: u64,
+}
+
+/// What there was of everything in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Operations that took effect.
+    pub ok: u64,
+    /// Operations that certainly did not.
+    pub fail: u64,
+    /// Operations of which that is not known.
+    pub info: u64,
+    /// Messages that nodes and clients sent.
+    pub sent: u64,
+    /// Messages that were not delivered.
+    pub dropped: u64,
+    /// Virtual nanoseconds.
+    pub simulated_ns: u64,
+}
+
+impl Counts {
+    /// Operations in all.
+    pub fn operations(&self) -> u64 {
+        self.ok + self.fail + self.info
+    }
+}
+
+/// The hash of a history: equal histories have equal ones.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub String);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Report {
+    /// What the run as a whole comes to.
+    pub fn conclusion(&self) -> Conclusion {
+        let claimed = || self.judged.iter().filter(|judged| judged.claim == Claim::Holds);
+        if claimed().any(|judged| judged.verdict.is_invalid()) {
+            Conclusion::Invalid
+        } else if self.vacuous.is_empty() && claimed().all(|judged| judged.verdict.is_valid()) {
+            Conclusion::Valid
+        } else {
+            Conclusion::Unknown
+        }
+    }
+}
+
+/// Runs one seed of a plan.
+///
+/// Pure: the same system, plan, seed and options give the same report, byte for byte.
+pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
+    let _ = (system, plan, seed, options);
+    unreachable!("filled in by the next commit")
+}

@@ -1,0 +1,124 @@
+//! Seeds, and the independent streams of random numbers that a seed gives rise to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::RngCore;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// The number that decides a run, together with its plan and the version of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seed(pub u64);
+
+impl Seed {
+    /// The stream of random numbers for one purpose.
+    ///
+    /// Each purpose has a stream of its own, so that one more draw in the network does not change
+    /// what the workload does, and leaving out a fault does not change any other fault: that is
+    /// what makes a failing run shrinkable.
+    pub fn stream(self, purpose: &str) -> Stream {
+        let mut hasher = blake3::Hasher::new_derive_key("stormglass 2026 stream of a seed");
+        hasher.update(&self.0.to_le_bytes());
+        hasher.update(purpose.as_bytes());
+        Stream(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
+    }
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seed, String> {
+        let parsed = match text.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        parsed.map(Seed).map_err(|_| {
+            format!("`{text}` is no seed; a seed is a whole number from 0 to {}", u64::MAX)
+        })
+    }
+}
+
+/// A seed's random numbers for one purpose.
+///
+/// The sampling is our own, so that a run stays what it was when a library changes its sampling.
+#[derive(Clone, Debug)]
+pub struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// A number below `bound`.
+    ///
+    /// # Panics
+    /// If `bound` is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        assert!(bound > 0, "there is no number below 0");
+        // The multiply-shift method (Lemire 2019) without its rejection step: the bias is below
+        // bound / 2^64, far under what any campaign could notice.
+        ((u128::from(self.0.next_u64()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A number from `low` to `high`, both included.
+    ///
+    /// # Panics
+    /// If `low` is greater than `high`.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        assert!(low <= high, "the range {low}..={high} is empty");
+        low + self.below((high - low).saturating_add(1))
+    }
+
+    /// Whether a thing with this chance happens.
+    pub fn chance(&mut self, chance: Ratio) -> bool {
+        self.below(u64::from(chance.of)) < u64::from(chance.times)
+    }
+
+    /// One of `items`; nothing where there are none.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        match items.len() {
+            0 => None,
+            len => items.get(self.below(len as u64) as usize),
+        }
+    }
+
+    /// Puts `items` into a random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            items.swap(end, self.below(end as u64 + 1) as usize);
+        }
+    }
+
+    /// Any 64-bit number.
+    pub fn number(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// The generator itself, for code that samples on its own.
+    pub fn into_rng(self) -> ChaCha8Rng {
+        self.0
+    }
+}
+
+/// A chance: `times` out of `of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ratio {
+    times: u32,
+    of: u32,
+}
+
+impl Ratio {
+    /// Makes the chance `times` out of `of`.
+    ///
+    /// # Panics
+    /// If `of` is 0 or less than `times`.
+    pub const fn new(times: u32, of: u32) -> Ratio {
+        assert!(of > 0 && times <= of, "a ratio lies between 0 and 1");
+        Ratio { times, of }
+    }
+}

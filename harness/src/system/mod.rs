@@ -1,0 +1,112 @@
+//! Systems under test: what one says about itself, its nodes, and its clients.
+//!
+//! Adding a system is one file here and one line in [`SYSTEMS`]; a system of your own lives in your
+//! own crate and goes to [`crate::cli::main`] or [`crate::run::run`] in the same way.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use checkers::Guarantee;
+use checkers::history::{Op, OpKind, Outcome};
+use serde::{Deserialize, Serialize};
+
+pub use crate::sim::{ClientCx, NodeCx, NodeStatus, Role};
+
+mod reference_db;
+
+/// A future that stays on the thread it was made on.
+pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// An implementation under test.
+///
+/// It is shared by all threads of a campaign; what a node or a client holds lives in the futures
+/// and boxes that it makes.
+pub trait System: Send + Sync {
+    /// What the system says about itself.
+    fn manifest(&self) -> Manifest;
+
+    /// Runs one node. Called at the first start and after every restart, with the same disk.
+    ///
+    /// The future ends only where the node cannot go on; what it returns is the reason, and the
+    /// node stays down until a fault restarts it. Dropping the future is the crash.
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String>;
+
+    /// Makes one client of the cluster.
+    fn client(&self, cx: ClientCx) -> Box<dyn Client>;
+}
+
+/// A client of the system under test: all that a workload sees of it.
+pub trait Client {
+    /// Does one operation.
+    ///
+    /// It answers [`Outcome::Fail`] only where it can prove that the operation did not take effect
+    /// and never will; whatever else goes wrong is [`Outcome::Info`]. An answer that takes longer
+    /// than the plan allows is cut off and counts as `Info`, and [`Client::reset`] is called.
+    fn invoke<'a>(&'a mut self, op: &'a Op) -> LocalBoxFuture<'a, Outcome>;
+
+    /// Leaves nothing half-read behind after an operation that was cut off.
+    fn reset(&mut self) {}
+}
+
+/// What a system says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its name, in kebab-case; for the reference store, the replication mode.
+    pub name: String,
+    /// What it is, in one sentence.
+    pub about: String,
+    /// The fewest and the most nodes that it runs with.
+    pub nodes: (u32, u32),
+    /// The operations that it offers.
+    pub ops: Vec<OpKind>,
+    /// What it promises under every fault, and what it does not.
+    pub claims: Vec<(Guarantee, Claim)>,
+    /// How long it takes.
+    pub timing: Timing,
+}
+
+impl Manifest {
+    /// What the system says about a guarantee.
+    pub fn claim(&self, guarantee: Guarantee) -> Claim {
+        let said = self.claims.iter().find(|(named, _)| *named == guarantee);
+        said.map_or(Claim::Silent, |(_, claim)| *claim)
+    }
+}
+
+/// What a system says about one guarantee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    /// It promises to keep it: a violation is a failure.
+    Holds,
+    /// It says that it does not keep it: a campaign is to find a witness.
+    Breaks,
+    /// It says nothing: a violation is shown and fails nothing.
+    Silent,
+}
+
+/// How long a system takes. Virtual time; faults and bounds scale with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// From a fault that leaves a quorum connected to the first success after it, at most.
+    pub failover: Duration,
+    /// From the last write after the last fault to equal replicas, at most.
+    pub converge: Duration,
+    /// How long a client waits for an answer.
+    pub operation: Duration,
+}
+
+/// One system in the table.
+pub struct Registration {
+    /// The name that plans and flags use.
+    pub name: &'static str,
+    /// Makes the system.
+    pub build: fn() -> Box<dyn System>,
+}
+
+/// Every system there is, in the order `list` shows them.
+pub const SYSTEMS: &[Registration] = &[
+    Registration { name: "raft", build: reference_db::raft },
+    Registration { name: "primary-async", build: reference_db::primary_async },
+];
