@@ -92,6 +92,19 @@ pub struct Effect {
     pub ok_during: u64,
 }
 
+impl Effect {
+    /// The effect of a fault that has done nothing so far.
+    pub(crate) fn none(fault: FaultId) -> Effect {
+        let what = String::new();
+        Effect { fault, what, dropped: 0, stopped: 0, lost_bytes: 0, ok_during: 0 }
+    }
+
+    /// Whether the world was any different for it.
+    pub fn took_effect(&self) -> bool {
+        self.dropped > 0 || self.stopped > 0
+    }
+}
+
 /// What there was of everything in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {

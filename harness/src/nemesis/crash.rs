@@ -14,7 +14,7 @@ impl Nemesis for Crash {
             [Target::One, Target::Leader, Target::Leader, Target::Minority, Target::Majority];
         let target = *stream.pick(&targets).expect("there are targets");
         let failover = scope.failover.as_millis() as u64;
-        let lasts = Duration::from_millis(stream.between(failover / 4, failover * 3));
+        let lasts = Duration::from_millis(stream.between(failover / 4, failover * 2));
         (Fault::Crash { target }, lasts)
     }
 }

@@ -15,16 +15,22 @@ impl Nemesis for Partition {
         let shapes = [
             Shape::Isolate { target },
             Shape::Isolate { target },
-            Shape::Halves,
-            Shape::MajoritiesRing,
-            Shape::Bridge,
             Shape::Mute { target },
             Shape::Deaf { target },
+            Shape::Halves,
+            // Two nodes have no third that could connect them, and on a ring of three each sees all.
+            Shape::Bridge,
+            Shape::MajoritiesRing,
         ];
-        let shape = *stream.pick(&shapes).expect("there are shapes");
+        let possible = match scope.nodes {
+            0..=2 => 5,
+            3 => 6,
+            4.. => shapes.len(),
+        };
+        let shape = *stream.pick(&shapes[..possible]).expect("there are shapes");
         // From a hiccup that no election notices to one that the next leader has settled into.
         let failover = scope.failover.as_millis() as u64;
-        let lasts = Duration::from_millis(stream.between(failover / 4, failover * 3));
+        let lasts = Duration::from_millis(stream.between(failover / 4, failover * 2));
         (Fault::Partition { shape }, lasts)
     }
 }

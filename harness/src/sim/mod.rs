@@ -1,20 +1,36 @@
-//! The world: scheduler, network, disk, clock.
+//! The world of a run: scheduler, network, disk and clock, and the faults that are applied to them.
+//!
+//! Start with [`world`](World): it steps the simulation and applies faults. [`NodeCx`] and
+//! [`ClientCx`] are what nodes and clients see of it. This folder is the only place that names
+//! turmoil, which schedules the hosts and carries the messages.
 
-/// A node's view of the world.
-#[derive(Clone)]
-pub struct NodeCx;
+mod context;
+mod disk;
+mod guard;
+mod network;
+mod shared;
+mod target;
+mod world;
 
-/// A client's view of the world.
-pub struct ClientCx;
+pub(crate) use context::ClientSpec;
+pub use context::{
+    Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role,
+};
+pub use disk::Disk;
+pub(crate) use world::World;
 
-/// What a node reports of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NodeStatus;
+/// The port that every node listens on.
+const NODE_PORT: u16 = 7000;
+/// The port of the client with session 0; the others follow.
+const CLIENT_PORT: u16 = 8000;
 
-/// What a node takes itself for.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Role {
-    /// It follows.
-    #[default]
-    Follower,
+/// How a node went wrong by itself, without a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It ended, and said why.
+    Stopped(String),
+    /// It panicked, with these words.
+    Panic(String),
+    /// It spun without time moving on.
+    Livelock,
 }

@@ -1,0 +1,368 @@
+//! The seam: all that a node or a client of a system under test can see of the world.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use checkers::history::{NodeId, SessionId, Time};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use turmoil::net::UdpSocket;
+
+use super::guard::Guard;
+use super::shared::{Place, Shared};
+use super::{Disk, Failure};
+use crate::seed::Stream;
+
+/// The longest message, in bytes. A longer one is not sent, and the run says so.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Who sent a message, or who is to get one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// A member of the cluster.
+    Node(NodeId),
+    /// A client.
+    Client(SessionId),
+}
+
+/// A message that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who sent it.
+    pub from: Address,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// Ties an answer to its request; 0 where none is awaited.
+    ticket: u64,
+}
+
+/// What a node reports of itself, for faults that choose by role and for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// What the node takes itself for. Several nodes may take themselves for the leader.
+    pub role: Role,
+    /// The term or epoch in which it does.
+    pub term: u64,
+    /// The last position that its state reflects.
+    pub applied: u64,
+}
+
+/// What a node takes itself for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It follows a leader, waits for one, or knows no such role.
+    #[default]
+    Follower,
+    /// It asks for votes.
+    Candidate,
+    /// It leads.
+    Leader,
+}
+
+/// A socket in the simulated network, and the clock that goes with it.
+struct Port {
+    socket: UdpSocket,
+    buffer: RefCell<Vec<u8>>,
+    shared: Rc<Shared>,
+    place: Place,
+    /// This start of the node's runtime, and the world's time at that moment.
+    started: (Instant, Time),
+}
+
+impl Port {
+    fn now(&self) -> Time {
+        self.started.1 + self.started.0.elapsed()
+    }
+
+    fn send(&self, to: Address, bytes: &[u8], ticket: u64) {
+        let to_place = self.shared.place_of(to);
+        if !self.shared.may_send(self.now(), self.place, to_place, bytes.len()) {
+            return;
+        }
+        let mut frame = self.shared.scratch.borrow_mut();
+        frame.clear();
+        frame.extend_from_slice(bytes);
+        frame.extend_from_slice(&ticket.to_le_bytes());
+        self.socket
+            .try_send_to(&frame, self.shared.socket_of(to))
+            .expect("turmoil sends between registered hosts");
+    }
+
+    /// Takes apart what has arrived, unless a fault keeps it from being delivered.
+    fn open(&self, len: usize, from: SocketAddr, buffer: &[u8]) -> Option<Message> {
+        let from = self.shared.address_of(from)?;
+        let from_place = self.shared.place_of(from);
+        if !self.shared.may_deliver(self.now(), from_place, self.place) {
+            return None;
+        }
+        let (bytes, ticket) = buffer[..len].split_last_chunk::<8>()?;
+        Some(Message { from, bytes: bytes.to_vec(), ticket: u64::from_le_bytes(*ticket) })
+    }
+
+    #[expect(
+        clippy::await_holding_refcell_ref,
+        reason = "a port has one reader; a second one would be a mistake of the system, and panics"
+    )]
+    async fn recv(&self) -> Message {
+        let mut buffer = self.buffer.borrow_mut();
+        loop {
+            let (len, from) = self
+                .socket
+                .recv_from(&mut buffer)
+                .await
+                .expect("a turmoil socket does not fail to receive");
+            if let Some(message) = self.open(len, from, &buffer) {
+                return message;
+            }
+        }
+    }
+
+    fn try_recv(&self) -> Option<Message> {
+        let mut buffer = self.buffer.borrow_mut();
+        while let Ok((len, from)) = self.socket.try_recv_from(&mut buffer) {
+            if let Some(message) = self.open(len, from, &buffer) {
+                return Some(message);
+            }
+        }
+        None
+    }
+}
+
+async fn open_port(shared: Rc<Shared>, place: Place, number: u16) -> Port {
+    let started = (Instant::now(), shared.now.get());
+    let socket = UdpSocket::bind(("0.0.0.0", number)).await.expect("the port is free on its host");
+    let buffer = RefCell::new(vec![0; MESSAGE_BYTES_MAX + 8]);
+    Port { socket, buffer, shared, place, started }
+}
+
+/// A node's view of the world. Handles are cheap to clone and refer to the same node.
+///
+/// A node must do everything through it: what goes around it (threads, `tokio::spawn`, the clock of
+/// the operating system) escapes the simulation, and a run is no longer a function of its seed.
+#[derive(Clone)]
+pub struct NodeCx(Rc<Node>);
+
+struct Node {
+    id: NodeId,
+    incarnation: u32,
+    port: Port,
+    disk: Disk,
+    power: Rc<Cell<bool>>,
+}
+
+impl NodeCx {
+    pub(super) async fn open(
+        shared: Rc<Shared>,
+        id: NodeId,
+        incarnation: u32,
+        power: Rc<Cell<bool>>,
+    ) -> NodeCx {
+        let disk = shared.disk(id, power.clone());
+        let port = open_port(shared, Place::of_node(id), super::NODE_PORT).await;
+        NodeCx(Rc::new(Node { id, incarnation, port, disk, power }))
+    }
+
+    /// The node's number, from 1 on.
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// All members of the cluster, this one included, in order.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.0.port.shared.node_ids()
+    }
+
+    /// How many times the node was started before.
+    pub fn incarnation(&self) -> u32 {
+        self.0.incarnation
+    }
+
+    /// The node's clock: virtual time since the run began.
+    pub fn now(&self) -> Time {
+        self.0.port.now()
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Waits until the node's clock shows `at` or later.
+    pub async fn sleep_until(&self, at: Time) {
+        self.sleep(at.since(self.now())).await;
+    }
+
+    /// Sends a message and forgets it. It may be lost or overtake another.
+    pub fn send(&self, to: Address, bytes: &[u8]) {
+        if self.0.power.get() {
+            self.0.port.send(to, bytes, 0);
+        }
+    }
+
+    /// Answers a message that a client sent with [`ClientCx::request`].
+    pub fn reply(&self, to: &Message, bytes: &[u8]) {
+        if self.0.power.get() {
+            self.0.port.send(to.from, bytes, to.ticket);
+        }
+    }
+
+    /// Waits for the next message. One task at a time may wait.
+    pub async fn recv(&self) -> Message {
+        self.0.port.recv().await
+    }
+
+    /// The next message, if one has arrived already.
+    pub fn try_recv(&self) -> Option<Message> {
+        self.0.port.try_recv()
+    }
+
+    /// Random numbers for one purpose, different for every node and every start of it.
+    pub fn random(&self, purpose: &str) -> Stream {
+        let Node { id, incarnation, port, .. } = &*self.0;
+        port.shared.seed.stream(&format!("node/{id}/{incarnation}/{purpose}"))
+    }
+
+    /// The node's disk. It outlives the node; [`Disk`] says what survives a power loss.
+    pub fn disk(&self) -> &Disk {
+        &self.0.disk
+    }
+
+    /// Shows what the node takes itself for.
+    pub fn observe(&self, status: NodeStatus) {
+        if self.0.power.get() {
+            self.0.port.shared.observe(self.0.id, self.now(), status);
+        }
+    }
+
+    /// Runs another task of the node beside this one. What ends or panics there is reported like an
+    /// end of the node itself.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let task = async move {
+            task.await;
+            std::future::pending::<String>().await
+        };
+        tokio::task::spawn_local(self.guard(task));
+    }
+
+    /// Wraps a task of the node so that its misbehaviour is recorded.
+    pub(super) fn guard<F>(&self, task: F) -> Guard<F, impl Fn(Failure) + Unpin + use<F>>
+    where
+        F: Future<Output = String>,
+    {
+        let shared = self.0.port.shared.clone();
+        let id = self.0.id;
+        let budget = shared.poll_budget(id);
+        Guard::new(task, budget, move |failure| shared.fail(id, failure))
+    }
+}
+
+impl fmt::Debug for NodeCx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeCx(n{}, start {})", self.0.id, self.0.incarnation)
+    }
+}
+
+/// A client's view of the world.
+pub struct ClientCx {
+    session: SessionId,
+    home: NodeId,
+    pinned: bool,
+    port: Port,
+    tickets: Cell<u64>,
+}
+
+impl ClientCx {
+    pub(super) async fn open(shared: Rc<Shared>, client: ClientSpec) -> ClientCx {
+        let ClientSpec { session, home, pinned } = client;
+        let number = super::CLIENT_PORT + session.0 as u16;
+        let port = open_port(shared, Place::CLIENTS, number).await;
+        ClientCx { session, home, pinned, port, tickets: Cell::new(0) }
+    }
+
+    /// The client's session, which no other client of the run has.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The node that the client turns to.
+    pub fn home(&self) -> NodeId {
+        self.home
+    }
+
+    /// Whether the client must stay with its home, even where that does not answer. Clients that
+    /// follow leader hints hide stale reads; pinned ones show them.
+    pub fn pinned(&self) -> bool {
+        self.pinned
+    }
+
+    /// All members of the cluster, in order.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.port.shared.node_ids()
+    }
+
+    /// The client's clock: virtual time since the run began.
+    pub fn now(&self) -> Time {
+        self.port.now()
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Waits until the client's clock shows `at` or later.
+    pub async fn sleep_until(&self, at: Time) {
+        self.sleep(at.since(self.now())).await;
+    }
+
+    /// Sends a message and forgets it. It may be lost or overtake another.
+    pub fn send(&self, to: NodeId, bytes: &[u8]) {
+        self.port.send(Address::Node(to), bytes, 0);
+    }
+
+    /// Waits for the next message.
+    pub async fn recv(&self) -> Message {
+        self.port.recv().await
+    }
+
+    /// Sends a request and waits for its [answer](NodeCx::reply); nothing if none comes in time,
+    /// which says nothing about what the node did.
+    pub async fn request(&self, to: NodeId, bytes: &[u8], wait: Duration) -> Option<Vec<u8>> {
+        let ticket = self.tickets.get() + 1;
+        self.tickets.set(ticket);
+        self.port.send(Address::Node(to), bytes, ticket);
+        let answer = async {
+            loop {
+                let message = self.port.recv().await;
+                if message.ticket == ticket {
+                    return message.bytes;
+                }
+            }
+        };
+        tokio::time::timeout(wait, answer).await.ok()
+    }
+
+    /// Random numbers for one purpose, different for every client.
+    pub fn random(&self, purpose: &str) -> Stream {
+        self.port.shared.seed.stream(&format!("client/{}/{purpose}", self.session))
+    }
+}
+
+impl fmt::Debug for ClientCx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientCx(session {}, at n{})", self.session, self.home)
+    }
+}
+
+/// What a client is when it comes into being.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientSpec {
+    pub(crate) session: SessionId,
+    pub(crate) home: NodeId,
+    pub(crate) pinned: bool,
+}

@@ -1,0 +1,448 @@
+//! The simulated disk: one flat folder of files a node, with what was synced kept apart from what
+//! was not.
+//!
+//! Files are known by identity, names point to them, and both are made durable separately: a file
+//! whose name was never synced is gone after a power loss, whatever was synced inside it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::seed::Stream;
+
+/// A node's disk, as one start of the node sees it.
+///
+/// What was written but not synced may be gone after a power loss: of each file's unsynced writes
+/// a prefix survives, and the write after it in part. The same holds for names.
+#[derive(Clone)]
+pub struct Disk {
+    platter: Rc<RefCell<Platter>>,
+    /// Off once this start of the node has ended: nothing that runs later can write any more.
+    power: Rc<Cell<bool>>,
+}
+
+/// What outlives every start of a node.
+#[derive(Debug)]
+pub(super) struct Platter {
+    files: BTreeMap<FileId, File>,
+    /// Names as programs see them.
+    names: BTreeMap<String, FileId>,
+    /// Names as they are after a power loss.
+    durable_names: BTreeMap<String, FileId>,
+    /// What was done to the names since they were last synced, in order.
+    unsynced_names: Vec<NameChange>,
+    next_file: u64,
+    next_write: u64,
+    sync_max: Duration,
+    stream: Stream,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FileId(u64);
+
+#[derive(Debug, Default)]
+struct File {
+    /// The content as programs see it.
+    content: Vec<u8>,
+    /// Writes since the last sync, in order, each with what it takes to undo it.
+    unsynced: Vec<Write>,
+}
+
+/// One change of a file's content.
+#[derive(Debug)]
+struct Write {
+    number: u64,
+    offset: usize,
+    /// What stood from `offset` on, as far as the write replaced or cut it.
+    before: Vec<u8>,
+    /// How many bytes it wrote.
+    len: usize,
+    /// The length of the file before it.
+    len_before: usize,
+}
+
+#[derive(Debug)]
+enum NameChange {
+    Link(String, FileId),
+    Unlink(String),
+    /// From, to.
+    Rename(String, String),
+}
+
+impl Platter {
+    /// An empty disk whose syncs take up to `sync_max`; `stream` decides how long, and what a power
+    /// loss spares.
+    pub(super) fn new(sync_max: Duration, stream: Stream) -> Platter {
+        Platter {
+            files: BTreeMap::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            unsynced_names: Vec::new(),
+            next_file: 0,
+            next_write: 0,
+            sync_max,
+            stream,
+        }
+    }
+
+    /// Takes the power away; returns how many bytes were lost.
+    pub(super) fn lose_power(&mut self) -> u64 {
+        let kept = self.stream.below(self.unsynced_names.len() as u64 + 1) as usize;
+        let changes = std::mem::take(&mut self.unsynced_names);
+        for change in changes.into_iter().take(kept) {
+            apply(&mut self.durable_names, change);
+        }
+        self.names = self.durable_names.clone();
+        let mut lost = 0;
+        for file in self.files.values_mut() {
+            lost += file.lose_power(&mut self.stream);
+        }
+        let names = &self.names;
+        self.files.retain(|id, file| {
+            let named = names.values().any(|named| named == id);
+            lost += if named { 0 } else { file.content.len() as u64 };
+            named
+        });
+        lost
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut File> {
+        let id = self.names.get(name).ok_or_else(|| not_found(name))?;
+        Ok(self.files.get_mut(id).expect("every name points to a file"))
+    }
+
+    fn file_or_new(&mut self, name: &str) -> &mut File {
+        let id = match self.names.get(name) {
+            Some(id) => *id,
+            None => {
+                let id = FileId(self.next_file);
+                self.next_file += 1;
+                self.names.insert(name.to_owned(), id);
+                self.unsynced_names.push(NameChange::Link(name.to_owned(), id));
+                id
+            }
+        };
+        self.files.entry(id).or_default()
+    }
+
+    fn next_write(&mut self) -> u64 {
+        self.next_write += 1;
+        self.next_write
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, FileId>, change: NameChange) {
+    match change {
+        NameChange::Link(name, id) => {
+            names.insert(name, id);
+        }
+        NameChange::Unlink(name) => {
+            names.remove(&name);
+        }
+        NameChange::Rename(from, to) => {
+            if let Some(id) = names.remove(&from) {
+                names.insert(to, id);
+            }
+        }
+    }
+}
+
+impl File {
+    fn write(&mut self, number: u64, offset: usize, bytes: &[u8]) {
+        let len_before = self.content.len();
+        let end = offset + bytes.len();
+        if len_before < end {
+            self.content.resize(end, 0);
+        }
+        let before = self.content[offset.min(len_before)..end.min(len_before)].to_vec();
+        self.content[offset..end].copy_from_slice(bytes);
+        self.unsynced.push(Write { number, offset, before, len: bytes.len(), len_before });
+    }
+
+    fn truncate(&mut self, number: u64, len: usize) {
+        let len_before = self.content.len();
+        if len < len_before {
+            let before = self.content.split_off(len);
+            self.unsynced.push(Write { number, offset: len, before, len: 0, len_before });
+        }
+    }
+
+    /// Undoes the last unsynced write and returns what it had written.
+    fn undo(&mut self, write: &Write) -> Vec<u8> {
+        let written = self.content[write.offset..write.offset + write.len].to_vec();
+        self.content.resize(write.len_before, 0);
+        let start = write.offset.min(write.len_before);
+        self.content[start..start + write.before.len()].copy_from_slice(&write.before);
+        written
+    }
+
+    fn lose_power(&mut self, stream: &mut Stream) -> u64 {
+        if self.unsynced.is_empty() {
+            return 0;
+        }
+        let kept = stream.below(self.unsynced.len() as u64 + 1) as usize;
+        let mut lost = 0;
+        while self.unsynced.len() > kept {
+            let write = self.unsynced.pop().expect("there are more than are kept");
+            let written = self.undo(&write);
+            lost += written.len() as u64;
+            if self.unsynced.len() == kept && !written.is_empty() {
+                // The write that the power loss interrupted is torn.
+                let torn = stream.below(written.len() as u64) as usize;
+                self.write(write.number, write.offset, &written[..torn]);
+                lost -= torn as u64;
+                break;
+            }
+        }
+        self.unsynced.clear();
+        lost
+    }
+}
+
+fn not_found(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no file `{name}`"))
+}
+
+fn power_is_off() -> io::Error {
+    io::Error::other("the power is off")
+}
+
+impl Disk {
+    pub(super) fn new(platter: Rc<RefCell<Platter>>, power: Rc<Cell<bool>>) -> Disk {
+        Disk { platter, power }
+    }
+
+    fn platter(&self) -> io::Result<std::cell::RefMut<'_, Platter>> {
+        if self.power.get() { Ok(self.platter.borrow_mut()) } else { Err(power_is_off()) }
+    }
+
+    /// The names of all files, in order.
+    ///
+    /// # Errors
+    /// After the end of this start of the node; so do all methods.
+    pub fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.platter()?.names.keys().cloned().collect())
+    }
+
+    /// A file's whole content.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` where there is no such file.
+    pub fn read(&self, file: &str) -> io::Result<Vec<u8>> {
+        Ok(self.platter()?.file(file)?.content.clone())
+    }
+
+    /// Adds to the end of a file, which comes into being where there is none.
+    ///
+    /// # Errors
+    /// As [`Disk::list`].
+    pub fn append(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut platter = self.platter()?;
+        let number = platter.next_write();
+        let file = platter.file_or_new(file);
+        file.write(number, file.content.len(), bytes);
+        Ok(())
+    }
+
+    /// Overwrites a file from `offset` on, in bytes; it grows as needed, with zeros in between.
+    ///
+    /// # Errors
+    /// Of kind `InvalidInput` where the offset is beyond what memory can hold.
+    pub fn write_at(&self, file: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset)
+            .ok()
+            .filter(|offset| *offset <= 1 << 32)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "offset is over 4 GiB"))?;
+        let mut platter = self.platter()?;
+        let number = platter.next_write();
+        platter.file_or_new(file).write(number, offset, bytes);
+        Ok(())
+    }
+
+    /// Cuts a file to `len` bytes; a shorter one stays as it is.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` where there is no such file.
+    pub fn truncate(&self, file: &str, len: u64) -> io::Result<()> {
+        let mut platter = self.platter()?;
+        let number = platter.next_write();
+        platter.file(file)?.truncate(number, usize::try_from(len).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Makes what was written to a file so far last. Takes a while in the node's time.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` where there is no such file.
+    pub async fn sync(&self, file: &str) -> io::Result<()> {
+        let (id, upto, takes) = {
+            let mut platter = self.platter()?;
+            platter.file(file)?;
+            let takes = platter.sync_takes();
+            (platter.names[file], platter.next_write, takes)
+        };
+        wait(takes).await;
+        if let Some(file) = self.platter()?.files.get_mut(&id) {
+            file.unsynced.retain(|write| write.number > upto);
+        }
+        Ok(())
+    }
+
+    /// Gives a file another name, replacing what had it.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` where there is no such file.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut platter = self.platter()?;
+        let id = platter.names.remove(from).ok_or_else(|| not_found(from))?;
+        platter.names.insert(to.to_owned(), id);
+        platter.unsynced_names.push(NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    /// Removes a file's name.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` where there is no such file.
+    pub fn remove(&self, file: &str) -> io::Result<()> {
+        let mut platter = self.platter()?;
+        platter.names.remove(file).ok_or_else(|| not_found(file))?;
+        platter.unsynced_names.push(NameChange::Unlink(file.to_owned()));
+        Ok(())
+    }
+
+    /// Makes the names themselves last. Takes a while in the node's time.
+    ///
+    /// # Errors
+    /// As [`Disk::list`].
+    pub async fn sync_dir(&self) -> io::Result<()> {
+        let (upto, takes) = {
+            let mut platter = self.platter()?;
+            let takes = platter.sync_takes();
+            (platter.unsynced_names.len(), takes)
+        };
+        wait(takes).await;
+        let mut platter = self.platter()?;
+        // Two syncs may overlap: the other one may have taken some of these already.
+        let upto = upto.min(platter.unsynced_names.len());
+        let synced: Vec<NameChange> = platter.unsynced_names.drain(..upto).collect();
+        for change in synced {
+            apply(&mut platter.durable_names, change);
+        }
+        Ok(())
+    }
+}
+
+impl Platter {
+    fn sync_takes(&mut self) -> Duration {
+        Duration::from_millis(self.stream.between(0, self.sync_max.as_millis() as u64))
+    }
+}
+
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    /// Writes with `script`, takes the power, and returns the disk as the next start finds it.
+    fn after_power_loss(seed: u64, script: impl AsyncFnOnce(&Disk)) -> Disk {
+        let stream = Seed(seed).stream("test");
+        let platter = Rc::new(RefCell::new(Platter::new(Duration::ZERO, stream)));
+        let power = Rc::new(Cell::new(true));
+        let disk = Disk::new(platter.clone(), power.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(script(&disk));
+        power.set(false);
+        assert!(disk.append("a", b"late").is_err(), "a dead node must not write");
+        platter.borrow_mut().lose_power();
+        Disk::new(platter, Rc::new(Cell::new(true)))
+    }
+
+    #[test]
+    fn what_was_synced_survives_and_what_was_not_survives_as_a_prefix() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let disk = after_power_loss(seed, async |disk| {
+                disk.append("log", b"synced").unwrap();
+                disk.sync("log").await.unwrap();
+                disk.sync_dir().await.unwrap();
+                disk.append("log", b"-first").unwrap();
+                disk.append("log", b"-second").unwrap();
+            });
+            let content = disk.read("log").unwrap();
+            assert!(content.len() >= 6 && b"synced-first-second".starts_with(&content));
+            lengths.insert(content.len());
+        }
+        assert!(lengths.len() > 10, "torn at few places only: {lengths:?}");
+    }
+
+    #[test]
+    fn a_file_whose_name_was_not_synced_can_vanish_whatever_was_synced_in_it() {
+        let gone = |seed| {
+            let disk = after_power_loss(seed, async |disk| {
+                disk.append("new", b"content").unwrap();
+                disk.sync("new").await.unwrap();
+            });
+            disk.read("new").is_err()
+        };
+        assert!((0..50).any(gone) && !(0..50).all(gone));
+    }
+
+    #[test]
+    fn a_sync_after_a_rename_reaches_the_renamed_file() {
+        for seed in 0..50 {
+            let disk = after_power_loss(seed, async |disk| {
+                disk.append("temporary", b"old").unwrap();
+                disk.sync_dir().await.unwrap();
+                disk.rename("temporary", "final").unwrap();
+                disk.append("final", b"-new").unwrap();
+                disk.sync("final").await.unwrap();
+                disk.sync_dir().await.unwrap();
+            });
+            assert_eq!(disk.read("final").unwrap(), b"old-new");
+            assert_eq!(disk.list().unwrap(), ["final"]);
+        }
+    }
+
+    #[test]
+    fn a_removed_and_newly_made_file_does_not_show_the_old_content() {
+        for seed in 0..50 {
+            let disk = after_power_loss(seed, async |disk| {
+                disk.append("a", b"old").unwrap();
+                disk.sync("a").await.unwrap();
+                disk.sync_dir().await.unwrap();
+                disk.remove("a").unwrap();
+                disk.append("a", b"new").unwrap();
+                assert_eq!(disk.read("a").unwrap(), b"new");
+                disk.sync("a").await.unwrap();
+                disk.sync_dir().await.unwrap();
+            });
+            assert_eq!(disk.read("a").unwrap(), b"new");
+        }
+    }
+
+    #[test]
+    fn an_unsynced_truncation_and_overwrite_are_undone_in_order() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let disk = after_power_loss(seed, async |disk| {
+                disk.append("a", b"abcdef").unwrap();
+                disk.sync("a").await.unwrap();
+                disk.sync_dir().await.unwrap();
+                disk.truncate("a", 2).unwrap();
+                disk.write_at("a", 1, b"XYZ").unwrap();
+            });
+            seen.insert(disk.read("a").unwrap());
+        }
+        let expected: [&[u8]; 5] = [b"abcdef", b"ab", b"aX", b"aXY", b"aXYZ"];
+        assert_eq!(seen, expected.iter().map(|content| content.to_vec()).collect());
+    }
+}

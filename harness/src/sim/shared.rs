@@ -1,0 +1,204 @@
+//! What the engine, the nodes and the clients of one run share.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use checkers::history::{FaultId, NodeId, SessionId, Time};
+
+use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus};
+use super::disk::{Disk, Platter};
+use super::guard::PollBudget;
+use super::network::Links;
+use super::{CLIENT_PORT, Failure, NODE_PORT};
+use crate::config::Config;
+use crate::seed::Seed;
+use crate::trace::{Trace, TraceEvent};
+
+/// Where in the network somebody is: a node, or the place of all clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(pub(super) usize);
+
+impl Place {
+    /// The place of all clients. It is the first: nodes count from 1.
+    pub(super) const CLIENTS: Place = Place(0);
+
+    pub(super) fn of_node(node: NodeId) -> Place {
+        Place(node.index())
+    }
+}
+
+/// One node, across its starts.
+pub(super) struct NodeState {
+    pub(super) platter: Rc<RefCell<Platter>>,
+    pub(super) status: Cell<NodeStatus>,
+    /// Whether the present start is running.
+    pub(super) up: Cell<bool>,
+    /// The power of the present start.
+    pub(super) power: RefCell<Rc<Cell<bool>>>,
+    pub(super) incarnation: Cell<u32>,
+    budget: PollBudget,
+}
+
+/// See the module.
+pub(super) struct Shared {
+    pub(super) seed: Seed,
+    /// The world's time at the end of the last step.
+    pub(super) now: Cell<Time>,
+    pub(super) links: RefCell<Links>,
+    /// In order; the first has the number 1.
+    pub(super) nodes: Vec<NodeState>,
+    pub(super) failures: RefCell<Vec<(NodeId, Failure)>>,
+    /// Messages that each fault kept from being delivered.
+    pub(super) dropped_by: RefCell<Vec<u64>>,
+    pub(super) sent: Cell<u64>,
+    pub(super) dropped: Cell<u64>,
+    pub(super) oversized: Cell<u64>,
+    pub(super) scratch: RefCell<Vec<u8>>,
+    pub(super) trace: Option<RefCell<Trace>>,
+    /// The address of the clients' host, then those of the nodes.
+    ips: Vec<IpAddr>,
+}
+
+impl Shared {
+    pub(super) fn new(config: &Config, seed: Seed, trace: bool, ips: Vec<IpAddr>) -> Shared {
+        let node = |number| {
+            let stream = seed.stream(&format!("disk/{number}"));
+            NodeState {
+                platter: Rc::new(RefCell::new(Platter::new(config.sync_max, stream))),
+                status: Cell::default(),
+                up: Cell::new(true),
+                power: RefCell::new(Rc::new(Cell::new(true))),
+                incarnation: Cell::new(0),
+                budget: PollBudget::default(),
+            }
+        };
+        Shared {
+            seed,
+            now: Cell::new(Time::ZERO),
+            links: RefCell::new(Links::new(config.nodes as usize + 1)),
+            nodes: (1..=config.nodes).map(node).collect(),
+            failures: RefCell::default(),
+            dropped_by: RefCell::default(),
+            sent: Cell::new(0),
+            dropped: Cell::new(0),
+            oversized: Cell::new(0),
+            scratch: RefCell::default(),
+            trace: trace.then(RefCell::default),
+            ips,
+        }
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &NodeState {
+        &self.nodes[id.index() - 1]
+    }
+
+    pub(super) fn node_ids(&self) -> Vec<NodeId> {
+        (1..=self.nodes.len() as u32).map(NodeId).collect()
+    }
+
+    pub(super) fn disk(&self, id: NodeId, power: Rc<Cell<bool>>) -> Disk {
+        Disk::new(self.node(id).platter.clone(), power)
+    }
+
+    pub(super) fn poll_budget(&self, id: NodeId) -> PollBudget {
+        self.node(id).budget.clone()
+    }
+
+    pub(super) fn refill_budgets(&self) {
+        for node in &self.nodes {
+            node.budget.refill();
+        }
+    }
+
+    pub(super) fn observe(&self, id: NodeId, at: Time, status: NodeStatus) {
+        let before = self.node(id).status.replace(status);
+        if self.trace.is_some() && (before.role, before.term) != (status.role, status.term) {
+            let what = format!("is {:?} in term {}", status.role, status.term).to_lowercase();
+            self.record(at, Place::of_node(id), || what);
+        }
+    }
+
+    /// Records how a task of a node ended.
+    pub(super) fn fail(&self, id: NodeId, failure: Failure) {
+        self.failures.borrow_mut().push((id, failure));
+    }
+
+    pub(super) fn place_of(&self, address: Address) -> Place {
+        match address {
+            Address::Node(node) => Place::of_node(node),
+            Address::Client(_) => Place::CLIENTS,
+        }
+    }
+
+    pub(super) fn socket_of(&self, address: Address) -> SocketAddr {
+        match address {
+            Address::Node(node) => SocketAddr::new(self.ips[node.index()], NODE_PORT),
+            Address::Client(client) => {
+                SocketAddr::new(self.ips[0], CLIENT_PORT + client.0 as u16)
+            }
+        }
+    }
+
+    pub(super) fn address_of(&self, socket: SocketAddr) -> Option<Address> {
+        let place = self.ips.iter().position(|ip| *ip == socket.ip())?;
+        Some(match place {
+            0 => Address::Client(SessionId(u32::from(socket.port() - CLIENT_PORT))),
+            node => Address::Node(NodeId(node as u32)),
+        })
+    }
+
+    /// Counts a message, and says whether it leaves the sender.
+    pub(super) fn may_send(&self, at: Time, from: Place, to: Place, bytes: usize) -> bool {
+        self.sent.set(self.sent.get() + 1);
+        if bytes > MESSAGE_BYTES_MAX {
+            self.oversized.set(self.oversized.get() + 1);
+            return false;
+        }
+        let up = to == Place::CLIENTS || self.nodes[to.0 - 1].up.get();
+        if !up {
+            // turmoil would keep it until the node starts again, without a bound.
+            self.dropped.set(self.dropped.get() + 1);
+            self.record(at, from, || format!("to {}: dropped, it is down", name_of(to)));
+            return false;
+        }
+        let goes = self.may_deliver(at, from, to);
+        if goes {
+            self.record(at, from, || format!("to {}: sent {bytes} bytes", name_of(to)));
+        }
+        goes
+    }
+
+    /// Whether the link is whole. Asked when a message leaves and again when it arrives, since a
+    /// cut also takes what is under way.
+    pub(super) fn may_deliver(&self, at: Time, from: Place, to: Place) -> bool {
+        let links = self.links.borrow();
+        let cutting: &[FaultId] = links.cut_by(from.0, to.0);
+        if cutting.is_empty() {
+            return true;
+        }
+        self.dropped.set(self.dropped.get() + 1);
+        let mut dropped_by = self.dropped_by.borrow_mut();
+        for fault in cutting {
+            dropped_by[fault.index()] += 1;
+        }
+        self.record(at, from, || {
+            format!("to {}: dropped, cut by fault {}", name_of(to), cutting[0])
+        });
+        false
+    }
+
+    pub(super) fn record(&self, at: Time, place: Place, what: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            let event = TraceEvent { at, place: name_of(place), what: what() };
+            trace.borrow_mut().push(event);
+        }
+    }
+}
+
+fn name_of(place: Place) -> String {
+    match place {
+        Place::CLIENTS => "clients".to_owned(),
+        Place(node) => format!("n{node}"),
+    }
+}

@@ -1,0 +1,154 @@
+//! Whom a fault hits and which links it cuts, by what is observed at the moment it begins.
+
+use std::fmt::Write;
+
+use checkers::history::NodeId;
+
+use crate::nemesis::{Shape, Target};
+use crate::seed::{Seed, Stream};
+
+use super::context::{NodeStatus, Role};
+
+/// The cluster as observed at one moment.
+pub(super) struct Observed {
+    /// Every node: its number, whether it is up, and what it says about itself.
+    pub(super) nodes: Vec<(NodeId, bool, NodeStatus)>,
+}
+
+/// What a fault leaves open is decided by a stream of its own.
+pub(super) fn stream_of(salt: u64) -> Stream {
+    Seed(salt).stream("target")
+}
+
+impl Observed {
+    /// The nodes that a target stands for, in order. Only nodes that are up are chosen.
+    pub(super) fn resolve(&self, target: Target, stream: &mut Stream) -> Vec<NodeId> {
+        let mut up: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, up, _)| *up).map(|(id, ..)| *id).collect();
+        let majority = self.nodes.len() / 2 + 1;
+        let some = match target {
+            Target::Node(node) => {
+                up.retain(|id| *id == node);
+                1
+            }
+            Target::All => up.len(),
+            Target::One => 1,
+            Target::Minority => self.nodes.len() - majority,
+            Target::Majority => majority,
+            Target::Leader => {
+                if let Some(leader) = self.leader() {
+                    up.retain(|id| *id == leader);
+                }
+                1
+            }
+        };
+        stream.shuffle(&mut up);
+        up.truncate(some);
+        up.sort();
+        up
+    }
+
+    /// The node that is up and leads in the highest term.
+    fn leader(&self) -> Option<NodeId> {
+        self.nodes
+            .iter()
+            .filter(|(_, up, status)| *up && status.role == Role::Leader)
+            .max_by_key(|(_, _, status)| status.term)
+            .map(|(id, ..)| *id)
+    }
+
+    /// The directed links that a partition cuts, and the partition in words.
+    pub(super) fn cuts(&self, shape: Shape, stream: &mut Stream) -> Cuts {
+        let mut all: Vec<NodeId> = self.nodes.iter().map(|(id, ..)| *id).collect();
+        match shape {
+            Shape::Isolate { target } => {
+                let some = self.resolve(target, stream);
+                let rest = without(&all, &some);
+                Cuts::both_ways(&some, &rest, words(&[&some, &rest]))
+            }
+            Shape::Mute { target } => {
+                let some = self.resolve(target, stream);
+                let rest = without(&all, &some);
+                let what = format!("{} -/-> {}", list(&some), list(&rest));
+                Cuts::one_way(&some, &rest, what)
+            }
+            Shape::Deaf { target } => {
+                let some = self.resolve(target, stream);
+                let rest = without(&all, &some);
+                let what = format!("{} -/-> {}", list(&rest), list(&some));
+                Cuts::one_way(&rest, &some, what)
+            }
+            Shape::Halves => {
+                stream.shuffle(&mut all);
+                let (a, b) = all.split_at(all.len() / 2);
+                Cuts::both_ways(a, b, words(&[a, b]))
+            }
+            Shape::Bridge => {
+                stream.shuffle(&mut all);
+                let (bridge, rest) = all.split_at(1);
+                let (a, b) = rest.split_at(rest.len() / 2);
+                let what = format!("{}, bridged by {}", words(&[a, b]), list(bridge));
+                Cuts::both_ways(a, b, what)
+            }
+            Shape::MajoritiesRing => {
+                stream.shuffle(&mut all);
+                majorities_ring(&all)
+            }
+        }
+    }
+}
+
+/// Each node sees itself and its nearest neighbours on a ring, as many as make a majority.
+fn majorities_ring(ring: &[NodeId]) -> Cuts {
+    let len = ring.len();
+    let reach = (len / 2).div_ceil(2);
+    let mut cuts = Cuts { links: Vec::new(), what: format!("ring {}", list(ring)) };
+    for (index, from) in ring.iter().enumerate() {
+        for (other, to) in ring.iter().enumerate() {
+            let around = index.abs_diff(other);
+            if around.min(len - around) > reach {
+                cuts.links.push((*from, *to));
+            }
+        }
+    }
+    cuts
+}
+
+/// What a partition cuts.
+pub(super) struct Cuts {
+    /// Directed links, from and to.
+    pub(super) links: Vec<(NodeId, NodeId)>,
+    /// The partition in words.
+    pub(super) what: String,
+}
+
+impl Cuts {
+    fn one_way(from: &[NodeId], to: &[NodeId], what: String) -> Cuts {
+        let links = from.iter().flat_map(|a| to.iter().map(|b| (*a, *b))).collect();
+        Cuts { links, what }
+    }
+
+    fn both_ways(a: &[NodeId], b: &[NodeId], what: String) -> Cuts {
+        let mut cuts = Cuts::one_way(a, b, what);
+        cuts.links.extend(Cuts::one_way(b, a, String::new()).links);
+        cuts
+    }
+}
+
+fn without(all: &[NodeId], some: &[NodeId]) -> Vec<NodeId> {
+    all.iter().filter(|id| !some.contains(id)).copied().collect()
+}
+
+/// Nodes in words: `n1 n2`.
+pub(super) fn list(nodes: &[NodeId]) -> String {
+    let mut words = String::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let gap = if index == 0 { "" } else { " " };
+        write!(words, "{gap}n{node}").expect("writing to a string does not fail");
+    }
+    words
+}
+
+fn words(groups: &[&[NodeId]]) -> String {
+    groups.iter().map(|group| list(group)).collect::<Vec<_>>().join(" | ")
+}

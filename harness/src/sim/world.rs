@@ -1,0 +1,251 @@
+//! One run's world on turmoil: steps it, and applies and undoes faults between the steps.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use checkers::history::{FaultId, NodeId, Time};
+use turmoil::Sim;
+
+use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
+use super::shared::Shared;
+use super::target::{self, Observed};
+use super::{Failure, MESSAGE_BYTES_MAX};
+use crate::config::Config;
+use crate::nemesis::{Fault, Planned};
+use crate::run::Effect;
+use crate::seed::Seed;
+use crate::system::{LocalBoxFuture, System};
+use crate::trace::Trace;
+
+/// What a client does from the start of the run to its end.
+pub(crate) type Play = Box<dyn FnOnce(ClientCx) -> LocalBoxFuture<'static, ()>>;
+
+/// See the module.
+pub(crate) struct World {
+    sim: Sim<'static>,
+    shared: Rc<Shared>,
+    tick: Duration,
+    /// What each fault did so far, in the order of the schedule.
+    effects: Vec<Effect>,
+    /// Which nodes each fault took power from.
+    stopped_by: Vec<Vec<NodeId>>,
+}
+
+impl World {
+    /// Builds the world and starts the nodes; clients start with the first step.
+    pub(crate) fn new(
+        system: &Arc<dyn System>,
+        config: &Config,
+        seed: Seed,
+        trace: bool,
+        clients: Vec<(ClientSpec, Play)>,
+    ) -> World {
+        let mut sim = build(config, seed);
+        let mut names = vec!["clients".to_owned()];
+        names.extend((1..=config.nodes).map(|number| format!("n{number}")));
+        let ips: Vec<IpAddr> = names.iter().map(|name| sim.lookup(name.as_str())).collect();
+        let shared = Rc::new(Shared::new(config, seed, trace, ips));
+        for id in shared.node_ids() {
+            let (system, shared) = (system.clone(), shared.clone());
+            sim.host(format!("n{id}"), move || start_node(system.clone(), shared.clone(), id));
+        }
+        let clients = RefCell::new(clients);
+        let for_clients = shared.clone();
+        sim.host("clients", move || start_clients(for_clients.clone(), clients.take()));
+        World { sim, shared, tick: config.tick, effects: Vec::new(), stopped_by: Vec::new() }
+    }
+
+    /// The world's time.
+    pub(crate) fn now(&self) -> Time {
+        self.shared.now.get()
+    }
+
+    /// Lets one tick pass.
+    pub(crate) fn step(&mut self) {
+        self.shared.refill_budgets();
+        self.sim.step().expect("guarded hosts neither end nor fail");
+        self.shared.now.set(self.now() + self.tick);
+    }
+
+    /// Begins a fault; its effect says in words what it hit.
+    pub(crate) fn begin(&mut self, planned: &Planned) -> &Effect {
+        let mut stream = target::stream_of(planned.salt);
+        let observed = self.observed();
+        let id = planned.id;
+        while self.effects.len() <= id.index() {
+            let fault = FaultId(self.effects.len() as u32);
+            self.effects.push(Effect::none(fault));
+            self.stopped_by.push(Vec::new());
+            self.shared.dropped_by.borrow_mut().push(0);
+        }
+        let what = match planned.fault {
+            Fault::Partition { shape } => {
+                let cuts = observed.cuts(shape, &mut stream);
+                let mut links = self.shared.links.borrow_mut();
+                for (from, to) in &cuts.links {
+                    links.cut(from.index(), to.index(), id);
+                }
+                cuts.what
+            }
+            Fault::Crash { target } | Fault::Restart { target } => {
+                let nodes = observed.resolve(target, &mut stream);
+                let words = target::list(&nodes);
+                let lost = nodes.iter().map(|node| self.lose_power(*node)).sum();
+                let effect = &mut self.effects[id.index()];
+                effect.lost_bytes = lost;
+                effect.stopped = nodes.len() as u32;
+                self.stopped_by[id.index()] = nodes;
+                words
+            }
+        };
+        let effect = &mut self.effects[id.index()];
+        effect.what = what;
+        effect
+    }
+
+    /// Undoes a fault.
+    pub(crate) fn end(&mut self, planned: &Planned) {
+        let id = planned.id;
+        match planned.fault {
+            Fault::Partition { .. } => self.shared.links.borrow_mut().heal(id),
+            Fault::Crash { .. } | Fault::Restart { .. } => {
+                for node in std::mem::take(&mut self.stopped_by[id.index()]) {
+                    self.start(node);
+                }
+            }
+        }
+    }
+
+    /// Takes power from a node. The disk goes first: whatever a destructor does after that reaches
+    /// neither disk nor network. Returns the bytes that were lost.
+    fn lose_power(&mut self, id: NodeId) -> u64 {
+        self.stop(id);
+        let lost = self.shared.node(id).platter.borrow_mut().lose_power();
+        self.shared.record(self.now(), super::shared::Place::of_node(id), || {
+            format!("lost power, and {lost} bytes that were not synced")
+        });
+        lost
+    }
+
+    fn stop(&mut self, id: NodeId) {
+        let node = self.shared.node(id);
+        node.power.borrow().set(false);
+        node.up.set(false);
+        node.status.set(NodeStatus::default());
+        self.sim.crash(format!("n{id}"));
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let node = self.shared.node(id);
+        node.incarnation.set(node.incarnation.get() + 1);
+        *node.power.borrow_mut() = Rc::new(Cell::new(true));
+        node.up.set(true);
+        self.shared.record(self.now(), super::shared::Place::of_node(id), || "starts".to_owned());
+        self.sim.bounce(format!("n{id}"));
+    }
+
+    /// Nodes that went wrong by themselves since the last call. They are down from then on.
+    pub(crate) fn failures(&mut self) -> Vec<(NodeId, Failure)> {
+        let failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
+        for (id, _) in &failures {
+            if self.shared.node(*id).up.get() {
+                self.stop(*id);
+            }
+        }
+        failures
+    }
+
+    /// Starts every node that is down.
+    pub(crate) fn start_all(&mut self) {
+        for id in self.shared.node_ids() {
+            if !self.shared.node(id).up.get() {
+                self.start(id);
+            }
+        }
+    }
+
+    /// Whether some node that is up hears, and is heard by, enough nodes to make a majority.
+    pub(crate) fn has_quorum(&self) -> bool {
+        let links = self.shared.links.borrow();
+        let up: Vec<NodeId> =
+            self.shared.node_ids().into_iter().filter(|id| self.shared.node(*id).up.get()).collect();
+        let majority = self.shared.nodes.len() / 2 + 1;
+        up.iter().any(|a| {
+            let heard = up.iter().filter(|b| links.connected(a.index(), b.index()));
+            heard.count() >= majority
+        })
+    }
+
+    fn observed(&self) -> Observed {
+        let nodes = self.shared.node_ids().into_iter().map(|id| {
+            let node = self.shared.node(id);
+            (id, node.up.get(), node.status.get())
+        });
+        Observed { nodes: nodes.collect() }
+    }
+
+    /// Messages sent, and of those not delivered.
+    pub(crate) fn messages(&self) -> (u64, u64) {
+        (self.shared.sent.get(), self.shared.dropped.get())
+    }
+
+    /// Why the world could not carry all that the system asked of it, if so.
+    pub(crate) fn overload(&self) -> Option<String> {
+        let oversized = self.shared.oversized.get();
+        (oversized > 0).then(|| {
+            format!("{oversized} messages were longer than {MESSAGE_BYTES_MAX} bytes and not sent")
+        })
+    }
+
+    /// Ends the world; returns what each fault did, and the trace where one was recorded.
+    pub(crate) fn finish(mut self) -> (Vec<Effect>, Option<Trace>) {
+        for (effect, dropped) in self.effects.iter_mut().zip(&*self.shared.dropped_by.borrow()) {
+            effect.dropped = *dropped;
+        }
+        let trace = self.shared.trace.as_ref().map(|trace| trace.take());
+        (self.effects, trace)
+    }
+}
+
+fn build(config: &Config, seed: Seed) -> Sim<'static> {
+    let mut builder = turmoil::Builder::new();
+    builder
+        // Without these two, turmoil reads the clock and the entropy of the host.
+        .epoch(SystemTime::UNIX_EPOCH)
+        .rng_seed(seed.stream("turmoil").number())
+        .enable_random_order()
+        .tick_duration(config.tick)
+        // Below the tick, a message would arrive in the step that sent it, at a host that has not
+        // run yet: effects before their causes.
+        .min_message_latency(config.tick)
+        .max_message_latency(config.latency_max.max(config.tick))
+        // The run ends by its own clock.
+        .simulation_duration(Duration::from_secs(u64::MAX / 4))
+        .udp_capacity(1 << 16)
+        .tcp_capacity(1024);
+    builder.build()
+}
+
+async fn start_node(system: Arc<dyn System>, shared: Rc<Shared>, id: NodeId) -> turmoil::Result {
+    let node = shared.node(id);
+    let (incarnation, power) = (node.incarnation.get(), node.power.borrow().clone());
+    let cx = NodeCx::open(shared.clone(), id, incarnation, power).await;
+    let guard = cx.guard({
+        let cx = cx.clone();
+        // A system may panic before its future exists.
+        async move { system.node(cx).await }
+    });
+    guard.await;
+    Ok(())
+}
+
+async fn start_clients(shared: Rc<Shared>, clients: Vec<(ClientSpec, Play)>) -> turmoil::Result {
+    for (spec, play) in clients {
+        let cx = ClientCx::open(shared.clone(), spec).await;
+        tokio::task::spawn_local(play(cx));
+    }
+    std::future::pending().await
+}
