@@ -1,6 +1,125 @@
 //! The state that is replicated: keys to values, and client sessions.
+//!
+//! A client numbers its requests, and its session remembers the last one that changed something
+//! together with its answer, so that a retry is answered without being applied again (Ongaro,
+//! "Consensus: Bridging Theory and Practice", 2014, section 6.3).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use crate::wire::Request;
+
+/// The whole state of a node, a deterministic function of the changes applied to it, in order.
+///
+/// It serialises to what a snapshot holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kv {
+    values: BTreeMap<String, Vec<u8>>,
+    sessions: BTreeMap<u64, Session>,
+}
+
+/// What is remembered of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Session {
+    /// Where in the log it last asked for a change.
+    touched: u64,
+    /// The highest number of a request that it had applied; 0 before the first.
+    sequence: u64,
+    /// The answer to that one.
+    reply: Option<Reply>,
+}
+
+impl Kv {
+    /// Applies one change, at most once for each sequence number of a session.
+    ///
+    /// `at` says where in the order of all changes this one stands. It must grow from call to call
+    /// and becomes the number of the session that is opened, if one is. More than `sessions_max`
+    /// sessions (at least one) are never kept: the one that was touched longest ago goes first.
+    ///
+    /// `None` stands for a retry of a request that a later one of its session has overtaken: its
+    /// client has gone on and waits for no answer.
+    pub fn apply(&mut self, at: u64, request: &Request, sessions_max: usize) -> Option<Reply> {
+        match &request.command {
+            Command::OpenSession => Some(self.open(at, sessions_max)),
+            Command::Read { key, .. } => Some(self.read(key)),
+            Command::Write { .. } | Command::Cas { .. } | Command::Delete { .. } => {
+                self.change_once(at, request)
+            }
+        }
+    }
+
+    /// What a key holds, as an answer.
+    pub fn read(&self, key: &str) -> Reply {
+        Reply::Value(self.values.get(key).cloned())
+    }
+
+    /// All keys that hold something, in order, and what they hold.
+    pub fn values(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.values
+    }
+
+    /// The numbers of the sessions that are remembered, in order.
+    pub fn sessions(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sessions.keys().copied()
+    }
+
+    fn open(&mut self, at: u64, sessions_max: usize) -> Reply {
+        self.sessions.insert(at, Session { touched: at, ..Session::default() });
+        while self.sessions.len() > sessions_max.max(1) {
+            let silent = self.sessions.iter().min_by_key(|(_, session)| session.touched);
+            let number = *silent.expect("there is more than one session").0;
+            self.sessions.remove(&number);
+        }
+        Reply::Session(at)
+    }
+
+    fn change_once(&mut self, at: u64, request: &Request) -> Option<Reply> {
+        let Some(session) = self.sessions.get_mut(&request.session) else {
+            return Some(Reply::SessionUnknown);
+        };
+        session.touched = at;
+        if request.sequence <= session.sequence {
+            let same = request.sequence == session.sequence;
+            return session.reply.clone().filter(|_| same);
+        }
+        let reply = change(&mut self.values, &request.command);
+        session.sequence = request.sequence;
+        session.reply = Some(reply.clone());
+        Some(reply)
+    }
+}
+
+fn change(values: &mut BTreeMap<String, Vec<u8>>, command: &Command) -> Reply {
+    match command {
+        Command::Write { key, value } => put(values, key, Some(value)),
+        Command::Cas { key, from, to } => {
+            let held = values.get(key);
+            if held != from.as_ref() {
+                return Reply::Mismatch(held.cloned());
+            }
+            put(values, key, to.as_ref());
+        }
+        Command::Delete { key } => put(values, key, None),
+        Command::OpenSession | Command::Read { .. } => {
+            unreachable!("only what changes a value needs a session")
+        }
+    }
+    Reply::Done
+}
+
+fn put(values: &mut BTreeMap<String, Vec<u8>>, key: &str, value: Option<&Vec<u8>>) {
+    match (values.get_mut(key), value) {
+        (Some(held), Some(value)) => held.clone_from(value),
+        (None, Some(value)) => {
+            values.insert(key.to_owned(), value.clone());
+        }
+        (Some(_), None) => {
+            values.remove(key);
+        }
+        (None, None) => {}
+    }
+}
 
 /// What a client wants done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

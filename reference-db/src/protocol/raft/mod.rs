@@ -1,1 +1,249 @@
-//! Consensus: the Raft protocol (Ongaro and Ousterhout 2014).
+//! Consensus: every change goes through one log that a majority agrees on.
+//!
+//! Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014; *Raft*
+//! below), and Ongaro, "Consensus: Bridging Theory and Practice" (2014; *the dissertation*).
+//!
+//! [`core`] is Raft without a state machine, in parts: [`log`] in memory, elections, replication,
+//! snapshots, and the [`message`]s. [`Raft`] here puts the key-value state on top of it: it
+//! applies what is committed, answers clients, forwards what reaches a follower, and reads.
+
+use std::collections::VecDeque;
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::env::{NodeId, Status, Time};
+use crate::kv::{Command, Kv, ReadLevel, Reply};
+use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
+use crate::wire::Request;
+
+pub mod core;
+mod election;
+pub mod log;
+pub mod message;
+mod read_index;
+mod replication;
+mod snapshot;
+
+use self::core::{Act, Core};
+use self::log::Position;
+use self::read_index::{Read, Reads};
+
+pub use self::read_index::READS_MAX;
+pub use self::replication::{BATCH_MAX, IN_FLIGHT_MAX, UNCOMMITTED_MAX};
+
+/// What an entry of the log carries: a request, as its client made it.
+pub type Change = Request;
+
+/// What nodes tell each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// From one member's [`Core`] to another's.
+    Core(message::Message<Change, Kv>),
+    /// A request that reached a node that does not lead.
+    Forward {
+        /// Where the answer goes.
+        origin: Origin,
+        /// What is asked.
+        request: Request,
+    },
+}
+
+/// One node of the mode `raft`.
+#[derive(Debug)]
+pub struct Raft {
+    options: Options,
+    core: Core<Change, Kv>,
+    kv: Kv,
+    applied: u64,
+    pending: VecDeque<Pending>,
+    reads: Reads,
+}
+
+/// A change in the log whose client waits for the answer.
+#[derive(Debug)]
+struct Pending {
+    at: Position,
+    origin: Origin,
+    sequence: u64,
+}
+
+impl Protocol for Raft {
+    type Message = Message;
+    type Record = message::Record<Change>;
+    type Snapshot = message::Snapshot<Change, Kv>;
+
+    fn recover(
+        options: Options,
+        recovered: Recovered<Self::Snapshot, Self::Record>,
+        random: ChaCha8Rng,
+        now: Time,
+    ) -> Self {
+        let core = Core::recover(&options, recovered, random, now);
+        let mut raft = Raft {
+            options,
+            core,
+            kv: Kv::default(),
+            applied: 0,
+            pending: VecDeque::new(),
+            reads: Reads::default(),
+        };
+        raft.adopt_installed();
+        raft
+    }
+
+    fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
+        match input {
+            Input::Timer => {
+                self.reads.begin(&mut self.core, now);
+                self.core.on_timer(now);
+            }
+            Input::Message { from, message: Message::Core(message) } => {
+                self.core.on_message(now, from, message);
+            }
+            Input::Message { message: Message::Forward { origin, request }, .. } => {
+                self.on_request(now, origin, request, None, out);
+            }
+            Input::Request { from, request } => {
+                let origin = Origin { node: self.options.id, client: from };
+                let leader = self.core.leader();
+                self.on_request(now, origin, request, leader, out);
+            }
+        }
+        self.settle(now, out);
+    }
+
+    fn deadline(&self) -> Time {
+        self.core.deadline()
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            role: self.core.role(),
+            term: self.core.term(),
+            last: self.core.log().last().index,
+            committed: self.core.committed(),
+            applied: self.applied,
+        }
+    }
+}
+
+impl Raft {
+    /// The node's part in Raft, for whoever wants to look at its log.
+    pub fn core(&self) -> &Core<Change, Kv> {
+        &self.core
+    }
+
+    /// The state after all entries that are applied.
+    pub fn kv(&self) -> &Kv {
+        &self.kv
+    }
+
+    /// Takes a request, and passes it on to `leader` where it can do nothing itself. A request
+    /// that was passed on already is not passed on again: two nodes that each take the other for
+    /// the leader would do nothing else.
+    fn on_request(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        request: Request,
+        leader: Option<NodeId>,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let sequence = request.sequence;
+        if let Command::Read { key, level: ReadLevel::Replica } = &request.command {
+            out.push(Output::Reply { to: origin, sequence, reply: self.kv.read(key) });
+        } else if self.core.is_leader() {
+            self.lead(now, origin, request);
+        } else if let Some(leader) = leader {
+            out.push(Output::Send { to: leader, message: Message::Forward { origin, request } });
+        } else {
+            out.push(Output::Reply { to: origin, sequence, reply: Reply::NotLeader });
+        }
+    }
+
+    /// Takes on a request as the leader. One too many is dropped, as the network might have done.
+    fn lead(&mut self, now: Time, origin: Origin, request: Request) {
+        let sequence = request.sequence;
+        if let Command::Read { key, .. } = request.command {
+            self.reads.add(Read { origin, sequence, key });
+            return;
+        }
+        let Some(at) = self.core.propose(now, request) else { return };
+        // What waits at this index or later waits for an entry that was replaced. It may live on
+        // in another member's log, so that its client can be told nothing.
+        while self.pending.back().is_some_and(|pending| pending.at.index >= at.index) {
+            self.pending.pop_back();
+        }
+        self.pending.push_back(Pending { at, origin, sequence });
+    }
+
+    /// Does what follows from the core's new state.
+    fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        self.adopt_installed();
+        self.act(out);
+        self.apply_committed(out);
+        if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
+            let spare = self.options.snapshot_entries / 2;
+            self.core.compact(self.applied, self.kv.clone(), spare);
+            self.act(out);
+        }
+        self.answer_reads(now, out);
+    }
+
+    /// Passes on what the core wants done.
+    fn act(&mut self, out: &mut Vec<Output<Self>>) {
+        out.extend(self.core.acts().map(|act| match act {
+            Act::Persist(record) => Output::Persist(record),
+            Act::Snapshot(snapshot) => Output::Snapshot(snapshot),
+            Act::Send(to, message) => Output::Send { to, message: Message::Core(message) },
+        }));
+    }
+
+    fn adopt_installed(&mut self) {
+        if let Some(image) = self.core.take_installed() {
+            self.kv = image.state.clone();
+            self.applied = image.last.index;
+        }
+    }
+
+    fn apply_committed(&mut self, out: &mut Vec<Output<Self>>) {
+        while let Some(entry) = self.core.committed_entry(self.applied + 1) {
+            self.applied += 1;
+            let reply = entry.command.as_ref().and_then(|change| {
+                self.kv.apply(entry.at.index, change, self.options.sessions_max)
+            });
+            while let Some(pending) = self.pending.front()
+                && pending.at.index <= self.applied
+            {
+                // The same index in another term is another client's change.
+                if pending.at == entry.at
+                    && let Some(reply) = &reply
+                {
+                    let (to, sequence) = (pending.origin, pending.sequence);
+                    out.push(Output::Reply { to, sequence, reply: reply.clone() });
+                }
+                self.pending.pop_front();
+            }
+        }
+    }
+
+    fn answer_reads(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        if !self.core.is_leader() {
+            // A read leaves nothing behind, so this is the truth even if the leader had begun.
+            out.extend(self.reads.take_all().into_iter().map(|read| Output::Reply {
+                to: read.origin,
+                sequence: read.sequence,
+                reply: Reply::NotLeader,
+            }));
+            return;
+        }
+        for read in self.reads.take_ready(self.core.confirmed_round(), self.applied) {
+            let reply = read.answer(&self.kv);
+            out.push(Output::Reply { to: read.origin, sequence: read.sequence, reply });
+        }
+        if self.reads.are_waiting() && self.core.may_begin_round() {
+            self.core.flush_soon(now);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Raft without a state machine: elections, the log, and what is committed.
+//!
+//! It is generic over the command `C` that an entry carries and the state `S` that a snapshot
+//! holds, because two kinds of replication stand on it: the log of all changes ([`super::Raft`]),
+//! and the choice of a primary ([`crate::protocol::primary_async`]). Whoever embeds it applies
+//! what is committed, hands over the state to be kept, and carries out the [`Act`]s.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore as _;
+
+use super::election::Votes;
+use super::log::{Entry, Log};
+use super::message::{HardState, Image, Message, Record, Snapshot};
+use super::replication::Leadership;
+use crate::env::{NodeId, Role, Time};
+use crate::protocol::{Options, Recovered, Timing};
+
+/// What the core wants done, in order. As with [`crate::protocol::Output`], nothing may be sent
+/// before what precedes it is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act<C, S> {
+    /// Add a record to the durable log.
+    Persist(Record<C>),
+    /// Replace all records of the core by this.
+    Snapshot(Snapshot<C, S>),
+    /// Tell another member something.
+    Send(NodeId, Message<C, S>),
+}
+
+/// One member's part in Raft.
+#[derive(Debug)]
+pub struct Core<C, S> {
+    pub(super) id: NodeId,
+    pub(super) others: Vec<NodeId>,
+    pub(super) timing: Timing,
+    random: ChaCha8Rng,
+    pub(super) hard: HardState,
+    pub(super) log: Log<C>,
+    pub(super) image: Option<Arc<Image<S>>>,
+    pub(super) commit: u64,
+    pub(super) standing: Standing,
+    pub(super) leader: Option<NodeId>,
+    /// When the leader was last heard.
+    pub(super) heard: Time,
+    /// When a member that does not lead looks for another leader.
+    pub(super) election_at: Time,
+    /// When a leader sends what has piled up.
+    pub(super) flush_at: Time,
+    pub(super) acts: Vec<Act<C, S>>,
+    pub(super) installed: Option<Arc<Image<S>>>,
+}
+
+/// What a member is in its term.
+#[derive(Debug)]
+pub(super) enum Standing {
+    Follower,
+    /// Asks whether it would be elected.
+    PreCandidate(Votes),
+    Candidate(Votes),
+    Leader(Leadership),
+}
+
+impl<C: Clone, S> Core<C, S> {
+    /// Starts a member from what its disk holds.
+    ///
+    /// # Panics
+    /// Where the records have a gap: a disk that loses records loses them from the end.
+    pub fn recover(
+        options: &Options,
+        recovered: Recovered<Snapshot<C, S>, Record<C>>,
+        random: ChaCha8Rng,
+        now: Time,
+    ) -> Self {
+        let Snapshot { mut hard, image, entries } = recovered.snapshot.unwrap_or_default();
+        let base = image.as_ref().map(|image| image.last).unwrap_or_default();
+        let mut log = Log::after(base);
+        for entry in entries {
+            log.put(entry);
+        }
+        for record in recovered.records {
+            match record {
+                Record::Hard(later) => hard = later,
+                Record::Entry(entry) => log.put(entry),
+            }
+        }
+        let mut core = Core {
+            id: options.id,
+            others: options.nodes.iter().copied().filter(|node| *node != options.id).collect(),
+            timing: options.timing,
+            random,
+            hard,
+            log,
+            installed: image.clone(),
+            image,
+            commit: base.index,
+            standing: Standing::Follower,
+            leader: None,
+            heard: now,
+            election_at: now,
+            flush_at: Time::NEVER,
+            acts: Vec::new(),
+        };
+        core.postpone_election(now);
+        core
+    }
+
+    /// Does what is due.
+    pub fn on_timer(&mut self, now: Time) {
+        if self.is_leader() {
+            self.lead_on(now);
+        } else if self.election_at <= now {
+            self.campaign(now);
+        }
+    }
+
+    /// Takes what another member says. What comes from elsewhere is ignored.
+    pub fn on_message(&mut self, now: Time, from: NodeId, message: Message<C, S>) {
+        if !self.others.contains(&from) {
+            return;
+        }
+        match message {
+            Message::PreVote { term, last } => self.on_pre_vote(now, from, term, last),
+            Message::PreVoteReply { term, granted } => {
+                self.on_pre_vote_reply(now, from, term, granted);
+            }
+            Message::Vote { term, last } => self.on_vote(now, from, term, last),
+            Message::VoteReply { term, granted } => self.on_vote_reply(now, from, term, granted),
+            Message::Append { term, round, prev, entries, commit } => {
+                if self.follow(now, from, term, round) {
+                    self.on_append(from, round, prev, entries, commit);
+                }
+            }
+            Message::AppendReply { term, round, appended } => {
+                if self.heard_as_leader(now, from, term, round) {
+                    self.on_append_reply(now, from, appended);
+                }
+            }
+            Message::Heartbeat { term, round, commit } => {
+                if self.follow(now, from, term, round) {
+                    self.on_heartbeat(from, round, commit);
+                }
+            }
+            Message::HeartbeatReply { term, round } => {
+                self.heard_as_leader(now, from, term, round);
+            }
+            Message::Install { term, round, image } => {
+                if self.follow(now, from, term, round) {
+                    self.on_install(from, round, image);
+                }
+            }
+        }
+    }
+
+    /// When [`Core::on_timer`] is wanted.
+    pub fn deadline(&self) -> Time {
+        match &self.standing {
+            Standing::Leader(leadership) => leadership.deadline().min(self.flush_at),
+            Standing::Follower | Standing::PreCandidate(_) | Standing::Candidate(_) => {
+                self.election_at
+            }
+        }
+    }
+
+    /// Takes what is to be done, in order.
+    pub fn acts(&mut self) -> std::vec::Drain<'_, Act<C, S>> {
+        self.acts.drain(..)
+    }
+
+    /// Takes the state that replaces all that was applied so far, where there is one: after a
+    /// restart, and after a leader has sent one.
+    pub fn take_installed(&mut self) -> Option<Arc<Image<S>>> {
+        self.installed.take()
+    }
+
+    /// What the member takes itself for.
+    pub fn role(&self) -> Role {
+        match self.standing {
+            Standing::Follower => Role::Follower,
+            Standing::PreCandidate(_) | Standing::Candidate(_) => Role::Candidate,
+            Standing::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// Whether it leads.
+    pub fn is_leader(&self) -> bool {
+        matches!(self.standing, Standing::Leader(_))
+    }
+
+    /// The leader that the member knows of; itself where it leads.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    /// The latest term that it has seen.
+    pub fn term(&self) -> u64 {
+        self.hard.term
+    }
+
+    /// The last index that it knows to be committed.
+    pub fn committed(&self) -> u64 {
+        self.commit
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log<C> {
+        &self.log
+    }
+
+    /// The entry at an index, if it is committed.
+    pub fn committed_entry(&self, index: u64) -> Option<&Entry<C>> {
+        if index <= self.commit { self.log.get(index) } else { None }
+    }
+
+    /// Becomes a follower in `term`, which is the member's own or a later one.
+    pub(super) fn step_down(&mut self, now: Time, term: u64) {
+        if term > self.hard.term {
+            self.set_hard(HardState { term, vote: None });
+        }
+        self.standing = Standing::Follower;
+        self.leader = None;
+        self.flush_at = Time::NEVER;
+        self.postpone_election(now);
+    }
+
+    pub(super) fn set_hard(&mut self, hard: HardState) {
+        self.hard = hard;
+        self.acts.push(Act::Persist(Record::Hard(hard)));
+    }
+
+    pub(super) fn send(&mut self, to: NodeId, message: Message<C, S>) {
+        self.acts.push(Act::Send(to, message));
+    }
+
+    /// Draws the next election timeout: from the shortest one to twice that.
+    pub(super) fn postpone_election(&mut self, now: Time) {
+        let shortest = u64::try_from(self.timing.election.as_nanos()).unwrap_or(u64::MAX / 4);
+        let extra = self.random.next_u64() % (shortest + 1);
+        self.election_at = Time(now.0.saturating_add(shortest).saturating_add(extra));
+    }
+
+    /// Whether `count` members are a majority of all.
+    pub(super) fn is_majority(&self, count: usize) -> bool {
+        2 * count > self.others.len() + 1
+    }
+}

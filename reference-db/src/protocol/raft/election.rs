@@ -1,0 +1,142 @@
+//! Who leads: pre-vote, votes, and stepping down (Raft, section 5.2; dissertation, section 9.6).
+
+use std::collections::BTreeSet;
+
+use super::core::{Act, Core, Standing};
+use super::log::Position;
+use super::message::{HardState, Message};
+use crate::env::{NodeId, Role, Time};
+
+/// Who has granted a vote.
+pub(super) type Votes = BTreeSet<NodeId>;
+
+impl<C: Clone, S> Core<C, S> {
+    /// Looks for another leader: asks first, and counts up the term only with a majority behind it.
+    ///
+    /// Without the question, a member that was cut off counts up its term all the while, and
+    /// deposes a healthy leader when it comes back.
+    pub(super) fn campaign(&mut self, now: Time) {
+        self.leader = None;
+        self.postpone_election(now);
+        self.standing = Standing::PreCandidate(Votes::from([self.id]));
+        if self.is_majority(1) {
+            self.stand(now);
+        } else {
+            let (term, last) = (self.hard.term + 1, self.log.last());
+            self.ask_all(|| Message::PreVote { term, last });
+        }
+    }
+
+    /// Asks for votes in a new term.
+    fn stand(&mut self, now: Time) {
+        self.set_hard(HardState { term: self.hard.term + 1, vote: Some(self.id) });
+        self.postpone_election(now);
+        self.standing = Standing::Candidate(Votes::from([self.id]));
+        if self.is_majority(1) {
+            self.lead(now);
+        } else {
+            let (term, last) = (self.hard.term, self.log.last());
+            self.ask_all(|| Message::Vote { term, last });
+        }
+    }
+
+    fn ask_all(&mut self, question: impl Fn() -> Message<C, S>) {
+        let questions = self.others.iter().map(|other| Act::Send(*other, question()));
+        self.acts.extend(questions);
+    }
+
+    pub(super) fn on_pre_vote(&mut self, now: Time, from: NodeId, term: u64, last: Position) {
+        if self.hears_a_leader(now) {
+            return;
+        }
+        let granted = term > self.hard.term && last >= self.log.last();
+        let term = if granted { term } else { self.hard.term };
+        self.send(from, Message::PreVoteReply { term, granted });
+    }
+
+    pub(super) fn on_pre_vote_reply(&mut self, now: Time, from: NodeId, term: u64, granted: bool) {
+        if !granted {
+            if term > self.hard.term {
+                self.step_down(now, term);
+            }
+            return;
+        }
+        let next = self.hard.term + 1;
+        let Standing::PreCandidate(votes) = &mut self.standing else { return };
+        if term != next {
+            return;
+        }
+        votes.insert(from);
+        let count = votes.len();
+        if self.is_majority(count) {
+            self.stand(now);
+        }
+    }
+
+    pub(super) fn on_vote(&mut self, now: Time, from: NodeId, term: u64, last: Position) {
+        // The term of the question must not count up ours either: the candidate may have been
+        // allowed to stand by members that have meanwhile heard from the leader again.
+        if self.hears_a_leader(now) {
+            return;
+        }
+        if term > self.hard.term {
+            self.step_down(now, term);
+        }
+        let free = self.hard.vote.is_none_or(|vote| vote == from);
+        let granted = term == self.hard.term && free && last >= self.log.last();
+        if granted && self.hard.vote.is_none() {
+            self.set_hard(HardState { vote: Some(from), ..self.hard });
+        }
+        if granted {
+            self.postpone_election(now);
+        }
+        self.send(from, Message::VoteReply { term: self.hard.term, granted });
+    }
+
+    pub(super) fn on_vote_reply(&mut self, now: Time, from: NodeId, term: u64, granted: bool) {
+        if term > self.hard.term {
+            self.step_down(now, term);
+            return;
+        }
+        let current = term == self.hard.term;
+        let Standing::Candidate(votes) = &mut self.standing else { return };
+        if !(granted && current) {
+            return;
+        }
+        votes.insert(from);
+        let count = votes.len();
+        if self.is_majority(count) {
+            self.lead(now);
+        }
+    }
+
+    /// Takes a message of a leader: whether it is the one of the member's own term. An older one
+    /// is told the term, so that it steps down: if the member has counted up its term, it is the
+    /// only way back into the cluster for it.
+    pub(super) fn follow(&mut self, now: Time, from: NodeId, term: u64, round: u64) -> bool {
+        if term < self.hard.term {
+            self.send(from, Message::HeartbeatReply { term: self.hard.term, round });
+            return false;
+        }
+        if self.is_leader() && term == self.hard.term {
+            // Nobody else can have been elected in this term.
+            return false;
+        }
+        if term > self.hard.term || self.role() != Role::Follower {
+            self.step_down(now, term);
+        }
+        self.leader = Some(from);
+        self.heard = now;
+        self.postpone_election(now);
+        true
+    }
+
+    /// Whether there is a leader that must not be disturbed: the member leads, or has heard from
+    /// its leader within the shortest election timeout (dissertation, section 4.2.3).
+    ///
+    /// A leader that lost its majority gives up by itself within an election timeout; that is why
+    /// refusing everyone meanwhile cannot last.
+    fn hears_a_leader(&self, now: Time) -> bool {
+        self.is_leader() || self.leader.is_some() && now.since(self.heard) < self.timing.election
+    }
+}

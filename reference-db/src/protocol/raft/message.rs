@@ -1,0 +1,153 @@
+//! What the members of a Raft cluster tell each other and keep on disk.
+//!
+//! `C` is the command that an entry carries, `S` the state that a snapshot holds.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::log::{Entry, Position};
+use crate::env::NodeId;
+
+/// What must survive a restart besides the log (Raft, figure 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardState {
+    /// The latest term that the node has seen.
+    pub term: u64,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
+}
+
+/// The state after all entries up to a position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image<S> {
+    /// The last entry that the state reflects.
+    pub last: Position,
+    /// The state.
+    pub state: S,
+}
+
+/// What is added to the durable log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record<C> {
+    /// Replaces the hard state.
+    Hard(HardState),
+    /// An entry. It takes its place and removes all that stood there or later.
+    Entry(Entry<C>),
+}
+
+/// All that a node needs to go on after a restart, in one piece.
+///
+/// It replaces every record persisted before, and a crash may come right after it. So it carries
+/// the hard state and the entries behind the image itself: as records that follow it, they could
+/// be lost although they had been durable, and acknowledged, before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot<C, S> {
+    /// Term and vote.
+    pub hard: HardState,
+    /// The state, where one has been taken.
+    pub image: Option<Arc<Image<S>>>,
+    /// The entries that follow the image.
+    pub entries: Vec<Entry<C>>,
+}
+
+impl<C, S> Default for Snapshot<C, S> {
+    fn default() -> Self {
+        Snapshot { hard: HardState::default(), image: None, entries: Vec::new() }
+    }
+}
+
+/// What a member tells another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message<C, S> {
+    /// Asks whether a candidacy would have a chance, without disturbing anyone (dissertation,
+    /// section 9.6).
+    PreVote {
+        /// The term in which the sender would stand.
+        term: u64,
+        /// Where its log ends.
+        last: Position,
+    },
+    /// Answers a [`Message::PreVote`].
+    PreVoteReply {
+        /// The term that was asked about where it is granted, otherwise the voter's own.
+        term: u64,
+        /// Whether the sender would vote for the receiver.
+        granted: bool,
+    },
+    /// Asks for a vote.
+    Vote {
+        /// The candidate's term.
+        term: u64,
+        /// Where its log ends.
+        last: Position,
+    },
+    /// Answers a [`Message::Vote`].
+    VoteReply {
+        /// The voter's term.
+        term: u64,
+        /// Whether the sender votes for the receiver.
+        granted: bool,
+    },
+    /// Adds entries to a follower's log.
+    Append {
+        /// The leader's term.
+        term: u64,
+        /// The latest round of confirmation that the leader had begun.
+        round: u64,
+        /// What the follower's log must have for the entries to follow.
+        prev: Position,
+        /// The entries, without gaps.
+        entries: Vec<Entry<C>>,
+        /// How far the leader has committed.
+        commit: u64,
+    },
+    /// Answers [`Message::Append`] and [`Message::Install`].
+    AppendReply {
+        /// The follower's term.
+        term: u64,
+        /// The round of the message that is answered.
+        round: u64,
+        /// What came of it.
+        appended: Appended,
+    },
+    /// Shows that the leader lives, and asks whether it still leads.
+    Heartbeat {
+        /// The leader's term.
+        term: u64,
+        /// The latest round of confirmation that the leader had begun.
+        round: u64,
+        /// How far the leader has committed of what the follower is known to have.
+        commit: u64,
+    },
+    /// Answers a [`Message::Heartbeat`].
+    HeartbeatReply {
+        /// The follower's term.
+        term: u64,
+        /// The round of the message that is answered.
+        round: u64,
+    },
+    /// Replaces a follower's state, because the leader no longer has the entries that it lacks.
+    Install {
+        /// The leader's term.
+        term: u64,
+        /// The latest round of confirmation that the leader had begun.
+        round: u64,
+        /// The state.
+        image: Arc<Image<S>>,
+    },
+}
+
+/// What came of a [`Message::Append`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Appended {
+    /// The follower's log equals the leader's up to this index.
+    Matched(u64),
+    /// The follower's log does not have what the entries follow.
+    Conflict {
+        /// The index that it should have had.
+        prev: u64,
+        /// The last position at which the logs may agree.
+        hint: Position,
+    },
+}

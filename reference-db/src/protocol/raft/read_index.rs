@@ -1,0 +1,96 @@
+//! Strong reads without a log entry (dissertation, section 6.4).
+//!
+//! A leader that was deposed without knowing it still holds an old state. So it notes how far it
+//! had committed, asks a majority whether it still leads, and answers only then. All reads that
+//! have come in when a round begins share it.
+
+use std::collections::VecDeque;
+
+use super::Change;
+use super::core::Core;
+use crate::kv::{Kv, Reply};
+use crate::protocol::Origin;
+
+/// How many reads a leader takes on at a time.
+pub const READS_MAX: usize = 4096;
+
+/// A read that waits for its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) origin: Origin,
+    pub(super) sequence: u64,
+    pub(super) key: String,
+}
+
+/// The reads of one round.
+#[derive(Debug)]
+struct Round {
+    number: u64,
+    /// What was committed when the round began: a read must see all of it.
+    index: u64,
+    reads: Vec<Read>,
+}
+
+/// The reads that a leader has not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    waiting: Vec<Read>,
+    rounds: VecDeque<Round>,
+    count: usize,
+}
+
+impl Reads {
+    /// Takes on a read, or not, where there are [too many](READS_MAX): its client will ask again.
+    pub(super) fn add(&mut self, read: Read) {
+        if self.count < READS_MAX {
+            self.count += 1;
+            self.waiting.push(read);
+        }
+    }
+
+    /// Whether there are reads that belong to no round yet.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Begins a round for all reads that wait for one, if the leader may begin one now.
+    pub(super) fn begin(&mut self, core: &mut Core<Change, Kv>, now: crate::env::Time) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        if let Some(number) = core.begin_round(now) {
+            let reads = std::mem::take(&mut self.waiting);
+            self.rounds.push_back(Round { number, index: core.committed(), reads });
+        }
+    }
+
+    /// Takes the reads whose round is confirmed and whose index is applied.
+    pub(super) fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<Read> {
+        let mut ready = Vec::new();
+        while let Some(round) = self.rounds.front()
+            && round.number <= confirmed
+            && round.index <= applied
+        {
+            let round = self.rounds.pop_front().expect("it is the front");
+            ready.extend(round.reads);
+        }
+        self.count -= ready.len();
+        ready
+    }
+
+    /// Takes all reads: the member leads no longer.
+    pub(super) fn take_all(&mut self) -> Vec<Read> {
+        self.count = 0;
+        let rounds = std::mem::take(&mut self.rounds);
+        let mut all: Vec<_> = rounds.into_iter().flat_map(|round| round.reads).collect();
+        all.append(&mut self.waiting);
+        all
+    }
+}
+
+impl Read {
+    /// The answer, from a state that is new enough.
+    pub(super) fn answer(&self, kv: &Kv) -> Reply {
+        kv.read(&self.key)
+    }
+}

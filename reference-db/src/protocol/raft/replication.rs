@@ -1,0 +1,427 @@
+//! How a leader's log becomes everyone's (Raft, sections 5.3 and 5.4.2).
+//!
+//! Entries that come in while messages are under way travel together: a follower has at most
+//! [`IN_FLIGHT_MAX`] messages with entries to answer, and what piles up meanwhile goes out with
+//! the next one. The leader also waits until the timer has fired for the moment that it is in, so
+//! that what arrives at one moment is one message and one write to disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::core::{Act, Core, Standing};
+use super::log::{Entry, Log, Position};
+use super::message::{Appended, Image, Message, Record};
+use crate::env::{NodeId, Time};
+
+/// How many entries a message carries.
+pub const BATCH_MAX: usize = 64;
+
+/// How many messages with entries a follower has to answer before it gets another one.
+pub const IN_FLIGHT_MAX: usize = 4;
+
+/// How many entries a leader takes on that are not committed yet.
+pub const UNCOMMITTED_MAX: u64 = 4096;
+
+/// What a leader knows and plans.
+#[derive(Debug)]
+pub(super) struct Leadership {
+    pub(super) peers: Vec<Peer>,
+    /// The latest round of confirmation that has begun.
+    pub(super) round: u64,
+    heartbeat_at: Time,
+    quorum_at: Time,
+}
+
+/// What a leader knows of another member.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) node: NodeId,
+    /// Its log equals the leader's up to here.
+    pub(super) matched: u64,
+    /// What it gets next.
+    pub(super) next: u64,
+    pub(super) pace: Pace,
+    /// When it last said anything.
+    pub(super) heard: Time,
+    /// The latest round that it was asked to confirm.
+    pub(super) asked: u64,
+    /// The latest round that it confirmed.
+    pub(super) confirmed: u64,
+}
+
+/// How a follower is sent entries.
+#[derive(Debug)]
+pub(super) enum Pace {
+    /// One message at a time, until it is known where its log agrees.
+    Probe { sent: Option<Time> },
+    /// One after the other; these end at the indices given.
+    Stream { ends: VecDeque<u64>, since: Time },
+    /// It was sent the state at this index.
+    Install { index: u64, sent: Time },
+}
+
+impl Leadership {
+    pub(super) fn deadline(&self) -> Time {
+        self.heartbeat_at.min(self.quorum_at)
+    }
+
+    /// The highest value that a majority has reached, the leader with `own` included.
+    fn majority(&self, own: u64, of: impl Fn(&Peer) -> u64) -> u64 {
+        let reached = |value: u64| {
+            let peers = self.peers.iter().filter(|peer| of(peer) >= value).count();
+            2 * (peers + usize::from(own >= value)) > self.peers.len() + 1
+        };
+        let values = self.peers.iter().map(&of).chain([own]);
+        values.filter(|value| reached(*value)).max().unwrap_or(0)
+    }
+
+    fn peer(&mut self, node: NodeId) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.node == node)
+    }
+}
+
+impl<C: Clone, S> Core<C, S> {
+    /// Takes office. The entry without a command is what lets the leader learn how far its log is
+    /// committed: entries of earlier terms do not count by themselves.
+    pub(super) fn lead(&mut self, now: Time) {
+        let next = self.log.last().index + 1;
+        let peer = |node: &NodeId| Peer {
+            node: *node,
+            matched: 0,
+            next,
+            pace: Pace::Probe { sent: None },
+            heard: now,
+            asked: 0,
+            confirmed: 0,
+        };
+        let peers = self.others.iter().map(peer).collect();
+        self.standing = Standing::Leader(Leadership {
+            peers,
+            round: 0,
+            heartbeat_at: now + self.timing.heartbeat,
+            quorum_at: now + self.timing.election,
+        });
+        self.leader = Some(self.id);
+        self.append(None);
+        self.flush(now);
+    }
+
+    /// Adds a command to the log of a leader and says where. `None` where the member does not
+    /// lead, or has [too much](UNCOMMITTED_MAX) under way.
+    pub fn propose(&mut self, now: Time, command: C) -> Option<Position> {
+        if !self.is_leader() || self.log.last().index - self.commit >= UNCOMMITTED_MAX {
+            return None;
+        }
+        self.append(Some(Arc::new(command)));
+        self.flush_soon(now);
+        Some(self.log.last())
+    }
+
+    /// Begins a round: until it is [confirmed](Core::confirmed_round), the leader does not know
+    /// that it still led when it began. `None` where the member does not lead, where the round
+    /// before is not confirmed yet, or where it does not know yet what is committed, because
+    /// nothing of its own term is (dissertation, section 6.4).
+    pub fn begin_round(&mut self, now: Time) -> Option<u64> {
+        if !self.may_begin_round() {
+            return None;
+        }
+        self.flush_soon(now);
+        let Standing::Leader(leadership) = &mut self.standing else { return None };
+        leadership.round += 1;
+        Some(leadership.round)
+    }
+
+    /// Whether [`Core::begin_round`] would begin one.
+    pub fn may_begin_round(&self) -> bool {
+        let Standing::Leader(leadership) = &self.standing else { return false };
+        self.confirmed_round() == leadership.round
+            && self.log.term(self.commit) == Some(self.hard.term)
+    }
+
+    /// The latest round of which a majority has said that the leader still led; 0 where the
+    /// member does not lead.
+    pub fn confirmed_round(&self) -> u64 {
+        let Standing::Leader(leadership) = &self.standing else { return 0 };
+        leadership.majority(leadership.round, |peer| peer.confirmed)
+    }
+
+    /// Asks for the timer to fire at once.
+    pub fn flush_soon(&mut self, now: Time) {
+        self.flush_at = self.flush_at.min(now);
+    }
+
+    /// Does what is due for a leader.
+    pub(super) fn lead_on(&mut self, now: Time) {
+        let Standing::Leader(leadership) = &mut self.standing else { return };
+        if leadership.quorum_at <= now {
+            leadership.quorum_at = now + self.timing.election;
+            let heard = |peer: &&Peer| now.since(peer.heard) < self.timing.election;
+            let count = leadership.peers.iter().filter(heard).count() + 1;
+            if !self.is_majority(count) {
+                // Its clients would wait for ever, and read-index rounds with them.
+                self.step_down(now, self.hard.term);
+                return;
+            }
+        }
+        let Standing::Leader(leadership) = &mut self.standing else { return };
+        if leadership.heartbeat_at <= now {
+            leadership.heartbeat_at = now + self.timing.heartbeat;
+            for peer in &mut leadership.peers {
+                peer.give_up_waiting(now, &self.timing);
+                self.acts.push(heartbeat(peer, self.hard.term, leadership.round, self.commit));
+            }
+            self.flush_at = now;
+        }
+        if self.flush_at <= now {
+            self.flush(now);
+        }
+    }
+
+    /// Sends all that the followers may be sent.
+    fn flush(&mut self, now: Time) {
+        self.flush_at = Time::NEVER;
+        let Standing::Leader(leadership) = &mut self.standing else { return };
+        let round = leadership.round;
+        let (term, commit) = (self.hard.term, self.commit);
+        for peer in &mut leadership.peers {
+            let to = peer.node;
+            while let Some(parcel) = peer.parcel(&self.log, self.image.as_ref(), now) {
+                peer.asked = round;
+                let message = match parcel {
+                    Parcel::Entries(prev, entries) => {
+                        Message::Append { term, round, prev, entries, commit }
+                    }
+                    Parcel::Image(image) => Message::Install { term, round, image },
+                };
+                self.acts.push(Act::Send(to, message));
+            }
+            if peer.asked < round {
+                self.acts.push(heartbeat(peer, term, round, commit));
+            }
+        }
+        self.advance_commit();
+    }
+
+    fn append(&mut self, command: Option<Arc<C>>) {
+        let at = Position { term: self.hard.term, index: self.log.last().index + 1 };
+        self.put(Entry { at, command });
+    }
+
+    fn put(&mut self, entry: Entry<C>) {
+        self.acts.push(Act::Persist(Record::Entry(entry.clone())));
+        self.log.put(entry);
+    }
+
+    /// Commits what a majority has, if its last entry is of this term.
+    ///
+    /// An entry of an earlier term may be on a majority and still be replaced: with members 1 to
+    /// 5, 1 spreads its entry of term 2 to 3 only when it leads again in term 4, and 5, whose log
+    /// ends with term 3, can be elected by 2, 3 and 4 afterwards (Raft, figure 8).
+    fn advance_commit(&mut self) {
+        let Standing::Leader(leadership) = &self.standing else { return };
+        let index = leadership.majority(self.log.last().index, |peer| peer.matched);
+        if index > self.commit && self.log.term(index) == Some(self.hard.term) {
+            self.commit = index;
+        }
+    }
+
+    /// Takes a follower's answer to a leader: whether the member leads in the answer's term.
+    pub(super) fn heard_as_leader(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        term: u64,
+        round: u64,
+    ) -> bool {
+        if term > self.hard.term {
+            self.step_down(now, term);
+        }
+        if term < self.hard.term {
+            return false;
+        }
+        let Standing::Leader(leadership) = &mut self.standing else { return false };
+        let Some(peer) = leadership.peer(from) else { return false };
+        peer.heard = now;
+        peer.confirmed = peer.confirmed.max(round);
+        true
+    }
+
+    pub(super) fn on_append_reply(&mut self, now: Time, from: NodeId, appended: Appended) {
+        let Standing::Leader(leadership) = &mut self.standing else { return };
+        let Some(peer) = leadership.peer(from) else { return };
+        match appended {
+            Appended::Matched(index) => peer.advance(index.min(self.log.last().index), now),
+            Appended::Conflict { prev, hint } => peer.back_up(prev, hint, &self.log),
+        }
+        if peer.wants(self.log.last().index) {
+            self.flush_at = self.flush_at.min(now);
+        }
+        self.advance_commit();
+    }
+
+    pub(super) fn on_append(
+        &mut self,
+        from: NodeId,
+        round: u64,
+        prev: Position,
+        entries: Vec<Entry<C>>,
+        commit: u64,
+    ) {
+        // What was compacted away was committed, so a leader has the same there.
+        let base = self.log.base().index;
+        let appended = if prev.index >= base && !self.log.has(prev) {
+            let last = self.log.last().index;
+            let hint = self.log.agreement(prev.index.min(last), prev.term);
+            Appended::Conflict { prev: prev.index, hint: hint.unwrap_or(self.log.base()) }
+        } else {
+            let end = entries.last().map_or(prev.index, |entry| entry.at.index).max(base);
+            self.take_entries(entries);
+            self.commit = self.commit.max(commit.min(end));
+            Appended::Matched(end)
+        };
+        let term = self.hard.term;
+        self.send(from, Message::AppendReply { term, round, appended });
+    }
+
+    /// Adds the entries that the log does not have.
+    ///
+    /// Only a real difference may cut the log: an old message that arrives late carries a prefix
+    /// of what has been acknowledged since, and cutting after it would take that back.
+    fn take_entries(&mut self, entries: Vec<Entry<C>>) {
+        for entry in entries {
+            if entry.at.index <= self.log.base().index || self.log.has(entry.at) {
+                continue;
+            }
+            assert!(
+                entry.at.index > self.commit,
+                "what is committed is the same everywhere, but {:?} contradicts it",
+                entry.at
+            );
+            self.put(entry);
+        }
+    }
+
+    pub(super) fn on_heartbeat(&mut self, from: NodeId, round: u64, commit: u64) {
+        self.commit = self.commit.max(commit.min(self.log.last().index));
+        self.send(from, Message::HeartbeatReply { term: self.hard.term, round });
+    }
+}
+
+fn heartbeat<C, S>(peer: &mut Peer, term: u64, round: u64, commit: u64) -> Act<C, S> {
+    peer.asked = round;
+    // Beyond what matched, the follower may have something else than what was committed.
+    let commit = commit.min(peer.matched);
+    Act::Send(peer.node, Message::Heartbeat { term, round, commit })
+}
+
+/// What a follower is sent.
+enum Parcel<C, S> {
+    Entries(Position, Vec<Entry<C>>),
+    Image(Arc<Image<S>>),
+}
+
+impl Peer {
+    /// The next thing to send, if the pace allows one. Counts it as sent.
+    fn parcel<C: Clone, S>(
+        &mut self,
+        log: &Log<C>,
+        image: Option<&Arc<Image<S>>>,
+        now: Time,
+    ) -> Option<Parcel<C, S>> {
+        if !self.wants(log.last().index) {
+            return None;
+        }
+        let prev = self.next - 1;
+        let Some(term) = log.term(prev) else {
+            let image = image.expect("what the log lacks is in the image");
+            self.pace = Pace::Install { index: image.last.index, sent: now };
+            return Some(Parcel::Image(Arc::clone(image)));
+        };
+        let entries: Vec<_> = log.entries(self.next, BATCH_MAX).cloned().collect();
+        match &mut self.pace {
+            Pace::Probe { sent } => *sent = Some(now),
+            Pace::Stream { ends, since } => {
+                if ends.is_empty() {
+                    *since = now;
+                }
+                self.next += entries.len() as u64;
+                ends.push_back(self.next - 1);
+            }
+            Pace::Install { .. } => return None,
+        }
+        Some(Parcel::Entries(Position { term, index: prev }, entries))
+    }
+
+    /// Whether there is something that it may be sent.
+    fn wants(&self, last: u64) -> bool {
+        match &self.pace {
+            Pace::Probe { sent } => sent.is_none() && self.matched < last,
+            Pace::Stream { ends, .. } => ends.len() < IN_FLIGHT_MAX && self.next <= last,
+            Pace::Install { .. } => false,
+        }
+    }
+
+    /// Its log equals the leader's up to `index`.
+    fn advance(&mut self, index: u64, now: Time) {
+        let news = index > self.matched;
+        self.matched = self.matched.max(index);
+        self.next = self.next.max(self.matched + 1);
+        match &mut self.pace {
+            Pace::Stream { ends, since } => {
+                while ends.front().is_some_and(|end| *end <= index) {
+                    ends.pop_front();
+                }
+                if news {
+                    *since = now;
+                }
+            }
+            Pace::Install { index: awaited, .. } if index < *awaited => {}
+            Pace::Probe { .. } if index < self.matched => {}
+            Pace::Probe { .. } | Pace::Install { .. } => {
+                self.next = self.matched + 1;
+                self.pace = Pace::Stream { ends: VecDeque::new(), since: now };
+            }
+        }
+    }
+
+    /// Its log does not have the leader's entry at `prev`; the two may agree at `hint`.
+    fn back_up<C>(&mut self, prev: u64, hint: Position, log: &Log<C>) {
+        let stale = match &self.pace {
+            Pace::Probe { .. } => prev != self.next - 1,
+            Pace::Stream { .. } => prev <= self.matched,
+            Pace::Install { .. } => true,
+        };
+        if stale {
+            return;
+        }
+        // Where the leader has compacted the place away, the follower needs the image: any next
+        // entry that the log does not follow makes it so.
+        let agreed = log.agreement(hint.index, hint.term).map(|at| at.index + 1);
+        let next = agreed.unwrap_or(hint.index.min(log.base().index));
+        self.next = next.clamp(self.matched + 1, prev.max(self.matched + 1));
+        self.pace = Pace::Probe { sent: None };
+    }
+
+    /// Stops waiting for an answer that is overdue: it, or the question, was lost.
+    fn give_up_waiting(&mut self, now: Time, timing: &crate::protocol::Timing) {
+        match &mut self.pace {
+            Pace::Probe { sent } => {
+                if sent.is_some_and(|sent| now.since(sent) >= timing.heartbeat) {
+                    *sent = None;
+                }
+            }
+            Pace::Stream { ends, since } => {
+                if !ends.is_empty() && now.since(*since) >= timing.heartbeat {
+                    self.next = self.matched + 1;
+                    self.pace = Pace::Probe { sent: None };
+                }
+            }
+            Pace::Install { sent, .. } => {
+                if now.since(*sent) >= timing.election {
+                    self.pace = Pace::Probe { sent: None };
+                    self.next = self.matched + 1;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Images of the state in place of the log's beginning (Raft, section 7).
+
+use std::sync::Arc;
+
+use super::core::{Act, Core};
+use super::log::{Log, Position};
+use super::message::{Appended, Image, Message, Snapshot};
+use crate::env::NodeId;
+
+impl<C: Clone, S> Core<C, S> {
+    /// Keeps the state after all entries up to `index` in place of those entries.
+    ///
+    /// The last `spare` of them stay in memory, so that a follower that is a little behind is not
+    /// sent the whole state.
+    ///
+    /// # Panics
+    /// Where `index` is not committed, or lies before the last image.
+    pub fn compact(&mut self, index: u64, state: S, spare: u64) {
+        assert!(index <= self.commit, "only what is committed can never be taken back");
+        let term = self.log.term(index).expect("the log reaches back to the last image");
+        let last = Position { term, index };
+        self.image = Some(Arc::new(Image { last, state }));
+        self.log.compact(index.saturating_sub(spare));
+        let snapshot = self.durable();
+        self.acts.push(Act::Snapshot(snapshot));
+    }
+
+    /// All that the member needs to go on after a restart.
+    pub fn durable(&self) -> Snapshot<C, S> {
+        let entries = self.log.entries(self.imaged() + 1, usize::MAX).cloned().collect();
+        Snapshot { hard: self.hard, image: self.image.clone(), entries }
+    }
+
+    /// The last index that the image reflects; 0 where there is none.
+    pub fn imaged(&self) -> u64 {
+        self.image.as_ref().map_or(0, |image| image.last.index)
+    }
+
+    pub(super) fn on_install(&mut self, from: NodeId, round: u64, image: Arc<Image<S>>) {
+        // A late or doubled image must not take the state back; what is committed here is what
+        // the leader has, so that is the answer.
+        if image.last.index > self.commit {
+            self.install(image);
+        }
+        let appended = Appended::Matched(self.commit);
+        let term = self.hard.term;
+        self.send(from, Message::AppendReply { term, round, appended });
+    }
+
+    /// Takes over a leader's state. Entries behind it stay if they follow it: the member may have
+    /// acknowledged them to this leader already.
+    fn install(&mut self, image: Arc<Image<S>>) {
+        if self.log.has(image.last) {
+            self.log.compact(image.last.index);
+        } else {
+            self.log = Log::after(image.last);
+        }
+        self.commit = image.last.index;
+        self.installed = Some(Arc::clone(&image));
+        self.image = Some(image);
+        let snapshot = self.durable();
+        self.acts.push(Act::Snapshot(snapshot));
+    }
+}
