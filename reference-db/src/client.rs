@@ -1,1 +1,150 @@
-//! The client library: sessions, retries, finding the leader.
+//! The client library: sessions, retries, finding a node that answers.
+
+use std::time::Duration;
+
+use crate::env::{ClientEnv, NodeId, Time};
+use crate::kv::{Command, Reply};
+use crate::wire::{self, Frame, Request};
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The node that it turns to first, by its place among the nodes.
+    pub home: usize,
+    /// How long it waits for an answer before it asks again.
+    pub attempt: Duration,
+    /// How long it waits after a node has said that it knows no leader.
+    pub pause: Duration,
+    /// Whether it goes on to the next node where one does not answer, or knows no leader.
+    pub roam: bool,
+}
+
+/// What a client knows after a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The store answered.
+    Reply(Reply),
+    /// No node did anything, and none will: every copy that was sent was turned down.
+    NotDone,
+    /// It may have been done, may yet be, or may never be.
+    Unknown,
+}
+
+/// A client of the store: one session, one call at a time.
+#[derive(Debug)]
+pub struct Client<C> {
+    env: C,
+    policy: Policy,
+    /// The node that is asked, by its place among the nodes.
+    node: usize,
+    /// The open session, if there is one.
+    session: Option<u64>,
+    /// The number of the last request.
+    sequence: u64,
+}
+
+/// What came of one copy of a request.
+enum Attempt {
+    Reply(Reply),
+    Silence,
+}
+
+impl<C: ClientEnv> Client<C> {
+    /// Makes a client. Its session is opened with the first call that needs one.
+    pub fn new(env: C, policy: Policy) -> Client<C> {
+        let node = policy.home % env.nodes().len();
+        Client { env, policy, node, session: None, sequence: 0 }
+    }
+
+    /// Does one thing, and tries again until `deadline`. The store applies it once, however often
+    /// it is asked.
+    pub async fn call(&mut self, command: Command, deadline: Time) -> Answer {
+        let writes = !matches!(command, Command::Read { .. } | Command::OpenSession);
+        let session = if writes {
+            match self.open_session(deadline).await {
+                Some(session) => session,
+                // Nothing but the opening of a session was ever sent.
+                None => return Answer::NotDone,
+            }
+        } else {
+            0
+        };
+        let answer = self.ask(session, command, deadline).await;
+        if answer == Answer::Reply(Reply::SessionUnknown) {
+            self.session = None;
+            return Answer::NotDone;
+        }
+        answer
+    }
+
+    /// Stops waiting for whatever was under way: a late answer to it is ignored.
+    pub fn abandon(&mut self) {
+        self.sequence += 1;
+    }
+
+    async fn open_session(&mut self, deadline: Time) -> Option<u64> {
+        if self.session.is_none()
+            && let Answer::Reply(Reply::Session(session)) =
+                self.ask(0, Command::OpenSession, deadline).await
+        {
+            self.session = Some(session);
+        }
+        self.session
+    }
+
+    /// Sends one request until it is answered.
+    async fn ask(&mut self, session: u64, command: Command, deadline: Time) -> Answer {
+        self.sequence += 1;
+        let request = Request { session, sequence: self.sequence, command };
+        let frame = wire::encode(&Frame::<()>::Request(request));
+        // Copies that nobody answered: what became of them is unknown.
+        let mut unanswered = false;
+        while self.env.now() < deadline {
+            match self.attempt(&frame, deadline).await {
+                Attempt::Silence => {
+                    unanswered = true;
+                    self.move_on();
+                }
+                Attempt::Reply(Reply::NotLeader) => {
+                    let pause = (self.env.now() + self.policy.pause).min(deadline);
+                    self.move_on();
+                    self.env.sleep_until(pause).await;
+                }
+                // The session may have been forgotten after an earlier copy was applied.
+                Attempt::Reply(Reply::SessionUnknown) if unanswered => {
+                    self.session = None;
+                    return Answer::Unknown;
+                }
+                Attempt::Reply(reply) => return Answer::Reply(reply),
+            }
+        }
+        if unanswered { Answer::Unknown } else { Answer::NotDone }
+    }
+
+    /// Sends one copy and waits for its answer.
+    async fn attempt(&mut self, frame: &[u8], deadline: Time) -> Attempt {
+        let node: NodeId = self.env.nodes()[self.node];
+        self.env.send(node, frame.to_vec());
+        let until = (self.env.now() + self.policy.attempt).min(deadline);
+        loop {
+            let message = tokio::select! {
+                biased;
+                (_, message) = self.env.recv() => message,
+                () = self.env.sleep_until(until) => return Attempt::Silence,
+            };
+            match wire::decode::<Frame<()>>(&message) {
+                Ok(Frame::Response { sequence, reply }) if sequence == self.sequence => {
+                    return Attempt::Reply(reply);
+                }
+                // An answer to an earlier request, or noise.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    fn move_on(&mut self) {
+        if self.policy.roam {
+            self.node = (self.node + 1) % self.env.nodes().len();
+        }
+    }
+}

@@ -1,1 +1,158 @@
 //! The shell around a protocol: messages, timers and files.
+//!
+//! One task does everything in turn: it takes all messages that have arrived, steps the protocol for
+//! each, makes durable what the protocol persisted, all at once, and only then lets anything out.
+
+use std::convert::Infallible;
+
+use crate::env::{Address, ClientId, Env, NodeId, Status};
+use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
+use crate::storage::{Storage, StorageError};
+use crate::wire::{self, Frame};
+
+/// Messages that one turn takes before what they gave rise to is done.
+const MESSAGES_A_TURN_MAX: usize = 256;
+
+/// What a node is told when it starts, apart from who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// How long the node waits for what.
+    pub timing: Timing,
+    /// How many log entries it keeps before it takes a snapshot.
+    pub snapshot_entries: u64,
+    /// How many client sessions it remembers.
+    pub sessions_max: usize,
+}
+
+/// Runs a node until its disk fails.
+///
+/// # Errors
+/// Where the disk fails or holds what cannot be used. The node must not go on: after a failed sync
+/// nobody knows what is on the disk.
+pub async fn serve<P: Protocol, E: Env>(
+    env: E,
+    config: ServerConfig,
+) -> Result<Infallible, StorageError> {
+    let (storage, recovered) = Storage::open(env.disk().clone()).await?;
+    let options = Options {
+        id: env.id(),
+        nodes: env.nodes(),
+        timing: config.timing,
+        snapshot_entries: config.snapshot_entries,
+        sessions_max: config.sessions_max,
+    };
+    let protocol = P::recover(options, recovered, env.random("protocol"), env.now());
+    let mut server = Server { env, protocol, storage, status: None, out: Vec::new() };
+    loop {
+        server.show_status();
+        let first = server.wait().await;
+        server.turn(first);
+        server.perform().await?;
+    }
+}
+
+struct Server<P: Protocol, E: Env> {
+    env: E,
+    protocol: P,
+    storage: Storage<E::Disk>,
+    /// What was shown last.
+    status: Option<Status>,
+    out: Vec<Output<P>>,
+}
+
+impl<P: Protocol, E: Env> Server<P, E> {
+    fn show_status(&mut self) {
+        let status = self.protocol.status();
+        if self.status != Some(status) {
+            self.status = Some(status);
+            self.env.observe(status);
+        }
+    }
+
+    /// Waits for a message or the protocol's deadline, whichever comes first.
+    async fn wait(&self) -> Option<(Address, Vec<u8>)> {
+        let deadline = self.protocol.deadline();
+        if deadline <= self.env.now() {
+            return self.env.try_recv();
+        }
+        tokio::select! {
+            biased;
+            message = self.env.recv() => Some(message),
+            () = self.env.sleep_until(deadline) => None,
+        }
+    }
+
+    /// Steps the protocol for everything that has arrived, and for the timer if it is due.
+    fn turn(&mut self, first: Option<(Address, Vec<u8>)>) {
+        let mut next = first.or_else(|| self.env.try_recv());
+        let mut taken = 0;
+        while let Some((from, bytes)) = next {
+            self.take(from, &bytes);
+            taken += 1;
+            next = if taken < MESSAGES_A_TURN_MAX { self.env.try_recv() } else { None };
+        }
+        let now = self.env.now();
+        if self.protocol.deadline() <= now {
+            self.protocol.step(now, Input::Timer, &mut self.out);
+        }
+    }
+
+    /// Steps the protocol for one message. What is no message of this version is dropped: it may
+    /// come from anybody.
+    fn take(&mut self, from: Address, bytes: &[u8]) {
+        let Ok(frame) = wire::decode::<Frame<P::Message>>(bytes) else { return };
+        let input = match (from, frame) {
+            (Address::Node(from), Frame::Peer(message)) => Input::Message { from, message },
+            (Address::Node(_), Frame::Relay { client, sequence, reply }) => {
+                self.send(Address::Client(client), &Frame::Response { sequence, reply });
+                return;
+            }
+            (Address::Client(from), Frame::Request(request)) => Input::Request { from, request },
+            (Address::Node(_), Frame::Request(_) | Frame::Response { .. })
+            | (Address::Client(_), Frame::Peer(_) | Frame::Relay { .. } | Frame::Response { .. }) => {
+                return;
+            }
+        };
+        self.protocol.step(self.env.now(), input, &mut self.out);
+    }
+
+    /// Does what the protocol wants done. Everything that it persisted in this turn becomes durable
+    /// before anything leaves the node: later than it asked for, never earlier.
+    async fn perform(&mut self) -> Result<(), StorageError> {
+        let mut out = std::mem::take(&mut self.out);
+        for output in &out {
+            match output {
+                Output::Persist(record) => self.storage.append(record),
+                Output::Snapshot(snapshot) => self.storage.snapshot(snapshot).await?,
+                Output::Send { .. } | Output::Reply { .. } => {}
+            }
+        }
+        self.storage.sync().await?;
+        for output in out.drain(..) {
+            match output {
+                Output::Persist(_) | Output::Snapshot(_) => {}
+                Output::Send { to, message } => {
+                    self.send(Address::Node(to), &Frame::Peer(message));
+                }
+                Output::Reply { to: Origin { node, client }, sequence, reply } => {
+                    self.reply(node, client, sequence, reply);
+                }
+            }
+        }
+        // The list is used again, with the room that it has.
+        self.out = out;
+        Ok(())
+    }
+
+    fn reply(&self, node: NodeId, client: ClientId, sequence: u64, reply: crate::kv::Reply) {
+        if node == self.env.id() {
+            self.send(Address::Client(client), &Frame::Response { sequence, reply });
+        } else {
+            self.send(Address::Node(node), &Frame::Relay { client, sequence, reply });
+        }
+    }
+
+    fn send(&self, to: Address, frame: &Frame<P::Message>) {
+        self.env.send(to, wire::encode(frame));
+    }
+}
