@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::seed::Seed;
+use crate::system::Manifest;
 
 /// The drawn configuration of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +45,21 @@ pub struct Config {
 
 impl Config {
     /// Draws the configuration of one run.
-    pub fn draw(plan: &Plan, seed: Seed) -> Config {
+    ///
+    /// # Panics
+    /// If the plan was not [checked](Plan::check).
+    pub fn draw(plan: &Plan, manifest: &Manifest, seed: Seed) -> Config {
         let mut stream = seed.stream("config");
+        let (fewest, most) = manifest.nodes;
+        let sizes: Vec<u32> =
+            plan.nodes.iter().copied().filter(|size| (fewest..=most).contains(size)).collect();
         let [fewest, most] = plan.clients;
         let clients = stream.between(fewest.into(), most.into()) as u32;
         let [fewest, most] = plan.keys;
         Config {
-            nodes: *stream.pick(&plan.nodes).expect("a checked plan lists sizes"),
+            nodes: *stream
+                .pick(&sizes)
+                .expect("a checked plan lists sizes that the system runs with"),
             clients,
             pinned: stream.between(1, clients.into()) as u32,
             keys: stream.between(fewest.into(), most.into()) as u32,
@@ -69,6 +78,17 @@ impl Config {
             safety: plan.safety,
             liveness: plan.liveness,
             calm_max: Duration::from_millis(stream.between(500, 3000)),
+        }
+    }
+
+    /// What the workload is told of it.
+    pub fn workload(&self) -> workloads::Options {
+        workloads::Options {
+            clients: self.clients,
+            keys: self.keys,
+            operations_a_key_set: self.operations_a_key_set,
+            mix: self.mix,
+            replica_reads_percent: self.replica_reads_percent,
         }
     }
 }

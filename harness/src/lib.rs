@@ -6,8 +6,11 @@
 
 pub mod cli;
 pub mod config;
+mod director;
 pub mod nemesis;
 pub mod plan;
+mod play;
+mod record;
 pub mod run;
 pub mod seed;
 pub mod sim;

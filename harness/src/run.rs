@@ -3,16 +3,132 @@
 use std::fmt;
 use std::sync::Arc;
 
-use checkers::history::FaultId;
-use checkers::{Guarantee, History, Verdict};
+use checkers::checker::CHECKERS;
+use checkers::history::{FaultId, Time};
+use checkers::{Anomaly, Guarantee, History, Verdict, Witness};
 use serde::{Deserialize, Serialize};
+use workloads::Workload;
 
 use crate::config::Config;
-use crate::nemesis::Schedule;
+use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
+use crate::play::{Played, play};
 use crate::seed::Seed;
-use crate::system::{Claim, System};
+use crate::sim::Failure;
+use crate::system::{Claim, Manifest, System};
 use crate::trace::Trace;
+
+/// Runs one seed of a plan.
+///
+/// Pure: the same system, plan, seed and options give the same report, byte for byte.
+///
+/// # Panics
+/// If the plan was not [checked](Plan::check).
+pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
+    let manifest = system.manifest();
+    let config = options.config.unwrap_or_else(|| Config::draw(plan, &manifest, seed));
+    let schedule = options
+        .schedule
+        .unwrap_or_else(|| nemesis::plan(plan, &config, seed, manifest.timing.failover));
+    let workload = workload_of(plan);
+
+    let played = play(system, &config, &schedule, workload, seed, options.trace);
+
+    let fingerprint = Fingerprint::of(&played.history);
+    let judged = judge(&played, workload, &manifest, plan);
+    let mut vacuous = played.vacuous;
+    vacuous.extend(nemeses_without_effect(plan, &schedule, &played.effects));
+    vacuous.extend(played.nonsense);
+    Report {
+        plan: plan.clone(),
+        seed,
+        config,
+        schedule,
+        history: played.history,
+        fingerprint,
+        judged,
+        effects: played.effects,
+        vacuous,
+        counts: played.counts,
+        trace: played.trace,
+    }
+}
+
+fn workload_of(plan: &Plan) -> &'static dyn Workload {
+    let mut table = workloads::WORKLOADS.iter();
+    let entry = table.find(|entry| entry.name == plan.workload);
+    entry.expect("the plan was checked").workload
+}
+
+/// Holds the history against every guarantee that the workload can show.
+fn judge(
+    played: &Played,
+    workload: &dyn Workload,
+    manifest: &Manifest,
+    plan: &Plan,
+) -> Vec<Judged> {
+    let limits = checkers::checker::Limits { states_max: plan.states_max };
+    let mut judged = Vec::new();
+    for entry in CHECKERS {
+        let guarantee = entry.guarantee;
+        if !workload.guarantees().contains(&guarantee) {
+            continue;
+        }
+        let mut verdict = (entry.build)(&limits).check(&played.history);
+        if guarantee == Guarantee::Live {
+            verdict = with_failures(verdict, played);
+        }
+        judged.push(Judged { guarantee, claim: manifest.claim(guarantee), verdict });
+    }
+    judged
+}
+
+/// Adds what nodes did wrong by themselves: no history shows it, but no cluster lives with it.
+fn with_failures(verdict: Verdict, played: &Played) -> Verdict {
+    let mut anomalies: Vec<Anomaly> = Vec::new();
+    for (at, node, failure) in &played.failures {
+        let (name, words) = match failure {
+            Failure::Panic(words) => ("node-panic", format!("panicked: {words}")),
+            Failure::Stopped(words) => ("node-stopped", format!("stopped by itself: {words}")),
+            Failure::Livelock => ("livelock", "kept running without waiting for time".to_owned()),
+        };
+        anomalies.push(of_a_node(name, *at, format!("at {at} node n{node} {words}")));
+    }
+    if played.flooded {
+        let at = Time::from_nanos(played.counts.simulated_ns);
+        let words =
+            format!("{} messages were sent by {at}, and no end in sight", played.counts.sent);
+        anomalies.push(of_a_node("message-flood", at, words));
+    }
+    if anomalies.is_empty() {
+        return verdict;
+    }
+    anomalies.extend(verdict.anomalies().iter().cloned());
+    Verdict::Invalid { anomalies, coverage: verdict.coverage().clone() }
+}
+
+fn of_a_node(name: &str, at: Time, words: String) -> Anomaly {
+    Anomaly {
+        name: name.to_owned(),
+        guarantee: Guarantee::Live,
+        at,
+        key: None,
+        witness: Witness::default(),
+        explanation: vec![words],
+    }
+}
+
+/// A nemesis of the plan that had no effect in the whole run tested nothing.
+fn nemeses_without_effect(plan: &Plan, schedule: &Schedule, effects: &[Effect]) -> Vec<String> {
+    let effective = |kind: &str| {
+        schedule.0.iter().any(|planned| {
+            let effect = effects.get(planned.id.index());
+            planned.fault.kind() == kind && effect.is_some_and(Effect::took_effect)
+        })
+    };
+    let idle = plan.nemeses.iter().filter(|name| !effective(name));
+    idle.map(|name| format!("the nemesis `{name}` had no effect in the whole run")).collect()
+}
 
 /// How a run departs from what its plan and seed say. The default: not at all.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +250,16 @@ impl Counts {
 #[serde(transparent)]
 pub struct Fingerprint(pub String);
 
+impl Fingerprint {
+    /// The fingerprint of a history.
+    pub fn of(history: &History) -> Fingerprint {
+        let mut hasher = blake3::Hasher::new();
+        checkers::history::jsonl::write(history, &mut hasher)
+            .expect("a hasher takes whatever is written to it");
+        Fingerprint(hasher.finalize().to_hex()[..32].to_owned())
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -152,12 +278,4 @@ impl Report {
             Conclusion::Unknown
         }
     }
-}
-
-/// Runs one seed of a plan.
-///
-/// Pure: the same system, plan, seed and options give the same report, byte for byte.
-pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
-    let _ = (system, plan, seed, options);
-    unreachable!("filled in by the next commit")
 }

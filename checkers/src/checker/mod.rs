@@ -1,1 +1,80 @@
 //! Checkers: one file a guarantee, or a family of them.
+//!
+//! Adding a checker is one file here and one line in [`CHECKERS`].
+
+use crate::history::History;
+use crate::verdict::{Guarantee, Verdict};
+
+mod convergent;
+mod durable;
+pub mod linearizable;
+mod live;
+mod order;
+mod read_your_writes;
+mod words;
+
+pub use convergent::Convergent;
+pub use durable::Durable;
+pub use linearizable::Linearizable;
+pub use live::Live;
+pub use read_your_writes::ReadYourWrites;
+
+/// Judges one guarantee.
+pub trait Checker: Sync {
+    /// Holds a history against the guarantee.
+    fn check(&self, history: &History) -> Verdict;
+}
+
+/// How far checkers may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many states a search may visit in one history. Past that its verdict is unknown. States
+    /// are counted, not seconds, so that a slow machine says the same.
+    pub states_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { states_max: 20_000_000 }
+    }
+}
+
+/// One checker in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration {
+    /// What it judges; also its name.
+    pub guarantee: Guarantee,
+    /// How it judges, in one sentence.
+    pub about: &'static str,
+    /// Makes the checker.
+    pub build: fn(&Limits) -> Box<dyn Checker>,
+}
+
+/// Every checker there is, in the order of reports.
+pub const CHECKERS: &[Registration] = &[
+    Registration {
+        guarantee: Guarantee::Linearizable,
+        about: "for each key, searches for an order of all operations that explains every answer",
+        build: |limits| Box::new(Linearizable::new(*limits)),
+    },
+    Registration {
+        guarantee: Guarantee::ReadYourWrites,
+        about: "finds reads that return something older than a write of the same session",
+        build: |_| Box::new(ReadYourWrites),
+    },
+    Registration {
+        guarantee: Guarantee::Durable,
+        about: "finds acknowledged writes of which every replica holds something older at the end",
+        build: |_| Box::new(Durable),
+    },
+    Registration {
+        guarantee: Guarantee::Convergent,
+        about: "compares what every replica holds at the end, and with what was ever written",
+        build: |_| Box::new(Convergent),
+    },
+    Registration {
+        guarantee: Guarantee::Live,
+        about: "looks for operations that succeed once all faults have been undone",
+        build: |_| Box::new(Live),
+    },
+];

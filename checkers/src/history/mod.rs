@@ -1,13 +1,294 @@
 //! Histories: what clients asked and what they learned, in one total order, with the faults that
 //! happened meanwhile.
+//!
+//! A [`History`] is made by a [`HistoryBuilder`], event by event, or [read](jsonl::read) from a
+//! file. Either way it is checked once, and is then its own proof: no checker looks again whether a
+//! process does two things at a time.
 
+use serde::{Deserialize, Serialize};
+
+mod builder;
+pub mod jsonl;
 mod op;
 
+pub use builder::{HistoryBuilder, HistoryError};
 pub use op::{
     EventIndex, FaultId, Key, KeyId, NodeId, Op, OpKind, OperationId, Outcome, ProcessId,
     ReadLevel, Reason, Ret, SessionId, Time, Value, ValueId,
 };
 
-/// Everything that happened in one run.
-#[derive(Debug)]
-pub struct History;
+/// Everything that happened in one run, in one total order.
+///
+/// Columns, not rows: an event is a time and a reference, an operation is spread over arrays that
+/// are indexed by its [`OperationId`]. Keys and values are interned.
+#[derive(Debug, Default, PartialEq)]
+pub struct History {
+    times: Vec<Time>,
+    events: Vec<Happening>,
+    operations: Operations,
+    faults: Vec<FaultEvent>,
+    keys: Vec<Key>,
+    values: Vec<Value>,
+}
+
+/// The columns of the operations, in the order of invocation.
+#[derive(Debug, Default, PartialEq)]
+struct Operations {
+    processes: Vec<ProcessId>,
+    sessions: Vec<SessionId>,
+    nodes: Vec<Option<NodeId>>,
+    ops: Vec<Op<KeyId, ValueId>>,
+    invoked: Vec<EventIndex>,
+    completed: Vec<Option<EventIndex>>,
+    outcomes: Vec<Option<Outcome<ValueId>>>,
+}
+
+/// What an event refers to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Happening {
+    Invoke(OperationId),
+    Complete(OperationId),
+    /// An index into the fault events.
+    Fault(u32),
+    Phase(Phase),
+}
+
+/// A client asks for something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// The process that asks.
+    pub process: ProcessId,
+    /// The session that the process belongs to.
+    pub session: SessionId,
+    /// The node that is asked first, where that is known.
+    pub node: Option<NodeId>,
+    /// What is asked.
+    pub op: Op,
+}
+
+/// A part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Faults come and go.
+    Safety,
+    /// All faults have been undone; the system must recover.
+    Liveness,
+    /// Clients have stopped and the replicas have had time to converge: whatever is read now, by
+    /// [replica reads](ReadLevel::Replica), is the final state of the node that is asked.
+    Final,
+}
+
+/// Whether a fault begins or is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultEdge {
+    /// It begins.
+    Begin,
+    /// It was undone.
+    End,
+}
+
+/// A fault begins or ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultEvent {
+    /// The fault.
+    pub fault: FaultId,
+    /// Whether it begins or ends.
+    pub edge: FaultEdge,
+    /// Its family: `partition`.
+    pub kind: String,
+    /// Whom it hits: `n1 | n2 n3`.
+    pub what: String,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// An operation begins.
+    Invoke(Operation<'a>),
+    /// An operation ends, with its outcome.
+    Complete(Operation<'a>),
+    /// A fault begins or ends.
+    Fault(&'a FaultEvent),
+    /// A phase begins.
+    Phase(Phase),
+}
+
+/// One operation: its invocation and, where it ended, its completion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Operation<'a> {
+    /// Its number, in the order of invocation.
+    pub id: OperationId,
+    /// The process that did it.
+    pub process: ProcessId,
+    /// The session that the process belongs to.
+    pub session: SessionId,
+    /// The node that was asked first, where that is known.
+    pub node: Option<NodeId>,
+    /// What was asked.
+    pub op: Op<KeyId, ValueId>,
+    /// The event of its invocation.
+    pub invoked: EventIndex,
+    /// When it was invoked.
+    pub invoked_at: Time,
+    /// The event of its completion; none if it never ended.
+    pub completed: Option<EventIndex>,
+    /// When it was completed.
+    pub completed_at: Option<Time>,
+    /// How it ended; none if it never did, which says as little as `info`.
+    pub outcome: Option<&'a Outcome<ValueId>>,
+}
+
+impl Operation<'_> {
+    /// Whether it took effect, for certain.
+    pub fn is_ok(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Ok(_)))
+    }
+
+    /// Whether it may have taken effect, or may yet.
+    pub fn is_indeterminate(&self) -> bool {
+        matches!(self.outcome, None | Some(Outcome::Info(_)))
+    }
+
+    /// What it read, if it is a read that was answered.
+    pub fn value_read(&self) -> Option<ValueId> {
+        match self.outcome {
+            Some(Outcome::Ok(Ret::Value(value))) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// What the key holds after it, if it took effect; none for a read.
+    pub fn value_written(&self) -> Option<ValueId> {
+        match self.op {
+            Op::Read { .. } => None,
+            Op::Write { value, .. } => Some(value),
+            Op::Cas { to, .. } => Some(to),
+            Op::Delete { .. } => Some(ValueId::NIL),
+        }
+    }
+
+    /// Whether it was certainly over when `later` began.
+    ///
+    /// The order of events decides, not their time stamps, which several may share. An operation
+    /// that ended `info` is never over: it may take effect at any later moment.
+    pub fn precedes(&self, later: &Operation<'_>) -> bool {
+        !self.is_indeterminate() && self.completed.is_some_and(|end| end < later.invoked)
+    }
+}
+
+impl History {
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// One event and its time.
+    ///
+    /// # Panics
+    /// If the index is not one of this history's.
+    pub fn event(&self, index: EventIndex) -> (Time, Event<'_>) {
+        let event = match self.events[index.index()] {
+            Happening::Invoke(id) => Event::Invoke(self.operation(id)),
+            Happening::Complete(id) => Event::Complete(self.operation(id)),
+            Happening::Fault(fault) => Event::Fault(&self.faults[fault as usize]),
+            Happening::Phase(phase) => Event::Phase(phase),
+        };
+        (self.times[index.index()], event)
+    }
+
+    /// All events and their times, in order.
+    pub fn events(&self) -> impl Iterator<Item = (Time, Event<'_>)> {
+        (0..self.len() as u32).map(|index| self.event(EventIndex(index)))
+    }
+
+    /// How many operations there are.
+    pub fn operation_count(&self) -> usize {
+        self.operations.ops.len()
+    }
+
+    /// One operation.
+    ///
+    /// # Panics
+    /// If the number is not one of this history's.
+    pub fn operation(&self, id: OperationId) -> Operation<'_> {
+        let columns = &self.operations;
+        let index = id.index();
+        let (invoked, completed) = (columns.invoked[index], columns.completed[index]);
+        Operation {
+            id,
+            process: columns.processes[index],
+            session: columns.sessions[index],
+            node: columns.nodes[index],
+            op: columns.ops[index],
+            invoked,
+            invoked_at: self.times[invoked.index()],
+            completed,
+            completed_at: completed.map(|event| self.times[event.index()]),
+            outcome: columns.outcomes[index].as_ref(),
+        }
+    }
+
+    /// All operations, in the order of invocation.
+    pub fn operations(&self) -> impl DoubleEndedIterator<Item = Operation<'_>> {
+        (0..self.operation_count() as u32).map(|index| self.operation(OperationId(index)))
+    }
+
+    /// How many keys there are.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The name of a key.
+    ///
+    /// # Panics
+    /// If the number is not one of this history's.
+    pub fn key(&self, id: KeyId) -> &Key {
+        &self.keys[id.index()]
+    }
+
+    /// How many values there are, `nil` included.
+    pub fn value_count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// A value.
+    ///
+    /// # Panics
+    /// If the number is not one of this history's.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// The moment at which a phase began, if it did, and that event.
+    pub fn phase_began(&self, phase: Phase) -> Option<(EventIndex, Time)> {
+        let index = self.events.iter().position(|event| *event == Happening::Phase(phase))?;
+        Some((EventIndex(index as u32), self.times[index]))
+    }
+
+    /// The faults that were on at an event.
+    pub fn faults_on(&self, at: EventIndex) -> Vec<FaultId> {
+        let mut on = Vec::new();
+        for event in &self.events[..at.index()] {
+            let Happening::Fault(index) = event else { continue };
+            let FaultEvent { fault, edge, .. } = &self.faults[*index as usize];
+            match edge {
+                FaultEdge::Begin => on.push(*fault),
+                FaultEdge::End => on.retain(|id| id != fault),
+            }
+        }
+        on
+    }
+
+    /// An operation with its keys and values by name.
+    pub fn op(&self, id: OperationId) -> Op {
+        let named = self.operations.ops[id.index()];
+        named.map(|key| self.key(key).clone(), |value| self.value(value).clone())
+    }
+}

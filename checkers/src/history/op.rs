@@ -300,6 +300,16 @@ impl OpKind {
     /// Every kind, in the order of reports.
     pub const ALL: [OpKind; 4] = [OpKind::Read, OpKind::Write, OpKind::Cas, OpKind::Delete];
 
+    /// The name in files, flags and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OpKind::Read => "read",
+            OpKind::Write => "write",
+            OpKind::Cas => "cas",
+            OpKind::Delete => "delete",
+        }
+    }
+
     /// Whether an operation of this kind can change what a key holds.
     pub fn writes(self) -> bool {
         match self {
@@ -311,12 +321,7 @@ impl OpKind {
 
 impl fmt::Display for OpKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            OpKind::Read => "read",
-            OpKind::Write => "write",
-            OpKind::Cas => "cas",
-            OpKind::Delete => "delete",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -352,6 +357,12 @@ pub enum Reason<V = Value> {
     /// it *saw* that the key did not hold `from`, so checkers treat it as an observation.
     Mismatch {
         /// What the key held instead, where the store says so.
+        #[serde(
+            default = "missing",
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "present",
+            bound(deserialize = "V: Deserialize<'de>")
+        )]
         actual: Option<V>,
     },
     /// No answer before the client's deadline.
@@ -366,6 +377,37 @@ pub enum Reason<V = Value> {
     Unsupported,
     /// Anything else, in the system's own words.
     Other(Arc<str>),
+}
+
+/// Reads a field that is there: `null` is then the value `nil`, not a field that is missing.
+fn present<'de, D, V>(deserializer: D) -> Result<Option<V>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    V::deserialize(deserializer).map(Some)
+}
+
+/// What a field is that is not there.
+fn missing<V>() -> Option<V> {
+    None
+}
+
+impl<V> Reason<V> {
+    /// The same reason over other values.
+    pub fn map<V2>(&self, value_of: impl FnOnce(&V) -> V2) -> Reason<V2> {
+        match self {
+            Reason::Mismatch { actual } => {
+                Reason::Mismatch { actual: actual.as_ref().map(value_of) }
+            }
+            Reason::Timeout => Reason::Timeout,
+            Reason::NotLeader => Reason::NotLeader,
+            Reason::Unavailable => Reason::Unavailable,
+            Reason::Refused => Reason::Refused,
+            Reason::Unsupported => Reason::Unsupported,
+            Reason::Other(words) => Reason::Other(words.clone()),
+        }
+    }
 }
 
 impl<V: fmt::Display> fmt::Display for Reason<V> {

@@ -1,1 +1,54 @@
-//! Sequential specifications: what an object does when it is used by one client at a time.
+//! Sequential specifications: what an object does when one client at a time uses it.
+//!
+//! Adding a model is one file here and one line in [`MODELS`].
+
+use std::hash::Hash;
+
+pub mod cas_register;
+pub mod register;
+
+/// An object, as it behaves when operations come one after the other.
+///
+/// The trait has the shape of stateright's `SequentialSpec`, so that a specification written for
+/// that needs one delegating line a method here. The search also keeps states and compares
+/// operations, hence the bounds.
+pub trait SequentialSpec: Clone + Eq + Hash {
+    /// What can be asked.
+    type Op: Clone + Eq + Hash;
+    /// What can be returned.
+    type Ret: Clone + Eq + Hash;
+
+    /// Does an operation.
+    fn invoke(&mut self, op: &Self::Op) -> Self::Ret;
+
+    /// Does an operation if it can return `ret` now, and says whether it can. Where it cannot, what
+    /// becomes of the object is not looked at.
+    fn is_valid_step(&mut self, op: &Self::Op, ret: &Self::Ret) -> bool {
+        self.invoke(op) == *ret
+    }
+
+    /// Whether the operation, where it returns `ret`, leaves every state as it is. The search does
+    /// such an operation as soon as it is possible, and never tries not to.
+    fn is_pure(op: &Self::Op, ret: &Self::Ret) -> bool {
+        let _ = (op, ret);
+        false
+    }
+}
+
+/// One model in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration {
+    /// The name that flags use.
+    pub name: &'static str,
+    /// What it is, in one sentence.
+    pub about: &'static str,
+}
+
+/// Every model there is, in the order `list` shows them.
+pub const MODELS: &[Registration] = &[
+    Registration { name: "register", about: "holds one value: read, write" },
+    Registration {
+        name: "cas-register",
+        about: "holds one value: read, write, compare-and-set, delete",
+    },
+];

@@ -13,11 +13,9 @@ mod target;
 mod world;
 
 pub(crate) use context::ClientSpec;
-pub use context::{
-    Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role,
-};
+pub use context::{Address, ClientCx, Clock, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
 pub use disk::Disk;
-pub(crate) use world::World;
+pub(crate) use world::{Play, World};
 
 /// The port that every node listens on.
 const NODE_PORT: u16 = 7000;

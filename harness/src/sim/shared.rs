@@ -134,9 +134,7 @@ impl Shared {
     pub(super) fn socket_of(&self, address: Address) -> SocketAddr {
         match address {
             Address::Node(node) => SocketAddr::new(self.ips[node.index()], NODE_PORT),
-            Address::Client(client) => {
-                SocketAddr::new(self.ips[0], CLIENT_PORT + client.0 as u16)
-            }
+            Address::Client(client) => SocketAddr::new(self.ips[0], CLIENT_PORT + client.0 as u16),
         }
     }
 

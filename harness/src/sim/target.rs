@@ -152,3 +152,80 @@ pub(super) fn list(nodes: &[NodeId]) -> String {
 fn words(groups: &[&[NodeId]]) -> String {
     groups.iter().map(|group| list(group)).collect::<Vec<_>>().join(" | ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(size: u32) -> Observed {
+        Observed { nodes: (1..=size).map(|id| (NodeId(id), true, NodeStatus::default())).collect() }
+    }
+
+    /// How many nodes each node can talk with, itself included, both directions whole.
+    fn reach(size: u32, cuts: &Cuts) -> Vec<usize> {
+        let whole = |a, b| !cuts.links.contains(&(a, b)) && !cuts.links.contains(&(b, a));
+        let ids = || (1..=size).map(NodeId);
+        ids().map(|a| ids().filter(|b| whole(a, *b)).count()).collect()
+    }
+
+    #[test]
+    fn on_a_majorities_ring_each_node_sees_a_majority_and_no_two_see_the_same() {
+        for size in 4..=9 {
+            let cuts = cluster(size).cuts(Shape::MajoritiesRing, &mut stream_of(9));
+            let reach = reach(size, &cuts);
+            let majority = size as usize / 2 + 1;
+            assert!(reach.iter().all(|seen| (majority..size as usize).contains(seen)), "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn a_bridge_connects_two_halves_that_do_not_hear_each_other() {
+        let cuts = cluster(5).cuts(Shape::Bridge, &mut stream_of(1));
+        let mut reach = reach(5, &cuts);
+        reach.sort_unstable();
+        assert_eq!(reach, [3, 3, 3, 3, 5]);
+    }
+
+    #[test]
+    fn halves_are_as_even_as_can_be() {
+        let mut reach = reach(5, &cluster(5).cuts(Shape::Halves, &mut stream_of(1)));
+        reach.sort_unstable();
+        assert_eq!(reach, [2, 2, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_mute_node_hears_and_a_deaf_one_speaks() {
+        let target = Target::Node(NodeId(2));
+        let mute = cluster(3).cuts(Shape::Mute { target }, &mut stream_of(1));
+        assert_eq!(mute.links, [(NodeId(2), NodeId(1)), (NodeId(2), NodeId(3))]);
+        let deaf = cluster(3).cuts(Shape::Deaf { target }, &mut stream_of(1));
+        assert_eq!(deaf.links, [(NodeId(1), NodeId(2)), (NodeId(3), NodeId(2))]);
+        assert_eq!(deaf.what, "n1 n3 -/-> n2");
+    }
+
+    #[test]
+    fn the_leader_is_the_one_of_the_highest_term_that_is_up() {
+        let mut observed = cluster(3);
+        let leads = |term| NodeStatus { role: Role::Leader, term, applied: 0 };
+        observed.nodes[0].2 = leads(3);
+        observed.nodes[1].2 = leads(4);
+        let mut resolve = || observed.resolve(Target::Leader, &mut stream_of(1));
+        assert_eq!(resolve(), [NodeId(2)]);
+        observed.nodes[1].1 = false;
+        let resolved = observed.resolve(Target::Leader, &mut stream_of(1));
+        assert_eq!(resolved, [NodeId(1)]);
+    }
+
+    #[test]
+    fn a_target_takes_as_many_nodes_as_its_name_says() {
+        for (target, count) in [
+            (Target::One, 1),
+            (Target::Minority, 2),
+            (Target::Majority, 3),
+            (Target::All, 5),
+            (Target::Leader, 1),
+        ] {
+            assert_eq!(cluster(5).resolve(target, &mut stream_of(5)).len(), count, "{target}");
+        }
+    }
+}

@@ -170,8 +170,12 @@ impl World {
     /// Whether some node that is up hears, and is heard by, enough nodes to make a majority.
     pub(crate) fn has_quorum(&self) -> bool {
         let links = self.shared.links.borrow();
-        let up: Vec<NodeId> =
-            self.shared.node_ids().into_iter().filter(|id| self.shared.node(*id).up.get()).collect();
+        let up: Vec<NodeId> = self
+            .shared
+            .node_ids()
+            .into_iter()
+            .filter(|id| self.shared.node(*id).up.get())
+            .collect();
         let majority = self.shared.nodes.len() / 2 + 1;
         up.iter().any(|a| {
             let heard = up.iter().filter(|b| links.connected(a.index(), b.index()));

@@ -62,6 +62,9 @@ pub struct Manifest {
     pub ops: Vec<OpKind>,
     /// What it promises under every fault, and what it does not.
     pub claims: Vec<(Guarantee, Claim)>,
+    /// Whether it serves some client whenever a majority of its nodes is connected, after the time
+    /// that it takes to fail over. If so, a run in which it did not proves nothing.
+    pub available: bool,
     /// How long it takes.
     pub timing: Timing,
 }

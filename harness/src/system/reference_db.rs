@@ -1,11 +1,328 @@
-//! The reference store as a system under test.
+//! The reference store as a system under test: a replication mode is a system.
 
-use super::System;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use checkers::Guarantee;
+use checkers::history::{NodeId, Op, OpKind, Outcome, ReadLevel, Reason, Ret, SessionId, Value};
+use rand_chacha::ChaCha8Rng;
+use reference_db::client::{Answer, Policy};
+use reference_db::env::{self, ClientEnv, ClientId, Env};
+use reference_db::kv::{self, Command, Reply};
+use reference_db::protocol::primary_async::PrimaryAsync;
+use reference_db::protocol::raft::Raft;
+use reference_db::protocol::{Protocol, Timing as NodeTiming};
+use reference_db::server::{ServerConfig, serve};
+
+use super::{
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, NodeStatus, Role, System, Timing,
+};
+use crate::sim::{Address, Disk};
+
+/// Timing of the nodes, in proportion to the latencies of the simulated network (5 to 50 ms): an
+/// election timeout spans several round trips.
+const NODES: NodeTiming =
+    NodeTiming { heartbeat: Duration::from_millis(75), election: Duration::from_millis(400) };
+
+/// Small enough that a run of some seconds takes several snapshots and has nodes come back behind
+/// the log's start.
+const CONFIG: ServerConfig =
+    ServerConfig { timing: NODES, snapshot_entries: 100, sessions_max: 256 };
+
+/// How long a client waits for a node before it asks again.
+const ATTEMPT: Duration = Duration::from_millis(400);
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a client waits for an answer in all.
+const OPERATION: Duration = Duration::from_millis(1500);
 
 pub(super) fn raft() -> Box<dyn System> {
-    unreachable!("filled in by the next commit")
+    let claims = Guarantee::ALL.map(|guarantee| (guarantee, Claim::Holds)).to_vec();
+    Box::new(Mode {
+        name: "raft",
+        about: "every change goes through a consensus log; reads by read-index",
+        claims,
+        node: run_node::<Raft>,
+    })
 }
 
 pub(super) fn primary_async() -> Box<dyn System> {
-    unreachable!("filled in by the next commit")
+    Box::new(Mode {
+        name: "primary-async",
+        about: "one leader that does not wait for its followers; Raft elects and fences it",
+        claims: vec![
+            (Guarantee::Linearizable, Claim::Breaks),
+            (Guarantee::ReadYourWrites, Claim::Breaks),
+            (Guarantee::Durable, Claim::Breaks),
+            (Guarantee::Convergent, Claim::Holds),
+            (Guarantee::Live, Claim::Holds),
+        ],
+        node: run_node::<PrimaryAsync>,
+    })
+}
+
+/// One replication mode of the reference store.
+struct Mode {
+    name: &'static str,
+    about: &'static str,
+    claims: Vec<(Guarantee, Claim)>,
+    node: fn(NodeCx) -> LocalBoxFuture<'static, String>,
+}
+
+impl System for Mode {
+    fn manifest(&self) -> Manifest {
+        Manifest {
+            name: self.name.to_owned(),
+            about: self.about.to_owned(),
+            nodes: (1, 9),
+            ops: OpKind::ALL.to_vec(),
+            claims: self.claims.clone(),
+            available: true,
+            timing: Timing {
+                // Noticing that a leader is silent takes up to two election timeouts, and so does
+                // an election that splits its votes.
+                failover: Duration::from_millis(2500),
+                converge: Duration::from_millis(3000),
+                operation: OPERATION,
+            },
+        }
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        (self.node)(cx)
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        let policy = Policy {
+            home: cx.home().index() - 1,
+            attempt: ATTEMPT,
+            pause: PAUSE,
+            roam: !cx.pinned(),
+        };
+        let env = SimClient(Rc::new(cx));
+        let client = reference_db::client::Client::new(env.clone(), policy);
+        Box::new(StoreClient { env, client })
+    }
+}
+
+fn run_node<P: Protocol>(cx: NodeCx) -> LocalBoxFuture<'static, String> {
+    Box::pin(async move {
+        let Err(error) = serve::<P, _>(SimNode(cx), CONFIG).await;
+        error.to_string()
+    })
+}
+
+/// The simulated world as a node of the store sees it.
+#[derive(Clone)]
+struct SimNode(NodeCx);
+
+fn to_env(id: NodeId) -> env::NodeId {
+    env::NodeId(id.0)
+}
+
+impl Env for SimNode {
+    type Disk = Disk;
+
+    fn id(&self) -> env::NodeId {
+        to_env(self.0.id())
+    }
+
+    fn nodes(&self) -> Vec<env::NodeId> {
+        self.0.nodes().into_iter().map(to_env).collect()
+    }
+
+    fn now(&self) -> env::Time {
+        env::Time(self.0.now().as_nanos())
+    }
+
+    async fn sleep_until(&self, at: env::Time) {
+        self.0.sleep_until(checkers::history::Time::from_nanos(at.0)).await;
+    }
+
+    fn send(&self, to: env::Address, bytes: Vec<u8>) {
+        let to = match to {
+            env::Address::Node(node) => Address::Node(NodeId(node.0)),
+            env::Address::Client(client) => Address::Client(SessionId(client.0 as u32)),
+        };
+        self.0.send(to, &bytes);
+    }
+
+    async fn recv(&self) -> (env::Address, Vec<u8>) {
+        let message = self.0.recv().await;
+        (from_address(message.from), message.bytes)
+    }
+
+    fn try_recv(&self) -> Option<(env::Address, Vec<u8>)> {
+        let message = self.0.try_recv()?;
+        Some((from_address(message.from), message.bytes))
+    }
+
+    fn random(&self, purpose: &str) -> ChaCha8Rng {
+        self.0.random(purpose).into_rng()
+    }
+
+    fn disk(&self) -> &Disk {
+        self.0.disk()
+    }
+
+    fn observe(&self, status: env::Status) {
+        let role = match status.role {
+            env::Role::Follower => Role::Follower,
+            env::Role::Candidate => Role::Candidate,
+            env::Role::Leader => Role::Leader,
+        };
+        self.0.observe(NodeStatus { role, term: status.term, applied: status.applied });
+    }
+}
+
+fn from_address(address: Address) -> env::Address {
+    match address {
+        Address::Node(node) => env::Address::Node(to_env(node)),
+        Address::Client(client) => env::Address::Client(ClientId(client.0.into())),
+    }
+}
+
+impl env::Disk for Disk {
+    async fn list(&self) -> io::Result<Vec<String>> {
+        Disk::list(self)
+    }
+
+    async fn read(&self, file: &str) -> io::Result<Vec<u8>> {
+        Disk::read(self, file)
+    }
+
+    async fn append(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
+        Disk::append(self, file, bytes)
+    }
+
+    async fn write_at(&self, file: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        Disk::write_at(self, file, offset, bytes)
+    }
+
+    async fn truncate(&self, file: &str, len: u64) -> io::Result<()> {
+        Disk::truncate(self, file, len)
+    }
+
+    async fn sync(&self, file: &str) -> io::Result<()> {
+        Disk::sync(self, file).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Disk::rename(self, from, to)
+    }
+
+    async fn remove(&self, file: &str) -> io::Result<()> {
+        Disk::remove(self, file)
+    }
+
+    async fn sync_dir(&self) -> io::Result<()> {
+        Disk::sync_dir(self).await
+    }
+}
+
+/// The simulated world as a client of the store sees it.
+#[derive(Clone)]
+struct SimClient(Rc<ClientCx>);
+
+impl ClientEnv for SimClient {
+    fn nodes(&self) -> Vec<env::NodeId> {
+        self.0.nodes().into_iter().map(to_env).collect()
+    }
+
+    fn now(&self) -> env::Time {
+        env::Time(self.0.now().as_nanos())
+    }
+
+    async fn sleep_until(&self, at: env::Time) {
+        self.0.sleep_until(checkers::history::Time::from_nanos(at.0)).await;
+    }
+
+    fn send(&self, to: env::NodeId, bytes: Vec<u8>) {
+        self.0.send(NodeId(to.0), &bytes);
+    }
+
+    async fn recv(&self) -> (env::NodeId, Vec<u8>) {
+        loop {
+            let message = self.0.recv().await;
+            if let Address::Node(from) = message.from {
+                return (to_env(from), message.bytes);
+            }
+        }
+    }
+}
+
+/// A client of the store, as a workload sees it.
+struct StoreClient {
+    env: SimClient,
+    client: reference_db::client::Client<SimClient>,
+}
+
+impl Client for StoreClient {
+    fn invoke<'a>(&'a mut self, op: &'a Op) -> LocalBoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let Some(command) = command_of(op) else {
+                return Outcome::Fail(Reason::Unsupported);
+            };
+            // A little before the harness would cut the operation off.
+            let deadline = self.env.now() + (OPERATION - Duration::from_millis(10));
+            match self.client.call(command, deadline).await {
+                Answer::Reply(reply) => outcome_of(op, reply),
+                Answer::NotDone => Outcome::Fail(Reason::NotLeader),
+                Answer::Unknown => Outcome::Info(Reason::Timeout),
+            }
+        })
+    }
+
+    fn reset(&mut self) {
+        self.client.abandon();
+    }
+}
+
+/// The store keeps bytes: whole numbers travel as their decimal digits.
+fn bytes_of(value: &Value) -> Option<Option<Vec<u8>>> {
+    match value {
+        Value::Nil => Some(None),
+        Value::Int(number) => Some(Some(number.to_string().into_bytes())),
+        Value::Text(_) | Value::List(_) => None,
+    }
+}
+
+/// What the store holds, as a value of the history. Bytes that no client can have written are shown
+/// as the text that they are, and then nobody wrote that value.
+fn value_of(bytes: Option<Vec<u8>>) -> Value {
+    let Some(bytes) = bytes else { return Value::Nil };
+    let text = String::from_utf8_lossy(&bytes);
+    text.parse().map_or_else(|_| Value::Text(text.into_owned().into()), Value::Int)
+}
+
+fn command_of(op: &Op) -> Option<Command> {
+    let key = op.key().as_str().to_owned();
+    Some(match op {
+        Op::Read { level, .. } => {
+            let level = match level {
+                ReadLevel::Strong => kv::ReadLevel::Strong,
+                ReadLevel::Replica => kv::ReadLevel::Replica,
+            };
+            Command::Read { key, level }
+        }
+        Op::Write { value, .. } => match bytes_of(value)? {
+            Some(value) => Command::Write { key, value },
+            None => Command::Delete { key },
+        },
+        Op::Cas { from, to, .. } => Command::Cas { key, from: bytes_of(from)?, to: bytes_of(to)? },
+        Op::Delete { .. } => Command::Delete { key },
+    })
+}
+
+fn outcome_of(op: &Op, reply: Reply) -> Outcome {
+    match (op, reply) {
+        (Op::Read { .. }, Reply::Value(bytes)) => Outcome::Ok(Ret::Value(value_of(bytes))),
+        (Op::Write { .. } | Op::Cas { .. } | Op::Delete { .. }, Reply::Done) => {
+            Outcome::Ok(Ret::Done)
+        }
+        (Op::Cas { .. }, Reply::Mismatch(bytes)) => {
+            Outcome::Fail(Reason::Mismatch { actual: Some(value_of(bytes)) })
+        }
+        (_, reply) => Outcome::Info(Reason::Other(format!("unexpected answer {reply:?}").into())),
+    }
 }

@@ -1,0 +1,77 @@
+//! Liveness: once all faults have been undone, operations succeed again within the time that the
+//! run gives them.
+
+use super::Checker;
+use super::words::sentence;
+use crate::history::{History, OpKind, Operation, OperationId, Phase, Time};
+use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Live;
+
+impl Checker for Live {
+    fn check(&self, history: &History) -> Verdict {
+        let mut coverage =
+            Coverage { method: "successes after the last fault".into(), ..Coverage::default() };
+        let Some((began, since)) = history.phase_began(Phase::Liveness) else {
+            let reason = "the history has no liveness phase".to_owned();
+            return Verdict::Unknown { reason, coverage };
+        };
+        let end = history.phase_began(Phase::Final).map(|(event, _)| event);
+        let after: Vec<Operation<'_>> = history
+            .operations()
+            .filter(|operation| operation.invoked > began)
+            .filter(|operation| end.is_none_or(|end| operation.invoked < end))
+            .collect();
+        coverage.operations = after.len();
+        coverage.keys = history.key_count();
+        if after.is_empty() {
+            let reason = "no operation began after the last fault was undone".to_owned();
+            return Verdict::Unknown { reason, coverage };
+        }
+        let mut anomalies = Vec::new();
+        for writes in [false, true] {
+            let of_sort = |operation: &&Operation<'_>| operation.op.kind().writes() == writes;
+            let tried: Vec<OperationId> =
+                after.iter().filter(of_sort).map(|operation| operation.id).collect();
+            let any_ok = after.iter().filter(of_sort).any(|operation| did_its_work(operation));
+            if !tried.is_empty() && !any_ok {
+                anomalies.push(no_progress(history, &tried, writes, since));
+            }
+        }
+        if anomalies.is_empty() {
+            Verdict::Valid(coverage)
+        } else {
+            Verdict::Invalid { anomalies, coverage }
+        }
+    }
+}
+
+/// Whether the store served it: a compare-and-set that found another value was served as well.
+fn did_its_work(operation: &Operation<'_>) -> bool {
+    use crate::history::{Outcome, Reason};
+    operation.is_ok() || matches!(operation.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })))
+}
+
+fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Time) -> Anomaly {
+    let last = history.operation(*tried.last().expect("something was tried"));
+    let sort = if writes { "operation that writes" } else { OpKind::Read.name() };
+    let until = last.completed_at.unwrap_or(last.invoked_at);
+    let explanation = vec![
+        format!(
+            "all faults had been undone at {since}; from then to {until} not one {sort} succeeded, \
+             of {} that were tried",
+            tried.len()
+        ),
+        format!("the last of them: {}", sentence(history, &last)),
+    ];
+    Anomaly {
+        name: "no-progress".to_owned(),
+        guarantee: Guarantee::Live,
+        at: until,
+        key: None,
+        witness: Witness { operations: vec![last.id], faults: Vec::new() },
+        explanation,
+    }
+}

@@ -1,0 +1,90 @@
+//! Which values are certainly older than a write, where no version numbers tell.
+//!
+//! With values that are written once, a value is as old as its write. A write that was over when
+//! another one began is older than it, and what a compare-and-set replaced is older than what it
+//! put there. More than that is not concluded: checkers that build on this order accuse nobody
+//! wrongly, and may miss what only a full search finds.
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId};
+
+/// The writers of every value.
+pub(super) struct Order<'a> {
+    history: &'a History,
+    /// All operations that may have made the key hold the value.
+    writers: FxHashMap<(KeyId, ValueId), SmallVec<[OperationId; 1]>>,
+}
+
+impl<'a> Order<'a> {
+    pub(super) fn new(history: &'a History) -> Order<'a> {
+        let mut writers: FxHashMap<_, SmallVec<[OperationId; 1]>> = FxHashMap::default();
+        for operation in history.operations() {
+            if let Some(value) = operation.value_written()
+                && (operation.is_ok() || operation.is_indeterminate())
+            {
+                writers.entry((*operation.op.key(), value)).or_default().push(operation.id);
+            }
+        }
+        Order { history, writers }
+    }
+
+    /// All operations that may have made the key hold the value, in the order of invocation.
+    pub(super) fn writers(
+        &self,
+        key: KeyId,
+        value: ValueId,
+    ) -> impl Iterator<Item = Operation<'a>> + '_ {
+        let ids = self.writers.get(&(key, value)).map_or(&[][..], |ids| ids);
+        ids.iter().map(|id| self.history.operation(*id))
+    }
+
+    /// Whether somebody may have made the key hold the value; `nil` it holds from the start.
+    pub(super) fn is_possible(&self, key: KeyId, value: ValueId) -> bool {
+        value == ValueId::NIL || self.writers.contains_key(&(key, value))
+    }
+
+    /// Whether `value` is certainly older than what the acknowledged `write` left: whoever reads it
+    /// after that write sees a state from before it.
+    pub(super) fn is_older(&self, value: ValueId, write: &Operation<'_>) -> bool {
+        let key = *write.op.key();
+        if write.value_written() == Some(value) || !self.is_possible(key, value) {
+            return false;
+        }
+        // The state at the start is older than any write: it has no writer to be compared.
+        self.writers(key, value).all(|writer| writer.precedes(write))
+            || self.was_replaced_before(value, write)
+    }
+
+    /// Whether a chain of compare-and-sets leads from `value` to what `write` left.
+    fn was_replaced_before(&self, value: ValueId, write: &Operation<'_>) -> bool {
+        let key = *write.op.key();
+        let mut step = *write;
+        // Each step goes to another operation of the history, and a chain that comes round again
+        // could only do so among values that are written twice.
+        for _ in 0..self.history.operation_count() {
+            let Op::Cas { from, .. } = step.op else { return false };
+            let mut writers = self.writers(key, from);
+            let (first, second) = (writers.next(), writers.next());
+            if second.is_some() || (first.is_some() && from == ValueId::NIL) {
+                return false;
+            }
+            if from == value {
+                return true;
+            }
+            // What was replaced was there: its writer took effect, whatever its client knows.
+            let Some(writer) = first else { return false };
+            step = writer;
+        }
+        false
+    }
+}
+
+/// What an operation saw the key hold, if it says so: a read, or a mismatch that tells.
+pub(super) fn seen(operation: &Operation<'_>) -> Option<ValueId> {
+    match operation.outcome {
+        Some(Outcome::Fail(Reason::Mismatch { actual })) => *actual,
+        _ => operation.value_read(),
+    }
+}

@@ -1,0 +1,32 @@
+//! The sentences in which checkers explain themselves.
+
+use crate::history::{History, Op, Operation, Outcome, Reason};
+
+/// What a process did and learned, with the times: `process 3 read x = 7 (1.200 s to 1.204 s)`.
+pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
+    let Operation { process, invoked_at, .. } = *operation;
+    let key = history.key(*operation.op.key());
+    let value = |id| history.value(id);
+    let at = operation.node.map_or_else(String::new, |node| format!(" at n{node}"));
+    let did = match (operation.op, operation.outcome) {
+        (Op::Read { .. }, _) => match operation.value_read() {
+            Some(read) => format!("read {key} = {}", value(read)),
+            None => format!("asked for {key}"),
+        },
+        (Op::Write { value: written, .. }, _) => format!("wrote {key} = {}", value(written)),
+        (Op::Cas { from, to, .. }, Some(Outcome::Fail(Reason::Mismatch { actual }))) => {
+            let found = actual
+                .map_or_else(|| "something else".to_owned(), |actual| value(actual).to_string());
+            format!("tried to set {key} from {} to {} and found {found}", value(from), value(to))
+        }
+        (Op::Cas { from, to, .. }, _) => {
+            format!("set {key} from {} to {}", value(from), value(to))
+        }
+        (Op::Delete { .. }, _) => format!("deleted {key}"),
+    };
+    let ended = match (operation.outcome, operation.completed_at) {
+        (Some(Outcome::Ok(_) | Outcome::Fail(_)), Some(end)) => format!("to {end}"),
+        _ => "with no answer, so it may take effect at any time after that".to_owned(),
+    };
+    format!("process {process} {did}{at} (from {invoked_at} {ended})")
+}

@@ -1,0 +1,61 @@
+//! A register with compare-and-set: it holds one value, which is read, written, and replaced where
+//! it is what the client expects.
+
+use super::SequentialSpec;
+
+/// The register, holding a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CasRegister<V>(pub V);
+
+/// What can be asked of it. A delete is a write of whatever value stands for absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CasOp<V> {
+    /// Returns what it holds.
+    Read,
+    /// Makes it hold the value.
+    Write(V),
+    /// Makes it hold the second value if it holds the first.
+    Cas(V, V),
+}
+
+/// What it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CasRet<V> {
+    /// What it holds.
+    Value(V),
+    /// It was written, or replaced.
+    Done,
+    /// It was not replaced, because it held something else; what, if that is known.
+    Mismatch(Option<V>),
+}
+
+impl<V: Clone + Eq + std::hash::Hash> SequentialSpec for CasRegister<V> {
+    type Op = CasOp<V>;
+    type Ret = CasRet<V>;
+
+    fn invoke(&mut self, op: &CasOp<V>) -> CasRet<V> {
+        match op {
+            CasOp::Read => CasRet::Value(self.0.clone()),
+            CasOp::Write(value) => {
+                self.0 = value.clone();
+                CasRet::Done
+            }
+            CasOp::Cas(from, to) if self.0 == *from => {
+                self.0 = to.clone();
+                CasRet::Done
+            }
+            CasOp::Cas(..) => CasRet::Mismatch(Some(self.0.clone())),
+        }
+    }
+
+    fn is_valid_step(&mut self, op: &CasOp<V>, ret: &CasRet<V>) -> bool {
+        match (op, ret) {
+            (CasOp::Cas(from, _), CasRet::Mismatch(None)) => self.0 != *from,
+            _ => self.invoke(op) == *ret,
+        }
+    }
+
+    fn is_pure(op: &CasOp<V>, ret: &CasRet<V>) -> bool {
+        matches!((op, ret), (CasOp::Read, _) | (CasOp::Cas(..), CasRet::Mismatch(_)))
+    }
+}

@@ -1,0 +1,194 @@
+//! Begins and ends the faults and phases of a run, and watches what comes of them.
+
+use std::time::Duration;
+
+use checkers::history::{NodeId, Phase, Time};
+
+use crate::nemesis::{Fault, Planned, Schedule};
+use crate::play::Timeline;
+use crate::record::Recorder;
+use crate::run::Effect;
+use crate::sim::{Failure, World};
+
+/// See the module.
+pub(crate) struct Director {
+    timeline: Timeline,
+    recorder: Recorder,
+    /// Faults that have not begun, the next one last.
+    to_begin: Vec<Planned>,
+    /// Faults that are on. Their ends have a lane of their own: nothing that begins delays them.
+    on: Vec<Begun>,
+    ended: Vec<Ended>,
+    phase: Phase,
+    /// Since when a quorum has been connected, while one is.
+    quorum_since: Option<Time>,
+    /// Earlier stretches of time in which a quorum was connected throughout.
+    quorums: Vec<(Time, Time)>,
+    /// How nodes went wrong by themselves: when, which, how.
+    pub(crate) failures: Vec<(Time, NodeId, Failure)>,
+}
+
+/// A fault that is on.
+struct Begun {
+    planned: Planned,
+    at: Time,
+    what: String,
+}
+
+/// A fault that is over.
+struct Ended {
+    planned: Planned,
+    from: Time,
+    to: Time,
+    what: String,
+    ok_during: u64,
+}
+
+impl Director {
+    pub(crate) fn new(schedule: &Schedule, timeline: Timeline, recorder: Recorder) -> Director {
+        let mut to_begin = schedule.0.clone();
+        to_begin.sort_by_key(|planned| planned.at);
+        to_begin.reverse();
+        recorder.phase(Time::ZERO, Phase::Safety);
+        Director {
+            timeline,
+            recorder,
+            to_begin,
+            on: Vec::new(),
+            ended: Vec::new(),
+            phase: Phase::Safety,
+            quorum_since: Some(Time::ZERO),
+            quorums: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Does all that is due before the next step.
+    pub(crate) fn direct(&mut self, world: &mut World) {
+        let now = world.now();
+        let mut changed = self.end_faults(world, now);
+        if self.phase == Phase::Safety && now >= self.timeline.liveness {
+            world.start_all();
+            self.enter(Phase::Liveness, now);
+            changed = true;
+        }
+        if self.phase == Phase::Liveness && now >= self.timeline.final_reads {
+            self.enter(Phase::Final, now);
+        }
+        changed |= self.begin_faults(world, now);
+        if changed {
+            self.note_quorum(world, now);
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, now: Time) {
+        self.phase = phase;
+        self.recorder.phase(now, phase);
+    }
+
+    fn end_faults(&mut self, world: &mut World, now: Time) -> bool {
+        let liveness = self.timeline.liveness;
+        let due = |begun: &mut Begun| begun.planned.until <= now || liveness <= now;
+        let over: Vec<Begun> = self.on.extract_if(.., due).collect();
+        let any = !over.is_empty();
+        for Begun { planned, at, what } in over {
+            world.end(&planned);
+            let ok_during = self.recorder.fault_ends(now, &planned, &what);
+            self.ended.push(Ended { planned, from: at, to: now, what, ok_during });
+        }
+        any
+    }
+
+    fn begin_faults(&mut self, world: &mut World, now: Time) -> bool {
+        let mut any = false;
+        while let Some(planned) = self.to_begin.pop_if(|planned| planned.at <= now) {
+            if self.timeline.liveness <= now {
+                continue;
+            }
+            let what = world.begin(&planned).what.clone();
+            self.recorder.fault_begins(now, &planned, &what);
+            self.on.push(Begun { planned, at: now, what });
+            any = true;
+        }
+        any
+    }
+
+    /// Takes note of nodes that went wrong by themselves in the last step.
+    pub(crate) fn watch(&mut self, world: &mut World) {
+        let failures = world.failures();
+        if !failures.is_empty() {
+            let now = world.now();
+            self.failures.extend(failures.into_iter().map(|(node, how)| (now, node, how)));
+            self.note_quorum(world, now);
+        }
+    }
+
+    fn note_quorum(&mut self, world: &World, now: Time) {
+        match (self.quorum_since, world.has_quorum()) {
+            (None, true) => self.quorum_since = Some(now),
+            (Some(since), false) => {
+                self.quorums.push((since, now));
+                self.quorum_since = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    /// Why the faults of the run prove nothing; a sentence each.
+    ///
+    /// Every fault must have made a difference, unless another one had silenced its nodes before it
+    /// could. Where the system promises to fail over within a time, operations must have succeeded
+    /// whenever a quorum stayed connected for long enough during a fault.
+    pub(crate) fn vacuous(&self, effects: &[Effect], failover: Option<Duration>) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for planned in &self.to_begin {
+            reasons.push(format!("fault {} ({}) never began", planned.id, planned.fault));
+        }
+        for ended in &self.ended {
+            let Planned { id, fault, .. } = ended.planned;
+            let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
+            if !took_effect && !self.silenced(ended) {
+                reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
+            }
+            let barren = failover.and_then(|failover| self.barren(ended, failover));
+            if let Some((from, to)) = barren {
+                reasons.push(format!(
+                    "no operation succeeded from {from} to {to} during fault {id} ({fault}), \
+                     although a quorum was connected",
+                ));
+            }
+        }
+        reasons
+    }
+
+    /// Whether nodes were down while this fault lasted, so that it may have found nothing to do.
+    fn silenced(&self, fault: &Ended) -> bool {
+        self.ended.iter().any(|other| {
+            let takes_power =
+                matches!(other.planned.fault, Fault::Crash { .. } | Fault::Restart { .. });
+            let overlaps = other.from <= fault.to && fault.from <= other.to;
+            takes_power && overlaps && other.planned.id != fault.planned.id
+        })
+    }
+
+    /// A stretch of a fault in which a quorum was connected for twice as long as it takes to fail
+    /// over, and yet nothing succeeded.
+    fn barren(&self, fault: &Ended, failover: Duration) -> Option<(Time, Time)> {
+        let open = self.quorum_since.map(|since| (since, self.timeline.end));
+        self.quorums
+            .iter()
+            .copied()
+            .chain(open)
+            .map(|(from, to)| (from.max(fault.from), to.min(fault.to)))
+            .find(|(from, to)| {
+                to.since(*from) >= failover * 2 && !self.recorder.ok_between(*from, *to)
+            })
+    }
+
+    /// Completes what the world knows of each fault.
+    pub(crate) fn complete(&self, effects: &mut [Effect]) {
+        for ended in &self.ended {
+            effects[ended.planned.id.index()].ok_during = ended.ok_during;
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The middle of a run: clients act, faults come and go, and everything is written down.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkers::History;
+use checkers::history::{
+    NodeId, Op, OpKind, Outcome, ProcessId, ReadLevel, Reason, SessionId, Time,
+};
+use workloads::{Generator, Workload};
+
+use crate::config::Config;
+use crate::director::Director;
+use crate::nemesis::Schedule;
+use crate::record::Recorder;
+use crate::run::{Counts, Effect};
+use crate::seed::{Seed, Stream};
+use crate::sim::{ClientCx, ClientSpec, Clock, Failure, Play, World};
+use crate::system::{Client, Manifest, System, Timing};
+use crate::trace::Trace;
+
+/// Messages that a run may send. A busy one sends some hundred thousand.
+const MESSAGES_MAX: u64 = 20_000_000;
+/// How often a final read is tried again.
+const FINAL_TRIES_MAX: u32 = 20;
+
+/// What happened.
+pub(crate) struct Played {
+    pub(crate) history: History,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) counts: Counts,
+    pub(crate) trace: Option<Trace>,
+    /// How nodes went wrong by themselves: when, which, how.
+    pub(crate) failures: Vec<(Time, NodeId, Failure)>,
+    /// Whether the run was cut short because the system sent messages without end.
+    pub(crate) flooded: bool,
+    /// What the client of the system answered that cannot be, if anything.
+    pub(crate) nonsense: Option<String>,
+    /// Why the run proves nothing; a sentence each.
+    pub(crate) vacuous: Vec<String>,
+}
+
+/// When the phases of a run begin. Everything is known before it starts, so no two parts of the
+/// simulation have to agree on it while it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeline {
+    /// Faults have been undone; the cluster recovers.
+    pub(crate) liveness: Time,
+    /// Clients begin no more operations.
+    pub(crate) clients_stop: Time,
+    /// The replicas have had their time to converge, and are read.
+    pub(crate) final_reads: Time,
+    /// The run ends, whatever is missing.
+    pub(crate) end: Time,
+}
+
+impl Timeline {
+    fn new(config: &Config, timing: Timing) -> Timeline {
+        let liveness = Time::ZERO + config.safety;
+        let clients_stop = liveness + config.liveness;
+        // The last operations may take as long as they are allowed to.
+        let final_reads = clients_stop + timing.operation + timing.converge;
+        let end = final_reads + timing.operation * FINAL_TRIES_MAX;
+        Timeline { liveness, clients_stop, final_reads, end }
+    }
+}
+
+/// Plays a run.
+pub(crate) fn play(
+    system: &Arc<dyn System>,
+    config: &Config,
+    schedule: &Schedule,
+    workload: &'static dyn Workload,
+    seed: Seed,
+    trace: bool,
+) -> Played {
+    let Manifest { timing, available, .. } = system.manifest();
+    let timeline = Timeline::new(config, timing);
+    let stage = Stage {
+        system: system.clone(),
+        recorder: Recorder::default(),
+        timeline,
+        operation: timing.operation,
+        think_max: config.think_max,
+        readers: Rc::new(Cell::new(config.nodes)),
+        nonsense: Rc::default(),
+    };
+    let mut world = World::new(system, config, seed, trace, cast(&stage, config, workload, seed));
+    let mut director = Director::new(schedule, timeline, stage.recorder.clone());
+    while world.now() < timeline.end && stage.readers.get() > 0 && !flooded(&world) {
+        director.direct(&mut world);
+        world.step();
+        director.watch(&mut world);
+    }
+    let flooded = flooded(&world);
+    let mut counts = stage.recorder.counts();
+    (counts.sent, counts.dropped) = world.messages();
+    counts.simulated_ns = world.now().as_nanos();
+    let overload = world.overload();
+    let (mut effects, trace) = world.finish();
+    director.complete(&mut effects);
+    let mut vacuous = director.vacuous(&effects, available.then_some(timing.failover));
+    vacuous.extend(too_little(&stage.recorder, &workload.kinds(&config.workload())));
+    vacuous.extend(overload);
+    let nonsense = stage.nonsense.take();
+    let history = stage.recorder.finish();
+    let failures = director.failures;
+    Played { history, effects, counts, trace, failures, flooded, nonsense, vacuous }
+}
+
+fn flooded(world: &World) -> bool {
+    world.messages().0 > MESSAGES_MAX
+}
+
+/// The kinds of operations of which none succeeded.
+fn too_little(recorder: &Recorder, kinds: &[OpKind]) -> Vec<String> {
+    let none_ok = kinds.iter().filter(|kind| recorder.ok_of(**kind) == 0);
+    none_ok.map(|kind| format!("no {kind} succeeded in the whole run")).collect()
+}
+
+/// What every client needs.
+#[derive(Clone)]
+struct Stage {
+    system: Arc<dyn System>,
+    recorder: Recorder,
+    timeline: Timeline,
+    operation: Duration,
+    think_max: Duration,
+    /// Final readers that are not done yet.
+    readers: Rc<Cell<u32>>,
+    nonsense: Rc<Cell<Option<String>>>,
+}
+
+/// All clients: those of the workload, and one for each node that reads everything there at the end.
+fn cast(
+    stage: &Stage,
+    config: &Config,
+    workload: &'static dyn Workload,
+    seed: Seed,
+) -> Vec<(ClientSpec, Play)> {
+    let options = config.workload();
+    let mut cast: Vec<(ClientSpec, Play)> = Vec::new();
+    for client in 0..config.clients {
+        let session = SessionId(client);
+        let home = NodeId(client % config.nodes + 1);
+        let spec = ClientSpec { session, home, pinned: client < config.pinned };
+        let random = seed.stream(&format!("workload/{client}")).into_rng();
+        let generator = workload.generator(&options, client, random);
+        let stage = stage.clone();
+        cast.push((spec, Box::new(move |cx| Box::pin(act(stage, spec, cx, generator)))));
+    }
+    for node in 1..=config.nodes {
+        let session = SessionId(config.clients + node - 1);
+        let spec = ClientSpec { session, home: NodeId(node), pinned: true };
+        let stage = stage.clone();
+        cast.push((spec, Box::new(move |cx| Box::pin(read_all(stage, spec, cx)))));
+    }
+    cast
+}
+
+/// One client of the system, and the process that it is at the moment.
+struct Actor {
+    stage: Stage,
+    spec: ClientSpec,
+    client: Box<dyn Client>,
+    clock: Clock,
+    process: ProcessId,
+}
+
+impl Actor {
+    fn new(stage: Stage, spec: ClientSpec, cx: ClientCx) -> Actor {
+        let clock = cx.clock();
+        let client = stage.system.client(cx);
+        let process = stage.recorder.fresh_process();
+        Actor { stage, spec, client, clock, process }
+    }
+
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Does one operation and writes it down.
+    async fn perform(&mut self, op: &Op) -> Outcome {
+        let ClientSpec { session, home, .. } = self.spec;
+        let recorder = self.stage.recorder.clone();
+        let operation = recorder.invoke(self.now(), self.process, session, home, op);
+        let answer = tokio::time::timeout(self.stage.operation, self.client.invoke(op)).await;
+        let mut outcome = answer.unwrap_or_else(|_| {
+            self.client.reset();
+            Outcome::Info(Reason::Timeout)
+        });
+        let now = self.now();
+        if let Err(error) = recorder.complete(now, operation, op.kind(), &outcome) {
+            self.stage.nonsense.set(Some(format!("to `{op}` the client answered: {error}")));
+            outcome = Outcome::Info(Reason::Other("an answer that cannot be".into()));
+            recorder
+                .complete(now, operation, op.kind(), &outcome)
+                .expect("any operation may end without knowledge");
+        }
+        if matches!(outcome, Outcome::Info(_)) {
+            // What it did may yet take effect: the process never acts again.
+            self.process = recorder.fresh_process();
+        }
+        outcome
+    }
+}
+
+/// A client of the workload, until clients stop.
+async fn act(stage: Stage, spec: ClientSpec, cx: ClientCx, mut generator: Box<dyn Generator>) {
+    let think_max = stage.think_max.as_millis() as u64;
+    let stop = stage.timeline.clients_stop;
+    let mut think: Stream = cx.random("think");
+    let mut actor = Actor::new(stage, spec, cx);
+    while actor.now() < stop {
+        let op = generator.next();
+        let outcome = actor.perform(&op).await;
+        generator.learn(&op, &outcome);
+        tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
+    }
+}
+
+/// Reads every key at one node once the cluster has had time to converge.
+async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
+    cx.sleep_until(stage.timeline.final_reads).await;
+    let keys = stage.recorder.keys();
+    let readers = stage.readers.clone();
+    let mut tries_left = FINAL_TRIES_MAX;
+    let mut actor = Actor::new(stage, spec, cx);
+    for key in keys {
+        let op = Op::Read { key, level: ReadLevel::Replica };
+        while tries_left > 0 {
+            match actor.perform(&op).await {
+                Outcome::Ok(_) => break,
+                Outcome::Fail(_) | Outcome::Info(_) => tries_left -= 1,
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    readers.set(readers.get() - 1);
+}

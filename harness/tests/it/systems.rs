@@ -1,0 +1,174 @@
+//! Small systems of the tests' own, each with one property or one mistake.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkers::Guarantee;
+use checkers::history::{Key, NodeId, Op, OpKind, Outcome, Reason, Ret, Value};
+use stormglass::system::{
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing,
+};
+
+/// What a node of [`OneCopy`] does besides its duty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quirk {
+    /// Nothing: it writes to its disk, syncs, and answers.
+    None,
+    /// It answers before it syncs.
+    AnswersBeforeSync,
+    /// It takes writes in after twice the time that clients wait, and never answers them.
+    WritesLate,
+    /// It refuses everything.
+    RefusesAll,
+    /// It panics at the tenth message.
+    Panics,
+    /// It spins at the tenth message.
+    Spins,
+    /// It answers each read with a value that depends on the process it runs in.
+    Random,
+    /// It forgets everything when it starts.
+    Forgets,
+}
+
+/// The first node holds the only copy; the others pass everything on to it.
+pub(crate) struct OneCopy(pub(crate) Quirk);
+
+/// The timing of [`OneCopy`].
+pub(crate) const OPERATION: Duration = Duration::from_millis(500);
+
+pub(crate) fn one_copy(quirk: Quirk) -> Arc<dyn System> {
+    Arc::new(OneCopy(quirk))
+}
+
+impl System for OneCopy {
+    fn manifest(&self) -> Manifest {
+        Manifest {
+            name: "one-copy".to_owned(),
+            about: "the first node holds the only copy".to_owned(),
+            nodes: (1, 9),
+            ops: OpKind::ALL.to_vec(),
+            claims: vec![
+                (Guarantee::Linearizable, Claim::Holds),
+                (Guarantee::Durable, Claim::Holds),
+                (Guarantee::Live, Claim::Holds),
+            ],
+            available: false,
+            timing: Timing {
+                failover: Duration::from_millis(1000),
+                converge: Duration::from_millis(100),
+                operation: OPERATION,
+            },
+        }
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        let quirk = self.0;
+        Box::pin(async move {
+            let mut node = Node::start(cx, quirk);
+            for count in 0_u32.. {
+                let message = node.cx.recv().await;
+                match quirk {
+                    Quirk::Panics if count == 10 => panic!("the tenth message"),
+                    Quirk::Spins if count == 10 => loop {
+                        tokio::task::yield_now().await;
+                    },
+                    _ => {}
+                }
+                let op: Op = serde_json::from_slice(&message.bytes).unwrap();
+                if let Some(outcome) = node.serve(op).await {
+                    node.cx.reply(&message, &serde_json::to_vec(&outcome).unwrap());
+                }
+            }
+            unreachable!("the loop has no end")
+        })
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        Box::new(OneCopyClient(cx))
+    }
+}
+
+struct Node {
+    cx: NodeCx,
+    quirk: Quirk,
+    store: BTreeMap<Key, Value>,
+}
+
+impl Node {
+    fn start(cx: NodeCx, quirk: Quirk) -> Node {
+        let mut store = BTreeMap::new();
+        if quirk != Quirk::Forgets {
+            let log = cx.disk().read("log").unwrap_or_default();
+            // A torn last line is a write that was not acknowledged.
+            for line in log.split_inclusive(|byte| *byte == b'\n') {
+                if let Ok((key, value)) = serde_json::from_slice(line) {
+                    store.insert(key, value);
+                }
+            }
+        }
+        Node { cx, quirk, store }
+    }
+
+    async fn serve(&mut self, op: Op) -> Option<Outcome> {
+        if self.quirk == Quirk::RefusesAll {
+            return Some(Outcome::Fail(Reason::Unavailable));
+        }
+        let held = self.store.get(op.key()).cloned().unwrap_or_default();
+        match op {
+            Op::Read { .. } if self.quirk == Quirk::Random => {
+                #[expect(clippy::disallowed_types, reason = "the mistake that is to be caught")]
+                let random: std::collections::HashSet<i64> = (0..100).collect();
+                let first = *random.iter().next().unwrap();
+                Some(Outcome::Ok(Ret::Value(Value::Int(first))))
+            }
+            Op::Read { .. } => Some(Outcome::Ok(Ret::Value(held))),
+            Op::Write { key, value } => {
+                if self.quirk == Quirk::WritesLate {
+                    self.cx.sleep(OPERATION * 2).await;
+                    self.set(key, value).await;
+                    return None;
+                }
+                self.set(key, value).await;
+                Some(Outcome::Ok(Ret::Done))
+            }
+            Op::Cas { from, .. } if from != held => {
+                Some(Outcome::Fail(Reason::Mismatch { actual: Some(held) }))
+            }
+            Op::Cas { key, to, .. } => {
+                self.set(key, to).await;
+                Some(Outcome::Ok(Ret::Done))
+            }
+            Op::Delete { key } => {
+                self.set(key, Value::Nil).await;
+                Some(Outcome::Ok(Ret::Done))
+            }
+        }
+    }
+
+    async fn set(&mut self, key: Key, value: Value) {
+        let mut line = serde_json::to_vec(&(&key, &value)).unwrap();
+        line.push(b'\n');
+        let disk = self.cx.disk();
+        disk.append("log", &line).unwrap();
+        if self.quirk != Quirk::AnswersBeforeSync {
+            disk.sync("log").await.unwrap();
+            disk.sync_dir().await.unwrap();
+        }
+        self.store.insert(key, value);
+    }
+}
+
+struct OneCopyClient(ClientCx);
+
+impl Client for OneCopyClient {
+    fn invoke<'a>(&'a mut self, op: &'a Op) -> LocalBoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let request = serde_json::to_vec(op).unwrap();
+            match self.0.request(NodeId(1), &request, OPERATION).await {
+                Some(answer) => serde_json::from_slice(&answer).unwrap(),
+                None => Outcome::Info(Reason::Timeout),
+            }
+        })
+    }
+}

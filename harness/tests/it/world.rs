@@ -1,0 +1,128 @@
+//! What the simulated world does to systems whose every step is known.
+
+use checkers::history::{FaultId, NodeId, Time};
+use checkers::{Guarantee, Verdict};
+use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
+use stormglass::plan::Plan;
+use stormglass::run::{Conclusion, Options, Report, run};
+use stormglass::seed::Seed;
+
+use crate::systems::{Quirk, one_copy};
+
+fn plan(nemeses: &[&str]) -> Plan {
+    let mut plan = Plan::new("test", "one-copy");
+    plan.nemeses = nemeses.iter().map(|name| (*name).to_owned()).collect();
+    plan.safety = std::time::Duration::from_secs(6);
+    plan.liveness = std::time::Duration::from_secs(2);
+    plan
+}
+
+/// Runs a system of one copy under the given faults: kind, from and until in milliseconds.
+fn under(quirk: Quirk, seed: u64, faults: &[(Fault, u64, u64)]) -> Report {
+    let planned = faults.iter().enumerate().map(|(index, (fault, at, until))| Planned {
+        id: FaultId(index as u32),
+        at: Time::from_millis(*at),
+        until: Time::from_millis(*until),
+        fault: *fault,
+        salt: 1,
+    });
+    let schedule = Some(Schedule(planned.collect()));
+    let options = Options { schedule, ..Options::default() };
+    run(&one_copy(quirk), &plan(&[]), Seed(seed), options)
+}
+
+fn verdict(report: &Report, guarantee: Guarantee) -> &Verdict {
+    &report.judged.iter().find(|judged| judged.guarantee == guarantee).unwrap().verdict
+}
+
+const CRASH_FIRST: Fault = Fault::Crash { target: Target::Node(NodeId(1)) };
+
+#[test]
+fn a_world_without_faults_is_boring() {
+    let report = under(Quirk::None, 1, &[]);
+    assert_eq!(report.conclusion(), Conclusion::Valid, "{:?} {:?}", report.judged, report.vacuous);
+    assert!(report.counts.ok > 100 && report.counts.info == 0, "{:?}", report.counts);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history_with_and_without_a_trace() {
+    let report = |trace| {
+        let options = Options { trace, ..Options::default() };
+        run(&one_copy(Quirk::None), &plan(&["partition", "crash"]), Seed(7), options)
+    };
+    let (plain, traced) = (report(false), report(true));
+    assert_eq!(plain.fingerprint, traced.fingerprint);
+    assert!(traced.trace.unwrap().len() > 1000 && plain.trace.is_none());
+    assert_ne!(plain.fingerprint, under(Quirk::None, 8, &[]).fingerprint);
+}
+
+#[test]
+fn a_crash_silences_the_node_and_a_restart_brings_back_what_was_synced() {
+    let report = under(Quirk::None, 2, &[(CRASH_FIRST, 2000, 4000)]);
+    assert_eq!(report.conclusion(), Conclusion::Valid, "{:?} {:?}", report.judged, report.vacuous);
+    assert_eq!((report.effects[0].stopped, report.effects[0].ok_during), (1, 0));
+    assert!(report.counts.info > 0, "the crash was not noticed");
+}
+
+#[test]
+fn a_crash_loses_what_was_acknowledged_before_it_was_synced() {
+    let report = under(Quirk::AnswersBeforeSync, 3, &[(CRASH_FIRST, 2000, 2100)]);
+    assert!(verdict(&report, Guarantee::Linearizable).is_invalid());
+    assert!(report.effects[0].lost_bytes > 0);
+    assert_eq!(report.conclusion(), Conclusion::Invalid);
+}
+
+#[test]
+fn a_store_that_forgets_everything_does_not_pass() {
+    let report = under(Quirk::Forgets, 4, &[(CRASH_FIRST, 7000 - 1500, 5600)]);
+    assert!(verdict(&report, Guarantee::Linearizable).is_invalid(), "{:?}", report.judged);
+    assert!(verdict(&report, Guarantee::Durable).is_invalid(), "{:?}", report.judged);
+}
+
+#[test]
+fn a_write_may_land_after_its_timeout() {
+    let report = under(Quirk::WritesLate, 5, &[]);
+    assert!(report.counts.info > 0);
+    let linearizable = verdict(&report, Guarantee::Linearizable);
+    assert!(linearizable.is_valid(), "{linearizable:?}");
+}
+
+#[test]
+fn a_partition_drops_messages_and_its_end_restores_them() {
+    // Nodes of this system do not talk to each other, so a cut between them drops nothing: the run
+    // must say that it proved nothing.
+    let isolate = Fault::Partition { shape: Shape::Isolate { target: Target::One } };
+    let report = under(Quirk::None, 6, &[(isolate, 1000, 3000)]);
+    assert_eq!(report.conclusion(), Conclusion::Unknown);
+    assert!(report.vacuous[0].contains("made no difference"), "{:?}", report.vacuous);
+}
+
+#[test]
+fn a_nemesis_that_never_fired_leaves_the_run_unknown() {
+    let options = Options { schedule: Some(Schedule::default()), ..Options::default() };
+    let report = run(&one_copy(Quirk::None), &plan(&["crash"]), Seed(1), options);
+    assert_eq!(report.conclusion(), Conclusion::Unknown);
+    assert_eq!(report.vacuous, ["the nemesis `crash` had no effect in the whole run"]);
+}
+
+#[test]
+fn a_workload_of_which_nothing_succeeds_leaves_no_run_valid() {
+    let report = under(Quirk::RefusesAll, 1, &[]);
+    assert_ne!(report.conclusion(), Conclusion::Valid);
+    assert!(report.vacuous.contains(&"no read succeeded in the whole run".to_owned()));
+    assert!(!verdict(&report, Guarantee::Linearizable).is_valid());
+}
+
+#[test]
+fn a_panic_in_a_node_is_an_anomaly_of_the_run() {
+    let report = under(Quirk::Panics, 1, &[]);
+    let anomaly = &verdict(&report, Guarantee::Live).anomalies()[0];
+    assert_eq!(anomaly.name, "node-panic");
+    assert!(anomaly.explanation[0].contains("the tenth message"), "{:?}", anomaly.explanation);
+}
+
+#[test]
+fn a_node_that_spins_is_a_livelock_and_not_a_hang() {
+    let report = under(Quirk::Spins, 1, &[]);
+    assert_eq!(verdict(&report, Guarantee::Live).anomalies()[0].name, "livelock");
+}
