@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use checkers::History;
+use checkers::history::jsonl::{self, ReadError, ReadLimits};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -143,7 +144,7 @@ pub enum StoreError {
         /// The file.
         file: PathBuf,
         /// The line, from 1 on.
-        line: usize,
+        line: u64,
         /// What is wrong there.
         message: String,
     },
@@ -247,7 +248,7 @@ fn write_run(folder: &Path, report: &Report) -> io::Result<()> {
         file.write_all(b"\n")
     })?;
     write_file(&folder.join(HISTORY_FILE), |file| {
-        checkers::history::jsonl::write(&report.history, file)
+        jsonl::write(&report.history, file)
     })?;
     match &report.trace {
         Some(trace) => write_file(&folder.join(TRACE_FILE), |file| write_trace(file, trace)),
@@ -281,8 +282,12 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
     let record = load_record(folder)?;
     let file = folder.join(HISTORY_FILE);
     let text = read_bounded(folder, HISTORY_FILE, HISTORY_BYTES_MAX)?;
-    let history = checkers::history::jsonl::read(text.as_bytes()).map_err(|error| {
-        StoreError::Malformed { file: file.clone(), line: error.line, message: error.to_string() }
+    let history = jsonl::read(text.as_bytes(), &ReadLimits::default()).map_err(|error| {
+        let file = file.clone();
+        match error {
+            ReadError::Io(source) => StoreError::Unreadable { file, source },
+            ReadError::Line { line, what } => StoreError::Malformed { file, line, message: what },
+        }
     })?;
     let found = Fingerprint::of(&history);
     if found != record.fingerprint {
@@ -308,7 +313,7 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
     let text = read_bounded(folder, RUN_FILE, RUN_BYTES_MAX)?;
     let malformed = |error: serde_json::Error| StoreError::Malformed {
         file: file.clone(),
-        line: error.line().max(1),
+        line: error.line().max(1) as u64,
         message: match error.classify() {
             serde_json::error::Category::Eof => {
                 "the file ends too early; `stormglass replay --plan … --seed …` makes it anew"
@@ -345,7 +350,7 @@ fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, 
         let before = &error.as_bytes()[..valid];
         StoreError::Malformed {
             file: file.clone(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1,
             message: "the text is not UTF-8".to_owned(),
         }
     })

@@ -10,7 +10,7 @@ use checkers::history::Time;
 use serde::Serialize;
 
 use super::matrix::{Row, Standing, sentence_of};
-use crate::run::{Counts, Fingerprint, Judged};
+use crate::run::{Conclusion, Counts, Fingerprint, Judged};
 use crate::seed::Seed;
 use crate::system::Claim;
 
@@ -178,6 +178,17 @@ impl Ending {
             Ending::Nondeterministic => "a seed gave two different histories",
             Ending::OwnError => "the harness itself failed",
             Ending::Interrupted => "interrupted: these are the runs that had ended",
+        }
+    }
+}
+
+impl From<Conclusion> for Ending {
+    /// What a run comes to as a campaign of its own.
+    fn from(conclusion: Conclusion) -> Ending {
+        match conclusion {
+            Conclusion::Valid => Ending::Met,
+            Conclusion::Unknown => Ending::Unknown,
+            Conclusion::Invalid => Ending::Violated,
         }
     }
 }

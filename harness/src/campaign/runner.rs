@@ -312,7 +312,7 @@ fn execute(entry: &Entry, seed: Seed) -> Done {
 }
 
 /// What a panic said.
-pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())
