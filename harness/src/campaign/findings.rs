@@ -207,7 +207,7 @@ pub(super) struct Ran {
 impl Ran {
     /// Whether there is anything to tell about the run beyond its numbers.
     pub(super) fn is_worth_telling(&self) -> bool {
-        self.inconclusive().is_some() || self.judged.iter().any(|judged| is_telling(judged))
+        self.inconclusive().is_some() || self.judged.iter().any(is_telling)
     }
 
     fn fails(&self) -> bool {

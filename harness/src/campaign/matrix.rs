@@ -76,10 +76,10 @@ pub enum Standing {
     Open,
 }
 
-/// The anomaly that stands for a verdict in one line, and its sentence.
+/// An anomaly in one sentence: the last of its explanation, which draws the conclusion.
 pub(super) fn sentence_of(anomaly: &Anomaly) -> String {
-    let first = anomaly.explanation.first();
-    first.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
+    let last = anomaly.explanation.last();
+    last.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
 }
 
 impl Row {

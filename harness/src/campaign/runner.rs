@@ -292,7 +292,7 @@ enum Done {
 fn execute(entry: &Entry, seed: Seed) -> Done {
     let once = || run::run(&entry.system, &entry.plan, seed, Options::default());
     let executed = catch_unwind(AssertUnwindSafe(|| {
-        let again = (seed.0 % RECHECK_EVERY == 0).then(|| once().fingerprint);
+        let again = seed.0.is_multiple_of(RECHECK_EVERY).then(|| once().fingerprint);
         (once(), again)
     }));
     let (report, again) = match executed {

@@ -10,7 +10,8 @@ use crate::system::Claim;
 
 /// The table for a terminal.
 pub fn terminal(rows: &[Row]) -> String {
-    let mut table = builder(rows, escape::line).build();
+    // A table of five guarantees is to fit on a screen.
+    let mut table = builder(rows, |text| escape::line(text).replace(", ", "\n  ")).build();
     table.with(Style::rounded());
     table.to_string()
 }
@@ -42,6 +43,7 @@ fn builder(rows: &[Row], escape: fn(&str) -> String) -> Builder {
         let cells = columns.iter().map(|guarantee| {
             row.cell(*guarantee).map_or_else(|| "not judged".to_owned(), |cell| words(row, cell))
         });
+        let cells = cells.map(|words| escape(&words));
         builder.push_record([escape(&name), row.runs.to_string()].into_iter().chain(cells));
     }
     builder

@@ -74,7 +74,7 @@ pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec
     let last = shown.iter().rposition(|shown| *shown).unwrap_or(first);
     let bounds = match window.scope {
         Scope::All => (EventIndex(0), EventIndex(history.len() as u32)),
-        Scope::Anomaly => bounds(history, first, last),
+        Scope::Anomaly => bounds(history, anomaly, first, last),
     };
     let mut rows = Vec::new();
     let mut left_out = 0;
@@ -97,28 +97,31 @@ pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec
                 Row::Note { at: Some(at), words: words_of_phase(phase).to_owned() }
             }
         };
-        flush(&mut rows, &mut left_out);
+        if matches!(row, Row::Operation(_)) {
+            flush(&mut rows, &mut left_out);
+        }
         rows.push(row);
     }
-    flush(&mut rows, &mut left_out);
     on_before(history, bounds.0, &mut rows);
     rows
 }
 
-/// From the first operation shown to the end of the last one, whatever happened between.
-fn bounds(history: &History, first: usize, last: usize) -> (EventIndex, EventIndex) {
+/// From the first operation shown to the last one, and to the end of the whole witness.
+fn bounds(
+    history: &History,
+    anomaly: Option<&Anomaly>,
+    first: usize,
+    last: usize,
+) -> (EventIndex, EventIndex) {
     let begin = history.operation(OperationId(first as u32)).invoked;
-    let ends = (first..=last).map(|id| {
-        let operation = history.operation(OperationId(id as u32));
-        operation.completed.unwrap_or(operation.invoked)
-    });
-    // A long operation may end late, after others that are not shown: they are counted.
-    let invoked = history.operation(OperationId(last as u32)).invoked;
-    let end = ends.max().unwrap_or(invoked);
-    (begin, EventIndex(end.0 + 1))
+    let end = history.operation(OperationId(last as u32)).invoked;
+    let witness = anomaly.map_or(&[][..], |anomaly| &anomaly.witness.operations);
+    let known = witness.iter().filter(|id| id.index() < history.operation_count());
+    let ends = known.filter_map(|id| history.operation(*id).completed);
+    (begin, EventIndex(ends.fold(end, EventIndex::max).0 + 1))
 }
 
-/// Says what was left out since the row before.
+/// Says how many operations were left out since the one before.
 fn flush(rows: &mut Vec<Row>, left_out: &mut u32) {
     if *left_out > 0 {
         let plural = if *left_out == 1 { "" } else { "s" };
@@ -135,8 +138,9 @@ fn on_before(history: &History, first: EventIndex, rows: &mut Vec<Row>) {
         let Event::Fault(fault) = event else { continue };
         let began = fault.edge == FaultEdge::Begin && (index as u32) < first.0;
         if began && on.contains(&fault.fault) {
-            let words = format!("{} (since {at})", words_of_fault(fault));
-            before.push(Row::Note { at: Some(at), words });
+            let FaultEvent { fault, kind, what, .. } = fault;
+            let words = format!("fault {fault} is on since {at}: {kind} {what}");
+            before.push(Row::Note { at: None, words });
         }
     }
     rows.splice(0..0, before);
