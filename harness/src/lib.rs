@@ -2,17 +2,22 @@
 //!
 //! Start with [`run`]: one seed, from start to verdict. A [`plan`] and a [`seed`] decide the
 //! [`config`] and the [`nemesis`] schedule of a run; [`sim`] is the world in which the nodes and
-//! clients of a [`system`] live.
+//! clients of a [`system`] live. A [`campaign`] is many runs; [`store`] keeps those worth looking at
+//! and [`report`] shows them to people.
 
+pub mod campaign;
 pub mod cli;
 pub mod config;
 mod director;
+pub mod doctor;
 pub mod nemesis;
 pub mod plan;
 mod play;
 mod record;
+pub mod report;
 pub mod run;
 pub mod seed;
 pub mod sim;
+pub mod store;
 pub mod system;
 pub mod trace;

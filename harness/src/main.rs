@@ -1,2 +1,7 @@
 //! The `stormglass` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stormglass::cli::main(stormglass::system::SYSTEMS)
+}

@@ -224,15 +224,38 @@ impl Plan {
     /// # Errors
     /// Names the first thing that is wrong and what would have been right.
     pub fn check(&self, systems: &[system::Registration]) -> Result<(), PlanError> {
-        let systems: Vec<&str> = systems.iter().map(|entry| entry.name).collect();
+        let names: Vec<&str> = systems.iter().map(|entry| entry.name).collect();
+        self.check_name("system", &self.system, &names)?;
+        let named = systems.iter().filter(|entry| entry.name == self.system);
+        named.map(|entry| (entry.build)().manifest()).try_for_each(|it| self.check_settings(&it))
+    }
+
+    /// Holds all but the name of the system against what there is, and against the system.
+    ///
+    /// # Errors
+    /// As [`Plan::check`].
+    pub fn check_settings(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
         let nemeses: Vec<&str> = nemesis::NEMESES.iter().map(|entry| entry.name).collect();
         let workloads: Vec<&str> = workloads::WORKLOADS.iter().map(|entry| entry.name).collect();
-        self.check_name("system", &self.system, &systems)?;
         self.check_name("workload", &self.workload, &workloads)?;
         for name in &self.nemeses {
             self.check_name("nemesis", name, &nemeses)?;
         }
-        self.check_ranges()
+        self.check_ranges()?;
+        self.check_nodes(manifest)
+    }
+
+    /// Each run draws one of the sizes that the system runs with: there must be one.
+    fn check_nodes(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+        let (fewest, most) = manifest.nodes;
+        if self.nodes.iter().any(|size| (fewest..=most).contains(size)) {
+            return Ok(());
+        }
+        let message = format!(
+            "nodes = {:?} has no size that {} runs with: {fewest} to {most}",
+            self.nodes, manifest.name
+        );
+        Err(PlanError::OutOfRange { plan: self.name.clone(), message })
     }
 
     fn check_name(&self, what: &'static str, name: &str, known: &[&str]) -> Result<(), PlanError> {

@@ -1,1 +1,120 @@
-//! The command line: one file a subcommand.
+//! The command line. A crate of your own gets the whole of it by one call of [`main`].
+//!
+//! ```no_run
+//! use stormglass::system::Registration;
+//! # fn build() -> Box<dyn stormglass::system::System> { unimplemented!() }
+//!
+//! static SYSTEMS: &[Registration] = &[Registration { name: "mine", build }];
+//!
+//! fn main() -> std::process::ExitCode {
+//!     stormglass::cli::main(SYSTEMS)
+//! }
+//! ```
+
+mod arguments;
+mod campaign;
+mod doctor;
+mod list;
+mod output;
+mod plans;
+mod replay;
+mod run;
+mod show;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::campaign::Ending;
+use crate::report::escape;
+use crate::system::Registration;
+use output::{Format, Output};
+
+/// Deterministic fault injection for replicated stores.
+///
+/// A seed goes in, a verdict with a witness comes out; the same seed gives the same run.
+#[derive(Parser)]
+#[command(name = "stormglass", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How results are written to the standard output.
+    #[arg(long, global = true, value_enum, default_value_t, env = "STORMGLASS_FORMAT")]
+    format: Format,
+    /// The folder that runs are stored in and read from.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "results",
+        env = "STORMGLASS_RESULTS"
+    )]
+    results: PathBuf,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    every verdict is as the systems say
+  1    a claimed guarantee was broken, or a disclaimed one has no witness
+  2    wrong use: a flag, a plan, a file
+  3    some runs could not be judged, or prove nothing
+  4    nothing ran
+  5    a seed gave two different histories
+  70   a mistake of the harness itself
+  130  interrupted";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs one seed and shows what was drawn, what the faults did, and every verdict.
+    Run(run::Arguments),
+    /// Runs many seeds of several plans on all cores and prints which guarantees held.
+    Campaign(campaign::Arguments),
+    /// Runs a stored run or a seed again and compares the histories.
+    Replay(replay::Arguments),
+    /// Shows the history of a stored run around an anomaly.
+    Show(show::Arguments),
+    /// Lists plans, systems, workloads, nemeses and checkers.
+    List(list::Arguments),
+    /// Finds out whether runs are the same on this machine, twice and in two processes.
+    Doctor(doctor::Arguments),
+    /// Prints plan, seed and fingerprint of each run; `doctor` compares what two processes print.
+    #[command(hide = true)]
+    Fingerprints(doctor::Listed),
+}
+
+/// What every subcommand is given.
+struct Context {
+    /// The systems that plans can name.
+    systems: &'static [Registration],
+    /// Where results go.
+    output: Output,
+    /// The results folder.
+    results: PathBuf,
+}
+
+/// Runs the command line over some systems: the table of a crate of its own, or
+/// [`crate::system::SYSTEMS`].
+pub fn main(systems: &'static [Registration]) -> ExitCode {
+    let Arguments { command, format, results } = Arguments::parse();
+    let context = Context { systems, output: Output::new(format), results };
+    let ended = catch_unwind(AssertUnwindSafe(|| match command {
+        Command::Run(arguments) => arguments.execute(&context),
+        Command::Campaign(arguments) => arguments.execute(&context),
+        Command::Replay(arguments) => arguments.execute(&context),
+        Command::Show(arguments) => arguments.execute(&context),
+        Command::List(arguments) => arguments.execute(&context),
+        Command::Doctor(arguments) => arguments.execute(&context),
+        Command::Fingerprints(arguments) => arguments.execute(&context),
+    }));
+    match ended {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(error)) => {
+            context.output.note(&format!("error: {}", escape::terminal(&format!("{error:#}"))));
+            ExitCode::from(output::USAGE)
+        }
+        // The panic has said on the standard error what it was.
+        Err(_) => ExitCode::from(Ending::OwnError.code()),
+    }
+}

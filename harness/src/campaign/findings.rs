@@ -1,0 +1,402 @@
+//! What came of a campaign. Absorbed run by run in the order of seeds, so that it does not depend
+//! on which thread was faster.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use checkers::Guarantee;
+use checkers::history::Time;
+use serde::Serialize;
+
+use super::matrix::{Row, Standing, sentence_of};
+use crate::run::{Conclusion, Counts, Fingerprint, Judged};
+use crate::seed::Seed;
+use crate::system::Claim;
+
+/// Runs of one kind that are kept: for each plan, guarantee and name of an anomaly.
+const KEPT_OF_A_KIND: u64 = 4;
+
+/// What came of a campaign.
+#[derive(Clone, Debug, Serialize)]
+pub struct Findings {
+    /// One row for each plan, in the order of the campaign file.
+    pub rows: Vec<Row>,
+    /// Every run that broke a claimed guarantee, and the first few witnesses for each guarantee
+    /// that is not claimed, in the order of seeds.
+    pub notable: Vec<Notable>,
+    /// Runs that do not tell, in the order of seeds.
+    pub inconclusive: Vec<Inconclusive>,
+    /// Seeds that gave two different histories.
+    pub divergences: Vec<Divergence>,
+    /// Mistakes of the harness itself.
+    pub own_errors: Vec<OwnError>,
+    /// What there was of everything.
+    pub totals: Totals,
+    /// Why the campaign ended before its last seed, if it did.
+    pub stopped: Option<Stopped>,
+    /// How many runs of each kind were kept so far.
+    #[serde(skip)]
+    kept: BTreeMap<(usize, Guarantee, String), u64>,
+}
+
+/// A run that broke a guarantee.
+#[derive(Clone, Debug, Serialize)]
+pub struct Notable {
+    /// Its plan.
+    pub plan: String,
+    /// Its seed.
+    pub seed: Seed,
+    /// The guarantees that it broke, each with the first anomaly.
+    pub broken: Vec<Broken>,
+    /// The folder that it was stored in, if it was.
+    pub stored: Option<PathBuf>,
+}
+
+/// One guarantee that a run broke.
+#[derive(Clone, Debug, Serialize)]
+pub struct Broken {
+    /// The guarantee.
+    pub guarantee: Guarantee,
+    /// What the system says about it.
+    pub claim: Claim,
+    /// The name of the first anomaly.
+    pub anomaly: String,
+    /// When it showed.
+    pub at: Time,
+    /// What happened, in a sentence.
+    pub sentence: String,
+}
+
+/// A run that does not tell whether a claimed guarantee held.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inconclusive {
+    /// Its plan.
+    pub plan: String,
+    /// Its seed.
+    pub seed: Seed,
+    /// Why.
+    pub reason: String,
+    /// The folder that it was stored in, if it was.
+    pub stored: Option<PathBuf>,
+}
+
+/// A seed that gave two different histories.
+#[derive(Clone, Debug, Serialize)]
+pub struct Divergence {
+    /// Its plan.
+    pub plan: String,
+    /// The seed.
+    pub seed: Seed,
+    /// The fingerprint of the first history.
+    pub first: Fingerprint,
+    /// The fingerprint of the second one.
+    pub second: Fingerprint,
+}
+
+/// A mistake of the harness itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnError {
+    /// The plan.
+    pub plan: String,
+    /// The seed.
+    pub seed: Seed,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// What there was of everything in a campaign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Runs that ended.
+    pub runs: u64,
+    /// Operations that the checkers judged.
+    pub operations: u64,
+    /// Of these, how many took effect.
+    pub ok: u64,
+    /// Faults that changed something.
+    pub faults: u64,
+    /// Messages that nodes and clients sent.
+    pub messages: u64,
+    /// Virtual nanoseconds.
+    pub simulated_ns: u64,
+}
+
+/// Why a campaign ended before its last seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// Its time was up.
+    Budget,
+    /// There were as many failures as it was to find.
+    Failures,
+}
+
+/// What a campaign as a whole comes to, which is its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Every verdict is as expected.
+    Met,
+    /// A claimed guarantee was broken, or a disclaimed one has no witness where it should.
+    Violated,
+    /// Some run could not be judged, or proved nothing.
+    Unknown,
+    /// Nothing ran.
+    NothingRan,
+    /// A seed gave two different histories.
+    Nondeterministic,
+    /// The harness itself failed.
+    OwnError,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+}
+
+impl Ending {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Ending::Met => 0,
+            Ending::Violated => 1,
+            Ending::Unknown => 3,
+            Ending::NothingRan => 4,
+            Ending::Nondeterministic => 5,
+            Ending::OwnError => 70,
+            Ending::Interrupted => 130,
+        }
+    }
+
+    /// What it means, in a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Ending::Met => "every verdict is as the systems say",
+            Ending::Violated => "not every verdict is as the systems say",
+            Ending::Unknown => "some runs could not be judged, or prove nothing",
+            Ending::NothingRan => "nothing ran",
+            Ending::Nondeterministic => "a seed gave two different histories",
+            Ending::OwnError => "the harness itself failed",
+            Ending::Interrupted => "interrupted: these are the runs that had ended",
+        }
+    }
+}
+
+impl From<Conclusion> for Ending {
+    /// What a run comes to as a campaign of its own.
+    fn from(conclusion: Conclusion) -> Ending {
+        match conclusion {
+            Conclusion::Valid => Ending::Met,
+            Conclusion::Unknown => Ending::Unknown,
+            Conclusion::Invalid => Ending::Violated,
+        }
+    }
+}
+
+/// What a campaign remembers of one run.
+pub(super) struct Ran {
+    pub(super) fingerprint: Fingerprint,
+    /// The fingerprint of a second execution, where there was one.
+    pub(super) again: Option<Fingerprint>,
+    pub(super) judged: Vec<Judged>,
+    pub(super) vacuous: Vec<String>,
+    pub(super) counts: Counts,
+    pub(super) faults: u64,
+}
+
+impl Ran {
+    /// Whether there is anything to tell about the run beyond its numbers.
+    pub(super) fn is_worth_telling(&self) -> bool {
+        self.inconclusive().is_some() || self.judged.iter().any(is_telling)
+    }
+
+    fn fails(&self) -> bool {
+        self.diverged()
+            || self
+                .judged
+                .iter()
+                .any(|judged| judged.claim == Claim::Holds && judged.verdict.is_invalid())
+    }
+
+    fn diverged(&self) -> bool {
+        self.again.as_ref().is_some_and(|again| *again != self.fingerprint)
+    }
+
+    /// Why the run does not tell whether what is claimed held.
+    fn inconclusive(&self) -> Option<String> {
+        if let Some(reason) = self.vacuous.first() {
+            return Some(reason.clone());
+        }
+        let claimed = self.judged.iter().filter(|judged| judged.claim == Claim::Holds);
+        claimed.into_iter().find_map(|judged| match &judged.verdict {
+            checkers::Verdict::Unknown { reason, .. } => {
+                Some(format!("{}: {reason}", judged.guarantee))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Whether a verdict is a violation, or a witness for what the system says it breaks.
+fn is_telling(judged: &Judged) -> bool {
+    judged.verdict.is_invalid()
+}
+
+impl Findings {
+    pub(super) fn new(rows: Vec<Row>) -> Findings {
+        Findings {
+            rows,
+            notable: Vec::new(),
+            inconclusive: Vec::new(),
+            divergences: Vec::new(),
+            own_errors: Vec::new(),
+            totals: Totals::default(),
+            stopped: None,
+            kept: BTreeMap::new(),
+        }
+    }
+
+    /// Adds one run; `store` is called at most once, where the run is to be kept.
+    pub(super) fn absorb(
+        &mut self,
+        row: usize,
+        seed: Seed,
+        ran: &Ran,
+        store: impl FnOnce() -> Option<PathBuf>,
+    ) {
+        let plan = self.rows[row].plan.clone();
+        self.rows[row].add(seed, &ran.judged, !ran.vacuous.is_empty());
+        self.totals.add(ran);
+        if let (true, Some(again)) = (ran.diverged(), &ran.again) {
+            let (first, second) = (ran.fingerprint.clone(), again.clone());
+            self.divergences.push(Divergence { plan: plan.clone(), seed, first, second });
+        }
+        let broken = broken_of(ran);
+        let reason = ran.inconclusive();
+        let keep = self.is_kept(row, &broken, reason.is_some());
+        let stored = if keep { store() } else { None };
+        if let Some(reason) = reason {
+            let stored = stored.clone();
+            self.inconclusive.push(Inconclusive { plan: plan.clone(), seed, reason, stored });
+        }
+        if !broken.is_empty() && (keep || ran.fails()) {
+            self.notable.push(Notable { plan, seed, broken, stored });
+        }
+    }
+
+    /// Whether the run shows something of which there are not enough examples yet.
+    fn is_kept(&mut self, row: usize, broken: &[Broken], inconclusive: bool) -> bool {
+        let mut kinds: Vec<(usize, Guarantee, String)> =
+            broken.iter().map(|broken| (row, broken.guarantee, broken.anomaly.clone())).collect();
+        if inconclusive {
+            // No anomaly has an empty name; which guarantee stands for it does not matter.
+            kinds.push((row, Guarantee::ALL[0], String::new()));
+        }
+        let mut keep = false;
+        for kind in kinds {
+            let kept = self.kept.entry(kind).or_default();
+            keep |= *kept < KEPT_OF_A_KIND;
+            *kept += 1;
+        }
+        keep
+    }
+
+    /// How many runs count as failures.
+    pub(super) fn failures(&self) -> usize {
+        let claimed = |notable: &&Notable| {
+            notable.broken.iter().any(|broken| broken.claim == Claim::Holds)
+        };
+        self.notable.iter().filter(claimed).count()
+            + self.divergences.len()
+            + self.own_errors.len()
+    }
+
+    /// What the campaign as a whole comes to.
+    pub fn ending(&self) -> Ending {
+        let stands = |standing| {
+            self.rows.iter().any(|row| row.cells.iter().any(|cell| row.standing(cell) == standing))
+        };
+        if self.stopped == Some(Stopped::Interrupted) {
+            Ending::Interrupted
+        } else if stands(Standing::Violated) || stands(Standing::NoWitness) {
+            Ending::Violated
+        } else if !self.divergences.is_empty() {
+            Ending::Nondeterministic
+        } else if !self.own_errors.is_empty() {
+            Ending::OwnError
+        } else if !self.inconclusive.is_empty() || stands(Standing::Unknown) {
+            Ending::Unknown
+        } else if self.totals.runs == 0 {
+            Ending::NothingRan
+        } else {
+            Ending::Met
+        }
+    }
+
+    /// Ends a test unless every verdict is as the system says.
+    ///
+    /// # Panics
+    /// With everything that was found, and how to replay it, where a claimed guarantee was broken or
+    /// could not be judged, where a disclaimed one has no witness, and where nothing ran.
+    #[track_caller]
+    pub fn assert_valid(&self) {
+        let ending = self.ending();
+        assert!(ending == Ending::Met, "{}", self.complaint(ending));
+    }
+
+    fn complaint(&self, ending: Ending) -> String {
+        let mut text = format!("{}\n", ending.sentence());
+        for row in &self.rows {
+            for cell in row.cells.iter().filter(|cell| row.standing(cell) == Standing::NoWitness) {
+                let Row { plan, runs, .. } = row;
+                let guarantee = cell.guarantee;
+                let _ = writeln!(text, "{plan}: {guarantee} was never broken in {runs} runs");
+            }
+        }
+        for notable in &self.notable {
+            let Notable { plan, seed, .. } = notable;
+            let claimed = notable.broken.iter().filter(|broken| broken.claim == Claim::Holds);
+            for Broken { guarantee, anomaly, sentence, .. } in claimed {
+                let _ = writeln!(text, "{plan}, seed {seed}: {guarantee}, {anomaly}: {sentence}");
+            }
+        }
+        for Inconclusive { plan, seed, reason, .. } in &self.inconclusive {
+            let _ = writeln!(text, "{plan}, seed {seed} proves nothing: {reason}");
+        }
+        for Divergence { plan, seed, .. } in &self.divergences {
+            let _ = writeln!(text, "{plan}, seed {seed} gave two different histories");
+        }
+        for OwnError { plan, seed, message } in &self.own_errors {
+            let _ = writeln!(text, "{plan}, seed {seed}: the harness failed: {message}");
+        }
+        text.push_str("to replay a seed: stormglass::run::run(&system, &plan, Seed(…), options)");
+        text
+    }
+}
+
+fn broken_of(ran: &Ran) -> Vec<Broken> {
+    let telling = ran.judged.iter().filter(|judged| is_telling(judged));
+    telling
+        .filter_map(|judged| {
+            let first = judged.verdict.anomalies().first()?;
+            Some(Broken {
+                guarantee: judged.guarantee,
+                claim: judged.claim,
+                anomaly: first.name.clone(),
+                at: first.at,
+                sentence: sentence_of(first),
+            })
+        })
+        .collect()
+}
+
+impl Totals {
+    fn add(&mut self, ran: &Ran) {
+        self.runs += 1;
+        self.operations += ran.counts.operations();
+        self.ok += ran.counts.ok;
+        self.faults += ran.faults;
+        self.messages += ran.counts.sent;
+        self.simulated_ns += ran.counts.simulated_ns;
+    }
+}

@@ -1,0 +1,180 @@
+//! The measured matrix: for each plan and guarantee, in how many runs it held.
+
+use checkers::{Anomaly, Guarantee, Verdict};
+use serde::Serialize;
+
+use crate::plan::Plan;
+use crate::run::Judged;
+use crate::seed::Seed;
+use crate::system::Claim;
+
+/// One plan of a campaign: what its runs came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The plan.
+    pub plan: String,
+    /// Its system.
+    pub system: String,
+    /// How many of its runs ended.
+    pub runs: u64,
+    /// How many of them proved nothing.
+    pub vacuous: u64,
+    /// In how many runs a witness for a broken guarantee must turn up.
+    pub canary_runs: u64,
+    /// The guarantees that were judged, in the order of reports.
+    pub cells: Vec<Cell>,
+}
+
+/// One guarantee under one plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// The guarantee.
+    pub guarantee: Guarantee,
+    /// What the system says about it.
+    pub claim: Claim,
+    /// Runs in which it was judged and held.
+    pub held: u64,
+    /// Runs in which it was broken.
+    pub broken: u64,
+    /// Runs that do not tell: the checker gave up, or the run proved nothing.
+    pub unknown: u64,
+    /// The first seed that broke it.
+    pub first_broken: Option<Seed>,
+    /// The first seed that did not tell.
+    pub first_unknown: Option<Seed>,
+    /// How it was broken, by the name of the anomaly.
+    pub anomalies: Vec<AnomalyCount>,
+}
+
+/// How often an anomaly turned up in one cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AnomalyCount {
+    /// Its published name.
+    pub name: String,
+    /// In how many runs.
+    pub runs: u64,
+    /// The first seed that shows it.
+    pub first: Seed,
+    /// What happened there, in a sentence.
+    pub sentence: String,
+}
+
+/// How a cell stands to what the system says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// What was claimed held, or what was disclaimed has a witness.
+    Met,
+    /// A claimed guarantee was broken.
+    Violated,
+    /// A guarantee that the system says it breaks was never broken, in as many runs as should do:
+    /// whoever judges it may be blind.
+    NoWitness,
+    /// A claimed guarantee could not be judged in some run.
+    Unknown,
+    /// Nothing is expected of it.
+    Open,
+}
+
+/// An anomaly in one sentence: the last of its explanation, which draws the conclusion.
+pub(super) fn sentence_of(anomaly: &Anomaly) -> String {
+    let last = anomaly.explanation.last();
+    last.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
+}
+
+impl Row {
+    /// The row of a plan that has not run yet.
+    pub(super) fn new(plan: &Plan) -> Row {
+        Row {
+            plan: plan.name.clone(),
+            system: plan.system.clone(),
+            runs: 0,
+            vacuous: 0,
+            canary_runs: plan.canary_runs,
+            cells: Vec::new(),
+        }
+    }
+
+    /// Adds one run.
+    pub(super) fn add(&mut self, seed: Seed, judged: &[Judged], vacuous: bool) {
+        self.runs += 1;
+        self.vacuous += u64::from(vacuous);
+        for judged in judged {
+            let found = self.cells.iter().position(|cell| cell.guarantee == judged.guarantee);
+            let index = found.unwrap_or_else(|| {
+                self.cells.push(Cell::new(judged));
+                self.cells.len() - 1
+            });
+            self.cells[index].add(seed, &judged.verdict, vacuous);
+        }
+    }
+
+    /// The cell of a guarantee, where it was judged.
+    pub fn cell(&self, guarantee: Guarantee) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.guarantee == guarantee)
+    }
+
+    /// How a cell of this row stands to what the system says.
+    pub fn standing(&self, cell: &Cell) -> Standing {
+        match cell.claim {
+            Claim::Holds if cell.broken > 0 => Standing::Violated,
+            Claim::Holds if cell.unknown > 0 => Standing::Unknown,
+            Claim::Holds if cell.held > 0 => Standing::Met,
+            Claim::Breaks if cell.broken > 0 => Standing::Met,
+            Claim::Breaks if self.runs >= self.canary_runs => Standing::NoWitness,
+            Claim::Holds | Claim::Breaks | Claim::Silent => Standing::Open,
+        }
+    }
+}
+
+impl Cell {
+    fn new(judged: &Judged) -> Cell {
+        Cell {
+            guarantee: judged.guarantee,
+            claim: judged.claim,
+            held: 0,
+            broken: 0,
+            unknown: 0,
+            first_broken: None,
+            first_unknown: None,
+            anomalies: Vec::new(),
+        }
+    }
+
+    /// How many runs it was judged in.
+    pub fn runs(&self) -> u64 {
+        self.held + self.broken + self.unknown
+    }
+
+    fn add(&mut self, seed: Seed, verdict: &Verdict, vacuous: bool) {
+        match verdict {
+            Verdict::Invalid { anomalies, .. } => {
+                self.broken += 1;
+                self.first_broken.get_or_insert(seed);
+                self.count(seed, anomalies);
+            }
+            Verdict::Valid(_) if !vacuous => self.held += 1,
+            Verdict::Valid(_) | Verdict::Unknown { .. } => {
+                self.unknown += 1;
+                self.first_unknown.get_or_insert(seed);
+            }
+        }
+    }
+
+    fn count(&mut self, seed: Seed, anomalies: &[Anomaly]) {
+        for (index, anomaly) in anomalies.iter().enumerate() {
+            if anomalies[..index].iter().any(|earlier| earlier.name == anomaly.name) {
+                continue;
+            }
+            match self.anomalies.iter_mut().find(|count| count.name == anomaly.name) {
+                Some(count) => count.runs += 1,
+                None => self.anomalies.push(AnomalyCount {
+                    name: anomaly.name.clone(),
+                    runs: 1,
+                    first: seed,
+                    sentence: sentence_of(anomaly),
+                }),
+            }
+        }
+    }
+}

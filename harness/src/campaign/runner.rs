@@ -1,0 +1,319 @@
+//! The runner: one run is one thread; results are merged in the order of seeds.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::findings::{Findings, OwnError, Ran, Stopped};
+use super::matrix::Row;
+use crate::plan::Plan;
+use crate::run::{self, Effect, Options, Report};
+use crate::seed::Seed;
+use crate::store::Store;
+use crate::system::System;
+
+/// One run in so many is executed twice, and the fingerprints are compared.
+const RECHECK_EVERY: u64 = 50;
+
+/// Many seeds over several plans.
+///
+/// Its findings do not depend on the number of threads, nor on which of them was faster; a budget
+/// and Ctrl-C decide only how many seeds there are.
+pub struct Campaign {
+    /// The system that plans are added for.
+    system: Option<Arc<dyn System>>,
+    entries: Vec<Entry>,
+    seeds: Range<u64>,
+    threads: usize,
+    budget: Option<Duration>,
+    failures_max: usize,
+    store: Option<Store>,
+    stop: Arc<AtomicBool>,
+}
+
+/// One plan of a campaign, and the system that it names.
+#[derive(Clone)]
+pub struct Entry {
+    /// The plan. It was [checked](Plan::check).
+    pub plan: Plan,
+    /// The system.
+    pub system: Arc<dyn System>,
+}
+
+/// How far a campaign is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Runs that ended.
+    pub done: u64,
+    /// Runs in all.
+    pub of: u64,
+    /// Runs that broke something claimed.
+    pub failures: usize,
+}
+
+impl Campaign {
+    /// Makes a campaign over one system, with the plan that has every default and 100 seeds.
+    pub fn new(system: Arc<dyn System>) -> Campaign {
+        let mut campaign = Campaign::of(Vec::new());
+        campaign.system = Some(system);
+        campaign
+    }
+
+    /// Makes a campaign over several plans, each with its system.
+    pub fn of(entries: Vec<Entry>) -> Campaign {
+        Campaign {
+            system: None,
+            entries,
+            seeds: 0..100,
+            threads: std::thread::available_parallelism().map_or(1, NonZero::get),
+            budget: None,
+            failures_max: 100,
+            store: None,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Adds a plan for the system that the campaign was made with, whatever system it names.
+    ///
+    /// # Panics
+    /// If the plan is wrong, or the campaign was made without a system.
+    #[must_use]
+    pub fn plan(mut self, mut plan: Plan) -> Campaign {
+        let system = self.system.clone().expect("`Campaign::new` names the system of its plans");
+        plan.system = system.manifest().name;
+        if let Err(error) = plan.check_settings(&system.manifest()) {
+            panic!("{error}");
+        }
+        self.entries.push(Entry { plan, system });
+        self
+    }
+
+    /// Runs each plan with these seeds.
+    #[must_use]
+    pub fn seeds(mut self, seeds: Range<u64>) -> Campaign {
+        self.seeds = seeds;
+        self
+    }
+
+    /// Runs so many runs at a time; at first, as many as there are processors.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Campaign {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Begins no run after this time.
+    #[must_use]
+    pub fn budget(mut self, budget: Duration) -> Campaign {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Ends after so many failing runs; at first, 100.
+    #[must_use]
+    pub fn failures_max(mut self, failures: usize) -> Campaign {
+        self.failures_max = failures.max(1);
+        self
+    }
+
+    /// Stores runs worth looking at.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Campaign {
+        self.store = Some(store);
+        self
+    }
+
+    /// Begins no run after this turned true.
+    #[must_use]
+    pub fn stop_on(mut self, stop: Arc<AtomicBool>) -> Campaign {
+        self.stop = stop;
+        self
+    }
+
+    /// Runs the campaign.
+    pub fn run(self) -> Findings {
+        self.run_with(&mut |_| {})
+    }
+
+    /// Runs the campaign; `watch` hears after each run how far it is.
+    pub fn run_with(mut self, watch: &mut dyn FnMut(Progress)) -> Findings {
+        if let (true, Some(system)) = (self.entries.is_empty(), &self.system) {
+            let name = system.manifest().name;
+            self = self.plan(Plan::new(name.clone(), name));
+        }
+        let work = Work {
+            next: AtomicU64::new(0),
+            enough: AtomicBool::new(false),
+            deadline: self.budget.map(|budget| now() + budget),
+        };
+        let (sender, receiver) = channel();
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.min(self.runs() as usize) {
+                let sender = sender.clone();
+                scope.spawn(|| self.labour(&work, sender));
+            }
+            drop(sender);
+            self.merge(&work, &receiver, watch)
+        })
+    }
+
+    /// How many runs there are in all.
+    fn runs(&self) -> u64 {
+        let seeds = self.seeds.end.saturating_sub(self.seeds.start);
+        seeds.saturating_mul(self.entries.len() as u64)
+    }
+
+    /// The run with this number. All plans take a seed before any takes the next, so that a
+    /// campaign cut short has run each of them as often.
+    fn place(&self, index: u64) -> (usize, Seed) {
+        let plans = self.entries.len() as u64;
+        ((index % plans) as usize, Seed(self.seeds.start + index / plans))
+    }
+
+    /// What one thread does: run after run, until there is none left.
+    fn labour(&self, work: &Work, sender: Sender<(u64, Done)>) {
+        while !self.stop.load(Ordering::Relaxed) && !work.is_over() {
+            let index = work.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.runs() {
+                return;
+            }
+            let (row, seed) = self.place(index);
+            let done = execute(&self.entries[row], seed);
+            if sender.send((index, done)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the results in the order of seeds.
+    fn merge(
+        &self,
+        work: &Work,
+        receiver: &Receiver<(u64, Done)>,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Findings {
+        let rows = self.entries.iter().map(|entry| Row::new(&entry.plan)).collect();
+        let mut findings = Findings::new(rows);
+        let mut waiting = BTreeMap::new();
+        let mut next = 0;
+        for (index, done) in receiver {
+            waiting.insert(index, done);
+            while !work.enough.load(Ordering::Relaxed)
+                && let Some(done) = waiting.remove(&next)
+            {
+                self.absorb(&mut findings, next, done);
+                next += 1;
+                let failures = findings.failures();
+                watch(Progress { done: next, of: self.runs(), failures });
+                if failures >= self.failures_max {
+                    work.enough.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        findings.stopped = if self.stop.load(Ordering::Relaxed) {
+            Some(Stopped::Interrupted)
+        } else if next == self.runs() {
+            None
+        } else if work.enough.load(Ordering::Relaxed) {
+            Some(Stopped::Failures)
+        } else {
+            Some(Stopped::Budget)
+        };
+        findings
+    }
+
+    fn absorb(&self, findings: &mut Findings, index: u64, done: Done) {
+        let (row, seed) = self.place(index);
+        let plan = || self.entries[row].plan.name.clone();
+        match done {
+            Done::Panicked(message) => {
+                findings.own_errors.push(OwnError { plan: plan(), seed, message });
+            }
+            Done::Ran { ran, report } => {
+                let mut failed = None;
+                findings.absorb(row, seed, &ran, || self.keep(report?, &mut failed));
+                if let Some(message) = failed {
+                    findings.own_errors.push(OwnError { plan: plan(), seed, message });
+                }
+            }
+        }
+    }
+
+    fn keep(&self, report: Box<Report>, failed: &mut Option<String>) -> Option<PathBuf> {
+        match self.store.as_ref()?.save(&report) {
+            Ok(folder) => Some(folder),
+            Err(error) => {
+                *failed = Some(error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// What the threads share.
+struct Work {
+    /// The number of the next run.
+    next: AtomicU64,
+    /// Whether enough failures were found.
+    enough: AtomicBool,
+    /// When the budget is spent.
+    deadline: Option<Instant>,
+}
+
+impl Work {
+    fn is_over(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|deadline| now() >= deadline)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the budget of a campaign is wall time; it decides which seeds run, never what they do"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// How an execution ended.
+enum Done {
+    /// It came to a report, which is kept where it is worth telling.
+    Ran { ran: Ran, report: Option<Box<Report>> },
+    /// Our own code panicked.
+    Panicked(String),
+}
+
+fn execute(entry: &Entry, seed: Seed) -> Done {
+    let once = || run::run(&entry.system, &entry.plan, seed, Options::default());
+    let executed = catch_unwind(AssertUnwindSafe(|| {
+        let again = seed.0.is_multiple_of(RECHECK_EVERY).then(|| once().fingerprint);
+        (once(), again)
+    }));
+    let (report, again) = match executed {
+        Ok(executed) => executed,
+        Err(panic) => return Done::Panicked(words_of(panic.as_ref())),
+    };
+    let ran = Ran {
+        fingerprint: report.fingerprint.clone(),
+        again,
+        judged: report.judged.clone(),
+        vacuous: report.vacuous.clone(),
+        counts: report.counts,
+        faults: report.effects.iter().filter(|effect| Effect::took_effect(effect)).count() as u64,
+    };
+    let report = ran.is_worth_telling().then(|| Box::new(report));
+    Done::Ran { ran, report }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}

@@ -1,0 +1,87 @@
+//! `stormglass list`: what there is.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::Context;
+use super::plans::Source;
+use crate::nemesis::NEMESES;
+use crate::plan::Plan;
+use crate::report::escape;
+use crate::system::{Claim, Manifest};
+use checkers::checker::CHECKERS;
+use workloads::WORKLOADS;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    source: Source,
+}
+
+#[derive(Serialize)]
+struct Content {
+    plans: Vec<Plan>,
+    systems: Vec<Manifest>,
+    workloads: Vec<Named>,
+    nemeses: Vec<Named>,
+    checkers: Vec<Named>,
+}
+
+/// One entry of a table.
+#[derive(Serialize)]
+struct Named {
+    name: &'static str,
+    about: &'static str,
+}
+
+impl Arguments {
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        let named = |name, about| Named { name, about };
+        let content = Content {
+            plans: self.source.plans(context)?,
+            systems: context.systems.iter().map(|entry| (entry.build)().manifest()).collect(),
+            workloads: WORKLOADS.iter().map(|entry| named(entry.name, entry.about)).collect(),
+            nemeses: NEMESES.iter().map(|entry| named(entry.name, entry.about)).collect(),
+            checkers: CHECKERS
+                .iter()
+                .map(|entry| named(entry.guarantee.name(), entry.about))
+                .collect(),
+        };
+        context.output.result("list", &content, || human(&content))?;
+        Ok(0)
+    }
+}
+
+fn human(content: &Content) -> String {
+    let mut out = String::from("Plans\n");
+    for plan in &content.plans {
+        let Plan { name, system, workload, .. } = plan;
+        let nemeses =
+            if plan.nemeses.is_empty() { "none".to_owned() } else { plan.nemeses.join(", ") };
+        let _ = writeln!(out, "  {name:<18} system {system}, workload {workload}, faults {nemeses}");
+    }
+    out.push_str("\nSystems\n");
+    for system in &content.systems {
+        let _ = writeln!(out, "  {:<18} {}", escape::line(&system.name), escape::line(&system.about));
+        for (claim, words) in [(Claim::Holds, "claims"), (Claim::Breaks, "does not claim")] {
+            let of = system.claims.iter().filter(|(_, said)| *said == claim);
+            let names: Vec<&str> = of.map(|(guarantee, _)| guarantee.name()).collect();
+            if !names.is_empty() {
+                let _ = writeln!(out, "  {:<18} {words} {}", "", names.join(", "));
+            }
+        }
+    }
+    let tables = [
+        ("Workloads", &content.workloads),
+        ("Nemeses", &content.nemeses),
+        ("Checkers", &content.checkers),
+    ];
+    for (title, entries) in tables {
+        let _ = writeln!(out, "\n{title}");
+        for Named { name, about } in entries {
+            let _ = writeln!(out, "  {name:<18} {about}");
+        }
+    }
+    out
+}

@@ -1,0 +1,132 @@
+//! The only place that prints. Results go to the standard output, all else to the standard error.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::report::json;
+use crate::report::summary::{Cost, shell_word};
+
+/// The exit code of wrong use.
+pub(super) const USAGE: u8 = 2;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Tables and sentences.
+    #[default]
+    Human,
+    /// One JSON document with a `schema_version`.
+    Json,
+}
+
+/// Where results and notes go.
+pub(super) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(super) fn new(format: Format) -> Output {
+        Output { format }
+    }
+
+    /// Writes the result of a command, in the form that was asked for.
+    pub(super) fn result<T: Serialize>(
+        &self,
+        kind: &str,
+        content: T,
+        human: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        match self.format {
+            Format::Human => self.text(&human()),
+            Format::Json => self.text(&json::document(kind, content)?),
+        }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Writes to the standard output. A reader that has had enough is no error.
+    pub(super) fn text(&self, text: &str) -> anyhow::Result<()> {
+        let mut out = anstream::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(error).context("cannot write to the standard output")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a line to the standard error.
+    pub(super) fn note(&self, text: &str) {
+        // There is nowhere left to complain.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
+    /// A progress bar on the standard error; hidden where that is no terminal.
+    pub(super) fn progress(&self, what: &str) -> ProgressBar {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg} {eta}")
+            .expect("the template is right");
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        bar.with_prefix(what.to_owned())
+    }
+}
+
+/// The program, as it was called and can be called again.
+pub(super) fn program() -> String {
+    let called = std::env::args().next();
+    called.map_or_else(|| "stormglass".to_owned(), |called| shell_word(&called))
+}
+
+/// Turns true when somebody presses Ctrl-C; the second time, the program ends at once.
+pub(super) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Measures what a command costs.
+pub(super) struct Meter(Instant);
+
+impl Meter {
+    #[expect(clippy::disallowed_methods, reason = "what a campaign cost is wall time")]
+    pub(super) fn start() -> Meter {
+        Meter(Instant::now())
+    }
+
+    pub(super) fn read(&self) -> Cost {
+        Cost {
+            wall_seconds: self.0.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_time().map(|time| time.as_secs_f64()),
+        }
+    }
+}
+
+/// Processor time that this process has used, where the operating system tells.
+fn cpu_time() -> Option<Duration> {
+    /// In this file Linux counts in hundredths of a second on every platform.
+    const TICK: Duration = Duration::from_millis(10);
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the name in parentheses, and may hold spaces.
+    let (_, fields) = text.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().ok());
+    Some(TICK * times.next()??.checked_add(times.next()??)?)
+}

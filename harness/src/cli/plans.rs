@@ -1,0 +1,104 @@
+//! Which plans a command is about.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::Context;
+use crate::campaign::Entry;
+use crate::plan::{self, Plan, PlanError};
+use crate::report::summary::{Replay, shell_word};
+use crate::system::{self, Registration, System};
+
+/// The file that plans are read from.
+#[derive(clap::Args)]
+pub(super) struct Source {
+    /// A campaign file; without it, the stock plans.
+    #[arg(long, value_name = "FILE", env = "STORMGLASS_PLANS")]
+    pub(super) plans: Option<PathBuf>,
+}
+
+/// Some of the plans there are.
+#[derive(clap::Args)]
+pub(super) struct Selection {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Only these plans.
+    #[arg(long, value_name = "PLAN", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
+    /// All plans but these.
+    #[arg(long, value_name = "PLAN", value_delimiter = ',', conflicts_with = "only")]
+    pub(super) skip: Vec<String>,
+}
+
+impl Source {
+    /// All plans there are.
+    pub(super) fn plans(&self, context: &Context) -> anyhow::Result<Vec<Plan>> {
+        Ok(match &self.plans {
+            Some(file) => plan::load(file, context.systems)?,
+            None => stock(context.systems)?,
+        })
+    }
+
+    /// The plan of one name, with its system.
+    pub(super) fn entry(&self, context: &Context, name: &str) -> anyhow::Result<Entry> {
+        let plans = self.plans(context)?;
+        check_names(&plans, &[name.to_owned()])?;
+        let named = plans.into_iter().find(|plan| plan.name == name);
+        Ok(entry_of(context, named.expect("the name was checked")))
+    }
+
+    /// How runs of these plans are replayed.
+    pub(super) fn replay(&self) -> Replay {
+        let file = self.plans.as_ref().map(|file| shell_word(&file.display().to_string()));
+        let flags = file.map_or_else(String::new, |file| format!("--plans {file}"));
+        Replay { program: super::output::program(), flags }
+    }
+}
+
+impl Selection {
+    /// The selected plans, each with its system.
+    pub(super) fn entries(&self, context: &Context) -> anyhow::Result<Vec<Entry>> {
+        let plans = self.source.plans(context)?;
+        check_names(&plans, &self.only)?;
+        check_names(&plans, &self.skip)?;
+        let selected = plans.into_iter().filter(|plan| {
+            (self.only.is_empty() || self.only.contains(&plan.name))
+                && !self.skip.contains(&plan.name)
+        });
+        Ok(selected.map(|plan| entry_of(context, plan)).collect())
+    }
+}
+
+/// The stock plans of the systems in a table, and the plan with every default for each system that
+/// no stock plan names.
+fn stock(systems: &[Registration]) -> Result<Vec<Plan>, PlanError> {
+    let file = Path::new("campaigns/stock.toml");
+    let mut plans = plan::parse(plan::STOCK, file, system::SYSTEMS)?;
+    plans.retain(|plan| systems.iter().any(|entry| entry.name == plan.system));
+    for entry in systems {
+        if !plans.iter().any(|plan| plan.system == entry.name) {
+            let plan = Plan::new(entry.name, entry.name);
+            plan.check(systems)?;
+            plans.push(plan);
+        }
+    }
+    Ok(plans)
+}
+
+fn check_names(plans: &[Plan], names: &[String]) -> anyhow::Result<()> {
+    let known: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => bail!("no plan is called `{name}`; there are {}", known.join(", ")),
+        None => Ok(()),
+    }
+}
+
+/// Pairs a checked plan with the system that it names.
+pub(super) fn entry_of(context: &Context, plan: Plan) -> Entry {
+    let mut table = context.systems.iter();
+    let named = table.find(|entry| entry.name == plan.system).expect("the plan was checked");
+    let system: Arc<dyn System> = Arc::from((named.build)());
+    Entry { plan, system }
+}

@@ -1,0 +1,104 @@
+//! `stormglass replay`: a run again, and whether it is the same.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::Context;
+use super::plans::{Source, entry_of};
+use crate::campaign::{Ending, Entry};
+use crate::report;
+use crate::run::{self, Fingerprint, Options};
+use crate::seed::Seed;
+use crate::store::{self, Record, Store};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The folder of a stored run.
+    #[arg(value_name = "RUN", required_unless_present_all = ["plan", "seed"])]
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
+    /// Instead of a stored run: the plan.
+    #[arg(long, requires = "seed", conflicts_with = "run")]
+    plan: Option<String>,
+    /// Instead of a stored run: the seed.
+    #[arg(long, requires = "plan", conflicts_with = "run")]
+    seed: Option<Seed>,
+    /// Record every message, and store the run with its trace.
+    #[arg(long)]
+    trace: bool,
+}
+
+/// What a replay comes to.
+#[derive(Serialize)]
+struct Content<'a> {
+    /// The fingerprint that the run was stored with.
+    stored_fingerprint: Option<&'a Fingerprint>,
+    /// Whether the replay has the same.
+    same: Option<bool>,
+    /// What the run came to this time.
+    run: &'a Record,
+}
+
+impl Arguments {
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        let (entry, seed, mut options, stored) = self.what(context)?;
+        let store = if self.trace { Some(Store::open(&context.results)?) } else { None };
+        options.trace = self.trace;
+        let report = run::run(&entry.system, &entry.plan, seed, options);
+        let record = Record::of(&report);
+        let expected = stored.as_ref().map(|stored| &stored.fingerprint);
+        let same = expected.map(|expected| *expected == record.fingerprint);
+        // What was stored stays as it was where the replay is another run.
+        let folder = match (store, same) {
+            (Some(store), None | Some(true)) => Some(store.save(&report)?),
+            _ => None,
+        };
+        let content = Content { stored_fingerprint: expected, same, run: &record };
+        context.output.result("replay", content, || {
+            let mut text = report::run::terminal(&record);
+            text.push_str(&comparison(stored.as_ref(), &record));
+            if let Some(folder) = folder {
+                text.push_str(&format!("stored with its trace in {}\n", folder.display()));
+            }
+            text
+        })?;
+        if same == Some(false) {
+            return Ok(Ending::Nondeterministic.code());
+        }
+        Ok(Ending::from(record.conclusion).code())
+    }
+
+    /// What is to be run, and what it was stored as.
+    fn what(&self, context: &Context) -> anyhow::Result<(Entry, Seed, Options, Option<Record>)> {
+        if let (Some(plan), Some(seed)) = (&self.plan, self.seed) {
+            return Ok((self.source.entry(context, plan)?, seed, Options::default(), None));
+        }
+        let folder = self.run.as_ref().context("a stored run, or --plan and --seed, must be given")?;
+        let record = store::load_record(folder)?;
+        let named = || format!("the plan of {} cannot run", folder.display());
+        record.plan.check(context.systems).with_context(named)?;
+        let entry = entry_of(context, record.plan.clone());
+        let options = Options {
+            trace: false,
+            config: Some(record.config.clone()),
+            schedule: Some(record.schedule.clone()),
+        };
+        Ok((entry, record.seed, options, Some(record)))
+    }
+}
+
+fn comparison(stored: Option<&Record>, replayed: &Record) -> String {
+    let Some(stored) = stored else { return String::new() };
+    if stored.fingerprint == replayed.fingerprint {
+        return "the same history as the stored one\n".to_owned();
+    }
+    let why = if stored.program == replayed.program {
+        "the system has changed since, or it is not deterministic: `doctor` tells".to_owned()
+    } else {
+        format!("it was stored by version {}; this is {}", stored.program, replayed.program)
+    };
+    format!("NOT the history that was stored, which has {}: {why}\n", stored.fingerprint)
+}

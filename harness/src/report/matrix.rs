@@ -1,0 +1,69 @@
+//! The measured matrix as a table: rows modes, columns guarantees.
+
+use checkers::Guarantee;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::escape;
+use crate::campaign::{Cell, Row, Standing};
+use crate::system::Claim;
+
+/// The table for a terminal.
+pub fn terminal(rows: &[Row]) -> String {
+    // A table of five guarantees is to fit on a screen.
+    let mut table = builder(rows, |text| escape::line(text).replace(", ", "\n  ")).build();
+    table.with(Style::rounded());
+    table.to_string()
+}
+
+/// The table for Markdown.
+pub fn markdown(rows: &[Row]) -> String {
+    let mut table = builder(rows, escape::markdown).build();
+    table.with(Style::markdown());
+    table.to_string()
+}
+
+/// What the marks in the cells mean.
+pub const LEGEND: &str = "\
+✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
+? claimed, not judged  ! not claimed, but no witness in as many runs as should do    · nothing expected";
+
+fn builder(rows: &[Row], escape: fn(&str) -> String) -> Builder {
+    let judged = |guarantee: &Guarantee| rows.iter().any(|row| row.cell(*guarantee).is_some());
+    let columns: Vec<Guarantee> = Guarantee::ALL.into_iter().filter(judged).collect();
+    let mut builder = Builder::default();
+    let head = ["mode".to_owned(), "runs".to_owned()];
+    builder.push_record(head.into_iter().chain(columns.iter().map(ToString::to_string)));
+    for row in rows {
+        let name = if row.plan == row.system {
+            row.plan.clone()
+        } else {
+            format!("{} ({})", row.plan, row.system)
+        };
+        let cells = columns.iter().map(|guarantee| {
+            row.cell(*guarantee).map_or_else(|| "not judged".to_owned(), |cell| words(row, cell))
+        });
+        let cells = cells.map(|words| escape(&words));
+        builder.push_record([escape(&name), row.runs.to_string()].into_iter().chain(cells));
+    }
+    builder
+}
+
+/// What a cell says.
+pub fn words(row: &Row, cell: &Cell) -> String {
+    let mark = match (row.standing(cell), cell.claim) {
+        (Standing::Met, Claim::Holds) => "✓",
+        (Standing::Met, Claim::Breaks | Claim::Silent) => "◇",
+        (Standing::Violated, _) => "✗",
+        (Standing::NoWitness, _) => "!",
+        (Standing::Unknown, _) => "?",
+        (Standing::Open, _) => "·",
+    };
+    match (cell.first_broken, cell.unknown) {
+        (Some(seed), _) => {
+            format!("{mark} broken in {} of {} runs, seed {seed}", cell.broken, cell.runs())
+        }
+        (None, 0) => format!("{mark} held in {} runs", cell.held),
+        (None, unknown) => format!("{mark} held in {} runs, unknown in {unknown}", cell.held),
+    }
+}

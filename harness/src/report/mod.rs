@@ -1,0 +1,10 @@
+//! What people and other programs are shown. Everything here makes text; only [`crate::cli`] prints.
+
+pub mod escape;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod matrix;
+pub mod run;
+pub mod summary;
+pub mod timeline;

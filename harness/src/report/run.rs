@@ -1,0 +1,152 @@
+//! One run as text: what was drawn, what the faults did, the verdicts.
+
+use std::fmt::Write as _;
+
+use checkers::{Anomaly, Verdict};
+use tabled::builder::Builder;
+use tabled::settings::{Modify, Style, Width, object::Columns};
+
+use super::escape;
+use crate::run::{Conclusion, Judged};
+use crate::store::Record;
+use crate::system::Claim;
+
+/// The whole of a run.
+pub fn terminal(record: &Record) -> String {
+    let mut out = String::new();
+    let plan = &record.plan;
+    let _ = writeln!(out, "plan {} ({}), seed {}", plan.name, plan.system, record.seed);
+    let _ = writeln!(out, "\nConfiguration\n{}", configuration(record));
+    let _ = writeln!(out, "\nFaults\n{}", faults(record));
+    let _ = writeln!(out, "\nVerdicts\n{}", verdicts(&record.judged));
+    for judged in &record.judged {
+        for anomaly in judged.verdict.anomalies().iter().take(1) {
+            let more = judged.verdict.anomalies().len() - 1;
+            let _ = write!(out, "\n{}", explanation(anomaly));
+            if more > 0 {
+                let _ = writeln!(out, "  and {more} more of {}", judged.guarantee);
+            }
+        }
+    }
+    for reason in &record.vacuous {
+        let _ = writeln!(out, "\nThe run proves nothing: {}", escape::line(reason));
+    }
+    let counts = &record.counts;
+    let _ = writeln!(
+        out,
+        "\n{} operations: {} ok, {} fail, {} info; {} messages, {} not delivered; {}.{:03} s \
+         simulated\nfingerprint {}\n{}",
+        counts.operations(),
+        counts.ok,
+        counts.fail,
+        counts.info,
+        counts.sent,
+        counts.dropped,
+        counts.simulated_ns / 1_000_000_000,
+        counts.simulated_ns / 1_000_000 % 1000,
+        record.fingerprint,
+        conclusion(record.conclusion),
+    );
+    out
+}
+
+/// What a run as a whole comes to, in a sentence.
+pub fn conclusion(conclusion: Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::Valid => "valid: everything that is claimed was judged and held",
+        Conclusion::Unknown => "unknown: the run does not tell whether what is claimed held",
+        Conclusion::Invalid => "invalid: something that is claimed was broken",
+    }
+}
+
+/// An anomaly in words, one sentence a line.
+pub fn explanation(anomaly: &Anomaly) -> String {
+    let key = anomaly.key.as_ref().map_or_else(String::new, |key| format!(" on key {key}"));
+    let head = format!("{}: {}{key} at {}", anomaly.guarantee, anomaly.name, anomaly.at);
+    let mut out = escape::line(&head) + "\n";
+    for sentence in &anomaly.explanation {
+        let _ = writeln!(out, "  {}", escape::line(sentence));
+    }
+    out
+}
+
+/// The drawn configuration, a setting a line.
+fn configuration(record: &Record) -> String {
+    let config = &record.config;
+    let time = |duration| humantime::format_duration(duration).to_string();
+    let [read, write, cas, delete] = config.mix;
+    let lines = [
+        ("nodes", config.nodes.to_string()),
+        ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
+        ("keys in use at a time", config.keys.to_string()),
+        ("operations a set of keys", config.operations_a_key_set.to_string()),
+        ("mix", format!("read {read}, write {write}, cas {cas}, delete {delete}")),
+        ("replica reads", format!("{} of 100 reads", config.replica_reads_percent)),
+        ("pause between operations", format!("up to {}", time(config.think_max))),
+        ("latency", format!("{} to {}", time(config.tick), time(config.latency_max))),
+        ("sync of a disk", format!("up to {}", time(config.sync_max))),
+        ("pause between faults", format!("up to {}", time(config.calm_max))),
+        ("safety phase", time(config.safety)),
+        ("liveness phase", time(config.liveness)),
+    ];
+    let lines = lines.map(|(name, value)| format!("  {name:<26}{value}"));
+    lines.join("\n")
+}
+
+fn faults(record: &Record) -> String {
+    if record.schedule.0.is_empty() {
+        return "  none".to_owned();
+    }
+    let mut builder = Builder::default();
+    builder.push_record(["", "from", "to", "fault", "what it did", "dropped", "ok meanwhile"]);
+    for planned in &record.schedule.0 {
+        let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
+        let (what, dropped, ok) = effect.map_or_else(Default::default, |effect| {
+            let what = if effect.what.is_empty() { "nothing" } else { &effect.what };
+            (escape::line(what), effect.dropped.to_string(), effect.ok_during.to_string())
+        });
+        builder.push_record([
+            planned.id.to_string(),
+            planned.at.to_string(),
+            planned.until.to_string(),
+            planned.fault.to_string(),
+            what,
+            dropped,
+            ok,
+        ]);
+    }
+    let mut table = builder.build();
+    table.with(Style::rounded());
+    table.to_string()
+}
+
+fn verdicts(judged: &[Judged]) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(["guarantee", "the system says", "verdict", "judged"]);
+    for judged in judged {
+        let claim = match judged.claim {
+            Claim::Holds => "holds",
+            Claim::Breaks => "breaks",
+            Claim::Silent => "nothing",
+        };
+        let verdict = match &judged.verdict {
+            Verdict::Valid(_) => "valid".to_owned(),
+            Verdict::Unknown { reason, .. } => format!("unknown: {}", escape::line(reason)),
+            Verdict::Invalid { anomalies, .. } => {
+                let first = anomalies.first().map_or("", |anomaly| anomaly.name.as_str());
+                format!("invalid: {} in all, the first a {}", anomalies.len(), escape::line(first))
+            }
+        };
+        let coverage = judged.verdict.coverage();
+        let basis = format!(
+            "{} operations on {} keys ({})",
+            coverage.operations,
+            coverage.keys,
+            escape::line(&coverage.method)
+        );
+        builder.push_record([judged.guarantee.to_string(), claim.to_owned(), verdict, basis]);
+    }
+    let mut table = builder.build();
+    table.with(Style::rounded()).with(Modify::new(Columns::new(2..)).with(Width::wrap(50).keep_words(true)));
+    table.to_string()
+}

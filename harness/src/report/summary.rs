@@ -1,0 +1,194 @@
+//! What a campaign found, as text for a terminal.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{escape, matrix};
+use crate::campaign::{Broken, Findings, Inconclusive, Notable, Standing, Stopped};
+use crate::seed::Seed;
+use crate::system::Claim;
+
+/// Inconclusive runs that are listed one by one.
+const INCONCLUSIVE_SHOWN: usize = 8;
+
+/// How to replay a run, as it is typed.
+pub struct Replay {
+    /// The program, as it was called.
+    pub program: String,
+    /// What else it must be told: `--plans my.toml`.
+    pub flags: String,
+}
+
+/// What a campaign cost. Differs from machine to machine, so it is kept apart from the findings.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Cost {
+    /// Time that passed.
+    pub wall_seconds: f64,
+    /// Processor time that the program used, where the operating system tells.
+    pub cpu_seconds: Option<f64>,
+}
+
+impl Replay {
+    /// The command that replays a run.
+    pub fn command(&self, notable: &Notable) -> String {
+        match &notable.stored {
+            Some(folder) => {
+                let folder = shell_word(&folder.display().to_string());
+                format!("{} replay {folder}", self.program)
+            }
+            None => self.of_seed(&notable.plan, notable.seed),
+        }
+    }
+
+    /// The command that replays a seed of a plan.
+    pub fn of_seed(&self, plan: &str, seed: Seed) -> String {
+        let Replay { program, flags } = self;
+        let space = if flags.is_empty() { "" } else { " " };
+        format!("{program} replay {flags}{space}--plan {} --seed {seed}", shell_word(plan))
+    }
+}
+
+/// The word as a shell reads it back.
+pub fn shell_word(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The whole: table, legend, what failed, witnesses, totals, conclusion.
+pub fn terminal(findings: &Findings, replay: &Replay, cost: Cost) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}\n{}", matrix::terminal(&findings.rows), matrix::LEGEND);
+    notable(&mut out, findings, replay, Claim::Holds);
+    notable(&mut out, findings, replay, Claim::Breaks);
+    notable(&mut out, findings, replay, Claim::Silent);
+    missing_witnesses(&mut out, findings);
+    inconclusive(&mut out, findings, replay);
+    mistakes(&mut out, findings, replay);
+    let _ = writeln!(out, "\n{}", totals(findings, cost));
+    let _ = writeln!(out, "{}", conclusion(findings));
+    out
+}
+
+/// The last line: what the campaign as a whole comes to.
+pub fn conclusion(findings: &Findings) -> String {
+    let ending = findings.ending();
+    let cut = match findings.stopped {
+        Some(Stopped::Budget) => "; the budget ended it before its last seed",
+        Some(Stopped::Failures) => "; it ended early, having found as many failures as it was to",
+        Some(Stopped::Interrupted) | None => "",
+    };
+    format!("{} (exit code {}){cut}", ending.sentence(), ending.code())
+}
+
+/// What there was of everything, in one line.
+pub fn totals(findings: &Findings, cost: Cost) -> String {
+    let totals = &findings.totals;
+    let simulated = Duration::from_secs(totals.simulated_ns / 1_000_000_000);
+    let mut text = format!(
+        "{} runs, {} operations checked ({} took effect), {} faults applied, {} messages, {} simulated",
+        totals.runs,
+        totals.operations,
+        totals.ok,
+        totals.faults,
+        totals.messages,
+        humantime::format_duration(simulated),
+    );
+    let _ = write!(text, ", {:.1} s", cost.wall_seconds);
+    if let Some(cpu) = cost.cpu_seconds {
+        let _ = write!(text, " ({cpu:.1} CPU s)");
+    }
+    text
+}
+
+/// The runs of which the gravest finding is about a guarantee with this claim.
+fn notable(out: &mut String, findings: &Findings, replay: &Replay, claim: Claim) {
+    let of = |notable: &&Notable| gravest(notable) == claim;
+    let listed: Vec<&Notable> = findings.notable.iter().filter(of).collect();
+    if listed.is_empty() {
+        return;
+    }
+    out.push_str(match claim {
+        Claim::Holds => "\nBroken although claimed:\n",
+        Claim::Breaks => "\nWitnesses for what is not claimed (the first of each kind):\n",
+        Claim::Silent => "\nBroken where the system says nothing:\n",
+    });
+    for notable in listed {
+        let plan = escape::line(&notable.plan);
+        let _ = writeln!(out, "  {plan}, seed {}: {}", notable.seed, replay.command(notable));
+        for Broken { guarantee, anomaly, sentence, .. } in &notable.broken {
+            let (anomaly, sentence) = (escape::line(anomaly), escape::line(sentence));
+            let _ = writeln!(out, "    {guarantee}, {anomaly}: {sentence}");
+        }
+    }
+}
+
+/// The claim that makes a run's findings the most serious.
+pub fn gravest(notable: &Notable) -> Claim {
+    let has = |claim| notable.broken.iter().any(|broken| broken.claim == claim);
+    if has(Claim::Holds) {
+        Claim::Holds
+    } else if has(Claim::Breaks) {
+        Claim::Breaks
+    } else {
+        Claim::Silent
+    }
+}
+
+fn missing_witnesses(out: &mut String, findings: &Findings) {
+    for row in &findings.rows {
+        for cell in row.cells.iter().filter(|cell| row.standing(cell) == Standing::NoWitness) {
+            let _ = writeln!(
+                out,
+                "\n{} says that it is not {}, but none of {} runs shows it: the checker or the \
+                 faults are too weak, or the claim is too modest",
+                escape::line(&row.system),
+                cell.guarantee,
+                row.runs,
+            );
+        }
+    }
+}
+
+fn inconclusive(out: &mut String, findings: &Findings, replay: &Replay) {
+    let listed = &findings.inconclusive;
+    if listed.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nRuns that do not tell ({}):", listed.len());
+    for Inconclusive { plan, seed, reason, .. } in listed.iter().take(INCONCLUSIVE_SHOWN) {
+        let (plan_shown, reason) = (escape::line(plan), escape::line(reason));
+        let _ = writeln!(out, "  {plan_shown}, seed {seed}: {reason}");
+        let _ = writeln!(out, "    {}", replay.of_seed(plan, *seed));
+    }
+    if listed.len() > INCONCLUSIVE_SHOWN {
+        let _ = writeln!(out, "  and {} more", listed.len() - INCONCLUSIVE_SHOWN);
+    }
+}
+
+fn mistakes(out: &mut String, findings: &Findings, replay: &Replay) {
+    for divergence in &findings.divergences {
+        let plan = &divergence.plan;
+        let _ = writeln!(
+            out,
+            "\n{}, seed {} gave two different histories ({} and {}); to see where:\n  {} doctor {} --only {} --seeds {}..{}",
+            escape::line(plan),
+            divergence.seed,
+            divergence.first,
+            divergence.second,
+            replay.program,
+            replay.flags,
+            shell_word(plan),
+            divergence.seed,
+            divergence.seed.0.saturating_add(1),
+        );
+    }
+    for error in &findings.own_errors {
+        let (plan, message) = (escape::line(&error.plan), escape::line(&error.message));
+        let _ = writeln!(out, "\nown error in {plan}, seed {}: {message}", error.seed);
+        let _ = writeln!(out, "  {}", replay.of_seed(&error.plan, error.seed));
+    }
+}

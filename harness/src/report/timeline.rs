@@ -1,0 +1,261 @@
+//! A history around an anomaly, as a table: operations as rows, faults between them.
+
+use std::fmt::Write as _;
+
+use checkers::history::{
+    Event, EventIndex, FaultEdge, FaultEvent, History, Operation, OperationId, Outcome, Phase, Ret,
+    Time, ValueId,
+};
+use checkers::Anomaly;
+use serde::Serialize;
+use tabled::builder::Builder;
+use tabled::settings::{Panel, Style};
+
+use super::escape;
+
+/// What of a history is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many operations before and after each operation of the witness.
+    pub context: usize,
+    /// Which operations.
+    pub scope: Scope,
+}
+
+/// Which operations of a history are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those on the key that the anomaly is about, near its witness.
+    Anomaly,
+    /// All.
+    All,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "row", rename_all = "kebab-case")]
+pub enum Row {
+    /// An operation, at the place of its invocation.
+    Operation(Shown),
+    /// Something that happened to the whole, in words.
+    Note {
+        /// When; none for what was left out.
+        at: Option<Time>,
+        /// What.
+        words: String,
+    },
+}
+
+/// An operation as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shown {
+    /// Its number in the history.
+    pub id: OperationId,
+    /// Whether it belongs to the witness.
+    pub witness: bool,
+    /// When it was invoked.
+    pub invoked: Time,
+    /// When it ended, if it did.
+    pub completed: Option<Time>,
+    /// The process, and its session where that has another number.
+    pub process: String,
+    /// The node that was asked first.
+    pub node: String,
+    /// What was asked.
+    pub operation: String,
+    /// What the client learned.
+    pub outcome: String,
+}
+
+/// The rows that show an anomaly, or a whole history.
+pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec<Row> {
+    let shown = select(history, anomaly, window);
+    let Some(first) = shown.iter().position(|shown| *shown) else { return Vec::new() };
+    let last = shown.iter().rposition(|shown| *shown).unwrap_or(first);
+    let bounds = match window.scope {
+        Scope::All => (EventIndex(0), EventIndex(history.len() as u32)),
+        Scope::Anomaly => bounds(history, anomaly, first, last),
+    };
+    let mut rows = Vec::new();
+    let mut left_out = 0;
+    for (index, (at, event)) in history.events().enumerate() {
+        let index = EventIndex(index as u32);
+        if index < bounds.0 || index >= bounds.1 {
+            continue;
+        }
+        let row = match event {
+            Event::Invoke(operation) if shown[operation.id.index()] => {
+                Row::Operation(show(history, anomaly, operation))
+            }
+            Event::Invoke(_) => {
+                left_out += 1;
+                continue;
+            }
+            Event::Complete(_) => continue,
+            Event::Fault(fault) => Row::Note { at: Some(at), words: words_of_fault(fault) },
+            Event::Phase(phase) => {
+                Row::Note { at: Some(at), words: words_of_phase(phase).to_owned() }
+            }
+        };
+        if matches!(row, Row::Operation(_)) {
+            flush(&mut rows, &mut left_out);
+        }
+        rows.push(row);
+    }
+    on_before(history, bounds.0, &mut rows);
+    rows
+}
+
+/// From the first operation shown to the last one, and to the end of the whole witness.
+fn bounds(
+    history: &History,
+    anomaly: Option<&Anomaly>,
+    first: usize,
+    last: usize,
+) -> (EventIndex, EventIndex) {
+    let begin = history.operation(OperationId(first as u32)).invoked;
+    let end = history.operation(OperationId(last as u32)).invoked;
+    let witness = anomaly.map_or(&[][..], |anomaly| &anomaly.witness.operations);
+    let known = witness.iter().filter(|id| id.index() < history.operation_count());
+    let ends = known.filter_map(|id| history.operation(*id).completed);
+    (begin, EventIndex(ends.fold(end, EventIndex::max).0 + 1))
+}
+
+/// Says how many operations were left out since the one before.
+fn flush(rows: &mut Vec<Row>, left_out: &mut u32) {
+    if *left_out > 0 {
+        let plural = if *left_out == 1 { "" } else { "s" };
+        rows.push(Row::Note { at: None, words: format!("… {left_out} other operation{plural}") });
+        *left_out = 0;
+    }
+}
+
+/// Puts the faults that were on already before the first row.
+fn on_before(history: &History, first: EventIndex, rows: &mut Vec<Row>) {
+    let on = history.faults_on(first);
+    let mut before = Vec::new();
+    for (index, (at, event)) in history.events().enumerate() {
+        let Event::Fault(fault) = event else { continue };
+        let began = fault.edge == FaultEdge::Begin && (index as u32) < first.0;
+        if began && on.contains(&fault.fault) {
+            let FaultEvent { fault, kind, what, .. } = fault;
+            let words = format!("fault {fault} is on since {at}: {kind} {what}");
+            before.push(Row::Note { at: None, words });
+        }
+    }
+    rows.splice(0..0, before);
+}
+
+/// For each operation, whether it is shown.
+fn select(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec<bool> {
+    let count = history.operation_count();
+    let (Some(anomaly), Scope::Anomaly) = (anomaly, window.scope) else { return vec![true; count] };
+    let concerns = |operation: &Operation<'_>| {
+        anomaly.key.as_ref().is_none_or(|key| history.key(*operation.op.key()) == key)
+    };
+    let candidates: Vec<OperationId> =
+        history.operations().filter(concerns).map(|operation| operation.id).collect();
+    let mut shown = vec![false; count];
+    let mut centres: Vec<usize> = Vec::new();
+    for id in anomaly.witness.operations.iter().filter(|id| id.index() < count) {
+        shown[id.index()] = true;
+        centres.push(candidates.partition_point(|candidate| candidate < id));
+    }
+    if centres.is_empty() {
+        // No operation proves it: show what went on when it happened.
+        let before = |id: &OperationId| history.operation(*id).invoked_at <= anomaly.at;
+        centres.push(candidates.partition_point(before));
+    }
+    for centre in centres {
+        let from = centre.saturating_sub(window.context);
+        let to = (centre + window.context + 1).min(candidates.len());
+        for id in &candidates[from.min(to)..to] {
+            shown[id.index()] = true;
+        }
+    }
+    shown
+}
+
+fn show(history: &History, anomaly: Option<&Anomaly>, operation: Operation<'_>) -> Shown {
+    let Operation { id, process, session, node, .. } = operation;
+    let witness = anomaly.is_some_and(|anomaly| anomaly.witness.operations.contains(&id));
+    Shown {
+        id,
+        witness,
+        invoked: operation.invoked_at,
+        completed: operation.completed_at,
+        process: if process.0 == session.0 {
+            process.to_string()
+        } else {
+            format!("{process} (session {session})")
+        },
+        node: node.map_or_else(String::new, |node| format!("n{node}")),
+        operation: history.op(id).to_string(),
+        outcome: words_of_outcome(history, operation.outcome),
+    }
+}
+
+fn words_of_outcome(history: &History, outcome: Option<&Outcome<ValueId>>) -> String {
+    let reason = |reason: &checkers::history::Reason<ValueId>| match reason {
+        checkers::history::Reason::Mismatch { actual: Some(value) } => {
+            format!("mismatch: holds {}", history.value(*value))
+        }
+        other => other.to_string(),
+    };
+    match outcome {
+        None => "never ended".to_owned(),
+        Some(Outcome::Ok(Ret::Done)) => "ok".to_owned(),
+        Some(Outcome::Ok(Ret::Value(value))) => format!("ok {}", history.value(*value)),
+        Some(Outcome::Fail(why)) => format!("fail: {}", reason(why)),
+        Some(Outcome::Info(why)) => format!("info: {}", reason(why)),
+    }
+}
+
+fn words_of_fault(event: &FaultEvent) -> String {
+    let FaultEvent { fault, edge, kind, what } = event;
+    match edge {
+        FaultEdge::Begin => format!("fault {fault} begins: {kind} {what}"),
+        FaultEdge::End => format!("fault {fault} ends: {kind} {what}"),
+    }
+}
+
+fn words_of_phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Safety => "safety phase: faults come and go",
+        Phase::Liveness => "liveness phase: all faults are undone",
+        Phase::Final => "clients have stopped; final reads at every replica",
+    }
+}
+
+/// The rows as a table for a terminal.
+pub fn terminal(rows: &[Row]) -> String {
+    let mut builder = Builder::default();
+    builder.push_record(["", "from", "to", "process", "node", "operation", "outcome"]);
+    for row in rows {
+        if let Row::Operation(shown) = row {
+            let completed = shown.completed.map_or_else(String::new, |at| at.to_string());
+            builder.push_record([
+                if shown.witness { "▶".to_owned() } else { String::new() },
+                shown.invoked.to_string(),
+                completed,
+                shown.process.clone(),
+                shown.node.clone(),
+                escape::line(&shown.operation),
+                escape::line(&shown.outcome),
+            ]);
+        }
+    }
+    let mut table = builder.build();
+    for (index, row) in rows.iter().enumerate() {
+        if let Row::Note { at, words } = row {
+            let mut text = String::new();
+            if let Some(at) = at {
+                let _ = write!(text, "{at}  ");
+            }
+            text.push_str(&escape::line(words));
+            table.with(Panel::horizontal(index + 1, text));
+        }
+    }
+    table.with(Style::rounded());
+    table.to_string()
+}

@@ -1,0 +1,357 @@
+//! What is kept of a run on disk: paths and formats under the results folder. Nothing else knows
+//! them; `results/README.md` explains them to people.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use checkers::History;
+use checkers::history::jsonl::{self, ReadError, ReadLimits};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::nemesis::Schedule;
+use crate::plan::Plan;
+use crate::run::{Conclusion, Counts, Effect, Fingerprint, Judged, Report};
+use crate::seed::Seed;
+use crate::trace::Trace;
+
+/// The version of `run.json` that this program writes, and the only one that it reads.
+pub const FORMAT: u32 = 1;
+
+/// The greatest `run.json` that is read, in bytes.
+const RUN_BYTES_MAX: u64 = 64 << 20;
+/// The greatest `history.jsonl` that is read, in bytes.
+const HISTORY_BYTES_MAX: u64 = 1 << 30;
+
+const RUN_FILE: &str = "run.json";
+const HISTORY_FILE: &str = "history.jsonl";
+const TRACE_FILE: &str = "trace.jsonl";
+
+/// The results folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// A run as it was read back.
+#[derive(Debug)]
+pub struct Stored {
+    /// The folder that it was read from.
+    pub folder: PathBuf,
+    /// What decided it and what came of it.
+    pub record: Record,
+    /// Its history. Its fingerprint is the one in the record.
+    pub history: History,
+}
+
+/// The content of `run.json`: all that replays a run, and what came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The version of this format.
+    pub format: u32,
+    /// The version of the program that ran it.
+    pub program: String,
+    /// The plan.
+    pub plan: Plan,
+    /// The seed.
+    pub seed: Seed,
+    /// What the seed decided beforehand.
+    pub config: Config,
+    /// The faults.
+    pub schedule: Schedule,
+    /// What each fault did.
+    pub effects: Vec<Effect>,
+    /// The hash of the history.
+    pub fingerprint: Fingerprint,
+    /// What the run as a whole came to.
+    pub conclusion: Conclusion,
+    /// The verdict on each guarantee.
+    pub judged: Vec<Judged>,
+    /// Why the run proves nothing, if it does not.
+    pub vacuous: Vec<String>,
+    /// What there was of everything.
+    pub counts: Counts,
+}
+
+impl Record {
+    /// What is kept of a report besides its history and trace.
+    pub fn of(report: &Report) -> Record {
+        Record {
+            format: FORMAT,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            plan: report.plan.clone(),
+            seed: report.seed,
+            config: report.config.clone(),
+            schedule: report.schedule.clone(),
+            effects: report.effects.clone(),
+            fingerprint: report.fingerprint.clone(),
+            conclusion: report.conclusion(),
+            judged: report.judged.clone(),
+            vacuous: report.vacuous.clone(),
+            counts: report.counts,
+        }
+    }
+}
+
+/// Why a run could not be stored or read back, and what would have worked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The results folder, or something in it, cannot be written.
+    #[error(
+        "cannot write {}: {source}; `--results DIR` chooses another results folder",
+        path.display()
+    )]
+    Unwritable {
+        /// What could not be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no such run.
+    #[error(
+        "{} is no stored run: it has no {file}; a run is a folder like results/runs/raft-17",
+        folder.display()
+    )]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that it should have.
+        file: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is greater than any that this program writes.
+    #[error("{} has {bytes} bytes; at most {most} are read", file.display())]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The greatest size.
+        most: u64,
+    },
+    /// A file is not what it should be.
+    #[error("{}:{line}: {message}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1 on.
+        line: u64,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The run was stored by a program with another format.
+    #[error(
+        "{}:1: format {found}, but this program reads format {FORMAT}; the run was stored by \
+         version {program}, which still reads it",
+        file.display()
+    )]
+    Version {
+        /// The file.
+        file: PathBuf,
+        /// The version found.
+        found: u64,
+        /// The program that wrote it.
+        program: String,
+    },
+    /// The history is not the one that was judged.
+    #[error(
+        "{}: its fingerprint is {found}, but run.json says {expected}; the file was changed after \
+         the run, and `stormglass replay` makes it anew",
+        file.display()
+    )]
+    OtherHistory {
+        /// The history file.
+        file: PathBuf,
+        /// Its fingerprint.
+        found: Fingerprint,
+        /// The fingerprint in the record.
+        expected: Fingerprint,
+    },
+}
+
+impl Store {
+    /// Opens a results folder, and makes it where there is none.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written: it is tried at once, so that no campaign runs in vain.
+    pub fn open(root: &Path) -> Result<Store, StoreError> {
+        let store = Store { root: root.to_owned() };
+        let runs = store.runs();
+        let unwritable = |source| StoreError::Unwritable { path: runs.clone(), source };
+        fs::create_dir_all(&runs).map_err(unwritable)?;
+        let probe = store.temporary("probe");
+        fs::create_dir(&probe).map_err(unwritable)?;
+        fs::remove_dir(&probe).map_err(unwritable)?;
+        Ok(store)
+    }
+
+    /// The folder of one run.
+    pub fn folder(&self, plan: &str, seed: Seed) -> PathBuf {
+        self.runs().join(format!("{plan}-{seed}"))
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// A folder beside the runs that no other process uses.
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.runs().join(format!(".{name}.{}.tmp", std::process::id()))
+    }
+
+    /// Stores a run and returns its folder. Whatever was stored there before is replaced.
+    ///
+    /// All files are written to a folder beside it, which is then renamed: a reader sees the whole
+    /// run or none.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written; nothing of the run is then left behind.
+    pub fn save(&self, report: &Report) -> Result<PathBuf, StoreError> {
+        let folder = self.folder(&report.plan.name, report.seed);
+        let temporary = self.temporary(&format!("{}-{}", report.plan.name, report.seed));
+        let written = write_run(&temporary, report).and_then(|()| put(&temporary, &folder));
+        match written {
+            Ok(()) => Ok(folder),
+            Err(source) => {
+                // The first error is the one to report; what is left is only litter.
+                let _ = fs::remove_dir_all(&temporary);
+                Err(StoreError::Unwritable { path: folder, source })
+            }
+        }
+    }
+}
+
+/// Puts a finished folder in its place.
+fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::rename(temporary, folder)
+}
+
+fn write_run(folder: &Path, report: &Report) -> io::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir(folder)?;
+    write_file(&folder.join(RUN_FILE), |file| {
+        serde_json::to_writer_pretty(&mut *file, &Record::of(report))?;
+        file.write_all(b"\n")
+    })?;
+    write_file(&folder.join(HISTORY_FILE), |file| {
+        jsonl::write(&report.history, file)
+    })?;
+    match &report.trace {
+        Some(trace) => write_file(&folder.join(TRACE_FILE), |file| write_trace(file, trace)),
+        None => Ok(()),
+    }
+}
+
+fn write_file(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    content(&mut file)?;
+    file.flush()
+}
+
+fn write_trace(file: &mut impl Write, trace: &Trace) -> io::Result<()> {
+    for event in trace {
+        serde_json::to_writer(&mut *file, event)?;
+        file.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Reads a stored run back.
+///
+/// # Errors
+/// Where there is none, a file is damaged or was written in another format, or the history is not
+/// the one that was judged. The error names file and line.
+pub fn load(folder: &Path) -> Result<Stored, StoreError> {
+    let record = load_record(folder)?;
+    let file = folder.join(HISTORY_FILE);
+    let text = read_bounded(folder, HISTORY_FILE, HISTORY_BYTES_MAX)?;
+    let history = jsonl::read(text.as_bytes(), &ReadLimits::default()).map_err(|error| {
+        let file = file.clone();
+        match error {
+            ReadError::Io(source) => StoreError::Unreadable { file, source },
+            ReadError::Line { line, what } => StoreError::Malformed { file, line, message: what },
+        }
+    })?;
+    let found = Fingerprint::of(&history);
+    if found != record.fingerprint {
+        return Err(StoreError::OtherHistory { file, found, expected: record.fingerprint });
+    }
+    Ok(Stored { folder: folder.to_owned(), record, history })
+}
+
+/// Reads what decided a stored run; its history may be missing.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
+    /// What every format has.
+    #[derive(Deserialize)]
+    struct Head {
+        format: u64,
+        #[serde(default)]
+        program: String,
+    }
+
+    let file = folder.join(RUN_FILE);
+    let text = read_bounded(folder, RUN_FILE, RUN_BYTES_MAX)?;
+    let malformed = |error: serde_json::Error| StoreError::Malformed {
+        file: file.clone(),
+        line: error.line().max(1) as u64,
+        message: match error.classify() {
+            serde_json::error::Category::Eof => {
+                "the file ends too early; `stormglass replay --plan … --seed …` makes it anew"
+                    .to_owned()
+            }
+            _ => error.to_string(),
+        },
+    };
+    let head: Head = serde_json::from_str(&text).map_err(malformed)?;
+    if head.format != u64::from(FORMAT) {
+        let program = head.program;
+        return Err(StoreError::Version { file, found: head.format, program });
+    }
+    serde_json::from_str(&text).map_err(malformed)
+}
+
+fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, StoreError> {
+    let file = folder.join(name);
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            StoreError::Missing { folder: folder.to_owned(), file: name }
+        }
+        _ => StoreError::Unreadable { file: file.clone(), source },
+    };
+    let opened = File::open(&file).map_err(unreadable)?;
+    let bytes = opened.metadata().map_err(unreadable)?.len();
+    if bytes > most {
+        return Err(StoreError::TooLarge { file, bytes, most });
+    }
+    let mut content = Vec::new();
+    opened.take(most).read_to_end(&mut content).map_err(unreadable)?;
+    String::from_utf8(content).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..valid];
+        StoreError::Malformed {
+            file: file.clone(),
+            line: before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1,
+            message: "the text is not UTF-8".to_owned(),
+        }
+    })
+}
