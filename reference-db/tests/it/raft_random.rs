@@ -304,8 +304,8 @@ fn random_faults_break_none_of_the_five_properties() {
         all.counted += tally.counted;
         all.reads += tally.reads;
     }
-    assert!(all.counted > 50_000, "only {} counts: the test says little", all.counted);
-    assert!(all.reads > 30_000, "only {} reads: the test says little", all.reads);
+    assert!(all.counted > 30_000, "only {} counts: the test says little", all.counted);
+    assert!(all.reads > 20_000, "only {} reads: the test says little", all.reads);
 }
 
 #[test]

@@ -1,0 +1,264 @@
+//! How a primary's changes reach the others, later.
+//!
+//! A follower says only where its log ends. The primary judges: a log that ends at a position that
+//! the primary's own log has is a beginning of it (equal positions hold equal entries and stand
+//! behind equal beginnings, as in Raft), and gets what follows. Any other log gets the state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::replica::{Replica, ReplicaImage};
+use crate::env::{NodeId, Time};
+use crate::protocol::Timing;
+use crate::protocol::raft::log::{Entry, Position};
+use crate::protocol::raft::{BATCH_MAX, IN_FLIGHT_MAX};
+use crate::wire::Request;
+
+/// What a primary and its followers tell each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Streamed {
+    /// Changes.
+    Entries {
+        /// The primary's epoch.
+        epoch: u64,
+        /// What the follower's log must have for the entries to follow.
+        prev: Position,
+        /// The entries, without gaps; none where the primary only asks how far the follower is.
+        entries: Vec<Entry<Request>>,
+    },
+    /// The whole state.
+    Image {
+        /// The primary's epoch.
+        epoch: u64,
+        /// The state.
+        image: Arc<ReplicaImage>,
+    },
+    /// The answer to both: how far the follower is.
+    Reached {
+        /// The latest epoch that the follower has heard of.
+        epoch: u64,
+        /// Where its log ends.
+        last: Position,
+    },
+}
+
+impl Streamed {
+    /// The epoch of the sender.
+    pub fn epoch(&self) -> u64 {
+        match self {
+            Streamed::Entries { epoch, .. }
+            | Streamed::Image { epoch, .. }
+            | Streamed::Reached { epoch, .. } => *epoch,
+        }
+    }
+}
+
+/// What a primary knows of the others.
+#[derive(Debug)]
+pub(super) struct Office {
+    epoch: u64,
+    timing: Timing,
+    followers: Vec<Follower>,
+    tick_at: Time,
+    stream_at: Time,
+}
+
+#[derive(Debug)]
+struct Follower {
+    node: NodeId,
+    /// The greatest position at which its log was seen to end.
+    reached: Option<Position>,
+    /// The index that it gets next.
+    next: u64,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+enum Pace {
+    /// It is not known how far it is; it was asked then.
+    Ask { sent: Option<Time> },
+    /// It gets one message after the other; these end at the indices given.
+    Stream { ends: VecDeque<u64>, since: Time },
+    /// It needs the state, and was sent it then.
+    Install { sent: Option<Time> },
+}
+
+impl Office {
+    /// Takes office: everyone is asked at the next timer how far it is.
+    pub(super) fn new<'a>(
+        epoch: u64,
+        others: impl Iterator<Item = &'a NodeId>,
+        timing: Timing,
+        now: Time,
+    ) -> Office {
+        let follower =
+            |node: &NodeId| Follower { node: *node, reached: None, next: 0, pace: ask() };
+        let followers = others.map(follower).collect();
+        Office { epoch, timing, followers, tick_at: now + timing.heartbeat, stream_at: now }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.tick_at.min(self.stream_at)
+    }
+
+    /// Asks for the timer to fire at once.
+    pub(super) fn stream_soon(&mut self, now: Time) {
+        self.stream_at = self.stream_at.min(now);
+    }
+
+    /// Sends what is due. Whether somebody needs a state that was taken in this epoch, and there
+    /// is none: then it must be called again when there is one.
+    pub(super) fn on_timer(
+        &mut self,
+        now: Time,
+        replica: &Replica,
+        outbox: &mut Vec<(NodeId, Streamed)>,
+    ) -> bool {
+        if self.tick_at <= now {
+            self.tick_at = now + self.timing.heartbeat;
+            self.stream_at = now;
+            for follower in &mut self.followers {
+                follower.give_up_waiting(now, &self.timing);
+            }
+        }
+        if self.stream_at > now {
+            return false;
+        }
+        let image = replica.image().filter(|image| image.last.term == self.epoch);
+        for follower in &mut self.followers {
+            while let Some(streamed) = follower.parcel(self.epoch, now, replica, image) {
+                outbox.push((follower.node, streamed));
+            }
+        }
+        let wants_image = image.is_none() && self.followers.iter().any(Follower::wants_image);
+        if !wants_image {
+            self.stream_at = Time::NEVER;
+        }
+        wants_image
+    }
+
+    /// A follower of this epoch says where its log ends.
+    pub(super) fn on_reached(&mut self, now: Time, from: NodeId, last: Position, own: &Replica) {
+        let Some(follower) = self.followers.iter_mut().find(|f| f.node == from) else { return };
+        follower.on_reached(now, last, own);
+        if !follower.is_waiting() && follower.next <= own.last().index {
+            self.stream_at = self.stream_at.min(now);
+        }
+    }
+}
+
+impl Follower {
+    /// The next thing to send, if the pace allows one. Counts it as sent.
+    fn parcel(
+        &mut self,
+        epoch: u64,
+        now: Time,
+        own: &Replica,
+        image: Option<&Arc<ReplicaImage>>,
+    ) -> Option<Streamed> {
+        if matches!(self.pace, Pace::Stream { .. }) && own.log().term(self.next - 1).is_none() {
+            // The log has been compacted past it.
+            self.pace = Pace::Install { sent: None };
+        }
+        match &mut self.pace {
+            Pace::Ask { sent } => {
+                if sent.is_some() {
+                    return None;
+                }
+                *sent = Some(now);
+                Some(Streamed::Entries { epoch, prev: own.last(), entries: Vec::new() })
+            }
+            Pace::Install { sent } => {
+                let image = Arc::clone(image.filter(|_| sent.is_none())?);
+                *sent = Some(now);
+                Some(Streamed::Image { epoch, image })
+            }
+            Pace::Stream { ends, since } => {
+                if ends.len() >= IN_FLIGHT_MAX || self.next > own.last().index {
+                    return None;
+                }
+                let term = own.log().term(self.next - 1)?;
+                let prev = Position { term, index: self.next - 1 };
+                let entries: Vec<_> = own.log().entries(self.next, BATCH_MAX).cloned().collect();
+                if ends.is_empty() {
+                    *since = now;
+                }
+                self.next += entries.len() as u64;
+                ends.push_back(self.next - 1);
+                Some(Streamed::Entries { epoch, prev, entries })
+            }
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        match &self.pace {
+            Pace::Ask { sent } | Pace::Install { sent } => sent.is_some(),
+            Pace::Stream { ends, .. } => ends.len() >= IN_FLIGHT_MAX,
+        }
+    }
+
+    fn wants_image(&self) -> bool {
+        matches!(self.pace, Pace::Install { sent: None })
+    }
+
+    fn on_reached(&mut self, now: Time, last: Position, own: &Replica) {
+        if self.reached.is_some_and(|reached| last < reached) {
+            // An answer that was overtaken: a log's end only grows.
+            return;
+        }
+        let news = self.reached != Some(last);
+        self.reached = Some(last);
+        if !own.log().has(last) {
+            if !matches!(self.pace, Pace::Install { .. }) {
+                self.pace = Pace::Install { sent: None };
+            }
+            return;
+        }
+        match &mut self.pace {
+            Pace::Stream { ends, since } => {
+                while ends.front().is_some_and(|end| *end <= last.index) {
+                    ends.pop_front();
+                }
+                if news {
+                    *since = now;
+                }
+                self.next = self.next.max(last.index + 1);
+            }
+            Pace::Ask { .. } | Pace::Install { .. } => {
+                self.next = last.index + 1;
+                self.pace = Pace::Stream { ends: VecDeque::new(), since: now };
+            }
+        }
+    }
+
+    /// Stops waiting for an answer that is overdue: it, or the question, was lost.
+    fn give_up_waiting(&mut self, now: Time, timing: &Timing) {
+        match &mut self.pace {
+            Pace::Ask { sent } => {
+                if sent.is_some_and(|sent| now.since(sent) >= timing.heartbeat) {
+                    *sent = None;
+                }
+            }
+            Pace::Stream { ends, since } => {
+                if !ends.is_empty() && now.since(*since) >= timing.heartbeat {
+                    self.pace = ask();
+                }
+            }
+            Pace::Install { sent } => {
+                if sent.is_some_and(|sent| now.since(sent) >= timing.election) {
+                    *sent = None;
+                }
+            }
+        }
+    }
+}
+
+fn ask() -> Pace {
+    Pace::Ask { sent: None }
+}

@@ -1,0 +1,287 @@
+//! Asynchronous replication: what it loses, and that everyone agrees in the end.
+
+use std::collections::BTreeSet;
+
+use stormglass_reference_db::env::Role;
+use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::protocol::primary_async::stream::Streamed;
+use stormglass_reference_db::protocol::primary_async::{Message, PrimaryAsync};
+use stormglass_reference_db::protocol::raft::log::{Entry, Position};
+use stormglass_reference_db::protocol::{Input, Output, Protocol};
+use stormglass_reference_db::wire::Request;
+
+use super::raft_cluster::Cluster;
+use super::raft_random::{calm, meddle, weather};
+
+fn request(session: u64, sequence: u64, command: Command) -> Request {
+    Request { session, sequence, command }
+}
+
+fn write(session: u64, sequence: u64, key: &str, value: &str) -> Request {
+    request(session, sequence, Command::Write { key: key.into(), value: value.into() })
+}
+
+fn read(sequence: u64, key: &str, level: ReadLevel) -> Request {
+    request(0, sequence, Command::Read { key: key.into(), level })
+}
+
+fn holds(value: &str) -> Option<Reply> {
+    Some(Reply::Value(Some(value.into())))
+}
+
+fn primary(cluster: &Cluster<PrimaryAsync>) -> Option<usize> {
+    let newest = |node: &usize| cluster.node(*node).replica().epoch();
+    let ups = (0..cluster.nodes.len()).filter(|node| cluster.nodes[*node].up.is_some());
+    ups.filter(|node| cluster.node(*node).is_primary()).max_by_key(newest)
+}
+
+/// A cluster with a primary, and a session at it.
+fn started(nodes: u32, snapshot_entries: u64) -> (Cluster<PrimaryAsync>, usize, u64) {
+    let mut cluster = Cluster::new(nodes, 1, snapshot_entries);
+    assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "nobody becomes primary");
+    let leader = primary(&cluster).unwrap();
+    let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+    cluster.run(50);
+    (cluster, leader, session)
+}
+
+fn others(nodes: usize, but: usize) -> Vec<usize> {
+    (0..nodes).filter(|node| *node != but).collect()
+}
+
+fn assert_converged(cluster: &Cluster<PrimaryAsync>, what: &str) {
+    for node in 1..cluster.nodes.len() {
+        let (one, other) = (cluster.node(0).replica(), cluster.node(node).replica());
+        assert_eq!(one.last(), other.last(), "{what}: logs end differently");
+        assert_eq!(one.kv(), other.kv(), "{what}: states differ");
+    }
+}
+
+#[test]
+fn a_write_is_acknowledged_before_anyone_else_has_it() {
+    let (mut cluster, leader, session) = started(3, 100);
+    cluster.split(&[leader]);
+    assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+    let other = others(3, leader)[0];
+    assert_eq!(cluster.node(other).replica().kv().values().get("x"), None);
+}
+
+#[test]
+fn a_write_is_durable_on_the_primary_before_it_is_acknowledged() {
+    let (mut cluster, leader, session) = started(3, 100);
+    let mut out = Vec::new();
+    let input = Input::Request {
+        from: stormglass_reference_db::env::ClientId(7),
+        request: write(session, 2, "x", "a"),
+    };
+    let now = cluster.now;
+    cluster.nodes[leader].up.as_mut().unwrap().step(now, input, &mut out);
+    let persisted = out.iter().position(|o| matches!(o, Output::Persist(_))).unwrap();
+    let replied = out.iter().position(|o| matches!(o, Output::Reply { .. })).unwrap();
+    assert!(persisted < replied);
+}
+
+#[test]
+fn followers_serve_replica_reads_of_what_has_reached_them() {
+    let (mut cluster, leader, session) = started(3, 100);
+    cluster.ask(leader, 0, write(session, 2, "x", "a"));
+    cluster.run(20);
+    let other = others(3, leader)[0];
+    assert_eq!(cluster.ask(other, 1, read(1, "x", ReadLevel::Replica)), holds("a"));
+    cluster.split(&[other]);
+    cluster.ask(leader, 0, write(session, 3, "x", "b"));
+    cluster.run(20);
+    assert_eq!(cluster.ask(other, 1, read(2, "x", ReadLevel::Replica)), holds("a"));
+}
+
+#[test]
+fn requests_at_a_follower_are_forwarded_to_the_primary() {
+    let (mut cluster, leader, session) = started(3, 100);
+    let other = others(3, leader)[0];
+    assert_eq!(cluster.ask(other, 1, write(session, 2, "x", "a")), Some(Reply::Done));
+    assert_eq!(cluster.ask(other, 1, read(3, "x", ReadLevel::Strong)), holds("a"));
+}
+
+#[test]
+fn an_acknowledged_write_is_lost_when_its_primary_is() {
+    let (mut cluster, leader, session) = started(3, 100);
+    cluster.split(&[leader]);
+    assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "lost")), Some(Reply::Done));
+    assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != leader)));
+    let next = primary(&cluster).unwrap();
+    assert_eq!(cluster.ask(next, 1, read(1, "x", ReadLevel::Strong)), Some(Reply::Value(None)));
+    cluster.heal();
+    cluster.run(500);
+    assert_converged(&cluster, "after the old primary came back");
+    assert_eq!(cluster.node(leader).replica().kv().values().get("x"), None);
+}
+
+/// Cuts the primary off after a write, and says whether another took office and a write before
+/// the old one knew, so that both answered, differently.
+fn two_primaries_answer(seed: u64) -> bool {
+    let mut cluster = Cluster::<PrimaryAsync>::new(5, seed, 100);
+    assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
+    let old = primary(&cluster).unwrap();
+    let reply = cluster.ask(old, 0, request(0, 1, Command::OpenSession));
+    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+    cluster.ask(old, 0, write(session, 2, "x", "old"));
+    cluster.run(50);
+    cluster.split(&[old]);
+    assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != old)));
+    let new = primary(&cluster).unwrap();
+    if !cluster.node(old).is_primary() {
+        let reply = cluster.ask(old, 2, read(1, "x", ReadLevel::Strong));
+        assert_eq!(reply, Some(Reply::NotLeader), "it has found out");
+        return false;
+    }
+    assert_eq!(cluster.ask(new, 0, write(session, 3, "x", "new")), Some(Reply::Done));
+    assert_eq!(cluster.ask(old, 2, read(1, "x", ReadLevel::Strong)), holds("old"));
+    assert!(cluster.run_until(|c| !c.node(old).is_primary()), "it never finds out");
+    true
+}
+
+#[test]
+fn a_deposed_primary_answers_from_its_old_state_until_it_finds_out() {
+    let stale = (0..200).filter(|seed| two_primaries_answer(*seed)).count();
+    assert!((1..200).contains(&stale), "{stale} of 200");
+}
+
+#[test]
+fn an_old_epochs_stream_is_refused() {
+    let (mut cluster, leader, session) = started(3, 100);
+    cluster.ask(leader, 0, write(session, 2, "x", "a"));
+    cluster.split(&[leader]);
+    assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != leader)));
+    let next = primary(&cluster).unwrap();
+    let follower = others(3, leader).into_iter().find(|node| *node != next).unwrap();
+    cluster.run(50);
+    let (old, new) = (cluster.node(leader).replica().epoch(), cluster.node(next).replica().epoch());
+    let last = cluster.node(follower).replica().last();
+    let stale = Entry {
+        at: Position { term: old, index: last.index + 1 },
+        command: Some(std::sync::Arc::new(write(session, 3, "x", "stale"))),
+    };
+    let streamed = Streamed::Entries { epoch: old, prev: last, entries: vec![stale] };
+    let from = cluster.nodes[leader].id;
+    let mut out = Vec::new();
+    let now = cluster.now;
+    let node = cluster.nodes[follower].up.as_mut().unwrap();
+    node.step(now, Input::Message { from, message: Message::Stream(streamed) }, &mut out);
+    assert_eq!(node.replica().last(), last, "nothing is added");
+    let told = |output: &Output<PrimaryAsync>| {
+        matches!(output, Output::Send { to, message: Message::Stream(Streamed::Reached { epoch, .. }) }
+            if *to == from && *epoch == new)
+    };
+    assert!(out.iter().any(told), "the old primary is told the new epoch");
+}
+
+#[test]
+fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
+    let (mut cluster, leader, _) = started(3, 100);
+    let epoch = cluster.node(leader).replica().epoch() + 1;
+    let other = others(3, leader)[0];
+    let message = Message::Stream(Streamed::Reached { epoch, last: Position::default() });
+    let from = cluster.nodes[other].id;
+    cluster.step(leader, Input::Message { from, message });
+    assert!(!cluster.node(leader).is_primary());
+}
+
+#[test]
+fn no_write_is_accepted_before_the_appointment_is_committed() {
+    let mut cluster = Cluster::<PrimaryAsync>::new(3, 1, 100);
+    let leader = cluster.elect();
+    assert!(!cluster.node(leader).is_primary(), "it leads, but is not appointed yet");
+    let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+    assert_eq!(reply, Some(Reply::NotLeader));
+}
+
+#[test]
+fn a_follower_behind_the_logs_start_gets_the_state() {
+    let (mut cluster, leader, session) = started(3, 10);
+    let other = others(3, leader)[0];
+    cluster.crash(other);
+    for sequence in 2..100 {
+        cluster.ask(leader, 0, write(session, sequence, "x", &sequence.to_string()));
+    }
+    let end = cluster.node(leader).replica().log().base().index;
+    assert!(end > 50, "the log is compacted");
+    cluster.start(other);
+    cluster.run(500);
+    assert_converged(&cluster, "after the follower came back");
+}
+
+#[test]
+fn a_retry_at_the_next_primary_is_applied_once() {
+    let (mut cluster, leader, session) = started(3, 100);
+    let cas = |sequence| {
+        let command = Command::Cas { key: "x".into(), from: None, to: Some("a".into()) };
+        request(session, sequence, command)
+    };
+    assert_eq!(cluster.ask(leader, 0, cas(2)), Some(Reply::Done));
+    cluster.run(50);
+    cluster.crash(leader);
+    assert!(cluster.run_until(|c| primary(c).is_some()));
+    let next = primary(&cluster).unwrap();
+    assert_eq!(cluster.ask(next, 0, cas(2)), Some(Reply::Done));
+}
+
+/// Writers that never look back, under faults. Returns how many answers they got.
+fn play(seed: u64) -> (usize, usize) {
+    let nodes = [3, 5, 2, 4, 1][usize::try_from(seed % 5).unwrap()];
+    let snapshot_entries = [8, 30, 1000][usize::try_from(seed % 3).unwrap()];
+    let mut cluster = Cluster::<PrimaryAsync>::new(nodes, seed, snapshot_entries);
+    cluster.weather = weather(&mut cluster);
+    let mut sessions = vec![0; 3];
+    let mut looked = 0;
+    for turn in 0..400_u64 {
+        if turn % 10 == 9 {
+            meddle(&mut cluster);
+        }
+        while let Some(answer) = cluster.answers.get(looked) {
+            looked += 1;
+            let session = &mut sessions[usize::try_from(answer.client.0).unwrap()];
+            match answer.reply {
+                Reply::Session(number) => *session = number,
+                // It was opened at a primary whose last writes were lost.
+                Reply::SessionUnknown => *session = 0,
+                _ => {}
+            }
+        }
+        for client in 0..3 {
+            let node = usize::try_from(cluster.draw(u64::from(nodes))).unwrap();
+            let key = ["x", "y", "z"][usize::try_from(cluster.draw(3)).unwrap()];
+            let asked = match sessions[client] {
+                0 => request(0, turn + 1, Command::OpenSession),
+                session => write(session, turn + 1, key, &format!("{client}-{turn}")),
+            };
+            cluster.request(node, client as u64, asked);
+        }
+        let crash = cluster.draw(8) == 0;
+        let outputs = if crash { usize::try_from(cluster.draw(5)).unwrap() } else { usize::MAX };
+        let until = stormglass_reference_db::env::Time(cluster.now.0 + 5_000_000);
+        cluster.advance(until, outputs);
+        while cluster.advance(until, usize::MAX).is_some() {}
+    }
+    calm(&mut cluster);
+    cluster.run(3_000);
+    assert_converged(&cluster, &format!("seed {seed}"));
+    let leaders = (0..cluster.nodes.len()).filter(|n| cluster.role(*n) == Some(Role::Leader));
+    assert_eq!(leaders.count(), 1, "seed {seed}: one leader when all is quiet");
+    let done = cluster.answers.iter().filter(|answer| answer.reply == Reply::Done).count();
+    let epochs: BTreeSet<_> =
+        cluster.nodes.iter().map(|n| n.up.as_ref().unwrap().replica().epoch()).collect();
+    (done, usize::try_from(*epochs.last().unwrap()).unwrap())
+}
+
+#[test]
+fn all_nodes_agree_after_any_faults() {
+    let (mut done, mut epochs) = (0, 0);
+    for seed in 0..500 {
+        let (more, epoch) = play(seed);
+        done += more;
+        epochs += epoch;
+    }
+    assert!(done > 50_000, "only {done} writes: the test says little");
+    assert!(epochs > 1_500, "only {epochs} epochs: the test says little");
+}
