@@ -109,7 +109,8 @@ impl<P: Protocol, E: Env> Server<P, E> {
             }
             (Address::Client(from), Frame::Request(request)) => Input::Request { from, request },
             (Address::Node(_), Frame::Request(_) | Frame::Response { .. })
-            | (Address::Client(_), Frame::Peer(_) | Frame::Relay { .. } | Frame::Response { .. }) => {
+            | (Address::Client(_), Frame::Peer(_) | Frame::Relay { .. } | Frame::Response { .. }) =>
+            {
                 return;
             }
         };
