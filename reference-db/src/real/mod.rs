@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub struct RealNode(Rc<Node>);
 struct Node {
     id: NodeId,
     nodes: Vec<NodeId>,
+    /// Where it listens.
+    address: SocketAddr,
     clock: Clock,
     disk: RealDisk,
     links: BTreeMap<NodeId, mpsc::Sender<Vec<u8>>>,
@@ -120,9 +123,9 @@ impl RealNode {
     ) -> Result<RealNode, StartError> {
         let address = nodes.get(&id).ok_or(StartError::NotAmongNodes { id })?;
         let disk = RealDisk::open(folder)?;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| StartError::Listen { address: address.clone(), error })?;
+        let unreachable = |error| StartError::Listen { address: address.clone(), error };
+        let listener = TcpListener::bind(address).await.map_err(unreachable)?;
+        let bound = listener.local_addr().map_err(unreachable)?;
         let (own, inbox) = mpsc::channel(INBOX_MAX);
         let clients = Clients::default();
         let mut tasks = JoinSet::new();
@@ -138,6 +141,7 @@ impl RealNode {
         Ok(RealNode(Rc::new(Node {
             id,
             nodes: nodes.keys().copied().collect(),
+            address: bound,
             clock: Clock(Instant::now()),
             disk,
             links,
@@ -147,6 +151,11 @@ impl RealNode {
             said: RefCell::default(),
             _tasks: tasks,
         })))
+    }
+
+    /// Where the node listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 }
 
