@@ -1,5 +1,6 @@
 //! The integration tests: one module a topic.
 
+mod kill_nine;
 mod kv;
 mod primary_async;
 mod raft;
