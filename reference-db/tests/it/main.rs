@@ -2,7 +2,9 @@
 
 mod kill_nine;
 mod kv;
+mod memory_disk;
 mod primary_async;
 mod raft;
 mod raft_cluster;
 mod raft_random;
+mod storage;
