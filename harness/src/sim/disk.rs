@@ -10,12 +10,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::seed::Stream;
+use crate::seed::{Ratio, Stream};
 
 /// A node's disk, as one start of the node sees it.
 ///
 /// What was written but not synced may be gone after a power loss: of each file's unsynced writes
-/// a prefix survives, and the write after it in part. The same holds for names.
+/// some survive, some in part and some not at all, in the order in which they were written or not.
+/// Of the changes to names that were not synced, a beginning survives.
 #[derive(Clone)]
 pub struct Disk {
     platter: Rc<RefCell<Platter>>,
@@ -131,6 +132,10 @@ impl Platter {
         self.next_write += 1;
         self.next_write
     }
+
+    fn sync_takes(&mut self) -> Duration {
+        Duration::from_millis(self.stream.between(0, self.sync_max.as_millis() as u64))
+    }
 }
 
 fn apply(names: &mut BTreeMap<String, FileId>, change: NameChange) {
@@ -169,7 +174,7 @@ impl File {
         }
     }
 
-    /// Undoes the last unsynced write and returns what it had written.
+    /// Undoes a write after which nothing was written, and returns what it had written.
     fn undo(&mut self, write: &Write) -> Vec<u8> {
         let written = self.content[write.offset..write.offset + write.len].to_vec();
         self.content.resize(write.len_before, 0);
@@ -178,22 +183,33 @@ impl File {
         written
     }
 
+    /// Decides which of the unsynced writes survive, and how much of each; returns the bytes lost.
+    ///
+    /// Half the time the disk wrote in order, and what survives is a beginning of what was written.
+    /// Otherwise each write has a fate of its own, and one may be missing in the middle.
     fn lose_power(&mut self, stream: &mut Stream) -> u64 {
         if self.unsynced.is_empty() {
             return 0;
         }
-        let kept = stream.below(self.unsynced.len() as u64 + 1) as usize;
+        let mut writes = std::mem::take(&mut self.unsynced);
+        let mut written: Vec<Vec<u8>> = writes.iter().rev().map(|write| self.undo(write)).collect();
+        written.reverse();
+        let in_order = stream.chance(Ratio::new(1, 2));
         let mut lost = 0;
-        while self.unsynced.len() > kept {
-            let write = self.unsynced.pop().expect("there are more than are kept");
-            let written = self.undo(&write);
-            lost += written.len() as u64;
-            if self.unsynced.len() == kept && !written.is_empty() {
-                // The write that the power loss interrupted is torn.
-                let torn = stream.below(written.len() as u64) as usize;
-                self.write(write.number, write.offset, &written[..torn]);
-                lost -= torn as u64;
-                break;
+        let mut torn_before = false;
+        for (write, bytes) in writes.drain(..).zip(written) {
+            let whole = stream.chance(Ratio::new(1, 2)) && !(in_order && torn_before);
+            let kept = match (whole, in_order && torn_before) {
+                (true, _) => bytes.len(),
+                (false, true) => 0,
+                (false, false) => stream.below(bytes.len() as u64 + 1) as usize,
+            };
+            torn_before |= !whole;
+            lost += (bytes.len() - kept) as u64;
+            if write.len > 0 && kept > 0 {
+                self.write(write.number, write.offset, &bytes[..kept]);
+            } else if write.len == 0 && whole {
+                self.truncate(write.number, write.offset);
             }
         }
         self.unsynced.clear();
@@ -335,12 +351,6 @@ impl Disk {
     }
 }
 
-impl Platter {
-    fn sync_takes(&mut self) -> Duration {
-        Duration::from_millis(self.stream.between(0, self.sync_max.as_millis() as u64))
-    }
-}
-
 async fn wait(time: Duration) {
     if !time.is_zero() {
         tokio::time::sleep(time).await;
@@ -367,9 +377,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_survives_and_what_was_not_survives_as_a_prefix() {
-        let mut lengths = std::collections::BTreeSet::new();
-        for seed in 0..200 {
+    fn what_was_synced_survives_and_what_was_not_survives_in_part() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..400 {
             let disk = after_power_loss(seed, async |disk| {
                 disk.append("log", b"synced").unwrap();
                 disk.sync("log").await.unwrap();
@@ -378,10 +388,15 @@ mod tests {
                 disk.append("log", b"-second").unwrap();
             });
             let content = disk.read("log").unwrap();
-            assert!(content.len() >= 6 && b"synced-first-second".starts_with(&content));
-            lengths.insert(content.len());
+            assert!(content.starts_with(b"synced"));
+            for (byte, written) in content.iter().zip(b"synced-first-second") {
+                assert!([0, *written].contains(byte), "{content:?} was never written");
+            }
+            seen.insert(content);
         }
-        assert!(lengths.len() > 10, "torn at few places only: {lengths:?}");
+        assert!(seen.contains(&b"synced-first-second"[..]) && seen.contains(&b"synced"[..]));
+        let with_a_hole = seen.iter().filter(|content| content.contains(&0));
+        assert!(seen.len() > 20 && with_a_hole.count() > 5, "too few outcomes: {seen:?}");
     }
 
     #[test]
@@ -442,7 +457,12 @@ mod tests {
             });
             seen.insert(disk.read("a").unwrap());
         }
-        let expected: [&[u8]; 5] = [b"abcdef", b"ab", b"aX", b"aXY", b"aXYZ"];
+        let expected: [&[u8]; 8] = [
+            // In order: neither, the truncation, and the overwrite as far as it got.
+            b"abcdef", b"ab", b"aX", b"aXY", b"aXYZ",
+            // Out of order: the overwrite without the truncation.
+            b"aXcdef", b"aXYdef", b"aXYZef",
+        ];
         assert_eq!(seen, expected.iter().map(|content| content.to_vec()).collect());
     }
 }

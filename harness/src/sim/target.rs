@@ -232,7 +232,7 @@ mod tests {
         let leads = |term| NodeStatus { role: Role::Leader, term, applied: 0 };
         observed.nodes[0].2 = leads(3);
         observed.nodes[1].2 = leads(4);
-        let mut resolve = || observed.resolve(Target::Leader, &mut stream_of(1));
+        let resolve = || observed.resolve(Target::Leader, &mut stream_of(1));
         assert_eq!(resolve(), [NodeId(2)]);
         observed.nodes[1].1 = false;
         let resolved = observed.resolve(Target::Leader, &mut stream_of(1));
