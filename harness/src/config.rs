@@ -77,7 +77,7 @@ impl Config {
             sync_max: Duration::from_millis(stream.between(0, 8)),
             safety: plan.safety,
             liveness: plan.liveness,
-            calm_max: Duration::from_millis(stream.between(500, 3000)),
+            calm_max: Duration::from_millis(stream.between(500, 4000)),
         }
     }
 

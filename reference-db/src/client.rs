@@ -56,6 +56,11 @@ impl<C: ClientEnv> Client<C> {
         Client { env, policy, node, session: None, sequence: 0 }
     }
 
+    /// The world that the client lives in: its clock is the one that deadlines refer to.
+    pub fn env(&self) -> &C {
+        &self.env
+    }
+
     /// Does one thing, and tries again until `deadline`. The store applies it once, however often
     /// it is asked.
     pub async fn call(&mut self, command: Command, deadline: Time) -> Answer {

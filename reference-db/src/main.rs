@@ -1,2 +1,337 @@
-//! The reference store as a real server.
-fn main() {}
+//! The reference store as a real server, and a client of it for the command line.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, Parser, Subcommand};
+use stormglass_reference_db::client::{Answer, Client, Policy};
+use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
+use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::mode::Mode;
+use stormglass_reference_db::protocol::Timing;
+use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
+use stormglass_reference_db::server::ServerConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+/// How many client sessions a node remembers.
+const SESSIONS_MAX: usize = 4096;
+/// How long a client waits for one node before it turns to the next.
+const ATTEMPT: Duration = Duration::from_millis(500);
+/// How long a client waits where no leader is known.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The file that says whose folder it is.
+const OWNER: &str = "owner";
+
+/// A replicated key-value store, written to be tested.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stormglass-reference-db",
+    version,
+    after_help = "Exit codes:
+  0  done
+  1  it failed while it ran (no answer, a failing or damaged disk), or `cas` found another value
+  2  bad usage: a flag, the list of nodes, a data folder that cannot be used or is in use, a port
+     that is taken
+
+Results go to the standard output, everything else to the standard error."
+)]
+struct Cli {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Runs a node until it is told to stop; prints `listening on ADDR` when it is ready
+    Serve(Serve),
+    /// Prints what a key holds, and nothing where it is absent
+    Get {
+        /// The key that is read
+        key: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Makes a key hold a value
+    Put {
+        /// The key that is written
+        key: String,
+        /// What it holds afterwards
+        value: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Makes a key hold another value if it holds the one expected
+    Cas {
+        /// The key that is changed
+        key: String,
+        /// What it must hold
+        from: String,
+        /// What it holds afterwards
+        to: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Makes a key absent
+    Delete {
+        /// The key that is emptied
+        key: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The node's number
+    #[arg(long)]
+    id: u32,
+    /// Number and address of every node, this one included: `1=127.0.0.1:7001,2=…`
+    #[arg(long, value_delimiter = ',', required = true)]
+    peers: Vec<Peer>,
+    /// The folder with the node's files, made where there is none
+    #[arg(long)]
+    data: PathBuf,
+    /// How changes are replicated: `raft` or `primary-async`; the same for every node
+    #[arg(long, default_value_t = Mode::Raft)]
+    mode: Mode,
+    /// How often a leader shows that it lives, in milliseconds
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    heartbeat_ms: u64,
+    /// After how long a silence nodes look for another leader, in milliseconds: they wait from
+    /// this to twice this
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    election_ms: u64,
+    /// How many log entries a node keeps before it takes a snapshot
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_entries: u64,
+}
+
+#[derive(Debug, Args)]
+struct Cluster {
+    /// Addresses of the nodes: `127.0.0.1:7001,127.0.0.1:7002`
+    #[arg(long, value_delimiter = ',', required = true, value_parser = address)]
+    nodes: Vec<String>,
+    /// How long to try, in milliseconds
+    #[arg(long, default_value_t = 5_000)]
+    timeout_ms: u64,
+}
+
+/// Number and address of a node.
+#[derive(Clone, Debug)]
+struct Peer {
+    id: NodeId,
+    address: String,
+}
+
+impl FromStr for Peer {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Peer> {
+        let (id, at) = text.split_once('=').context("a node is given as `1=127.0.0.1:7001`")?;
+        let id = id.parse().map_err(|_| anyhow!("`{id}` is no number of a node: use 1, 2, …"))?;
+        Ok(Peer { id: NodeId(id), address: address(at)? })
+    }
+}
+
+/// Checks the form of an address.
+fn address(text: &str) -> anyhow::Result<String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    match port.map(str::parse::<u16>) {
+        Some(Ok(port)) if port > 0 => Ok(text.to_owned()),
+        _ => bail!("`{text}` is no address: give host and port, as in `127.0.0.1:7001`"),
+    }
+}
+
+/// Why the program ends otherwise than well.
+enum Failure {
+    /// Something went wrong while it ran.
+    Run(anyhow::Error),
+    /// It cannot do what was asked for in this way.
+    Usage(anyhow::Error),
+    /// A compare-and-set found another value; that has been said already.
+    Mismatch,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Run(error)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().action) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Mismatch) => ExitCode::from(1),
+        Err(Failure::Run(error)) => fail(&error, 1),
+        Err(Failure::Usage(error)) => fail(&error, 2),
+    }
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+    ExitCode::from(code)
+}
+
+fn run(action: Action) -> Result<(), Failure> {
+    match action {
+        Action::Serve(options) => on_one_thread(serve(options))?,
+        Action::Get { key, cluster } => {
+            let command = Command::Read { key, level: ReadLevel::Strong };
+            on_one_thread(ask(cluster, command))?
+        }
+        Action::Put { key, value, cluster } => {
+            let command = Command::Write { key, value: value.into_bytes() };
+            on_one_thread(ask(cluster, command))?
+        }
+        Action::Cas { key, from, to, cluster } => {
+            let (from, to) = (Some(from.into_bytes()), Some(to.into_bytes()));
+            on_one_thread(ask(cluster, Command::Cas { key, from, to }))?
+        }
+        Action::Delete { key, cluster } => on_one_thread(ask(cluster, Command::Delete { key }))?,
+    }
+}
+
+fn on_one_thread<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the system gives no event loop")?;
+    Ok(LocalSet::new().block_on(&runtime, work))
+}
+
+async fn serve(options: Serve) -> Result<(), Failure> {
+    let nodes = nodes(&options.peers).map_err(Failure::Usage)?;
+    if options.election_ms < 2 * options.heartbeat_ms {
+        return Err(Failure::Usage(anyhow!(
+            "--election-ms must be at least twice --heartbeat-ms, or followers give up a leader \
+             that lives"
+        )));
+    }
+    let id = NodeId(options.id);
+    let mut stop = stop_signals().context("no signals can be received")?;
+    let node = RealNode::start(id, &nodes, &options.data)
+        .await
+        .map_err(|error| Failure::Usage(error.into()))?;
+    own(node.disk(), &format!("node {} in mode {}\n", options.id, options.mode)).await?;
+    say(&format!("listening on {}", node.address()))?;
+    let config = ServerConfig {
+        timing: Timing {
+            heartbeat: Duration::from_millis(options.heartbeat_ms),
+            election: Duration::from_millis(options.election_ms),
+        },
+        snapshot_entries: options.snapshot_entries,
+        sessions_max: SESSIONS_MAX,
+    };
+    tokio::select! {
+        ended = options.mode.serve(node, config) => {
+            let ended: Result<Infallible, _> = ended;
+            let Err(error) = ended;
+            Err(Failure::Run(error.into()))
+        }
+        // Whatever was acknowledged is on the disk: there is nothing to wind up.
+        () = stop.received() => Ok(()),
+    }
+}
+
+fn nodes(peers: &[Peer]) -> anyhow::Result<BTreeMap<NodeId, String>> {
+    let mut nodes = BTreeMap::new();
+    for Peer { id, address } in peers {
+        if nodes.values().any(|known| known == address) {
+            bail!("--peers gives {address} to two nodes");
+        }
+        if nodes.insert(*id, address.clone()).is_some() {
+            bail!("--peers lists node {} twice", id.0);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Sees to it that a folder is used by one node in one mode only, whatever the flags say later.
+async fn own(disk: &RealDisk, owner: &str) -> Result<(), Failure> {
+    let held = match disk.read(OWNER).await {
+        Ok(held) => held,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Failure::Usage(error.into())),
+    };
+    if held == owner.as_bytes() {
+        return Ok(());
+    }
+    // The power may have been lost while it was written, before anything else was.
+    if !owner.as_bytes().starts_with(&held) {
+        let held = String::from_utf8_lossy(&held).trim().to_owned();
+        return Err(Failure::Usage(anyhow!(
+            "the data folder belongs to {held}: start that one with it, or use another folder"
+        )));
+    }
+    let written = async {
+        disk.write_at(OWNER, 0, owner.as_bytes()).await?;
+        disk.sync(OWNER).await?;
+        disk.sync_dir().await
+    };
+    written.await.context("the data folder cannot be written to").map_err(Failure::Usage)
+}
+
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+fn stop_signals() -> io::Result<StopSignals> {
+    Ok(StopSignals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+    })
+}
+
+impl StopSignals {
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
+    let env = RealClient::new(&cluster.nodes);
+    let deadline = env.now() + Duration::from_millis(cluster.timeout_ms);
+    let policy = Policy { home: 0, attempt: ATTEMPT, pause: PAUSE, roam: true };
+    let reads = matches!(command, Command::Read { .. });
+    match Client::new(env, policy).call(command, deadline).await {
+        Answer::Reply(Reply::Done) => Ok(say("ok")?),
+        Answer::Reply(Reply::Value(Some(value))) => Ok(say(&String::from_utf8_lossy(&value))?),
+        Answer::Reply(Reply::Value(None)) => Ok(()),
+        Answer::Reply(Reply::Mismatch(held)) => {
+            match held {
+                Some(held) => say(&format!("mismatch: {}", String::from_utf8_lossy(&held)))?,
+                None => say("mismatch: absent")?,
+            }
+            Err(Failure::Mismatch)
+        }
+        Answer::Reply(reply @ (Reply::Session(_) | Reply::NotLeader | Reply::SessionUnknown)) => {
+            Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}")))
+        }
+        Answer::Unknown if !reads => Err(Failure::Run(anyhow!(
+            "no answer in {} ms: it may have been done, may yet be, or may never be",
+            cluster.timeout_ms
+        ))),
+        Answer::NotDone | Answer::Unknown => Err(Failure::Run(anyhow!(
+            "not done: no node could do it in {} ms; a majority of the nodes must be up",
+            cluster.timeout_ms
+        ))),
+    }
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("the output cannot be written")
+}

@@ -1,49 +1,87 @@
 //! All faults of a run, drawn from its seed.
 
+use std::time::Duration;
+
+use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{NEMESES, Planned, Scope};
+use super::{NEMESES, Planned, Registration, Scope};
 use crate::config::Config;
 use crate::plan::Plan;
-use crate::seed::Seed;
-use checkers::history::{FaultId, Time};
-use std::time::Duration;
+use crate::seed::{Seed, Stream};
 
 /// The faults of a run, by the time at which they begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Schedule(pub Vec<Planned>);
 
+/// The shortest pause between two faults of one nemesis.
+const CALM_MIN: Duration = Duration::from_millis(250);
+
 /// Plans the faults of a run.
 ///
-/// Each nemesis draws from a stream of its own and fills the safety phase with faults, one after
-/// the other, a calm between; faults of different nemeses may overlap. Every fault is undone before
+/// First each nemesis has one fault to itself, so that every family has its effect in every run.
+/// Then they fill the safety phase side by side, each from a stream of its own, one fault after the
+/// other with a calm between; faults of different nemeses may overlap. Every fault is undone before
 /// the safety phase ends.
 pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Schedule {
     let scope = Scope { nodes: config.nodes, failover };
     let end = Time::ZERO + config.safety;
+    let mut lanes: Vec<Lane> = NEMESES
+        .iter()
+        .filter(|entry| plan.nemeses.iter().any(|name| name == entry.name))
+        .map(|entry| Lane::new(entry, seed))
+        .collect();
+    seed.stream("nemesis-order").shuffle(&mut lanes);
     let mut planned = Vec::new();
-    for entry in NEMESES.iter().filter(|entry| plan.nemeses.iter().any(|name| name == entry.name)) {
-        let mut stream = seed.stream(&format!("nemesis/{}", entry.name));
-        let calm_max = config.calm_max.as_millis() as u64;
-        // The cluster gets as long as it takes to elect its first leader.
-        let mut at = Time::ZERO + failover;
-        loop {
-            at = at + Duration::from_millis(stream.between(0, calm_max));
-            let (fault, lasts) = entry.nemesis.draw(&mut stream, &scope);
-            let salt = stream.number();
-            let until = at + lasts;
-            if until >= end {
-                break;
-            }
-            planned.push(Planned { id: FaultId(0), at, until, fault, salt });
-            at = until;
+    // The cluster gets as long as it takes to elect its first leader.
+    let mut at = Time::ZERO + failover;
+    for lane in &mut lanes {
+        let fault = lane.draw(at, config.calm_max.min(failover / 3), &scope, failover);
+        at = fault.until;
+        planned.push(fault);
+    }
+    for lane in &mut lanes {
+        let mut at = at;
+        while at < end {
+            let fault = lane.draw(at, config.calm_max, &scope, Duration::MAX);
+            at = fault.until;
+            planned.push(fault);
         }
     }
-    // The sort is stable: faults of one moment stay in the order of the table.
+    planned.retain(|fault| fault.until < end);
+    // The sort is stable: faults of one moment stay in the order of their lanes.
     planned.sort_by_key(|fault| fault.at);
     for (index, fault) in planned.iter_mut().enumerate() {
         fault.id = FaultId(index as u32);
     }
     Schedule(planned)
+}
+
+/// One nemesis and its stream.
+struct Lane {
+    entry: &'static Registration,
+    stream: Stream,
+}
+
+impl Lane {
+    fn new(entry: &'static Registration, seed: Seed) -> Lane {
+        Lane { entry, stream: seed.stream(&format!("nemesis/{}", entry.name)) }
+    }
+
+    /// Draws the next fault, up to `calm_max` after `since`; it lasts `longest` at most.
+    fn draw(
+        &mut self,
+        since: Time,
+        calm_max: Duration,
+        scope: &Scope,
+        longest: Duration,
+    ) -> Planned {
+        let calm_min = CALM_MIN.as_millis() as u64;
+        let calm_max = (calm_max.as_millis() as u64).max(calm_min);
+        let at = since + Duration::from_millis(self.stream.between(calm_min, calm_max));
+        let (fault, lasts) = self.entry.nemesis.draw(&mut self.stream, scope);
+        let salt = self.stream.number();
+        Planned { id: FaultId(0), at, until: at + lasts.min(longest), fault, salt }
+    }
 }

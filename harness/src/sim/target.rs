@@ -58,7 +58,26 @@ impl Observed {
     }
 
     /// The directed links that a partition cuts, and the partition in words.
+    ///
+    /// Where nodes are down, the cut may fall so that no two nodes that are up would notice, and
+    /// nodes that wait for a leader may elect the one in the middle of a bridge, and never use the
+    /// links that are cut. Then the partition isolates one node instead.
     pub(super) fn cuts(&self, shape: Shape, stream: &mut Stream) -> Cuts {
+        let waits = |(_, up, status): &(NodeId, bool, NodeStatus)| *up && status.term > 0;
+        let leaderless = self.leader().is_none() && self.nodes.iter().any(waits);
+        let shape = match shape {
+            Shape::Bridge if leaderless => Shape::Isolate { target: Target::One },
+            shape => shape,
+        };
+        let cuts = self.cuts_of_shape(shape, stream);
+        let up = |id: &NodeId| self.nodes.iter().any(|(other, up, _)| *up && other == id);
+        if cuts.links.iter().any(|(from, to)| up(from) && up(to)) {
+            return cuts;
+        }
+        self.cuts_of_shape(Shape::Isolate { target: Target::One }, stream)
+    }
+
+    fn cuts_of_shape(&self, shape: Shape, stream: &mut Stream) -> Cuts {
         let mut all: Vec<NodeId> = self.nodes.iter().map(|(id, ..)| *id).collect();
         match shape {
             Shape::Isolate { target } => {
@@ -85,6 +104,10 @@ impl Observed {
             }
             Shape::Bridge => {
                 stream.shuffle(&mut all);
+                // With the leader in the middle, nobody would miss the links that are cut.
+                if all.len() > 1 && self.leader() == Some(all[0]) {
+                    all.swap(0, 1);
+                }
                 let (bridge, rest) = all.split_at(1);
                 let (a, b) = rest.split_at(rest.len() / 2);
                 let what = format!("{}, bridged by {}", words(&[a, b]), list(bridge));

@@ -88,6 +88,9 @@ impl<D: Disk> Storage<D> {
         }
         let mut storage =
             Storage { disk, number, log, durable: 0, pending: Vec::new(), starts: Vec::new() };
+        // Where the process was killed but not the machine, the names that are seen here need not
+        // be durable yet. The old pair must not go before the new one has come to stay.
+        storage.disk.sync_dir().await?;
         storage.remove_all_but_current(&files).await?;
         if files.contains(&storage.log) {
             recovered.records = storage.open_log().await?;

@@ -1,7 +1,10 @@
 //! The integration tests: one module a topic.
 
+mod kill_nine;
 mod kv;
+mod memory_disk;
 mod primary_async;
 mod raft;
 mod raft_cluster;
 mod raft_random;
+mod storage;

@@ -20,8 +20,7 @@ pub(super) fn explain(history: &History, of_key: &OfKey, stuck: usize) -> Anomal
         .iter()
         .copied()
         .zip(of_key.calls.iter().cloned())
-        // What began after that return has no part in it.
-        .filter(|(_, call)| call.invoked <= end)
+        .filter_map(|(id, call)| Some((id, cut_off(call, end)?)))
         .collect();
     shrink(&mut part);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
@@ -43,6 +42,20 @@ pub(super) fn explain(history: &History, of_key: &OfKey, stuck: usize) -> Anomal
         witness: Witness { operations, faults: history.faults_on(last.invoked) },
         explanation,
     }
+}
+
+/// A call in a history that ends with event `end`: what began later is not in it, and of what ended
+/// later, the answer is not.
+fn cut_off(mut call: RegisterCall, end: u32) -> Option<RegisterCall> {
+    if call.invoked > end {
+        return None;
+    }
+    if call.ret.is_some() && call.completed > end {
+        // Without its answer, only a change may still make a difference.
+        written(&call)?;
+        call.ret = None;
+    }
+    Some(call)
 }
 
 /// Leaves out operations, many at a time and then fewer, while what is left has no order.

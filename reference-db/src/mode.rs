@@ -1,0 +1,77 @@
+//! The modes by name, for whoever chooses one at run time.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::env::Env;
+use crate::protocol::primary_async::PrimaryAsync;
+use crate::protocol::raft::Raft;
+use crate::server::{self, ServerConfig};
+use crate::storage::StorageError;
+
+/// A kind of replication. All nodes of a cluster run the same, and never another one on the same
+/// files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Every change goes through a log that a majority agrees on: [`Raft`].
+    Raft,
+    /// One node takes all changes and answers at once: [`PrimaryAsync`].
+    PrimaryAsync,
+}
+
+/// Every mode and its name.
+pub const MODES: &[(Mode, &str)] = &[(Mode::Raft, "raft"), (Mode::PrimaryAsync, "primary-async")];
+
+impl Mode {
+    /// Runs a node in this mode until its disk fails.
+    ///
+    /// # Errors
+    /// As [`server::serve`].
+    pub async fn serve<E: Env>(
+        self,
+        env: E,
+        config: ServerConfig,
+    ) -> Result<Infallible, StorageError> {
+        match self {
+            Mode::Raft => server::serve::<Raft, E>(env, config).await,
+            Mode::PrimaryAsync => server::serve::<PrimaryAsync, E>(env, config).await,
+        }
+    }
+
+    /// The name by which people choose the mode.
+    ///
+    /// # Panics
+    /// Never: the tests find every mode in [`MODES`].
+    pub fn name(self) -> &'static str {
+        let entry = MODES.iter().find(|(mode, _)| *mode == self);
+        entry.expect("every mode is in the table").1
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no mode has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no mode is called `{name}`; there are {}", names())]
+pub struct UnknownMode {
+    /// What was asked for.
+    pub name: String,
+}
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(name: &str) -> Result<Mode, UnknownMode> {
+        let entry = MODES.iter().find(|(_, known)| *known == name);
+        entry.map(|(mode, _)| *mode).ok_or_else(|| UnknownMode { name: name.to_owned() })
+    }
+}
+
+fn names() -> String {
+    MODES.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+}

@@ -1,1 +1,0 @@
-//! The real world: TCP, files and the clock of the operating system.

@@ -1,0 +1,162 @@
+//! Frames on TCP connections, and links that connect again when a connection breaks.
+//!
+//! A frame is its length, four bytes little-endian, and its content. The first frame of a connection
+//! says who calls; whoever is called says nothing before it has read that.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::env::{Address, NodeId};
+use crate::wire;
+
+/// The longest frame, in bytes. What is longer is neither sent nor read.
+pub(super) const FRAME_LEN_MAX: usize = 16 << 20;
+/// Messages that wait for one connection. What comes on top is dropped.
+pub(super) const QUEUE_MAX: usize = 1024;
+/// What the first frame of a connection begins with; the last byte is the version.
+const MAGIC: &[u8; 8] = b"sgnet\0\0\x01";
+/// How long connecting, the first frame, or writing one frame may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+const BACK_OFF_MIN: Duration = Duration::from_millis(20);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// Who opened a connection, and whom it takes the other end for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Hello {
+    /// A member of the cluster.
+    Node {
+        /// Its number.
+        from: NodeId,
+        /// The number of the node that it means to reach.
+        to: NodeId,
+    },
+    /// A client, which knows nodes by their addresses only.
+    Client,
+}
+
+/// What arrives at a node or client, and from whom.
+pub(super) type Inbox = mpsc::Sender<(Address, Vec<u8>)>;
+
+/// One end's way to send to an address. Connects when there is something to send.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Where the other end listens.
+    pub(super) address: String,
+    /// Who it is.
+    pub(super) peer: NodeId,
+    /// What is said first.
+    pub(super) hello: Hello,
+    /// Where what the other end says goes.
+    pub(super) inbox: Inbox,
+}
+
+impl Link {
+    /// Sends what is queued, until nobody can queue anything any more.
+    ///
+    /// A message is lost where there is no connection, or the connection breaks: whoever sends must
+    /// count on that anyway, and news that waited for long are no news.
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Vec<u8>>) {
+        let mut back_off = BACK_OFF_MIN;
+        while let Some(first) = queue.recv().await {
+            let began = Instant::now();
+            // Why a connection ended makes no difference to what is done about it.
+            let _ = self.talk(first, &mut queue).await;
+            // A node that hangs up at once (it is not who it is taken for) must not be called
+            // without a break.
+            back_off = if began.elapsed() > BACK_OFF_MAX {
+                BACK_OFF_MIN
+            } else {
+                (back_off * 2).min(BACK_OFF_MAX)
+            };
+            sleep(back_off).await;
+            while queue.try_recv().is_ok() {}
+        }
+    }
+
+    /// Connects, and sends until the connection breaks.
+    async fn talk(&self, first: Vec<u8>, queue: &mut mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+        let stream = patiently(TcpStream::connect(&self.address)).await?;
+        stream.set_nodelay(true)?;
+        let (mut reader, mut writer) = stream.into_split();
+        patiently(write_frame(&mut writer, &greeting(self.hello))).await?;
+        patiently(write_frame(&mut writer, &first)).await?;
+        // Reading ends when the other end does: without it, a broken connection would be noticed
+        // one lost message later.
+        tokio::select! {
+            done = send_all(&mut writer, queue) => done,
+            done = receive_all(&mut reader, Address::Node(self.peer), &self.inbox) => done,
+        }
+    }
+}
+
+/// Sends everything that is queued.
+pub(super) async fn send_all(
+    writer: &mut (impl AsyncWrite + Unpin),
+    queue: &mut mpsc::Receiver<Vec<u8>>,
+) -> io::Result<()> {
+    while let Some(bytes) = queue.recv().await {
+        patiently(write_frame(writer, &bytes)).await?;
+    }
+    Ok(())
+}
+
+/// Takes in everything that arrives. A full inbox slows the sender down.
+pub(super) async fn receive_all(
+    reader: &mut (impl AsyncRead + Unpin),
+    from: Address,
+    inbox: &Inbox,
+) -> io::Result<()> {
+    loop {
+        let bytes = read_frame(reader).await?;
+        if inbox.send((from, bytes)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads who opened a connection.
+pub(super) async fn read_greeting(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
+    let stranger = || io::Error::new(io::ErrorKind::InvalidData, "the caller speaks otherwise");
+    let frame = patiently(read_frame(reader)).await?;
+    let hello = frame.strip_prefix(MAGIC).ok_or_else(stranger)?;
+    wire::decode(hello).map_err(|_| stranger())
+}
+
+fn greeting(hello: Hello) -> Vec<u8> {
+    let mut frame = MAGIC.to_vec();
+    frame.extend_from_slice(&wire::encode(&hello));
+    frame
+}
+
+async fn write_frame(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    debug_assert!(bytes.len() <= FRAME_LEN_MAX, "whoever queues a message looks at its length");
+    let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    let mut frame = Vec::with_capacity(4 + bytes.len());
+    frame.extend_from_slice(&len.to_le_bytes());
+    frame.extend_from_slice(bytes);
+    writer.write_all(&frame).await
+}
+
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let len = reader.read_u32_le().await? as usize;
+    if len > FRAME_LEN_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame is too long"));
+    }
+    // The room grows with what arrives: a stranger must not get 16 MiB for four bytes.
+    let mut bytes = Vec::new();
+    reader.take(len as u64).read_to_end(&mut bytes).await?;
+    if bytes.len() < len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+async fn patiently<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

@@ -1,0 +1,232 @@
+//! Real processes on real sockets and files, killed without warning while clients write.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::process::{Child, Command as Process, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use stormglass_reference_db::client::{Answer, Client, Policy};
+use stormglass_reference_db::env::ClientEnv;
+use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::real::RealClient;
+use tempfile::TempDir;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+const NODES: usize = 3;
+/// How often a leader is killed, and a follower.
+const ROUNDS: usize = 3;
+/// How many writes are acknowledged between two faults.
+const WRITES_BETWEEN: usize = 25;
+/// How long any condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn no_acknowledged_write_is_lost_when_processes_are_killed() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, kill_and_check());
+}
+
+async fn kill_and_check() {
+    let mut cluster = Cluster::start();
+    let writers = Rc::new(Writers::default());
+    let tasks: Vec<_> = (0..2)
+        .map(|number| {
+            let client = client(&cluster.addresses, number);
+            tokio::task::spawn_local(Rc::clone(&writers).write(number, client))
+        })
+        .collect();
+    for _ in 0..ROUNDS {
+        let leader = cluster.leader().await;
+        cluster.kill(leader);
+        writers.acknowledge(WRITES_BETWEEN).await;
+        cluster.restart(leader);
+        let follower = (cluster.leader().await + 1) % NODES;
+        cluster.kill(follower);
+        writers.acknowledge(WRITES_BETWEEN).await;
+        cluster.restart(follower);
+        writers.acknowledge(WRITES_BETWEEN).await;
+    }
+    for node in 0..NODES {
+        cluster.kill(node);
+    }
+    for node in 0..NODES {
+        cluster.restart(node);
+    }
+    writers.acknowledge(WRITES_BETWEEN).await;
+    writers.stop.set(true);
+    for task in tasks {
+        task.await.expect("a writer does not panic");
+    }
+    writers.check(&mut client(&cluster.addresses, 0)).await;
+    assert!(cluster.took_snapshots(), "every node was to take snapshots");
+}
+
+fn client(addresses: &[String], home: usize) -> Client<RealClient> {
+    let attempt = Duration::from_millis(300);
+    let policy = Policy { home, attempt, pause: Duration::from_millis(20), roam: true };
+    Client::new(RealClient::new(addresses), policy)
+}
+
+/// Three processes and what they live on.
+struct Cluster {
+    folder: TempDir,
+    addresses: Vec<String>,
+    running: Vec<Option<Child>>,
+}
+
+impl Cluster {
+    fn start() -> Cluster {
+        // All are bound at once, so that no port is given out twice.
+        let free: Vec<_> = (0..NODES).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses = free.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
+        drop(free);
+        let folder = TempDir::new().unwrap();
+        let mut cluster = Cluster { folder, addresses, running: Vec::new() };
+        cluster.running.resize_with(NODES, || None);
+        (0..NODES).for_each(|node| cluster.restart(node));
+        cluster
+    }
+
+    fn restart(&mut self, node: usize) {
+        let peers: Vec<_> =
+            (1..).zip(&self.addresses).map(|(id, address)| format!("{id}={address}")).collect();
+        let log = File::create(self.folder.path().join(format!("n{}.err", node + 1))).unwrap();
+        let child = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
+            .args(["serve", "--heartbeat-ms", "30", "--election-ms", "200"])
+            .args(["--snapshot-entries", "40"])
+            .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
+            .arg("--data")
+            .arg(self.folder.path().join(format!("n{}", node + 1)))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary was built");
+        assert!(self.running[node].replace(child).is_none(), "it was down before");
+    }
+
+    fn kill(&mut self, node: usize) {
+        let mut child = self.running[node].take().expect("it is running");
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "it did not stop by itself: {}",
+            self.log(node)
+        );
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// Waits until a running node takes itself for the leader; of several, the one of the last term.
+    async fn leader(&self) -> usize {
+        until("there is a leader", || {
+            let leaders = (0..NODES).filter(|node| self.running[*node].is_some());
+            let leaders = leaders.filter_map(|node| {
+                let log = self.log(node);
+                let term = log.lines().last()?.split_once("is leader in term ")?.1;
+                Some((term.parse::<u64>().ok()?, node))
+            });
+            leaders.max().map(|(_, node)| node)
+        })
+        .await
+    }
+
+    fn log(&self, node: usize) -> String {
+        fs::read_to_string(self.folder.path().join(format!("n{}.err", node + 1))).unwrap()
+    }
+
+    fn took_snapshots(&self) -> bool {
+        (1..=NODES).all(|node| {
+            let files = fs::read_dir(self.folder.path().join(format!("n{node}"))).unwrap();
+            let mut names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+            names.any(|name| name.starts_with("snapshot-"))
+        })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What was written, and what became of it.
+#[derive(Default)]
+struct Writers {
+    stop: Cell<bool>,
+    acknowledged: RefCell<Vec<(String, Vec<u8>)>>,
+    /// By key: the last number that was acknowledged of those written to it one after the other.
+    counters: RefCell<BTreeMap<String, u64>>,
+}
+
+impl Writers {
+    /// Writes every number under a key of its own, and to one that all of them overwrite.
+    async fn write(self: Rc<Self>, writer: usize, mut client: Client<RealClient>) {
+        for number in 0_u64.. {
+            if self.stop.get() {
+                return;
+            }
+            let deadline = client.env().now() + PATIENCE;
+            let value = number.to_string().into_bytes();
+            let key = format!("{writer}/{number}");
+            let write = Command::Write { key: key.clone(), value: value.clone() };
+            if client.call(write, deadline).await == Answer::Reply(Reply::Done) {
+                self.acknowledged.borrow_mut().push((key, value.clone()));
+            }
+            let key = format!("{writer}/counter");
+            let write = Command::Write { key: key.clone(), value };
+            if client.call(write, deadline).await == Answer::Reply(Reply::Done) {
+                self.counters.borrow_mut().insert(key, number);
+            }
+        }
+    }
+
+    /// Waits until `more` further writes are acknowledged.
+    async fn acknowledge(&self, more: usize) {
+        let enough = self.acknowledged.borrow().len() + more;
+        until("writes are acknowledged", || {
+            (self.acknowledged.borrow().len() >= enough).then_some(())
+        })
+        .await;
+    }
+
+    async fn check(&self, client: &mut Client<RealClient>) {
+        let acknowledged = self.acknowledged.borrow().clone();
+        for (key, value) in acknowledged {
+            assert_eq!(read(client, &key).await, Some(value), "{key} was acknowledged");
+        }
+        let counters = self.counters.borrow().clone();
+        for (key, last) in counters {
+            let held = read(client, &key).await.expect("it was written");
+            let held: u64 = String::from_utf8(held).unwrap().parse().unwrap();
+            assert!(held >= last, "{key} holds {held}, but {last} was acknowledged");
+        }
+    }
+}
+
+async fn read(client: &mut Client<RealClient>, key: &str) -> Option<Vec<u8>> {
+    let command = Command::Read { key: key.to_owned(), level: ReadLevel::Strong };
+    let deadline = client.env().now() + PATIENCE;
+    match client.call(command, deadline).await {
+        Answer::Reply(Reply::Value(value)) => value,
+        other => panic!("{key} cannot be read: {other:?}"),
+    }
+}
+
+/// Waits until something is the case.
+async fn until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = holds() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
