@@ -21,3 +21,11 @@ pub mod sim;
 pub mod store;
 pub mod system;
 pub mod trace;
+
+/// What histories and verdicts are made of; a system of your own answers in these words.
+pub use checkers;
+
+/// The example of the README, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -11,6 +11,7 @@ use crate::plan::Plan;
 use crate::report::escape;
 use crate::system::{Claim, Manifest};
 use checkers::checker::CHECKERS;
+use checkers::model::MODELS;
 use workloads::WORKLOADS;
 
 #[derive(clap::Args)]
@@ -26,6 +27,7 @@ struct Content {
     workloads: Vec<Named>,
     nemeses: Vec<Named>,
     checkers: Vec<Named>,
+    models: Vec<Named>,
 }
 
 /// One entry of a table.
@@ -47,6 +49,7 @@ impl Arguments {
                 .iter()
                 .map(|entry| named(entry.guarantee.name(), entry.about))
                 .collect(),
+            models: MODELS.iter().map(|entry| named(entry.name, entry.about)).collect(),
         };
         context.output.result("list", &content, || human(&content))?;
         Ok(0)
@@ -78,6 +81,7 @@ fn human(content: &Content) -> String {
         ("Workloads", &content.workloads),
         ("Nemeses", &content.nemeses),
         ("Checkers", &content.checkers),
+        ("Models", &content.models),
     ];
     for (title, entries) in tables {
         let _ = writeln!(out, "\n{title}");

@@ -75,7 +75,7 @@ enum Command {
     Replay(replay::Arguments),
     /// Shows the history of a stored run around an anomaly.
     Show(show::Arguments),
-    /// Lists plans, systems, workloads, nemeses and checkers.
+    /// Lists plans, systems, workloads, nemeses, checkers and models.
     List(list::Arguments),
     /// Finds out whether runs are the same on this machine, twice and in two processes.
     Doctor(doctor::Arguments),

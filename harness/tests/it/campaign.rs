@@ -1,0 +1,237 @@
+//! What campaigns conclude about systems whose every step is known.
+
+use std::fs;
+use std::sync::Arc;
+
+use checkers::Guarantee;
+use stormglass::campaign::{Campaign, Ending, Entry, Findings, Standing};
+use stormglass::doctor;
+use stormglass::plan::Plan;
+use stormglass::run::{Options, run};
+use stormglass::seed::Seed;
+use stormglass::store::{self, Store, StoreError};
+use stormglass::system::{Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System};
+
+use crate::systems::{Quirk, one_copy};
+
+/// Short runs under power losses.
+fn plan() -> Plan {
+    let mut plan = Plan::new("short", "one-copy");
+    plan.nemeses = vec!["crash".to_owned()];
+    plan.safety = std::time::Duration::from_secs(8);
+    plan.liveness = std::time::Duration::from_secs(2);
+    plan.canary_runs = 3;
+    plan
+}
+
+fn campaign(system: Arc<dyn System>) -> Campaign {
+    Campaign::new(system).plan(plan()).seeds(0..6)
+}
+
+fn standing(findings: &Findings, guarantee: Guarantee) -> Standing {
+    let row = &findings.rows[0];
+    row.standing(row.cell(guarantee).unwrap())
+}
+
+/// A system that says something else about its guarantees than it does.
+struct Claiming(Arc<dyn System>, Claim);
+
+impl System for Claiming {
+    fn manifest(&self) -> Manifest {
+        let mut manifest = self.0.manifest();
+        for (_, claim) in &mut manifest.claims {
+            *claim = self.1;
+        }
+        manifest
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        self.0.node(cx)
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        self.0.client(cx)
+    }
+}
+
+#[test]
+fn a_store_that_answers_before_it_syncs_is_caught_with_a_seed_that_shows_it() {
+    let findings = campaign(one_copy(Quirk::AnswersBeforeSync)).run();
+    assert_eq!(findings.ending(), Ending::Violated, "{findings:?}");
+    let notable = &findings.notable[0];
+    let again = run(&one_copy(Quirk::AnswersBeforeSync), &plan(), notable.seed, Options::default());
+    let broken = notable.broken[0].guarantee;
+    let judged = again.judged.iter().find(|judged| judged.guarantee == broken).unwrap();
+    assert!(judged.verdict.is_invalid(), "seed {} does not show it again", notable.seed);
+}
+
+#[test]
+#[should_panic(expected = "seed")]
+fn a_failed_campaign_ends_the_test_that_ran_it() {
+    campaign(one_copy(Quirk::AnswersBeforeSync)).run().assert_valid();
+}
+
+#[test]
+fn findings_do_not_depend_on_the_number_of_threads() {
+    let on = |threads| {
+        let findings = campaign(one_copy(Quirk::AnswersBeforeSync)).threads(threads).run();
+        serde_json::to_string(&findings).unwrap()
+    };
+    assert_eq!(on(1), on(4));
+}
+
+#[test]
+fn a_campaign_ends_at_the_first_failure_when_asked_to() {
+    let all = campaign(one_copy(Quirk::AnswersBeforeSync)).run();
+    let first = campaign(one_copy(Quirk::AnswersBeforeSync)).failures_max(1).run();
+    assert_eq!(first.notable.len(), 1);
+    assert_eq!(first.notable[0].seed, all.notable[0].seed);
+    assert!(first.totals.runs < all.totals.runs, "{} runs", first.totals.runs);
+}
+
+#[test]
+fn a_disclaimed_guarantee_that_is_never_broken_is_a_failure() {
+    let modest: Arc<dyn System> = Arc::new(Claiming(one_copy(Quirk::None), Claim::Breaks));
+    let mut plan = plan();
+    plan.nemeses.clear();
+    let findings = Campaign::new(modest.clone()).plan(plan.clone()).seeds(0..3).run();
+    assert_eq!(standing(&findings, Guarantee::Durable), Standing::NoWitness);
+    assert_eq!(findings.ending(), Ending::Violated);
+    // With fewer runs than should do, nothing is expected.
+    let findings = Campaign::new(modest).plan(plan).seeds(0..2).run();
+    assert_eq!(standing(&findings, Guarantee::Durable), Standing::Open);
+    assert_eq!(findings.ending(), Ending::Met);
+}
+
+#[test]
+fn a_disclaimed_guarantee_that_is_broken_is_as_it_should_be() {
+    let honest = Arc::new(Claiming(one_copy(Quirk::AnswersBeforeSync), Claim::Breaks));
+    let findings = campaign(honest).run();
+    assert_eq!(standing(&findings, Guarantee::Linearizable), Standing::Met, "{findings:?}");
+    assert!(!findings.notable.is_empty(), "the witness is not told");
+}
+
+#[test]
+fn runs_in_which_nothing_succeeds_are_never_green() {
+    let mut plan = plan();
+    plan.nemeses.clear();
+    let findings = Campaign::new(one_copy(Quirk::RefusesAll)).plan(plan).seeds(0..2).run();
+    assert_eq!(findings.rows[0].vacuous, 2);
+    let held: u64 = findings.rows[0].cells.iter().map(|cell| cell.held).sum();
+    assert_eq!(held, 0, "{findings:?}");
+    assert_ne!(findings.ending(), Ending::Met);
+}
+
+#[test]
+fn a_campaign_without_seeds_ran_nothing() {
+    let findings = campaign(one_copy(Quirk::None)).seeds(5..5).run();
+    assert_eq!(findings.ending(), Ending::NothingRan);
+}
+
+/// A system that makes the harness itself fail.
+struct Explodes;
+
+impl System for Explodes {
+    fn manifest(&self) -> Manifest {
+        panic!("no manifest today")
+    }
+
+    fn node(&self, _: NodeCx) -> LocalBoxFuture<'static, String> {
+        unreachable!("nothing runs without a manifest")
+    }
+
+    fn client(&self, _: ClientCx) -> Box<dyn Client> {
+        unreachable!("nothing runs without a manifest")
+    }
+}
+
+#[test]
+fn a_panic_outside_of_nodes_is_an_own_error_that_names_its_seed() {
+    let entry = Entry { plan: plan(), system: Arc::new(Explodes) };
+    let findings = Campaign::of(vec![entry]).seeds(3..5).run();
+    assert_eq!(findings.ending(), Ending::OwnError);
+    assert_eq!(findings.own_errors[0].seed, Seed(3));
+    assert_eq!(findings.own_errors[0].message, "no manifest today");
+}
+
+#[test]
+fn nondeterminism_is_caught_and_the_first_differing_event_is_shown() {
+    let mut plan = plan();
+    plan.nemeses.clear();
+    let entry = Entry { plan, system: one_copy(Quirk::Random) };
+    let difference = doctor::on_two_threads(&entry, 0..2, &|| {}).unwrap_err();
+    assert_eq!(difference.seed, Seed(0));
+    let [ours, theirs] = &difference.sides;
+    assert!(ours != theirs && ours.contains("\"ok\""), "{}", difference.explain());
+    assert!(difference.explain().contains("the first event that differs is event"));
+
+    let entry = Entry { system: one_copy(Quirk::None), ..entry };
+    assert_eq!(doctor::on_two_threads(&entry, 0..2, &|| {}).unwrap().len(), 2);
+}
+
+#[test]
+fn a_campaign_notices_nondeterminism_too() {
+    let silent = Arc::new(Claiming(one_copy(Quirk::Random), Claim::Silent));
+    let findings = campaign(silent).seeds(0..1).run();
+    assert_eq!(findings.divergences.len(), 1, "seed 0 is run twice");
+    assert_eq!(findings.ending(), Ending::Nondeterministic);
+}
+
+#[test]
+fn a_stored_run_is_read_back_and_damage_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let report = run(&one_copy(Quirk::None), &plan(), Seed(1), Options::default());
+    let saved = store.save(&report).unwrap();
+    let stored = store::load(&saved).unwrap();
+    assert_eq!(stored.history, report.history);
+    assert_eq!(stored.record.schedule, report.schedule);
+    assert_eq!(stored.record.fingerprint, report.fingerprint);
+
+    let history = fs::read_to_string(saved.join("history.jsonl")).unwrap();
+    let damage = |text: &str| {
+        fs::write(saved.join("history.jsonl"), text).unwrap();
+        store::load(&saved).unwrap_err()
+    };
+    let lines = history.lines().count();
+    let cut = damage(&history[..history.len() - 10]);
+    assert!(matches!(cut, StoreError::Malformed { line, .. } if line == lines as u64), "{cut}");
+    let changed = damage(&history.replacen("\"t\":0,", "\"t\":1,", 1));
+    assert!(
+        matches!(changed, StoreError::OtherHistory { .. } | StoreError::Malformed { .. }),
+        "{changed}"
+    );
+    fs::remove_file(saved.join("history.jsonl")).unwrap();
+    let missing = store::load(&saved).unwrap_err();
+    assert!(matches!(missing, StoreError::Missing { file: "history.jsonl", .. }), "{missing}");
+
+    let run = fs::read_to_string(saved.join("run.json")).unwrap();
+    let damage = |text: &str| {
+        fs::write(saved.join("run.json"), text).unwrap();
+        store::load(&saved).unwrap_err()
+    };
+    let other = damage(&run.replacen("\"format\": 1", "\"format\": 99", 1));
+    assert!(matches!(other, StoreError::Version { found: 99, .. }), "{other}");
+    let cut = damage(&run[..run.len() / 2]);
+    assert!(matches!(cut, StoreError::Malformed { line, .. } if line > 10), "{cut}");
+}
+
+#[test]
+fn nothing_half_written_is_left_where_a_run_was_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let findings = campaign(one_copy(Quirk::AnswersBeforeSync))
+        .store(Store::open(folder.path()).unwrap())
+        .run();
+    let stored: Vec<_> = findings.notable.iter().filter_map(|run| run.stored.clone()).collect();
+    assert!(!stored.is_empty());
+    let mut found: Vec<_> = fs::read_dir(folder.path().join("runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    found.sort();
+    let mut stored_all = stored;
+    stored_all.extend(findings.inconclusive.iter().filter_map(|run| run.stored.clone()));
+    stored_all.sort();
+    stored_all.dedup();
+    assert_eq!(found, stored_all);
+}

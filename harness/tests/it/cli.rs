@@ -1,0 +1,212 @@
+//! The command line, as it is used: what it prints and which code it ends with.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+
+/// Runs the program in a folder and returns its exit code, standard output and standard error.
+fn stormglass(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
+    command.current_dir(folder).args(arguments);
+    for name in ["STORMGLASS_RESULTS", "STORMGLASS_PLANS", "STORMGLASS_FORMAT"] {
+        command.env_remove(name);
+    }
+    command.env_remove("GITHUB_STEP_SUMMARY");
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// Asserts that a command is refused as wrong use, with these words, and leaves nothing behind.
+fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
+    let before = listing(folder);
+    let (code, stdout, stderr) = stormglass(folder, arguments);
+    assert_eq!(code, 2, "{arguments:?}: {stderr}");
+    assert_eq!(stdout, "", "{arguments:?}");
+    for word in words {
+        assert!(stderr.contains(word), "{arguments:?}: no {word:?} in {stderr}");
+    }
+    assert_eq!(listing(folder), before, "{arguments:?} left something behind");
+}
+
+fn listing(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            paths.extend(listing(&path));
+        }
+        paths.push(path);
+    }
+    paths.sort();
+    paths
+}
+
+/// A campaign file whose runs take little time.
+const SHORT: &str = r#"
+[[plan]]
+name = "short"
+system = "primary-async"
+replica-reads-percent = 30
+safety = "8s"
+liveness = "3s"
+"#;
+
+#[test]
+fn unknown_names_are_answered_with_those_that_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let known = ["no plan is called `rafd`; there are raft, primary-async"];
+    refused(at, &["run", "--plan", "rafd", "--seed", "1"], &known);
+    refused(at, &["campaign", "--only", "rafd"], &known);
+    refused(at, &["campaign", "--skip", "rafd"], &known);
+    refused(at, &["doctor", "--only", "rafd"], &known);
+    refused(at, &["replay", "--plan", "rafd", "--seed", "1"], &known);
+    fs::write(at.join("p.toml"), "[[plan]]\nname = \"a\"\nsystem = \"rafd\"\n").unwrap();
+    refused(at, &["list", "--plans", "p.toml"], &["no system is called `rafd`", "raft"]);
+}
+
+#[test]
+fn a_malformed_plan_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let broken = "[[plan]]\nname = \"a\"\nsystem = \"raft\"\nnodez = [3]\n";
+    fs::write(at.join("p.toml"), broken).unwrap();
+    refused(at, &["campaign", "--plans", "p.toml"], &["p.toml:4: ", "nodez", "nodes"]);
+    fs::write(at.join("p.toml"), "[[plan]]\nname = \"a\"\nsystem = \n").unwrap();
+    refused(at, &["campaign", "--plans", "p.toml"], &["p.toml:3: "]);
+    let sizes = "[[plan]]\nname = \"a\"\nsystem = \"raft\"\nsafety = \"2ms\"\n";
+    fs::write(at.join("p.toml"), sizes).unwrap();
+    refused(at, &["campaign", "--plans", "p.toml"], &["plan `a`", "between 1s and 1h"]);
+    refused(at, &["campaign", "--plans", "none.toml"], &["cannot read none.toml"]);
+}
+
+#[test]
+fn wrong_seeds_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), &["campaign", "--seeds", "9..3"], &["no range of seeds"]);
+    refused(folder.path(), &["run", "--plan", "raft", "--seed", "x"], &["`x` is no seed"]);
+    refused(folder.path(), &["replay", "--plan", "raft"], &["--seed"]);
+    refused(folder.path(), &["replay"], &["RUN"]);
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_written_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("file"), "").unwrap();
+    let words = ["cannot write file/results/runs", "--results DIR"];
+    refused(at, &["campaign", "--results", "file/results"], &words);
+    let run = ["run", "--plan", "raft", "--seed", "1", "--store", "--results", "file/results"];
+    refused(at, &run, &words);
+}
+
+#[test]
+fn what_is_no_stored_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), &["show", "nowhere"], &["nowhere is no stored run", "run.json"]);
+    refused(folder.path(), &["replay", "nowhere"], &["nowhere is no stored run", "run.json"]);
+}
+
+#[test]
+fn list_shows_every_entry_of_every_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = stormglass(folder.path(), &["list"]);
+    assert_eq!(code, 0);
+    let systems = stormglass::system::SYSTEMS.iter().map(|entry| entry.name);
+    let nemeses = stormglass::nemesis::NEMESES.iter().map(|entry| entry.name);
+    let workloads = workloads::WORKLOADS.iter().map(|entry| entry.name);
+    let checkers = checkers::checker::CHECKERS.iter().map(|entry| entry.guarantee.name());
+    let models = checkers::model::MODELS.iter().map(|entry| entry.name);
+    for name in systems.chain(nemeses).chain(workloads).chain(checkers).chain(models) {
+        assert!(stdout.lines().any(|line| line.starts_with(&format!("  {name} "))), "no {name}");
+    }
+    let (code, stdout, _) = stormglass(folder.path(), &["list", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &document["schema_version"]), (0, &serde_json::json!(1)));
+}
+
+/// The whole way of a witness: found, told, stored, shown, replayed, damaged.
+#[test]
+fn a_witness_is_found_stored_shown_and_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("short.toml"), SHORT).unwrap();
+    let campaign = [
+        "campaign", "--plans", "short.toml", "--seeds", "0..12", "--format", "json", "--junit",
+        "junit.xml",
+    ];
+    let (code, stdout, stderr) = stormglass(at, &campaign);
+    assert!(code == 0 || code == 3, "exit {code}: {stderr}");
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["exit_code"], code);
+    let notable = &document["findings"]["notable"][0];
+    let run = notable["stored"].as_str().expect("a witness among twelve runs").to_owned();
+    let seed = notable["seed"].to_string();
+    assert_eq!(run, format!("results/runs/short-{seed}"));
+    let junit = fs::read_to_string(at.join("junit.xml")).unwrap();
+    let anomaly = notable["broken"][0]["anomaly"].as_str().unwrap();
+    assert!(junit.contains("<testsuite name=\"short\"") && junit.contains(anomaly), "{junit}");
+
+    let (code, stdout, stderr) = stormglass(at, &["show", &run]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains(anomaly) && stdout.contains("│ ▶ │"), "{stdout}");
+    refused(at, &["show", &run, "--anomaly", "999"], &["there is no number 999"]);
+
+    let (_, by_folder, _) = stormglass(at, &["replay", &run, "--trace"]);
+    assert!(by_folder.contains("the same history as the stored one"), "{by_folder}");
+    assert!(at.join(&run).join("trace.jsonl").exists());
+    let by_seed = ["replay", "--plans", "short.toml", "--plan", "short", "--seed", &seed];
+    let (_, by_seed, _) = stormglass(at, &by_seed);
+    let fingerprint = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("fingerprint ")).unwrap();
+        line.to_owned()
+    };
+    assert_eq!(fingerprint(&by_folder), fingerprint(&by_seed));
+
+    let record = at.join(&run).join("run.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let stored = fingerprint(&by_seed).replace("fingerprint ", "");
+    fs::write(&record, text.replace(&stored, &stored.replace(&stored[..1], "z"))).unwrap();
+    let (code, stdout, _) = stormglass(at, &["replay", &run]);
+    assert!(code == 5 && stdout.contains("NOT the history that was stored"), "{code} {stdout}");
+    fs::write(&record, text).unwrap();
+
+    let history = at.join(&run).join("history.jsonl");
+    let text = fs::read_to_string(&history).unwrap();
+    fs::write(&history, &text[..text.len() / 2]).unwrap();
+    let cut_at = text[..text.len() / 2].lines().count();
+    refused(at, &["show", &run], &[&format!("history.jsonl:{cut_at}: ")]);
+}
+
+#[test]
+fn the_summary_of_a_github_job_is_appended() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = folder.path().join("summary.md");
+    fs::write(&summary, "before\n").unwrap();
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
+    command.current_dir(folder.path()).env("GITHUB_STEP_SUMMARY", &summary);
+    command.args(["campaign", "--only", "raft", "--seeds", "1..2"]).assert().success();
+    let text = fs::read_to_string(&summary).unwrap();
+    assert!(text.starts_with("before\n## Stormglass: "), "{text}");
+    assert!(text.contains("| raft"), "{text}");
+}
+
+#[test]
+fn nothing_to_run_is_exit_code_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = stormglass(folder.path(), &["campaign", "--seeds", "7..7"]);
+    assert_eq!(code, 4, "{stdout}");
+}
+
+#[test]
+fn doctor_finds_the_reference_store_deterministic() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = stormglass(folder.path(), &["doctor", "--seeds", "0..2"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for plan in ["raft", "primary-async"] {
+        assert!(stdout.contains(&format!("{plan}: 2 seeds, each run four times")), "{stdout}");
+    }
+}
