@@ -1,5 +1,6 @@
 //! The integration tests: one module a topic.
 
+mod client;
 mod kill_nine;
 mod kv;
 mod memory_disk;
@@ -7,4 +8,5 @@ mod primary_async;
 mod raft;
 mod raft_cluster;
 mod raft_random;
+mod server;
 mod storage;
