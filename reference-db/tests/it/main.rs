@@ -1,5 +1,6 @@
 //! The integration tests: one module a topic.
 
+mod cli;
 mod client;
 mod kill_nine;
 mod kv;
