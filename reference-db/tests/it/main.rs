@@ -1,5 +1,7 @@
 //! The integration tests: one module a topic.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic wherever a test may")]
+
 mod cli;
 mod client;
 mod kill_nine;
