@@ -1,14 +1,16 @@
 //! Asynchronous replication: what it loses, and that everyone agrees in the end.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
+
 use std::collections::BTreeSet;
 
-use stormglass_reference_db::env::Role;
+use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary_async::stream::Streamed;
 use stormglass_reference_db::protocol::primary_async::{Message, PrimaryAsync};
 use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::protocol::{Input, Output, Protocol};
-use stormglass_reference_db::wire::Request;
+use stormglass_reference_db::wire::{Request, decode, encode};
 
 use super::raft_cluster::Cluster;
 use super::raft_random::{calm, meddle, weather};
@@ -71,10 +73,7 @@ fn a_write_is_acknowledged_before_anyone_else_has_it() {
 fn a_write_is_durable_on_the_primary_before_it_is_acknowledged() {
     let (mut cluster, leader, session) = started(3, 100);
     let mut out = Vec::new();
-    let input = Input::Request {
-        from: stormglass_reference_db::env::ClientId(7),
-        request: write(session, 2, "x", "a"),
-    };
+    let input = Input::Request { from: ClientId(7), request: write(session, 2, "x", "a") };
     let now = cluster.now;
     cluster.nodes[leader].up.as_mut().unwrap().step(now, input, &mut out);
     let persisted = out.iter().position(|o| matches!(o, Output::Persist(_))).unwrap();
@@ -197,6 +196,61 @@ fn no_write_is_accepted_before_the_appointment_is_committed() {
 }
 
 #[test]
+fn an_epoch_is_remembered_after_a_restart() {
+    let mut cluster = Cluster::<PrimaryAsync>::new(3, 1, 100);
+    let stream = |epoch, entries| {
+        let prev = Position::default();
+        let message = Message::Stream(Streamed::Entries { epoch, prev, entries });
+        Input::Message { from: NodeId(1), message }
+    };
+    cluster.step(0, stream(5, vec![]));
+    cluster.crash(0);
+    cluster.start(0);
+    let stale = Entry { at: Position { term: 4, index: 1 }, command: None };
+    cluster.step(0, stream(4, vec![stale]));
+    assert_eq!(cluster.node(0).replica().epoch(), 5);
+    assert_eq!(cluster.node(0).replica().last(), Position::default());
+}
+
+#[test]
+fn a_session_that_was_lost_is_not_taken_for_a_later_one() {
+    let (mut cluster, old, _) = started(3, 100);
+    cluster.split(&[old]);
+    let open = |cluster: &mut Cluster<PrimaryAsync>, node, client| {
+        let reply = cluster.ask(node, client, request(0, 1, Command::OpenSession));
+        let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+        session
+    };
+    let lost: Vec<_> = (10..20).map(|client| open(&mut cluster, old, client)).collect();
+    assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != old)));
+    let new = primary(&cluster).unwrap();
+    for client in 30..50 {
+        let session = open(&mut cluster, new, client);
+        assert!(!lost.contains(&session), "session {session} is another client's");
+    }
+    cluster.heal();
+    cluster.run(500);
+    let reply = cluster.ask(new, 10, write(lost[0], 2, "x", "a"));
+    assert_eq!(reply, Some(Reply::SessionUnknown));
+}
+
+#[test]
+fn what_is_sent_and_kept_survives_its_encoding() {
+    let (mut cluster, leader, session) = started(3, 5);
+    for sequence in 2..20 {
+        cluster.ask(leader, 0, write(session, sequence, "x", "a"));
+    }
+    let disk = &cluster.nodes[leader].disk;
+    assert!(disk.snapshot.is_some() && !disk.records.is_empty());
+    assert_eq!(decode(&encode(&disk.snapshot)), Ok(disk.snapshot.clone()));
+    assert_eq!(decode(&encode(&disk.records)), Ok(disk.records.clone()));
+    let log = cluster.node(leader).replica().log();
+    let entries = log.entries(0, 10).cloned().collect();
+    let message = Message::Stream(Streamed::Entries { epoch: 1, prev: log.base(), entries });
+    assert_eq!(decode(&encode(&message)), Ok(message));
+}
+
+#[test]
 fn a_follower_behind_the_logs_start_gets_the_state() {
     let (mut cluster, leader, session) = started(3, 10);
     let other = others(3, leader)[0];
@@ -232,7 +286,7 @@ fn play(seed: u64) -> (usize, usize) {
     let snapshot_entries = [8, 30, 1000][usize::try_from(seed % 3).unwrap()];
     let mut cluster = Cluster::<PrimaryAsync>::new(nodes, seed, snapshot_entries);
     cluster.weather = weather(&mut cluster);
-    let mut sessions = vec![0; 3];
+    let mut sessions = [0; 3];
     let mut looked = 0;
     for turn in 0..400_u64 {
         if turn % 10 == 9 {
@@ -248,10 +302,10 @@ fn play(seed: u64) -> (usize, usize) {
                 _ => {}
             }
         }
-        for client in 0..3 {
+        for (client, session) in sessions.into_iter().enumerate() {
             let node = usize::try_from(cluster.draw(u64::from(nodes))).unwrap();
             let key = ["x", "y", "z"][usize::try_from(cluster.draw(3)).unwrap()];
-            let asked = match sessions[client] {
+            let asked = match session {
                 0 => request(0, turn + 1, Command::OpenSession),
                 session => write(session, turn + 1, key, &format!("{client}-{turn}")),
             };
@@ -259,7 +313,7 @@ fn play(seed: u64) -> (usize, usize) {
         }
         let crash = cluster.draw(8) == 0;
         let outputs = if crash { usize::try_from(cluster.draw(5)).unwrap() } else { usize::MAX };
-        let until = stormglass_reference_db::env::Time(cluster.now.0 + 5_000_000);
+        let until = Time(cluster.now.0 + 5_000_000);
         cluster.advance(until, outputs);
         while cluster.advance(until, usize::MAX).is_some() {}
     }

@@ -12,7 +12,7 @@ use stormglass_reference_db::protocol::raft::message::{
 };
 use stormglass_reference_db::protocol::raft::{Message, Raft};
 use stormglass_reference_db::protocol::{Input, Options, Output, Protocol, Recovered};
-use stormglass_reference_db::wire::Request;
+use stormglass_reference_db::wire::{Request, decode, encode};
 
 use super::raft_cluster::{Cluster, MS, TIMING};
 
@@ -327,6 +327,32 @@ fn a_follower_behind_the_logs_start_gets_a_snapshot() {
     cluster.run(500);
     assert_eq!(cluster.node(other).kv(), cluster.node(leader).kv());
     assert!(cluster.node(other).core().imaged() > 50, "it was sent the state");
+}
+
+#[test]
+fn what_is_sent_and_kept_survives_its_encoding() {
+    let (mut cluster, leader, session) = started(3, 5);
+    for sequence in 2..20 {
+        cluster.ask(leader, 0, write(session, sequence, "a"));
+    }
+    let disk = &cluster.nodes[leader].disk;
+    assert!(disk.snapshot.is_some() && !disk.records.is_empty());
+    assert_eq!(decode(&encode(&disk.snapshot)), Ok(disk.snapshot.clone()));
+    assert_eq!(decode(&encode(&disk.records)), Ok(disk.records.clone()));
+    let image = disk.snapshot.as_ref().and_then(|snapshot| snapshot.image.clone()).unwrap();
+    let entries = cluster.node(leader).core().log().entries(0, 10).cloned().collect();
+    for message in [
+        Message::Core(CoreMessage::Install { term: 1, round: 2, image }),
+        Message::Core(CoreMessage::Append {
+            term: 1,
+            round: 2,
+            prev: Position::default(),
+            entries,
+            commit: 7,
+        }),
+    ] {
+        assert_eq!(decode(&encode(&message)), Ok(message));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Raft under random faults: its five safety properties after every step, and clients that count.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
+
 use std::collections::BTreeMap;
 
 use stormglass_reference_db::env::{Role, Time};
