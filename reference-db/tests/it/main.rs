@@ -1,5 +1,9 @@
 //! The integration tests: one module a topic.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic wherever a test may")]
+
+mod cli;
+mod client;
 mod kill_nine;
 mod kv;
 mod memory_disk;
@@ -7,4 +11,5 @@ mod primary_async;
 mod raft;
 mod raft_cluster;
 mod raft_random;
+mod server;
 mod storage;

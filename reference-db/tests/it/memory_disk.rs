@@ -16,6 +16,9 @@ const SECTOR: usize = 8;
 #[derive(Clone, Default)]
 pub(crate) struct MemoryDisk(Rc<RefCell<Platter>>);
 
+/// Is told the name of an operation.
+type Watcher = Rc<dyn Fn(&str)>;
+
 #[derive(Default)]
 struct Platter {
     files: Vec<File>,
@@ -32,7 +35,7 @@ struct Platter {
     /// Whether syncs fail.
     syncs_fail: bool,
     /// What is told of every operation.
-    watcher: Option<Rc<dyn Fn(&str)>>,
+    watcher: Option<Watcher>,
 }
 
 #[derive(Default)]

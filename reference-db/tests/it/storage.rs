@@ -240,8 +240,7 @@ fn files_of_another_version_are_refused() {
         assert_eq!(damage_at("a s", "log-0", 7).await, Some(("log-0".to_owned(), 0)));
         assert_eq!(damage_at("a p", "snapshot-1", 7).await, Some(("snapshot-1".to_owned(), 0)));
         let disk = written("a s").await;
-        let other: Result<(_, Recovered<Snapshot, (u64, Vec<u8>, u64)>), _> =
-            Storage::open(disk.clone()).await;
+        let other = Storage::open::<Snapshot, (u64, Vec<u8>, u64)>(disk.clone()).await;
         assert_eq!(
             other.map(|_| ()).unwrap_err().to_string(),
             "log-0 is damaged at byte 8: a record of another version; restore the node from its \

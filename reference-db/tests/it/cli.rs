@@ -1,0 +1,175 @@
+//! The binary as people and scripts see it: output and exit codes.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command as Process, Stdio};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
+}
+
+/// Runs the binary with arguments that are separated by blanks, and compares how it ends: its exit
+/// code, its whole standard output, and a part of its standard error.
+#[track_caller]
+fn check(arguments: &str, code: i32, stdout: &str, stderr: &str) {
+    let output = binary().args(arguments.split_whitespace()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments}\n{said}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), stdout, "{arguments}\n{said}");
+    assert!(said.contains(stderr), "{arguments}\n{said}");
+}
+
+/// A node that is alone in its cluster, until it is dropped.
+struct Node {
+    process: Child,
+    address: String,
+    folder: TempDir,
+}
+
+impl Node {
+    fn start(mode: &str) -> Node {
+        let folder = TempDir::new().unwrap();
+        let address = free_address();
+        let mut process = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
+            .args(["serve", "--id", "1", "--peers", &format!("1={address}"), "--mode", mode])
+            .args(["--heartbeat-ms", "20", "--election-ms", "60", "--data"])
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, format!("listening on {address}\n"));
+        Node { process, address, folder }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Flags of a node that would start.
+fn serve(folder: &TempDir) -> String {
+    format!("serve --id 1 --peers 1={} --data {}", free_address(), folder.path().display())
+}
+
+#[test]
+fn what_is_put_is_got_in_every_mode() {
+    for mode in ["raft", "primary-async"] {
+        let node = Node::start(mode);
+        let nodes = format!("--nodes {}", node.address);
+        check(&format!("get x {nodes}"), 0, "", "");
+        check(&format!("put x 1 {nodes}"), 0, "ok\n", "");
+        check(&format!("get x {nodes}"), 0, "1\n", "");
+        check(&format!("cas x 1 2 {nodes}"), 0, "ok\n", "");
+        check(&format!("cas x 1 3 {nodes}"), 1, "mismatch: 2\n", "");
+        check(&format!("delete x {nodes}"), 0, "ok\n", "");
+        check(&format!("cas x 2 3 {nodes}"), 1, "mismatch: absent\n", "");
+    }
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_ends_well() {
+    let mut node = Node::start("raft");
+    let pid = node.process.id().to_string();
+    assert!(Process::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(node.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_a_failure() {
+    let nowhere = free_address();
+    check(&format!("put x 1 --nodes {nowhere} --timeout-ms 100"), 1, "", "error: not done: ");
+    check(&format!("get x --nodes {nowhere} --timeout-ms 100"), 1, "", "error: not done: ");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_bad_usage() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().display();
+    let with = |flags: &str| format!("serve --data {data} {flags}");
+    check("", 2, "", "Usage:");
+    check("serve", 2, "", "--id");
+    check("get x", 2, "", "--nodes");
+    check("get x --nodes here", 2, "", "`here` is no address");
+    check("get x --nodes :7001", 2, "", "`:7001` is no address");
+    check(&with("--id 1 --peers 127.0.0.1:1"), 2, "", "a node is given as");
+    check(&with("--id 1 --peers 1=127.0.0.1"), 2, "", "`127.0.0.1` is no address");
+    check(&with("--id 1 --peers 1=127.0.0.1:0"), 2, "", "`127.0.0.1:0` is no address");
+    check(&with("--id 1 --peers one=127.0.0.1:1"), 2, "", "`one` is no number of a node");
+    check(&with("--id 3 --peers 1=127.0.0.1:1,2=127.0.0.1:2"), 2, "", "n3 is not among the nodes");
+    check(&with("--id 1 --peers 1=127.0.0.1:1,1=127.0.0.1:2"), 2, "", "lists node 1 twice");
+    check(&with("--id 1 --peers 1=127.0.0.1:1,2=127.0.0.1:1"), 2, "", "to two nodes");
+    check(&with("--id 1 --peers 1=h:1 --mode best"), 2, "", "no mode is called `best`; there are");
+    check(&with("--id 1 --peers 1=h:1 --election-ms 60"), 2, "", "twice --heartbeat-ms");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_bad_usage() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let peers = format!("--peers 1={}", free_address());
+    check(&format!("serve --id 1 {peers} --data {}", file.display()), 2, "", "cannot be used");
+}
+
+#[test]
+fn a_folder_in_use_is_bad_usage() {
+    let node = Node::start("raft");
+    let arguments = serve(&node.folder);
+    check(&arguments, 2, "", "is in use by another process");
+}
+
+#[test]
+fn a_folder_of_another_node_or_mode_is_bad_usage() {
+    let mut node = Node::start("raft");
+    node.process.kill().unwrap();
+    node.process.wait().unwrap();
+    let belongs = "the data folder belongs to node 1 in mode raft";
+    check(&format!("{} --mode primary-async", serve(&node.folder)), 2, "", belongs);
+    let data = node.folder.path().display();
+    let peers = format!("1=127.0.0.1:1,2={}", free_address());
+    check(&format!("serve --id 2 --peers {peers} --data {data}"), 2, "", belongs);
+}
+
+#[test]
+fn a_port_that_is_taken_is_bad_usage() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = TempDir::new().unwrap();
+    let arguments = format!("serve --id 1 --peers 1={address} --data {}", folder.path().display());
+    check(&arguments, 2, "", &format!("nothing can listen on {address}"));
+}
+
+#[test]
+fn a_damaged_disk_is_a_failure_that_names_the_place() {
+    let mut node = Node::start("raft");
+    check(&format!("put x 1 --nodes {}", node.address), 0, "ok\n", "");
+    node.process.kill().unwrap();
+    node.process.wait().unwrap();
+    fs::write(node.folder.path().join("log-0"), "something else").unwrap();
+    let output = binary().args(serve(&node.folder).split_whitespace()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("error: log-0 is damaged at byte 0"), "{said}");
+}
+
+#[test]
+fn the_help_documents_the_exit_codes() {
+    let output = binary().arg("--help").output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Exit codes:"));
+}

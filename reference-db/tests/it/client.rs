@@ -1,0 +1,277 @@
+//! What a client knows after a call, and what it says until then.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use stormglass_reference_db::client::{Answer, Client, Policy};
+use stormglass_reference_db::env::{ClientEnv, NodeId, Time};
+use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::wire::{self, Frame, Request};
+use tokio::time::Instant;
+
+/// How long the clients here wait for an answer.
+const ATTEMPT: Duration = Duration::from_millis(100);
+/// How long a call may take.
+const CALL: Duration = Duration::from_secs(1);
+
+/// What comes of one message that a client sends.
+#[derive(Clone)]
+enum Step {
+    /// Nothing.
+    Silence,
+    /// The answer, at once.
+    Says(Reply),
+    /// The answer, some time later.
+    SaysLate(Duration, Reply),
+    /// Bytes that mean nothing, and then the answer.
+    Babbles(Reply),
+    /// The answer to the request before this one, and then the answer.
+    SaysTwice(Reply, Reply),
+}
+use Step::{Babbles, Says, SaysLate, SaysTwice, Silence};
+
+/// Three nodes that follow a script, and do as its last step says once it is over.
+#[derive(Clone)]
+struct World(Rc<RefCell<Nodes>>, Instant);
+
+struct Nodes {
+    script: VecDeque<Step>,
+    sent: Vec<(u32, Request)>,
+    /// What is under way, by when it arrives and the order in which it was sent.
+    arrivals: BTreeMap<(Time, usize), (NodeId, Vec<u8>)>,
+    order: usize,
+}
+
+impl World {
+    fn new(script: &[Step]) -> World {
+        let script = script.iter().cloned().collect();
+        let nodes = Nodes { script, sent: Vec::new(), arrivals: BTreeMap::new(), order: 0 };
+        World(Rc::new(RefCell::new(nodes)), Instant::now())
+    }
+
+    /// All requests that were sent, as `node session sequence`.
+    fn sent(&self) -> Vec<(u32, u64, u64)> {
+        let nodes = self.0.borrow();
+        nodes
+            .sent
+            .iter()
+            .map(|(node, request)| (*node, request.session, request.sequence))
+            .collect()
+    }
+}
+
+impl Nodes {
+    fn arrive(&mut self, at: Time, from: NodeId, bytes: Vec<u8>) {
+        self.order += 1;
+        let order = self.order;
+        self.arrivals.insert((at, order), (from, bytes));
+    }
+}
+
+impl ClientEnv for World {
+    fn nodes(&self) -> Vec<NodeId> {
+        (1..=3).map(NodeId).collect()
+    }
+
+    fn now(&self) -> Time {
+        Time(0) + self.1.elapsed()
+    }
+
+    async fn sleep_until(&self, at: Time) {
+        tokio::time::sleep_until(self.1 + Duration::from_nanos(at.0)).await;
+    }
+
+    fn send(&self, to: NodeId, bytes: Vec<u8>) {
+        let now = self.now();
+        let mut nodes = self.0.borrow_mut();
+        let Ok(Frame::<()>::Request(request)) = wire::decode(&bytes) else {
+            panic!("a client sends nothing but requests");
+        };
+        let sequence = request.sequence;
+        nodes.sent.push((to.0, request));
+        let last = nodes.script.len() == 1;
+        let step = if last { nodes.script[0].clone() } else { nodes.script.pop_front().unwrap() };
+        let answer = |sequence, reply| wire::encode(&Frame::<()>::Response { sequence, reply });
+        match step {
+            Silence => {}
+            Says(reply) => nodes.arrive(now, to, answer(sequence, reply)),
+            SaysLate(after, reply) => nodes.arrive(now + after, to, answer(sequence, reply)),
+            Babbles(reply) => {
+                nodes.arrive(now, to, vec![0xff; 9]);
+                nodes.arrive(now, to, answer(sequence, reply));
+            }
+            SaysTwice(earlier, reply) => {
+                nodes.arrive(now, to, answer(sequence - 1, earlier));
+                nodes.arrive(now, to, answer(sequence, reply));
+            }
+        }
+    }
+
+    async fn recv(&self) -> (NodeId, Vec<u8>) {
+        // Nothing is sent while the client waits, so nothing new can come first.
+        let next = self.0.borrow().arrivals.keys().next().copied();
+        let Some(next) = next else { pending().await };
+        self.sleep_until(next.0).await;
+        self.0.borrow_mut().arrivals.remove(&next).expect("only this takes it")
+    }
+}
+
+fn policy() -> Policy {
+    Policy { home: 0, attempt: ATTEMPT, pause: Duration::from_millis(50), roam: true }
+}
+
+fn write(value: &str) -> Command {
+    Command::Write { key: "x".into(), value: value.into() }
+}
+
+fn read() -> Command {
+    Command::Read { key: "x".into(), level: ReadLevel::Strong }
+}
+
+/// Makes calls one after the other, compares what the client knows after each, and returns what it
+/// sent.
+fn check(policy: Policy, script: &[Step], calls: &[(Command, Answer)]) -> Vec<(u32, u64, u64)> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
+        let world = World::new(script);
+        let mut client = Client::new(world.clone(), policy);
+        for (at, (command, expected)) in calls.iter().enumerate() {
+            let deadline = world.now() + CALL;
+            let answer = client.call(command.clone(), deadline).await;
+            assert_eq!(answer, *expected, "call {at}: {command:?}");
+            assert!(world.now() <= deadline, "call {at} ended at {:?}", world.now());
+        }
+        world.sent()
+    })
+}
+
+fn done() -> Answer {
+    Answer::Reply(Reply::Done)
+}
+
+const OPENED: Step = Says(Reply::Session(7));
+
+#[test]
+fn a_change_opens_a_session_once() {
+    let script = [OPENED, Says(Reply::Done)];
+    let sent = check(policy(), &script, &[(write("1"), done()), (write("2"), done())]);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (1, 7, 3)]);
+}
+
+#[test]
+fn a_read_needs_no_session() {
+    let value = Reply::Value(Some(b"1".to_vec()));
+    let sent = check(policy(), &[Says(value.clone())], &[(read(), Answer::Reply(value))]);
+    assert_eq!(sent, [(1, 0, 1)]);
+}
+
+#[test]
+fn a_change_that_every_node_turned_down_was_not_done() {
+    let script = [OPENED, Says(Reply::NotLeader)];
+    let sent = check(policy(), &script, &[(write("1"), Answer::NotDone)]);
+    assert_eq!(sent[..5], [(1, 0, 1), (1, 7, 2), (2, 7, 2), (3, 7, 2), (1, 7, 2)]);
+}
+
+#[test]
+fn what_a_change_without_an_answer_did_is_unknown() {
+    let sent = check(policy(), &[OPENED, Silence], &[(write("1"), Answer::Unknown)]);
+    assert_eq!(sent[..4], [(1, 0, 1), (1, 7, 2), (2, 7, 2), (3, 7, 2)]);
+}
+
+#[test]
+fn one_copy_without_an_answer_is_enough_to_know_nothing() {
+    let script = [OPENED, Says(Reply::NotLeader), Silence, Says(Reply::NotLeader)];
+    check(policy(), &script, &[(write("1"), Answer::Unknown)]);
+}
+
+#[test]
+fn a_change_whose_session_cannot_be_opened_was_not_done() {
+    let sent = check(policy(), &[Silence], &[(write("1"), Answer::NotDone)]);
+    assert!(sent.iter().all(|(_, session, _)| *session == 0), "{sent:?}");
+}
+
+#[test]
+fn a_retry_carries_the_same_numbers_to_the_next_node() {
+    let script = [OPENED, Silence, Says(Reply::NotLeader), Says(Reply::Done)];
+    let sent = check(policy(), &script, &[(write("1"), done())]);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (2, 7, 2), (3, 7, 2)]);
+}
+
+#[test]
+fn a_client_that_does_not_roam_asks_its_home_again() {
+    let policy = Policy { home: 1, roam: false, ..policy() };
+    let script = [OPENED, Silence, Says(Reply::NotLeader), Says(Reply::Done)];
+    let sent = check(policy, &script, &[(write("1"), done())]);
+    assert_eq!(sent, [(2, 0, 1), (2, 7, 2), (2, 7, 2), (2, 7, 2)]);
+}
+
+#[test]
+fn a_change_in_an_unknown_session_was_not_done_if_no_other_copy_was_sent() {
+    let script = [OPENED, Says(Reply::SessionUnknown), Says(Reply::Session(9)), Says(Reply::Done)];
+    let calls = [(write("1"), Answer::NotDone), (write("2"), done())];
+    let sent = check(policy(), &script, &calls);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (1, 0, 3), (1, 9, 4)]);
+}
+
+#[test]
+fn an_unknown_session_after_silence_says_nothing_about_the_silent_copy() {
+    let script =
+        [OPENED, Silence, Says(Reply::SessionUnknown), Says(Reply::Session(9)), Says(Reply::Done)];
+    let calls = [(write("1"), Answer::Unknown), (write("2"), done())];
+    let sent = check(policy(), &script, &calls);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (2, 7, 2), (2, 0, 3), (2, 9, 4)]);
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_request_is_ignored() {
+    // The read's answer arrives while the client waits for that of the write.
+    let old = Reply::Value(Some(b"old".to_vec()));
+    let script = [OPENED, SaysTwice(old.clone(), Reply::Done), SaysTwice(Reply::Done, old.clone())];
+    let calls = [(write("1"), done()), (read(), Answer::Reply(old))];
+    check(policy(), &script, &calls);
+}
+
+#[test]
+fn an_answer_after_the_deadline_does_not_answer_the_next_request() {
+    let (old, new) = (Reply::Value(None), Reply::Value(Some(b"1".to_vec())));
+    let late = SaysLate(CALL + Duration::from_millis(10), old);
+    let script: Vec<_> = std::iter::once(late)
+        .chain(std::iter::repeat_n(Silence, 9))
+        .chain([SaysLate(ATTEMPT / 2, new.clone())])
+        .collect();
+    check(policy(), &script, &[(read(), Answer::Unknown), (read(), Answer::Reply(new))]);
+}
+
+#[test]
+fn a_late_answer_to_an_earlier_copy_of_the_same_request_counts() {
+    let script = [OPENED, SaysLate(ATTEMPT * 3 / 2, Reply::Done), Silence];
+    let sent = check(policy(), &script, &[(write("1"), done())]);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (2, 7, 2)]);
+}
+
+#[test]
+fn noise_is_no_answer() {
+    let script = [Babbles(Reply::Session(7)), Babbles(Reply::Done)];
+    let sent = check(policy(), &script, &[(write("1"), done())]);
+    assert_eq!(sent.len(), 2);
+}
+
+#[test]
+fn an_answer_to_an_abandoned_call_is_ignored() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
+        let old = Reply::Value(None);
+        let new = Reply::Value(Some(b"1".to_vec()));
+        let script = [SaysLate(ATTEMPT / 2, old), SaysLate(ATTEMPT / 2, new.clone())];
+        let world = World::new(&script);
+        let mut client = Client::new(world.clone(), policy());
+        let deadline = world.now() + CALL;
+        let given_up = tokio::time::timeout(ATTEMPT / 4, client.call(read(), deadline)).await;
+        assert!(given_up.is_err());
+        client.abandon();
+        assert_eq!(client.call(read(), deadline).await, Answer::Reply(new));
+    });
+}
