@@ -247,9 +247,7 @@ fn write_run(folder: &Path, report: &Report) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *file, &Record::of(report))?;
         file.write_all(b"\n")
     })?;
-    write_file(&folder.join(HISTORY_FILE), |file| {
-        jsonl::write(&report.history, file)
-    })?;
+    write_file(&folder.join(HISTORY_FILE), |file| jsonl::write(&report.history, file))?;
     match &report.trace {
         Some(trace) => write_file(&folder.join(TRACE_FILE), |file| write_trace(file, trace)),
         None => Ok(()),

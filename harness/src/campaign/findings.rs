@@ -303,12 +303,9 @@ impl Findings {
 
     /// How many runs count as failures.
     pub(super) fn failures(&self) -> usize {
-        let claimed = |notable: &&Notable| {
-            notable.broken.iter().any(|broken| broken.claim == Claim::Holds)
-        };
-        self.notable.iter().filter(claimed).count()
-            + self.divergences.len()
-            + self.own_errors.len()
+        let claimed =
+            |notable: &&Notable| notable.broken.iter().any(|broken| broken.claim == Claim::Holds);
+        self.notable.iter().filter(claimed).count() + self.divergences.len() + self.own_errors.len()
     }
 
     /// What the campaign as a whole comes to.

@@ -127,7 +127,8 @@ impl Arguments {
 fn outputs(children: [Child; 2]) -> anyhow::Result<[String; 2]> {
     let outputs = std::thread::scope(|scope| {
         let reading = children.map(|child| scope.spawn(|| child.wait_with_output()));
-        reading.map(|reading| reading.join().expect("reading the output of a process does not panic"))
+        reading
+            .map(|reading| reading.join().expect("reading the output of a process does not panic"))
     });
     let [first, second] = outputs;
     let text = |output: std::io::Result<std::process::Output>| {

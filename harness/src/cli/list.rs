@@ -62,11 +62,13 @@ fn human(content: &Content) -> String {
         let Plan { name, system, workload, .. } = plan;
         let nemeses =
             if plan.nemeses.is_empty() { "none".to_owned() } else { plan.nemeses.join(", ") };
-        let _ = writeln!(out, "  {name:<18} system {system}, workload {workload}, faults {nemeses}");
+        let _ =
+            writeln!(out, "  {name:<18} system {system}, workload {workload}, faults {nemeses}");
     }
     out.push_str("\nSystems\n");
     for system in &content.systems {
-        let _ = writeln!(out, "  {:<18} {}", escape::line(&system.name), escape::line(&system.about));
+        let _ =
+            writeln!(out, "  {:<18} {}", escape::line(&system.name), escape::line(&system.about));
         for (claim, words) in [(Claim::Holds, "claims"), (Claim::Breaks, "does not claim")] {
             let of = system.claims.iter().filter(|(_, said)| *said == claim);
             let names: Vec<&str> = of.map(|(guarantee, _)| guarantee.name()).collect();

@@ -76,7 +76,8 @@ impl Arguments {
         if let (Some(plan), Some(seed)) = (&self.plan, self.seed) {
             return Ok((self.source.entry(context, plan)?, seed, Options::default(), None));
         }
-        let folder = self.run.as_ref().context("a stored run, or --plan and --seed, must be given")?;
+        let folder =
+            self.run.as_ref().context("a stored run, or --plan and --seed, must be given")?;
         let record = store::load_record(folder)?;
         let named = || format!("the plan of {} cannot run", folder.display());
         record.plan.check(context.systems).with_context(named)?;

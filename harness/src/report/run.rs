@@ -147,6 +147,8 @@ fn verdicts(judged: &[Judged]) -> String {
         builder.push_record([judged.guarantee.to_string(), claim.to_owned(), verdict, basis]);
     }
     let mut table = builder.build();
-    table.with(Style::rounded()).with(Modify::new(Columns::new(2..)).with(Width::wrap(50).keep_words(true)));
+    table
+        .with(Style::rounded())
+        .with(Modify::new(Columns::new(2..)).with(Width::wrap(50).keep_words(true)));
     table.to_string()
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use checkers::Anomaly;
 use checkers::history::{
     Event, EventIndex, FaultEdge, FaultEvent, History, Operation, OperationId, Outcome, Phase, Ret,
     Time, ValueId,
 };
-use checkers::Anomaly;
 use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::{Panel, Style};
