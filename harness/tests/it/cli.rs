@@ -135,7 +135,14 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     let at = folder.path();
     fs::write(at.join("short.toml"), SHORT).unwrap();
     let campaign = [
-        "campaign", "--plans", "short.toml", "--seeds", "0..12", "--format", "json", "--junit",
+        "campaign",
+        "--plans",
+        "short.toml",
+        "--seeds",
+        "0..12",
+        "--format",
+        "json",
+        "--junit",
         "junit.xml",
     ];
     let (code, stdout, stderr) = stormglass(at, &campaign);

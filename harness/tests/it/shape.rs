@@ -126,7 +126,8 @@ fn only_the_store_names_the_files_of_a_run() {
     let mut files = Vec::new();
     sources(&root().join("harness/src"), &mut files);
     for file in files {
-        let named = code(&file).contains("\"history.jsonl\"") || code(&file).contains("\"run.json\"");
+        let named =
+            code(&file).contains("\"history.jsonl\"") || code(&file).contains("\"run.json\"");
         assert_eq!(named, file.ends_with("src/store.rs"), "{}", file.display());
     }
 }
@@ -146,7 +147,10 @@ fn the_commands_of_the_readme_are_run_by_the_ci() {
     let commands = readme_commands();
     assert!(commands.len() >= 2, "{commands:?}");
     for command in commands {
-        assert!(ci.lines().any(|line| line == format!("step {command}")), "CI never runs {command}");
+        assert!(
+            ci.lines().any(|line| line == format!("step {command}")),
+            "CI never runs {command}"
+        );
     }
     assert!(read(".github/workflows/ci.yml").contains("run: .ci/run"));
 }

@@ -82,6 +82,11 @@ impl Link {
     /// Connects, and sends until the connection breaks.
     async fn talk(&self, first: Vec<u8>, queue: &mut mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
         let stream = patiently(TcpStream::connect(&self.address)).await?;
+        // Where nothing listens on an address of this machine, the system may give that same address
+        // to the caller, who then talks to itself, and keeps the node from ever listening there.
+        if stream.local_addr()? == stream.peer_addr()? {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.into_split();
         patiently(write_frame(&mut writer, &greeting(self.hello))).await?;

@@ -81,7 +81,7 @@ impl Clock {
     }
 }
 
-/// A node among real ones. It stops listening and talking when the last handle is gone.
+/// A node among real ones. Soon after the last handle is gone, it stops listening and talking.
 #[derive(Clone, Debug)]
 pub struct RealNode(Rc<Node>);
 

@@ -8,6 +8,8 @@ use std::process::{Child, Command as Process, Stdio};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+use crate::ports::free_address;
+
 fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
 }
@@ -54,10 +56,6 @@ impl Drop for Node {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Flags of a node that would start.

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::process::{Child, Command as Process, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +14,8 @@ use stormglass_reference_db::real::RealClient;
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
+
+use crate::ports::free_address;
 
 const NODES: usize = 3;
 /// How often a leader is killed, and a follower.
@@ -80,10 +81,7 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Cluster {
-        // All are bound at once, so that no port is given out twice.
-        let free: Vec<_> = (0..NODES).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses = free.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
-        drop(free);
+        let addresses = (0..NODES).map(|_| free_address()).collect();
         let folder = TempDir::new().unwrap();
         let mut cluster = Cluster { folder, addresses, running: Vec::new() };
         cluster.running.resize_with(NODES, || None);
