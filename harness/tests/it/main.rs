@@ -1,6 +1,8 @@
 //! Tests of the harness: against systems whose every step is known, through the command line, and
 //! of the shape of the workspace itself.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
 mod campaign;
 mod cli;
 mod shape;
