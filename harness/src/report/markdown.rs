@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::summary::{self, Cost, Replay};
 use super::{escape, matrix};
-use crate::campaign::{Broken, Findings, Inconclusive, Notable};
+use crate::campaign::{Findings, Inconclusive, Notable};
 use crate::system::Claim;
 
 /// The greatest summary, in bytes: GitHub drops the whole of one above 1 MiB.
@@ -65,9 +65,9 @@ fn details(run: &Notable, replay: &Replay) -> String {
         Claim::Silent => "broken where the system says nothing",
     };
     let _ = writeln!(out, "<details><summary>{plan}, seed {}: {words}</summary>\n", run.seed);
-    for Broken { guarantee, anomaly, sentence, .. } in &run.broken {
-        let (anomaly, sentence) = (escape::markdown(anomaly), escape::markdown(sentence));
-        let _ = writeln!(out, "- {guarantee}, {anomaly}: {sentence}");
+    for broken in &run.broken {
+        let kind = escape::markdown(&summary::kind(broken));
+        let _ = writeln!(out, "- {kind}: {}", escape::markdown(&broken.sentence));
     }
     let command = escape::markdown(&replay.of_seed(&run.plan, run.seed));
     let _ = writeln!(out, "\n<pre>{command}</pre>\n</details>\n");

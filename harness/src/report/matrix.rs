@@ -61,7 +61,7 @@ pub fn words(row: &Row, cell: &Cell) -> String {
     };
     match (cell.first_broken, cell.unknown) {
         (Some(seed), _) => {
-            format!("{mark} broken in {} of {} runs, seed {seed}", cell.broken, cell.runs())
+            format!("{mark} broken in {} of {}, first seed {seed}", cell.broken, cell.runs())
         }
         (None, 0) => format!("{mark} held in {} runs", cell.held),
         (None, unknown) => format!("{mark} held in {} runs, unknown in {unknown}", cell.held),

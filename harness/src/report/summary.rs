@@ -65,6 +65,7 @@ pub fn terminal(findings: &Findings, replay: &Replay, cost: Cost) -> String {
     notable(&mut out, findings, replay, Claim::Holds);
     notable(&mut out, findings, replay, Claim::Breaks);
     notable(&mut out, findings, replay, Claim::Silent);
+    hint(&mut out, findings, replay);
     missing_witnesses(&mut out, findings);
     inconclusive(&mut out, findings, replay);
     mistakes(&mut out, findings, replay);
@@ -119,10 +120,30 @@ fn notable(out: &mut String, findings: &Findings, replay: &Replay, claim: Claim)
     for notable in listed {
         let plan = escape::line(&notable.plan);
         let _ = writeln!(out, "  {plan}, seed {}: {}", notable.seed, replay.command(notable));
-        for Broken { guarantee, anomaly, sentence, .. } in &notable.broken {
-            let (anomaly, sentence) = (escape::line(anomaly), escape::line(sentence));
-            let _ = writeln!(out, "    {guarantee}, {anomaly}: {sentence}");
+        for broken in &notable.broken {
+            let sentence = escape::line(&broken.sentence);
+            let _ = writeln!(out, "    {}: {sentence}", escape::line(&kind(broken)));
         }
+    }
+}
+
+/// The guarantee and the anomaly, which may have one name.
+pub fn kind(broken: &Broken) -> String {
+    if broken.guarantee.name() == broken.anomaly {
+        broken.anomaly.clone()
+    } else {
+        format!("{}, {}", broken.guarantee, broken.anomaly)
+    }
+}
+
+/// The command that shows the first run of all that were stored.
+fn hint(out: &mut String, findings: &Findings, replay: &Replay) {
+    let claimed = |notable: &&Notable| gravest(notable) == Claim::Holds;
+    let mut stored = findings.notable.iter().filter(|notable| notable.stored.is_some());
+    let first = stored.clone().find(claimed).or_else(|| stored.next());
+    if let Some(folder) = first.and_then(|notable| notable.stored.as_ref()) {
+        let folder = shell_word(&folder.display().to_string());
+        let _ = writeln!(out, "\nTo read such a history: {} show {folder}", replay.program);
     }
 }
 
