@@ -21,8 +21,10 @@ use crate::sim::{ClientCx, ClientSpec, Clock, Failure, Play, World};
 use crate::system::{Client, Manifest, System, Timing};
 use crate::trace::Trace;
 
-/// Messages that a run may send. A busy one sends some hundred thousand.
-const MESSAGES_MAX: u64 = 20_000_000;
+/// Messages that a run may send at once, and in each second of it. A busy cluster sends some ten
+/// thousand a second.
+const MESSAGES_MAX: u64 = 100_000;
+const MESSAGES_A_SECOND_MAX: u64 = 100_000;
 /// How often a final read is tried again.
 const FINAL_TRIES_MAX: u32 = 20;
 
@@ -111,7 +113,8 @@ pub(crate) fn play(
 }
 
 fn flooded(world: &World) -> bool {
-    world.messages().0 > MESSAGES_MAX
+    let seconds = world.now().since_start().as_secs();
+    world.messages().0 > MESSAGES_MAX + MESSAGES_A_SECOND_MAX * seconds
 }
 
 /// The kinds of operations of which none succeeded.

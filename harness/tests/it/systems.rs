@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 use checkers::history::{Key, NodeId, Op, OpKind, Outcome, Reason, Ret, Value};
+use stormglass::sim::Address;
 use stormglass::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing,
 };
@@ -29,6 +30,15 @@ pub(crate) enum Quirk {
     Random,
     /// It forgets everything when it starts.
     Forgets,
+    /// It panics in a task of its own at the tenth message.
+    PanicsAside,
+    /// It gives up at the tenth message.
+    Stops,
+    /// When it is dropped, it writes to its disk and sends to the second node. Whoever finds
+    /// either panics.
+    LastWords,
+    /// It sends messages to the second node without end.
+    Floods,
 }
 
 /// The first node holds the only copy; the others pass everything on to it.
@@ -65,11 +75,21 @@ impl System for OneCopy {
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         let quirk = self.0;
         Box::pin(async move {
+            let _speaks = (quirk == Quirk::LastWords).then(|| LastWords::new(cx.clone()));
+            if quirk == Quirk::Floods && cx.id() == NodeId(1) {
+                cx.spawn(flood(cx.clone()));
+            }
             let mut node = Node::start(cx, quirk);
             for count in 0_u32.. {
                 let message = node.cx.recv().await;
                 match quirk {
+                    Quirk::LastWords if message.bytes == LAST_WORDS => panic!("a dead node spoke"),
+                    Quirk::Floods if message.bytes == FLOOD => continue,
                     Quirk::Panics if count == 10 => panic!("the tenth message"),
+                    Quirk::PanicsAside if count == 10 => {
+                        node.cx.spawn(async { panic!("the tenth message, aside") });
+                    }
+                    Quirk::Stops if count == 10 => return "ten messages are enough".to_owned(),
                     Quirk::Spins if count == 10 => loop {
                         tokio::task::yield_now().await;
                     },
@@ -86,6 +106,37 @@ impl System for OneCopy {
 
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
         Box::new(OneCopyClient(cx))
+    }
+}
+
+/// What nobody must hear.
+const LAST_WORDS: &[u8] = b"\"last words\"";
+/// What nobody listens to.
+const FLOOD: &[u8] = b"\"flood\"";
+
+/// Speaks and writes when it is dropped.
+struct LastWords(NodeCx);
+
+impl LastWords {
+    fn new(cx: NodeCx) -> LastWords {
+        assert!(cx.disk().read("last-words").is_err(), "a dead node wrote");
+        LastWords(cx)
+    }
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        self.0.send(Address::Node(NodeId(2)), LAST_WORDS);
+        assert!(self.0.disk().append("last-words", LAST_WORDS).is_err(), "a dead node can write");
+    }
+}
+
+async fn flood(cx: NodeCx) {
+    loop {
+        for _ in 0..500 {
+            cx.send(Address::Node(NodeId(2)), FLOOD);
+        }
+        cx.sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the simulated world does to systems whose every step is known.
 
+use std::sync::Arc;
+
 use checkers::history::{FaultId, NodeId, Time};
 use checkers::{Guarantee, Verdict};
 use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
+use stormglass::system::{SYSTEMS, System};
 
 use crate::systems::{Quirk, one_copy};
 
@@ -95,7 +98,7 @@ fn a_write_may_land_after_its_timeout() {
 }
 
 #[test]
-fn a_partition_drops_messages_and_its_end_restores_them() {
+fn a_partition_that_nobody_notices_leaves_the_run_unknown() {
     // Nodes of this system do not talk to each other, so a cut between them drops nothing: the run
     // must say that it proved nothing.
     let isolate = Fault::Partition { shape: Shape::Isolate { target: Target::One } };
@@ -126,6 +129,91 @@ fn a_panic_in_a_node_is_an_anomaly_of_the_run() {
     let anomaly = &verdict(&report, Guarantee::Live).anomalies()[0];
     assert_eq!(anomaly.name, "node-panic");
     assert!(anomaly.explanation[0].contains("the tenth message"), "{:?}", anomaly.explanation);
+}
+
+#[test]
+fn a_panic_in_a_task_of_a_node_is_not_swallowed() {
+    let report = under(Quirk::PanicsAside, 1, &[]);
+    let anomaly = &verdict(&report, Guarantee::Live).anomalies()[0];
+    assert_eq!(anomaly.name, "node-panic");
+    assert!(anomaly.explanation[0].contains("aside"), "{:?}", anomaly.explanation);
+}
+
+#[test]
+fn a_node_that_gives_up_is_an_anomaly_and_does_not_stop_the_others() {
+    let report = under(Quirk::Stops, 1, &[]);
+    let anomaly = &verdict(&report, Guarantee::Live).anomalies()[0];
+    assert_eq!(anomaly.name, "node-stopped");
+    assert!(anomaly.explanation[0].contains("ten messages are enough"));
+    assert!(report.counts.simulated_ns > 8_000_000_000, "the world ended early");
+}
+
+#[test]
+fn a_node_that_loses_power_can_neither_speak_nor_write() {
+    let report =
+        under(Quirk::LastWords, 1, &[(CRASH_FIRST, 2000, 3000), (CRASH_FIRST, 4000, 4100)]);
+    assert_eq!(report.effects[0].stopped + report.effects[1].stopped, 2);
+    assert!(verdict(&report, Guarantee::Live).is_valid(), "{:?}", report.judged);
+}
+
+#[test]
+fn messages_to_a_node_that_is_down_are_lost() {
+    let report = under(Quirk::None, 2, &[(CRASH_FIRST, 2000, 4000)]);
+    assert!(report.counts.dropped > 0 && report.counts.info > 0, "{:?}", report.counts);
+}
+
+#[test]
+fn messages_without_end_end_the_run() {
+    let report = under(Quirk::Floods, 1, &[]);
+    assert_eq!(verdict(&report, Guarantee::Live).anomalies()[0].name, "message-flood");
+}
+
+/// The messages that left the first node for others (or that others sent to it) in a traced run:
+/// before, during and after the fault.
+fn sent(report: &Report, by_the_first: bool, fault: (u64, u64)) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for event in report.trace.as_ref().unwrap() {
+        let to = |node: &str| event.what.starts_with(&format!("to {node}: sent"));
+        let sends = match (event.place.as_str(), by_the_first) {
+            ("n1", true) => to("n2") || to("n3"),
+            ("n2" | "n3", false) => to("n1"),
+            _ => false,
+        };
+        let at = event.at.as_nanos() / 1_000_000;
+        let when = usize::from(at >= fault.0) + usize::from(at >= fault.1);
+        counts[when] += usize::from(sends);
+    }
+    counts
+}
+
+#[test]
+fn a_one_way_partition_cuts_one_way_and_its_end_restores_service() {
+    let system: Arc<dyn System> = Arc::from((SYSTEMS[0].build)());
+    let mut plan = Plan::new("test", SYSTEMS[0].name);
+    plan.nodes = vec![3];
+    plan.nemeses = Vec::new();
+    let window = (5000, 8000);
+    for (target, mute) in [
+        (Shape::Mute { target: Target::Node(NodeId(1)) }, true),
+        (Shape::Deaf { target: Target::Node(NodeId(1)) }, false),
+    ] {
+        let planned = Planned {
+            id: FaultId(0),
+            at: Time::from_millis(window.0),
+            until: Time::from_millis(window.1),
+            fault: Fault::Partition { shape: target },
+            salt: 1,
+        };
+        let schedule = Some(Schedule(vec![planned]));
+        let options = Options { trace: true, schedule, ..Options::default() };
+        let report = run(&system, &plan, Seed(3), options);
+        let [before, during, after] = sent(&report, mute, window);
+        assert!(before > 0 && during == 0 && after > 0, "{target}: {before} {during} {after}");
+        let [_, during, _] = sent(&report, !mute, window);
+        assert!(during > 0, "{target} cut both ways");
+        assert!(report.effects[0].dropped > 0);
+        assert_eq!(report.conclusion(), Conclusion::Valid, "{:?}", report.vacuous);
+    }
 }
 
 #[test]
