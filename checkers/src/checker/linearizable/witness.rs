@@ -162,7 +162,8 @@ fn unwritten_read(history: &History, operations: &[Operation<'_>]) -> Option<Nam
         })
     })?;
     let value = history.value(shown(read).expect("it showed something"));
-    let words = format!("process {} saw {value}, which nobody wrote there", read.process);
+    let words =
+        format!("process {} saw {value}, which nobody had begun to write there", read.process);
     Some(("unwritten-value", vec![words]))
 }
 
@@ -174,16 +175,22 @@ fn stale_read(history: &History, operations: &[Operation<'_>]) -> Option<Named> 
             write.is_ok()
                 && write.value_written().is_some_and(|written| written != value)
                 && write.precedes(read)
-                && operations
-                    .iter()
-                    .filter(|older| may_write(older, value) && older.id != write.id)
-                    .all(|older| older.precedes(write))
+                && is_older(operations, value, write)
         });
         if let Some(write) = newer {
             return Some(("stale-read", vec![stale_words(history, read, write, value)]));
         }
     }
     None
+}
+
+/// Whether a value is certainly older than a write: all that may have written it was over, or the
+/// only one that may have had been seen to, before the write began.
+fn is_older(operations: &[Operation<'_>], value: ValueId, write: &Operation<'_>) -> bool {
+    let writers = || operations.iter().filter(|older| may_write(older, value));
+    let seen_before = operations.iter().any(|saw| shown(saw) == Some(value) && saw.precedes(write));
+    let only_one = writers().count() + usize::from(value == ValueId::NIL) == 1;
+    writers().all(|older| older.precedes(write)) || only_one && seen_before
 }
 
 fn stale_words(

@@ -1,0 +1,7 @@
+//! The judges, judged.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
+
+mod linearizable;
+mod notation;
+mod oracle;
