@@ -298,7 +298,8 @@ fn wide(count: usize, read: &str) -> String {
 fn a_budget_that_runs_out_says_unknown_and_at_which_key() {
     let text = "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok 1\n".to_owned() + &wide(8, "3");
     let Verdict::Unknown { reason, coverage } = judge(&text, 4) else { panic!("not unknown") };
-    expect!["the search of 4 states ended at key y: it was judged up to operation 0 of 9"].assert_eq(&reason);
+    expect!["the search of 4 states ended at key y: it was judged up to operation 0 of 9"]
+        .assert_eq(&reason);
     assert_eq!((coverage.keys, coverage.operations), (2, 11));
 }
 
@@ -323,7 +324,8 @@ fn many_operations_may_be_open_at_one_time() {
 #[test]
 fn more_than_1024_at_one_time_are_not_judged() {
     let Verdict::Unknown { reason, .. } = judge(&wide(1025, "3"), 10_000) else { panic!("judged") };
-    expect!["1025 operations are open at one time at key y, more than the search keeps apart"].assert_eq(&reason);
+    expect!["1025 operations are open at one time at key y, more than the search keeps apart"]
+        .assert_eq(&reason);
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! Session guarantees, durability, convergence and liveness, case by case.
+
+use stormglass_checkers::Verdict;
+use stormglass_checkers::checker::{Checker, Convergent, Durable, Live, ReadYourWrites};
+
+use crate::notation::history;
+
+/// What is expected of a history.
+#[derive(Debug)]
+enum Expected {
+    Valid,
+    Unknown,
+    /// Invalid; the names of the anomalies.
+    Invalid(&'static [&'static str]),
+}
+use Expected::{Invalid, Unknown, Valid};
+
+#[track_caller]
+fn check(checker: &dyn Checker, text: &str, expected: &Expected) {
+    let verdict = checker.check(&history(text));
+    let names: Vec<&str> = verdict.anomalies().iter().map(|found| found.name.as_str()).collect();
+    let fits = match (expected, &verdict) {
+        (Valid, Verdict::Valid(_)) | (Unknown, Verdict::Unknown { .. }) => true,
+        (Invalid(expected), Verdict::Invalid { .. }) => names == *expected,
+        _ => false,
+    };
+    assert!(fits, "expected {expected:?}: {verdict:#?}");
+}
+
+const OLD_THEN_OWN: &str = "
+    1 invoke write x 1
+    1 ok
+    0 invoke write x 2
+    0 ok
+";
+
+#[test]
+fn a_session_that_reads_what_was_there_before_its_own_write_is_wronged() {
+    let read = |value: &str| format!("{OLD_THEN_OWN} 0 invoke read x\n 0 ok {value}");
+    check(&ReadYourWrites, &read("1"), &Invalid(&["read-your-writes"]));
+    check(&ReadYourWrites, &read("nil"), &Invalid(&["read-your-writes"]));
+    check(&ReadYourWrites, &read("2"), &Valid);
+}
+
+#[test]
+fn a_replica_read_has_to_show_the_sessions_writes_too() {
+    let text = format!("{OLD_THEN_OWN} 0 invoke read-replica x @n3\n 0 ok 1");
+    check(&ReadYourWrites, &text, &Invalid(&["read-your-writes"]));
+}
+
+#[test]
+fn a_mismatch_that_tells_is_a_read_of_the_session() {
+    let text = format!("{OLD_THEN_OWN} 0 invoke cas x 7 8\n 0 fail mismatch 1");
+    check(&ReadYourWrites, &text, &Invalid(&["read-your-writes"]));
+}
+
+#[test]
+fn a_session_goes_on_under_a_new_process() {
+    let text =
+        format!("{OLD_THEN_OWN} 0 invoke write y 5\n 0 info timeout\n 9/0 invoke read x\n 9 ok 1");
+    check(&ReadYourWrites, &text, &Invalid(&["read-your-writes"]));
+}
+
+#[test]
+fn another_session_may_read_what_is_old() {
+    let text = format!("{OLD_THEN_OWN} 3 invoke read x\n 3 ok 1\n 0 invoke read x\n 0 ok 2");
+    check(&ReadYourWrites, &text, &Valid);
+}
+
+#[test]
+fn a_write_that_was_concurrent_may_be_the_newer_one() {
+    let text = "
+        1 invoke write x 1
+        0 invoke write x 2
+        0 ok
+        1 ok
+        0 invoke read x
+        0 ok 1
+    ";
+    check(&ReadYourWrites, text, &Valid);
+    check(&ReadYourWrites, &text.replace("1 ok\n", "1 info timeout\n"), &Valid);
+}
+
+#[test]
+fn what_a_compare_and_set_replaced_is_older_than_what_it_put_there() {
+    // The write of 1 timed out, so time alone does not say that it came first.
+    let text = "
+        1 invoke write x 1
+        1 info timeout
+        0 invoke cas x 1 2
+        0 ok
+        0 invoke read x
+        0 ok 1
+    ";
+    check(&ReadYourWrites, text, &Invalid(&["read-your-writes"]));
+}
+
+#[test]
+fn nil_may_be_newer_where_somebody_deletes() {
+    let text = "
+        0 invoke write x 2
+        0 ok
+        1 invoke delete x
+        0 invoke read x
+        0 ok nil
+    ";
+    check(&ReadYourWrites, text, &Valid);
+}
+
+#[test]
+fn a_session_that_reads_nothing_it_wrote_shows_nothing() {
+    check(&ReadYourWrites, OLD_THEN_OWN, &Unknown);
+}
+
+fn finally(text: &str, reads: &[(u32, &str)]) -> String {
+    let mut text = format!("{text}\nphase final\n");
+    for (node, value) in reads {
+        let process = 90 + node;
+        text += &format!("{process} invoke read-replica x @n{node}\n{process} ok {value}\n");
+    }
+    text
+}
+
+#[test]
+fn a_write_of_which_all_replicas_hold_something_older_is_lost() {
+    let lost = finally(OLD_THEN_OWN, &[(1, "1"), (2, "1")]);
+    check(&Durable, &lost, &Invalid(&["lost-write"]));
+    let verdict = Durable.check(&history(&lost));
+    let words = &verdict.anomalies()[0].explanation;
+    assert_eq!(
+        words[words.len() - 2..],
+        [
+            "process 0 had write x 2 acknowledged, but in the end all 2 replicas that answered \
+             hold something older",
+            "1 acknowledged writes were lost in all, acknowledged from 0.003 s to 0.003 s",
+        ]
+    );
+}
+
+#[test]
+fn one_replica_that_still_has_it_keeps_a_write() {
+    check(&Durable, &finally(OLD_THEN_OWN, &[(1, "1"), (2, "2")]), &Valid);
+}
+
+#[test]
+fn a_write_that_was_replaced_is_not_lost() {
+    let text = format!("{OLD_THEN_OWN} 5 invoke write x 3\n 5 info timeout");
+    check(&Durable, &finally(&text, &[(1, "3")]), &Valid);
+    let deleted = format!("{OLD_THEN_OWN} 5 invoke delete x\n 5 ok");
+    check(&Durable, &finally(&deleted, &[(1, "nil")]), &Valid);
+}
+
+#[test]
+fn a_store_that_forgets_everything_loses_every_write() {
+    check(&Durable, &finally(OLD_THEN_OWN, &[(1, "nil"), (2, "nil")]), &Invalid(&["lost-write"]));
+    let deleted = "0 invoke write x 1\n0 ok\n0 invoke delete x\n0 ok";
+    check(&Durable, &finally(deleted, &[(1, "1")]), &Invalid(&["lost-write"]));
+}
+
+#[test]
+fn without_final_reads_or_writes_nothing_is_known_to_last() {
+    check(&Durable, OLD_THEN_OWN, &Unknown);
+    check(&Durable, &finally("0 invoke write x 1\n0 info timeout", &[(1, "1")]), &Unknown);
+}
+
+#[test]
+fn replicas_that_differ_in_the_end_have_not_converged() {
+    check(&Convergent, &finally(OLD_THEN_OWN, &[(1, "2"), (2, "2")]), &Valid);
+    let differ = finally(OLD_THEN_OWN, &[(1, "2"), (2, "1")]);
+    check(&Convergent, &differ, &Invalid(&["divergence"]));
+}
+
+#[test]
+fn replicas_that_agree_on_what_nobody_wrote_have_not_converged() {
+    let text = finally(OLD_THEN_OWN, &[(1, "7"), (2, "7")]);
+    check(&Convergent, &text, &Invalid(&["phantom-value"]));
+}
+
+#[test]
+fn a_replica_that_did_not_answer_leaves_it_open() {
+    let text =
+        finally(OLD_THEN_OWN, &[(1, "2")]) + "92 invoke read-replica x @n2\n92 info timeout\n";
+    check(&Convergent, &text, &Unknown);
+    check(&Convergent, OLD_THEN_OWN, &Unknown);
+}
+
+#[test]
+fn a_store_that_serves_nothing_after_the_faults_makes_no_progress() {
+    let text = "
+        phase liveness
+        0 invoke write x 1
+        0 info timeout
+        1 invoke read x
+        1 fail unavailable
+        phase final
+    ";
+    check(&Live, text, &Invalid(&["no-progress", "no-progress"]));
+    check(&Live, &text.replace("fail unavailable", "ok nil"), &Invalid(&["no-progress"]));
+    let served = text.replace("fail unavailable", "ok nil").replace("info timeout", "ok");
+    check(&Live, &served, &Valid);
+}
+
+#[test]
+fn a_compare_and_set_that_found_something_else_was_served() {
+    let text = "phase liveness\n0 invoke cas x 1 2\n0 fail mismatch\n1 invoke read x\n1 ok nil";
+    check(&Live, text, &Valid);
+}
+
+#[test]
+fn what_succeeded_before_the_faults_ended_is_no_progress() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        phase liveness
+        0 invoke write x 2
+        0 fail not-leader
+        phase final
+        9 invoke read-replica x @n1
+        9 ok 1
+    ";
+    check(&Live, text, &Invalid(&["no-progress"]));
+    check(&Live, OLD_THEN_OWN, &Unknown);
+    check(&Live, "phase liveness", &Unknown);
+}
