@@ -58,6 +58,15 @@ fn a_history_is_read_as_it_was_written() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_a_history() {
+    let text = include_str!("../../../results/README.md");
+    let (_, example) = text.split_once("```json\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let history = read(example.as_bytes()).unwrap();
+    assert_eq!(write(&history), example.as_bytes());
+}
+
+#[test]
 fn a_mismatch_that_found_nil_is_not_one_that_does_not_tell() {
     let text = |reason: &str| format!("0 invoke cas x 1 2\n0 fail {reason}");
     let [tells, silent] = ["mismatch nil", "mismatch"].map(|reason| history(&text(reason)));
