@@ -4,13 +4,14 @@
 //! A violation is a read that returns a value [certainly older](super::order) than the session's
 //! last acknowledged write of the same key. Where values are written once, nobody is accused
 //! wrongly; a read of a value whose write was concurrent with the session's own is not judged.
+//! Reads of [replica level](ReadLevel::Replica) ask for less and are left out.
 
 use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::order::{Order, seen};
 use super::words::sentence;
-use crate::history::{History, KeyId, Operation, OperationId, Phase, SessionId};
+use crate::history::{History, KeyId, Op, Operation, OperationId, Phase, ReadLevel, SessionId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -27,16 +28,19 @@ impl Checker for ReadYourWrites {
             ..Coverage::default()
         };
         let mut anomalies = Vec::new();
-        // One session does one thing at a time: in the order of invocation, an earlier operation
-        // of it has ended.
         for operation in history.operations() {
             if end.is_some_and(|end| operation.invoked > end) {
                 break;
             }
+            if matches!(operation.op, Op::Read { level: ReadLevel::Replica, .. }) {
+                continue;
+            }
             let place = (operation.session, *operation.op.key());
-            if let (Some(value), Some(write)) = (seen(&operation), last_write.get(&place)) {
+            let write = last_write.get(&place).map(|id| history.operation(*id));
+            // Nothing keeps two processes of a session from acting at the same time.
+            let write = write.filter(|write| write.precedes(&operation));
+            if let (Some(value), Some(write)) = (seen(&operation), write) {
                 coverage.operations += 1;
-                let write = history.operation(*write);
                 if order.is_older(value, &write) {
                     anomalies.push(explain(history, &order, &write, &operation));
                 }

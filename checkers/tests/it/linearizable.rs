@@ -1,0 +1,325 @@
+//! What the linearizability checker accepts and refuses, case by case.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use stormglass_checkers::checker::{Checker, Limits, Linearizable};
+use stormglass_checkers::{Anomaly, Verdict};
+
+use crate::notation::history;
+
+fn judge(text: &str, states_max: u64) -> Verdict {
+    Linearizable::new(Limits { states_max }).check(&history(text))
+}
+
+/// What is expected of a history.
+enum Expected {
+    Valid,
+    /// Invalid, with one anomaly of this name.
+    Invalid(&'static str),
+}
+use Expected::{Invalid, Valid};
+
+#[track_caller]
+fn check(text: &str, expected: Expected) {
+    let verdict = judge(text, Limits::default().states_max);
+    match expected {
+        Valid => assert!(verdict.is_valid(), "{verdict:#?}"),
+        Invalid(name) => {
+            let names: Vec<&str> =
+                verdict.anomalies().iter().map(|anomaly| anomaly.name.as_str()).collect();
+            assert_eq!(names, [name], "{verdict:#?}");
+        }
+    }
+}
+
+/// Shows an anomaly with its explanation.
+fn show(anomaly: &Anomaly) -> String {
+    let key = anomaly.key.as_ref().map_or("", |key| key.as_str());
+    let mut text = format!("{} at {} on {key}\n", anomaly.name, anomaly.at);
+    let ids: Vec<u32> = anomaly.witness.operations.iter().map(|id| id.0).collect();
+    let faults: Vec<u32> = anomaly.witness.faults.iter().map(|id| id.0).collect();
+    writeln!(text, "operations {ids:?}, faults {faults:?}").unwrap();
+    for sentence in &anomaly.explanation {
+        writeln!(text, "{sentence}").unwrap();
+    }
+    text
+}
+
+#[track_caller]
+fn check_explained(text: &str, expected: &Expect) {
+    let verdict = judge(text, Limits::default().states_max);
+    let anomalies: Vec<String> = verdict.anomalies().iter().map(show).collect();
+    expected.assert_eq(&anomalies.join("\n"));
+}
+
+#[test]
+fn an_indeterminate_write_may_take_effect_after_its_timeout() {
+    let text = "
+        0 invoke write x 10
+        0 info timeout
+        1 invoke read x
+        1 ok nil
+        1 invoke read x
+        1 ok 10
+    ";
+    check(text, Valid);
+}
+
+#[test]
+fn an_indeterminate_write_may_never_take_effect() {
+    let text = "
+        0 invoke write x 10
+        0 info timeout
+        1 invoke read x
+        1 ok nil
+        1 invoke write x 11
+        1 ok
+        1 invoke read x
+        1 ok 11
+    ";
+    check(text, Valid);
+}
+
+#[test]
+fn an_indeterminate_write_takes_effect_only_once() {
+    let text = "
+        0 invoke write x 10
+        0 info timeout
+        1 invoke read x
+        1 ok 10
+        1 invoke write x 11
+        1 ok
+        1 invoke read x
+        1 ok 10
+    ";
+    check(text, Invalid("not-linearizable"));
+}
+
+#[test]
+fn a_write_without_completion_is_as_open_as_one_that_timed_out() {
+    let text = "
+        0 invoke write x 10
+        1 invoke read x
+        1 ok nil
+        1 invoke read x
+        1 ok 10
+    ";
+    check(text, Valid);
+}
+
+#[test]
+fn a_store_that_forgets_everything_does_not_pass() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        0 invoke write y 1
+        0 ok
+        1 invoke read x
+        1 ok nil
+        1 invoke write x 2
+        1 ok
+        1 invoke read x
+        1 ok nil
+    ";
+    check(text, Invalid("stale-read"));
+}
+
+#[test]
+fn nil_after_an_acknowledged_write_is_stale() {
+    check("0 invoke write x 1\n 0 ok\n 0 invoke read x\n 0 ok nil", Invalid("stale-read"));
+}
+
+#[test]
+fn a_value_nobody_wrote_is_named_so() {
+    check("0 invoke write x 1\n 0 ok\n 0 invoke read x\n 0 ok 7", Invalid("unwritten-value"));
+}
+
+#[test]
+fn a_value_read_before_anybody_wrote_it_is_explained_as_such() {
+    check_explained(
+        "
+        0 invoke read x
+        0 ok 7
+        1 invoke write x 7
+        1 ok
+        ",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn two_that_replace_the_same_lose_an_update() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 1 2
+        2 invoke cas x 1 3
+        1 ok
+        2 ok
+    ";
+    check(text, Invalid("lost-update"));
+}
+
+#[test]
+fn a_stale_read_is_explained_by_its_smallest_witness() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        5 invoke read x
+        5 ok 1
+        6 invoke write x 9
+        6 info timeout
+        0 invoke write x 2
+        fault 0 begin partition n1 | n2
+        fault 1 begin crash n1
+        fault 1 end crash n1
+        0 ok
+        1 invoke read x @n2
+        2 invoke write x 3
+        1 ok 1
+        2 ok
+        0 invoke read x
+        0 ok 3
+        ",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn replica_reads_are_left_out() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        1 invoke read-replica x @n1
+        1 ok nil
+        1 invoke read x
+        1 ok 1
+    ";
+    check(text, Valid);
+}
+
+#[test]
+fn failed_operations_did_nothing() {
+    let text = "
+        0 invoke write x 1
+        0 fail not-leader
+        1 invoke read x
+        1 ok nil
+    ";
+    check(text, Valid);
+    check(
+        "0 invoke write x 1\n0 fail refused\n1 invoke read x\n1 ok 1",
+        Invalid("unwritten-value"),
+    );
+}
+
+#[test]
+fn a_mismatch_that_tells_is_a_read() {
+    let before = "0 invoke write x 7\n 0 ok\n 1 invoke cas x 1 2\n";
+    check(&format!("{before} 1 fail mismatch 7"), Valid);
+    check(&format!("{before} 1 fail mismatch nil"), Invalid("stale-read"));
+    check(&format!("{before} 1 fail mismatch 8"), Invalid("unwritten-value"));
+}
+
+#[test]
+fn a_mismatch_that_does_not_tell_shows_what_was_not_there() {
+    check("0 invoke write x 7\n0 ok\n1 invoke cas x 1 2\n1 fail mismatch", Valid);
+    let equal = "0 invoke write x 1\n0 ok\n1 invoke cas x 1 2\n1 fail mismatch";
+    check(equal, Invalid("not-linearizable"));
+    let concurrent = "0 invoke write x 1\n1 invoke cas x 1 2\n1 fail mismatch\n0 ok";
+    check(concurrent, Valid);
+}
+
+#[test]
+fn an_indeterminate_write_may_explain_a_mismatch_that_does_not_tell() {
+    let text = "
+        0 invoke write x 9
+        0 info timeout
+        1 invoke write x 1
+        1 ok
+        1 invoke cas x 1 2
+        1 fail mismatch
+        1 invoke read x
+        1 ok 9
+    ";
+    check(text, Valid);
+    check(&text.replace("1 ok 9", "1 ok 1"), Invalid("not-linearizable"));
+}
+
+#[test]
+fn a_mismatch_that_found_what_it_wanted_is_none() {
+    let text = "0 invoke write x 1\n 0 ok\n 1 invoke cas x 1 2\n 1 fail mismatch 1";
+    check(text, Invalid("not-linearizable"));
+}
+
+#[test]
+fn a_delete_makes_a_key_nil_and_may_be_indeterminate() {
+    let deleted = "0 invoke write x 1\n0 ok\n1 invoke delete x\n1 ok\n";
+    check(&format!("{deleted} 0 invoke read x\n 0 ok nil"), Valid);
+    check(&format!("{deleted} 0 invoke read x\n 0 ok 1"), Invalid("stale-read"));
+    let perhaps = "0 invoke write x 1\n0 ok\n1 invoke delete x\n1 info timeout\n";
+    check(&format!("{perhaps} 0 invoke read x\n 0 ok 1\n 0 invoke read x\n 0 ok nil"), Valid);
+    let twice = "0 invoke read x\n0 ok nil\n0 invoke write x 2\n0 ok\n0 invoke read x\n0 ok nil";
+    check(&format!("{perhaps} {twice}"), Invalid("not-linearizable"));
+}
+
+#[test]
+fn nothing_that_was_answered_is_nothing_to_judge() {
+    for text in ["", "0 invoke write x 1\n0 ok", "0 invoke read x\n0 info timeout"] {
+        let verdict = judge(text, 1000);
+        assert!(matches!(verdict, Verdict::Unknown { .. }), "{verdict:?}");
+        assert_eq!(verdict.coverage().operations, 0);
+    }
+}
+
+/// `count` writes that are all open at once, then a read of the last.
+fn wide(count: usize, read: &str) -> String {
+    let invoke = |process| format!("{process} invoke write y {process}\n");
+    let mut text: String = (0..count).map(invoke).collect();
+    text.extend((0..count).map(|process| format!("{process} ok\n")));
+    text + &format!("0 invoke read y\n0 ok {read}\n")
+}
+
+#[test]
+fn a_budget_that_runs_out_says_unknown_and_at_which_key() {
+    let text = "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok 1\n".to_owned() + &wide(8, "3");
+    let Verdict::Unknown { reason, coverage } = judge(&text, 4) else { panic!("not unknown") };
+    expect![[""]].assert_eq(&reason);
+    assert_eq!((coverage.keys, coverage.operations), (2, 11));
+}
+
+#[test]
+fn an_invalid_key_outranks_one_that_is_unknown() {
+    let text = wide(2000, "3") + "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok nil\n";
+    check(&text, Invalid("stale-read"));
+}
+
+#[test]
+fn many_operations_may_be_open_at_one_time() {
+    for count in [63, 64, 65, 127, 128, 129, 200, 1023, 1024] {
+        check(&wide(count, &(count - 1).to_string()), Valid);
+    }
+    for count in [64, 65, 128, 129] {
+        // So many orders are not all tried: the budget ends, and that is not `valid`.
+        let text = wide(count, "7").replace("ok 7", "ok nil");
+        assert!(matches!(judge(&text, 10_000), Verdict::Unknown { .. }), "{count}");
+    }
+}
+
+#[test]
+fn more_than_1024_at_one_time_are_not_judged() {
+    let Verdict::Unknown { reason, .. } = judge(&wide(1025, "3"), 10_000) else { panic!("judged") };
+    expect![[""]].assert_eq(&reason);
+}
+
+#[test]
+fn hundreds_of_writes_without_an_answer_cost_nothing_while_nobody_sees_them() {
+    let mut text = String::new();
+    for process in 0..500 {
+        writeln!(text, "{process} invoke write x {process}\n{process} info timeout").unwrap();
+    }
+    text += "1000 invoke read x\n1000 ok nil\n1000 invoke read x\n1000 ok 250\n";
+    check(&text, Valid);
+}
