@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::Checker;
 use super::order::Order;
 use super::words::sentence;
-use crate::history::{History, KeyId, Operation, OperationId, Phase, ValueId};
+use crate::history::{EventIndex, History, KeyId, Operation, OperationId, Phase, ValueId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -17,10 +17,11 @@ use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 pub struct Durable;
 
 /// The final reads of one key.
-#[derive(Default)]
 struct Finals {
     reads: Vec<OperationId>,
     values: Vec<ValueId>,
+    /// When the first of the reads was invoked: a write that ended later may not show in it.
+    began: EventIndex,
 }
 
 impl Checker for Durable {
@@ -35,7 +36,8 @@ impl Checker for Durable {
         let mut lost = Vec::new();
         for write in history.operations() {
             let Some(finals) = finals.get(write.op.key()) else { continue };
-            if !write.is_ok() || !write.op.kind().writes() {
+            let in_time = write.completed.is_some_and(|end| end < finals.began);
+            if !write.is_ok() || !write.op.kind().writes() || !in_time {
                 continue;
             }
             coverage.operations += 1;
@@ -61,7 +63,8 @@ fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
     let Some((began, _)) = history.phase_began(Phase::Final) else { return finals };
     for read in history.operations().filter(|operation| operation.invoked > began) {
         if let Some(value) = read.value_read() {
-            let of_key = finals.entry(*read.op.key()).or_default();
+            let none = Finals { reads: Vec::new(), values: Vec::new(), began: read.invoked };
+            let of_key = finals.entry(*read.op.key()).or_insert(none);
             of_key.reads.push(read.id);
             if !of_key.values.contains(&value) {
                 of_key.values.push(value);
@@ -88,18 +91,18 @@ fn explain(
         "{} acknowledged writes were lost in all, acknowledged from {first} to {last}",
         lost.len()
     );
-    let mut seen = Vec::new();
-    let mut anomalies = Vec::new();
+    // The last loss of a key shows the most: everything before it is gone as well.
+    let mut last_of_key: FxHashMap<KeyId, OperationId> = FxHashMap::default();
+    let mut keys = Vec::new();
     for id in lost {
-        let write = history.operation(*id);
-        let key = *write.op.key();
-        if seen.contains(&key) {
-            continue;
+        let key = *history.operation(*id).op.key();
+        if last_of_key.insert(key, *id).is_none() {
+            keys.push(key);
         }
-        seen.push(key);
-        // The last loss of a key shows the most: everything before it is gone as well.
-        let mut of_key = lost.iter().filter(|id| *history.operation(**id).op.key() == key);
-        let write = history.operation(*of_key.next_back().expect("this one is of the key"));
+    }
+    let mut anomalies = Vec::new();
+    for key in keys {
+        let write = history.operation(last_of_key[&key]);
         let finals = &finals[&key];
         let value = finals.values[0];
         let writers = order.writers(key, value).map(|writer| writer.id);

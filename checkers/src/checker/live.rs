@@ -3,7 +3,7 @@
 
 use super::Checker;
 use super::words::sentence;
-use crate::history::{History, OpKind, Operation, OperationId, Phase, Time};
+use crate::history::{History, OpKind, Operation, OperationId, Outcome, Phase, Reason, Time};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -23,6 +23,7 @@ impl Checker for Live {
             .operations()
             .filter(|operation| operation.invoked > began)
             .filter(|operation| end.is_none_or(|end| operation.invoked < end))
+            .filter(|operation| !is_unsupported(operation))
             .collect();
         coverage.operations = after.len();
         coverage.keys = history.key_count();
@@ -50,8 +51,12 @@ impl Checker for Live {
 
 /// Whether the store served it: a compare-and-set that found another value was served as well.
 fn did_its_work(operation: &Operation<'_>) -> bool {
-    use crate::history::{Outcome, Reason};
     operation.is_ok() || matches!(operation.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })))
+}
+
+/// Whether the system does not offer the operation: it cannot fail to recover in that.
+fn is_unsupported(operation: &Operation<'_>) -> bool {
+    matches!(operation.outcome, Some(Outcome::Fail(Reason::Unsupported)))
 }
 
 fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Time) -> Anomaly {

@@ -8,23 +8,40 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId};
+use crate::history::{
+    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId,
+};
 
 /// The writers of every value.
 pub(super) struct Order<'a> {
     history: &'a History,
     /// All operations that may have made the key hold the value.
-    writers: FxHashMap<(KeyId, ValueId), SmallVec<[OperationId; 1]>>,
+    writers: FxHashMap<(KeyId, ValueId), Writers>,
+}
+
+/// The operations that may have made a key hold a value.
+#[derive(Default)]
+struct Writers {
+    ids: SmallVec<[OperationId; 1]>,
+    /// The last event of any of them; none while one may still take effect.
+    over_at: Option<EventIndex>,
 }
 
 impl<'a> Order<'a> {
     pub(super) fn new(history: &'a History) -> Order<'a> {
-        let mut writers: FxHashMap<_, SmallVec<[OperationId; 1]>> = FxHashMap::default();
+        let mut writers: FxHashMap<_, Writers> = FxHashMap::default();
         for operation in history.operations() {
             if let Some(value) = operation.value_written()
                 && (operation.is_ok() || operation.is_indeterminate())
             {
-                writers.entry((*operation.op.key(), value)).or_default().push(operation.id);
+                let of_value = writers.entry((*operation.op.key(), value)).or_default();
+                let over_at = operation.completed.filter(|_| operation.is_ok());
+                of_value.over_at = if of_value.ids.is_empty() {
+                    over_at
+                } else {
+                    of_value.over_at.zip(over_at).map(|(one, other)| one.max(other))
+                };
+                of_value.ids.push(operation.id);
             }
         }
         Order { history, writers }
@@ -36,7 +53,7 @@ impl<'a> Order<'a> {
         key: KeyId,
         value: ValueId,
     ) -> impl Iterator<Item = Operation<'a>> + '_ {
-        let ids = self.writers.get(&(key, value)).map_or(&[][..], |ids| ids);
+        let ids = self.writers.get(&(key, value)).map_or(&[][..], |writers| &writers.ids);
         ids.iter().map(|id| self.history.operation(*id))
     }
 
@@ -53,18 +70,33 @@ impl<'a> Order<'a> {
             return false;
         }
         // The state at the start is older than any write: it has no writer to be compared.
-        self.writers(key, value).all(|writer| writer.precedes(write))
+        let Some(writers) = self.writers.get(&(key, value)) else { return true };
+        writers.over_at.is_some_and(|end| end < write.invoked)
             || self.was_replaced_before(value, write)
     }
 
     /// Whether a chain of compare-and-sets leads from `value` to what `write` left.
     fn was_replaced_before(&self, value: ValueId, write: &Operation<'_>) -> bool {
         let key = *write.op.key();
+        let mut origins = self.writers(key, value);
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
+        if value == ValueId::NIL {
+            return false;
+        }
         let mut step = *write;
+        // Each step took effect before the one after it, and `write` before its completion.
+        let mut by = write.completed.expect("an acknowledged write has ended");
         // Each step goes to another operation of the history, and a chain that comes round again
         // could only do so among values that are written twice.
         for _ in 0..self.history.operation_count() {
             let Op::Cas { from, .. } = step.op else { return false };
+            if step.is_ok() {
+                by = by.min(step.completed.expect("what is `ok` has ended"));
+            }
+            if origin.invoked > by {
+                // What wrote `value` began only after this step: no chain leads so far back.
+                return false;
+            }
             let mut writers = self.writers(key, from);
             let (first, second) = (writers.next(), writers.next());
             if second.is_some() || (first.is_some() && from == ValueId::NIL) {

@@ -27,16 +27,16 @@ impl Checker for ReadYourWrites {
             ..Coverage::default()
         };
         let mut anomalies = Vec::new();
-        // One session does one thing at a time: in the order of invocation, an earlier operation
-        // of it has ended.
         for operation in history.operations() {
             if end.is_some_and(|end| operation.invoked > end) {
                 break;
             }
             let place = (operation.session, *operation.op.key());
-            if let (Some(value), Some(write)) = (seen(&operation), last_write.get(&place)) {
+            let write = last_write.get(&place).map(|id| history.operation(*id));
+            // Nothing keeps two processes of a session from acting at the same time.
+            let write = write.filter(|write| write.precedes(&operation));
+            if let (Some(value), Some(write)) = (seen(&operation), write) {
                 coverage.operations += 1;
-                let write = history.operation(*write);
                 if order.is_older(value, &write) {
                     anomalies.push(explain(history, &order, &write, &operation));
                 }

@@ -24,8 +24,17 @@ pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
         }
         (Op::Delete { .. }, _) => format!("deleted {key}"),
     };
+    let did = match operation.outcome {
+        Some(Outcome::Fail(Reason::Mismatch { .. })) => did,
+        Some(Outcome::Fail(reason)) => {
+            let op = history.op(operation.id);
+            format!("tried to {op} and was told {}", reason.map(|id| value(*id).clone()))
+        }
+        _ => did,
+    };
     let ended = match (operation.outcome, operation.completed_at) {
         (Some(Outcome::Ok(_) | Outcome::Fail(_)), Some(end)) => format!("to {end}"),
+        _ if !operation.op.kind().writes() => "with no answer".to_owned(),
         _ => "with no answer, so it may take effect at any time after that".to_owned(),
     };
     format!("process {process} {did}{at} (from {invoked_at} {ended})")

@@ -211,7 +211,8 @@ impl HistoryBuilder {
     /// If time goes back.
     pub fn fault(&mut self, at: Time, event: FaultEvent) -> Result<(), HistoryError> {
         self.check_time(at)?;
-        self.push(at, Happening::Fault(self.history.faults.len() as u32));
+        let place = self.push(at, Happening::Fault(self.history.faults.len() as u32));
+        self.history.fault_places.push(place);
         self.history.faults.push(event);
         Ok(())
     }

@@ -224,7 +224,8 @@ impl<R: BufRead> Lines<R> {
         self.text.clear();
         self.number += 1;
         let limit = self.limits.line_bytes_max;
-        let read = self.reader.by_ref().take(limit + 1).read_until(b'\n', &mut self.text)?;
+        let read =
+            self.reader.by_ref().take(limit.saturating_add(1)).read_until(b'\n', &mut self.text)?;
         if read as u64 > limit {
             return Err(self.error(format!("longer than {limit} bytes, the limit")));
         }

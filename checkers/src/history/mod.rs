@@ -27,6 +27,8 @@ pub struct History {
     events: Vec<Happening>,
     operations: Operations,
     faults: Vec<FaultEvent>,
+    /// Where the fault events are.
+    fault_places: Vec<EventIndex>,
     keys: Vec<Key>,
     values: Vec<Value>,
 }
@@ -275,9 +277,8 @@ impl History {
     /// The faults that were on at an event.
     pub fn faults_on(&self, at: EventIndex) -> Vec<FaultId> {
         let mut on = Vec::new();
-        for event in &self.events[..at.index()] {
-            let Happening::Fault(index) = event else { continue };
-            let FaultEvent { fault, edge, .. } = &self.faults[*index as usize];
+        let before = self.fault_places.partition_point(|place| *place < at);
+        for FaultEvent { fault, edge, .. } in &self.faults[..before] {
             match edge {
                 FaultEdge::Begin => on.push(*fault),
                 FaultEdge::End => on.retain(|id| id != fault),

@@ -198,7 +198,7 @@ pub enum ReadLevel {
 /// What a client asks, over keys and values (`Op`) or over their numbers in one history
 /// (`Op<KeyId, ValueId>`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "kebab-case")]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Op<K = Key, V = Value> {
     /// Returns what the key holds.
     Read {
@@ -351,7 +351,7 @@ pub enum Outcome<V = Value> {
 
 /// Why an operation did not end `ok`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Reason<V = Value> {
     /// A compare-and-set found another value than `from`. Only with `fail`: it changed nothing, but
     /// it *saw* that the key did not hold `from`, so checkers treat it as an observation.

@@ -148,7 +148,7 @@ fn a_value_read_before_anybody_wrote_it_is_explained_as_such() {
             unwritten-value at 0.001 s on x
             operations [0], faults []
             process 0 read x = 7 (from 0.000 s to 0.001 s)
-            process 0 saw 7, which nobody had begun to write there
+            process 0 saw 7 before process 1 began to write it, and nobody else wrote it there
         "#]],
     );
 }

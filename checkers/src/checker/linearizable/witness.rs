@@ -1,5 +1,7 @@
 //! The smallest part of a key's history that no order explains, and what is wrong with it in words.
 
+use rustc_hash::FxHashSet;
+
 use super::{GUARANTEE, OfKey, RegisterCall, is_blind, seen, written};
 use crate::checker::linearizable::search::{Found, search};
 use crate::checker::words::sentence;
@@ -98,7 +100,8 @@ fn without(
     let stays = |index: usize| !range.contains(&index);
     let staying = || part.iter().enumerate().filter(|(index, _)| stays(*index));
     let blind = staying().any(|(_, (_, call))| is_blind(call));
-    let mut needed: Vec<ValueId> = staying().filter_map(|(_, (_, call))| seen(call)).collect();
+    let mut needed: FxHashSet<ValueId> =
+        staying().filter_map(|(_, (_, call))| seen(call)).collect();
     let mut kept: Vec<bool> = (0..part.len()).map(stays).collect();
     // Writers that have to stay may have seen something themselves.
     loop {
@@ -123,7 +126,9 @@ fn has_no_order(part: &[(OperationId, RegisterCall)], states_left: &mut u64) -> 
     let budget = STATES_A_TRY.min(*states_left);
     let mut left = budget;
     let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
-    *states_left -= (budget - left).max(1);
+    // Also what is refused at once was copied and laid out: long parts get fewer tries.
+    let cost = (budget - left).max(part.len() as u64 / 16).max(1);
+    *states_left = states_left.saturating_sub(cost);
     matches!(found, Found::NoOrder { .. })
 }
 
@@ -162,8 +167,18 @@ fn unwritten_read(history: &History, operations: &[Operation<'_>]) -> Option<Nam
         })
     })?;
     let value = history.value(shown(read).expect("it showed something"));
-    let words =
-        format!("process {} saw {value}, which nobody had begun to write there", read.process);
+    let key = *read.op.key();
+    let later = history.operations().find(|write| {
+        *write.op.key() == key && may_write(write, shown(read).expect("it showed something"))
+    });
+    let words = match later {
+        Some(write) => format!(
+            "process {} saw {value} before process {} began to write it, and nobody else wrote it \
+             there",
+            read.process, write.process
+        ),
+        None => format!("process {} saw {value}, which nobody wrote there", read.process),
+    };
     Some(("unwritten-value", vec![words]))
 }
 
