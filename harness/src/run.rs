@@ -78,7 +78,8 @@ fn judge(
         if guarantee == Guarantee::Live {
             verdict = with_failures(verdict, played);
         }
-        judged.push(Judged { guarantee, claim: manifest.claim(guarantee), verdict });
+        let claim = manifest.claim(guarantee, plan.replica_reads_percent > 0);
+        judged.push(Judged { guarantee, claim, verdict });
     }
     judged
 }

@@ -60,7 +60,8 @@ pub struct Manifest {
     pub nodes: (u32, u32),
     /// The operations that it offers.
     pub ops: Vec<OpKind>,
-    /// What it promises under every fault, and what it does not.
+    /// What it promises under every fault, and what it does not. Claims are about strong reads; of
+    /// replica reads nothing is claimed.
     pub claims: Vec<(Guarantee, Claim)>,
     /// Whether it serves some client whenever a majority of its nodes is connected, after the time
     /// that it takes to fail over. If so, a run in which it did not proves nothing.
@@ -70,10 +71,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// What the system says about a guarantee.
-    pub fn claim(&self, guarantee: Guarantee) -> Claim {
+    /// What the system says about a guarantee, in a run with or without replica reads. Sessions
+    /// are judged by all of their reads, and no promise covers those.
+    pub fn claim(&self, guarantee: Guarantee, replica_reads: bool) -> Claim {
         let said = self.claims.iter().find(|(named, _)| *named == guarantee);
-        said.map_or(Claim::Silent, |(_, claim)| *claim)
+        match (guarantee, said.map_or(Claim::Silent, |(_, claim)| *claim)) {
+            (Guarantee::ReadYourWrites, Claim::Holds) if replica_reads => Claim::Silent,
+            (_, claim) => claim,
+        }
     }
 }
 
