@@ -110,12 +110,12 @@ mod duration {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The file could not be read.
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {cause}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is not a campaign file.
     #[error("{}:{line}: {message}", file.display())]
@@ -167,7 +167,7 @@ pub const STOCK: &str = include_str!("../campaigns/stock.toml");
 /// where and what would have done.
 pub fn load(file: &Path, systems: &[system::Registration]) -> Result<Vec<Plan>, PlanError> {
     let text = std::fs::read_to_string(file)
-        .map_err(|source| PlanError::Unreadable { file: file.to_owned(), source })?;
+        .map_err(|cause| PlanError::Unreadable { file: file.to_owned(), cause })?;
     parse(&text, file, systems)
 }
 

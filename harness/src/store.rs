@@ -100,14 +100,14 @@ impl Record {
 pub enum StoreError {
     /// The results folder, or something in it, cannot be written.
     #[error(
-        "cannot write {}: {source}; `--results DIR` chooses another results folder",
+        "cannot write {}: {cause}; `--results DIR` chooses another results folder",
         path.display()
     )]
     Unwritable {
         /// What could not be written.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// There is no such run.
     #[error(
@@ -121,12 +121,12 @@ pub enum StoreError {
         file: &'static str,
     },
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {cause}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file is greater than any that this program writes.
     #[error("{} has {bytes} bytes; at most {most} are read", file.display())]
@@ -186,7 +186,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         let store = Store { root: root.to_owned() };
         let runs = store.runs();
-        let unwritable = |source| StoreError::Unwritable { path: runs.clone(), source };
+        let unwritable = |cause| StoreError::Unwritable { path: runs.clone(), cause };
         fs::create_dir_all(&runs).map_err(unwritable)?;
         let probe = store.temporary("probe");
         fs::create_dir(&probe).map_err(unwritable)?;
@@ -221,10 +221,10 @@ impl Store {
         let written = write_run(&temporary, report).and_then(|()| put(&temporary, &folder));
         match written {
             Ok(()) => Ok(folder),
-            Err(source) => {
+            Err(cause) => {
                 // The first error is the one to report; what is left is only litter.
                 let _ = fs::remove_dir_all(&temporary);
-                Err(StoreError::Unwritable { path: folder, source })
+                Err(StoreError::Unwritable { path: folder, cause })
             }
         }
     }
@@ -283,7 +283,7 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
     let history = jsonl::read(text.as_bytes(), &ReadLimits::default()).map_err(|error| {
         let file = file.clone();
         match error {
-            ReadError::Io(source) => StoreError::Unreadable { file, source },
+            ReadError::Io(cause) => StoreError::Unreadable { file, cause },
             ReadError::Line { line, what } => StoreError::Malformed { file, line, message: what },
         }
     })?;
@@ -330,11 +330,11 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
 
 fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, StoreError> {
     let file = folder.join(name);
-    let unreadable = |source: io::Error| match source.kind() {
+    let unreadable = |cause: io::Error| match cause.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             StoreError::Missing { folder: folder.to_owned(), file: name }
         }
-        _ => StoreError::Unreadable { file: file.clone(), source },
+        _ => StoreError::Unreadable { file: file.clone(), cause },
     };
     let opened = File::open(&file).map_err(unreadable)?;
     let bytes = opened.metadata().map_err(unreadable)?.len();
