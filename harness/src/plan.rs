@@ -277,11 +277,17 @@ impl Plan {
             && self.name.len() <= 64
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
-        let rules: [(bool, String); 8] = [
+        let partitions = self.nemeses.iter().any(|name| name == "partition");
+        let rules: [(bool, String); 9] = [
             (name_ok, "a name has 1 to 64 letters, digits, `-` and `_`".to_owned()),
             (
                 !self.nodes.is_empty() && self.nodes.iter().all(|n| (1..=9).contains(n)),
                 format!("nodes = {:?} must list sizes from 1 to 9", self.nodes),
+            ),
+            (
+                !(partitions && self.nodes.contains(&1)),
+                "nodes = [1] cannot be partitioned; list sizes from 2 on, or leave out the nemesis"
+                    .to_owned(),
             ),
             (
                 range_ok(self.clients, 100),

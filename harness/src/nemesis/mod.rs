@@ -125,7 +125,7 @@ pub enum Target {
     One,
     /// The node that leads in the highest term; any one where none does.
     Leader,
-    /// As many nodes as leave a majority.
+    /// As many nodes as leave a majority, but one at least.
     Minority,
     /// The fewest nodes that are a majority.
     Majority,

@@ -33,7 +33,7 @@ impl Observed {
             }
             Target::All => up.len(),
             Target::One => 1,
-            Target::Minority => self.nodes.len() - majority,
+            Target::Minority => (self.nodes.len() - majority).max(1),
             Target::Majority => majority,
             Target::Leader => {
                 if let Some(leader) = self.leader() {
