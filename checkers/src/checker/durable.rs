@@ -2,14 +2,19 @@
 //! is not older.
 //!
 //! Judged by the final reads at every replica: an acknowledged write is lost when what *every*
-//! replica that answered holds in the end is [certainly older](super::order) than it.
+//! replica holds in the end is [certainly older](super::order) than it. Where a replica that was
+//! asked did not answer, it may be the one that holds the write, and nothing is proved.
+
+use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::order::Order;
 use super::words::sentence;
-use crate::history::{EventIndex, History, KeyId, Operation, OperationId, Phase, ValueId};
+use crate::history::{
+    EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, ValueId,
+};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -22,6 +27,10 @@ struct Finals {
     values: Vec<ValueId>,
     /// When the first of the reads was invoked: a write that ended later may not show in it.
     began: EventIndex,
+    /// The nodes that answered.
+    nodes: BTreeSet<NodeId>,
+    /// A node that was asked, for this key or another, and did not answer for this one.
+    silent: Option<NodeId>,
 }
 
 impl Checker for Durable {
@@ -34,6 +43,7 @@ impl Checker for Durable {
         }
         let order = Order::new(history);
         let mut lost = Vec::new();
+        let mut unproven = None;
         for write in history.operations() {
             let Some(finals) = finals.get(write.op.key()) else { continue };
             let in_time = write.completed.is_some_and(|end| end < finals.began);
@@ -42,7 +52,10 @@ impl Checker for Durable {
             }
             coverage.operations += 1;
             if finals.values.iter().all(|value| order.is_older(*value, &write)) {
-                lost.push(write.id);
+                match finals.silent {
+                    None => lost.push(write.id),
+                    Some(node) => unproven = unproven.or(Some((write.id, node))),
+                }
             }
         }
         coverage.keys = finals.len();
@@ -50,26 +63,49 @@ impl Checker for Durable {
             let reason = "no write was acknowledged".to_owned();
             return Verdict::Unknown { reason, coverage };
         }
-        if lost.is_empty() {
-            return Verdict::Valid(coverage);
+        if !lost.is_empty() {
+            let anomalies = explain(history, &order, &finals, &lost);
+            return Verdict::Invalid { anomalies, coverage };
         }
-        let anomalies = explain(history, &order, &finals, &lost);
-        Verdict::Invalid { anomalies, coverage }
+        match unproven {
+            None => Verdict::Valid(coverage),
+            Some((write, node)) => {
+                let reason = format!(
+                    "`{}` is on no replica that answered, but node n{node} did not say what it \
+                     holds",
+                    history.op(write)
+                );
+                Verdict::Unknown { reason, coverage }
+            }
+        }
     }
 }
 
 fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
     let mut finals: FxHashMap<KeyId, Finals> = FxHashMap::default();
+    let mut asked: BTreeSet<NodeId> = BTreeSet::new();
     let Some((began, _)) = history.phase_began(Phase::Final) else { return finals };
     for read in history.operations().filter(|operation| operation.invoked > began) {
+        if matches!(read.op, Op::Read { level: ReadLevel::Replica, .. }) {
+            asked.extend(read.node);
+        }
         if let Some(value) = read.value_read() {
-            let none = Finals { reads: Vec::new(), values: Vec::new(), began: read.invoked };
-            let of_key = finals.entry(*read.op.key()).or_insert(none);
+            let of_key = finals.entry(*read.op.key()).or_insert_with(|| Finals {
+                reads: Vec::new(),
+                values: Vec::new(),
+                began: read.invoked,
+                nodes: BTreeSet::new(),
+                silent: None,
+            });
+            of_key.nodes.extend(read.node);
             of_key.reads.push(read.id);
             if !of_key.values.contains(&value) {
                 of_key.values.push(value);
             }
         }
+    }
+    for of_key in finals.values_mut() {
+        of_key.silent = asked.difference(&of_key.nodes).next().copied();
     }
     finals
 }

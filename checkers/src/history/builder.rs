@@ -11,7 +11,11 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
     /// An event before the one that precedes it.
-    #[error("time goes back from {from} to {to}; events come in the order in which they happened")]
+    #[error(
+        "time goes back from {} ns to {} ns; events come in the order in which they happened",
+        from.as_nanos(),
+        to.as_nanos()
+    )]
     TimeGoesBack {
         /// The time of the event before.
         from: Time,

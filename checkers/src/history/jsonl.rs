@@ -244,7 +244,11 @@ impl<R: BufRead> Lines<R> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| format!("not a line of a history: {error}"))
+    serde_json::from_slice(text).map_err(|error| {
+        // The line is all that the parser sees; which one it is, the caller says.
+        let what = error.to_string().replace(" at line 1 column ", " at column ");
+        format!("not a line of a history: {what}")
+    })
 }
 
 /// Adds one line to the history.

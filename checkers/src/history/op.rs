@@ -148,7 +148,10 @@ impl fmt::Display for Key {
 
 /// What a key can hold. In JSON: `null`, a whole number, a string, or an array of values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a value is null, a whole number of 64 bits, a text, or an array of values"
+)]
 pub enum Value {
     /// The key is absent. A read that finds nothing *succeeds* with this value; it is never a
     /// failure and never a wildcard, so that a store which forgets everything cannot pass.

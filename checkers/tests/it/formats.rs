@@ -104,6 +104,16 @@ fn what_is_wrong_is_named_with_its_line_and_what_would_do() {
     check("{\"i\":0,\"t\":0}\n", "the fields belong to no kind of event");
     check("{\"i\":0,\"t\":0,\"p\":3,\"ok\":\"done\"}\n", "process 3 completes an operation");
     check("{\"i\":0,\"t\":0,\"p\":3,\"phase\":\"final\"}\n", "the fields belong to no kind");
+    let invoke = "{\"i\":0,\"t\":0,\"p\":0,\"s\":0,\"invoke\":";
+    let stray = "{\"op\":\"read\",\"key\":\"x\",\"levle\":\"replica\"}}\n";
+    check(&format!("{invoke}{stray}"), "unknown field `levle`");
+    let cas = "{\"op\":\"cas\",\"key\":\"x\",\"from\":1,\"to\":2}}\n";
+    let stray = "{\"i\":1,\"t\":0,\"p\":0,\"fail\":{\"mismatch\":{\"actaul\":7}}}\n";
+    check(&format!("{invoke}{cas}{stray}"), "unknown field `actaul`");
+    let huge = "{\"op\":\"write\",\"key\":\"x\",\"value\":1e3}}\n";
+    check(&format!("{invoke}{huge}"), "a value is null, a whole number");
+    let back = "{\"i\":0,\"t\":5,\"phase\":\"safety\"}\n{\"i\":1,\"t\":4,\"phase\":\"final\"}\n";
+    check(back, "line 3: time goes back from 5 ns to 4 ns");
     let deep = format!("{{\"i\":0,\"t\":0,\"p\":0,\"ok\":{{\"value\":{}}}}}\n", "[".repeat(500));
     check(&deep, "line 2: not a line of a history");
 }

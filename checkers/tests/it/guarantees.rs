@@ -143,6 +143,23 @@ fn one_replica_that_still_has_it_keeps_a_write() {
 }
 
 #[test]
+fn a_replica_that_did_not_answer_may_have_kept_the_write() {
+    let silent = "92 invoke read-replica x @n2\n92 info timeout\n";
+    let text = finally(OLD_THEN_OWN, &[(1, "1")]) + silent;
+    check(&Durable, &text, &Unknown);
+    let Verdict::Unknown { reason, .. } = Durable.check(&history(&text)) else { unreachable!() };
+    assert_eq!(
+        reason,
+        "`write x 2` is on no replica that answered, but node n2 did not say what it holds"
+    );
+    // A node that was asked for another key counts as well.
+    let other =
+        finally(OLD_THEN_OWN, &[(1, "1")]) + &silent.replace("read-replica x", "read-replica y");
+    check(&Durable, &other, &Unknown);
+    check(&Durable, &(finally(OLD_THEN_OWN, &[(1, "2")]) + silent), &Valid);
+}
+
+#[test]
 fn a_write_that_was_replaced_is_not_lost() {
     let text = format!("{OLD_THEN_OWN} 5 invoke write x 3\n 5 info timeout");
     check(&Durable, &finally(&text, &[(1, "3")]), &Valid);
@@ -204,6 +221,19 @@ fn a_store_that_serves_nothing_after_the_faults_makes_no_progress() {
 fn a_compare_and_set_that_found_something_else_was_served() {
     let text = "phase liveness\n0 invoke cas x 1 2\n0 fail mismatch\n1 invoke read x\n1 ok nil";
     check(&Live, text, &Valid);
+}
+
+#[test]
+fn a_write_that_was_refused_is_told_as_one() {
+    let text = "phase liveness\n0 invoke write x 1\n0 fail not-leader";
+    let verdict = Live.check(&history(text));
+    assert_eq!(
+        verdict.anomalies()[0].explanation[1],
+        "the last of them: process 0 tried to write x 1 and was told not-leader (from 0.001 s to \
+         0.002 s)"
+    );
+    let open = "phase liveness\n0 invoke read x";
+    assert!(Live.check(&history(open)).anomalies()[0].explanation[1].ends_with("with no answer)"));
 }
 
 #[test]

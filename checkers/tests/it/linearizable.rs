@@ -167,6 +167,26 @@ fn two_that_replace_the_same_lose_an_update() {
 }
 
 #[test]
+fn an_unanswered_compare_and_set_stays_with_the_writer_of_what_it_replaces() {
+    let text = "
+        0 invoke write x 5
+        0 ok
+        1 invoke cas x 5 6
+        1 info timeout
+        2 invoke read x
+        2 ok 6
+        0 invoke write x 7
+        0 ok
+        2 invoke read x
+        2 ok 6
+    ";
+    let verdict = judge(text, Limits::default().states_max);
+    let witness: Vec<u32> =
+        verdict.anomalies()[0].witness.operations.iter().map(|id| id.0).collect();
+    assert_eq!(witness, [0, 1, 3, 4], "{verdict:#?}");
+}
+
+#[test]
 fn a_stale_read_is_explained_by_its_smallest_witness() {
     check_explained(
         "

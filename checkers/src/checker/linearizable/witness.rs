@@ -6,7 +6,7 @@ use super::{GUARANTEE, OfKey, RegisterCall, is_blind, seen, written};
 use crate::checker::linearizable::search::{Found, search};
 use crate::checker::words::sentence;
 use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
-use crate::model::cas_register::CasRegister;
+use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::{Anomaly, Witness};
 
 /// States that each attempt to leave something out may take. If that is not enough, it stays in.
@@ -60,6 +60,14 @@ fn cut_off(mut call: RegisterCall, end: u32) -> Option<RegisterCall> {
     Some(call)
 }
 
+/// The value that has to be there for a call to be as it is, or to have an effect.
+fn needed(call: &RegisterCall) -> Option<ValueId> {
+    match call.op {
+        CasOp::Cas(from, _) if call.ret.is_none() => Some(from),
+        _ => seen(call),
+    }
+}
+
 /// Leaves out operations, many at a time and then fewer, while what is left has no order.
 fn shrink(part: &mut Vec<(OperationId, RegisterCall)>) {
     let mut states_left = STATES_MAX;
@@ -100,17 +108,17 @@ fn without(
     let stays = |index: usize| !range.contains(&index);
     let staying = || part.iter().enumerate().filter(|(index, _)| stays(*index));
     let blind = staying().any(|(_, (_, call))| is_blind(call));
-    let mut needed: FxHashSet<ValueId> =
-        staying().filter_map(|(_, (_, call))| seen(call)).collect();
+    let mut values: FxHashSet<ValueId> =
+        staying().filter_map(|(_, (_, call))| needed(call)).collect();
     let mut kept: Vec<bool> = (0..part.len()).map(stays).collect();
     // Writers that have to stay may have seen something themselves.
     loop {
         let mut any = false;
         for (index, (_, call)) in part.iter().enumerate() {
-            let is_needed = written(call).is_some_and(|value| blind || needed.contains(&value));
+            let is_needed = written(call).is_some_and(|value| blind || values.contains(&value));
             if !kept[index] && is_needed {
                 kept[index] = true;
-                needed.extend(seen(call));
+                values.extend(needed(call));
                 any = true;
             }
         }
