@@ -98,7 +98,7 @@ fn take_effect(held: &mut [Value], op: &Op) -> Outcome {
             return Outcome::Fail(Reason::Mismatch { actual: Some(now.clone()) });
         }
         Op::Write { value, .. } | Op::Cas { to: value, .. } => *now = value.clone(),
-        Op::Delete { .. } => *now = Value::Nil,
+        _ => *now = Value::Nil,
     }
     Outcome::Ok(Ret::Done)
 }

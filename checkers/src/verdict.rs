@@ -16,6 +16,16 @@ pub enum Guarantee {
     Linearizable,
     /// A session's reads show its own earlier writes, or newer ones (Terry et al. 1994).
     ReadYourWrites,
+    /// A session's reads never go back to an older state (Terry et al. 1994).
+    MonotonicReads,
+    /// A session's writes take effect in their order, for everybody (Terry et al. 1994).
+    MonotonicWrites,
+    /// What a session writes is newer, for everybody, than what it had read (Terry et al. 1994).
+    WritesFollowReads,
+    /// Everybody sees causally related writes in their order (Bouajjani et al. 2017).
+    Causal,
+    /// No read is older than a stated bound, in versions or in time.
+    BoundedStaleness,
     /// What was acknowledged is not lost.
     Durable,
     /// Once the faults have stopped, all replicas come to hold the same, and something that was
@@ -24,16 +34,51 @@ pub enum Guarantee {
     /// Once the faults have stopped, operations succeed again within a bounded time, and no node
     /// panicked or spun.
     Live,
+    /// A set returns what was added, nothing else, and nothing twice.
+    Set,
+    /// A counter shows what was added to it.
+    Counter,
+    /// Each value that was put into a queue is taken out once.
+    Queue,
+    /// No value is handed out twice.
+    UniqueIds,
+    /// Transfers keep the total.
+    Bank,
+    /// No two readers see two writes in opposite orders.
+    LongFork,
+    /// Transactions see only what was committed (PL-2, Adya 1999).
+    ReadCommitted,
+    /// Each transaction reads from one snapshot, and no update is lost (PL-SI, Adya 1999).
+    SnapshotIsolation,
+    /// Transactions appear to take effect one after the other (PL-3, Adya 1999).
+    Serializable,
+    /// Serializable, in an order that keeps to real time (Herlihy and Wing 1990).
+    StrictSerializable,
 }
 
 impl Guarantee {
     /// Every guarantee, in the order of reports.
-    pub const ALL: [Guarantee; 5] = [
+    pub const ALL: [Guarantee; 20] = [
         Guarantee::Linearizable,
         Guarantee::ReadYourWrites,
+        Guarantee::MonotonicReads,
+        Guarantee::MonotonicWrites,
+        Guarantee::WritesFollowReads,
+        Guarantee::Causal,
+        Guarantee::BoundedStaleness,
         Guarantee::Durable,
         Guarantee::Convergent,
         Guarantee::Live,
+        Guarantee::Set,
+        Guarantee::Counter,
+        Guarantee::Queue,
+        Guarantee::UniqueIds,
+        Guarantee::Bank,
+        Guarantee::LongFork,
+        Guarantee::ReadCommitted,
+        Guarantee::SnapshotIsolation,
+        Guarantee::Serializable,
+        Guarantee::StrictSerializable,
     ];
 
     /// The name in files, flags and tables.
@@ -41,9 +86,24 @@ impl Guarantee {
         match self {
             Guarantee::Linearizable => "linearizable",
             Guarantee::ReadYourWrites => "read-your-writes",
+            Guarantee::MonotonicReads => "monotonic-reads",
+            Guarantee::MonotonicWrites => "monotonic-writes",
+            Guarantee::WritesFollowReads => "writes-follow-reads",
+            Guarantee::Causal => "causal",
+            Guarantee::BoundedStaleness => "bounded-staleness",
             Guarantee::Durable => "durable",
             Guarantee::Convergent => "convergent",
             Guarantee::Live => "live",
+            Guarantee::Set => "set",
+            Guarantee::Counter => "counter",
+            Guarantee::Queue => "queue",
+            Guarantee::UniqueIds => "unique-ids",
+            Guarantee::Bank => "bank",
+            Guarantee::LongFork => "long-fork",
+            Guarantee::ReadCommitted => "read-committed",
+            Guarantee::SnapshotIsolation => "snapshot-isolation",
+            Guarantee::Serializable => "serializable",
+            Guarantee::StrictSerializable => "strict-serializable",
         }
     }
 }

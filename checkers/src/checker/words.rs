@@ -23,6 +23,10 @@ pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
             format!("set {key} from {} to {}", value(from), value(to))
         }
         (Op::Delete { .. }, _) => format!("deleted {key}"),
+        _ => match operation.value_read() {
+            Some(answer) => format!("did {} and got {}", history.op(operation.id), value(answer)),
+            None => format!("did {}", history.op(operation.id)),
+        },
     };
     let did = match operation.outcome {
         Some(Outcome::Fail(Reason::Mismatch { .. })) => did,

@@ -3,8 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    EventIndex, FaultEvent, Happening, History, Invocation, Key, KeyId, Op, OperationId, Outcome,
-    Phase, ProcessId, Reason, Ret, SessionId, Time, Value, ValueId,
+    EventIndex, FaultEvent, Happening, History, Invocation, Key, KeyId, Op, OpKind, OperationId,
+    Outcome, Phase, ProcessId, Reason, Ret, SessionId, Time, Value, ValueId,
 };
 
 /// What no history can contain.
@@ -180,6 +180,22 @@ impl HistoryBuilder {
         operation: OperationId,
         outcome: &Outcome,
     ) -> Result<(), HistoryError> {
+        self.complete_at_version(at, operation, outcome, None)
+    }
+
+    /// Adds the end of an operation, with the version of the key that the store reports: the one
+    /// that it saw (a read, a mismatch), or made (whatever else is `ok`). Versions of a key grow
+    /// with each change of it, deletes included.
+    ///
+    /// # Errors
+    /// Those of [`complete`](Self::complete), and for a version of what is unknown.
+    pub fn complete_at_version(
+        &mut self,
+        at: Time,
+        operation: OperationId,
+        outcome: &Outcome,
+        version: Option<u64>,
+    ) -> Result<(), HistoryError> {
         self.check_time(at)?;
         let not_open = HistoryError::NotOpen { operation };
         let Some(op) = self.history.operations.ops.get(operation.index()) else {
@@ -189,6 +205,11 @@ impl HistoryBuilder {
             return Err(not_open);
         }
         check_fit(op, outcome)?;
+        let tells = matches!(outcome, Outcome::Ok(_) | Outcome::Fail(Reason::Mismatch { .. }));
+        if version.is_some() && !tells {
+            let what = "only what is `ok`, or a mismatch, has a version";
+            return Err(HistoryError::Misfit { what });
+        }
         let process = self.history.operations.processes[operation.index()];
         let state = self.processes.get_mut(&process).expect("its invocation registered it");
         state.open = None;
@@ -197,6 +218,9 @@ impl HistoryBuilder {
         let completed = self.push(at, Happening::Complete(operation));
         self.history.operations.completed[operation.index()] = Some(completed);
         self.history.operations.outcomes[operation.index()] = Some(outcome);
+        if let Some(version) = version {
+            self.history.versions.insert(operation, version);
+        }
         Ok(())
     }
 
@@ -285,18 +309,24 @@ impl HistoryBuilder {
 
 /// Whether an outcome can be that of an operation.
 fn check_fit(op: &Op<KeyId, ValueId>, outcome: &Outcome) -> Result<(), HistoryError> {
-    let what = match (op, outcome) {
-        (Op::Read { .. }, Outcome::Ok(Ret::Done)) => "a read that is `ok` returns a value",
-        (Op::Write { .. } | Op::Cas { .. } | Op::Delete { .. }, Outcome::Ok(Ret::Value(_))) => {
-            "an operation that writes returns no value"
+    let returns_a_value = match op.kind() {
+        OpKind::Read | OpKind::Dequeue | OpKind::Generate | OpKind::Txn => Some(true),
+        OpKind::Acquire => None,
+        _ => Some(false),
+    };
+    let what = match (outcome, returns_a_value) {
+        (Outcome::Ok(Ret::Done), Some(true)) => {
+            "a read, dequeue, generate or txn that is `ok` returns a value"
         }
-        (_, Outcome::Info(Reason::Mismatch { .. })) => {
+        (Outcome::Ok(Ret::Value(_)), Some(false)) => {
+            "an operation that only writes returns no value"
+        }
+        (Outcome::Info(Reason::Mismatch { .. }), _) => {
             "a mismatch is known not to have taken effect: its outcome is `fail`"
         }
-        (
-            Op::Read { .. } | Op::Write { .. } | Op::Delete { .. },
-            Outcome::Fail(Reason::Mismatch { .. }),
-        ) => "only a compare-and-set fails with a mismatch",
+        (Outcome::Fail(Reason::Mismatch { .. }), _) if op.kind() != OpKind::Cas => {
+            "only a compare-and-set fails with a mismatch"
+        }
         _ => return Ok(()),
     };
     Err(HistoryError::Misfit { what })

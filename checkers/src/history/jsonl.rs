@@ -80,6 +80,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     info: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    v: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     fault: Option<FaultId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     edge: Option<FaultEdge>,
@@ -132,7 +134,8 @@ fn line_of(history: &History, index: EventIndex) -> Line {
             ..Line::default()
         },
         Event::Complete(operation) => {
-            let mut line = Line { i, t, p: Some(operation.process), ..Line::default() };
+            let v = history.version(operation.id);
+            let mut line = Line { i, t, p: Some(operation.process), v, ..Line::default() };
             let value = |id: &ValueId| history.value(*id).clone();
             match operation.outcome.expect("a completed operation has an outcome") {
                 Outcome::Ok(Ret::Done) => line.ok = Some(Ret::Done),
@@ -260,7 +263,7 @@ fn add(builder: &mut HistoryBuilder, line: Line) -> Result<(), String> {
     let said = |error: HistoryError| error.to_string();
     match line {
         Line { p: Some(process), s: Some(session), n: node, invoke: Some(op), .. }
-            if !line.completes() && !line.strikes() && line.phase.is_none() =>
+            if !line.completes() && !line.strikes() && line.phase.is_none() && line.v.is_none() =>
         {
             let invocation = Invocation { process, session, node, op };
             builder.invoke(t, &invocation).map(|_| ()).map_err(said)
@@ -275,7 +278,7 @@ fn add(builder: &mut HistoryBuilder, line: Line) -> Result<(), String> {
                 _ => return Err("one of `ok`, `fail` and `info` belongs there".to_owned()),
             };
             let operation = builder.open_operation(process).map_err(said)?;
-            builder.complete(t, operation, &outcome).map_err(said)
+            builder.complete_at_version(t, operation, &outcome, line.v).map_err(said)
         }
         Line {
             fault: Some(fault), edge: Some(edge), kind: Some(kind), what: Some(what), ..
@@ -303,6 +306,7 @@ impl Line {
             || self.p.is_some()
             || self.s.is_some()
             || self.n.is_some()
+            || self.v.is_some()
             || self.invoke.is_some()
     }
 

@@ -5,6 +5,7 @@
 //! file. Either way it is checked once, and is then its own proof: no checker looks again whether a
 //! process does two things at a time.
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 mod builder;
@@ -26,6 +27,8 @@ pub struct History {
     times: Vec<Time>,
     events: Vec<Happening>,
     operations: Operations,
+    /// The versions that the store reported, where it does.
+    versions: FxHashMap<OperationId, u64>,
     faults: Vec<FaultEvent>,
     /// Where the fault events are.
     fault_places: Vec<EventIndex>,
@@ -153,7 +156,7 @@ impl Operation<'_> {
         matches!(self.outcome, None | Some(Outcome::Info(_)))
     }
 
-    /// What it read, if it is a read that was answered.
+    /// What it returned, if it returned a value: of a register, what was read.
     pub fn value_read(&self) -> Option<ValueId> {
         match self.outcome {
             Some(Outcome::Ok(Ret::Value(value))) => Some(*value),
@@ -161,13 +164,13 @@ impl Operation<'_> {
         }
     }
 
-    /// What the key holds after it, if it took effect; none for a read.
+    /// What the register holds after it, if it took effect; none for what writes no register.
     pub fn value_written(&self) -> Option<ValueId> {
         match self.op {
-            Op::Read { .. } => None,
             Op::Write { value, .. } => Some(value),
             Op::Cas { to, .. } => Some(to),
             Op::Delete { .. } => Some(ValueId::NIL),
+            _ => None,
         }
     }
 
@@ -235,6 +238,12 @@ impl History {
             completed_at: completed.map(|event| self.times[event.index()]),
             outcome: columns.outcomes[index].as_ref(),
         }
+    }
+
+    /// The version of its key that the store reported for an operation: the one that it saw or
+    /// made. See [`HistoryBuilder::complete_at_version`].
+    pub fn version(&self, id: OperationId) -> Option<u64> {
+        self.versions.get(&id).copied()
     }
 
     /// All operations, in the order of invocation.

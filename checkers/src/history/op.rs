@@ -232,6 +232,70 @@ pub enum Op<K = Key, V = Value> {
         /// The key that is emptied.
         key: K,
     },
+    /// Puts an element into the set that the key holds. A read of a set returns its elements.
+    Add {
+        /// The set.
+        key: K,
+        /// The element.
+        value: V,
+    },
+    /// Takes an element out of the set that the key holds; succeeds also where it is not in it.
+    Remove {
+        /// The set.
+        key: K,
+        /// The element.
+        value: V,
+    },
+    /// Adds a whole number to the counter that the key holds.
+    Increment {
+        /// The counter.
+        key: K,
+        /// How much; negative counts down.
+        by: V,
+    },
+    /// Puts a value at the end of the list that the key holds; of a text, where both are texts.
+    Append {
+        /// The list.
+        key: K,
+        /// The value.
+        value: V,
+    },
+    /// Puts a value at the end of the queue that the key holds.
+    Enqueue {
+        /// The queue.
+        key: K,
+        /// The value.
+        value: V,
+    },
+    /// Takes the value at the head of the queue and returns it; `nil` where it is empty.
+    Dequeue {
+        /// The queue.
+        key: K,
+    },
+    /// Takes the lock. Returns its fencing token, a number that grows, or nothing.
+    Acquire {
+        /// The lock.
+        key: K,
+    },
+    /// Gives the lock back.
+    Release {
+        /// The lock.
+        key: K,
+    },
+    /// Returns a value that was never returned before.
+    Generate {
+        /// The generator.
+        key: K,
+    },
+    /// Several steps that take effect at once. `body` is a list of steps, each `[name, key, value]`
+    /// with a name of `r`, `w`, `append` or `inc`; it returns the same list with what every `r`
+    /// read in the place of its `nil`. (The shape of Jepsen's and Elle's transactions.)
+    Txn {
+        /// The store that the keys of the steps belong to.
+        key: K,
+        /// The steps.
+        body: V,
+    },
 }
 
 impl<K, V> Op<K, V> {
@@ -241,7 +305,17 @@ impl<K, V> Op<K, V> {
             Op::Read { key, .. }
             | Op::Write { key, .. }
             | Op::Cas { key, .. }
-            | Op::Delete { key } => key,
+            | Op::Delete { key }
+            | Op::Add { key, .. }
+            | Op::Remove { key, .. }
+            | Op::Increment { key, .. }
+            | Op::Append { key, .. }
+            | Op::Enqueue { key, .. }
+            | Op::Dequeue { key }
+            | Op::Acquire { key }
+            | Op::Release { key }
+            | Op::Generate { key }
+            | Op::Txn { key, .. } => key,
         }
     }
 
@@ -252,6 +326,16 @@ impl<K, V> Op<K, V> {
             Op::Write { .. } => OpKind::Write,
             Op::Cas { .. } => OpKind::Cas,
             Op::Delete { .. } => OpKind::Delete,
+            Op::Add { .. } => OpKind::Add,
+            Op::Remove { .. } => OpKind::Remove,
+            Op::Increment { .. } => OpKind::Increment,
+            Op::Append { .. } => OpKind::Append,
+            Op::Enqueue { .. } => OpKind::Enqueue,
+            Op::Dequeue { .. } => OpKind::Dequeue,
+            Op::Acquire { .. } => OpKind::Acquire,
+            Op::Release { .. } => OpKind::Release,
+            Op::Generate { .. } => OpKind::Generate,
+            Op::Txn { .. } => OpKind::Txn,
         }
     }
 
@@ -269,6 +353,16 @@ impl<K, V> Op<K, V> {
                 Op::Cas { key: key_of(key), from, to: value_of(to) }
             }
             Op::Delete { key } => Op::Delete { key: key_of(key) },
+            Op::Add { key, value } => Op::Add { key: key_of(key), value: value_of(value) },
+            Op::Remove { key, value } => Op::Remove { key: key_of(key), value: value_of(value) },
+            Op::Increment { key, by } => Op::Increment { key: key_of(key), by: value_of(by) },
+            Op::Append { key, value } => Op::Append { key: key_of(key), value: value_of(value) },
+            Op::Enqueue { key, value } => Op::Enqueue { key: key_of(key), value: value_of(value) },
+            Op::Dequeue { key } => Op::Dequeue { key: key_of(key) },
+            Op::Acquire { key } => Op::Acquire { key: key_of(key) },
+            Op::Release { key } => Op::Release { key: key_of(key) },
+            Op::Generate { key } => Op::Generate { key: key_of(key) },
+            Op::Txn { key, body } => Op::Txn { key: key_of(key), body: value_of(body) },
         }
     }
 }
@@ -281,6 +375,16 @@ impl<K: fmt::Display, V: fmt::Display> fmt::Display for Op<K, V> {
             Op::Write { key, value } => write!(f, "write {key} {value}"),
             Op::Cas { key, from, to } => write!(f, "cas {key} {from} {to}"),
             Op::Delete { key } => write!(f, "delete {key}"),
+            Op::Add { key, value } => write!(f, "add {key} {value}"),
+            Op::Remove { key, value } => write!(f, "remove {key} {value}"),
+            Op::Increment { key, by } => write!(f, "increment {key} {by}"),
+            Op::Append { key, value } => write!(f, "append {key} {value}"),
+            Op::Enqueue { key, value } => write!(f, "enqueue {key} {value}"),
+            Op::Dequeue { key } => write!(f, "dequeue {key}"),
+            Op::Acquire { key } => write!(f, "acquire {key}"),
+            Op::Release { key } => write!(f, "release {key}"),
+            Op::Generate { key } => write!(f, "generate {key}"),
+            Op::Txn { key, body } => write!(f, "txn {key} {body}"),
         }
     }
 }
@@ -297,11 +401,49 @@ pub enum OpKind {
     Cas,
     /// See [`Op::Delete`].
     Delete,
+    /// See [`Op::Add`].
+    Add,
+    /// See [`Op::Remove`].
+    Remove,
+    /// See [`Op::Increment`].
+    Increment,
+    /// See [`Op::Append`].
+    Append,
+    /// See [`Op::Enqueue`].
+    Enqueue,
+    /// See [`Op::Dequeue`].
+    Dequeue,
+    /// See [`Op::Acquire`].
+    Acquire,
+    /// See [`Op::Release`].
+    Release,
+    /// See [`Op::Generate`].
+    Generate,
+    /// See [`Op::Txn`].
+    Txn,
 }
 
 impl OpKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [OpKind; 4] = [OpKind::Read, OpKind::Write, OpKind::Cas, OpKind::Delete];
+    pub const ALL: [OpKind; 14] = [
+        OpKind::Read,
+        OpKind::Write,
+        OpKind::Cas,
+        OpKind::Delete,
+        OpKind::Add,
+        OpKind::Remove,
+        OpKind::Increment,
+        OpKind::Append,
+        OpKind::Enqueue,
+        OpKind::Dequeue,
+        OpKind::Acquire,
+        OpKind::Release,
+        OpKind::Generate,
+        OpKind::Txn,
+    ];
+
+    /// What can be asked of a register.
+    pub const REGISTER: [OpKind; 4] = [OpKind::Read, OpKind::Write, OpKind::Cas, OpKind::Delete];
 
     /// The name in files, flags and tables.
     pub const fn name(self) -> &'static str {
@@ -310,14 +452,35 @@ impl OpKind {
             OpKind::Write => "write",
             OpKind::Cas => "cas",
             OpKind::Delete => "delete",
+            OpKind::Add => "add",
+            OpKind::Remove => "remove",
+            OpKind::Increment => "increment",
+            OpKind::Append => "append",
+            OpKind::Enqueue => "enqueue",
+            OpKind::Dequeue => "dequeue",
+            OpKind::Acquire => "acquire",
+            OpKind::Release => "release",
+            OpKind::Generate => "generate",
+            OpKind::Txn => "txn",
         }
     }
 
     /// Whether an operation of this kind can change what a key holds.
     pub fn writes(self) -> bool {
         match self {
-            OpKind::Read => false,
-            OpKind::Write | OpKind::Cas | OpKind::Delete => true,
+            OpKind::Read | OpKind::Generate => false,
+            OpKind::Write
+            | OpKind::Cas
+            | OpKind::Delete
+            | OpKind::Add
+            | OpKind::Remove
+            | OpKind::Increment
+            | OpKind::Append
+            | OpKind::Enqueue
+            | OpKind::Dequeue
+            | OpKind::Acquire
+            | OpKind::Release
+            | OpKind::Txn => true,
         }
     }
 }
@@ -332,9 +495,10 @@ impl fmt::Display for OpKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ret<V = Value> {
-    /// It was done; there is nothing to return. (Write, compare-and-set, delete.)
+    /// It was done; there is nothing to return. (All but the following.)
     Done,
-    /// What the key held. (Read.)
+    /// What the key held (read), what was taken (dequeue), what was made (generate), what each step
+    /// returned (txn), the fencing token (acquire, where there is one).
     Value(V),
 }
 

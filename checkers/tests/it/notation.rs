@@ -10,6 +10,9 @@
 //! fault 0 begin partition n1 | n2
 //! phase final
 //! ```
+//!
+//! A value is `nil`, a number, a list `[1,2,["r","x",nil]]` without blanks, or a text, quoted or not.
+//! `0 ok 7 v12` reports version 12 of the key.
 
 use stormglass_checkers::History;
 use stormglass_checkers::history::{
@@ -53,6 +56,8 @@ fn fault(words: &[&str]) -> FaultEvent {
 fn client(builder: &mut HistoryBuilder, at: Time, words: &[&str]) {
     let (process, session) = words[0].split_once('/').unwrap_or((words[0], words[0]));
     let process = ProcessId(process.parse().unwrap());
+    let version = words.last().and_then(|word| word.strip_prefix('v')?.parse::<u64>().ok());
+    let words = if version.is_some() { &words[..words.len() - 1] } else { words };
     let outcome = match words[1] {
         "invoke" => {
             let session = SessionId(session.parse().unwrap());
@@ -68,7 +73,7 @@ fn client(builder: &mut HistoryBuilder, at: Time, words: &[&str]) {
         word => panic!("no event is called {word}"),
     };
     let operation = builder.open_operation(process).unwrap();
-    builder.complete(at, operation, &outcome).unwrap();
+    builder.complete_at_version(at, operation, &outcome, version).unwrap();
 }
 
 fn op(words: &[&str]) -> Op {
@@ -79,16 +84,51 @@ fn op(words: &[&str]) -> Op {
         "write" => Op::Write { key, value: value(words[2]) },
         "cas" => Op::Cas { key, from: value(words[2]), to: value(words[3]) },
         "delete" => Op::Delete { key },
+        "add" => Op::Add { key, value: value(words[2]) },
+        "remove" => Op::Remove { key, value: value(words[2]) },
+        "increment" => Op::Increment { key, by: value(words[2]) },
+        "append" => Op::Append { key, value: value(words[2]) },
+        "enqueue" => Op::Enqueue { key, value: value(words[2]) },
+        "dequeue" => Op::Dequeue { key },
+        "acquire" => Op::Acquire { key },
+        "release" => Op::Release { key },
+        "generate" => Op::Generate { key },
+        "txn" => Op::Txn { key, body: value(words[2]) },
         word => panic!("no operation is called {word}"),
     }
 }
 
 fn value(word: &str) -> Value {
+    if word == "nil" {
+        return Value::Nil;
+    }
+    if let Some(list) = word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return Value::List(items(list).into_iter().map(value).collect());
+    }
     match word.parse() {
         Ok(number) => Value::Int(number),
-        Err(_) if word == "nil" => Value::Nil,
-        Err(_) => Value::Text(word.into()),
+        Err(_) => Value::Text(word.trim_matches('"').into()),
     }
+}
+
+/// The items of a list, between the commas that are in no list of their own.
+fn items(list: &str) -> Vec<&str> {
+    let (mut items, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (place, letter) in list.char_indices() {
+        match letter {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(&list[start..place]);
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    if !list.is_empty() {
+        items.push(&list[start..]);
+    }
+    items
 }
 
 fn reason(words: &[&str]) -> Reason {

@@ -57,7 +57,7 @@ impl System for OneCopy {
             name: "one-copy".to_owned(),
             about: "the first node holds the only copy".to_owned(),
             nodes: (1, 9),
-            ops: OpKind::ALL.to_vec(),
+            ops: OpKind::REGISTER.to_vec(),
             claims: vec![
                 (Guarantee::Linearizable, Claim::Holds),
                 (Guarantee::Durable, Claim::Holds),
@@ -194,6 +194,7 @@ impl Node {
                 self.set(key, Value::Nil).await;
                 Some(Outcome::Ok(Ret::Done))
             }
+            _ => Some(Outcome::Fail(Reason::Unsupported)),
         }
     }
 

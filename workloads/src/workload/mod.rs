@@ -36,7 +36,7 @@ pub struct Options {
     pub keys: u32,
     /// How many operations a client does before it moves on to the next set of keys.
     pub operations_a_key_set: u32,
-    /// Weights of the kinds of operations, in the order of [`OpKind::ALL`].
+    /// Weights of the kinds of operations, in the order of [`OpKind::REGISTER`].
     pub mix: [u32; 4],
     /// Of 100 reads, how many are replica reads.
     pub replica_reads_percent: u32,

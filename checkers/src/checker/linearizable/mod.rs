@@ -151,6 +151,7 @@ fn call_of(operation: &Operation<'_>) -> Option<RegisterCall> {
         Op::Write { value, .. } => CasOp::Write(value),
         Op::Cas { from, to, .. } => CasOp::Cas(from, to),
         Op::Delete { .. } => CasOp::Write(ValueId::NIL),
+        _ => return None,
     };
     let ret = match operation.outcome {
         Some(Outcome::Ok(_)) => Some(operation.value_read().map_or(CasRet::Done, CasRet::Value)),
