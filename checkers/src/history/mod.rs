@@ -277,6 +277,12 @@ impl History {
         &self.values[id.index()]
     }
 
+    /// The number of a value, if it occurs.
+    pub fn value_id(&self, value: &Value) -> Option<ValueId> {
+        let index = self.values.iter().position(|known| known == value)?;
+        Some(ValueId(index as u32))
+    }
+
     /// The moment at which a phase began, if it did, and that event.
     pub fn phase_began(&self, phase: Phase) -> Option<(EventIndex, Time)> {
         let index = self.events.iter().position(|event| *event == Happening::Phase(phase))?;

@@ -29,6 +29,17 @@ pub enum CasRet<V> {
     Mismatch(Option<V>),
 }
 
+impl<V> CasRet<V> {
+    /// The same answer over other values.
+    pub fn map<V2>(self, value_of: impl FnOnce(V) -> V2) -> CasRet<V2> {
+        match self {
+            CasRet::Value(value) => CasRet::Value(value_of(value)),
+            CasRet::Done => CasRet::Done,
+            CasRet::Mismatch(actual) => CasRet::Mismatch(actual.map(value_of)),
+        }
+    }
+}
+
 impl<V: Clone + Eq + std::hash::Hash> SequentialSpec for CasRegister<V> {
     type Op = CasOp<V>;
     type Ret = CasRet<V>;

@@ -2,102 +2,104 @@
 //! its completion (Herlihy and Wing, "Linearizability: A Correctness Condition for Concurrent
 //! Objects", 1990).
 //!
-//! Keys are independent objects, so each is judged by itself (locality, section 3.3 there). Reads
-//! of [replica level](ReadLevel::Replica) ask for less and are left out; so are reads without an
-//! answer, and operations that certainly did not take effect.
+//! Keys are independent objects, so each is judged by itself (locality, section 3.3 there), by the
+//! cheapest exact method that applies to it:
+//!
+//! 1. registers whose values are written once, in [linear time](zones);
+//! 2. everything else by a [search](fn@search).
+//!
+//! Reads of [replica level](ReadLevel::Replica) ask for less and are left out; so are reads without
+//! an answer, and operations that certainly did not take effect.
 //!
 //! A write without an answer may take effect at any later time. Where nobody saw its value, it may
 //! be left out: in an order that has it, no answer would change without it. Those that somebody saw
-//! are few, and only these the [search](fn@search) has to place.
+//! are few, and only these the search has to place.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Checker, Limits};
 use crate::history::{
-    History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Reason, ValueId,
+    History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Reason, Value, ValueId,
 };
 use crate::model::cas_register::{CasOp, CasRegister, CasRet};
-use crate::verdict::{Coverage, Guarantee, Verdict};
+use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
+use rounds::Rounds;
+use zones::{Judged, Zones};
 
+mod rounds;
 mod search;
 mod witness;
+mod zones;
 
 pub use search::{Call, Found, search};
 
-/// One operation on a key, as the search sees it.
+/// One operation on a key, as the methods see it.
 type RegisterCall = Call<CasRegister<ValueId>>;
 
-/// How many states each key may take before any key may take more: a bad key shows early, wherever
-/// it is.
-const FIRST_ROUND: u64 = 10_000;
+/// What a violation is called and proved by.
+const GUARANTEE: Guarantee = Guarantee::Linearizable;
+
+/// What a read that returned `nil` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NilReads {
+    /// The key was absent.
+    #[default]
+    Absent,
+    /// Nothing: the client does not know what it read. (Knossos takes them so.)
+    Unknown,
+}
+
+/// How a history is judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How far a search may go.
+    pub limits: Limits,
+    /// What every key holds in the beginning.
+    pub initial: Value,
+    /// What a read that returned `nil` says.
+    pub nil_reads: NilReads,
+}
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Linearizable {
-    limits: Limits,
+    settings: Settings,
 }
 
 impl Linearizable {
-    /// Makes the checker.
+    /// Makes the checker, for keys that hold `nil` in the beginning.
     pub fn new(limits: Limits) -> Linearizable {
-        Linearizable { limits }
+        Linearizable { settings: Settings { limits, ..Settings::default() } }
+    }
+
+    /// Makes the checker with other settings.
+    pub fn with(settings: Settings) -> Linearizable {
+        Linearizable { settings }
     }
 }
 
 /// The operations of one key that are judged.
-pub(super) struct OfKey {
+struct OfKey {
     key: KeyId,
     ids: Vec<OperationId>,
     calls: Vec<RegisterCall>,
 }
 
-impl Checker for Linearizable {
-    fn check(&self, history: &History) -> Verdict {
-        let keys = by_key(history);
-        let mut coverage = Coverage {
-            method: "interval search".to_owned(),
-            operations: keys.iter().map(|of_key| of_key.calls.len()).sum(),
-            keys: keys.len(),
-        };
-        if !keys.iter().any(OfKey::shows_something) {
-            coverage.operations = 0;
-            let reason = "no operation was answered with what a key held".to_owned();
-            return Verdict::Unknown { reason, coverage };
-        }
-        let mut states_left = self.limits.states_max;
-        let mut anomalies = Vec::new();
-        let mut open: Vec<&OfKey> = Vec::new();
-        let mut reasons = Vec::new();
-        for of_key in &keys {
-            let round = FIRST_ROUND.min(states_left);
-            let mut left = round;
-            let found = search(&CasRegister(ValueId::NIL), &of_key.calls, &mut left);
-            states_left -= round - left;
-            match found {
-                Found::Order => {}
-                Found::NoOrder { stuck } => {
-                    anomalies.push(witness::explain(history, of_key, stuck));
-                }
-                Found::Exhausted { .. } => open.push(of_key),
-                Found::TooWide { open } => reasons.push(too_wide(history, of_key, open)),
-            }
-        }
-        for of_key in open {
-            match search(&CasRegister(ValueId::NIL), &of_key.calls, &mut states_left) {
-                Found::Order => {}
-                Found::NoOrder { stuck } => {
-                    anomalies.push(witness::explain(history, of_key, stuck));
-                }
-                Found::Exhausted { stuck } => {
-                    reasons.push(self.exhausted(history, of_key, stuck));
-                }
-                Found::TooWide { open } => reasons.push(too_wide(history, of_key, open)),
-            }
-        }
-        if !anomalies.is_empty() {
-            anomalies.sort_by_key(|anomaly| anomaly.at);
-            Verdict::Invalid { anomalies, coverage }
-        } else if let Some(reason) = reasons.into_iter().next() {
+/// What has been found so far.
+struct Report {
+    coverage: Coverage,
+    anomalies: Vec<Anomaly>,
+    /// Why some keys could not be judged.
+    reasons: Vec<String>,
+}
+
+impl Report {
+    fn into_verdict(mut self) -> Verdict {
+        let coverage = self.coverage;
+        if !self.anomalies.is_empty() {
+            self.anomalies.sort_by_key(|anomaly| anomaly.at);
+            Verdict::Invalid { anomalies: self.anomalies, coverage }
+        } else if let Some(reason) = self.reasons.into_iter().next() {
             Verdict::Unknown { reason, coverage }
         } else {
             Verdict::Valid(coverage)
@@ -105,63 +107,146 @@ impl Checker for Linearizable {
     }
 }
 
-impl Linearizable {
-    fn exhausted(&self, history: &History, of_key: &OfKey, stuck: usize) -> String {
-        format!(
-            "the search of {} states ended at key {}: it was judged up to operation {} of {}",
-            self.limits.states_max,
-            history.key(of_key.key),
-            stuck,
-            of_key.calls.len(),
-        )
+impl Checker for Linearizable {
+    fn check(&self, history: &History) -> Verdict {
+        let object = Registers {
+            history,
+            // A value that does not occur is none of anybody's.
+            initial: history.value_id(&self.settings.initial).unwrap_or(ValueId(u32::MAX)),
+            nil_reads: self.settings.nil_reads,
+        };
+        let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
+        let mut counts: Vec<u32> = vec![0; history.key_count()];
+        let mut shows = false;
+        for operation in history.operations() {
+            if let Some(call) = object.call(&operation) {
+                let key = *operation.op.key();
+                zones.add(key, &call);
+                counts[key.index()] += 1;
+                shows = shows || seen(&call).is_some() || is_blind(&call);
+            }
+        }
+        let mut report =
+            Report { coverage: Coverage::default(), anomalies: Vec::new(), reasons: Vec::new() };
+        if !shows {
+            let reason = "no operation was answered with what a key held".to_owned();
+            let coverage = Coverage { method: "zones".to_owned(), ..Coverage::default() };
+            return Verdict::Unknown { reason, coverage };
+        }
+        report.coverage.operations = counts.iter().map(|count| *count as usize).sum();
+        report.coverage.keys = counts.iter().filter(|count| **count > 0).count();
+        let judged = zones.judge();
+        let of_keys = object.collect(|key| judged[key.index()] != Judged::Order);
+        let (to_search, broken): (Vec<OfKey>, Vec<OfKey>) =
+            of_keys.into_iter().partition(|of_key| {
+                matches!(judged[of_key.key.index()], Judged::Repeats | Judged::Blind)
+            });
+        for of_key in broken {
+            if let Judged::NoOrder(why) = judged[of_key.key.index()] {
+                let values = zones.values_of(why);
+                report.anomalies.push(witness::of_zones(&object, &of_key, &values));
+            }
+        }
+        drop(zones);
+        report.coverage.method = method(report.coverage.keys, to_search.len());
+        self.search(&object, to_search, &mut report);
+        report.into_verdict()
     }
 }
 
-fn too_wide(history: &History, of_key: &OfKey, open: usize) -> String {
-    format!(
-        "{open} operations are open at one time at key {}, more than the search keeps apart",
-        history.key(of_key.key)
-    )
+/// How the keys were judged, in words.
+fn method(keys: usize, searched: usize) -> String {
+    match (keys - searched, searched) {
+        (_, 0) => "zones".to_owned(),
+        (0, _) => "interval search".to_owned(),
+        (by_zones, _) => format!("zones on {by_zones} keys, interval search on {searched}"),
+    }
 }
 
-/// The operations that are judged, key by key, in the order of the keys' numbers.
-fn by_key(history: &History) -> Vec<OfKey> {
-    let mut keys: Vec<OfKey> = (0..history.key_count() as u32)
-        .map(|key| OfKey { key: KeyId(key), ids: Vec::new(), calls: Vec::new() })
-        .collect();
-    for operation in history.operations() {
-        if let Some(call) = call_of(&operation) {
-            let of_key = &mut keys[operation.op.key().index()];
-            of_key.ids.push(operation.id);
-            of_key.calls.push(call);
+impl Linearizable {
+    /// Judges the keys that nothing cheaper applies to.
+    fn search(&self, object: &Registers<'_>, mut keys: Vec<OfKey>, report: &mut Report) {
+        for of_key in &mut keys {
+            of_key.leave_out_unseen();
+        }
+        let start = CasRegister(object.initial);
+        let calls: Vec<&[RegisterCall]> = keys.iter().map(|of_key| &of_key.calls[..]).collect();
+        let found = Rounds::new(self.settings.limits.states_max).run(&start, &calls);
+        for (of_key, found) in keys.iter().zip(found) {
+            let name = object.history.key(of_key.key);
+            match found {
+                Found::Order => {}
+                Found::NoOrder { stuck } => {
+                    report.anomalies.push(witness::of_search(object, of_key, stuck));
+                }
+                Found::Exhausted { stuck } => report.reasons.push(format!(
+                    "the search of {} states ended at key {name}: it was judged up to operation \
+                     {stuck} of {}",
+                    self.settings.limits.states_max,
+                    of_key.calls.len(),
+                )),
+                Found::TooWide { open } => report.reasons.push(format!(
+                    "{open} operations are open at one time at key {name}, more than the search \
+                     keeps apart"
+                )),
+            }
         }
     }
-    keys.retain_mut(|of_key| {
-        of_key.leave_out_unseen();
-        !of_key.calls.is_empty()
-    });
-    keys
 }
 
-/// The operation as the search sees it, unless it is none to be judged.
-fn call_of(operation: &Operation<'_>) -> Option<RegisterCall> {
-    let op = match operation.op {
-        Op::Read { level: ReadLevel::Replica, .. } => return None,
-        Op::Read { .. } => CasOp::Read,
-        Op::Write { value, .. } => CasOp::Write(value),
-        Op::Cas { from, to, .. } => CasOp::Cas(from, to),
-        Op::Delete { .. } => CasOp::Write(ValueId::NIL),
-        _ => return None,
-    };
-    let ret = match operation.outcome {
-        Some(Outcome::Ok(_)) => Some(operation.value_read().map_or(CasRet::Done, CasRet::Value)),
-        Some(Outcome::Fail(Reason::Mismatch { actual })) => Some(CasRet::Mismatch(*actual)),
-        Some(Outcome::Fail(_)) => return None,
-        Some(Outcome::Info(_)) | None if op == CasOp::Read => return None,
-        Some(Outcome::Info(_)) | None => None,
-    };
-    let completed = operation.completed.map_or(u32::MAX, |event| event.0);
-    Some(Call { op, ret, invoked: operation.invoked.0, completed })
+/// A history, read as one of registers.
+struct Registers<'a> {
+    history: &'a History,
+    initial: ValueId,
+    nil_reads: NilReads,
+}
+
+impl Registers<'_> {
+    /// The operations that are judged, of some keys, in the order of the keys' numbers.
+    fn collect(&self, wanted: impl Fn(KeyId) -> bool) -> Vec<OfKey> {
+        let mut places: Vec<Option<usize>> = vec![None; self.history.key_count()];
+        let mut keys: Vec<OfKey> = Vec::new();
+        for key in (0..self.history.key_count() as u32).map(KeyId).filter(|key| wanted(*key)) {
+            places[key.index()] = Some(keys.len());
+            keys.push(OfKey { key, ids: Vec::new(), calls: Vec::new() });
+        }
+        if keys.is_empty() {
+            return keys;
+        }
+        for operation in self.history.operations() {
+            let Some(place) = places[operation.op.key().index()] else { continue };
+            if let Some(call) = self.call(&operation) {
+                keys[place].ids.push(operation.id);
+                keys[place].calls.push(call);
+            }
+        }
+        keys
+    }
+
+    /// The operation as the methods see it, unless it is none to be judged.
+    fn call(&self, operation: &Operation<'_>) -> Option<RegisterCall> {
+        let op = match operation.op {
+            Op::Read { level: ReadLevel::Replica, .. } => return None,
+            Op::Read { .. } => CasOp::Read,
+            Op::Write { value, .. } => CasOp::Write(value),
+            Op::Cas { from, to, .. } => CasOp::Cas(from, to),
+            Op::Delete { .. } => CasOp::Write(ValueId::NIL),
+            _ => return None,
+        };
+        let ret = match operation.outcome {
+            Some(Outcome::Ok(_)) => match operation.value_read() {
+                Some(ValueId::NIL) if self.nil_reads == NilReads::Unknown => return None,
+                Some(value) => Some(CasRet::Value(value)),
+                None => Some(CasRet::Done),
+            },
+            Some(Outcome::Fail(Reason::Mismatch { actual })) => Some(CasRet::Mismatch(*actual)),
+            Some(Outcome::Fail(_)) => return None,
+            Some(Outcome::Info(_)) | None if op == CasOp::Read => return None,
+            Some(Outcome::Info(_)) | None => None,
+        };
+        let completed = operation.completed.map_or(u32::MAX, |event| event.0);
+        Some(Call { op, ret, invoked: operation.invoked.0, completed })
+    }
 }
 
 /// The value that a call shows the key to have held.
@@ -187,10 +272,6 @@ fn is_blind(call: &RegisterCall) -> bool {
 }
 
 impl OfKey {
-    fn shows_something(&self) -> bool {
-        self.calls.iter().any(|call| seen(call).is_some() || is_blind(call))
-    }
-
     /// Leaves out unanswered operations whose value nobody saw.
     fn leave_out_unseen(&mut self) {
         if self.calls.iter().any(is_blind) {
@@ -224,6 +305,3 @@ impl OfKey {
         self.calls.retain(stays);
     }
 }
-
-/// What a violation is called and proved by.
-const GUARANTEE: Guarantee = Guarantee::Linearizable;

@@ -1,11 +1,14 @@
 //! The smallest part of a key's history that no order explains, and what is wrong with it in words.
 
-use rustc_hash::FxHashSet;
+use std::ops::Range;
 
-use super::{GUARANTEE, OfKey, RegisterCall, is_blind, seen, written};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::zones::{Judged, Zones};
+use super::{GUARANTEE, OfKey, RegisterCall, Registers, is_blind, seen, written};
 use crate::checker::linearizable::search::{Found, search};
 use crate::checker::words::sentence;
-use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
+use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::{Anomaly, Witness};
 
@@ -14,25 +17,63 @@ const STATES_A_TRY: u64 = 20_000;
 /// States that all attempts may take together.
 const STATES_MAX: u64 = 5_000_000;
 
+/// An operation and what counts of it.
+type Part = Vec<(OperationId, RegisterCall)>;
+
+/// Explains why the clusters of some values have no order.
+pub(super) fn of_zones(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    values: &FxHashSet<ValueId>,
+) -> Anomaly {
+    // Of each cluster three operations make its zone: the one that wrote the value, the first to
+    // return and the last to be called of those that read it.
+    let mut first: FxHashMap<ValueId, usize> = FxHashMap::default();
+    let mut last: FxHashMap<ValueId, usize> = FxHashMap::default();
+    let mut kept: Vec<usize> = Vec::new();
+    for (place, call) in of_key.calls.iter().enumerate() {
+        if written(call).is_some_and(|value| values.contains(&value)) {
+            kept.push(place);
+        }
+        let read = if written(call).is_some() { None } else { seen(call) };
+        let Some(value) = read.filter(|value| values.contains(value)) else { continue };
+        let first = first.entry(value).or_insert(place);
+        if call.completed < of_key.calls[*first].completed {
+            *first = place;
+        }
+        // Calls come in the order of invocation.
+        last.insert(value, place);
+    }
+    kept.extend(first.into_values().chain(last.into_values()));
+    kept.sort_unstable();
+    kept.dedup();
+    let part: Part =
+        kept.into_iter().map(|place| (of_key.ids[place], of_key.calls[place].clone())).collect();
+    explain(object, of_key, part)
+}
+
 /// Explains why no order of a key's operations gets past the one that is `stuck`.
-pub(super) fn explain(history: &History, of_key: &OfKey, stuck: usize) -> Anomaly {
+pub(super) fn of_search(object: &Registers<'_>, of_key: &OfKey, stuck: usize) -> Anomaly {
     let end = of_key.calls[stuck].completed;
-    let mut part: Vec<(OperationId, RegisterCall)> = of_key
-        .ids
-        .iter()
-        .copied()
-        .zip(of_key.calls.iter().cloned())
-        .filter_map(|(id, call)| Some((id, cut_off(call, end)?)))
-        .collect();
-    shrink(&mut part);
+    let all: Part = of_key.ids.iter().copied().zip(of_key.calls.iter().cloned()).collect();
+    let part = cut_off(&all, end);
+    // What is still open there may depend on what begins later.
+    let stands = Shrink::new(object.initial, &of_key.calls).has_no_order(&part);
+    explain(object, of_key, if stands { part } else { all })
+}
+
+fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part) -> Anomaly {
+    let history = object.history;
+    let mut shrink = Shrink::new(object.initial, &of_key.calls);
+    let part = shrink.smallest_of(part);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let last = operations
+    let last = part
         .iter()
-        .map(|id| history.operation(*id))
-        .filter(|operation| !operation.is_indeterminate())
-        .max_by_key(|operation| operation.completed)
+        .filter(|(_, call)| call.ret.is_some())
+        .max_by_key(|(_, call)| call.completed)
+        .map(|(id, _)| history.operation(*id))
         .expect("operations without an answer break nothing");
-    let (name, conclusion) = name(history, &operations);
+    let (name, conclusion) = name(object, of_key, &operations);
     let mut explanation: Vec<String> =
         operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
     explanation.extend(conclusion);
@@ -46,106 +87,207 @@ pub(super) fn explain(history: &History, of_key: &OfKey, stuck: usize) -> Anomal
     }
 }
 
-/// A call in a history that ends with event `end`: what began later is not in it, and of what ended
-/// later, the answer is not.
-fn cut_off(mut call: RegisterCall, end: u32) -> Option<RegisterCall> {
-    if call.invoked > end {
-        return None;
-    }
-    if call.ret.is_some() && call.completed > end {
-        // Without its answer, only a change may still make a difference.
-        written(&call)?;
-        call.ret = None;
-    }
-    Some(call)
+/// The part in a history that ends with event `end`: what began later is not in it, and of what
+/// ended later, the answer is not.
+fn cut_off(part: &[(OperationId, RegisterCall)], end: u32) -> Part {
+    let cut = |mut call: RegisterCall| {
+        if call.invoked > end {
+            return None;
+        }
+        if call.ret.is_some() && call.completed > end {
+            // Without its answer, only a change may still make a difference.
+            written(&call)?;
+            call.ret = None;
+        }
+        Some(call)
+    };
+    part.iter().filter_map(|(id, call)| Some((*id, cut(call.clone())?))).collect()
 }
 
-/// The value that has to be there for a call to be as it is, or to have an effect.
-fn needed(call: &RegisterCall) -> Option<ValueId> {
-    match call.op {
-        CasOp::Cas(from, _) if call.ret.is_none() => Some(from),
-        _ => seen(call),
-    }
+/// Makes a part without an order smaller, while it has none.
+struct Shrink {
+    initial: ValueId,
+    /// When somebody first began to write each value.
+    begun: FxHashMap<ValueId, u32>,
+    states_left: u64,
 }
 
-/// Leaves out operations, many at a time and then fewer, while what is left has no order.
-fn shrink(part: &mut Vec<(OperationId, RegisterCall)>) {
-    let mut states_left = STATES_MAX;
-    let mut size = part.len().div_ceil(2);
-    while size > 0 {
-        let mut start = 0;
-        let mut any = false;
-        while start < part.len() && states_left > 0 {
-            let end = (start + size).min(part.len());
-            let rest = without(part, start..end);
-            if !rest.is_empty() && rest.len() < part.len() && has_no_order(&rest, &mut states_left)
-            {
-                *part = rest;
-                any = true;
+impl Shrink {
+    fn new(initial: ValueId, of_key: &[RegisterCall]) -> Shrink {
+        let mut begun = FxHashMap::default();
+        for call in of_key {
+            if let Some(value) = written(call) {
+                // Calls come in the order of invocation.
+                begun.entry(value).or_insert(call.invoked);
+            }
+        }
+        Shrink { initial, begun, states_left: STATES_MAX }
+    }
+
+    fn smallest_of(&mut self, part: Part) -> Part {
+        let mut part = self.first_break(part);
+        let mut size = part.len().div_ceil(2);
+        while size > 0 && self.states_left > 0 {
+            let mut start = 0;
+            let mut any = false;
+            while start < part.len() && self.states_left > 0 {
+                let end = (start + size).min(part.len());
+                let rest = self.without(&part, start..end);
+                if !rest.is_empty() && rest.len() < part.len() && self.has_no_order(&rest) {
+                    part = rest;
+                    any = true;
+                } else {
+                    start = end;
+                }
+            }
+            if size == 1 && !any {
+                break;
+            }
+            size = (size / 2).max(1);
+        }
+        part
+    }
+
+    /// The part up to the first event after which it has no order.
+    fn first_break(&mut self, part: Part) -> Part {
+        let mut ends: Vec<u32> = part
+            .iter()
+            .filter(|(_, call)| call.ret.is_some())
+            .map(|(_, call)| call.completed)
+            .collect();
+        ends.sort_unstable();
+        let (mut low, mut high) = (0, ends.len().saturating_sub(1));
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.has_no_order(&cut_off(&part, ends[middle])) {
+                high = middle;
             } else {
-                start = end;
+                low = middle + 1;
             }
         }
-        if size == 1 && !any {
-            return;
+        let cut = ends.get(low).map(|end| cut_off(&part, *end));
+        cut.filter(|cut| self.has_no_order(cut)).unwrap_or(part)
+    }
+
+    fn has_no_order(&mut self, part: &[(OperationId, RegisterCall)]) -> bool {
+        let (calls, values) = self.standing_alone(part);
+        let mut zones = Zones::new(1, values, ValueId::NIL);
+        for call in &calls {
+            zones.add(KeyId(0), call);
         }
-        size = if size == 1 { 1 } else { size / 2 };
-        if states_left == 0 {
-            return;
-        }
+        // Also what is refused at once was copied and laid out: long parts get fewer tries.
+        let mut cost = (part.len() as u64 / 16).max(1);
+        let found = match zones.judge()[0] {
+            Judged::Order => false,
+            Judged::NoOrder(_) => true,
+            Judged::Repeats | Judged::Blind => {
+                let budget = STATES_A_TRY.min(self.states_left);
+                let mut left = budget;
+                let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
+                cost = cost.max(budget - left);
+                matches!(found, Found::NoOrder { .. })
+            }
+        };
+        self.states_left = self.states_left.saturating_sub(cost);
+        found
+    }
+
+    /// The calls of a part as a history of its own: events and values without gaps, the initial
+    /// value as `nil`.
+    ///
+    /// A compare-and-set whose source nobody of the part wrote, though somebody else may have, is
+    /// taken for a write: that it found its source is assumed. In an order of the whole, whoever wrote the source could be crossed
+    /// out then, so that what has no order like this has none with it.
+    fn standing_alone(&self, part: &[(OperationId, RegisterCall)]) -> (Vec<RegisterCall>, usize) {
+        let mut events: Vec<u32> = part
+            .iter()
+            .flat_map(|(_, call)| [Some(call.invoked), call.ret.map(|_| call.completed)])
+            .flatten()
+            .collect();
+        events.sort_unstable();
+        events.dedup();
+        let place = |event: u32| events.partition_point(|other| *other < event) as u32;
+        let sources: FxHashSet<ValueId> =
+            part.iter().filter_map(|(_, call)| written(call)).chain([self.initial]).collect();
+        let mut numbers: FxHashMap<ValueId, u32> = FxHashMap::default();
+        numbers.insert(self.initial, 0);
+        let mut number = |value: ValueId| {
+            let next = numbers.len() as u32;
+            ValueId(*numbers.entry(value).or_insert(next))
+        };
+        let calls = part
+            .iter()
+            .map(|(_, call)| {
+                let op = match call.op {
+                    CasOp::Read => CasOp::Read,
+                    CasOp::Write(value) => CasOp::Write(number(value)),
+                    CasOp::Cas(from, to)
+                        if written(call).is_some()
+                            && !sources.contains(&from)
+                            && self.begun.get(&from).is_some_and(|begun| {
+                                call.ret.is_none() || *begun < call.completed
+                            }) =>
+                    {
+                        CasOp::Write(number(to))
+                    }
+                    CasOp::Cas(from, to) => CasOp::Cas(number(from), number(to)),
+                };
+                let ret = call.ret.map(|ret| ret.map(&mut number));
+                let completed = if ret.is_some() { place(call.completed) } else { u32::MAX };
+                RegisterCall { op, ret, invoked: place(call.invoked), completed }
+            })
+            .collect();
+        (calls, numbers.len())
+    }
+
+    /// What is left without a range, as far as it may be left out.
+    ///
+    /// An answer may always go. A write may go only where nobody that stays read its value: then, in
+    /// an order of the whole, it can be crossed out, and what has no order without it has none with
+    /// it. Otherwise the proof would become another one, that of a value which nobody wrote. What a
+    /// compare-and-set replaced may lose its writers all together, and the compare-and-set is taken
+    /// for a write then; but not some of them.
+    fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
+        let stays = |index: usize| !range.contains(&index);
+        let staying = || part.iter().enumerate().filter(|(index, _)| stays(*index));
+        let blind = staying().any(|(_, (_, call))| is_blind(call));
+        let read: FxHashSet<ValueId> = staying()
+            .filter(|(_, (_, call))| written(call).is_none())
+            .filter_map(|(_, (_, call))| seen(call))
+            .collect();
+        let replaced: FxHashSet<ValueId> =
+            staying().filter_map(|(_, (_, call))| source(call)).collect();
+        let still_written: FxHashSet<ValueId> =
+            staying().filter_map(|(_, (_, call))| written(call)).chain([self.initial]).collect();
+        let is_needed = |call: &RegisterCall| {
+            written(call).is_some_and(|value| {
+                blind
+                    || read.contains(&value)
+                    || replaced.contains(&value) && still_written.contains(&value)
+            })
+        };
+        let kept = part.iter().enumerate();
+        kept.filter(|(index, (_, call))| stays(*index) || is_needed(call))
+            .map(|(_, one)| one.clone())
+            .collect()
     }
 }
 
-/// What is left without a range, as far as it may be left out.
-///
-/// An answer may always go. A write may go only where nobody that stays saw its value: then, in an
-/// order of the whole, it can be crossed out, and what has no order without it has none with it.
-/// Otherwise the proof would become another one, that of a value which nobody wrote.
-fn without(
-    part: &[(OperationId, RegisterCall)],
-    range: std::ops::Range<usize>,
-) -> Vec<(OperationId, RegisterCall)> {
-    let stays = |index: usize| !range.contains(&index);
-    let staying = || part.iter().enumerate().filter(|(index, _)| stays(*index));
-    let blind = staying().any(|(_, (_, call))| is_blind(call));
-    let mut values: FxHashSet<ValueId> =
-        staying().filter_map(|(_, (_, call))| needed(call)).collect();
-    let mut kept: Vec<bool> = (0..part.len()).map(stays).collect();
-    // Writers that have to stay may have seen something themselves.
-    loop {
-        let mut any = false;
-        for (index, (_, call)) in part.iter().enumerate() {
-            let is_needed = written(call).is_some_and(|value| blind || values.contains(&value));
-            if !kept[index] && is_needed {
-                kept[index] = true;
-                values.extend(needed(call));
-                any = true;
-            }
-        }
-        if !any {
-            break;
-        }
+/// What a compare-and-set that took effect replaced.
+fn source(call: &RegisterCall) -> Option<ValueId> {
+    match call.op {
+        CasOp::Cas(from, _) if written(call).is_some() => Some(from),
+        _ => None,
     }
-    part.iter().zip(kept).filter(|(_, kept)| *kept).map(|(call, _)| call.clone()).collect()
-}
-
-fn has_no_order(part: &[(OperationId, RegisterCall)], states_left: &mut u64) -> bool {
-    let calls: Vec<RegisterCall> = part.iter().map(|(_, call)| call.clone()).collect();
-    let budget = STATES_A_TRY.min(*states_left);
-    let mut left = budget;
-    let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
-    // Also what is refused at once was copied and laid out: long parts get fewer tries.
-    let cost = (budget - left).max(part.len() as u64 / 16).max(1);
-    *states_left = states_left.saturating_sub(cost);
-    matches!(found, Found::NoOrder { .. })
 }
 
 /// The published name of what a witness shows, and the sentences that conclude it.
-fn name(history: &History, witness: &[OperationId]) -> (&'static str, Vec<String>) {
+fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationId]) -> Named {
+    let history = object.history;
     let operations: Vec<Operation<'_>> = witness.iter().map(|id| history.operation(*id)).collect();
-    unwritten_read(history, &operations)
-        .or_else(|| stale_read(history, &operations))
-        .or_else(|| lost_update(history, &operations))
+    unwritten_value(object, of_key, &operations)
+        .or_else(|| stale_read(object, &operations))
+        .or_else(|| lost_update(object, &operations))
         .unwrap_or_else(|| {
             let words = "no order of these operations that keeps to their times explains every \
                          answer";
@@ -167,76 +309,121 @@ fn may_write(operation: &Operation<'_>, value: ValueId) -> bool {
     operation.value_written() == Some(value) && (operation.is_ok() || operation.is_indeterminate())
 }
 
-/// Somebody saw a value that nobody wrote.
-fn unwritten_read(history: &History, operations: &[Operation<'_>]) -> Option<Named> {
-    let read = operations.iter().find(|read| {
-        shown(read).is_some_and(|value| {
-            value != ValueId::NIL && !operations.iter().any(|write| may_write(write, value))
-        })
-    })?;
-    let value = history.value(shown(read).expect("it showed something"));
-    let key = *read.op.key();
-    let later = history.operations().find(|write| {
-        *write.op.key() == key && may_write(write, shown(read).expect("it showed something"))
-    });
-    let words = match later {
+/// Somebody saw a value that nobody had written.
+fn unwritten_value(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    operations: &[Operation<'_>],
+) -> Option<Named> {
+    let history = object.history;
+    let writers = |value: ValueId| {
+        let places = of_key.calls.iter().zip(&of_key.ids);
+        places.filter(move |(call, _)| written(call) == Some(value)).map(|(_, id)| *id)
+    };
+    let is_unwritten = |read: &&Operation<'_>| {
+        let Some(value) = shown(read).filter(|value| *value != object.initial) else {
+            return false;
+        };
+        let begun = |id: OperationId| Some(history.operation(id).invoked) < read.completed;
+        !writers(value).any(begun)
+    };
+    let read = operations.iter().find(is_unwritten)?;
+    let value = shown(read).expect("it showed something");
+    let words = match writers(value).next().map(|id| history.operation(id)) {
         Some(write) => format!(
-            "process {} saw {value} before process {} began to write it, and nobody else wrote it \
-             there",
-            read.process, write.process
+            "process {} saw {} before process {} began to write it, and nobody else wrote it there",
+            read.process,
+            history.value(value),
+            write.process
         ),
-        None => format!("process {} saw {value}, which nobody wrote there", read.process),
+        None => {
+            format!(
+                "process {} saw {}, which nobody wrote there",
+                read.process,
+                history.value(value)
+            )
+        }
     };
     Some(("unwritten-value", vec![words]))
 }
 
-/// Somebody saw a value although a newer one had been acknowledged before.
-fn stale_read(history: &History, operations: &[Operation<'_>]) -> Option<Named> {
+/// Somebody saw a value although a newer one had been acknowledged or seen before.
+fn stale_read(object: &Registers<'_>, operations: &[Operation<'_>]) -> Option<Named> {
     for read in operations {
         let Some(value) = shown(read) else { continue };
-        let newer = operations.iter().find(|write| {
-            write.is_ok()
-                && write.value_written().is_some_and(|written| written != value)
-                && write.precedes(read)
-                && is_older(operations, value, write)
+        let newer = operations.iter().find(|newer| {
+            let holds = if newer.is_ok() { newer.value_written() } else { None }.or(shown(newer));
+            holds.is_some_and(|holds| {
+                holds != value
+                    && newer.precedes(read)
+                    && is_older(object, operations, value, holds, newer)
+            })
         });
-        if let Some(write) = newer {
-            return Some(("stale-read", vec![stale_words(history, read, write, value)]));
+        if let Some(newer) = newer {
+            let words = stale_words(object.history, read, newer, value);
+            return Some(("stale-read", vec![words]));
         }
     }
     None
 }
 
-/// Whether a value is certainly older than a write: all that may have written it was over, or the
-/// only one that may have had been seen to, before the write began.
-fn is_older(operations: &[Operation<'_>], value: ValueId, write: &Operation<'_>) -> bool {
-    let writers = || operations.iter().filter(|older| may_write(older, value));
-    let seen_before = operations.iter().any(|saw| shown(saw) == Some(value) && saw.precedes(write));
-    let only_one = writers().count() + usize::from(value == ValueId::NIL) == 1;
-    writers().all(|older| older.precedes(write)) || only_one && seen_before
+/// Whether a value is certainly older than the one that another operation wrote or saw: all that
+/// may have written it were over, or the only one that may have had been seen to, before the
+/// newer one's writers began.
+fn is_older(
+    object: &Registers<'_>,
+    operations: &[Operation<'_>],
+    value: ValueId,
+    newer: ValueId,
+    by: &Operation<'_>,
+) -> bool {
+    let writers = |of: ValueId| operations.iter().filter(move |write| may_write(write, of));
+    let begun = if by.value_written() == Some(newer) {
+        by.invoked
+    } else {
+        // Seen, not written: what counts is when its writer began, and that there is only one.
+        let mut of_newer = writers(newer);
+        match (of_newer.next(), of_newer.next()) {
+            (Some(write), None) if newer != object.initial => write.invoked,
+            _ => return false,
+        }
+    };
+    let over = |operation: &Operation<'_>| {
+        !operation.is_indeterminate() && operation.completed.is_some_and(|end| end < begun)
+    };
+    let seen_before = operations.iter().any(|saw| shown(saw) == Some(value) && over(saw));
+    let only_one = writers(value).count() + usize::from(value == object.initial) == 1;
+    writers(value).all(over) || only_one && seen_before
 }
 
 fn stale_words(
     history: &History,
     read: &Operation<'_>,
-    write: &Operation<'_>,
+    newer: &Operation<'_>,
     value: ValueId,
 ) -> String {
     let key = history.key(*read.op.key());
-    let newer = history.value(write.value_written().expect("it writes"));
     let value = history.value(value);
     let Operation { process, invoked_at, .. } = *read;
-    let acknowledged = write.completed_at.expect("an acknowledged write has ended");
+    let ended = newer.completed_at.expect("what precedes has ended");
+    let had = match newer.value_written().filter(|_| newer.is_ok()) {
+        Some(written) => {
+            let written = history.value(written);
+            format!("{key} = {written} had been acknowledged to process {} at", newer.process)
+        }
+        None => {
+            let read = history.value(shown(newer).expect("it showed something"));
+            format!("process {} had seen {key} = {read}, a newer value, by", newer.process)
+        }
+    };
     format!(
-        "process {process} saw {key} = {value} after {invoked_at}, but {key} = {newer} had been \
-         acknowledged to process {} at {acknowledged}, before that, and nothing made it {value} \
-         after it",
-        write.process
+        "process {process} saw {key} = {value} after {invoked_at}, but {had} {ended}, before that, \
+         and nothing made it {value} after it"
     )
 }
 
 /// Two compare-and-sets replaced the same value, which was there once.
-fn lost_update(history: &History, operations: &[Operation<'_>]) -> Option<Named> {
+fn lost_update(object: &Registers<'_>, operations: &[Operation<'_>]) -> Option<Named> {
     let replaced = |operation: &Operation<'_>| match (operation.op, operation.outcome) {
         (Op::Cas { from, .. }, Some(Outcome::Ok(_))) => Some(from),
         _ => None,
@@ -245,13 +432,13 @@ fn lost_update(history: &History, operations: &[Operation<'_>]) -> Option<Named>
         let Some(from) = replaced(first) else { continue };
         let second = operations[index + 1..].iter().find(|other| replaced(other) == Some(from));
         let sources = operations.iter().filter(|write| may_write(write, from)).count();
-        let once = sources + usize::from(from == ValueId::NIL) <= 1;
+        let once = sources + usize::from(from == object.initial) == 1;
         if let Some(second) = second.filter(|_| once) {
             let words = format!(
                 "processes {} and {} both replaced {}, which was there only once",
                 first.process,
                 second.process,
-                history.value(from),
+                object.history.value(from),
             );
             return Some(("lost-update", vec![words]));
         }

@@ -1,0 +1,61 @@
+//! Searches many keys, each a little further in every round: a bad key shows early, wherever it is.
+
+use rayon::prelude::*;
+
+use super::search::{Call, Found, search};
+use crate::model::SequentialSpec;
+
+/// How many states each key may take in the first round.
+const FIRST_ROUND: u64 = 1_000;
+/// How many times more in each further one.
+const GROWTH: u64 = 10;
+
+/// A budget of states for all keys together.
+pub(super) struct Rounds {
+    states_left: u64,
+}
+
+impl Rounds {
+    pub(super) fn new(states_max: u64) -> Rounds {
+        Rounds { states_left: states_max }
+    }
+
+    /// Searches for an order of the calls of each key.
+    ///
+    /// Keys are searched at the same time; what each may take in a round does not depend on the
+    /// others, so that the outcome is the same on any number of processors.
+    pub(super) fn run<S>(mut self, start: &S, keys: &[&[Call<S>]]) -> Vec<Found>
+    where
+        S: SequentialSpec + Send + Sync,
+        S::Op: Send + Sync,
+        S::Ret: Send + Sync,
+    {
+        let mut found: Vec<Option<Found>> = vec![None; keys.len()];
+        let mut open: Vec<usize> = (0..keys.len()).collect();
+        let mut round = FIRST_ROUND;
+        while !open.is_empty() {
+            let all = self.states_left / open.len() as u64;
+            // What is too little for another round is divided in this one.
+            let is_last = all < round.saturating_mul(1 + GROWTH);
+            let share = if is_last { all } else { round };
+            let tried: Vec<(usize, Found, u64)> = open
+                .par_iter()
+                .map(|key| {
+                    let mut left = share;
+                    let found = search(start, keys[*key], &mut left);
+                    (*key, found, share - left)
+                })
+                .collect();
+            open.clear();
+            for (key, one, states) in tried {
+                self.states_left = self.states_left.saturating_sub(states);
+                if matches!(one, Found::Exhausted { .. }) && !is_last {
+                    open.push(key);
+                }
+                found[key] = Some(one);
+            }
+            round = round.saturating_mul(GROWTH);
+        }
+        found.into_iter().map(|found| found.expect("every key was tried")).collect()
+    }
+}
