@@ -145,6 +145,15 @@ pub struct Operation<'a> {
     pub outcome: Option<&'a Outcome<ValueId>>,
 }
 
+/// An operation without who did it, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bare<'a> {
+    pub(crate) op: Op<KeyId, ValueId>,
+    pub(crate) invoked: EventIndex,
+    pub(crate) completed: Option<EventIndex>,
+    pub(crate) outcome: Option<&'a Outcome<ValueId>>,
+}
+
 impl Operation<'_> {
     /// Whether it took effect, for certain.
     pub fn is_ok(&self) -> bool {
@@ -236,6 +245,18 @@ impl History {
             invoked_at: self.times[invoked.index()],
             completed,
             completed_at: completed.map(|event| self.times[event.index()]),
+            outcome: columns.outcomes[index].as_ref(),
+        }
+    }
+
+    /// What judging an operation by the order of events takes, and no more: its times would cost
+    /// two more places of memory.
+    pub(crate) fn bare(&self, index: usize) -> Bare<'_> {
+        let columns = &self.operations;
+        Bare {
+            op: columns.ops[index],
+            invoked: columns.invoked[index],
+            completed: columns.completed[index],
             outcome: columns.outcomes[index].as_ref(),
         }
     }

@@ -19,7 +19,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Checker, Limits};
 use crate::history::{
-    History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Reason, Value, ValueId,
+    Bare, History, KeyId, Op, OperationId, Outcome, ReadLevel, Reason, Ret, Value, ValueId,
 };
 use crate::model::cas_register::{CasOp, CasRegister, CasRet};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
@@ -85,6 +85,20 @@ struct OfKey {
     calls: Vec<RegisterCall>,
 }
 
+/// The clusters that prove a violation.
+struct Clusters {
+    values: FxHashSet<ValueId>,
+    /// And what compare-and-sets replaced by these values.
+    with_sources: FxHashSet<ValueId>,
+}
+
+impl Clusters {
+    fn touches(&self, call: &RegisterCall) -> bool {
+        seen(call).is_some_and(|value| self.values.contains(&value))
+            || written(call).is_some_and(|value| self.with_sources.contains(&value))
+    }
+}
+
 /// What has been found so far.
 struct Report {
     coverage: Coverage,
@@ -118,7 +132,8 @@ impl Checker for Linearizable {
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
         let mut counts: Vec<u32> = vec![0; history.key_count()];
         let mut shows = false;
-        for operation in history.operations() {
+        for index in 0..history.operation_count() {
+            let operation = history.bare(index);
             if let Some(call) = object.call(&operation) {
                 let key = *operation.op.key();
                 zones.add(key, &call);
@@ -136,18 +151,25 @@ impl Checker for Linearizable {
         report.coverage.operations = counts.iter().map(|count| *count as usize).sum();
         report.coverage.keys = counts.iter().filter(|count| **count > 0).count();
         let judged = zones.judge();
-        let of_keys = object.collect(|key| judged[key.index()] != Judged::Order);
-        let (to_search, broken): (Vec<OfKey>, Vec<OfKey>) =
-            of_keys.into_iter().partition(|of_key| {
-                matches!(judged[of_key.key.index()], Judged::Repeats | Judged::Blind)
-            });
-        for of_key in broken {
-            if let Judged::NoOrder(why) = judged[of_key.key.index()] {
-                let values = zones.values_of(why);
-                report.anomalies.push(witness::of_zones(&object, &of_key, &values));
+        let mut broken: FxHashMap<KeyId, Clusters> = FxHashMap::default();
+        for (judged, key) in judged.iter().zip(0..) {
+            if let Judged::NoOrder(why) = judged {
+                let key = KeyId(key);
+                let values = zones.values_of(*why);
+                let mut with_sources = values.clone();
+                with_sources.extend(zones.sources_of(key, &values));
+                broken.insert(key, Clusters { values, with_sources });
             }
         }
         drop(zones);
+        let of_broken =
+            object.collect(|key| broken.contains_key(&key), |key, call| broken[&key].touches(call));
+        for of_key in of_broken {
+            let values = &broken[&of_key.key].values;
+            report.anomalies.push(witness::of_zones(&object, &of_key, values));
+        }
+        let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
+        let to_search = object.collect(is_left, |_, _| true);
         report.coverage.method = method(report.coverage.keys, to_search.len());
         self.search(&object, to_search, &mut report);
         report.into_verdict()
@@ -202,8 +224,13 @@ struct Registers<'a> {
 }
 
 impl Registers<'_> {
-    /// The operations that are judged, of some keys, in the order of the keys' numbers.
-    fn collect(&self, wanted: impl Fn(KeyId) -> bool) -> Vec<OfKey> {
+    /// Those of the judged operations that are wanted, key by key, in the order of the keys'
+    /// numbers.
+    fn collect(
+        &self,
+        wanted: impl Fn(KeyId) -> bool,
+        also: impl Fn(KeyId, &RegisterCall) -> bool,
+    ) -> Vec<OfKey> {
         let mut places: Vec<Option<usize>> = vec![None; self.history.key_count()];
         let mut keys: Vec<OfKey> = Vec::new();
         for key in (0..self.history.key_count() as u32).map(KeyId).filter(|key| wanted(*key)) {
@@ -213,10 +240,12 @@ impl Registers<'_> {
         if keys.is_empty() {
             return keys;
         }
-        for operation in self.history.operations() {
-            let Some(place) = places[operation.op.key().index()] else { continue };
-            if let Some(call) = self.call(&operation) {
-                keys[place].ids.push(operation.id);
+        for index in 0..self.history.operation_count() {
+            let operation = self.history.bare(index);
+            let key = *operation.op.key();
+            let Some(place) = places[key.index()] else { continue };
+            if let Some(call) = self.call(&operation).filter(|call| also(key, call)) {
+                keys[place].ids.push(OperationId(index as u32));
                 keys[place].calls.push(call);
             }
         }
@@ -224,7 +253,7 @@ impl Registers<'_> {
     }
 
     /// The operation as the methods see it, unless it is none to be judged.
-    fn call(&self, operation: &Operation<'_>) -> Option<RegisterCall> {
+    fn call(&self, operation: &Bare<'_>) -> Option<RegisterCall> {
         let op = match operation.op {
             Op::Read { level: ReadLevel::Replica, .. } => return None,
             Op::Read { .. } => CasOp::Read,
@@ -234,11 +263,11 @@ impl Registers<'_> {
             _ => return None,
         };
         let ret = match operation.outcome {
-            Some(Outcome::Ok(_)) => match operation.value_read() {
-                Some(ValueId::NIL) if self.nil_reads == NilReads::Unknown => return None,
-                Some(value) => Some(CasRet::Value(value)),
-                None => Some(CasRet::Done),
-            },
+            Some(Outcome::Ok(Ret::Value(ValueId::NIL))) if self.nil_reads == NilReads::Unknown => {
+                return None;
+            }
+            Some(Outcome::Ok(Ret::Value(value))) => Some(CasRet::Value(*value)),
+            Some(Outcome::Ok(Ret::Done)) => Some(CasRet::Done),
             Some(Outcome::Fail(Reason::Mismatch { actual })) => Some(CasRet::Mismatch(*actual)),
             Some(Outcome::Fail(_)) => return None,
             Some(Outcome::Info(_)) | None if op == CasOp::Read => return None,

@@ -288,6 +288,19 @@ impl Zones {
         values
     }
 
+    /// What compare-and-sets replaced by some of the values of a key.
+    pub(super) fn sources_of(&mut self, key: KeyId, values: &FxHashSet<ValueId>) -> Vec<ValueId> {
+        let mut sources = Vec::new();
+        for value in values {
+            let node = self.node(key, *value);
+            let source = self.nodes[node as usize].source;
+            if source != NONE {
+                sources.push(self.value(source));
+            }
+        }
+        sources
+    }
+
     fn chain_values(&self, mut index: u32, values: &mut FxHashSet<ValueId>) {
         // A circle ends where it comes round.
         while index != NONE && values.insert(self.value(index)) {
