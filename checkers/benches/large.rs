@@ -112,6 +112,9 @@ fn measure(shape: &Shape, out: Option<&std::path::Path>) {
     );
     for anomaly in verdict.anomalies().iter().take(1) {
         println!("    {}: {} operations", anomaly.name, anomaly.witness.operations.len());
+        for sentence in &anomaly.explanation {
+            println!("      {sentence}");
+        }
     }
 }
 

@@ -9,6 +9,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 mod builder;
+pub mod etcd_log;
+mod foreign;
+pub mod format;
+pub mod jepsen_edn;
 pub mod jsonl;
 mod op;
 

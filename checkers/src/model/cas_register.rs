@@ -4,7 +4,7 @@
 use super::SequentialSpec;
 
 /// The register, holding a value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CasRegister<V>(pub V);
 
 /// What can be asked of it. A delete is a write of whatever value stands for absence.

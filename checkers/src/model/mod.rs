@@ -4,8 +4,14 @@
 
 use std::hash::Hash;
 
+pub mod append_string;
 pub mod cas_register;
+pub mod counter;
+pub mod fifo_queue;
+pub mod multi_register;
+pub mod mutex;
 pub mod register;
+pub mod set;
 
 /// An object, as it behaves when operations come one after the other.
 ///
@@ -33,6 +39,13 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         let _ = (op, ret);
         false
     }
+
+    /// Whether the operation can still return `ret`, now or after others. Where it says no, a search
+    /// goes no further; it may always say yes.
+    fn may_return(&self, op: &Self::Op, ret: &Self::Ret) -> bool {
+        let _ = (op, ret);
+        true
+    }
 }
 
 /// One model in the table.
@@ -50,5 +63,17 @@ pub const MODELS: &[Registration] = &[
     Registration {
         name: "cas-register",
         about: "holds one value: read, write, compare-and-set, delete",
+    },
+    Registration { name: "append-string", about: "holds a text: put, append, get" },
+    Registration { name: "set", about: "holds elements: add, remove, read all" },
+    Registration { name: "counter", about: "holds a number: increment, read" },
+    Registration { name: "fifo-queue", about: "holds values in their order: enqueue, dequeue" },
+    Registration {
+        name: "mutex",
+        about: "is held by one process at a time: acquire (with or without a token), release",
+    },
+    Registration {
+        name: "multi-register",
+        about: "holds a value a key: transactions of reads and writes",
     },
 ];

@@ -1,15 +1,15 @@
 //! `stormglass campaign`: many seeds.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::Context;
-use super::output::{Meter, interruption};
+use super::output::{Meter, check_writable, interruption, replace};
 use super::plans::Selection;
 use crate::campaign::{Campaign, Findings};
 use crate::report::summary::{Cost, Replay};
@@ -80,31 +80,10 @@ impl Arguments {
         }
         if let Some(file) = &self.junit {
             let xml = junit::campaign(findings, &replay, cost)?;
-            replace(file, &xml)?;
+            replace(file, xml.as_bytes())?;
         }
         append_summary(findings, &replay, cost)
     }
-}
-
-/// Fails where the file could not be written after the campaign; leaves nothing behind.
-fn check_writable(file: &Path) -> anyhow::Result<()> {
-    let temporary = temporary(file);
-    let tried = fs::write(&temporary, "").and_then(|()| fs::remove_file(&temporary));
-    tried.with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Writes a file whole or not at all.
-fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
-    let temporary = temporary(file);
-    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, file));
-    written.with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// A file beside another one, on the same file system.
-fn temporary(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    PathBuf::from(name)
 }
 
 /// Appends the findings to the summary of a GitHub job, where there is one.

@@ -13,7 +13,9 @@
 
 mod arguments;
 mod campaign;
+mod check;
 mod doctor;
+mod export;
 mod list;
 mod output;
 mod plans;
@@ -75,6 +77,10 @@ enum Command {
     Replay(replay::Arguments),
     /// Shows the history of a stored run around an anomaly.
     Show(show::Arguments),
+    /// Judges histories that were recorded elsewhere: our own, Jepsen's, Porcupine's.
+    Check(check::Arguments),
+    /// Writes the history of a stored run in another tool's format.
+    Export(export::Arguments),
     /// Lists plans, systems, workloads, nemeses, checkers and models.
     List(list::Arguments),
     /// Finds out whether runs are the same on this machine, twice and in two processes.
@@ -104,6 +110,8 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Campaign(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
+        Command::Check(arguments) => arguments.execute(&context),
+        Command::Export(arguments) => arguments.execute(&context),
         Command::List(arguments) => arguments.execute(&context),
         Command::Doctor(arguments) => arguments.execute(&context),
         Command::Fingerprints(arguments) => arguments.execute(&context),

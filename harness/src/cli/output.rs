@@ -1,6 +1,8 @@
 //! The only place that prints. Results go to the standard output, all else to the standard error.
 
+use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -129,4 +131,25 @@ fn cpu_time() -> Option<Duration> {
     let (_, fields) = text.rsplit_once(") ")?;
     let mut times = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().ok());
     Some(TICK * times.next()??.checked_add(times.next()??)?)
+}
+
+/// Fails where the file could not be written after the campaign; leaves nothing behind.
+pub(super) fn check_writable(file: &Path) -> anyhow::Result<()> {
+    let temporary = temporary(file);
+    let tried = fs::write(&temporary, "").and_then(|()| fs::remove_file(&temporary));
+    tried.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let temporary = temporary(file);
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, file));
+    written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A file beside another one, on the same file system.
+fn temporary(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    PathBuf::from(name)
 }

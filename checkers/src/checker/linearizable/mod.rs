@@ -21,16 +21,19 @@ use super::{Checker, Limits};
 use crate::history::{
     Bare, History, KeyId, Op, OperationId, Outcome, ReadLevel, Reason, Ret, Value, ValueId,
 };
+use crate::model::SequentialSpec;
 use crate::model::cas_register::{CasOp, CasRegister, CasRet};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
 use rounds::Rounds;
 use zones::{Judged, Zones};
 
+mod objects;
 mod rounds;
 mod search;
 mod witness;
 mod zones;
 
+pub use objects::Model;
 pub use search::{Call, Found, search};
 
 /// One operation on a key, as the methods see it.
@@ -54,7 +57,9 @@ pub enum NilReads {
 pub struct Settings {
     /// How far a search may go.
     pub limits: Limits,
-    /// What every key holds in the beginning.
+    /// What every key is taken for.
+    pub model: Model,
+    /// What every register or text holds in the beginning.
     pub initial: Value,
     /// What a read that returned `nil` says.
     pub nil_reads: NilReads,
@@ -100,16 +105,52 @@ impl Clusters {
 }
 
 /// What has been found so far.
+#[derive(Default)]
 struct Report {
     coverage: Coverage,
     anomalies: Vec<Anomaly>,
     /// Why some keys could not be judged.
     reasons: Vec<String>,
+    /// How the keys were judged.
+    methods: Vec<String>,
+    /// Whether any operation was answered with what a key held.
+    shows: bool,
 }
 
 impl Report {
+    fn exhausted<S: SequentialSpec>(
+        &mut self,
+        history: &History,
+        settings: &Settings,
+        key: KeyId,
+        stuck: usize,
+        calls: &[Call<S>],
+    ) {
+        self.reasons.push(format!(
+            "the search of {} states ended at key {}: it was judged up to operation {stuck} of {}",
+            settings.limits.states_max,
+            history.key(key),
+            calls.len(),
+        ));
+    }
+
+    fn too_wide(&mut self, history: &History, key: KeyId, open: usize) {
+        self.reasons.push(format!(
+            "{open} operations are open at one time at key {}, more than the search keeps apart",
+            history.key(key)
+        ));
+    }
+
     fn into_verdict(mut self) -> Verdict {
-        let coverage = self.coverage;
+        let mut coverage = self.coverage;
+        coverage.method = self.methods.join(", ");
+        if !self.anomalies.is_empty() || !self.reasons.is_empty() {
+            // What was found counts, whatever showed it.
+        } else if !self.shows {
+            let reason = "no operation was answered with what a key held".to_owned();
+            coverage.operations = 0;
+            return Verdict::Unknown { reason, coverage };
+        }
         if !self.anomalies.is_empty() {
             self.anomalies.sort_by_key(|anomaly| anomaly.at);
             Verdict::Invalid { anomalies: self.anomalies, coverage }
@@ -129,27 +170,38 @@ impl Checker for Linearizable {
             initial: history.value_id(&self.settings.initial).unwrap_or(ValueId(u32::MAX)),
             nil_reads: self.settings.nil_reads,
         };
+        let mut report = Report::default();
+        let models = objects::models(history, &self.settings, &mut report);
+        self.registers(&object, &models, &mut report);
+        objects::judge(history, &self.settings, &models, &mut report);
+        report.into_verdict()
+    }
+}
+
+impl Linearizable {
+    /// Judges the keys that are registers.
+    fn registers(&self, object: &Registers<'_>, models: &[Option<Model>], report: &mut Report) {
+        let history = object.history;
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
         let mut counts: Vec<u32> = vec![0; history.key_count()];
-        let mut shows = false;
         for index in 0..history.operation_count() {
             let operation = history.bare(index);
+            let key = *operation.op.key();
+            if models[key.index()] != Some(Model::Register) {
+                continue;
+            }
             if let Some(call) = object.call(&operation) {
-                let key = *operation.op.key();
                 zones.add(key, &call);
                 counts[key.index()] += 1;
-                shows = shows || seen(&call).is_some() || is_blind(&call);
+                report.shows = report.shows || seen(&call).is_some() || is_blind(&call);
             }
         }
-        let mut report =
-            Report { coverage: Coverage::default(), anomalies: Vec::new(), reasons: Vec::new() };
-        if !shows {
-            let reason = "no operation was answered with what a key held".to_owned();
-            let coverage = Coverage { method: "zones".to_owned(), ..Coverage::default() };
-            return Verdict::Unknown { reason, coverage };
+        let keys = counts.iter().filter(|count| **count > 0).count();
+        if keys == 0 {
+            return;
         }
-        report.coverage.operations = counts.iter().map(|count| *count as usize).sum();
-        report.coverage.keys = counts.iter().filter(|count| **count > 0).count();
+        report.coverage.operations += counts.iter().map(|count| *count as usize).sum::<usize>();
+        report.coverage.keys += keys;
         let judged = zones.judge();
         let mut broken: FxHashMap<KeyId, Clusters> = FxHashMap::default();
         for (judged, key) in judged.iter().zip(0..) {
@@ -166,13 +218,12 @@ impl Checker for Linearizable {
             object.collect(|key| broken.contains_key(&key), |key, call| broken[&key].touches(call));
         for of_key in of_broken {
             let values = &broken[&of_key.key].values;
-            report.anomalies.push(witness::of_zones(&object, &of_key, values));
+            report.anomalies.push(witness::of_zones(object, &of_key, values));
         }
         let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
         let to_search = object.collect(is_left, |_, _| true);
-        report.coverage.method = method(report.coverage.keys, to_search.len());
-        self.search(&object, to_search, &mut report);
-        report.into_verdict()
+        report.methods.push(method(keys, to_search.len()));
+        self.search(object, to_search, report);
     }
 }
 
@@ -192,25 +243,20 @@ impl Linearizable {
             of_key.leave_out_unseen();
         }
         let start = CasRegister(object.initial);
-        let calls: Vec<&[RegisterCall]> = keys.iter().map(|of_key| &of_key.calls[..]).collect();
-        let found = Rounds::new(self.settings.limits.states_max).run(&start, &calls);
+        let calls: Vec<(CasRegister<ValueId>, &[RegisterCall])> =
+            keys.iter().map(|of_key| (start, &of_key.calls[..])).collect();
+        let found = Rounds::new(self.settings.limits.states_max).run(&calls);
         for (of_key, found) in keys.iter().zip(found) {
-            let name = object.history.key(of_key.key);
             match found {
                 Found::Order => {}
                 Found::NoOrder { stuck } => {
                     report.anomalies.push(witness::of_search(object, of_key, stuck));
                 }
-                Found::Exhausted { stuck } => report.reasons.push(format!(
-                    "the search of {} states ended at key {name}: it was judged up to operation \
-                     {stuck} of {}",
-                    self.settings.limits.states_max,
-                    of_key.calls.len(),
-                )),
-                Found::TooWide { open } => report.reasons.push(format!(
-                    "{open} operations are open at one time at key {name}, more than the search \
-                     keeps apart"
-                )),
+                Found::Exhausted { stuck } => {
+                    let (key, calls) = (of_key.key, &of_key.calls);
+                    report.exhausted(object.history, &self.settings, key, stuck, calls);
+                }
+                Found::TooWide { open } => report.too_wide(object.history, of_key.key, open),
             }
         }
     }

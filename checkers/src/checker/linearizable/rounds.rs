@@ -20,11 +20,11 @@ impl Rounds {
         Rounds { states_left: states_max }
     }
 
-    /// Searches for an order of the calls of each key.
+    /// Searches for an order of the calls of each key, from the state that it begins in.
     ///
     /// Keys are searched at the same time; what each may take in a round does not depend on the
     /// others, so that the outcome is the same on any number of processors.
-    pub(super) fn run<S>(mut self, start: &S, keys: &[&[Call<S>]]) -> Vec<Found>
+    pub(super) fn run<S>(mut self, keys: &[(S, &[Call<S>])]) -> Vec<Found>
     where
         S: SequentialSpec + Send + Sync,
         S::Op: Send + Sync,
@@ -42,7 +42,8 @@ impl Rounds {
                 .par_iter()
                 .map(|key| {
                     let mut left = share;
-                    let found = search(start, keys[*key], &mut left);
+                    let (start, calls) = &keys[*key];
+                    let found = search(start, calls, &mut left);
                     (*key, found, share - left)
                 })
                 .collect();

@@ -3,7 +3,7 @@
 //! The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993), with
 //! Lowe's memo of configurations ("Testing for Linearizability", 2017): depth first, it picks the
 //! operation that takes effect next among those that are open, and never visits a configuration
-//! twice. Three things keep it small:
+//! twice. Four things keep it small:
 //!
 //! 1. **The frontier window.** Let `p` be the first return whose operation has not taken effect
 //!    yet. Whatever returned before `p` has taken effect, and whatever was called after `p` has
@@ -14,6 +14,8 @@
 //!    effect now. Any order that has it later can be changed to have it here.
 //! 3. **Of equals, the most urgent.** Two open operations with the same question and answer can be
 //!    exchanged; only the one that returns first is tried.
+//! 4. **Looking ahead.** Where the model [says](SequentialSpec::may_return) that the pure operation
+//!    which has to return next can no longer have its answer, nothing further is tried.
 //!
 //! An operation without an answer is tried only where it makes a difference: right after it,
 //! something must be possible that was not before, or lead elsewhere. Otherwise it may as well
@@ -205,6 +207,8 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     /// What each operation asks and learned, as a number: equal numbers are interchangeable.
     kinds: Vec<u32>,
     pure: Vec<bool>,
+    /// The pure operation that returns first, at each return or after it; none is `u32::MAX`.
+    next_pure: Vec<u32>,
     /// The unanswered operations of each class, by call: their places in `plan.unanswered`.
     classes: Vec<Vec<u32>>,
     states: Vec<S>,
@@ -240,8 +244,18 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             classes[class].push(place as u32);
         }
         let pure = |call: &Call<S>| call.ret.as_ref().is_some_and(|ret| S::is_pure(&call.op, ret));
+        let pure: Vec<bool> = calls.iter().map(pure).collect();
+        let mut next_pure = vec![u32::MAX; plan.returns.len()];
+        let mut next = u32::MAX;
+        for (place, index) in plan.returns.iter().enumerate().rev() {
+            if pure[*index as usize] {
+                next = *index;
+            }
+            next_pure[place] = next;
+        }
         Search {
-            pure: calls.iter().map(pure).collect(),
+            pure,
+            next_pure,
             calls,
             kinds,
             classes,
@@ -276,7 +290,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 if at.frontier as usize == self.plan.returns.len() {
                     return Found::Order;
                 }
-                if self.is_new(at, before) {
+                if self.has_a_future(&at) && self.is_new(at, before) {
                     if *states_left == 0 {
                         return Found::Exhausted { stuck: self.stuck() };
                     }
@@ -332,6 +346,20 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 return (at, before);
             }
         }
+    }
+
+    /// Whether the pure operation that has to return next can still have its answer.
+    fn has_a_future(&self, at: &Configuration<N>) -> bool {
+        let due = self.next_pure[at.frontier as usize];
+        let Some(call) = self.calls.get(due as usize) else { return true };
+        // One that was called later cannot have taken effect.
+        let slot = self.plan.slots[due as usize];
+        let is_open = self.open_mask.has(slot) && self.open[usize::from(slot)] == due;
+        if is_open && at.done.has(slot) {
+            return true;
+        }
+        let ret = call.ret.as_ref().expect("a pure operation has an answer");
+        self.states[at.state as usize].may_return(&call.op, ret)
     }
 
     /// Takes note of a configuration. One that an unanswered operation led to, without making a

@@ -351,49 +351,95 @@ fn unwritten_value(
 fn stale_read(object: &Registers<'_>, operations: &[Operation<'_>]) -> Option<Named> {
     for read in operations {
         let Some(value) = shown(read) else { continue };
-        let newer = operations.iter().find(|newer| {
-            let holds = if newer.is_ok() { newer.value_written() } else { None }.or(shown(newer));
-            holds.is_some_and(|holds| {
-                holds != value
-                    && newer.precedes(read)
-                    && is_older(object, operations, value, holds, newer)
-            })
-        });
-        if let Some(newer) = newer {
-            let words = stale_words(object.history, read, newer, value);
-            return Some(("stale-read", vec![words]));
+        for newer in operations.iter().filter(|newer| newer.precedes(read)) {
+            let Some(holds) = left_or_shown(newer).filter(|holds| *holds != value) else {
+                continue;
+            };
+            if let Some(why) = is_older(object, operations, value, holds, newer) {
+                let words = stale_words(object.history, read, newer, value);
+                return Some(("stale-read", std::iter::once(words).chain(why.words()).collect()));
+            }
         }
     }
     None
 }
 
-/// Whether a value is certainly older than the one that another operation wrote or saw: all that
-/// may have written it were over, or the only one that may have had been seen to, before the
-/// newer one's writers began.
+/// What an operation left, if it certainly took effect and left something; or what it saw.
+fn left_or_shown(operation: &Operation<'_>) -> Option<ValueId> {
+    let left = if operation.is_ok() { operation.value_written() } else { None };
+    left.or(shown(operation))
+}
+
+/// Why one value is older than another.
+enum Older {
+    /// The operation that left the newer one says so.
+    Itself,
+    /// Somebody saw or wrote the older one before somebody began to see or write the newer one.
+    Seen(String),
+}
+
+impl Older {
+    fn words(self) -> Option<String> {
+        match self {
+            Older::Itself => None,
+            Older::Seen(words) => Some(words),
+        }
+    }
+}
+
+/// Whether a value is certainly older than the one that operation `by` left or saw.
 fn is_older(
     object: &Registers<'_>,
     operations: &[Operation<'_>],
     value: ValueId,
     newer: ValueId,
     by: &Operation<'_>,
-) -> bool {
+) -> Option<Older> {
     let writers = |of: ValueId| operations.iter().filter(move |write| may_write(write, of));
-    let begun = if by.value_written() == Some(newer) {
-        by.invoked
-    } else {
-        // Seen, not written: what counts is when its writer began, and that there is only one.
-        let mut of_newer = writers(newer);
-        match (of_newer.next(), of_newer.next()) {
-            (Some(write), None) if newer != object.initial => write.invoked,
-            _ => return false,
+    let is_single = |of: ValueId| writers(of).count() + usize::from(of == object.initial) == 1;
+    let left_by = by.is_ok() && by.value_written() == Some(newer);
+    if left_by {
+        let all_over = writers(value).all(|write| write.precedes(by));
+        let replaced = shown(by) == Some(value) && is_single(value);
+        let seen_before = operations
+            .iter()
+            .any(|saw| shown(saw) == Some(value) && saw.precedes(by) && is_single(value));
+        if all_over || replaced || seen_before {
+            return Some(Older::Itself);
         }
+    }
+    // Each was there once, without a break: one of them came first as a whole.
+    if !is_single(value) || !is_single(newer) {
+        return None;
+    }
+    let touches = |operation: &Operation<'_>, what: ValueId| {
+        may_write(operation, what) || shown(operation) == Some(what)
     };
-    let over = |operation: &Operation<'_>| {
-        !operation.is_indeterminate() && operation.completed.is_some_and(|end| end < begun)
-    };
-    let seen_before = operations.iter().any(|saw| shown(saw) == Some(value) && over(saw));
-    let only_one = writers(value).count() + usize::from(value == object.initial) == 1;
-    writers(value).all(over) || only_one && seen_before
+    for before in operations.iter().filter(|operation| touches(operation, value)) {
+        let after = operations
+            .iter()
+            .find(|operation| touches(operation, newer) && before.precedes(operation));
+        if let Some(after) = after {
+            let history = object.history;
+            let verb = |operation: &Operation<'_>, what| {
+                if may_write(operation, what) { "write" } else { "read" }
+            };
+            let words = format!(
+                "{} is the older one: process {} was over with its {} of it at {}, before process \
+                 {} began its {} of {} at {}; each was there only once",
+                history.value(value),
+                before.process,
+                verb(before, value),
+                before.completed_at.expect("what precedes has ended"),
+                after.process,
+                verb(after, newer),
+                history.value(newer),
+                after.invoked_at,
+            );
+            return Some(Older::Seen(words));
+        }
+    }
+    None
 }
 
 fn stale_words(

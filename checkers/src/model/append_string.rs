@@ -1,0 +1,65 @@
+//! A text that is put, added to at its end, and read: one key of Porcupine's key-value model.
+
+use super::SequentialSpec;
+
+/// The text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AppendString {
+    /// What it holds.
+    pub text: String,
+    /// Whether nobody puts another text in its place, so that it only grows: then a search can tell
+    /// from what it holds that a read can no longer be explained.
+    pub only_grows: bool,
+}
+
+/// What can be asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AppendOp {
+    /// Returns what it holds.
+    Get,
+    /// Makes it hold the text.
+    Put(String),
+    /// Adds the text at its end.
+    Append(String),
+}
+
+/// What it returns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AppendRet {
+    /// What it holds.
+    Text(String),
+    /// It was put, or added to.
+    Done,
+}
+
+impl SequentialSpec for AppendString {
+    type Op = AppendOp;
+    type Ret = AppendRet;
+
+    fn invoke(&mut self, op: &AppendOp) -> AppendRet {
+        match op {
+            AppendOp::Get => return AppendRet::Text(self.text.clone()),
+            AppendOp::Put(text) => self.text.clone_from(text),
+            AppendOp::Append(text) => self.text.push_str(text),
+        }
+        AppendRet::Done
+    }
+
+    fn is_valid_step(&mut self, op: &AppendOp, ret: &AppendRet) -> bool {
+        match (op, ret) {
+            (AppendOp::Get, AppendRet::Text(text)) => self.text == *text,
+            _ => self.invoke(op) == *ret,
+        }
+    }
+
+    fn is_pure(op: &AppendOp, _ret: &AppendRet) -> bool {
+        *op == AppendOp::Get
+    }
+
+    fn may_return(&self, _op: &AppendOp, ret: &AppendRet) -> bool {
+        match ret {
+            AppendRet::Text(text) => !self.only_grows || text.starts_with(&self.text),
+            AppendRet::Done => true,
+        }
+    }
+}

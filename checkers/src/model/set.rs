@@ -1,0 +1,65 @@
+//! A set: elements are added and removed, and all of them read.
+
+use std::collections::BTreeSet;
+use std::hash::Hash;
+
+use super::SequentialSpec;
+
+/// The set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Set<V: Ord>(pub BTreeSet<V>);
+
+impl<V: Ord> Default for Set<V> {
+    fn default() -> Set<V> {
+        Set(BTreeSet::new())
+    }
+}
+
+/// What can be asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SetOp<V> {
+    /// Returns all elements.
+    Read,
+    /// Puts an element in.
+    Add(V),
+    /// Takes an element out, if it is in.
+    Remove(V),
+}
+
+/// What it returns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SetRet<V> {
+    /// All elements, in their order, each once.
+    Elements(Vec<V>),
+    /// It was done.
+    Done,
+}
+
+impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
+    type Op = SetOp<V>;
+    type Ret = SetRet<V>;
+
+    fn invoke(&mut self, op: &SetOp<V>) -> SetRet<V> {
+        match op {
+            SetOp::Read => return SetRet::Elements(self.0.iter().cloned().collect()),
+            SetOp::Add(value) => {
+                self.0.insert(value.clone());
+            }
+            SetOp::Remove(value) => {
+                self.0.remove(value);
+            }
+        }
+        SetRet::Done
+    }
+
+    fn is_valid_step(&mut self, op: &SetOp<V>, ret: &SetRet<V>) -> bool {
+        match (op, ret) {
+            (SetOp::Read, SetRet::Elements(elements)) => self.0.iter().eq(elements),
+            _ => self.invoke(op) == *ret,
+        }
+    }
+
+    fn is_pure(op: &SetOp<V>, _ret: &SetRet<V>) -> bool {
+        *op == SetOp::Read
+    }
+}

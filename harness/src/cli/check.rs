@@ -1,0 +1,436 @@
+//! `stormglass check`: judges histories that somebody else recorded.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use checkers::checker::linearizable::{Linearizable, Model, NilReads, Settings};
+use checkers::checker::{CHECKERS, Checker, Limits};
+use checkers::history::format::Format;
+use checkers::history::jepsen_edn::Keys;
+use checkers::history::jsonl::ReadLimits;
+use checkers::history::{History, Value};
+use checkers::{Guarantee, Verdict};
+use clap::ValueEnum;
+use cpu_time::ProcessTime;
+use serde::Serialize;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::Context;
+use super::output::USAGE;
+use crate::report::{escape, run};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Files with a history each; `-` is the standard input.
+    #[arg(value_name = "FILE", required_unless_present = "expect")]
+    files: Vec<PathBuf>,
+    /// The format of the files.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse_format)]
+    from: From,
+    /// What each key is taken for: auto, register, cas-register, append-string, set, counter,
+    /// fifo-queue, mutex, multi-register.
+    #[arg(long, default_value = "auto", value_parser = parse_model)]
+    model: Model,
+    /// What each register holds in the beginning: nil, empty, a whole number or a text.
+    #[arg(long, value_name = "VALUE", default_value = "nil", value_parser = parse_value)]
+    initial: Value,
+    /// What a read that returned nil says; without it, `unknown` for jepsen-edn (as Knossos takes
+    /// it), and `absent` for the others.
+    #[arg(long, value_enum)]
+    nil_reads: Option<NilReadsFlag>,
+    /// How the keys of jepsen-edn are told apart.
+    #[arg(long, value_enum, default_value_t)]
+    keys: KeysFlag,
+    /// Which guarantees the history is held against; `all` for every checker there is.
+    #[arg(long, value_name = "NAME", default_value = "linearizable", value_parser = parse_guarantee)]
+    guarantee: Vec<Which>,
+    /// A table of histories and their verdicts: tab-separated, with the columns file, format,
+    /// model, initial and expected. Each is checked, and has to have that verdict; one that shows
+    /// nothing, which is vacuous here, may be `valid` there.
+    #[arg(long, value_name = "TSV")]
+    expect: Option<PathBuf>,
+    /// How many states a search may visit in one history.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().states_max)]
+    states_max: u64,
+}
+
+/// The format of a file, or none for whatever it looks like.
+#[derive(Clone, Copy)]
+struct From(Option<Format>);
+
+/// A guarantee, or none for all.
+#[derive(Clone, Copy)]
+struct Which(Option<Guarantee>);
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NilReadsFlag {
+    /// The key was absent.
+    Absent,
+    /// Nothing.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum KeysFlag {
+    /// There is one object, or each operation has a `:key`.
+    #[default]
+    Single,
+    /// Each value is a pair of a key and a value.
+    Independent,
+}
+
+fn parse_format(text: &str) -> Result<From, String> {
+    if text == "auto" {
+        return Ok(From(None));
+    }
+    let known = Format::ALL.into_iter().find(|format| format.name() == text);
+    known.map(|format| From(Some(format))).ok_or_else(|| {
+        let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        format!("the formats are auto, {}", names.join(", "))
+    })
+}
+
+fn parse_model(text: &str) -> Result<Model, String> {
+    let known = Model::ALL.iter().find(|(name, _)| *name == text);
+    known.map(|(_, model)| *model).ok_or_else(|| {
+        let names: Vec<&str> = Model::ALL.iter().map(|(name, _)| *name).collect();
+        format!("the models are {}", names.join(", "))
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what a parser of flags returns")]
+fn parse_value(text: &str) -> Result<Value, String> {
+    Ok(match text {
+        "nil" => Value::Nil,
+        "empty" => Value::Text("".into()),
+        text => text.parse().map_or_else(|_| Value::Text(text.into()), Value::Int),
+    })
+}
+
+fn parse_guarantee(text: &str) -> Result<Which, String> {
+    if text == "all" {
+        return Ok(Which(None));
+    }
+    let known = CHECKERS.iter().map(|entry| entry.guarantee).find(|known| known.name() == text);
+    known.map(|guarantee| Which(Some(guarantee))).ok_or_else(|| {
+        let names: Vec<&str> = CHECKERS.iter().map(|entry| entry.guarantee.name()).collect();
+        format!("the guarantees are all, {}", names.join(", "))
+    })
+}
+
+/// One history to be checked.
+struct Task {
+    path: PathBuf,
+    from: From,
+    settings: Settings,
+    nil_reads: Option<NilReads>,
+    expected: Option<String>,
+}
+
+/// What became of one file.
+#[derive(Serialize)]
+struct Checked {
+    file: String,
+    format: &'static str,
+    operations: usize,
+    /// The expected verdict, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
+    cpu_seconds: f64,
+    verdicts: Vec<Judged>,
+}
+
+#[derive(Serialize)]
+struct Judged {
+    guarantee: Guarantee,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    files: &'a [Checked],
+    errors: &'a [String],
+}
+
+impl Arguments {
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        let mut checked = Vec::new();
+        let mut errors = Vec::new();
+        for task in self.tasks()? {
+            match self.check(task) {
+                Ok(one) => checked.push(one),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    context.output.note(&format!("error: {}", escape::terminal(&error)));
+                    errors.push(error);
+                }
+            }
+        }
+        let content = Content { files: &checked, errors: &errors };
+        context.output.result("check", content, || human(&checked))?;
+        Ok(self.exit_code(&checked, &errors))
+    }
+
+    fn exit_code(&self, checked: &[Checked], errors: &[String]) -> u8 {
+        let any = |is: fn(&Verdict) -> bool| {
+            checked.iter().flat_map(|one| &one.verdicts).any(|judged| is(&judged.verdict))
+        };
+        let broken = match self.expect {
+            Some(_) => checked.iter().any(|one| !one.is_as_expected()),
+            None => any(Verdict::is_invalid),
+        };
+        if broken {
+            1
+        } else if !errors.is_empty() {
+            USAGE
+        } else if self.expect.is_none()
+            && (!any(Verdict::is_valid) || self.misses_what_was_named(checked))
+        {
+            3
+        } else {
+            0
+        }
+    }
+
+    /// Whether a guarantee that was asked for by name could not be judged.
+    fn misses_what_was_named(&self, checked: &[Checked]) -> bool {
+        let asked = |guarantee| self.guarantee.iter().any(|Which(which)| *which == Some(guarantee));
+        let mut judged = checked.iter().flat_map(|one| &one.verdicts);
+        judged.any(|one| asked(one.guarantee) && matches!(one.verdict, Verdict::Unknown { .. }))
+    }
+
+    fn tasks(&self) -> anyhow::Result<Vec<Task>> {
+        let limits = Limits { states_max: self.states_max };
+        let nil_reads = self.nil_reads.map(|flag| match flag {
+            NilReadsFlag::Absent => NilReads::Absent,
+            NilReadsFlag::Unknown => NilReads::Unknown,
+        });
+        let mut tasks: Vec<Task> = self
+            .files
+            .iter()
+            .map(|path| Task {
+                path: path.clone(),
+                from: self.from,
+                settings: Settings {
+                    limits,
+                    model: self.model,
+                    initial: self.initial.clone(),
+                    ..Settings::default()
+                },
+                nil_reads,
+                expected: None,
+            })
+            .collect();
+        if let Some(table) = &self.expect {
+            let text = std::fs::read_to_string(table)
+                .with_context(|| format!("cannot read {}", table.display()))?;
+            for (number, line) in (1..).zip(text.lines()) {
+                let place = || format!("{}: line {number}", table.display());
+                if number == 1 || line.trim().is_empty() {
+                    continue;
+                }
+                let task = expected_task(table, line, limits, nil_reads).with_context(place)?;
+                tasks.push(task);
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn check(&self, mut task: Task) -> anyhow::Result<Checked> {
+        let (history, format) = self.read(&task.path, task.from)?;
+        let otherwise =
+            if format == Format::JepsenEdn { NilReads::Unknown } else { NilReads::Absent };
+        task.settings.nil_reads = task.nil_reads.unwrap_or(otherwise);
+        let start = ProcessTime::now();
+        let mut verdicts = Vec::new();
+        for entry in CHECKERS {
+            let is_wanted = |Which(which): &Which| which.is_none_or(|one| one == entry.guarantee);
+            if !self.guarantee.iter().any(is_wanted) {
+                continue;
+            }
+            let verdict = if entry.guarantee == Guarantee::Linearizable {
+                Linearizable::with(task.settings.clone()).check(&history)
+            } else {
+                (entry.build)(&task.settings.limits).check(&history)
+            };
+            verdicts.push(Judged { guarantee: entry.guarantee, verdict });
+        }
+        Ok(Checked {
+            file: task.path.display().to_string(),
+            format: format.name(),
+            operations: history.operation_count(),
+            expected: task.expected,
+            cpu_seconds: start.elapsed().as_secs_f64(),
+            verdicts,
+        })
+    }
+
+    fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format)> {
+        let name = path.display();
+        if path.is_dir() {
+            bail!("{name} is a folder; name the files in it, such as {name}/history.jsonl");
+        }
+        let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+            Box::new(BufReader::with_capacity(1 << 16, file))
+        };
+        let format = match from.0 {
+            Some(format) => format,
+            None => {
+                let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
+                Format::detect(start).ok_or_else(|| {
+                    anyhow!(
+                        "{name}: line 1: looks like no format that is known; \
+                         say which it is with --from"
+                    )
+                })?
+            }
+        };
+        let keys = match self.keys {
+            KeysFlag::Single => Keys::Single,
+            KeysFlag::Independent => Keys::Independent,
+        };
+        let history = format
+            .read(reader, &ReadLimits::default(), keys)
+            .map_err(|error| anyhow!("{name}: {error}"))?;
+        Ok((history, format))
+    }
+}
+
+/// One line of a table of expected verdicts.
+fn expected_task(
+    table: &Path,
+    line: &str,
+    limits: Limits,
+    nil_reads: Option<NilReads>,
+) -> anyhow::Result<Task> {
+    let columns: Vec<&str> = line.split('\t').collect();
+    let [file, format, model, initial, expected] = columns[..] else {
+        bail!("{} columns where file, format, model, initial and expected belong", columns.len());
+    };
+    if !["valid", "invalid", "unknown"].contains(&expected) {
+        bail!("`{expected}` where valid, invalid or unknown belongs");
+    }
+    let said = |what: String| anyhow!(what);
+    Ok(Task {
+        path: table.parent().unwrap_or(Path::new("")).join(file),
+        from: parse_format(format).map_err(said)?,
+        settings: Settings {
+            limits,
+            model: parse_model(model).map_err(said)?,
+            initial: parse_value(initial).map_err(said)?,
+            ..Settings::default()
+        },
+        nil_reads,
+        expected: Some(expected.to_owned()),
+    })
+}
+
+impl Checked {
+    fn is_as_expected(&self) -> bool {
+        let Some(expected) = self.expected.as_deref() else { return true };
+        // The tables of other checkers know no such verdict: what shows nothing is valid to them.
+        let is_vacuous = |word| word == "vacuous" && expected == "valid";
+        let words = self.verdicts.iter().map(|judged| word(&judged.verdict));
+        words.into_iter().all(|word| word == expected || is_vacuous(word))
+    }
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid(_) => "valid",
+        // Nothing in it shows what any key held.
+        Verdict::Unknown { coverage, .. } if coverage.operations == 0 => "vacuous",
+        Verdict::Unknown { .. } => "unknown",
+        Verdict::Invalid { .. } => "invalid",
+    }
+}
+
+fn human(checked: &[Checked]) -> String {
+    let with_expected = checked.iter().any(|one| one.expected.is_some());
+    let mut table = Builder::new();
+    let mut header = vec!["file", "operations", "keys", "guarantee", "verdict"];
+    if with_expected {
+        header.push("expected");
+    }
+    header.extend(["CPU", "how"]);
+    table.push_record(header);
+    for one in checked {
+        for judged in &one.verdicts {
+            let coverage = judged.verdict.coverage();
+            let mut row = vec![
+                escape::line(&one.file),
+                coverage.operations.to_string(),
+                coverage.keys.to_string(),
+                judged.guarantee.to_string(),
+                word(&judged.verdict).to_owned(),
+            ];
+            if with_expected {
+                let expected = one.expected.clone().unwrap_or_default();
+                row.push(if one.is_as_expected() { expected } else { format!("{expected} ✗") });
+            }
+            row.push(format!("{:.3} ms", one.cpu_seconds * 1e3));
+            row.push(coverage.method.clone());
+            table.push_record(row);
+        }
+    }
+    let mut text = String::new();
+    if !checked.is_empty() {
+        text.push_str(&table.build().with(Style::rounded()).to_string());
+        text.push('\n');
+    }
+    for one in checked.iter().filter(|one| !with_expected || !one.is_as_expected()) {
+        for judged in &one.verdicts {
+            tell(&mut text, &one.file, judged);
+        }
+    }
+    let _ = writeln!(text, "\n{}", totals(checked));
+    text
+}
+
+/// What a reader needs to know of a verdict that is not `valid`.
+fn tell(text: &mut String, file: &str, judged: &Judged) {
+    let file = escape::line(file);
+    match &judged.verdict {
+        Verdict::Valid(_) => {}
+        Verdict::Unknown { reason, .. } => {
+            let reason = escape::line(reason);
+            let _ = writeln!(text, "\n{file}: {} unknown: {reason}", judged.guarantee);
+        }
+        Verdict::Invalid { anomalies, .. } => {
+            let _ = writeln!(text, "\n{file}: {} anomalies, the first:", anomalies.len());
+            text.push_str(&run::explanation(&anomalies[0]));
+        }
+    }
+}
+
+fn totals(checked: &[Checked]) -> String {
+    let count = |is: fn(&Verdict) -> bool| {
+        checked.iter().flat_map(|one| &one.verdicts).filter(|judged| is(&judged.verdict)).count()
+    };
+    let unknown = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
+    let cpu: f64 = checked.iter().map(|one| one.cpu_seconds).sum();
+    let mut text = format!(
+        "{} files: {} valid, {} invalid, {} unknown; checking took {:.3} CPU ms",
+        checked.len(),
+        count(Verdict::is_valid),
+        count(Verdict::is_invalid),
+        count(unknown),
+        cpu * 1e3,
+    );
+    if checked.iter().any(|one| one.expected.is_some()) {
+        let off = checked.iter().filter(|one| !one.is_as_expected()).count();
+        let _ = match off {
+            0 => write!(text, "; every verdict is as expected"),
+            off => write!(text, "; {off} are not as expected"),
+        };
+    }
+    text
+}
