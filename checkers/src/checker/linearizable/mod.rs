@@ -17,13 +17,14 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::words::sentence;
 use super::{Checker, Limits};
 use crate::history::{
     Bare, History, KeyId, Op, OperationId, Outcome, ReadLevel, Reason, Ret, Value, ValueId,
 };
 use crate::model::SequentialSpec;
 use crate::model::cas_register::{CasOp, CasRegister, CasRet};
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
+use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 use rounds::Rounds;
 use zones::{Judged, Zones};
 
@@ -53,7 +54,7 @@ pub enum NilReads {
 }
 
 /// How a history is judged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How far a search may go.
     pub limits: Limits,
@@ -63,6 +64,21 @@ pub struct Settings {
     pub initial: Value,
     /// What a read that returned `nil` says.
     pub nil_reads: NilReads,
+    /// Whether violations are explained by their smallest witness, which can take longer than
+    /// finding them. Otherwise the witness is the operation at which it was found.
+    pub explain: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            limits: Limits::default(),
+            model: Model::Auto,
+            initial: Value::Nil,
+            nil_reads: NilReads::Absent,
+            explain: true,
+        }
+    }
 }
 
 /// See the module.
@@ -218,7 +234,11 @@ impl Linearizable {
             object.collect(|key| broken.contains_key(&key), |key, call| broken[&key].touches(call));
         for of_key in of_broken {
             let values = &broken[&of_key.key].values;
-            report.anomalies.push(witness::of_zones(object, &of_key, values));
+            report.anomalies.push(if self.settings.explain {
+                witness::of_zones(object, &of_key, values)
+            } else {
+                unexplained(history, of_key.key, *of_key.ids.last().expect("something broke it"))
+            });
         }
         let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
         let to_search = object.collect(is_left, |_, _| true);
@@ -250,7 +270,11 @@ impl Linearizable {
             match found {
                 Found::Order => {}
                 Found::NoOrder { stuck } => {
-                    report.anomalies.push(witness::of_search(object, of_key, stuck));
+                    report.anomalies.push(if self.settings.explain {
+                        witness::of_search(object, of_key, stuck)
+                    } else {
+                        unexplained(object.history, of_key.key, of_key.ids[stuck])
+                    });
                 }
                 Found::Exhausted { stuck } => {
                     let (key, calls) = (of_key.key, &of_key.calls);
@@ -259,6 +283,19 @@ impl Linearizable {
                 Found::TooWide { open } => report.too_wide(object.history, of_key.key, open),
             }
         }
+    }
+}
+
+/// A violation, by the operation at which it was found.
+fn unexplained(history: &History, key: KeyId, at: OperationId) -> Anomaly {
+    let operation = history.operation(at);
+    Anomaly {
+        name: "not-linearizable".to_owned(),
+        guarantee: GUARANTEE,
+        at: operation.completed_at.unwrap_or(operation.invoked_at),
+        key: Some(history.key(key).clone()),
+        witness: Witness { operations: vec![at], faults: history.faults_on(operation.invoked) },
+        explanation: vec![sentence(history, &operation)],
     }
 }
 

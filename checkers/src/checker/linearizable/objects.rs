@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::rounds::Rounds;
-use super::{GUARANTEE, Report, Settings};
+use super::{GUARANTEE, Report, Settings, unexplained};
 use crate::checker::linearizable::search::{Call, Found, search};
 use crate::checker::words::sentence;
 use crate::history::{
@@ -189,7 +189,12 @@ impl Judge<'_> {
         for (object, found) in objects.iter().zip(found) {
             match found {
                 Found::Order => {}
-                Found::NoOrder { stuck } => report.anomalies.push(self.explain(object, stuck)),
+                Found::NoOrder { stuck } if self.settings.explain => {
+                    report.anomalies.push(self.explain(object, stuck));
+                }
+                Found::NoOrder { stuck } => {
+                    report.anomalies.push(unexplained(self.history, object.key, object.ids[stuck]));
+                }
                 Found::Exhausted { stuck } => {
                     report.exhausted(self.history, self.settings, object.key, stuck, &object.calls);
                 }
@@ -264,7 +269,7 @@ impl Judge<'_> {
     /// needed: without an operation that changes nothing, an order of the others is an order still.
     fn explain<S: SequentialSpec>(&self, object: &Object<S>, stuck: usize) -> Anomaly {
         /// States that all attempts may take together.
-        const STATES_MAX: u64 = 1_000_000;
+        const STATES_MAX: u64 = 200_000;
         let end = object.calls[stuck].completed;
         let mut kept: Vec<usize> = Vec::new();
         let mut calls: Vec<Call<S>> = Vec::new();
@@ -277,29 +282,37 @@ impl Judge<'_> {
             kept.push(place);
             calls.push(call);
         }
+        let is_pure = |call: &Call<S>| match &call.ret {
+            Some(ret) => S::is_pure(&call.op, ret),
+            // Without an answer, it need not have had an effect at all: but it may.
+            None => false,
+        };
         let mut states_left = STATES_MAX;
-        let mut place = 0;
-        while place < kept.len() && states_left > 0 {
-            let is_pure = |call: &Call<S>| match &call.ret {
-                Some(ret) => S::is_pure(&call.op, ret),
-                // Without an answer, it need not have had an effect at all: but it may.
-                None => false,
-            };
-            if kept[place] == stuck || !is_pure(&calls[place]) {
-                place += 1;
-                continue;
+        let mut size = kept.len().div_ceil(2);
+        while size > 0 {
+            let mut from = 0;
+            while from < kept.len() && states_left > 0 {
+                let to = (from + size).min(kept.len());
+                let stays = |place: usize| {
+                    !(from..to).contains(&place) || kept[place] == stuck || !is_pure(&calls[place])
+                };
+                let rest: Vec<usize> = (0..kept.len()).filter(|place| stays(*place)).collect();
+                from = to;
+                if rest.len() == kept.len() {
+                    continue;
+                }
+                let fewer: Vec<Call<S>> = rest.iter().map(|place| calls[*place].clone()).collect();
+                let budget = states_left.min(STATES_MAX / 10);
+                let mut left = budget;
+                let found = search(&object.start, &fewer, &mut left);
+                states_left = states_left.saturating_sub((budget - left).max(fewer.len() as u64));
+                if matches!(found, Found::NoOrder { .. }) {
+                    from = to - (kept.len() - rest.len());
+                    kept = rest.into_iter().map(|place| kept[place]).collect();
+                    calls = fewer;
+                }
             }
-            let call = calls.remove(place);
-            let budget = states_left.min(STATES_MAX / 10);
-            let mut left = budget;
-            let found = search(&object.start, &calls, &mut left);
-            states_left = states_left.saturating_sub((budget - left).max(calls.len() as u64));
-            if matches!(found, Found::NoOrder { .. }) {
-                kept.remove(place);
-            } else {
-                calls.insert(place, call);
-                place += 1;
-            }
+            size /= 2;
         }
         let history = self.history;
         let last = history.operation(object.ids[stuck]);

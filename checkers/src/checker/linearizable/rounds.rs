@@ -38,15 +38,17 @@ impl Rounds {
             // What is too little for another round is divided in this one.
             let is_last = all < round.saturating_mul(1 + GROWTH);
             let share = if is_last { all } else { round };
-            let tried: Vec<(usize, Found, u64)> = open
-                .par_iter()
-                .map(|key| {
-                    let mut left = share;
-                    let (start, calls) = &keys[*key];
-                    let found = search(start, calls, &mut left);
-                    (*key, found, share - left)
-                })
-                .collect();
+            let try_one = |key: &usize| {
+                let mut left = share;
+                let (start, calls) = &keys[*key];
+                let found = search(start, calls, &mut left);
+                (*key, found, share - left)
+            };
+            let tried: Vec<(usize, Found, u64)> = match &open[..] {
+                // Not worth waking anybody up.
+                [one] => vec![try_one(one)],
+                many => many.par_iter().map(try_one).collect(),
+            };
             open.clear();
             for (key, one, states) in tried {
                 self.states_left = self.states_left.saturating_sub(states);
