@@ -11,6 +11,7 @@ pub mod linearizable;
 mod live;
 mod order;
 mod read_your_writes;
+mod sessions;
 mod words;
 
 pub use convergent::Convergent;
@@ -18,6 +19,7 @@ pub use durable::Durable;
 pub use linearizable::Linearizable;
 pub use live::Live;
 pub use read_your_writes::ReadYourWrites;
+pub use sessions::{MonotonicReads, MonotonicWrites, WritesFollowReads};
 
 /// Judges one guarantee.
 pub trait Checker: Sync {
@@ -61,6 +63,21 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::ReadYourWrites,
         about: "finds reads that return something older than a write of the same session",
         build: |_| Box::new(ReadYourWrites),
+    },
+    Registration {
+        guarantee: Guarantee::MonotonicReads,
+        about: "finds reads that return something older than what the same session had read",
+        build: |_| Box::new(MonotonicReads),
+    },
+    Registration {
+        guarantee: Guarantee::MonotonicWrites,
+        about: "finds readers that see a session's write without the ones before it",
+        build: |_| Box::new(MonotonicWrites),
+    },
+    Registration {
+        guarantee: Guarantee::WritesFollowReads,
+        about: "finds readers that see a session's write without what the session had read before",
+        build: |_| Box::new(WritesFollowReads),
     },
     Registration {
         guarantee: Guarantee::Durable,

@@ -65,6 +65,28 @@ impl<'a> Order<'a> {
     /// Whether `value` is certainly older than what the acknowledged `write` left: whoever reads it
     /// after that write sees a state from before it.
     pub(super) fn is_older(&self, value: ValueId, write: &Operation<'_>) -> bool {
+        let by = write.completed.expect("an acknowledged write has ended");
+        self.is_older_than(value, write, by)
+    }
+
+    /// Whether `value` is certainly older than another one, which somebody had seen by the event
+    /// `by`. The other one needs a single writer.
+    pub(super) fn is_older_than_seen(
+        &self,
+        value: ValueId,
+        key: KeyId,
+        seen: ValueId,
+        by: EventIndex,
+    ) -> bool {
+        let mut writers = self.writers(key, seen);
+        match (writers.next(), writers.next()) {
+            (Some(write), None) if seen != ValueId::NIL => self.is_older_than(value, &write, by),
+            _ => false,
+        }
+    }
+
+    /// Whether `value` is certainly older than what `write` left, which took effect by an event.
+    fn is_older_than(&self, value: ValueId, write: &Operation<'_>, by: EventIndex) -> bool {
         let key = *write.op.key();
         if write.value_written() == Some(value) || !self.is_possible(key, value) {
             return false;
@@ -72,11 +94,16 @@ impl<'a> Order<'a> {
         // The state at the start is older than any write: it has no writer to be compared.
         let Some(writers) = self.writers.get(&(key, value)) else { return true };
         writers.over_at.is_some_and(|end| end < write.invoked)
-            || self.was_replaced_before(value, write)
+            || self.was_replaced_before(value, write, by)
     }
 
     /// Whether a chain of compare-and-sets leads from `value` to what `write` left.
-    fn was_replaced_before(&self, value: ValueId, write: &Operation<'_>) -> bool {
+    fn was_replaced_before(
+        &self,
+        value: ValueId,
+        write: &Operation<'_>,
+        mut by: EventIndex,
+    ) -> bool {
         let key = *write.op.key();
         let mut origins = self.writers(key, value);
         let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
@@ -84,10 +111,8 @@ impl<'a> Order<'a> {
             return false;
         }
         let mut step = *write;
-        // Each step took effect before the one after it, and `write` before its completion.
-        let mut by = write.completed.expect("an acknowledged write has ended");
-        // Each step goes to another operation of the history, and a chain that comes round again
-        // could only do so among values that are written twice.
+        // Each step took effect before the one after it, and goes to another operation of the
+        // history; a chain that comes round again could only do so among values that are written twice.
         for _ in 0..self.history.operation_count() {
             let Op::Cas { from, .. } = step.op else { return false };
             if step.is_ok() {

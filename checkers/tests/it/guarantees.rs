@@ -1,7 +1,10 @@
 //! Session guarantees, durability, convergence and liveness, case by case.
 
 use stormglass_checkers::Verdict;
-use stormglass_checkers::checker::{Checker, Convergent, Durable, Live, ReadYourWrites};
+use stormglass_checkers::checker::{
+    Checker, Convergent, Durable, Live, MonotonicReads, MonotonicWrites, ReadYourWrites,
+    WritesFollowReads,
+};
 
 use crate::notation::history;
 
@@ -110,6 +113,97 @@ fn nil_may_be_newer_where_somebody_deletes() {
 #[test]
 fn a_session_that_reads_nothing_it_wrote_shows_nothing() {
     check(&ReadYourWrites, OLD_THEN_OWN, &Unknown);
+}
+
+#[test]
+fn a_session_that_reads_what_is_older_than_what_it_had_read_goes_back() {
+    let text = |first: &str, second: &str| {
+        format!("{OLD_THEN_OWN} 3 invoke read x\n 3 ok {first}\n 3 invoke read x\n 3 ok {second}")
+    };
+    check(&MonotonicReads, &text("2", "1"), &Invalid(&["monotonic-reads"]));
+    check(&MonotonicReads, &text("1", "nil"), &Invalid(&["monotonic-reads"]));
+    check(&MonotonicReads, &text("1", "2"), &Valid);
+    check(&MonotonicReads, &text("2", "2"), &Valid);
+    check(&MonotonicReads, OLD_THEN_OWN, &Unknown);
+    let verdict = MonotonicReads.check(&history(&text("2", "1")));
+    assert_eq!(
+        verdict.anomalies()[0].explanation.last().unwrap(),
+        "session 3 had read 2 before it read 1, which is older"
+    );
+}
+
+#[test]
+fn values_of_concurrent_writes_may_be_read_in_any_order() {
+    let text = "
+        0 invoke write x 1
+        1 invoke write x 2
+        3 invoke read x
+        3 ok 2
+        3 invoke read x
+        3 ok 1
+        0 ok
+        1 ok
+    ";
+    check(&MonotonicReads, text, &Valid);
+}
+
+#[test]
+fn going_back_over_a_value_that_was_concurrent_with_both_shows_all_the_same() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        1 invoke write x 5
+        0 invoke write x 2
+        0 ok
+        3 invoke read x
+        3 ok 2
+        3 invoke read x
+        3 ok 5
+        3 invoke read x
+        3 ok 1
+    ";
+    check(&MonotonicReads, text, &Invalid(&["monotonic-reads"]));
+}
+
+/// Session 0 writes x = 1, then y = 2; session 3 reads y, then x.
+fn two_writes(y: &str, x: &str) -> String {
+    format!(
+        "0 invoke write x 1\n 0 ok\n 0 invoke write y 2\n 0 ok\n \
+         3 invoke read y\n 3 ok {y}\n 3 invoke read x\n 3 ok {x}"
+    )
+}
+
+#[test]
+fn a_write_that_is_seen_brings_the_ones_before_it() {
+    check(&MonotonicWrites, &two_writes("2", "nil"), &Invalid(&["monotonic-writes"]));
+    check(&MonotonicWrites, &two_writes("2", "1"), &Valid);
+    // Who has not seen the second need not see the first.
+    check(&MonotonicWrites, &two_writes("nil", "nil"), &Unknown);
+    // What was not acknowledged before the second began promises nothing.
+    let open = two_writes("2", "nil")
+        .replacen("0 ok\n", "", 1)
+        .replace("0 invoke write y", "9 invoke write y")
+        .replace("\n 0 ok", "\n 9 ok");
+    check(&MonotonicWrites, &open, &Unknown);
+}
+
+#[test]
+fn who_sees_a_write_sees_what_its_session_had_read() {
+    let text = |x: &str| {
+        format!(
+            "7 invoke write x 1\n 7 ok\n 0 invoke read x\n 0 ok 1\n 0 invoke write y 2\n 0 ok\n \
+             3 invoke read y\n 3 ok 2\n 3 invoke read x\n 3 ok {x}"
+        )
+    };
+    check(&WritesFollowReads, &text("nil"), &Invalid(&["writes-follow-reads"]));
+    check(&WritesFollowReads, &text("1"), &Valid);
+    check(&MonotonicWrites, &text("nil"), &Unknown);
+    let verdict = WritesFollowReads.check(&history(&text("nil")));
+    assert_eq!(
+        verdict.anomalies()[0].explanation.last().unwrap(),
+        "session 0 had `read x` behind it before it began `write y 2`, which session 3 saw; after \
+         that, session 3 read x = nil, which is older"
+    );
 }
 
 fn finally(text: &str, reads: &[(u32, &str)]) -> String {

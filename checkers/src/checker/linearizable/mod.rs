@@ -31,11 +31,13 @@ use zones::{Judged, Zones};
 mod objects;
 mod rounds;
 mod search;
+mod stream;
 mod witness;
 mod zones;
 
 pub use objects::Model;
 pub use search::{Call, Found, search};
+pub use stream::{Breach, Streaming, Summary, Violation};
 
 /// One operation on a key, as the methods see it.
 type RegisterCall = Call<CasRegister<ValueId>>;
