@@ -81,6 +81,55 @@ impl Config {
         }
     }
 
+    /// Holds a configuration that was read from a file against what can be drawn, so that a file
+    /// which was changed is refused and no run is endless.
+    ///
+    /// # Errors
+    /// Names the first setting that is out of its range, and the range.
+    pub fn check(&self) -> Result<(), String> {
+        let numbers = [
+            ("nodes", self.nodes, 1..=9),
+            ("clients", self.clients, 1..=100),
+            ("pinned", self.pinned, 0..=self.clients),
+            ("keys", self.keys, 1..=10_000),
+            ("operations_a_key_set", self.operations_a_key_set, 1..=1_000_000),
+            (
+                "mix (all of it)",
+                self.mix.iter().fold(0, |sum, one| one.saturating_add(sum)),
+                1..=4000,
+            ),
+            ("replica_reads_percent", self.replica_reads_percent, 0..=100),
+        ];
+        for (name, number, range) in numbers {
+            if !range.contains(&number) {
+                let (low, high) = range.into_inner();
+                return Err(format!(
+                    "config: {name} is {number}, and has to lie within {low} to {high}"
+                ));
+            }
+        }
+        let millis = Duration::from_millis;
+        let hour = Duration::from_secs(3600);
+        let times = [
+            ("think_max", self.think_max, Duration::ZERO..=hour),
+            ("tick", self.tick, millis(1)..=millis(100)),
+            ("latency_max", self.latency_max, self.tick..=hour),
+            ("sync_max", self.sync_max, Duration::ZERO..=hour),
+            ("safety", self.safety, millis(1000)..=hour),
+            ("liveness", self.liveness, millis(1000)..=hour),
+            ("calm_max", self.calm_max, Duration::ZERO..=hour),
+        ];
+        for (name, time, range) in times {
+            if !range.contains(&time) {
+                let (low, high) = range.into_inner();
+                return Err(format!(
+                    "config: {name} is {time:?}, and has to lie within {low:?} to {high:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// What the workload is told of it.
     pub fn workload(&self) -> workloads::Options {
         workloads::Options {

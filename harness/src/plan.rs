@@ -29,10 +29,10 @@ pub struct Plan {
     #[serde(default = "default_nodes")]
     pub nodes: Vec<u32>,
     /// How many clients; a range.
-    #[serde(default = "default_clients")]
+    #[serde(default = "default_clients", deserialize_with = "range")]
     pub clients: [u32; 2],
     /// How many keys are in use at a time; a range.
-    #[serde(default = "default_keys")]
+    #[serde(default = "default_keys", deserialize_with = "range")]
     pub keys: [u32; 2],
     /// Of 100 reads, how many ask whatever node they address instead of for the strongest read.
     #[serde(default)]
@@ -82,6 +82,14 @@ fn default_canary_runs() -> u64 {
 
 fn default_states_max() -> u64 {
     5_000_000
+}
+
+/// A range as a list of two numbers. (Of a longer list, an array would take the first two.)
+fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+    let numbers = Vec::deserialize(deserializer)?;
+    <[u32; 2]>::try_from(numbers).map_err(|numbers| {
+        serde::de::Error::custom(format!("{numbers:?} where a range such as [5, 10] belongs"))
+    })
 }
 
 /// Durations as people write them.
@@ -181,6 +189,9 @@ pub fn parse(
     systems: &[system::Registration],
 ) -> Result<Vec<Plan>, PlanError> {
     let malformed = |line, message| PlanError::Malformed { file: file.to_owned(), line, message };
+    if text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) {
+        return Err(malformed(1, "there is no [[plan]] in it".to_owned()));
+    }
     let parsed: CampaignFile = toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start).min(text.len());
         let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -190,14 +201,42 @@ pub fn parse(
         return Err(malformed(1, "there is no [[plan]] in it".to_owned()));
     }
     let mut names = BTreeMap::new();
-    for plan in &parsed.plan {
-        plan.check(systems)?;
+    for (index, plan) in parsed.plan.iter().enumerate() {
+        plan.check(systems)
+            .map_err(|error| malformed(line_of(text, index, error.setting()), error.to_string()))?;
         if names.insert(plan.name.clone(), ()).is_some() {
             let message = format!("two plans are called `{}`; names must differ", plan.name);
-            return Err(malformed(1, message));
+            return Err(malformed(line_of(text, index, "name"), message));
         }
     }
     Ok(parsed.plan)
+}
+
+/// The line of a setting of the plan with this number, or that on which the plan begins.
+fn line_of(text: &str, plan: usize, setting: &str) -> usize {
+    let lines = || (1..).zip(text.lines().map(str::trim));
+    let is_head = |line: &str| line.starts_with("[[plan]]");
+    let begin = lines().filter(|(_, line)| is_head(line)).nth(plan).map_or(1, |(place, _)| place);
+    let of_plan = lines().skip(begin).take_while(|(_, line)| !line.starts_with('['));
+    let is_setting = |line: &str| {
+        line.split(['=', ' ']).next().is_some_and(|word| word.trim_matches('"') == setting)
+    };
+    let found = of_plan.into_iter().find(|(_, line)| is_setting(line));
+    found.map_or(begin, |(place, _)| place)
+}
+
+impl PlanError {
+    /// The setting of the plan that is wrong.
+    fn setting(&self) -> &str {
+        match self {
+            PlanError::UnknownName { what: "nemesis", .. } => "nemeses",
+            PlanError::UnknownName { what, .. } => what,
+            PlanError::OutOfRange { message, .. } => {
+                message.split(' ').next().expect("a text has a first word")
+            }
+            PlanError::Unreadable { .. } | PlanError::Malformed { .. } => "",
+        }
+    }
 }
 
 impl Plan {
@@ -275,11 +314,21 @@ impl Plan {
         let hour = Duration::from_secs(3600);
         let name_ok = !self.name.is_empty()
             && self.name.len() <= 64
+            && !self.name.starts_with('-')
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
         let partitions = self.nemeses.iter().any(|name| name == "partition");
-        let rules: [(bool, String); 9] = [
-            (name_ok, "a name has 1 to 64 letters, digits, `-` and `_`".to_owned()),
+        let rules: [(bool, String); 10] = [
+            (
+                name_ok,
+                "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`"
+                    .to_owned(),
+            ),
+            (
+                (1..self.nemeses.len())
+                    .all(|index| !self.nemeses[index..].contains(&self.nemeses[index - 1])),
+                "nemeses lists one twice".to_owned(),
+            ),
             (
                 !self.nodes.is_empty() && self.nodes.iter().all(|n| (1..=9).contains(n)),
                 format!("nodes = {:?} must list sizes from 1 to 9", self.nodes),

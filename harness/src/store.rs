@@ -165,7 +165,7 @@ pub enum StoreError {
     /// The history is not the one that was judged.
     #[error(
         "{}: its fingerprint is {found}, but run.json says {expected}; the file was changed after \
-         the run, and `stormglass replay` makes it anew",
+         the run, and `stormglass replay RUN --trace` makes it anew",
         file.display()
     )]
     OtherHistory {
@@ -230,12 +230,30 @@ impl Store {
     }
 }
 
-/// Puts a finished folder in its place.
+/// Puts a finished folder in its place. Another process may be about to do the same: the last one
+/// stays.
 fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
+    const TRIES: u32 = 100;
+    let aside = temporary.with_extension("old.tmp");
+    let mut tries = 0;
+    loop {
+        let error = match fs::rename(temporary, folder) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        tries += 1;
+        let is_taken =
+            matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists);
+        if !is_taken || tries == TRIES {
+            return Err(error);
+        }
+        // What is there goes aside, unless somebody else was faster.
+        match fs::rename(folder, &aside) {
+            Ok(()) => fs::remove_dir_all(&aside)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
-    fs::rename(temporary, folder)
 }
 
 fn write_run(folder: &Path, report: &Report) -> io::Result<()> {
@@ -291,6 +309,13 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
     if found != record.fingerprint {
         return Err(StoreError::OtherHistory { file, found, expected: record.fingerprint });
     }
+    let anomalies = record.judged.iter().flat_map(|judged| judged.verdict.anomalies());
+    let mut shown = anomalies.flat_map(|anomaly| &anomaly.witness.operations);
+    if let Some(strange) = shown.find(|id| id.index() >= history.operation_count()) {
+        let message =
+            format!("a witness names operation {strange}, which the history does not have");
+        return Err(StoreError::Malformed { file: folder.join(RUN_FILE), line: 1, message });
+    }
     Ok(Stored { folder: folder.to_owned(), record, history })
 }
 
@@ -314,7 +339,7 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
         line: error.line().max(1) as u64,
         message: match error.classify() {
             serde_json::error::Category::Eof => {
-                "the file ends too early; `stormglass replay --plan … --seed …` makes it anew"
+                "the file ends too early; `stormglass run --plan … --seed … --store` makes it anew"
                     .to_owned()
             }
             _ => error.to_string(),
@@ -325,7 +350,10 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
         let program = head.program;
         return Err(StoreError::Version { file, found: head.format, program });
     }
-    serde_json::from_str(&text).map_err(malformed)
+    let record: Record = serde_json::from_str(&text).map_err(malformed)?;
+    let checked = record.config.check().and_then(|()| record.schedule.check(&record.config));
+    checked.map_err(|message| StoreError::Malformed { file, line: 1, message })?;
+    Ok(record)
 }
 
 fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, StoreError> {
@@ -352,4 +380,32 @@ fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, 
             message: "the text is not UTF-8".to_owned(),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_that_store_the_same_run_at_once_the_last_one_stays() {
+        let root = tempfile::tempdir().expect("a folder can be made");
+        let folder = root.path().join("raft-1");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (root, folder) = (root.path(), &folder);
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let temporary = root.join(format!(".raft-1.{writer}.tmp"));
+                        fs::create_dir(&temporary).expect("it was moved away");
+                        let text = format!("{writer} {round}");
+                        fs::write(temporary.join(RUN_FILE), text).expect("it can be written");
+                        put(&temporary, folder).expect("it can be put there");
+                    }
+                });
+            }
+        });
+        let text = fs::read_to_string(folder.join(RUN_FILE)).expect("one of them is there");
+        assert!(text.ends_with(" 49"), "{text}");
+        assert_eq!(fs::read_dir(root.path()).expect("it is there").count(), 1);
+    }
 }

@@ -67,17 +67,17 @@ pub const CHECKERS: &[Registration] = &[
     Registration {
         guarantee: Guarantee::MonotonicReads,
         about: "finds reads that return something older than what the same session had read",
-        build: |_| Box::new(MonotonicReads),
+        build: |_| Box::new(sessions::MonotonicReads),
     },
     Registration {
         guarantee: Guarantee::MonotonicWrites,
         about: "finds readers that see a session's write without the ones before it",
-        build: |_| Box::new(MonotonicWrites),
+        build: |_| Box::new(sessions::MonotonicWrites),
     },
     Registration {
         guarantee: Guarantee::WritesFollowReads,
         about: "finds readers that see a session's write without what the session had read before",
-        build: |_| Box::new(WritesFollowReads),
+        build: |_| Box::new(sessions::WritesFollowReads),
     },
     Registration {
         guarantee: Guarantee::Durable,

@@ -150,7 +150,8 @@ impl Campaign {
         let work = Work {
             next: AtomicU64::new(0),
             enough: AtomicBool::new(false),
-            deadline: self.budget.map(|budget| now() + budget),
+            // What is beyond all time is no limit.
+            deadline: self.budget.and_then(|budget| now().checked_add(budget)),
         };
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {

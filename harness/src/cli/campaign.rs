@@ -30,8 +30,8 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "max_failures")]
     until_failure: bool,
     /// End after so many of them.
-    #[arg(long, value_name = "N", default_value = "100")]
-    max_failures: usize,
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    max_failures: u32,
     /// Runs at a time; without it, as many as there are processors.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -49,7 +49,7 @@ impl Arguments {
         }
         let mut campaign = Campaign::of(entries)
             .seeds(self.seeds.clone())
-            .failures_max(if self.until_failure { 1 } else { self.max_failures })
+            .failures_max(if self.until_failure { 1 } else { self.max_failures as usize })
             .store(store)
             .stop_on(interruption()?);
         if let Some(budget) = self.budget {

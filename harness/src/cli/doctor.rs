@@ -182,7 +182,9 @@ fn human(content: &Content) -> String {
     let Content { version, processors, plans, seeds, deterministic, differences } = content;
     let mut text = format!("stormglass {version}, {processors} processors\n");
     let count = seeds.end - seeds.start;
-    if *deterministic {
+    if count == 0 || plans.is_empty() {
+        text.push_str("nothing ran: no plan or no seed was selected\n");
+    } else if *deterministic {
         for plan in plans {
             text.push_str(&format!(
                 "{plan}: {count} seeds, each run four times, on two threads and in two more \

@@ -45,7 +45,7 @@ struct Arguments {
     /// How results are written to the standard output.
     #[arg(long, global = true, value_enum, default_value_t, env = "STORMGLASS_FORMAT")]
     format: Format,
-    /// The folder that runs are stored in and read from.
+    /// The folder that runs are stored in.
     #[arg(
         long,
         global = true,
@@ -83,7 +83,7 @@ enum Command {
     Export(export::Arguments),
     /// Lists plans, systems, workloads, nemeses, checkers and models.
     List(list::Arguments),
-    /// Finds out whether runs are the same on this machine, twice and in two processes.
+    /// Finds out whether runs are the same on two threads and in two more processes.
     Doctor(doctor::Arguments),
     /// Prints plan, seed and fingerprint of each run; `doctor` compares what two processes print.
     #[command(hide = true)]

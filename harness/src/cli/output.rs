@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -135,13 +135,30 @@ fn cpu_time() -> Option<Duration> {
 
 /// Fails where the file could not be written after the campaign; leaves nothing behind.
 pub(super) fn check_writable(file: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", file.display());
+    if file.is_dir() {
+        bail!("{}: it is a folder; name a file in it", cannot());
+    }
+    if is_special(file) {
+        return fs::OpenOptions::new().write(true).open(file).map(drop).with_context(cannot);
+    }
     let temporary = temporary(file);
     let tried = fs::write(&temporary, "").and_then(|()| fs::remove_file(&temporary));
-    tried.with_context(|| format!("cannot write {}", file.display()))
+    tried.with_context(cannot)
+}
+
+/// Whether a path is something that cannot be replaced by a file: a device, a pipe.
+fn is_special(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| !metadata.is_file())
 }
 
 /// Writes a file whole or not at all.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if is_special(file) {
+        let opened = fs::OpenOptions::new().write(true).open(file);
+        let written = opened.and_then(|mut opened| opened.write_all(bytes));
+        return written.with_context(|| format!("cannot write {}", file.display()));
+    }
     let temporary = temporary(file);
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, file));
     written.with_context(|| format!("cannot write {}", file.display()))
@@ -152,4 +169,17 @@ fn temporary(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_written_and_not_replaced() {
+        assert!(is_special(Path::new("/dev/null")));
+        assert!(!is_special(Path::new("no such file")));
+        replace(Path::new("/dev/null"), b"gone").expect("it takes everything");
+        assert!(is_special(Path::new("/dev/null")));
+    }
 }

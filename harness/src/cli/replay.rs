@@ -1,8 +1,8 @@
 //! `stormglass replay`: a run again, and whether it is the same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::Context;
@@ -26,7 +26,8 @@ pub(super) struct Arguments {
     /// Instead of a stored run: the seed.
     #[arg(long, requires = "plan", conflicts_with = "run")]
     seed: Option<Seed>,
-    /// Record every message, and store the run with its trace.
+    /// Record every message, and store the run with its trace: in the results folder that it comes
+    /// from, or in that of `--results`.
     #[arg(long)]
     trace: bool,
 }
@@ -45,7 +46,8 @@ struct Content<'a> {
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let (entry, seed, mut options, stored) = self.what(context)?;
-        let store = if self.trace { Some(Store::open(&context.results)?) } else { None };
+        let damage = self.run.as_deref().and_then(|folder| store::load(folder).err());
+        let store = if self.trace { Some(Store::open(&self.results(context))?) } else { None };
         options.trace = self.trace;
         let report = run::run(&entry.system, &entry.plan, seed, options);
         let record = Record::of(&report);
@@ -59,7 +61,7 @@ impl Arguments {
         let content = Content { stored_fingerprint: expected, same, run: &record };
         context.output.result("replay", content, || {
             let mut text = report::run::terminal(&record);
-            text.push_str(&comparison(stored.as_ref(), &record));
+            text.push_str(&comparison(stored.as_ref(), damage.is_some(), &record));
             if let Some(folder) = folder {
                 text.push_str(&format!("stored with its trace in {}\n", folder.display()));
             }
@@ -68,7 +70,19 @@ impl Arguments {
         if same == Some(false) {
             return Ok(Ending::Nondeterministic.code());
         }
+        if let Some(damage) = damage.filter(|_| !self.trace) {
+            return Err(
+                anyhow!(damage).context("the run is the same, but its stored history is not")
+            );
+        }
         Ok(Ending::from(record.conclusion).code())
+    }
+
+    /// The results folder: the one that the run is stored in, if it is in one.
+    fn results(&self, context: &Context) -> PathBuf {
+        let runs = self.run.as_deref().and_then(Path::parent);
+        let root = runs.filter(|runs| runs.ends_with("runs")).and_then(Path::parent);
+        root.map_or_else(|| context.results.clone(), Path::to_owned)
     }
 
     /// What is to be run, and what it was stored as.
@@ -91,8 +105,11 @@ impl Arguments {
     }
 }
 
-fn comparison(stored: Option<&Record>, replayed: &Record) -> String {
+fn comparison(stored: Option<&Record>, is_damaged: bool, replayed: &Record) -> String {
     let Some(stored) = stored else { return String::new() };
+    if stored.fingerprint == replayed.fingerprint && is_damaged {
+        return "the same fingerprint as in run.json\n".to_owned();
+    }
     if stored.fingerprint == replayed.fingerprint {
         return "the same history as the stored one\n".to_owned();
     }

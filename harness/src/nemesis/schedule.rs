@@ -15,6 +15,37 @@ use crate::seed::{Seed, Stream};
 #[serde(transparent)]
 pub struct Schedule(pub Vec<Planned>);
 
+impl Schedule {
+    /// Holds a schedule that was read from a file against the run that it is for.
+    ///
+    /// # Errors
+    /// Names the first fault that no run has.
+    pub fn check(&self, config: &Config) -> Result<(), String> {
+        let most = self.0.len();
+        let end = Time::ZERO + config.safety + config.liveness;
+        let mut known = vec![false; most];
+        for fault in &self.0 {
+            let id = fault.id;
+            match known.get_mut(id.index()) {
+                Some(known) if !*known => *known = true,
+                Some(_) => return Err(format!("schedule: two faults have the number {id}")),
+                None => {
+                    return Err(format!(
+                        "schedule: fault {id}, but {most} faults are numbered from 0 on"
+                    ));
+                }
+            }
+            if fault.at > fault.until || fault.until > end {
+                return Err(format!(
+                    "schedule: fault {id} lasts from {} to {}, and the run ends at {end}",
+                    fault.at, fault.until
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The shortest pause between two faults of one nemesis.
 const CALM_MIN: Duration = Duration::from_millis(250);
 

@@ -10,15 +10,16 @@ use crate::system::Claim;
 
 /// The table for a terminal.
 pub fn terminal(rows: &[Row]) -> String {
-    // A table of five guarantees is to fit on a screen.
-    let mut table = builder(rows, |text| escape::line(text).replace(", ", "\n  ")).build();
+    // A table of eight guarantees is to fit on a screen.
+    let narrow = |text: &str| escape::line(text).replace(", ", "\n  ").replace(" in ", "\n  in ");
+    let mut table = builder(rows, narrow, |name| name.replacen('-', "-\n", 1)).build();
     table.with(Style::rounded());
     table.to_string()
 }
 
 /// The table for Markdown.
 pub fn markdown(rows: &[Row]) -> String {
-    let mut table = builder(rows, escape::markdown).build();
+    let mut table = builder(rows, escape::markdown, str::to_owned).build();
     table.with(Style::markdown());
     table.to_string()
 }
@@ -28,12 +29,13 @@ pub const LEGEND: &str = "\
 ✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
 ? claimed, not judged  ! not claimed, but no witness in as many runs as should do    · nothing expected";
 
-fn builder(rows: &[Row], escape: fn(&str) -> String) -> Builder {
+fn builder(rows: &[Row], escape: fn(&str) -> String, head_of: fn(&str) -> String) -> Builder {
     let judged = |guarantee: &Guarantee| rows.iter().any(|row| row.cell(*guarantee).is_some());
     let columns: Vec<Guarantee> = Guarantee::ALL.into_iter().filter(judged).collect();
     let mut builder = Builder::default();
     let head = ["mode".to_owned(), "runs".to_owned()];
-    builder.push_record(head.into_iter().chain(columns.iter().map(ToString::to_string)));
+    builder
+        .push_record(head.into_iter().chain(columns.iter().map(|column| head_of(column.name()))));
     for row in rows {
         let name = if row.plan == row.system {
             row.plan.clone()

@@ -120,7 +120,7 @@ fn notable(out: &mut String, findings: &Findings, replay: &Replay, claim: Claim)
     for notable in listed {
         let plan = escape::line(&notable.plan);
         let _ = writeln!(out, "  {plan}, seed {}: {}", notable.seed, replay.command(notable));
-        for broken in &notable.broken {
+        for broken in notable.broken.iter().filter(|broken| broken.claim == claim) {
             let sentence = escape::line(&broken.sentence);
             let _ = writeln!(out, "    {}: {sentence}", escape::line(&kind(broken)));
         }

@@ -227,6 +227,19 @@ fn words_of_phase(phase: Phase) -> &'static str {
     }
 }
 
+/// The longest text of a cell, in characters. One long value would make every row as wide.
+const CELL_MAX: usize = 200;
+
+/// A text as a cell of a table for a terminal.
+fn cell(text: &str) -> String {
+    match text.char_indices().nth(CELL_MAX) {
+        None => escape::line(text),
+        Some((end, _)) => {
+            format!("{}… ({} bytes in all)", escape::line(&text[..end]), text.len())
+        }
+    }
+}
+
 /// The rows as a table for a terminal.
 pub fn terminal(rows: &[Row]) -> String {
     let mut builder = Builder::default();
@@ -240,8 +253,8 @@ pub fn terminal(rows: &[Row]) -> String {
                 completed,
                 shown.process.clone(),
                 shown.node.clone(),
-                escape::line(&shown.operation),
-                escape::line(&shown.outcome),
+                cell(&shown.operation),
+                cell(&shown.outcome),
             ]);
         }
     }

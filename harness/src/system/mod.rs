@@ -76,7 +76,13 @@ impl Manifest {
     pub fn claim(&self, guarantee: Guarantee, replica_reads: bool) -> Claim {
         let said = self.claims.iter().find(|(named, _)| *named == guarantee);
         match (guarantee, said.map_or(Claim::Silent, |(_, claim)| *claim)) {
-            (Guarantee::ReadYourWrites, Claim::Holds) if replica_reads => Claim::Silent,
+            (
+                Guarantee::ReadYourWrites
+                | Guarantee::MonotonicReads
+                | Guarantee::MonotonicWrites
+                | Guarantee::WritesFollowReads,
+                Claim::Holds,
+            ) if replica_reads => Claim::Silent,
             (_, claim) => claim,
         }
     }

@@ -40,6 +40,9 @@ pub(super) fn raft() -> Box<dyn System> {
     let claims = [
         Guarantee::Linearizable,
         Guarantee::ReadYourWrites,
+        Guarantee::MonotonicReads,
+        Guarantee::MonotonicWrites,
+        Guarantee::WritesFollowReads,
         Guarantee::Durable,
         Guarantee::Convergent,
         Guarantee::Live,
@@ -60,6 +63,9 @@ pub(super) fn primary_async() -> Box<dyn System> {
         claims: vec![
             (Guarantee::Linearizable, Claim::Breaks),
             (Guarantee::ReadYourWrites, Claim::Breaks),
+            (Guarantee::MonotonicReads, Claim::Breaks),
+            (Guarantee::MonotonicWrites, Claim::Breaks),
+            (Guarantee::WritesFollowReads, Claim::Breaks),
             (Guarantee::Durable, Claim::Breaks),
             (Guarantee::Convergent, Claim::Holds),
             (Guarantee::Live, Claim::Holds),

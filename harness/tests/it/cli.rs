@@ -65,7 +65,8 @@ fn unknown_names_are_answered_with_those_that_exist() {
     refused(at, &["doctor", "--only", "rafd"], &known);
     refused(at, &["replay", "--plan", "rafd", "--seed", "1"], &known);
     fs::write(at.join("p.toml"), "[[plan]]\nname = \"a\"\nsystem = \"rafd\"\n").unwrap();
-    refused(at, &["list", "--plans", "p.toml"], &["no system is called `rafd`", "raft"]);
+    let words = ["p.toml:3: plan `a`: no system is called `rafd`", "raft"];
+    refused(at, &["list", "--plans", "p.toml"], &words);
 }
 
 #[test]
@@ -79,7 +80,26 @@ fn a_malformed_plan_is_named_with_its_line() {
     refused(at, &["campaign", "--plans", "p.toml"], &["p.toml:3: "]);
     let sizes = "[[plan]]\nname = \"a\"\nsystem = \"raft\"\nsafety = \"2ms\"\n";
     fs::write(at.join("p.toml"), sizes).unwrap();
-    refused(at, &["campaign", "--plans", "p.toml"], &["plan `a`", "between 1s and 1h"]);
+    refused(at, &["campaign", "--plans", "p.toml"], &["p.toml:4: plan `a`", "between 1s and 1h"]);
+    let second = "[[plan]]\nname = \"a\"\nsystem = \"raft\"\n\n[[plan]]\nname = \"b\"\n";
+    let wrong = [
+        ("system = \"raft\"\nnemeses = [\"crash\", \"flood\"]\n", "p.toml:8: plan `b`: no nemesis"),
+        (
+            "system = \"raft\"\nnemeses = [\"crash\", \"crash\"]\n",
+            "p.toml:8: plan `b`: nemeses lists",
+        ),
+        ("system = \"raft\"\nclients = [5, 6, 7]\n", "p.toml:8: [5, 6, 7] where a range"),
+        (
+            "system = \"raft\"\n[[plan]]\nname = \"-x\"\nsystem = \"raft\"",
+            "p.toml:9: plan `-x`: name must",
+        ),
+    ];
+    for (rest, words) in wrong {
+        fs::write(at.join("p.toml"), format!("{second}{rest}")).unwrap();
+        refused(at, &["campaign", "--plans", "p.toml"], &[words]);
+    }
+    fs::write(at.join("p.toml"), "# nothing\n").unwrap();
+    refused(at, &["campaign", "--plans", "p.toml"], &["p.toml:1: there is no [[plan]] in it"]);
     refused(at, &["campaign", "--plans", "none.toml"], &["cannot read none.toml"]);
 }
 
@@ -186,6 +206,140 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     fs::write(&history, &text[..text.len() / 2]).unwrap();
     let cut_at = text[..text.len() / 2].lines().count();
     refused(at, &["show", &run], &[&format!("history.jsonl:{cut_at}: ")]);
+    let (code, stdout, stderr) = stormglass(at, &["replay", &run]);
+    assert!(code == 2 && stdout.contains("the same fingerprint as in run.json"), "{stdout}");
+    assert!(stderr.contains(&format!("history.jsonl:{cut_at}: ")), "{stderr}");
+    stormglass(at, &["replay", &run, "--trace", "--results", "elsewhere"]);
+    assert_eq!(fs::read_to_string(&history).unwrap(), text, "a replay with a trace mends the run");
+}
+
+#[test]
+fn a_stored_run_that_was_changed_is_refused_and_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let run = ["run", "--plan", "primary-async", "--seed", "15", "--store"];
+    stormglass(at, &run);
+    let run = "results/runs/primary-async-15";
+    let record = at.join(run).join("run.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let stored: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let edits = [
+        ("/config/nodes", serde_json::json!(0), "config: nodes is 0"),
+        ("/config/clients", serde_json::json!(4_000_000_000_u32), "config: clients is 4000000000"),
+        ("/config/mix", serde_json::json!([0, 0, 0, 0]), "config: mix (all of it) is 0"),
+        ("/config/tick/secs", serde_json::json!(7), "config: tick is 7.005s"),
+        ("/config/safety/secs", serde_json::json!(u64::MAX), "config: safety is"),
+        ("/schedule/0/id", serde_json::json!(u32::MAX), "schedule: fault 4294967295"),
+        ("/schedule/0/until", serde_json::json!(u64::MAX), "schedule: fault 0 lasts"),
+    ];
+    for (place, value, words) in edits {
+        let mut other = stored.clone();
+        *other.pointer_mut(place).unwrap() = value;
+        fs::write(&record, other.to_string()).unwrap();
+        refused(at, &["replay", run], &["run.json:1: ", words]);
+    }
+    let other = text.replacen("\"operations\": [", "\"operations\": [99999999, ", 1);
+    assert_ne!(other, text);
+    fs::write(&record, other).unwrap();
+    refused(at, &["show", run], &["a witness names operation 99999999"]);
+}
+
+/// A history as Knossos writes it: a stale read of a compare-and-set register.
+const STALE: &str = "[{:process 0, :type :invoke, :f :write, :value 1}
+ {:process 0, :type :ok, :f :write, :value 1}
+ {:process 1, :type :invoke, :f :cas, :value [1 2]}
+ {:process 1, :type :ok, :f :cas, :value [1 2]}
+ {:process 0, :type :invoke, :f :read, :value nil}
+ {:process 0, :type :ok, :f :read, :value 1}]
+";
+
+#[test]
+fn histories_of_others_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("stale.edn"), STALE).unwrap();
+    fs::write(at.join("fine.edn"), STALE.replace(":read, :value 1", ":read, :value 2")).unwrap();
+    let (code, stdout, stderr) = stormglass(at, &["check", "fine.edn"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("1 files: 1 valid, 0 invalid, 0 unknown"), "{stdout}");
+    let (code, stdout, _) = stormglass(at, &["check", "fine.edn", "stale.edn"]);
+    assert_eq!(code, 1, "{stdout}");
+    assert!(stdout.contains("linearizable: stale-read on key x"), "{stdout}");
+    let (code, stdout, _) = stormglass(at, &["check", "stale.edn", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &document["files"][0]["verdicts"][0]["verdict"]), (1, &"invalid".into()));
+
+    let table = "file\tformat\tmodel\tinitial\texpected\n\
+                 stale.edn\tjepsen-edn\tcas-register\tnil\tinvalid\n\
+                 fine.edn\tjepsen-edn\tcas-register\tnil\tvalid\n";
+    fs::write(at.join("verdicts.tsv"), table).unwrap();
+    let (code, stdout, _) = stormglass(at, &["check", "--expect", "verdicts.tsv"]);
+    assert!(code == 0 && stdout.contains("every verdict is as expected"), "{stdout}");
+    fs::write(at.join("verdicts.tsv"), table.replace("\tinvalid", "\tvalid")).unwrap();
+    let (code, stdout, _) = stormglass(at, &["check", "--expect", "verdicts.tsv"]);
+    assert!(code == 1 && stdout.contains("1 are not as expected"), "{stdout}");
+    fs::write(at.join("verdicts.tsv"), format!("{table}stale.edn\tedn\tset\tnil\tvalid\n"))
+        .unwrap();
+    refused(
+        at,
+        &["check", "--expect", "verdicts.tsv"],
+        &["verdicts.tsv: line 4", "the formats are"],
+    );
+}
+
+#[test]
+fn a_history_that_cannot_be_read_does_not_keep_the_others_from_being_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("fine.edn"), STALE.replace(":read, :value 1", ":read, :value 2")).unwrap();
+    fs::write(at.join("cut.edn"), &STALE[..STALE.len() - 20]).unwrap();
+    fs::write(at.join("other.txt"), "hello\n").unwrap();
+    fs::create_dir(at.join("folder")).unwrap();
+    let files = ["check", "cut.edn", "other.txt", "folder", "none.edn", "fine.edn"];
+    let (code, stdout, stderr) = stormglass(at, &files);
+    assert_eq!(code, 2, "{stdout}{stderr}");
+    assert!(stdout.contains("1 files: 1 valid"), "{stdout}");
+    let words = [
+        "cut.edn: line 6: the file ends within a map",
+        "other.txt: line 1: looks like no format",
+        "folder is a folder",
+        "cannot read none.edn",
+    ];
+    for word in words {
+        assert!(stderr.contains(word), "no {word:?} in {stderr}");
+    }
+    // Nothing to judge is not valid.
+    let failed = STALE.replace(":type :ok", ":type :fail");
+    fs::write(at.join("failed.edn"), failed).unwrap();
+    let (code, stdout, _) = stormglass(at, &["check", "failed.edn"]);
+    assert!(code == 3 && stdout.contains("vacuous"), "{code}: {stdout}");
+}
+
+#[test]
+fn a_history_is_exported_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let run = ["run", "--plan", "raft", "--seed", "1", "--store"];
+    assert_eq!(stormglass(at, &run).0, 0);
+    let export = ["export", "results/runs/raft-1", "--to", "jepsen-edn", "-o", "raft.edn"];
+    assert_eq!(stormglass(at, &export).0, 0);
+    let text = fs::read_to_string(at.join("raft.edn")).unwrap();
+    assert!(text.starts_with("{:index "), "{text}");
+    let check = ["check", "raft.edn", "--keys", "independent"];
+    let (code, stdout, stderr) = stormglass(at, &check);
+    assert!(code == 0 && stdout.contains("1 valid"), "{stdout}{stderr}");
+    refused(at, &["export", "nowhere", "--to", "jsonl"], &["cannot read nowhere"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::create_dir_all(at.join("results/runs")).unwrap();
+    let junit = |file| ["campaign", "--seeds", "0..1", "--junit", file];
+    refused(at, &junit("."), &["cannot write .: it is a folder"]);
+    refused(at, &junit("none/junit.xml"), &["cannot write none/junit.xml"]);
+    refused(at, &["campaign", "--max-failures", "0"], &["--max-failures"]);
 }
 
 #[test]

@@ -28,9 +28,12 @@ impl Workload for Register {
     }
 
     fn guarantees(&self) -> &'static [Guarantee] {
-        const JUDGED: [Guarantee; 5] = [
+        const JUDGED: [Guarantee; 8] = [
             Guarantee::Linearizable,
             Guarantee::ReadYourWrites,
+            Guarantee::MonotonicReads,
+            Guarantee::MonotonicWrites,
+            Guarantee::WritesFollowReads,
             Guarantee::Durable,
             Guarantee::Convergent,
             Guarantee::Live,
