@@ -1,5 +1,5 @@
-//! Judges histories of replicated stores. Pure: no clock, no threads of its own, no I/O but its
-//! readers and writers.
+//! Judges histories of replicated stores. Pure: no clock and no I/O but its readers and writers; what
+//! it says does not depend on how many cores it has.
 //!
 //! Start with [`history`]: what clients asked and what they learned. A [`checker`] reads one and
 //! returns a [`verdict`]; the linearizability checker is parameterised by a [`model`].
