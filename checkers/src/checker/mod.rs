@@ -6,20 +6,29 @@ use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
 mod convergent;
+mod counter;
 mod durable;
+mod findings;
 pub mod linearizable;
 mod live;
 mod order;
+mod queue;
 mod read_your_writes;
 mod sessions;
+mod set;
+mod unique_ids;
 mod words;
 
 pub use convergent::Convergent;
+pub use counter::Counter;
 pub use durable::Durable;
 pub use linearizable::Linearizable;
 pub use live::Live;
+pub use queue::Queue;
 pub use read_your_writes::ReadYourWrites;
 pub use sessions::{MonotonicReads, MonotonicWrites, WritesFollowReads};
+pub use set::Set;
+pub use unique_ids::UniqueIds;
 
 /// Judges one guarantee.
 pub trait Checker: Sync {
@@ -93,5 +102,25 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::Live,
         about: "looks for operations that succeed once all faults have been undone",
         build: |_| Box::new(Live),
+    },
+    Registration {
+        guarantee: Guarantee::Set,
+        about: "finds elements that a set lost, shows twice, or shows though nobody added them",
+        build: |_| Box::new(Set),
+    },
+    Registration {
+        guarantee: Guarantee::Counter,
+        about: "finds sums that no increments can have come to, and counters that went back",
+        build: |_| Box::new(Counter),
+    },
+    Registration {
+        guarantee: Guarantee::Queue,
+        about: "finds values that a queue lost, gave twice, made up, or gave out of order",
+        build: |_| Box::new(Queue),
+    },
+    Registration {
+        guarantee: Guarantee::UniqueIds,
+        about: "finds values that a generator returned twice",
+        build: |_| Box::new(UniqueIds),
     },
 ];

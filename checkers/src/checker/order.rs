@@ -5,11 +5,11 @@
 //! put there. More than that is not concluded: checkers that build on this order accuse nobody
 //! wrongly, and may miss what only a full search finds.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::history::{
-    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId,
+    EventIndex, History, KeyId, Op, OpKind, Operation, OperationId, Outcome, Reason, ValueId,
 };
 
 /// The writers of every value.
@@ -17,6 +17,8 @@ pub(super) struct Order<'a> {
     history: &'a History,
     /// All operations that may have made the key hold the value.
     writers: FxHashMap<(KeyId, ValueId), Writers>,
+    /// Keys that are no registers: what they hold, no single operation wrote.
+    others: FxHashSet<KeyId>,
 }
 
 /// The operations that may have made a key hold a value.
@@ -30,7 +32,11 @@ struct Writers {
 impl<'a> Order<'a> {
     pub(super) fn new(history: &'a History) -> Order<'a> {
         let mut writers: FxHashMap<_, Writers> = FxHashMap::default();
+        let mut others = FxHashSet::default();
         for operation in history.operations() {
+            if !OpKind::REGISTER.contains(&operation.op.kind()) {
+                others.insert(*operation.op.key());
+            }
             if let Some(value) = operation.value_written()
                 && (operation.is_ok() || operation.is_indeterminate())
             {
@@ -44,7 +50,7 @@ impl<'a> Order<'a> {
                 of_value.ids.push(operation.id);
             }
         }
-        Order { history, writers }
+        Order { history, writers, others }
     }
 
     /// All operations that may have made the key hold the value, in the order of invocation.
@@ -59,7 +65,9 @@ impl<'a> Order<'a> {
 
     /// Whether somebody may have made the key hold the value; `nil` it holds from the start.
     pub(super) fn is_possible(&self, key: KeyId, value: ValueId) -> bool {
-        value == ValueId::NIL || self.writers.contains_key(&(key, value))
+        value == ValueId::NIL
+            || self.others.contains(&key)
+            || self.writers.contains_key(&(key, value))
     }
 
     /// Whether `value` is certainly older than what the acknowledged `write` left: whoever reads it
@@ -88,7 +96,8 @@ impl<'a> Order<'a> {
     /// Whether `value` is certainly older than what `write` left, which took effect by an event.
     fn is_older_than(&self, value: ValueId, write: &Operation<'_>, by: EventIndex) -> bool {
         let key = *write.op.key();
-        if write.value_written() == Some(value) || !self.is_possible(key, value) {
+        let is_other = self.others.contains(&key);
+        if is_other || write.value_written() == Some(value) || !self.is_possible(key, value) {
             return false;
         }
         // The state at the start is older than any write: it has no writer to be compared.

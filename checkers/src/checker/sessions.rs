@@ -12,12 +12,15 @@
 use rustc_hash::FxHashMap;
 
 use super::Checker;
+use super::findings::Findings;
 use super::order::{Order, seen};
-use super::words::sentence;
 use crate::history::{
     EventIndex, History, KeyId, Operation, OperationId, Phase, SessionId, ValueId,
 };
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+use crate::verdict::{Guarantee, Verdict};
+
+/// How all three are judged.
+const METHOD: &str = "order by real time and compare-and-set";
 
 /// How many of a session's last values of a key a read is compared with.
 const REMEMBERED: usize = 4;
@@ -38,7 +41,8 @@ impl Checker for MonotonicReads {
     fn check(&self, history: &History) -> Verdict {
         let order = Order::new(history);
         let mut last: FxHashMap<(SessionId, KeyId), Vec<OperationId>> = FxHashMap::default();
-        let mut found = Findings::new(history, Guarantee::MonotonicReads);
+        let mut found =
+            Findings::new(history, Guarantee::MonotonicReads, METHOD, history.key_count());
         for read in before_the_end(history) {
             let Some(value) = seen(&read) else { continue };
             let key = *read.op.key();
@@ -57,8 +61,9 @@ impl Checker for MonotonicReads {
                         history.value(known),
                         history.value(value),
                     );
-                    let proof = [(key, known), (key, value)];
-                    found.add(&order, &proof, &[earlier.id, read.id], conclusion);
+                    let proof =
+                        proof(&order, &[(key, known), (key, value)], &[earlier.id, read.id]);
+                    found.add(Guarantee::MonotonicReads.name(), &proof, conclusion);
                     break;
                 }
             }
@@ -100,7 +105,7 @@ fn follow(
     is_older: &dyn Fn(&Order<'_>, ValueId, &Operation<'_>) -> bool,
 ) -> Verdict {
     let order = Order::new(history);
-    let mut found = Findings::new(history, guarantee);
+    let mut found = Findings::new(history, guarantee, METHOD, history.key_count());
     // What each session did on each key that whoever follows it has to see, by completion.
     let mut done: FxHashMap<(SessionId, KeyId), Vec<(EventIndex, OperationId)>> =
         FxHashMap::default();
@@ -143,10 +148,10 @@ fn follow(
                     history.value(value),
                 );
                 let shown = seen(&earlier).or(earlier.value_written());
-                let proof: Vec<(KeyId, ValueId)> =
+                let values: Vec<(KeyId, ValueId)> =
                     shown.map(|shown| (key, shown)).into_iter().chain([(key, value)]).collect();
                 let operations = [earlier.id, known.write, known.by, read.id];
-                found.add(&order, &proof, &operations, conclusion);
+                found.add(guarantee.name(), &proof(&order, &values, &operations), conclusion);
                 break;
             }
         }
@@ -186,59 +191,14 @@ fn before_the_end(history: &History) -> impl Iterator<Item = Operation<'_>> {
     history.operations().take_while(move |operation| end.is_none_or(|end| operation.invoked < end))
 }
 
-/// What a checker finds on its way.
-struct Findings<'a> {
-    history: &'a History,
-    guarantee: Guarantee,
-    coverage: Coverage,
-    anomalies: Vec<Anomaly>,
-}
-
-impl<'a> Findings<'a> {
-    fn new(history: &'a History, guarantee: Guarantee) -> Findings<'a> {
-        let method = "order by real time and compare-and-set".to_owned();
-        let coverage = Coverage { method, keys: history.key_count(), ..Coverage::default() };
-        Findings { history, guarantee, coverage, anomalies: Vec::new() }
-    }
-
-    /// Adds an anomaly: who wrote the values that prove it, and the operations that show it, the
-    /// last one of them last.
-    fn add(
-        &mut self,
-        order: &Order<'_>,
-        values: &[(KeyId, ValueId)],
-        shown_by: &[OperationId],
-        conclusion: String,
-    ) {
-        let history = self.history;
-        let writers = values
-            .iter()
-            .flat_map(|(key, value)| order.writers(*key, *value).map(|writer| writer.id));
-        let mut operations: Vec<OperationId> = writers.chain(shown_by.iter().copied()).collect();
-        operations.sort_unstable();
-        operations.dedup();
-        let read = history.operation(*shown_by.last().expect("something shows it"));
-        let mut explanation: Vec<String> =
-            operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
-        explanation.push(conclusion);
-        self.anomalies.push(Anomaly {
-            name: self.guarantee.name().to_owned(),
-            guarantee: self.guarantee,
-            at: read.completed_at.unwrap_or(read.invoked_at),
-            key: Some(history.key(*read.op.key()).clone()),
-            witness: Witness { operations, faults: history.faults_on(read.invoked) },
-            explanation,
-        });
-    }
-
-    fn into_verdict(self, nothing: &str) -> Verdict {
-        let Findings { coverage, anomalies, .. } = self;
-        if !anomalies.is_empty() {
-            Verdict::Invalid { anomalies, coverage }
-        } else if coverage.operations == 0 {
-            Verdict::Unknown { reason: nothing.to_owned(), coverage }
-        } else {
-            Verdict::Valid(coverage)
-        }
-    }
+/// Who wrote the values that a proof is about, and the operations that show it, the last of them
+/// last.
+fn proof(
+    order: &Order<'_>,
+    values: &[(KeyId, ValueId)],
+    shown_by: &[OperationId],
+) -> Vec<OperationId> {
+    let writers =
+        values.iter().flat_map(|(key, value)| order.writers(*key, *value).map(|writer| writer.id));
+    writers.chain(shown_by.iter().copied()).collect()
 }

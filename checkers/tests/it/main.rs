@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+mod collections;
+mod foreign;
 mod formats;
 mod guarantees;
 mod linearizable;

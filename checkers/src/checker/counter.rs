@@ -1,0 +1,137 @@
+//! Counters: a read shows a sum that the increments can have come to.
+//!
+//! An increment that was acknowledged before a read began is in it; one that was begun before the
+//! read ended, and did not fail, may be. So the sum lies between what is certain with all that may
+//! be in it and counts down, and what is certain with all that may be in it and counts up. Where
+//! nothing counts down, a read is not less than one that was over before it began.
+//!
+//! Both are necessary, not sufficient: `stormglass check` judges counters exactly, by search.
+
+use rustc_hash::FxHashMap;
+
+use super::Checker;
+use super::findings::Findings;
+use crate::history::{
+    Event, History, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
+};
+use crate::verdict::{Guarantee, Verdict};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter;
+
+/// What one counter may come to.
+#[derive(Clone, Default)]
+struct Sums {
+    /// Of the acknowledged increments, those that count up, and down.
+    up: i128,
+    down: i128,
+    /// The same of all that were begun and did not fail.
+    begun_up: i128,
+    begun_down: i128,
+    any_down: bool,
+    /// The greatest read that is over.
+    greatest: Option<(i128, OperationId)>,
+}
+
+impl Sums {
+    fn begin(&mut self, by: i128) {
+        self.begun_up += by.max(0);
+        self.begun_down += by.min(0);
+    }
+
+    fn acknowledge(&mut self, by: i128) {
+        self.up += by.max(0);
+        self.down += by.min(0);
+    }
+}
+
+impl Checker for Counter {
+    fn check(&self, history: &History) -> Verdict {
+        let mut sums: Vec<Option<Sums>> = vec![None; history.key_count()];
+        for operation in history.operations() {
+            if let Op::Increment { key, by } = operation.op {
+                let of_key = sums[key.index()].get_or_insert_default();
+                of_key.any_down |= number(history, by).is_some_and(|by| by < 0);
+            }
+        }
+        let keys = sums.iter().flatten().count();
+        let method = "bounds of what can have been added";
+        let mut found = Findings::new(history, Guarantee::Counter, method, keys);
+        // What there was when each read began.
+        let mut before: FxHashMap<OperationId, Sums> = FxHashMap::default();
+        for (_, event) in history.events() {
+            let (Event::Invoke(operation) | Event::Complete(operation)) = event else { continue };
+            let Some(of_key) = sums[operation.op.key().index()].as_mut() else { continue };
+            let begins = matches!(event, Event::Invoke(_));
+            match operation.op {
+                Op::Increment { by, .. } => {
+                    let by = number(history, by).unwrap_or(0);
+                    if begins && !matches!(operation.outcome, Some(Outcome::Fail(_))) {
+                        of_key.begin(by);
+                    } else if !begins && operation.is_ok() {
+                        of_key.acknowledge(by);
+                    }
+                }
+                Op::Read { level: ReadLevel::Strong, .. } if begins => {
+                    before.insert(operation.id, of_key.clone());
+                }
+                Op::Read { level: ReadLevel::Strong, .. } => {
+                    let before = before.remove(&operation.id).expect("it began");
+                    if let Some(value) = operation.value_read() {
+                        judge(&mut found, history, of_key, &before, &operation, value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        found.into_verdict("no counter was read")
+    }
+}
+
+fn judge(
+    found: &mut Findings<'_>,
+    history: &History,
+    sums: &mut Sums,
+    before: &Sums,
+    read: &Operation<'_>,
+    value: ValueId,
+) {
+    found.coverage.operations += 1;
+    let key = history.key(*read.op.key());
+    let Some(value) = number(history, value) else {
+        let conclusion = format!("{} is no whole number", history.value(value));
+        found.add("not-a-number", &[read.id], conclusion);
+        return;
+    };
+    // What was acknowledged before is in it; of the rest that was begun, anything may be.
+    let (low, high) = (before.up + sums.begun_down, before.down + sums.begun_up);
+    let greatest = before.greatest.filter(|(greatest, _)| !sums.any_down && value < *greatest);
+    if value < low || value > high {
+        let conclusion = format!(
+            "{key} was {low} to {high} while process {} read it, by what was acknowledged before and \
+             begun by then; it read {value}",
+            read.process
+        );
+        found.add("counter-out-of-bounds", &[read.id], conclusion);
+    } else if let Some((greatest, by)) = greatest {
+        let conclusion = format!(
+            "process {} had read {greatest} before process {} read {value}, and nothing counts down",
+            history.operation(by).process,
+            read.process
+        );
+        found.add("counter-went-back", &[by, read.id], conclusion);
+    }
+    if sums.greatest.is_none_or(|(greatest, _)| greatest < value) {
+        sums.greatest = Some((value, read.id));
+    }
+}
+
+/// A value as a number; a counter that nobody touched is `nil`.
+fn number(history: &History, value: ValueId) -> Option<i128> {
+    match history.value(value) {
+        Value::Int(number) => Some(i128::from(*number)),
+        Value::Nil => Some(0),
+        Value::Text(_) | Value::List(_) => None,
+    }
+}

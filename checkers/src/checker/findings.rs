@@ -1,0 +1,59 @@
+//! What a checker finds on its way through a history.
+
+use super::words::sentence;
+use crate::history::{History, OperationId};
+use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+
+/// The violations of one guarantee, and what was judged.
+pub(super) struct Findings<'a> {
+    history: &'a History,
+    guarantee: Guarantee,
+    pub(super) coverage: Coverage,
+    anomalies: Vec<Anomaly>,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(
+        history: &'a History,
+        guarantee: Guarantee,
+        method: &str,
+        keys: usize,
+    ) -> Findings<'a> {
+        let coverage = Coverage { method: method.to_owned(), keys, operations: 0 };
+        Findings { history, guarantee, coverage, anomalies: Vec::new() }
+    }
+
+    /// Adds a violation: the operations that prove it, the one that shows it last, and what follows
+    /// from them.
+    pub(super) fn add(&mut self, name: &str, proof: &[OperationId], conclusion: String) {
+        let history = self.history;
+        let shown = history.operation(*proof.last().expect("something shows it"));
+        let mut operations = proof.to_vec();
+        operations.sort_unstable();
+        operations.dedup();
+        let mut explanation: Vec<String> =
+            operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
+        explanation.push(conclusion);
+        self.anomalies.push(Anomaly {
+            name: name.to_owned(),
+            guarantee: self.guarantee,
+            at: shown.completed_at.unwrap_or(shown.invoked_at),
+            key: Some(history.key(*shown.op.key()).clone()),
+            witness: Witness { operations, faults: history.faults_on(shown.invoked) },
+            explanation,
+        });
+    }
+
+    /// The verdict; where nothing was judged, with this reason.
+    pub(super) fn into_verdict(self, nothing: &str) -> Verdict {
+        let Findings { coverage, mut anomalies, .. } = self;
+        if !anomalies.is_empty() {
+            anomalies.sort_by_key(|anomaly| anomaly.at);
+            Verdict::Invalid { anomalies, coverage }
+        } else if coverage.operations == 0 {
+            Verdict::Unknown { reason: nothing.to_owned(), coverage }
+        } else {
+            Verdict::Valid(coverage)
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Queues: each value that was put in is taken out once, after it was put in, in the order of the
+//! queue.
+//!
+//! Values are to be unique; one that is put in twice is not judged. Only what is certain is held
+//! against a store: a dequeue without an answer may have taken anything. `stormglass check` judges
+//! queues exactly, by search.
+
+use rustc_hash::FxHashMap;
+
+use super::Checker;
+use super::findings::Findings;
+use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, ValueId};
+use crate::verdict::{Guarantee, Verdict};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue;
+
+/// What happened to one value.
+#[derive(Clone, Copy, Debug, Default)]
+struct Item {
+    enqueued: Option<OperationId>,
+    twice: bool,
+    dequeued: Option<OperationId>,
+}
+
+/// What happened to one queue.
+#[derive(Default)]
+struct Items {
+    by_value: FxHashMap<ValueId, Item>,
+    /// Dequeues that found nothing.
+    empty: Vec<OperationId>,
+    /// When the first dequeue without an answer began.
+    unknown: Option<EventIndex>,
+}
+
+impl Checker for Queue {
+    fn check(&self, history: &History) -> Verdict {
+        let mut queues: Vec<Items> = Vec::new();
+        queues.resize_with(history.key_count(), Items::default);
+        let mut found = Findings::new(history, Guarantee::Queue, "each value and each pair", 0);
+        for operation in history.operations() {
+            if !matches!(operation.outcome, Some(Outcome::Fail(_))) {
+                note(&mut queues, &operation);
+            }
+        }
+        let mut judged: Vec<KeyId> = Vec::new();
+        for operation in history.operations() {
+            let (Op::Dequeue { key }, Some(value)) = (operation.op, operation.value_read()) else {
+                continue;
+            };
+            found.coverage.operations += 1;
+            if judged.last() != Some(&key) {
+                judged.push(key);
+            }
+            if value != ValueId::NIL {
+                taken(&mut found, history, &mut queues[key.index()], &operation, value);
+            }
+        }
+        judged.sort_unstable();
+        judged.dedup();
+        found.coverage.keys = judged.len();
+        for key in judged {
+            left_over(&mut found, history, &queues[key.index()]);
+            reordered(&mut found, history, &queues[key.index()]);
+        }
+        found.into_verdict("nothing was taken out of a queue")
+    }
+}
+
+fn note(queues: &mut [Items], operation: &Operation<'_>) {
+    match operation.op {
+        Op::Enqueue { key, value } => {
+            let item = queues[key.index()].by_value.entry(value).or_default();
+            item.twice |= item.enqueued.is_some();
+            item.enqueued = item.enqueued.or(Some(operation.id));
+        }
+        Op::Dequeue { key } => {
+            let items = &mut queues[key.index()];
+            if operation.is_indeterminate() {
+                items.unknown = items.unknown.or(Some(operation.invoked));
+            } else if operation.value_read() == Some(ValueId::NIL) {
+                items.empty.push(operation.id);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A value was taken out: once, and after it was put in.
+fn taken(
+    found: &mut Findings<'_>,
+    history: &History,
+    items: &mut Items,
+    dequeue: &Operation<'_>,
+    value: ValueId,
+) {
+    let item = items.by_value.entry(value).or_default();
+    let name = history.value(value);
+    let enqueued = item.enqueued.map(|id| history.operation(id));
+    let Some(enqueue) = enqueued.filter(|enqueue| Some(enqueue.invoked) < dequeue.completed) else {
+        let conclusion =
+            format!("process {} took {name}, which nobody had begun to put in", dequeue.process);
+        found.add("phantom-value", &[dequeue.id], conclusion);
+        return;
+    };
+    if item.twice {
+        return;
+    }
+    match item.dequeued {
+        Some(before) => {
+            let conclusion = format!(
+                "{name} was put in once, and taken by process {} and by process {}",
+                history.operation(before).process,
+                dequeue.process
+            );
+            found.add("duplicate-dequeue", &[enqueue.id, before, dequeue.id], conclusion);
+        }
+        None => item.dequeued = Some(dequeue.id),
+    }
+}
+
+/// A dequeue found nothing, although something had been put in before it began, and nobody can have
+/// taken that by then.
+fn left_over(found: &mut Findings<'_>, history: &History, items: &Items) {
+    let mut inside: Vec<(Operation<'_>, ValueId, Item)> = items
+        .by_value
+        .iter()
+        .filter(|(_, item)| !item.twice)
+        .filter_map(|(value, item)| Some((history.operation(item.enqueued?), *value, *item)))
+        .filter(|(enqueue, ..)| enqueue.is_ok())
+        .collect();
+    inside.sort_unstable_by_key(|(enqueue, ..)| enqueue.completed);
+    for empty in items.empty.iter().map(|id| history.operation(*id)) {
+        let end = empty.completed.expect("what was answered has ended");
+        if items.unknown.is_some_and(|begun| begun < end) {
+            // That one may have taken it.
+            continue;
+        }
+        let before = inside.iter().take_while(|(enqueue, ..)| enqueue.precedes(&empty));
+        let is_there =
+            |item: &Item| item.dequeued.is_none_or(|id| history.operation(id).invoked > end);
+        let Some((enqueue, value, item)) = before.into_iter().find(|(.., item)| is_there(item))
+        else {
+            continue;
+        };
+        let name = if item.dequeued.is_none() { "lost-value" } else { "not-empty" };
+        let conclusion = format!(
+            "process {} found the queue empty, but {} had been put in before it began, and nobody \
+             can have taken it by then",
+            empty.process,
+            history.value(*value),
+        );
+        found.add(name, &[enqueue.id, empty.id], conclusion);
+    }
+}
+
+/// Of two values, the one that was put in later was taken out before anybody began to take the
+/// other one.
+fn reordered(found: &mut Findings<'_>, history: &History, items: &Items) {
+    /// A value that was put in and taken out.
+    struct Pass<'a> {
+        value: ValueId,
+        enqueue: Operation<'a>,
+        dequeue: Operation<'a>,
+    }
+    let mut passes: Vec<Pass<'_>> = items
+        .by_value
+        .iter()
+        .filter(|(_, item)| !item.twice)
+        .filter_map(|(value, item)| {
+            let (enqueue, dequeue) = (item.enqueued?, item.dequeued?);
+            let (enqueue, dequeue) = (history.operation(enqueue), history.operation(dequeue));
+            Some(Pass { value: *value, enqueue, dequeue })
+        })
+        .collect();
+    passes.sort_unstable_by_key(|pass| pass.enqueue.invoked);
+    // Those whose enqueue is over, by that: the one whose dequeue began last says all.
+    let mut over: Vec<usize> =
+        (0..passes.len()).filter(|place| passes[*place].enqueue.is_ok()).collect();
+    over.sort_unstable_by_key(|place| passes[*place].enqueue.completed);
+    let mut over = over.into_iter().peekable();
+    let mut last: Option<usize> = None;
+    for later in &passes {
+        while let Some(place) =
+            over.next_if(|place| passes[*place].enqueue.precedes(&later.enqueue))
+        {
+            let began = |place: usize| passes[place].dequeue.invoked;
+            if last.is_none_or(|known| began(known) < began(place)) {
+                last = Some(place);
+            }
+        }
+        let Some(first) = last.map(|place| &passes[place]) else { continue };
+        if later.dequeue.precedes(&first.dequeue) {
+            let conclusion = format!(
+                "{} had been put in before anybody began to put in {}, which was taken first",
+                history.value(first.value),
+                history.value(later.value),
+            );
+            let proof = [first.enqueue.id, later.enqueue.id, later.dequeue.id, first.dequeue.id];
+            found.add("reordered", &proof, conclusion);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Sets: a read shows what was added, nothing else, and nothing twice.
+//!
+//! An element that was acknowledged before a read began has to be in it, unless somebody may have
+//! removed it. One that nobody had begun to add before the read ended must not be. Reads of replica
+//! level may be old, but show nothing twice, and nothing that was never added; what no replica has in
+//! the end is lost.
+//!
+//! A strong read that shows an element makes it known, as an acknowledgement does. All this is
+//! necessary, not sufficient, because a read shows all elements at one instant: `stormglass check`
+//! judges sets exactly, by search.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Checker;
+use super::findings::Findings;
+use crate::history::{
+    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Phase, ReadLevel, Value,
+    ValueId,
+};
+use crate::verdict::{Guarantee, Verdict};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Set;
+
+/// What is known of one element.
+#[derive(Clone, Copy, Debug, Default)]
+struct Element {
+    /// When somebody first began to add it, without failing.
+    begun: Option<EventIndex>,
+    /// When it was first acknowledged, or seen, and by which operation.
+    known: Option<(EventIndex, OperationId)>,
+    /// When somebody first began to remove it, without failing.
+    removed: Option<EventIndex>,
+}
+
+/// The elements of one set, by value, and in the order in which they became known.
+#[derive(Default)]
+struct Elements {
+    by_value: FxHashMap<ValueId, Element>,
+    known: Vec<ValueId>,
+}
+
+impl Checker for Set {
+    fn check(&self, history: &History) -> Verdict {
+        let mut sets: FxHashMap<KeyId, Elements> = FxHashMap::default();
+        for operation in history.operations() {
+            if let Op::Add { key, value } | Op::Remove { key, value } = operation.op {
+                let of_key = sets.entry(key).or_default();
+                if matches!(operation.outcome, Some(Outcome::Fail(_))) {
+                    continue;
+                }
+                let element = of_key.by_value.entry(value).or_default();
+                if let Op::Remove { .. } = operation.op {
+                    element.removed = element.removed.or(Some(operation.invoked));
+                    continue;
+                }
+                element.begun = element.begun.or(Some(operation.invoked));
+                let known = operation.completed.filter(|_| operation.is_ok());
+                let known = known.map(|end| (end, operation.id));
+                element.known = earlier(element.known, known);
+            }
+        }
+        let numbers = numbers(history);
+        let mut found =
+            Findings::new(history, Guarantee::Set, "each element by itself", sets.len());
+        let mut reads: Vec<(Operation<'_>, Vec<ValueId>)> = Vec::new();
+        for read in history.operations() {
+            let (Op::Read { key, .. }, Some(value)) = (read.op, read.value_read()) else {
+                continue;
+            };
+            let Some(of_key) = sets.get_mut(&key) else { continue };
+            let Some(shown) = elements(history, &numbers, value) else {
+                let conclusion = format!("{} is no list of elements", history.value(value));
+                found.add("not-a-set", &[read.id], conclusion);
+                continue;
+            };
+            found.coverage.operations += 1;
+            let shown = judge_shown(&mut found, history, of_key, &read, shown);
+            reads.push((read, shown));
+        }
+        for of_key in sets.values_mut() {
+            let mut known: Vec<(EventIndex, ValueId)> = of_key
+                .by_value
+                .iter()
+                .filter_map(|(value, element)| Some((element.known?.0, *value)))
+                .collect();
+            known.sort_unstable();
+            of_key.known = known.into_iter().map(|(_, value)| value).collect();
+        }
+        judge_missing(&mut found, history, &sets, &reads);
+        found.into_verdict("no set was read")
+    }
+}
+
+fn earlier(
+    one: Option<(EventIndex, OperationId)>,
+    other: Option<(EventIndex, OperationId)>,
+) -> Option<(EventIndex, OperationId)> {
+    [one, other].into_iter().flatten().min()
+}
+
+/// The number of each value that occurs by itself.
+fn numbers(history: &History) -> FxHashMap<&Value, ValueId> {
+    (0..history.value_count() as u32).map(ValueId).map(|id| (history.value(id), id)).collect()
+}
+
+/// The elements that a read shows; `None` in the place of one that occurs nowhere else.
+fn elements<'a>(
+    history: &'a History,
+    numbers: &FxHashMap<&Value, ValueId>,
+    value: ValueId,
+) -> Option<Vec<(&'a Value, Option<ValueId>)>> {
+    match history.value(value) {
+        Value::Nil => Some(Vec::new()),
+        Value::List(values) => {
+            Some(values.iter().map(|value| (value, numbers.get(value).copied())).collect())
+        }
+        Value::Int(_) | Value::Text(_) => None,
+    }
+}
+
+/// Judges what a read shows: nothing twice, and nothing that nobody had begun to add.
+fn judge_shown(
+    found: &mut Findings<'_>,
+    history: &History,
+    of_key: &mut Elements,
+    read: &Operation<'_>,
+    shown: Vec<(&Value, Option<ValueId>)>,
+) -> Vec<ValueId> {
+    let mut met: FxHashSet<&Value> = FxHashSet::default();
+    let mut known = Vec::new();
+    let end = read.completed.expect("what was answered has ended");
+    let key = history.key(*read.op.key());
+    for (value, number) in shown {
+        if !met.insert(value) {
+            let conclusion = format!("process {} read {value} twice in {key}", read.process);
+            found.add("duplicate-element", &[read.id], conclusion);
+            continue;
+        }
+        let element = number.and_then(|number| of_key.by_value.get_mut(&number));
+        match element {
+            Some(element) if element.begun.is_some_and(|begun| begun < end) => {
+                if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
+                    element.known = earlier(element.known, Some((end, read.id)));
+                }
+                known.extend(number);
+            }
+            _ => {
+                let conclusion = format!(
+                    "process {} read {value} in {key}, which nobody had begun to add",
+                    read.process
+                );
+                found.add("phantom-element", &[read.id], conclusion);
+            }
+        }
+    }
+    known
+}
+
+/// Judges what a read does not show, though it was known before it began.
+fn judge_missing(
+    found: &mut Findings<'_>,
+    history: &History,
+    sets: &FxHashMap<KeyId, Elements>,
+    reads: &[(Operation<'_>, Vec<ValueId>)],
+) {
+    let end = history.phase_began(Phase::Final).map(|(event, _)| event);
+    // What each final read of a key shows, together.
+    let mut finally: FxHashMap<KeyId, (FxHashSet<ValueId>, &Operation<'_>)> = FxHashMap::default();
+    for (read, shown) in reads {
+        let key = *read.op.key();
+        if end.is_some_and(|end| read.invoked > end) {
+            finally.entry(key).or_insert_with(|| (FxHashSet::default(), read)).0.extend(shown);
+        } else if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
+            let shown: FxHashSet<ValueId> = shown.iter().copied().collect();
+            let again = |value| {
+                reads.iter().any(|(later, shown)| {
+                    *later.op.key() == key && read.precedes(later) && shown.contains(&value)
+                })
+            };
+            missing(found, history, &sets[&key], read, &shown, &again);
+        }
+    }
+    let mut finally: Vec<_> = finally.into_values().collect();
+    finally.sort_unstable_by_key(|(_, read)| read.id);
+    for (shown, read) in finally {
+        missing(found, history, &sets[read.op.key()], read, &shown, &|_| false);
+    }
+}
+
+fn missing(
+    found: &mut Findings<'_>,
+    history: &History,
+    of_key: &Elements,
+    read: &Operation<'_>,
+    shown: &FxHashSet<ValueId>,
+    again: &dyn Fn(ValueId) -> bool,
+) {
+    let key = history.key(*read.op.key());
+    for value in &of_key.known {
+        let element = of_key.by_value[value];
+        let (at, by) = element.known.expect("only what is known is listed");
+        if at >= read.invoked {
+            break;
+        }
+        let may_be_removed = element.removed.is_some_and(|begun| Some(begun) < read.completed);
+        if shown.contains(value) || may_be_removed {
+            continue;
+        }
+        let name = if again(*value) { "stale-read" } else { "lost-element" };
+        let conclusion = format!(
+            "{} was in {key} by the end of what process {} did, before process {} began to read, \
+             and nobody removed it; the read does not show it",
+            history.value(*value),
+            history.operation(by).process,
+            read.process,
+        );
+        found.add(name, &[by, read.id], conclusion);
+        // One is enough to tell what is wrong with this read.
+        return;
+    }
+}

@@ -1,0 +1,36 @@
+//! Unique values: nothing that a generator returned is returned again.
+
+use rustc_hash::FxHashMap;
+
+use super::Checker;
+use super::findings::Findings;
+use crate::history::{History, KeyId, Op, OperationId, ValueId};
+use crate::verdict::{Guarantee, Verdict};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct UniqueIds;
+
+impl Checker for UniqueIds {
+    fn check(&self, history: &History) -> Verdict {
+        let mut found =
+            Findings::new(history, Guarantee::UniqueIds, "all values", history.key_count());
+        let mut first: FxHashMap<(KeyId, ValueId), OperationId> = FxHashMap::default();
+        for operation in history.operations() {
+            let (Op::Generate { key }, Some(value)) = (operation.op, operation.value_read()) else {
+                continue;
+            };
+            found.coverage.operations += 1;
+            if let Some(before) = first.insert((key, value), operation.id) {
+                let conclusion = format!(
+                    "{} was handed out to process {} and to process {}",
+                    history.value(value),
+                    history.operation(before).process,
+                    operation.process,
+                );
+                found.add("duplicate-id", &[before, operation.id], conclusion);
+            }
+        }
+        found.into_verdict("no value was generated")
+    }
+}

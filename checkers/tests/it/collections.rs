@@ -1,0 +1,241 @@
+//! Sets, counters, queues and generators of unique values: case by case, and never against what the
+//! exact search finds in order.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::{
+    CHECKERS, Checker, Convergent, Counter, Limits, Linearizable, Queue, Set, UniqueIds,
+};
+use stormglass_checkers::history::{
+    HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId, Time,
+    Value,
+};
+use stormglass_checkers::{Guarantee, History, Verdict};
+
+use crate::notation::history;
+
+/// Holds a history against a checker: the names of the anomalies, or `valid` or `unknown`.
+#[track_caller]
+fn check(checker: &dyn Checker, text: &str, expected: &[&str]) {
+    let verdict = checker.check(&history(text));
+    let names: Vec<&str> = match &verdict {
+        Verdict::Valid(_) => vec!["valid"],
+        Verdict::Unknown { .. } => vec!["unknown"],
+        Verdict::Invalid { anomalies, .. } => {
+            anomalies.iter().map(|found| found.name.as_str()).collect()
+        }
+    };
+    assert_eq!(names, expected, "{verdict:#?}");
+}
+
+const ADDED: &str = "0 invoke add s 1\n0 ok\n0 invoke add s 2\n0 ok\n";
+
+#[test]
+fn a_set_shows_what_was_added_and_nothing_else_and_nothing_twice() {
+    let read = |value: &str| format!("{ADDED} 1 invoke read s\n 1 ok {value}");
+    check(&Set, &read("[2,1]"), &["valid"]);
+    check(&Set, &read("[1,2,2]"), &["duplicate-element"]);
+    check(&Set, &read("[1,2,3]"), &["phantom-element"]);
+    check(&Set, &read("[1,2,new]"), &["phantom-element"]);
+    check(&Set, &read("[1]"), &["lost-element"]);
+    check(&Set, &read("nil"), &["lost-element"]);
+    check(&Set, &read("7"), &["not-a-set"]);
+    check(&Set, ADDED, &["unknown"]);
+    let verdict = Set.check(&history(&read("[1]")));
+    assert_eq!(
+        verdict.anomalies()[0].explanation.last().unwrap(),
+        "2 was in s by the end of what process 0 did, before process 1 began to read, and nobody \
+         removed it; the read does not show it"
+    );
+}
+
+#[test]
+fn an_element_that_shows_again_was_not_lost_and_its_absence_was_stale() {
+    let text = format!("{ADDED} 1 invoke read s\n 1 ok [1]\n 1 invoke read s\n 1 ok [1,2]");
+    check(&Set, &text, &["stale-read"]);
+    // What somebody read is known, whether its add was acknowledged or not.
+    let text = "0 invoke add s 1\n 0 info timeout\n 1 invoke read s\n 1 ok [1]\n 1 invoke read s\n 1 ok []";
+    check(&Set, text, &["lost-element"]);
+}
+
+#[test]
+fn what_may_have_been_removed_or_never_added_may_be_missing() {
+    let removed = format!("{ADDED} 3 invoke remove s 2\n 1 invoke read s\n 1 ok [1]");
+    check(&Set, &removed, &["valid"]);
+    let unknown = "0 invoke add s 1\n 0 info timeout\n 1 invoke read s\n 1 ok []";
+    check(&Set, unknown, &["valid"]);
+    let failed = "0 invoke add s 1\n 0 fail refused\n 1 invoke read s\n 1 ok [1]";
+    check(&Set, failed, &["phantom-element"]);
+    let early = "1 invoke read s\n 1 ok [1]\n 0 invoke add s 1\n 0 ok";
+    check(&Set, early, &["phantom-element"]);
+}
+
+#[test]
+fn what_no_replica_has_in_the_end_is_lost() {
+    let finally = |first: &str, second: &str| {
+        format!(
+            "{ADDED} phase final\n 8 invoke read-replica s @n1\n 8 ok {first}\n \
+             9 invoke read-replica s @n2\n 9 ok {second}"
+        )
+    };
+    check(&Set, &finally("[1]", "[2]"), &["valid"]);
+    check(&Set, &finally("[1]", "[1]"), &["lost-element"]);
+    check(&Convergent, &finally("[1]", "[1]"), &["valid"]);
+    check(&Convergent, &finally("[1]", "[1,2]"), &["divergence"]);
+}
+
+#[test]
+fn a_counter_shows_what_can_have_been_added() {
+    let read = |value: &str| {
+        format!(
+            "0 invoke increment c 5\n 0 ok\n 1 invoke increment c 2\n 2 invoke read c\n 2 ok {value}"
+        )
+    };
+    check(&Counter, &read("5"), &["valid"]);
+    check(&Counter, &read("7"), &["valid"]);
+    check(&Counter, &read("4"), &["counter-out-of-bounds"]);
+    check(&Counter, &read("8"), &["counter-out-of-bounds"]);
+    check(&Counter, &read("nil"), &["counter-out-of-bounds"]);
+    check(&Counter, &read("lots"), &["not-a-number"]);
+    let back = read("7") + "\n 2 invoke read c\n 2 ok 5";
+    check(&Counter, &back, &["counter-went-back"]);
+    check(
+        &Counter,
+        &back
+            .replace("increment c 2", "increment c -2")
+            .replace("ok 7", "ok 5")
+            .replace("2 ok 5\n 2 invoke", "2 ok 3\n 2 invoke"),
+        &["valid"],
+    );
+    let most = format!(
+        "0 invoke increment c {0}\n 0 ok\n 0 invoke increment c {0}\n 0 ok\n 2 invoke read c\n 2 ok {0}",
+        i64::MAX
+    );
+    check(&Counter, &most, &["counter-out-of-bounds"]);
+}
+
+#[test]
+fn a_queue_gives_each_value_once_after_it_was_put_in() {
+    let put = "0 invoke enqueue q 1\n 0 ok\n 0 invoke enqueue q 2\n 0 ok\n";
+    let take = |values: &[&str]| {
+        let mut text = put.to_owned();
+        for value in values {
+            text += &format!("1 invoke dequeue q\n 1 ok {value}\n");
+        }
+        text
+    };
+    check(&Queue, &take(&["1", "2", "nil"]), &["valid"]);
+    check(&Queue, &take(&["2", "1"]), &["reordered"]);
+    check(&Queue, &take(&["1", "1"]), &["duplicate-dequeue"]);
+    check(&Queue, &take(&["3"]), &["phantom-value"]);
+    check(&Queue, &take(&["1", "nil"]), &["lost-value"]);
+    check(&Queue, &take(&["nil", "1"]), &["not-empty"]);
+    check(&Queue, put, &["unknown"]);
+    // A dequeue without an answer may have taken it.
+    let unknown = format!(
+        "{put} 3 invoke dequeue q\n 3 info timeout\n 1 invoke dequeue q\n 1 ok 2\n 1 invoke dequeue q\n 1 ok nil"
+    );
+    check(&Queue, &unknown, &["valid"]);
+}
+
+#[test]
+fn a_value_that_is_handed_out_twice_is_not_unique() {
+    let text = "0 invoke generate g\n 0 ok 7\n 1 invoke generate g\n 1 ok 8\n";
+    check(&UniqueIds, text, &["valid"]);
+    check(&UniqueIds, &text.replace('8', "7"), &["duplicate-id"]);
+    check(&UniqueIds, "0 invoke read x\n 0 ok nil", &["unknown"]);
+}
+
+/// Draws an operation and what it returns where it is answered.
+type Alphabet = fn(&mut ChaCha8Rng) -> (Op, Ret);
+
+/// A random history of one object, of an alphabet of operations and answers.
+fn draw(random: &mut ChaCha8Rng, alphabet: Alphabet) -> History {
+    let mut builder = HistoryBuilder::new();
+    let mut open = Vec::new();
+    let mut process = 0;
+    for _ in 0..random.random_range(4..14) {
+        if open.len() < 3 && random.random() || open.is_empty() {
+            let (op, ret) = alphabet(random);
+            let invocation = Invocation {
+                process: ProcessId(process),
+                session: SessionId(process),
+                node: None,
+                op,
+            };
+            process += 1;
+            open.push((builder.invoke(Time::ZERO, &invocation).unwrap(), ret));
+        } else {
+            let (operation, ret) = open.swap_remove(random.random_range(0..open.len()));
+            let outcome = match random.random_range(0..10) {
+                0 => Outcome::Info(Reason::Timeout),
+                1 => Outcome::Fail(Reason::Unavailable),
+                _ => Outcome::Ok(ret),
+            };
+            builder.complete(Time::ZERO, operation, &outcome).unwrap();
+        }
+    }
+    builder.finish()
+}
+
+fn set(random: &mut ChaCha8Rng) -> (Op, Ret) {
+    let key = "x".into();
+    let value = Value::Int(random.random_range(1..4));
+    match random.random_range(0..5) {
+        0..2 => (Op::Add { key, value }, Ret::Done),
+        2 if random.random() => (Op::Remove { key, value }, Ret::Done),
+        _ => {
+            let all = (1..4).filter(|_| random.random()).map(Value::Int);
+            let read = Ret::Value(Value::List(all.collect()));
+            (Op::Read { key, level: ReadLevel::Strong }, read)
+        }
+    }
+}
+
+fn counter(random: &mut ChaCha8Rng) -> (Op, Ret) {
+    let key = "x".into();
+    if random.random() {
+        (Op::Increment { key, by: Value::Int(random.random_range(-1..3)) }, Ret::Done)
+    } else {
+        let read = Ret::Value(Value::Int(random.random_range(-1..5)));
+        (Op::Read { key, level: ReadLevel::Strong }, read)
+    }
+}
+
+fn queue(random: &mut ChaCha8Rng) -> (Op, Ret) {
+    let key = "x".into();
+    if random.random() {
+        (Op::Enqueue { key, value: Value::Int(random.random_range(1..9)) }, Ret::Done)
+    } else {
+        let value = random.random_range(0..6);
+        let taken = if value == 0 { Value::Nil } else { Value::Int(value) };
+        (Op::Dequeue { key }, Ret::Value(taken))
+    }
+}
+
+#[test]
+fn nothing_that_has_an_order_is_held_against_a_store() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let objects: [(Guarantee, Alphabet); 3] =
+        [(Guarantee::Set, set), (Guarantee::Counter, counter), (Guarantee::Queue, queue)];
+    for (guarantee, alphabet) in objects {
+        let entry = CHECKERS.iter().find(|entry| entry.guarantee == guarantee).unwrap();
+        let checker = (entry.build)(&Limits::default());
+        let (mut ordered, mut refused, mut found) = (0, 0, 0);
+        for _ in 0..4_000 {
+            let history = draw(&mut random, alphabet);
+            let exact = Linearizable::new(Limits::default()).check(&history);
+            let verdict = checker.check(&history);
+            if exact.is_invalid() {
+                refused += 1;
+                found += u32::from(verdict.is_invalid());
+            } else {
+                ordered += 1;
+                assert!(!verdict.is_invalid(), "{guarantee}: {exact:?} {verdict:#?} {history:#?}");
+            }
+        }
+        assert!(ordered > 300 && refused > 300, "{guarantee}: {ordered} ordered, {refused} not");
+        // They do without a search, and yet find most of what is wrong.
+        assert!(found * 10 > refused * 6, "{guarantee}: found {found} of {refused}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Histories of other tools: what is read, what is refused, and what is written.
+
+use proptest::prelude::*;
+use stormglass_checkers::History;
+use stormglass_checkers::checker::Checker;
+use stormglass_checkers::checker::linearizable::{Linearizable, NilReads, Settings};
+use stormglass_checkers::history::format::Format;
+use stormglass_checkers::history::jepsen_edn::{self, Keys};
+use stormglass_checkers::history::jsonl::{ReadError, ReadLimits};
+use stormglass_checkers::history::{
+    HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Ret, SessionId, Time, Value,
+};
+
+use crate::notation::history;
+
+fn edn(text: &str) -> Result<History, ReadError> {
+    jepsen_edn::read(text.as_bytes(), &ReadLimits::default(), Keys::Single)
+}
+
+#[track_caller]
+fn refused(text: &str, words: &str) {
+    let error = edn(text).expect_err("it was read").to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+/// The operations of a history, with their outcomes, as text.
+fn told(history: &History) -> Vec<String> {
+    history
+        .operations()
+        .map(|operation| {
+            let op = history.op(operation.id);
+            let outcome = operation.outcome.map(|outcome| match outcome {
+                Outcome::Ok(Ret::Done) => "ok".to_owned(),
+                Outcome::Ok(Ret::Value(id)) => format!("ok {}", history.value(*id)),
+                Outcome::Fail(reason) => {
+                    format!("fail {}", reason.map(|id| history.value(*id).clone()))
+                }
+                Outcome::Info(reason) => {
+                    format!("info {}", reason.map(|id| history.value(*id).clone()))
+                }
+            });
+            format!("p{} {op}: {}", operation.process, outcome.unwrap_or_default())
+        })
+        .collect()
+}
+
+const KNOSSOS: &str = r#"; a comment
+[{:process 0, :type :invoke, :f :write, :value 1, :time 10}
+ {:process 1 :type :invoke :f :cas :value [1 2]}
+ {:process :nemesis, :type :info, :f :start, :value "cut n1"}
+ #jepsen.history.Op{:process 0, :type :ok, :f :write, :value 1}
+ {:process 1, :type :info, :f :cas, :value [1 2], :error :timeout}
+ {:process 1, :type :invoke, :f :read, :value nil}
+ {:process :nemesis, :type :info, :f :stop, :value nil}
+ {:process 1, :type :ok, :f :read, :value 2} {:process 2, :type :invoke, :f :read}
+ {:process 2, :type :fail, :f :read, :error [:weird "} \" {"]}]
+"#;
+
+#[test]
+fn a_history_of_knossos_is_read() {
+    let history = edn(KNOSSOS).unwrap();
+    assert_eq!(
+        told(&history),
+        [
+            "p0 write x 1: ok",
+            "p1 cas x 1 2: info timeout",
+            // After `info` it is somebody else.
+            "p2 read x: ok 2",
+            "p3 read x: fail [:weird \"} \\\" {\"]",
+        ]
+    );
+    let verdict = Linearizable::with(Settings::default()).check(&history);
+    assert!(verdict.is_valid(), "{verdict:?}");
+    // One map a line, without a vector around, is the same.
+    let bare = KNOSSOS.replace("\n[{", "\n{").replace("\"]}]", "\"]}");
+    assert_eq!(told(&edn(&bare).unwrap()), told(&history));
+}
+
+#[test]
+fn keys_are_pairs_or_have_a_field_of_their_own() {
+    let text = "{:process 0, :type :invoke, :f :cas, :value [7 [1 2]]}\n\
+                {:process 0, :type :ok, :f :cas, :value [7 [1 2]]}\n\
+                {:process 1, :type :invoke, :f :read, :value [:k nil]}\n\
+                {:process 1, :type :ok, :f :read, :value [:k 3]}";
+    let keys = Keys::Independent;
+    let history = jepsen_edn::read(text.as_bytes(), &ReadLimits::default(), keys).unwrap();
+    assert_eq!(told(&history), ["p0 cas 7 1 2: ok", "p1 read k: ok 3"]);
+    let flat = text.replace("[7 [1 2]]", "9");
+    let error = jepsen_edn::read(flat.as_bytes(), &ReadLimits::default(), keys).unwrap_err();
+    assert!(error.to_string().starts_with("line 1: with independent keys"), "{error}");
+
+    let porcupine = "{:process 0, :type :invoke, :f :put, :key \"3\", :value \"a\"}\n\
+                     {:process 0, :type :ok, :f :put, :key \"3\", :value \"a\"}\n\
+                     {:process 1, :type :invoke, :f :get, :key \"3\", :value nil}\n\
+                     {:process 1, :type :ok, :f :get, :key \"3\", :value \"a\"}\n\
+                     {:process 1, :type :invoke, :f :append, :key \"3\", :value \"b\"}";
+    assert_eq!(Format::detect(porcupine.as_bytes()), Some(Format::PorcupineKv));
+    let history = edn(porcupine).unwrap();
+    assert_eq!(
+        told(&history),
+        ["p0 write 3 \"a\": ok", "p1 read 3: ok \"a\"", "p1 append 3 \"b\": "]
+    );
+}
+
+#[test]
+fn what_is_no_history_is_refused_with_its_line_and_what_would_do() {
+    let read = "{:process 0, :type :invoke, :f :read, :value nil}";
+    refused("", "line 1: there is no operation; expected maps such as");
+    refused("[]", "there is no operation");
+    refused(&format!("\n\n[{read}"), "line 3: the file ends within its list");
+    refused(&format!("{read}\n{{:process 0"), "line 2: the file ends within a map");
+    refused(&format!("{read}\n{read}"), "line 2: process 0 begins an operation while another one");
+    refused(&format!("{read}\nhello"), "line 2: `h` where a map");
+    refused(&format!("[{read}]\n{read}"), "line 2: `{` where a map");
+    refused(&format!("#_{read}"), "line 1: `#_` is not understood");
+    refused(&read.replace(":read", ":jump"), "`:f` :jump is not known; known are :read, :write");
+    refused(&read.replace(":invoke", ":done"), "`:type` is one of :invoke, :ok, :fail and :info");
+    refused(&read.replace(":process 0", ":process 1.5"), "`:process` is a whole number");
+    refused(&read.replace(":invoke", ":ok"), "process 0 completes an operation without having one");
+    refused(&read.replace(":read, :value nil", ":cas, :value 3"), "a pair [from to]");
+    let deep = read.replace("nil", &"[".repeat(100_000));
+    refused(&deep, "line 1: nested more than 64 deep, the limit");
+    let long = read.replace("nil", &format!("\"{}\"", "a".repeat(2_000_000)));
+    refused(&long, "line 1: a map of more than 1048576 bytes, the limit");
+}
+
+#[test]
+fn a_log_of_etcd_is_read() {
+    let text = "INFO  jepsen.core - Worker 3 starting\n\
+                INFO  jepsen.util - 0\t:invoke\t:write\t4\n\
+                INFO  jepsen.util - 1\t:invoke\t:read\tnil\n\
+                INFO  jepsen.util - 0\t:info\t:write\t:timed-out\n\
+                INFO  jepsen.util - :nemesis\t:info\t:start\tnil\n\
+                INFO  jepsen.util - 1   :ok   :read   nil\n\
+                INFO  jepsen.util - 1\t:invoke\t:cas\t[4 2]\n\
+                INFO  jepsen.util - 1\t:fail\t:cas\t[4 2]\n\
+                INFO  jepsen.util - 2\t:invoke\t:cas\t[4 3]\n\
+                INFO  jepsen.util - 2\t:fail\t:cas\t:timed-out\n";
+    let start = text.lines().nth(1).unwrap();
+    assert_eq!(Format::detect(start.as_bytes()), Some(Format::EtcdLog));
+    let read =
+        |text: &str| Format::EtcdLog.read(text.as_bytes(), &ReadLimits::default(), Keys::Single);
+    assert_eq!(
+        told(&read(text).unwrap()),
+        [
+            "p0 write x 4: info timeout",
+            "p1 read x: ok nil",
+            "p1 cas x 4 2: fail mismatch",
+            "p2 cas x 4 3: fail timeout",
+        ]
+    );
+    let error = |text: &str| read(text).unwrap_err().to_string();
+    assert!(error("hello\n").contains("line 1: there is no operation; expected lines such as"));
+    assert!(error(&text.replace("\t4\n", "\tfour\n")).starts_with("line 2: `four` where"));
+    assert!(error(&text.replace(":ok", ":oh")).starts_with("line 6: `:oh :read` is not known"));
+}
+
+#[test]
+fn an_indeterminate_compare_and_set_may_have_no_effect_at_all() {
+    // Forcing it to succeed, now or later, would leave no order: its source never holds again.
+    let text = "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 5 2
+        1 info timeout
+        2 invoke read x
+        2 ok 1
+    ";
+    let verdict = Linearizable::with(Settings::default()).check(&history(text));
+    assert!(verdict.is_valid(), "{verdict:?}");
+}
+
+#[test]
+fn a_read_of_nil_is_absence_unless_it_is_said_to_be_unknown() {
+    // The peers' register checkers take any read of `nil`.
+    let text = "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok nil\n0 invoke read x\n0 ok 1";
+    let judge = |nil_reads| {
+        Linearizable::with(Settings { nil_reads, ..Settings::default() }).check(&history(text))
+    };
+    assert!(judge(NilReads::Absent).is_invalid());
+    assert!(judge(NilReads::Unknown).is_valid());
+}
+
+#[test]
+fn registers_begin_with_what_is_said() {
+    let text = "0 invoke read x\n0 ok 3\n0 invoke cas x 3 4\n0 ok\n0 invoke read x\n0 ok 4";
+    let judge = |initial| {
+        Linearizable::with(Settings { initial, ..Settings::default() }).check(&history(text))
+    };
+    assert!(judge(Value::Int(3)).is_valid());
+    assert!(judge(Value::Nil).is_invalid());
+    assert!(judge(Value::Int(77)).is_invalid());
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Nil),
+        any::<i64>().prop_map(Value::Int),
+        "[a-z\"\\\\\n {}\\[;#]{0,6}".prop_map(|text| Value::Text(text.into())),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop::collection::vec(inner, 0..3).prop_map(|values| Value::List(values.into()))
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(values in prop::collection::vec(any_value(), 1..6)) {
+        let mut builder = HistoryBuilder::new();
+        for (process, value) in values.into_iter().enumerate() {
+            let ops = [
+                (Op::Write { key: "x".into(), value: value.clone() }, Ret::Done),
+                (Op::Read { key: "x".into(), level: ReadLevel::Strong }, Ret::Value(value.clone())),
+                (Op::Append { key: "y".into(), value }, Ret::Done),
+            ];
+            for (op, ret) in ops {
+                let process = process as u32;
+                let invocation =
+                    Invocation { process: ProcessId(process), session: SessionId(process), node: None, op };
+                let id = builder.invoke(Time::ZERO, &invocation).unwrap();
+                builder.complete(Time::ZERO, id, &Outcome::Ok(ret)).unwrap();
+            }
+        }
+        let history = builder.finish();
+        let mut bytes = Vec::new();
+        jepsen_edn::write(&history, &mut bytes).unwrap();
+        let again = jepsen_edn::read(&bytes[..], &ReadLimits::default(), Keys::Independent).unwrap();
+        prop_assert_eq!(told(&again), told(&history));
+    }
+
+    #[test]
+    fn no_text_makes_a_reader_panic(text in "[\\[\\](){}:a-f0-9 \"\\\\;#,\n\t-]{0,80}") {
+        for format in Format::ALL {
+            let _ = format.read(text.as_bytes(), &ReadLimits::default(), Keys::Independent);
+        }
+        let _ = Format::detect(text.as_bytes());
+        let map = format!("{{:process 0, :type :invoke, :f :write, :value {text}}}");
+        let _ = edn(&map);
+        let line = format!("INFO  jepsen.util - {text}\n");
+        let _ = Format::EtcdLog.read(line.as_bytes(), &ReadLimits::default(), Keys::Single);
+    }
+}
