@@ -1,15 +1,17 @@
 //! A text that is put, added to at its end, and read: one key of Porcupine's key-value model.
 
+use std::collections::BTreeMap;
+
 use super::SequentialSpec;
 
-/// The text.
+/// The text. A history of it says in [`puts_left`](Self::puts_left) what it is going to put.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AppendString {
     /// What it holds.
     pub text: String,
-    /// Whether nobody puts another text in its place, so that it only grows: then a search can tell
-    /// from what it holds that a read can no longer be explained.
-    pub only_grows: bool,
+    /// The texts that are still to be put in its place, and how often. From one to the next it only
+    /// grows: so a search can tell, from what it holds, that a read can no longer be explained.
+    pub puts_left: BTreeMap<String, u32>,
 }
 
 /// What can be asked of it.
@@ -39,7 +41,15 @@ impl SequentialSpec for AppendString {
     fn invoke(&mut self, op: &AppendOp) -> AppendRet {
         match op {
             AppendOp::Get => return AppendRet::Text(self.text.clone()),
-            AppendOp::Put(text) => self.text.clone_from(text),
+            AppendOp::Put(text) => {
+                self.text.clone_from(text);
+                if let Some(left) = self.puts_left.get_mut(text) {
+                    *left -= 1;
+                    if *left == 0 {
+                        self.puts_left.remove(text);
+                    }
+                }
+            }
             AppendOp::Append(text) => self.text.push_str(text),
         }
         AppendRet::Done
@@ -58,7 +68,10 @@ impl SequentialSpec for AppendString {
 
     fn may_return(&self, _op: &AppendOp, ret: &AppendRet) -> bool {
         match ret {
-            AppendRet::Text(text) => !self.only_grows || text.starts_with(&self.text),
+            AppendRet::Text(text) => {
+                let may_grow_from = |begin: &String| text.starts_with(&**begin);
+                may_grow_from(&self.text) || self.puts_left.keys().any(may_grow_from)
+            }
             AppendRet::Done => true,
         }
     }

@@ -170,6 +170,37 @@ fn a_violation_is_found_with_the_completion_that_proves_it() {
     assert!((800..4_500).contains(&broken), "{broken} of 6000 are broken");
 }
 
+/// The history with a value that is written twice after all that: it changes nothing, but the value
+/// is not unique, which leaves only the search.
+fn searched(events: &[Event]) -> Vec<Event> {
+    let mut longer = events.to_vec();
+    for process in [ProcessId(1_000_000), ProcessId(1_000_001)] {
+        longer.push(Event::Invoke(process, Op::Write { key: 7, value: -1 }));
+        longer.push(Event::Complete(process, Outcome::Ok(Ret::Done)));
+    }
+    longer
+}
+
+#[test]
+fn the_linear_method_and_the_search_agree_on_longer_histories() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut broken = 0;
+    for round in 0..2_000 {
+        let shape = Shape {
+            clients: random.random_range(2..8),
+            operations: random.random_range(10..80),
+            unknown: [0, 10][round % 2],
+            wrong: [0, 1, 3][round % 3],
+        };
+        let events = draw(&mut random, shape);
+        let by_zones = is_broken(&events);
+        assert_eq!(by_zones, is_broken(&searched(&events)), "{events:#?}");
+        assert_eq!(by_zones, first_violation(&events).is_some(), "{events:#?}");
+        broken += usize::from(by_zones);
+    }
+    assert!((300..1_700).contains(&broken), "{broken} of 2000 are broken");
+}
+
 #[test]
 fn what_is_kept_does_not_grow_with_the_history() {
     let mut random = ChaCha8Rng::seed_from_u64(2);

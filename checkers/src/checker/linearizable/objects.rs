@@ -1,7 +1,7 @@
 //! Objects that are no registers: which model each key is judged by, and the operations as that
 //! model sees them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rounds::Rounds;
 use super::{GUARANTEE, Report, Settings, unexplained};
@@ -351,12 +351,17 @@ fn with<Q, R>(
 }
 
 fn append_start(settings: &Settings, calls: &[Call<AppendString>]) -> AppendString {
-    let only_grows = !calls.iter().any(|call| matches!(call.op, AppendOp::Put(_)));
+    let mut puts_left: BTreeMap<String, u32> = BTreeMap::new();
+    for call in calls {
+        if let AppendOp::Put(text) = &call.op {
+            *puts_left.entry(text.clone()).or_default() += 1;
+        }
+    }
     let text = match &settings.initial {
         Value::Text(text) => text.to_string(),
         _ => String::new(),
     };
-    AppendString { text, only_grows }
+    AppendString { text, puts_left }
 }
 
 fn append_call(
@@ -488,8 +493,8 @@ fn steps(body: &Value) -> Result<Vec<Answered>, Strange> {
             && let [Value::Text(name), key, value] = &parts[..]
         {
             match &**name {
-                "r" => return Ok((Step::Read(key.clone()), Some(value.clone()))),
-                "w" => return Ok((Step::Write(key.clone(), value.clone()), None)),
+                "r" | "read" => return Ok((Step::Read(key.clone()), Some(value.clone()))),
+                "w" | "write" => return Ok((Step::Write(key.clone(), value.clone()), None)),
                 _ => {}
             }
         }

@@ -15,7 +15,8 @@
 //! 3. **Of equals, the most urgent.** Two open operations with the same question and answer can be
 //!    exchanged; only the one that returns first is tried.
 //! 4. **Looking ahead.** Where the model [says](SequentialSpec::may_return) that the pure operation
-//!    which has to return next can no longer have its answer, nothing further is tried.
+//!    which has to return next, of those that have not taken effect, can no longer have its answer,
+//!    nothing further is tried.
 //!
 //! An operation without an answer is tried only where it makes a difference: right after it,
 //! something must be possible that was not before, or lead elsewhere. Otherwise it may as well
@@ -207,8 +208,10 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     /// What each operation asks and learned, as a number: equal numbers are interchangeable.
     kinds: Vec<u32>,
     pure: Vec<bool>,
-    /// The pure operation that returns first, at each return or after it; none is `u32::MAX`.
-    next_pure: Vec<u32>,
+    /// Pure operations, by return.
+    pure_returns: Vec<u32>,
+    /// How many of them return before each return.
+    pure_before: Vec<u32>,
     /// The unanswered operations of each class, by call: their places in `plan.unanswered`.
     classes: Vec<Vec<u32>>,
     states: Vec<S>,
@@ -245,17 +248,18 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         }
         let pure = |call: &Call<S>| call.ret.as_ref().is_some_and(|ret| S::is_pure(&call.op, ret));
         let pure: Vec<bool> = calls.iter().map(pure).collect();
-        let mut next_pure = vec![u32::MAX; plan.returns.len()];
-        let mut next = u32::MAX;
-        for (place, index) in plan.returns.iter().enumerate().rev() {
+        let mut pure_returns = Vec::new();
+        let mut pure_before = Vec::with_capacity(plan.returns.len());
+        for index in &plan.returns {
+            pure_before.push(pure_returns.len() as u32);
             if pure[*index as usize] {
-                next = *index;
+                pure_returns.push(*index);
             }
-            next_pure[place] = next;
         }
         Search {
             pure,
-            next_pure,
+            pure_returns,
+            pure_before,
             calls,
             kinds,
             classes,
@@ -350,16 +354,19 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
 
     /// Whether the pure operation that has to return next can still have its answer.
     fn has_a_future(&self, at: &Configuration<N>) -> bool {
-        let due = self.next_pure[at.frontier as usize];
-        let Some(call) = self.calls.get(due as usize) else { return true };
-        // One that was called later cannot have taken effect.
-        let slot = self.plan.slots[due as usize];
-        let is_open = self.open_mask.has(slot) && self.open[usize::from(slot)] == due;
-        if is_open && at.done.has(slot) {
-            return true;
-        }
-        let ret = call.ret.as_ref().expect("a pure operation has an answer");
-        self.states[at.state as usize].may_return(&call.op, ret)
+        let first = self.pure_before[at.frontier as usize] as usize;
+        let is_done = |due: u32| {
+            // One that was called later cannot have taken effect.
+            let slot = self.plan.slots[due as usize];
+            let is_open = self.open_mask.has(slot) && self.open[usize::from(slot)] == due;
+            is_open && at.done.has(slot)
+        };
+        let due = self.pure_returns[first..].iter().find(|due| !is_done(**due));
+        due.is_none_or(|due| {
+            let call = &self.calls[*due as usize];
+            let ret = call.ret.as_ref().expect("a pure operation has an answer");
+            self.states[at.state as usize].may_return(&call.op, ret)
+        })
     }
 
     /// Takes note of a configuration. One that an unanswered operation led to, without making a
