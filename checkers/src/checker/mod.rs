@@ -5,18 +5,23 @@
 use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
+mod bank;
 mod convergent;
 mod durable;
 pub mod linearizable;
 mod live;
+mod long_fork;
 mod order;
 mod read_your_writes;
+mod txn;
 mod words;
 
+pub use bank::Bank;
 pub use convergent::Convergent;
 pub use durable::Durable;
 pub use linearizable::Linearizable;
 pub use live::Live;
+pub use long_fork::LongFork;
 pub use read_your_writes::ReadYourWrites;
 
 /// Judges one guarantee.
@@ -76,5 +81,15 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::Live,
         about: "looks for operations that succeed once all faults have been undone",
         build: |_| Box::new(Live),
+    },
+    Registration {
+        guarantee: Guarantee::Bank,
+        about: "compares the total of all accounts in every transaction that reads them all",
+        build: |_| Box::new(Bank::default()),
+    },
+    Registration {
+        guarantee: Guarantee::LongFork,
+        about: "finds two reads of which each saw a write that the other did not see",
+        build: |_| Box::new(LongFork),
     },
 ];
