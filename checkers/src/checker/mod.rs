@@ -23,6 +23,7 @@ pub use linearizable::Linearizable;
 pub use live::Live;
 pub use long_fork::LongFork;
 pub use read_your_writes::ReadYourWrites;
+pub use txn::{Level, ListAppend};
 
 /// Judges one guarantee.
 pub trait Checker: Sync {
@@ -91,5 +92,25 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::LongFork,
         about: "finds two reads of which each saw a write that the other did not see",
         build: |_| Box::new(LongFork),
+    },
+    Registration {
+        guarantee: Guarantee::ReadCommitted,
+        about: "finds reads of lists that show what was not committed, and cycles of dependencies",
+        build: |_| Box::new(ListAppend { level: Level::ReadCommitted }),
+    },
+    Registration {
+        guarantee: Guarantee::SnapshotIsolation,
+        about: "finds cycles of transactions on lists that no two snapshots explain, and lost updates",
+        build: |_| Box::new(ListAppend { level: Level::SnapshotIsolation }),
+    },
+    Registration {
+        guarantee: Guarantee::Serializable,
+        about: "finds cycles of transactions on lists that no order of transactions explains",
+        build: |_| Box::new(ListAppend { level: Level::Serializable }),
+    },
+    Registration {
+        guarantee: Guarantee::StrictSerializable,
+        about: "finds cycles of transactions on lists that no order in real time explains",
+        build: |_| Box::new(ListAppend { level: Level::StrictSerializable }),
     },
 ];

@@ -4,6 +4,18 @@
 //! without gaps, and what a transaction asked and what it learned become one list of steps. The
 //! checker of list-append histories is [`ListAppend`].
 
+mod anomalies;
+mod cycles;
+mod dependencies;
+mod graph;
+mod internal;
+mod list_append;
+mod versions;
+mod words;
+
+pub use anomalies::Level;
+pub use list_append::ListAppend;
+
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
