@@ -268,9 +268,16 @@ impl<'a> Txns<'a> {
     /// them: no paper expects them.
     pub(super) fn malformed_answers(&self, guarantee: Guarantee) -> Vec<Anomaly> {
         let of_one = |(id, what): &(OperationId, String)| {
-            let process = self.history.operation(*id).process;
-            let words = format!("process {process} got an answer that does not fit: {what}");
-            self.anomaly("malformed-answer", guarantee, None, &[*id], vec![words])
+            let place = self.list.binary_search_by_key(id, |txn| txn.id);
+            let txn = &self.list[place.expect("who answered is a transaction")];
+            let words = format!("its answer does not fit: {what}");
+            self.anomaly(
+                "malformed-answer",
+                guarantee,
+                None,
+                &[*id],
+                vec![self.sentence(txn), words],
+            )
         };
         self.misanswered.iter().map(of_one).collect()
     }

@@ -9,7 +9,9 @@ use stormglass_checkers::{History, Verdict};
 use crate::notation::history;
 
 mod bank;
+mod list_append;
 mod long_fork;
+mod simulate;
 
 /// What a verdict says, in short: `valid`, `unknown`, or the names of the anomalies.
 fn said(verdict: &Verdict) -> String {
@@ -46,11 +48,13 @@ fn reason(checker: &dyn Checker, text: &str) -> String {
 struct Recorder {
     builder: HistoryBuilder,
     now: u64,
+    /// Which store the keys belong to.
+    store: usize,
 }
 
 impl Recorder {
     fn new() -> Recorder {
-        Recorder { builder: HistoryBuilder::new(), now: 0 }
+        Recorder { builder: HistoryBuilder::new(), now: 0, store: 0 }
     }
 
     fn tick(&mut self) -> Time {
@@ -61,7 +65,7 @@ impl Recorder {
     /// Process and session have the same number.
     fn invoke(&mut self, process: u32, steps: &[Step]) {
         let at = self.tick();
-        let op = Op::Txn { key: "db".into(), body: body(steps, false) };
+        let op = Op::Txn { key: format!("db{}", self.store).into(), body: body(steps, false) };
         let (process, session) = (ProcessId(process), SessionId(process));
         let invocation = Invocation { process, session, node: None, op };
         self.builder.invoke(at, &invocation).unwrap();
