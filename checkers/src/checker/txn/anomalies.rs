@@ -44,7 +44,8 @@ pub(super) enum Misread {
     Garbage,
     /// An element twice.
     Duplicate,
-    /// A list that is no beginning of a longer one, nor the other way round.
+    /// A list that is no beginning of a longer one, nor the other way round; or one in another order
+    /// than that in which a transaction appended.
     Incompatible,
     /// An element of a transaction that failed.
     Aborted,

@@ -120,14 +120,14 @@ impl<'a> Builder<'a> {
         for (key, list) in self.sound_lists() {
             let (unread, readers) = (&unread[key as usize], &readers[key as usize]);
             if !unread.is_empty() {
-                self.to_unread(list, unread, readers);
+                self.lead_to_unread(list, unread, readers);
             }
         }
     }
 
     /// Edges to the unread appends to one list (their transactions, and which they are), from those
     /// that read all that was ever read of it.
-    fn to_unread(&mut self, list: &List<'_>, unread: &[(u32, u32)], readers: &[u32]) {
+    fn lead_to_unread(&mut self, list: &List<'_>, unread: &[(u32, u32)], readers: &[u32]) {
         let appends_too = |txn: u32| unread.binary_search_by_key(&txn, |(txn, _)| *txn).is_ok();
         let gate = self.node();
         for (txn, append) in unread {

@@ -9,6 +9,9 @@
 //! that failed take no part but as the source of what must not be read; those without an answer take
 //! part if something that they appended was read. All is linear in the size of the history, the
 //! lists that were read included, up to sorting.
+//!
+//! Nobody is accused wrongly. Missed is what follows only from the order of appends that nobody
+//! read: that one of two came first, whichever, is not tried out.
 
 use super::anomalies::cycle_name;
 use super::cycles::forbidden;

@@ -24,7 +24,9 @@ pub(super) struct Append<'a> {
     pub(super) key: u32,
     pub(super) value: &'a Value,
     /// Which step of the transaction it is.
-    pub(super) step: u32,
+    step: u32,
+    /// What the same transaction appended to the key just before.
+    previous: Option<u32>,
     /// Whether the same transaction appends to the key again.
     more_follow: bool,
     place: u32,
@@ -122,8 +124,8 @@ impl<'a> Versions<'a> {
     }
 
     fn find_appends(&mut self) -> Result<(), String> {
+        let mut last_of: Vec<Option<u32>> = vec![None; self.lists.len()];
         for (number, txn) in self.txns.list().iter().enumerate() {
-            let first = self.appends.len();
             for (index, step) in self.txns.steps(txn).iter().enumerate() {
                 if step.action != Action::Append || !self.lists[step.key as usize].is_list {
                     continue;
@@ -136,14 +138,18 @@ impl<'a> Versions<'a> {
                          append a read saw"
                     ));
                 }
-                for earlier in &mut self.appends[first..] {
-                    earlier.more_follow |= earlier.key == step.key;
+                let last = last_of[step.key as usize].replace(id);
+                let is_own = |id: &u32| self.appends[*id as usize].txn == number as u32;
+                let previous = last.filter(is_own);
+                if let Some(previous) = previous {
+                    self.appends[previous as usize].more_follow = true;
                 }
                 self.appends.push(Append {
                     txn: number as u32,
                     key: step.key,
                     value: step.value,
                     step: index as u32,
+                    previous,
                     more_follow: false,
                     place: UNREAD,
                 });
@@ -160,13 +166,9 @@ impl<'a> Versions<'a> {
                     continue;
                 }
                 let (txn, key) = (number as u32, step.key);
-                let items = match step.value {
-                    Value::List(items) => &items[..],
-                    Value::Nil => &[],
-                    Value::Int(_) | Value::Text(_) => {
-                        self.no_lists.push((txn, key, step.value));
-                        continue;
-                    }
+                let Some(items) = items(step.value) else {
+                    self.no_lists.push((txn, key, step.value));
+                    continue;
                 };
                 if items.len() > list.longest.len() {
                     (list.longest, list.reader) = (items, txn);
@@ -189,6 +191,7 @@ impl<'a> Versions<'a> {
                 }
             }
             self.judge_updates(key, &order, reader);
+            self.judge_programs(key, &order, reader);
             self.lists[key as usize].order = order;
         }
     }
@@ -230,6 +233,26 @@ impl<'a> Versions<'a> {
                     brief(below.value),
                 );
                 self.found(Misread::DirtyUpdate, key, &[below.txn, above.txn, reader], words);
+            }
+        }
+    }
+
+    /// Looks for appends that are not in the order in which their transaction did them.
+    fn judge_programs(&mut self, key: u32, order: &[Option<u32>], reader: u32) {
+        for (place, id) in order.iter().enumerate() {
+            let Some(append) = id.map(|id| self.appends[id as usize]) else { continue };
+            let Some(previous) = append.previous.map(|id| self.appends[id as usize]) else {
+                continue;
+            };
+            if previous.place().is_some_and(|earlier| earlier > place) {
+                self.lists[key as usize].broken = true;
+                let words = format!(
+                    "{} was read on {} before {}, but their transaction appended it after that",
+                    brief(append.value),
+                    self.txns.key(key),
+                    brief(previous.value),
+                );
+                self.found(Misread::Incompatible, key, &[append.txn, reader], words);
             }
         }
     }
@@ -283,6 +306,13 @@ impl<'a> Versions<'a> {
         self.lists[read.key as usize].order[..length].last().copied().flatten()
     }
 
+    /// An element of a read that its own transaction appended only later.
+    pub(super) fn own_of_later(&self, read: &Read<'_>) -> Option<&Append<'a>> {
+        let shown = self.others(read)..read.items.len();
+        let own = self.lists[read.key as usize].order[shown].iter().flatten();
+        own.map(|id| &self.appends[*id as usize]).find(|append| append.step > read.step)
+    }
+
     pub(super) fn fate(&self, txn: u32) -> Fate {
         self.txns.list()[txn as usize].fate
     }
@@ -291,5 +321,14 @@ impl<'a> Versions<'a> {
         let new = || Finding { txns: txns.to_vec(), words, more: 0 };
         let more = |finding: &mut Finding| finding.more += 1;
         self.findings.entry((what, key)).and_modify(more).or_insert_with(new);
+    }
+}
+
+/// The elements of a list that was read; `nil` is the empty one.
+pub(super) fn items(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::List(items) => Some(items),
+        Value::Nil => Some(&[]),
+        Value::Int(_) | Value::Text(_) => None,
     }
 }

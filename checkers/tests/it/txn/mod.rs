@@ -1,6 +1,8 @@
 //! Checkers of transactions: case by case, and against slow and obvious ones.
 
-use stormglass_checkers::checker::Checker;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::{CHECKERS, Checker, Limits};
 use stormglass_checkers::history::{
     HistoryBuilder, Invocation, Op, Outcome, ProcessId, Reason, Ret, SessionId, Time, Value,
 };
@@ -134,4 +136,64 @@ fn a_transaction_that_nobody_understands_is_not_judged() {
         let why = reason(&stormglass_checkers::checker::Bank::default(), &text);
         assert!(why.starts_with("the transaction of operation 0 cannot be read: "), "{why}");
     }
+}
+
+/// Some value, mostly one of those that steps are made of.
+fn odd(random: &mut ChaCha8Rng, depth: u32) -> Value {
+    match random.random_range(0..if depth > 0 { 12 } else { 8 }) {
+        0 => Value::Nil,
+        1 | 2 => Value::Int(random.random_range(-1..3)),
+        3 => Value::Int(if random.random_bool(0.5) { i64::MIN } else { i64::MAX }),
+        number @ 4..=7 => Value::Text(["r", "w", "append", "x"][number - 4].into()),
+        _ => Value::List((0..random.random_range(0..4)).map(|_| odd(random, depth - 1)).collect()),
+    }
+}
+
+#[test]
+fn no_body_and_no_answer_makes_a_checker_panic() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let (mut unknown, mut invalid) = (0, 0);
+    for _ in 0..3_000 {
+        let mut builder = HistoryBuilder::new();
+        for process in 0..3 {
+            let names = ["r", "w", "append", "inc"];
+            let count = random.random_range(0..3);
+            let mut steps: Vec<Value> = (0..count)
+                .map(|_| {
+                    let name = Value::Text(names[random.random_range(0..4)].into());
+                    let key = Value::Int(random.random_range(0..2));
+                    let value = if random.random_bool(0.5) {
+                        Value::Int(random.random_range(0..9) * i64::MAX / 8)
+                    } else {
+                        odd(&mut random, 2)
+                    };
+                    Value::List([name, key, value].into())
+                })
+                .collect();
+            if random.random_bool(0.1) {
+                steps.push(odd(&mut random, 3));
+            }
+            let asked = Value::List(steps.clone().into());
+            for step in &mut steps {
+                if random.random_bool(0.1) {
+                    *step = odd(&mut random, 3);
+                }
+            }
+            let answer = Value::List(steps.into());
+            let op = Op::Txn { key: "db".into(), body: asked };
+            let (process, session) = (ProcessId(process), SessionId(process));
+            let invocation = Invocation { process, session, node: None, op };
+            let id = builder.invoke(Time::from_millis(1), &invocation).unwrap();
+            builder.complete(Time::from_millis(2), id, &Outcome::Ok(Ret::Value(answer))).unwrap();
+        }
+        let history = builder.finish();
+        for entry in CHECKERS {
+            match (entry.build)(&Limits::default()).check(&history) {
+                Verdict::Unknown { .. } => unknown += 1,
+                Verdict::Invalid { .. } => invalid += 1,
+                Verdict::Valid(_) => {}
+            }
+        }
+    }
+    assert!(unknown > 1_000 && invalid > 1_000, "{unknown} unknown, {invalid} invalid");
 }

@@ -426,5 +426,7 @@ fn nothing_is_wrong_that_some_order_explains() {
         }
     }
     assert!(explained.iter().all(|count| *count > 2_000), "{explained:?}");
-    expect_test::expect![""].assert_eq(&format!("found {found:?} of {unexplained:?}"));
+    // What is missed at snapshot isolation needs the order of two appends that nobody read.
+    expect_test::expect!["found [940, 1015, 1136] of [946, 1015, 1136]"]
+        .assert_eq(&format!("found {found:?} of {unexplained:?}"));
 }
