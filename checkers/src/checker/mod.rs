@@ -5,29 +5,35 @@
 use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
+mod bank;
 mod convergent;
 mod counter;
 mod durable;
 mod findings;
 pub mod linearizable;
 mod live;
+mod long_fork;
 mod order;
 mod queue;
 mod read_your_writes;
 mod sessions;
 mod set;
+mod txn;
 mod unique_ids;
 mod words;
 
+pub use bank::Bank;
 pub use convergent::Convergent;
 pub use counter::Counter;
 pub use durable::Durable;
 pub use linearizable::Linearizable;
 pub use live::Live;
+pub use long_fork::LongFork;
 pub use queue::Queue;
 pub use read_your_writes::ReadYourWrites;
 pub use sessions::{MonotonicReads, MonotonicWrites, WritesFollowReads};
 pub use set::Set;
+pub use txn::{Level, ListAppend};
 pub use unique_ids::UniqueIds;
 
 /// Judges one guarantee.
@@ -122,5 +128,35 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::UniqueIds,
         about: "finds values that a generator returned twice",
         build: |_| Box::new(UniqueIds),
+    },
+    Registration {
+        guarantee: Guarantee::Bank,
+        about: "compares the total of all accounts in every transaction that reads them all",
+        build: |_| Box::new(Bank::default()),
+    },
+    Registration {
+        guarantee: Guarantee::LongFork,
+        about: "finds two reads of which each saw a write that the other did not see",
+        build: |_| Box::new(LongFork),
+    },
+    Registration {
+        guarantee: Guarantee::ReadCommitted,
+        about: "finds reads of lists that show what was not committed, and cycles of dependencies",
+        build: |_| Box::new(txn::ListAppend { level: Level::ReadCommitted }),
+    },
+    Registration {
+        guarantee: Guarantee::SnapshotIsolation,
+        about: "finds cycles of transactions on lists that no two snapshots explain, and lost updates",
+        build: |_| Box::new(txn::ListAppend { level: Level::SnapshotIsolation }),
+    },
+    Registration {
+        guarantee: Guarantee::Serializable,
+        about: "finds cycles of transactions on lists that no order of transactions explains",
+        build: |_| Box::new(txn::ListAppend { level: Level::Serializable }),
+    },
+    Registration {
+        guarantee: Guarantee::StrictSerializable,
+        about: "finds cycles of transactions on lists that no order in real time explains",
+        build: |_| Box::new(txn::ListAppend { level: Level::StrictSerializable }),
     },
 ];

@@ -10,3 +10,4 @@ mod linearizable;
 mod notation;
 mod oracle;
 mod stream;
+mod txn;

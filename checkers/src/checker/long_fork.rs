@@ -1,0 +1,196 @@
+//! Long fork: two readers see two writes in opposite orders (Sovran et al., "Transactional Storage
+//! for Geo-Replicated Systems", SOSP 2011, section 3.2; the workload of `jepsen.tests.long-fork`).
+//!
+//! Each key is written once (`w`), so a read of a group of keys is the set of those it saw written,
+//! and in a store that keeps one order of writes all reads of a group form a chain. Sorted by size,
+//! each set has then to contain the one before it, which looks at all pairs without comparing them:
+//! O(m log m) comparisons of sets for m reads of a group, and O(m n) bits for groups of n keys. A
+//! fork is found wherever there is one; where there are several, those of neighbours in that order
+//! are told. Reads are compared with reads of exactly the same keys.
+
+use std::collections::BTreeMap;
+
+use super::Checker;
+use super::txn::{Action, Fate, Txn, Txns, brief, in_order};
+use crate::history::{History, OperationId, Value};
+use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct LongFork;
+
+/// Who wrote a key.
+#[derive(Clone, Copy)]
+struct Writer<'a> {
+    value: &'a Value,
+    id: OperationId,
+}
+
+/// The reads of one group by what they saw: the sets of keys, as bits, and the first read of each.
+type Sets = BTreeMap<Vec<u64>, OperationId>;
+
+impl Checker for LongFork {
+    fn check(&self, history: &History) -> Verdict {
+        let mut coverage = Coverage { method: "chains of reads".into(), ..Coverage::default() };
+        let txns = match Txns::read(history) {
+            Ok(txns) => txns,
+            Err(reason) => return Verdict::Unknown { reason, coverage },
+        };
+        let (writers, refused) = match writers(&txns) {
+            Ok(writers) => writers,
+            Err(reason) => return Verdict::Unknown { reason, coverage },
+        };
+        let mut anomalies = txns.malformed_answers(Guarantee::LongFork);
+        let mut groups: BTreeMap<Vec<u32>, (usize, Sets)> = BTreeMap::new();
+        for txn in txns.list() {
+            let Some(saw) = group(&txns, txn, &writers) else { continue };
+            let mut bits = vec![0_u64; saw.len().div_ceil(64)];
+            for (index, (key, value)) in saw.iter().enumerate() {
+                let writer = writers[*key as usize].filter(|writer| writer.value == *value);
+                if writer.is_some() {
+                    bits[index / 64] |= 1 << (index % 64);
+                } else if **value != Value::Nil {
+                    let refused = refused.get(&(*key, *value)).copied();
+                    anomalies.push(unwritten(&txns, txn, *key, value, refused));
+                }
+            }
+            let keys = saw.iter().map(|(key, _)| *key).collect();
+            let (reads, sets) = groups.entry(keys).or_default();
+            *reads += 1;
+            sets.entry(bits).or_insert(txn.id);
+        }
+        for (keys, (reads, sets)) in &groups {
+            let saw_a_write = sets.keys().flatten().any(|bits| *bits != 0);
+            if *reads > 1 && saw_a_write {
+                coverage.operations += reads;
+                coverage.keys += keys.len();
+            }
+            forks(&txns, &writers, keys, sets, &mut anomalies);
+        }
+        if !anomalies.is_empty() {
+            Verdict::Invalid { anomalies: in_order(anomalies), coverage }
+        } else if coverage.operations == 0 {
+            let reason = "no two transactions read the same keys, written once, and saw a write";
+            Verdict::Unknown { reason: reason.to_owned(), coverage }
+        } else {
+            Verdict::Valid(coverage)
+        }
+    }
+}
+
+/// Writes that certainly never took effect, by what they would have written.
+type Refused<'a> = BTreeMap<(u32, &'a Value), OperationId>;
+
+/// Who wrote each key that is only read and written; or why that is not known.
+fn writers<'a>(txns: &Txns<'a>) -> Result<(Vec<Option<Writer<'a>>>, Refused<'a>), String> {
+    let mut writers: Vec<Option<Writer<'a>>> = vec![None; txns.key_count()];
+    let mut refused = Refused::new();
+    let mut others = vec![false; txns.key_count()];
+    for txn in txns.list() {
+        for step in txns.steps(txn) {
+            let key = step.key as usize;
+            match step.action {
+                Action::Read => {}
+                Action::Append | Action::Inc => others[key] = true,
+                Action::Write if txn.fate == Fate::Aborted => {
+                    refused.entry((step.key, step.value)).or_insert(txn.id);
+                }
+                Action::Write if *step.value == Value::Nil => {
+                    return Err(format!(
+                        "{} is written nil, as if it were not",
+                        txns.key(step.key)
+                    ));
+                }
+                Action::Write => {
+                    let writer = Writer { value: step.value, id: txn.id };
+                    if writers[key].replace(writer).is_some() {
+                        return Err(format!("{} is written more than once", txns.key(step.key)));
+                    }
+                }
+            }
+        }
+    }
+    for (writer, _) in writers.iter_mut().zip(others).filter(|(_, other)| *other) {
+        *writer = None;
+    }
+    Ok((writers, refused))
+}
+
+/// What a transaction saw that only reads at least two keys, all of them written once; in the order
+/// of the keys.
+fn group<'a>(
+    txns: &Txns<'a>,
+    txn: &Txn,
+    writers: &[Option<Writer<'a>>],
+) -> Option<Vec<(u32, &'a Value)>> {
+    let steps = txns.steps(txn);
+    let fits = |key: u32| writers[key as usize].is_some();
+    if !txn.answered || !steps.iter().all(|step| step.action == Action::Read && fits(step.key)) {
+        return None;
+    }
+    let mut saw: Vec<(u32, &Value)> = steps.iter().map(|step| (step.key, step.value)).collect();
+    saw.sort_by_key(|(key, _)| *key);
+    saw.dedup_by_key(|(key, _)| *key);
+    (saw.len() > 1).then_some(saw)
+}
+
+/// The reads of one group that do not form a chain.
+fn forks(
+    txns: &Txns<'_>,
+    writers: &[Option<Writer<'_>>],
+    keys: &[u32],
+    sets: &Sets,
+    anomalies: &mut Vec<Anomaly>,
+) {
+    let size = |bits: &[u64]| bits.iter().map(|word| word.count_ones()).sum::<u32>();
+    let mut sorted: Vec<(&Vec<u64>, OperationId)> =
+        sets.iter().map(|(bits, id)| (bits, *id)).collect();
+    sorted.sort_by_key(|(bits, id)| (size(bits), *id));
+    for pair in sorted.windows(2) {
+        let [(less, one), (more, other)] = pair else { continue };
+        let only = |has: &[u64], lacks: &[u64]| {
+            let index = has.iter().zip(lacks).position(|(has, lacks)| has & !lacks != 0)?;
+            Some(keys[index * 64 + (has[index] & !lacks[index]).trailing_zeros() as usize])
+        };
+        // Sets of the same size that differ are never one within the other.
+        let (Some(first), Some(second)) = (only(less, more), only(more, less)) else { continue };
+        let writer = |key: u32| writers[key as usize].expect("only keys with a writer are seen");
+        let witness = [writer(first).id, writer(second).id, *one, *other];
+        let told = |id: &OperationId| {
+            let place = txns.list().binary_search_by_key(id, |txn| txn.id);
+            txns.sentence(&txns.list()[place.expect("the operation is a transaction")])
+        };
+        let mut explanation: Vec<String> = witness.iter().map(told).collect();
+        explanation.dedup();
+        let (first, second) = (txns.key(first), txns.key(second));
+        let process = |id: OperationId| txns.history.operation(id).process;
+        explanation.push(format!(
+            "process {} saw the write of {first} but not that of {second}, process {} saw that of \
+             {second} but not that of {first}: each saw one of them come first",
+            process(*one),
+            process(*other),
+        ));
+        anomalies.push(txns.anomaly("long-fork", Guarantee::LongFork, None, &witness, explanation));
+    }
+}
+
+/// A read of what nobody wrote, or of what was certainly never written.
+fn unwritten(
+    txns: &Txns<'_>,
+    txn: &Txn,
+    key: u32,
+    value: &Value,
+    refused: Option<OperationId>,
+) -> Anomaly {
+    let (name, value) = (txns.key(key), brief(value));
+    let (anomaly, words) = match refused {
+        Some(id) => {
+            let process = txns.history.operation(id).process;
+            ("G1a", format!("the write of {value} to {name} by process {process} failed"))
+        }
+        None => ("garbage-read", format!("nobody wrote {value} to {name}")),
+    };
+    let witness: Vec<OperationId> = refused.into_iter().chain([txn.id]).collect();
+    let explanation = vec![txns.sentence(txn), words];
+    txns.anomaly(anomaly, Guarantee::LongFork, Some(key), &witness, explanation)
+}

@@ -1,0 +1,451 @@
+//! Transactions on lists, case by case.
+
+use expect_test::expect;
+use stormglass_checkers::checker::{CHECKERS, Checker, Level, Limits, ListAppend};
+use stormglass_checkers::history::Value;
+use stormglass_checkers::{History, Verdict};
+
+use super::{Recorder, reason, said, sentences, step};
+use crate::notation::history;
+
+const RC: ListAppend = ListAppend { level: Level::ReadCommitted };
+const SI: ListAppend = ListAppend { level: Level::SnapshotIsolation };
+const SER: ListAppend = ListAppend { level: Level::Serializable };
+const STRICT: ListAppend = ListAppend { level: Level::StrictSerializable };
+
+/// Transactions that all run at the same time, each in a session of its own: what they asked and
+/// read, or `fail` or `info` in front of what they asked.
+fn concurrent(txns: &[&str]) -> String {
+    let (mut begins, mut ends) = (String::new(), String::new());
+    for (process, txn) in txns.iter().enumerate() {
+        let (outcome, steps) = txn.split_once(' ').unwrap_or(("ok", txn));
+        begins += &format!("{process} invoke txn db {}\n", asked(steps));
+        ends += &match outcome {
+            "ok" => format!("{process} ok {steps}\n"),
+            "fail" => format!("{process} fail refused\n"),
+            _ => format!("{process} info timeout\n"),
+        };
+    }
+    begins + &ends
+}
+
+/// Transactions that run one after the other, in sessions of these numbers.
+fn sequential(txns: &[(u32, &str)]) -> String {
+    let one = |(place, (session, steps)): (usize, &(u32, &str))| {
+        format!("{place}/{session} invoke txn db {}\n{place} ok {steps}\n", asked(steps))
+    };
+    txns.iter().enumerate().map(one).collect()
+}
+
+/// Steps without what was read.
+fn asked(steps: &str) -> String {
+    let step = |part: &str| match part.strip_prefix("r,") {
+        Some(read) => format!("r,{},nil", read.split(',').next().unwrap()),
+        None => part.to_owned(),
+    };
+    let inner = steps.strip_prefix("[[").unwrap().strip_suffix("]]").unwrap();
+    // The end of a list that was read looks like the end of a step that is followed by another.
+    let parts: Vec<String> = inner.split("],[").map(step).collect();
+    format!("[[{}]]", parts.join("],["))
+}
+
+/// What each level says: read committed, snapshot isolation, serializable, strict serializable.
+#[track_caller]
+fn check(text: &str, expected: [&str; 4]) {
+    let history = history(text);
+    for (checker, expected) in [RC, SI, SER, STRICT].iter().zip(expected) {
+        let verdict = checker.check(&history);
+        assert_eq!(said(&verdict), expected, "{:?}: {verdict:#?}", checker.level);
+        for found in verdict.anomalies() {
+            assert_eq!(found.guarantee, checker.level.guarantee());
+            assert!(!found.witness.operations.is_empty() && found.explanation.len() > 1);
+        }
+    }
+}
+
+#[test]
+fn what_was_appended_and_then_read_is_fine() {
+    let text = sequential(&[
+        (0, "[[append,x,1]]"),
+        (1, "[[r,x,[1]],[append,x,2],[r,x,[1,2]]]"),
+        (0, "[[r,x,[1,2]],[r,y,nil]]"),
+    ]);
+    check(&text, ["valid"; 4]);
+    let verdict = STRICT.check(&history(&text));
+    assert_eq!((verdict.coverage().operations, verdict.coverage().keys), (3, 1));
+}
+
+#[test]
+fn g0_two_transactions_overwrite_each_other() {
+    let text = concurrent(&[
+        "[[append,x,1],[append,y,1]]",
+        "[[append,x,2],[append,y,2]]",
+        "[[r,x,[1,2]],[r,y,[2,1]]]",
+    ]);
+    check(&text, ["G0"; 4]);
+    expect![[r#"
+        T1: process 0 did append x 1, append y 1 (from 0.000 s to 0.003 s)
+        T2: process 1 did append x 2, append y 2 (from 0.001 s to 0.004 s)
+        T1 comes before T2: T2 appended 2 to x after T1 appended 1
+        T2 comes before T1: T1 appended 1 to y after T2 appended 2
+        so T1 would have to come before itself"#]]
+    .assert_eq(&sentences(&RC, &text));
+}
+
+#[test]
+fn g1a_an_element_of_a_transaction_that_failed() {
+    let text = concurrent(&["fail [[append,x,1]]", "[[r,x,[1]]]"]);
+    check(&text, ["G1a"; 4]);
+    expect![[r#"
+        T1: process 0 did append x 1 (from 0.000 s to 0.002 s, and failed)
+        T2: process 1 did r x [1] (from 0.001 s to 0.003 s)
+        the transaction failed that appended 1 on x"#]]
+    .assert_eq(&sentences(&RC, &text));
+    check(&text.replace("0 fail refused", "0 info timeout"), ["valid"; 4]);
+}
+
+#[test]
+fn g1b_a_list_that_was_not_finished() {
+    let text = concurrent(&["[[append,x,1],[append,x,2]]", "[[r,x,[1]]]"]);
+    check(&text, ["G1b", "G-single G1b", "G-single G1b", "G-single G1b"]);
+    expect![[r#"
+        T1: process 0 did append x 1, append x 2 (from 0.000 s to 0.002 s)
+        T2: process 1 did r x [1] (from 0.001 s to 0.003 s)
+        1 was the last that was read of x, but its transaction appended more"#]]
+    .assert_eq(&sentences(&RC, &text));
+    // It may read what it is about to append to itself.
+    check(&concurrent(&["[[append,x,1],[r,x,[1]],[append,x,2]]"]), ["valid"; 4]);
+}
+
+#[test]
+fn g1c_two_transactions_that_saw_each_other() {
+    let text = concurrent(&["[[append,x,1],[r,y,[1]]]", "[[append,y,1],[r,x,[1]]]"]);
+    check(&text, ["G1c"; 4]);
+    expect![[r#"
+        T1: process 0 did append x 1, r y [1] (from 0.000 s to 0.002 s)
+        T2: process 1 did append y 1, r x [1] (from 0.001 s to 0.003 s)
+        T1 comes before T2: T2 observed T1's append of 1 to x
+        T2 comes before T1: T1 observed T2's append of 1 to y
+        so T1 would have to come before itself"#]]
+    .assert_eq(&sentences(&RC, &text));
+}
+
+#[test]
+fn g_single_half_of_a_transaction_was_seen() {
+    let text = concurrent(&["[[append,x,1],[append,y,1]]", "[[r,x,[1]],[r,y,nil]]"]);
+    check(&text, ["valid", "G-single", "G-single", "G-single"]);
+    expect![[r#"
+        T1: process 0 did append x 1, append y 1 (from 0.000 s to 0.002 s)
+        T2: process 1 did r x [1], r y nil (from 0.001 s to 0.003 s)
+        T1 comes before T2: T2 observed T1's append of 1 to x
+        T2 comes before T1: T2 did not observe T1's append of 1 to y
+        so T1 would have to come before itself"#]]
+    .assert_eq(&sentences(&SI, &text));
+}
+
+#[test]
+fn g_nonadjacent_two_long_forks_of_snapshots() {
+    // Two writers, and two readers that saw them in opposite orders.
+    let text = concurrent(&[
+        "[[append,x,1]]",
+        "[[append,y,1]]",
+        "[[r,x,[1]],[r,y,nil]]",
+        "[[r,x,nil],[r,y,[1]]]",
+    ]);
+    check(&text, ["valid", "G-nonadjacent", "G-nonadjacent", "G-nonadjacent"]);
+}
+
+#[test]
+fn g2_write_skew_is_what_snapshots_allow() {
+    let text = concurrent(&[
+        "[[r,x,nil],[append,y,1]]",
+        "[[r,y,nil],[append,x,1]]",
+        "[[r,x,[1]],[r,y,[1]]]",
+    ]);
+    check(&text, ["valid", "valid", "G2", "G2"]);
+    expect![[r#"
+        T1: process 0 did r x nil, append y 1 (from 0.000 s to 0.003 s)
+        T2: process 1 did r y nil, append x 1 (from 0.001 s to 0.004 s)
+        T1 comes before T2: T1 did not observe T2's append of 1 to x
+        T2 comes before T1: T2 did not observe T1's append of 1 to y
+        so T1 would have to come before itself"#]]
+    .assert_eq(&sentences(&SER, &text));
+    // What nobody read was appended all the same, if that was acknowledged.
+    let unread = concurrent(&[
+        "[[r,x,[7]],[append,y,1]]",
+        "[[r,y,[7]],[append,x,1]]",
+        "[[append,x,7],[append,y,7]]",
+    ]);
+    check(&unread, ["valid", "valid", "G2", "G2"]);
+    check(&unread.replace("1 ok [[r,y,[7]],[append,x,1]]", "1 info timeout"), ["valid"; 4]);
+}
+
+#[test]
+fn cycles_that_need_the_order_of_a_session() {
+    let stale = [(0, "[[append,x,1]]"), (1, "[[r,x,[1]]]"), (0, "[[r,x,nil]]")];
+    check(&sequential(&stale), ["valid", "valid", "valid", "G-single-session"]);
+    expect![[r#"
+        T1: process 0 did append x 1 (from 0.000 s to 0.001 s)
+        T2: process 2 did r x nil (from 0.004 s to 0.005 s)
+        T1 comes before T2: T1 ended before T2 began in the same session
+        T2 comes before T1: T2 did not observe T1's append of 1 to x
+        so T1 would have to come before itself"#]]
+    .assert_eq(&sentences(&STRICT, &sequential(&stale)));
+    let turned = [(0, "[[append,x,1]]"), (0, "[[append,x,2]]"), (1, "[[r,x,[2,1]]]")];
+    check(&sequential(&turned), ["valid", "valid", "valid", "G0-session"]);
+    let early = [(0, "[[r,x,[1]]]"), (0, "[[append,x,1]]")];
+    check(&sequential(&early), ["valid", "valid", "valid", "G1c-session"]);
+}
+
+#[test]
+fn cycles_that_need_the_order_of_time() {
+    let stale = [(0, "[[append,x,1]]"), (1, "[[r,x,[1]]]"), (2, "[[r,x,nil]]")];
+    check(&sequential(&stale), ["valid", "valid", "valid", "G-single-realtime"]);
+    expect![[r#"
+        T1: process 0 did append x 1 (from 0.000 s to 0.001 s)
+        T2: process 2 did r x nil (from 0.004 s to 0.005 s)
+        T1 comes before T2: T1 ended before T2 began
+        T2 comes before T1: T2 did not observe T1's append of 1 to x
+        so T1 would have to come before itself"#]]
+    .assert_eq(&sentences(&STRICT, &sequential(&stale)));
+    let turned = [(0, "[[append,x,1]]"), (1, "[[append,x,2]]"), (2, "[[r,x,[2,1]]]")];
+    check(&sequential(&turned), ["valid", "valid", "valid", "G0-realtime"]);
+    let early = [(0, "[[r,x,[1]]]"), (1, "[[append,x,1]]")];
+    check(&sequential(&early), ["valid", "valid", "valid", "G1c-realtime"]);
+}
+
+/// Two transactions one after the other, in these sessions, the first one appending to y and the
+/// second one missing the append to x by process 5, which runs all the time.
+fn misses(first: u32, second: u32, process_5: &str, others: &str) -> String {
+    format!(
+        "
+        5 invoke txn db {}
+        {others}
+        0/{first} invoke txn db [[append,y,1]]
+        0 ok [[append,y,1]]
+        1/{second} invoke txn db [[r,x,nil]]
+        1 ok [[r,x,nil]]
+        5 ok {process_5}
+        7 invoke txn db [[append,z,1],[r,z,nil]]
+        7 ok [[append,z,1],[r,z,[1]]]
+        ",
+        asked(process_5),
+    )
+}
+
+#[test]
+fn cycles_with_several_rw_edges_and_the_order_of_time() {
+    // Process 5 missed the append to y, and was missed by who began after that had ended.
+    let skew = |second| misses(0, second, "[[r,y,nil],[append,x,1]]", "");
+    check(&skew(1), ["valid", "valid", "valid", "G2-realtime"]);
+    check(&skew(0), ["valid", "valid", "valid", "G2-session"]);
+    // Process 6 saw process 5 and missed the append to y.
+    let others = "6 invoke txn db [[r,x,nil],[r,y,nil]]";
+    let fork = |second| misses(0, second, "[[append,x,1]]", others) + "6 ok [[r,x,[1]],[r,y,nil]]";
+    check(&fork(1), ["valid", "valid", "valid", "G-nonadjacent-realtime"]);
+    check(&fork(0), ["valid", "valid", "valid", "G-nonadjacent-session"]);
+}
+
+#[test]
+fn an_element_that_nobody_appended() {
+    let text = concurrent(&["[[append,x,1]]", "[[r,x,[1,9]]]"]);
+    check(&text, ["garbage-read"; 4]);
+    expect![[r#"
+        T1: process 1 did r x [1 9] (from 0.001 s to 0.003 s)
+        nobody appended 9 on x"#]]
+    .assert_eq(&sentences(&RC, &text));
+}
+
+#[test]
+fn an_element_twice() {
+    let text = concurrent(&["[[append,x,1]]", "[[r,x,[1,1]]]"]);
+    check(&text, ["duplicate-elements"; 4]);
+    expect![[r#"
+        T1: process 1 did r x [1 1] (from 0.001 s to 0.003 s)
+        the list that was read holds 1 on x more than once"#]]
+    .assert_eq(&sentences(&RC, &text));
+}
+
+#[test]
+fn lists_that_do_not_begin_alike() {
+    let text = concurrent(&["[[append,x,1]]", "[[append,x,2]]", "[[r,x,[1,2]]]", "[[r,x,[2]]]"]);
+    check(&text, ["incompatible-order"; 4]);
+    expect![[r#"
+        T1: process 2 did r x [1 2] (from 0.002 s to 0.006 s)
+        T2: process 3 did r x [2] (from 0.003 s to 0.007 s)
+        neither of [2] and [1 2] is a beginning of the other, and both were read from x"#]]
+    .assert_eq(&sentences(&RC, &text));
+}
+
+#[test]
+fn a_list_in_another_order_than_its_transaction_appended() {
+    let text = concurrent(&["[[append,x,1],[append,x,2]]", "[[append,x,3]]", "[[r,x,[2,1,3]]]"]);
+    check(&text, ["incompatible-order"; 4]);
+    expect![[r#"
+        T1: process 0 did append x 1, append x 2 (from 0.000 s to 0.003 s)
+        T2: process 2 did r x [2 1 3] (from 0.002 s to 0.005 s)
+        2 was read on x before 1, but their transaction appended it after that"#]]
+    .assert_eq(&sentences(&RC, &text));
+}
+
+#[test]
+fn a_committed_append_on_top_of_one_that_failed() {
+    let text = concurrent(&["fail [[append,x,1]]", "[[append,x,2]]", "[[r,x,[1,2]]]"]);
+    check(&text, ["G1a dirty-update"; 4]);
+}
+
+#[test]
+fn a_transaction_that_contradicts_itself() {
+    let own = concurrent(&["[[append,x,1],[r,x,nil]]", "[[r,x,[1]]]"]);
+    check(&own, ["valid", "internal", "internal", "internal"]);
+    expect![[r#"
+        T1: process 0 did append x 1, r x nil (from 0.000 s to 0.002 s)
+        the read of nil from x contradicts what the same transaction had read and appended before"#]]
+    .assert_eq(&sentences(&SI, &own));
+    let again = concurrent(&["[[append,x,1]]", "[[r,x,nil],[r,x,[1]]]"]);
+    let both = "G-single internal";
+    check(&again, ["valid", both, both, both]);
+}
+
+#[test]
+fn a_transaction_that_reads_what_it_appends_later() {
+    let text = concurrent(&["[[r,x,[1]],[append,x,1]]"]);
+    check(&text, ["valid", "future-read", "future-read", "future-read"]);
+}
+
+#[test]
+fn two_transactions_that_append_to_what_both_read() {
+    let text =
+        concurrent(&["[[append,x,7]]", "[[r,x,[7]],[append,x,1]]", "[[r,x,[7]],[append,x,2]]"]);
+    check(&text, ["valid", "lost-update", "lost-update", "lost-update"]);
+    expect![[r#"
+        T1: process 1 did r x [7], append x 1 (from 0.001 s to 0.004 s)
+        T2: process 2 did r x [7], append x 2 (from 0.002 s to 0.005 s)
+        both read [7] from x and appended to that: the later one did not see the other's append"#]]
+    .assert_eq(&sentences(&SI, &text));
+    check(&text.replace("2 ok [[r,x,[7]],[append,x,2]]", "2 info timeout"), ["valid"; 4]);
+    let read = text + "9 invoke txn db [[r,x,nil]]\n9 ok [[r,x,[7,1,2]]]";
+    let both = "G-single lost-update";
+    check(&read, ["valid", both, both, both]);
+}
+
+#[test]
+fn a_store_that_forgets_what_it_acknowledged_is_not_strict() {
+    let forgets = [(0, "[[append,x,1]]"), (1, "[[append,x,2]]"), (2, "[[r,x,nil]]")];
+    check(&sequential(&forgets), ["unknown", "unknown", "unknown", "G-single-realtime"]);
+    let some = [(0, "[[append,x,1]]"), (1, "[[append,x,2]]"), (2, "[[r,x,[1]]]")];
+    check(&sequential(&some), ["valid", "valid", "valid", "G-single-realtime"]);
+}
+
+#[test]
+fn an_append_without_an_answer_may_come_late_or_never() {
+    let text = "
+        0 invoke txn db [[append,x,1]]
+        0 info timeout
+        1 invoke txn db [[append,x,2]]
+        1 ok [[append,x,2]]
+        2 invoke txn db [[r,x,nil]]
+        2 ok [[r,x,[2]]]
+        3 invoke txn db [[r,x,nil]]
+        3 ok [[r,x,[2,1]]]
+    ";
+    check(text, ["valid"; 4]);
+    // But not before it was asked for.
+    let early = "
+        2 invoke txn db [[r,x,nil]]
+        2 ok [[r,x,[1]]]
+        0 invoke txn db [[append,x,1]]
+        0 info timeout
+    ";
+    check(early, ["valid", "valid", "valid", "G1c-realtime"]);
+}
+
+#[test]
+fn answers_that_do_not_fit_are_the_stores_fault() {
+    let append = "0 invoke txn db [[append,x,1]]\n0 ok [[append,x,1]]\n";
+    let answers = [
+        "7",
+        "nil",
+        "[]",
+        "[7]",
+        "[[r,x]]",
+        "[[r,y,nil]]",
+        "[[append,x,nil]]",
+        "[[r,x,7]]",
+        "[[r,x,abc]]",
+        "[[[r],x,nil]]",
+    ];
+    for answer in answers {
+        let text = format!("{append}1 invoke txn db [[r,x,nil]]\n1 ok {answer}");
+        check(&text, ["malformed-answer"; 4]);
+    }
+    check("0 invoke txn db [[append,x,1]]\n0 ok [[append,x,2]]", ["malformed-answer"; 4]);
+    // Elements may be anything.
+    check(&sequential(&[(0, "[[append,x,nil]]"), (0, "[[r,x,[nil]]]")]), ["valid"; 4]);
+}
+
+#[test]
+fn what_cannot_be_told_is_left_open() {
+    check("", ["unknown"; 4]);
+    check(&concurrent(&["[[append,x,1]]", "[[r,x,nil]]"]), ["unknown"; 4]);
+    check(&concurrent(&["[[append,x,1]]", "info [[r,x,nil]]"]), ["unknown"; 4]);
+    check(&concurrent(&["[[inc,x,1]]", "[[r,x,5]]", "[[w,y,5]]", "[[r,y,7]]"]), ["unknown"; 4]);
+    let twice = concurrent(&["[[append,x,1]]", "fail [[append,x,1]]", "[[r,x,[1]]]"]);
+    check(&twice, ["unknown"; 4]);
+    assert_eq!(
+        reason(&RC, &twice),
+        "1 was appended to x more than once, so nobody knows whose append a read saw"
+    );
+    check("0 invoke txn db [[r]]\n0 info timeout", ["unknown"; 4]);
+}
+
+#[test]
+fn each_level_is_in_the_table() {
+    let text = history(&concurrent(&["fail [[append,x,1]]", "[[r,x,[1]]]"]));
+    for level in [RC, SI, SER, STRICT] {
+        let guarantee = level.level.guarantee();
+        let entry = CHECKERS.iter().find(|entry| entry.guarantee == guarantee).unwrap();
+        assert_eq!((entry.build)(&Limits::default()).check(&text), level.check(&text));
+    }
+}
+
+/// A long history on lists that are left for fresh ones before they grow too long; in a bad one,
+/// some reads miss what is at the end.
+fn long(count: usize, bad: bool) -> History {
+    let mut recorder = Recorder::new();
+    let mut lists: Vec<Vec<Value>> = vec![Vec::new(); 5];
+    for number in 0..count {
+        if number % 500 == 0 {
+            lists.iter_mut().for_each(Vec::clear);
+        }
+        recorder.store = number / 500;
+        let (one, other) = (number % 5, (number * 3 + 1) % 5);
+        let value = Value::Int(number as i64);
+        lists[one].push(value.clone());
+        let missed = if bad && number % 7 == 0 { 3 } else { 0 };
+        let shown = lists[other].len().saturating_sub(missed);
+        let read = Value::List(lists[other][..shown].into());
+        let steps = [step("append", one, value), step("r", other, read)];
+        let process = (number % 7) as u32;
+        recorder.invoke(process, &steps);
+        recorder.ok(process, &steps);
+    }
+    recorder.finish()
+}
+
+#[test]
+fn a_hundred_thousand_transactions_are_judged() {
+    let verdict = STRICT.check(&long(100_000, false));
+    let Verdict::Valid(coverage) = verdict else { panic!("{verdict:#?}") };
+    assert_eq!((coverage.operations, coverage.keys), (100_000, 1_000));
+}
+
+#[test]
+fn a_long_history_that_is_wrong_everywhere_is_judged_as_well() {
+    let history = long(30_000, true);
+    let verdict = STRICT.check(&history);
+    assert!(verdict.anomalies().len() > 50, "only {}", verdict.anomalies().len());
+    assert!(verdict.anomalies().iter().all(|found| found.witness.operations.len() < 10));
+    assert!(RC.check(&history).is_valid());
+    assert_eq!(verdict, STRICT.check(&history));
+}

@@ -1,0 +1,121 @@
+//! Long forks.
+
+use expect_test::expect;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::{Checker, LongFork};
+use stormglass_checkers::history::Value;
+
+use super::{Recorder, Step, check, reason, sentences, step};
+
+const WRITTEN: &str = "
+    0 invoke txn db [[w,x,1]]
+    1 invoke txn db [[w,y,1]]
+    0 ok [[w,x,1]]
+    1 ok [[w,y,1]]
+";
+
+fn reads(answers: &[&str]) -> String {
+    let one = |(index, answer): (usize, &&str)| {
+        let process = index + 2;
+        let asked = if answer.starts_with("[[r,x") {
+            "[[r,x,nil],[r,y,nil]]"
+        } else {
+            "[[r,y,nil],[r,x,nil]]"
+        };
+        format!("{process} invoke txn db {asked}\n{process} ok {answer}\n")
+    };
+    WRITTEN.to_owned() + &answers.iter().enumerate().map(one).collect::<String>()
+}
+
+#[test]
+fn two_readers_that_disagree_on_which_write_came_first_prove_a_fork() {
+    let text = reads(&["[[r,x,1],[r,y,nil]]", "[[r,y,1],[r,x,nil]]"]);
+    check(&LongFork, &text, "long-fork");
+    expect![[r#"
+        process 0 did w x 1 (from 0.000 s to 0.002 s)
+        process 1 did w y 1 (from 0.001 s to 0.003 s)
+        process 2 did r x 1, r y nil (from 0.004 s to 0.005 s)
+        process 3 did r y 1, r x nil (from 0.006 s to 0.007 s)
+        process 2 saw the write of x but not that of y, process 3 saw that of y but not that of x: each saw one of them come first"#]]
+    .assert_eq(&sentences(&LongFork, &text));
+    // A write without an answer may be seen, or not.
+    check(&LongFork, &text.replace("1 ok [[w,y,1]]", "1 info timeout"), "long-fork");
+}
+
+#[test]
+fn readers_that_see_more_and_more_agree() {
+    let text = reads(&[
+        "[[r,x,nil],[r,y,nil]]",
+        "[[r,x,1],[r,y,nil]]",
+        "[[r,y,1],[r,x,1]]",
+        "[[r,x,1],[r,y,nil]]",
+    ]);
+    check(&LongFork, &text, "valid");
+}
+
+#[test]
+fn what_nobody_wrote_or_what_failed_is_never_read() {
+    check(&LongFork, &reads(&["[[r,x,7],[r,y,nil]]"]), "garbage-read");
+    let failed = "9 invoke txn db [[w,x,7]]\n9 fail refused\n";
+    check(&LongFork, &(failed.to_owned() + &reads(&["[[r,x,7],[r,y,nil]]"])), "G1a");
+    check(&LongFork, &reads(&["[[r,x,1],[r,z,1]]"]), "malformed-answer");
+}
+
+#[test]
+fn a_key_that_is_written_twice_leaves_it_open() {
+    let again = reads(&["[[r,x,1],[r,y,nil]]", "[[r,y,1],[r,x,nil]]"])
+        + "9 invoke txn db [[w,x,2]]\n9 info timeout";
+    assert_eq!(reason(&LongFork, &again), "x is written more than once");
+    // A write that failed was none.
+    check(&LongFork, &again.replace("9 info timeout", "9 fail refused"), "long-fork");
+    let nil = "9 invoke txn db [[w,z,nil]]\n9 info timeout";
+    assert_eq!(reason(&LongFork, nil), "z is written nil, as if it were not");
+}
+
+#[test]
+fn without_two_reads_that_saw_something_nothing_shows() {
+    check(&LongFork, "", "unknown");
+    check(&LongFork, WRITTEN, "unknown");
+    check(&LongFork, &reads(&["[[r,x,1],[r,y,1]]"]), "unknown");
+    check(&LongFork, &reads(&["[[r,x,nil],[r,y,nil]]", "[[r,x,nil],[r,y,nil]]"]), "unknown");
+}
+
+#[test]
+fn forks_are_found_where_a_comparison_of_all_pairs_finds_them() {
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let (mut forked, mut agreed) = (0, 0);
+    for _ in 0..3_000 {
+        let keys = random.random_range(2..5);
+        let mut recorder = Recorder::new();
+        for key in 0..keys {
+            let write = [step("w", key, Value::Int(1))];
+            recorder.invoke(key as u32, &write);
+            recorder.ok(key as u32, &write);
+        }
+        let mut seen: Vec<Vec<bool>> = Vec::new();
+        for process in 10..10 + random.random_range(2..6) {
+            let order = random.random_range(0..=keys);
+            let mut saw: Vec<bool> = (0..keys).map(|key| key < order).collect();
+            if random.random_bool(0.3) {
+                let key = random.random_range(0..keys);
+                saw[key] = !saw[key];
+            }
+            let value = |key: usize| if saw[key] { Value::Int(1) } else { Value::Nil };
+            let read: Vec<Step> = (0..keys).map(|key| step("r", key, value(key))).collect();
+            recorder.invoke(process, &read);
+            recorder.ok(process, &read);
+            seen.push(saw);
+        }
+        let within =
+            |one: &[bool], other: &[bool]| one.iter().zip(other).all(|(one, other)| !one || *other);
+        let fork = seen
+            .iter()
+            .any(|one| seen.iter().any(|other| !within(one, other) && !within(other, one)));
+        let verdict = LongFork.check(&recorder.finish());
+        assert_eq!(verdict.is_invalid(), fork, "{seen:?}: {verdict:#?}");
+        forked += u32::from(fork);
+        agreed += u32::from(verdict.is_valid());
+    }
+    assert!(forked > 500 && agreed > 1_000, "{forked} forked, {agreed} agreed");
+}
