@@ -125,14 +125,13 @@ impl Store {
 
     fn commit(&mut self, running: &Running) -> bool {
         let snapshot = running.snapshot.as_ref().unwrap();
-        for (key, seen) in snapshot.iter().enumerate() {
-            let changed = seen.len() != self.lists[key].len();
-            if self.isolation == Isolation::Snapshot && changed && !running.own[key].is_empty() {
-                return self.abort(running);
-            }
+        let changed = |key: usize| snapshot[key].len() != self.lists[key].len();
+        let conflicts = |key: usize| changed(key) && !running.own[key].is_empty();
+        if self.isolation == Isolation::Snapshot && (conflicts(0) || conflicts(1)) {
+            return self.abort(running);
         }
-        for key in 0..2 {
-            self.lists[key].extend(&running.own[key]);
+        for (list, own) in self.lists.iter_mut().zip(&running.own) {
+            list.extend(own);
         }
         self.unlock(running.txn);
         self.end(running.txn, Fate::Ok);
