@@ -63,17 +63,17 @@ fn human(content: &Content) -> String {
         let nemeses =
             if plan.nemeses.is_empty() { "none".to_owned() } else { plan.nemeses.join(", ") };
         let _ =
-            writeln!(out, "  {name:<18} system {system}, workload {workload}, faults {nemeses}");
+            writeln!(out, "  {name:<20} system {system}, workload {workload}, faults {nemeses}");
     }
     out.push_str("\nSystems\n");
     for system in &content.systems {
         let _ =
-            writeln!(out, "  {:<18} {}", escape::line(&system.name), escape::line(&system.about));
+            writeln!(out, "  {:<20} {}", escape::line(&system.name), escape::line(&system.about));
         for (claim, words) in [(Claim::Holds, "claims"), (Claim::Breaks, "does not claim")] {
             let of = system.claims.iter().filter(|(_, said)| *said == claim);
             let names: Vec<&str> = of.map(|(guarantee, _)| guarantee.name()).collect();
             if !names.is_empty() {
-                let _ = writeln!(out, "  {:<18} {words} {}", "", names.join(", "));
+                let _ = writeln!(out, "  {:<20} {words} {}", "", names.join(", "));
             }
         }
     }
@@ -86,7 +86,7 @@ fn human(content: &Content) -> String {
     for (title, entries) in tables {
         let _ = writeln!(out, "\n{title}");
         for Named { name, about } in entries {
-            let _ = writeln!(out, "  {name:<18} {about}");
+            let _ = writeln!(out, "  {name:<20} {about}");
         }
     }
     out
