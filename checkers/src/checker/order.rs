@@ -1,50 +1,146 @@
-//! Which values are certainly older than a write, where no version numbers tell.
+//! Which values are certainly older than others, where no version numbers tell.
 //!
-//! With values that are written once, a value is as old as its write. A write that was over when
-//! another one began is older than it, and what a compare-and-set replaced is older than what it
-//! put there. More than that is not concluded: checkers that build on this order accuse nobody
+//! With values that are written once, a value is as old as its write. Two facts are used. A write
+//! that was over when another one began is older than it. What a compare-and-set replaced is older
+//! than what it put there. The compare-and-sets make a forest, in which every value hangs below the
+//! one that it replaced; a fact of time about one value then carries over to what lies above and
+//! below it. More than that is not concluded: checkers that build on this order accuse nobody
 //! wrongly, and may miss what only a full search finds.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::history::{
-    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId,
-};
+use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId};
 
-/// The writers of every value.
+/// The writers of every value, and how the values lie to each other.
 pub(super) struct Order<'a> {
     history: &'a History,
-    /// All operations that may have made the key hold the value.
-    writers: FxHashMap<(KeyId, ValueId), Writers>,
+    /// Where a value that somebody may have written is in `places`.
+    index: FxHashMap<(KeyId, ValueId), usize>,
+    places: Vec<Place>,
 }
 
-/// The operations that may have made a key hold a value.
-#[derive(Default)]
-struct Writers {
-    ids: SmallVec<[OperationId; 1]>,
-    /// The last event of any of them; none while one may still take effect.
-    over_at: Option<EventIndex>,
+/// What is known about one value of one key.
+struct Place {
+    value: ValueId,
+    /// All operations that may have made the key hold the value, in the order of invocation.
+    writers: SmallVec<[OperationId; 1]>,
+    rank: Rank,
+}
+
+/// When a value came, on the scale of events. The state at the start comes and goes at zero; the
+/// event of index `n` is at `n + 1`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rank {
+    /// The value came after this.
+    pub(super) begin: u64,
+    /// The value, or one that replaced it, had certainly come by then; never, if that is open.
+    end: u64,
+    /// The place of the value in a walk over the forest, and the last place below it.
+    pub(super) place: usize,
+    last: usize,
+}
+
+impl Rank {
+    /// The state before all writes.
+    const START: Rank = Rank { begin: 0, end: 0, place: usize::MAX, last: usize::MAX };
+
+    /// Whether the value is older than whatever came after `begin`.
+    pub(super) fn ended_before(&self, begin: u64) -> bool {
+        self.end < begin
+    }
+
+    /// The places of what replaced the value, directly or not: above the first, up to the second.
+    pub(super) fn below(&self) -> (usize, usize) {
+        (self.place, self.last)
+    }
 }
 
 impl<'a> Order<'a> {
     pub(super) fn new(history: &'a History) -> Order<'a> {
-        let mut writers: FxHashMap<_, Writers> = FxHashMap::default();
+        let mut order = Order { history, index: FxHashMap::default(), places: Vec::new() };
         for operation in history.operations() {
             if let Some(value) = operation.value_written()
                 && (operation.is_ok() || operation.is_indeterminate())
             {
-                let of_value = writers.entry((*operation.op.key(), value)).or_default();
-                let over_at = operation.completed.filter(|_| operation.is_ok());
-                of_value.over_at = if of_value.ids.is_empty() {
-                    over_at
-                } else {
-                    of_value.over_at.zip(over_at).map(|(one, other)| one.max(other))
-                };
-                of_value.ids.push(operation.id);
+                order.add(value, &operation);
             }
         }
-        Order { history, writers }
+        order.grow();
+        order
+    }
+
+    fn add(&mut self, value: ValueId, writer: &Operation<'_>) {
+        let begin = if value == ValueId::NIL { 0 } else { moment(writer.invoked.0) };
+        let end = writer.completed.filter(|_| writer.is_ok());
+        let end = end.map_or(u64::MAX, |event| moment(event.0));
+        let next = self.places.len();
+        let at = *self.index.entry((*writer.op.key(), value)).or_insert(next);
+        if at == next {
+            let rank = Rank { begin, end, place: 0, last: 0 };
+            self.places.push(Place { value, writers: SmallVec::new(), rank });
+        }
+        let place = &mut self.places[at];
+        place.rank.end = place.rank.end.max(end);
+        place.writers.push(writer.id);
+    }
+
+    /// Walks the forest: numbers the values, and carries what time says up and down.
+    fn grow(&mut self) {
+        let parents: Vec<Option<usize>> =
+            self.places.iter().map(|place| self.replaced(place)).collect();
+        let mut children: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); parents.len()];
+        for (child, parent) in parents.iter().enumerate() {
+            if let Some(parent) = parent {
+                children[*parent].push(child);
+            }
+        }
+        let mut walk = Vec::with_capacity(parents.len());
+        let mut walked = vec![false; parents.len()];
+        let is_root = |at: &usize| parents[*at].is_none();
+        let mut open: Vec<usize> = (0..parents.len()).rev().filter(is_root).collect();
+        while let Some(at) = open.pop() {
+            walked[at] = true;
+            self.places[at].rank.place = walk.len();
+            self.places[at].rank.last = walk.len();
+            walk.push(at);
+            if let Some(parent) = parents[at] {
+                let above = self.places[parent].rank.begin;
+                self.places[at].rank.begin = self.places[at].rank.begin.max(above);
+            }
+            open.extend(children[at].iter().rev());
+        }
+        for at in walk.iter().rev() {
+            if let Some(parent) = parents[*at] {
+                let below = self.places[*at].rank;
+                let above = &mut self.places[parent].rank;
+                above.last = above.last.max(below.last);
+                above.end = above.end.min(below.end);
+            }
+        }
+        // Compare-and-sets that each replaced what the next one wrote: no order explains them.
+        let mut place = walk.len();
+        for at in (0..walked.len()).filter(|at| !walked[*at]) {
+            self.places[at].rank.place = place;
+            self.places[at].rank.last = place;
+            place += 1;
+        }
+    }
+
+    /// Which value the only writer of this one replaced, if it is known and has one writer itself.
+    fn replaced(&self, place: &Place) -> Option<usize> {
+        let [writer] = place.writers[..] else { return None };
+        let writer = self.history.operation(writer);
+        let from = self.chained(&writer)?;
+        (place.value != ValueId::NIL && from != self.index[&(*writer.op.key(), place.value)])
+            .then_some(from)
+    }
+
+    /// What a compare-and-set replaced, if that is one write's value for certain.
+    fn chained(&self, write: &Operation<'_>) -> Option<usize> {
+        let Op::Cas { key, from, .. } = write.op else { return None };
+        let at = *self.index.get(&(key, from))?;
+        (from != ValueId::NIL && self.places[at].writers.len() == 1).then_some(at)
     }
 
     /// All operations that may have made the key hold the value, in the order of invocation.
@@ -53,64 +149,63 @@ impl<'a> Order<'a> {
         key: KeyId,
         value: ValueId,
     ) -> impl Iterator<Item = Operation<'a>> + '_ {
-        let ids = self.writers.get(&(key, value)).map_or(&[][..], |writers| &writers.ids);
+        let at = self.index.get(&(key, value));
+        let ids = at.map_or(&[][..], |at| &self.places[*at].writers);
         ids.iter().map(|id| self.history.operation(*id))
+    }
+
+    /// The operation that made the key hold the value, if it can have been only one.
+    pub(super) fn writer(&self, key: KeyId, value: ValueId) -> Option<Operation<'a>> {
+        let mut writers = self.writers(key, value);
+        let first = writers.next().filter(|_| value != ValueId::NIL)?;
+        writers.next().is_none().then_some(first)
     }
 
     /// Whether somebody may have made the key hold the value; `nil` it holds from the start.
     pub(super) fn is_possible(&self, key: KeyId, value: ValueId) -> bool {
-        value == ValueId::NIL || self.writers.contains_key(&(key, value))
+        value == ValueId::NIL || self.index.contains_key(&(key, value))
+    }
+
+    /// When a value came that a key was seen to hold; none if nobody wrote it.
+    pub(super) fn rank(&self, key: KeyId, value: ValueId) -> Option<Rank> {
+        match self.index.get(&(key, value)) {
+            Some(at) => Some(self.places[*at].rank),
+            None => (value == ValueId::NIL).then_some(Rank::START),
+        }
+    }
+
+    /// After which moment the acknowledged `write` took effect.
+    pub(super) fn begin(&self, write: &Operation<'_>) -> u64 {
+        let replaced = self.chained(write).map_or(0, |at| self.places[at].rank.begin);
+        moment(write.invoked.0).max(replaced)
     }
 
     /// Whether `value` is certainly older than what the acknowledged `write` left: whoever reads it
     /// after that write sees a state from before it.
     pub(super) fn is_older(&self, value: ValueId, write: &Operation<'_>) -> bool {
         let key = *write.op.key();
-        if write.value_written() == Some(value) || !self.is_possible(key, value) {
+        if write.value_written() == Some(value) {
             return false;
         }
-        // The state at the start is older than any write: it has no writer to be compared.
-        let Some(writers) = self.writers.get(&(key, value)) else { return true };
-        writers.over_at.is_some_and(|end| end < write.invoked)
-            || self.was_replaced_before(value, write)
+        let Some(rank) = self.rank(key, value) else { return false };
+        let replaced = self.chained(write).map(|at| self.places[at].rank.place);
+        rank.ended_before(self.begin(write))
+            || replaced.is_some_and(|place| rank.place <= place && place <= rank.last)
     }
 
-    /// Whether a chain of compare-and-sets leads from `value` to what `write` left.
-    fn was_replaced_before(&self, value: ValueId, write: &Operation<'_>) -> bool {
-        let key = *write.op.key();
-        let mut origins = self.writers(key, value);
-        let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
-        if value == ValueId::NIL {
+    /// Whether `old` is certainly older than `new`, given that `key` did hold `new`.
+    pub(super) fn is_older_value(&self, key: KeyId, old: ValueId, new: ValueId) -> bool {
+        let (Some(old_rank), Some(new_rank)) = (self.rank(key, old), self.rank(key, new)) else {
             return false;
-        }
-        let mut step = *write;
-        // Each step took effect before the one after it, and `write` before its completion.
-        let mut by = write.completed.expect("an acknowledged write has ended");
-        // Each step goes to another operation of the history, and a chain that comes round again
-        // could only do so among values that are written twice.
-        for _ in 0..self.history.operation_count() {
-            let Op::Cas { from, .. } = step.op else { return false };
-            if step.is_ok() {
-                by = by.min(step.completed.expect("what is `ok` has ended"));
-            }
-            if origin.invoked > by {
-                // What wrote `value` began only after this step: no chain leads so far back.
-                return false;
-            }
-            let mut writers = self.writers(key, from);
-            let (first, second) = (writers.next(), writers.next());
-            if second.is_some() || (first.is_some() && from == ValueId::NIL) {
-                return false;
-            }
-            if from == value {
-                return true;
-            }
-            // What was replaced was there: its writer took effect, whatever its client knows.
-            let Some(writer) = first else { return false };
-            step = writer;
-        }
-        false
+        };
+        let below = old_rank.place < new_rank.place && new_rank.place <= old_rank.last;
+        old != new && (old_rank.ended_before(new_rank.begin) || below)
     }
+}
+
+/// The event of this index, on the scale of ranks.
+fn moment(event: u32) -> u64 {
+    u64::from(event) + 1
 }
 
 /// What an operation saw the key hold, if it says so: a read, or a mismatch that tells.
