@@ -10,14 +10,14 @@ mod durable;
 pub mod linearizable;
 mod live;
 mod order;
-mod read_your_writes;
+mod session;
 mod words;
 
 pub use convergent::Convergent;
 pub use durable::Durable;
 pub use linearizable::Linearizable;
 pub use live::Live;
-pub use read_your_writes::ReadYourWrites;
+pub use session::{MonotonicReads, MonotonicWrites, ReadYourWrites, WritesFollowReads};
 
 /// Judges one guarantee.
 pub trait Checker: Sync {
@@ -61,6 +61,21 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::ReadYourWrites,
         about: "finds reads that return something older than a write of the same session",
         build: |_| Box::new(ReadYourWrites),
+    },
+    Registration {
+        guarantee: Guarantee::MonotonicReads,
+        about: "finds reads that return something older than what the session had read",
+        build: |_| Box::new(MonotonicReads),
+    },
+    Registration {
+        guarantee: Guarantee::MonotonicWrites,
+        about: "finds who saw a write and then a state from before the same session's earlier ones",
+        build: |_| Box::new(MonotonicWrites),
+    },
+    Registration {
+        guarantee: Guarantee::WritesFollowReads,
+        about: "finds who saw a write and then a state older than what its session had read",
+        build: |_| Box::new(WritesFollowReads),
     },
     Registration {
         guarantee: Guarantee::Durable,

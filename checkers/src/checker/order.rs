@@ -26,6 +26,10 @@ struct Place {
     /// All operations that may have made the key hold the value, in the order of invocation.
     writers: SmallVec<[OperationId; 1]>,
     rank: Rank,
+    /// What it replaced.
+    parent: Option<usize>,
+    /// The value of which the end of its rank is.
+    ended_by: usize,
 }
 
 /// When a value came, on the scale of events. The state at the start comes and goes at zero; the
@@ -37,22 +41,35 @@ pub(super) struct Rank {
     /// The value, or one that replaced it, had certainly come by then; never, if that is open.
     end: u64,
     /// The place of the value in a walk over the forest, and the last place below it.
-    pub(super) place: usize,
+    place: usize,
     last: usize,
+    /// Whether it is known what the value replaced.
+    replaces: bool,
 }
 
 impl Rank {
     /// The state before all writes.
-    const START: Rank = Rank { begin: 0, end: 0, place: usize::MAX, last: usize::MAX };
+    const START: Rank =
+        Rank { begin: 0, end: 0, place: usize::MAX, last: usize::MAX, replaces: false };
 
     /// Whether the value is older than whatever came after `begin`.
     pub(super) fn ended_before(&self, begin: u64) -> bool {
         self.end < begin
     }
 
+    /// The place of the value in the forest, where it replaced a known one.
+    pub(super) fn hangs_at(&self) -> Option<usize> {
+        self.replaces.then_some(self.place)
+    }
+
     /// The places of what replaced the value, directly or not: above the first, up to the second.
     pub(super) fn below(&self) -> (usize, usize) {
         (self.place, self.last)
+    }
+
+    /// Whether the place is one of what replaced the value.
+    pub(super) fn is_above(&self, place: usize) -> bool {
+        self.place < place && place <= self.last
     }
 }
 
@@ -77,8 +94,9 @@ impl<'a> Order<'a> {
         let next = self.places.len();
         let at = *self.index.entry((*writer.op.key(), value)).or_insert(next);
         if at == next {
-            let rank = Rank { begin, end, place: 0, last: 0 };
-            self.places.push(Place { value, writers: SmallVec::new(), rank });
+            let rank = Rank { begin, end, place: 0, last: 0, replaces: false };
+            let writers = SmallVec::new();
+            self.places.push(Place { value, writers, rank, parent: None, ended_by: at });
         }
         let place = &mut self.places[at];
         place.rank.end = place.rank.end.max(end);
@@ -107,23 +125,27 @@ impl<'a> Order<'a> {
             if let Some(parent) = parents[at] {
                 let above = self.places[parent].rank.begin;
                 self.places[at].rank.begin = self.places[at].rank.begin.max(above);
+                self.places[at].rank.replaces = true;
+                self.places[at].parent = Some(parent);
             }
             open.extend(children[at].iter().rev());
         }
         for at in walk.iter().rev() {
             if let Some(parent) = parents[*at] {
-                let below = self.places[*at].rank;
-                let above = &mut self.places[parent].rank;
-                above.last = above.last.max(below.last);
-                above.end = above.end.min(below.end);
+                let Place { rank: below, ended_by, .. } = self.places[*at];
+                let above = &mut self.places[parent];
+                above.rank.last = above.rank.last.max(below.last);
+                if below.end < above.rank.end {
+                    above.rank.end = below.end;
+                    above.ended_by = ended_by;
+                }
             }
         }
         // Compare-and-sets that each replaced what the next one wrote: no order explains them.
-        let mut place = walk.len();
-        for at in (0..walked.len()).filter(|at| !walked[*at]) {
+        let left = (0..walked.len()).filter(|at| !walked[*at]);
+        for (place, at) in (walk.len()..).zip(left) {
             self.places[at].rank.place = place;
             self.places[at].rank.last = place;
-            place += 1;
         }
     }
 
@@ -193,13 +215,39 @@ impl<'a> Order<'a> {
             || replaced.is_some_and(|place| rank.place <= place && place <= rank.last)
     }
 
-    /// Whether `old` is certainly older than `new`, given that `key` did hold `new`.
-    pub(super) fn is_older_value(&self, key: KeyId, old: ValueId, new: ValueId) -> bool {
-        let (Some(old_rank), Some(new_rank)) = (self.rank(key, old), self.rank(key, new)) else {
-            return false;
-        };
-        let below = old_rank.place < new_rank.place && new_rank.place <= old_rank.last;
-        old != new && (old_rank.ended_before(new_rank.begin) || below)
+    /// The writes that show that `old` is older than `new`: those of both, and the compare-and-sets
+    /// on the way from one to the other.
+    pub(super) fn proof(&self, key: KeyId, old: ValueId, new: ValueId) -> Vec<OperationId> {
+        let mut proof = Vec::new();
+        let mut end = 0;
+        let mut above = None;
+        if let Some(at) = self.index.get(&(key, old)) {
+            let place = &self.places[*at];
+            end = place.rank.end;
+            above = Some(place.rank);
+            proof.extend(&place.writers);
+            let mut step = place.ended_by;
+            while step != *at {
+                proof.extend(&self.places[step].writers);
+                step = self.places[step].parent.expect("what ended a value hangs below it");
+            }
+        }
+        let mut step = self.index.get(&(key, new)).copied();
+        while let Some(place) = step.map(|at| &self.places[at]) {
+            if place.value == old {
+                break;
+            }
+            proof.extend(&place.writers);
+            let first = self.history.operation(place.writers[0]);
+            let hangs = above.is_some_and(|above| above.is_above(place.rank.place));
+            if !hangs && end < moment(first.invoked.0) {
+                break;
+            }
+            step = place.parent;
+        }
+        proof.sort();
+        proof.dedup();
+        proof
     }
 }
 

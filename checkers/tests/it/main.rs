@@ -7,3 +7,4 @@ mod guarantees;
 mod linearizable;
 mod notation;
 mod oracle;
+mod sessions;
