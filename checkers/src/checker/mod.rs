@@ -5,6 +5,7 @@
 use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
+pub mod causal;
 mod convergent;
 mod durable;
 pub mod linearizable;
@@ -13,6 +14,7 @@ mod order;
 mod session;
 mod words;
 
+pub use causal::Causal;
 pub use convergent::Convergent;
 pub use durable::Durable;
 pub use linearizable::Linearizable;
@@ -60,22 +62,27 @@ pub const CHECKERS: &[Registration] = &[
     Registration {
         guarantee: Guarantee::ReadYourWrites,
         about: "finds reads that return something older than a write of the same session",
-        build: |_| Box::new(ReadYourWrites),
+        build: |_| Box::new(session::ReadYourWrites),
     },
     Registration {
         guarantee: Guarantee::MonotonicReads,
         about: "finds reads that return something older than what the session had read",
-        build: |_| Box::new(MonotonicReads),
+        build: |_| Box::new(session::MonotonicReads),
     },
     Registration {
         guarantee: Guarantee::MonotonicWrites,
         about: "finds who saw a write and then a state from before the same session's earlier ones",
-        build: |_| Box::new(MonotonicWrites),
+        build: |_| Box::new(session::MonotonicWrites),
     },
     Registration {
         guarantee: Guarantee::WritesFollowReads,
         about: "finds who saw a write and then a state older than what its session had read",
-        build: |_| Box::new(WritesFollowReads),
+        build: |_| Box::new(session::WritesFollowReads),
+    },
+    Registration {
+        guarantee: Guarantee::Causal,
+        about: "builds the causal order and looks for what no causally consistent store shows",
+        build: |_| Box::new(Causal::default()),
     },
     Registration {
         guarantee: Guarantee::Durable,
