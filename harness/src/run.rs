@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use checkers::checker::CHECKERS;
+use checkers::checker::{CHECKERS, Limits};
 use checkers::history::{FaultId, Time};
 use checkers::{Anomaly, Guarantee, History, Verdict, Witness};
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ fn judge(
     manifest: &Manifest,
     plan: &Plan,
 ) -> Vec<Judged> {
-    let limits = checkers::checker::Limits { states_max: plan.states_max };
+    let limits = Limits { states_max: plan.states_max, ..Limits::default() };
     let mut judged = Vec::new();
     for entry in CHECKERS {
         let guarantee = entry.guarantee;

@@ -2,6 +2,8 @@
 //!
 //! Adding a checker is one file here and one line in [`CHECKERS`].
 
+use std::time::Duration;
+
 use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
@@ -12,6 +14,7 @@ pub mod linearizable;
 mod live;
 mod order;
 mod session;
+pub mod staleness;
 mod words;
 
 pub use causal::Causal;
@@ -20,6 +23,7 @@ pub use durable::Durable;
 pub use linearizable::Linearizable;
 pub use live::Live;
 pub use session::{MonotonicReads, MonotonicWrites, ReadYourWrites, WritesFollowReads};
+pub use staleness::BoundedStaleness;
 
 /// Judges one guarantee.
 pub trait Checker: Sync {
@@ -33,11 +37,15 @@ pub struct Limits {
     /// How many states a search may visit in one history. Past that its verdict is unknown. States
     /// are counted, not seconds, so that a slow machine says the same.
     pub states_max: u64,
+    /// How far a read may be behind in time; none claims no bound.
+    pub staleness_max: Option<Duration>,
+    /// How many acknowledged writes a read may miss; none claims no bound.
+    pub versions_behind_max: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { states_max: 20_000_000 }
+        Limits { states_max: 20_000_000, staleness_max: None, versions_behind_max: None }
     }
 }
 
@@ -83,6 +91,11 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::Causal,
         about: "builds the causal order and looks for what no causally consistent store shows",
         build: |_| Box::new(Causal::default()),
+    },
+    Registration {
+        guarantee: Guarantee::BoundedStaleness,
+        about: "counts the acknowledged writes that each read missed, and for how long",
+        build: |limits| Box::new(staleness::BoundedStaleness::new(*limits)),
     },
     Registration {
         guarantee: Guarantee::Durable,

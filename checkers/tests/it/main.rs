@@ -9,3 +9,4 @@ mod linearizable;
 mod notation;
 mod oracle;
 mod sessions;
+mod staleness;
