@@ -8,8 +8,8 @@ use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
 pub mod causal;
-mod convergent;
-mod durable;
+pub mod convergent;
+pub mod durable;
 pub mod linearizable;
 mod live;
 mod order;

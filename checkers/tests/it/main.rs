@@ -8,5 +8,6 @@ mod guarantees;
 mod linearizable;
 mod notation;
 mod oracle;
+mod recovery;
 mod sessions;
 mod staleness;
