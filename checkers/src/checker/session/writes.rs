@@ -13,11 +13,14 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::{State, anomaly, coverage, is_done_write, observed, proof, verdict, versions};
+use super::{
+    Observation, State, anomaly, coverage, is_done_write, observed, proof, verdict, versions,
+};
 use crate::checker::Checker;
 use crate::checker::order::{Order, Rank};
 use crate::history::{
-    Event, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, SessionId, ValueId,
+    Event, EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel,
+    SessionId, ValueId,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
 
@@ -72,9 +75,26 @@ struct Log {
 struct Entry {
     /// The operation that this entry came with; it was over before later ones came.
     last: State,
+    end: EventIndex,
     begin: (u64, OperationId),
     unversioned: Option<(u64, OperationId)>,
     version: Option<(u64, OperationId)>,
+}
+
+/// What an observer has seen of one key.
+#[derive(Default)]
+struct View {
+    /// Whether some write that was seen depends on this key.
+    depends: bool,
+    /// When the last of the key's writes that were seen began.
+    last: Option<EventIndex>,
+}
+
+/// The highest of the states in all logs of a key.
+#[derive(Default)]
+struct Newest {
+    begin: u64,
+    version: Option<u64>,
 }
 
 struct Judge<'a> {
@@ -86,6 +106,12 @@ struct Judge<'a> {
     seen: FxHashMap<Observer, BTreeMap<SessionId, Sighting>>,
     /// The same, of one key.
     seen_at: FxHashMap<(Observer, SessionId, KeyId), Sighting>,
+    /// What was seen of one key, by one observer.
+    views: FxHashMap<(Observer, KeyId), View>,
+    /// The newest state of each key in any log.
+    newest: FxHashMap<KeyId, Newest>,
+    /// When a value was first over in any log.
+    first: FxHashMap<(KeyId, ValueId), EventIndex>,
     coverage: Coverage,
     anomalies: Vec<Anomaly>,
 }
@@ -99,6 +125,9 @@ impl<'a> Judge<'a> {
             logs: FxHashMap::default(),
             seen: FxHashMap::default(),
             seen_at: FxHashMap::default(),
+            views: FxHashMap::default(),
+            newest: FxHashMap::default(),
+            first: FxHashMap::default(),
             coverage: coverage(),
             anomalies: Vec::new(),
         }
@@ -133,8 +162,14 @@ impl<'a> Judge<'a> {
             let Some(state) = State::found(&self.order, operation, observation) else { return };
             (state, observation.value)
         };
-        let log = self.logs.entry((operation.session, *operation.op.key())).or_default();
-        log.add(state);
+        let key = *operation.op.key();
+        let end = operation.completed.expect("what left or found something has ended");
+        let newest = self.newest.entry(key).or_default();
+        newest.begin = newest.begin.max(state.begin);
+        newest.version = newest.version.max(state.version);
+        self.first.entry((key, value)).or_insert(end);
+        let log = self.logs.entry((operation.session, key)).or_default();
+        log.add(state, end);
         log.first.entry(value).or_insert(operation.id);
     }
 
@@ -151,6 +186,8 @@ impl<'a> Judge<'a> {
                 *known = sighting;
             }
         };
+        let view = self.views.entry((observer, key)).or_default();
+        view.last = view.last.max(Some(write.invoked));
         let seen = self.seen.entry(observer).or_default();
         seen.entry(write.session).and_modify(later).or_insert(sighting);
         let seen_at = self.seen_at.entry((observer, write.session, key));
@@ -168,12 +205,18 @@ impl<'a> Judge<'a> {
         else {
             return;
         };
-        let mut judged = false;
+        let view = self.views.get(&(observer, key));
+        let depends = view.is_some_and(|view| view.depends);
+        if depends && self.is_fresh(key, &rank, found, view) {
+            self.coverage.operations += 1;
+            return;
+        }
+        let mut judged = depends;
         let mut wrong = None;
         for (session, sighting) in seen {
             let Some(log) = self.logs.get(&(*session, key)) else { continue };
             let write = self.history.operation(sighting.write);
-            if let Some(entry) = log.before(self.history, &write) {
+            if let Some(entry) = log.before(write.invoked) {
                 judged = true;
                 let newer = entry.newer_than(&rank, found.version);
                 wrong = wrong.or(newer.map(|newer| (newer, *sighting)));
@@ -183,10 +226,26 @@ impl<'a> Judge<'a> {
             wrong = wrong.or(same.map(|same| (same, *sighting)));
         }
         self.coverage.operations += usize::from(judged);
+        self.views.entry((observer, key)).or_default().depends = judged;
         if let Some((on, sighting)) = wrong {
             let found = self.explain(read, on, sighting);
             self.anomalies.push(found);
         }
+    }
+
+    /// Whether no log at all can prove what was found to be wrong. Saves the search in the logs of
+    /// all sessions for all but stale reads.
+    fn is_fresh(&self, key: KeyId, rank: &Rank, found: Observation, view: Option<&View>) -> bool {
+        let Some(newest) = self.newest.get(&key) else { return true };
+        let (place, last) = rank.below();
+        let is_newest = !rank.ended_before(newest.begin)
+            && place == last
+            && found
+                .version
+                .is_none_or(|version| newest.version.is_none_or(|high| high <= version));
+        let first = self.first.get(&(key, found.value));
+        let seen = view.and_then(|view| view.last);
+        is_newest && first.is_none_or(|first| seen.is_none_or(|seen| seen < *first))
     }
 
     /// The operation of the log that left or found exactly this value before the session wrote the
@@ -250,7 +309,7 @@ fn observer(operation: &Operation<'_>) -> Option<Observer> {
 }
 
 impl Log {
-    fn add(&mut self, state: State) {
+    fn add(&mut self, state: State, end: EventIndex) {
         let past = self.entries.last().copied();
         let newer = |past: Option<(u64, OperationId)>, now: u64| match past {
             Some(past) if past.0 > now => past,
@@ -263,13 +322,12 @@ impl Log {
             Some(now) => version = Some(newer(version, now)),
             None => unversioned = Some(newer(unversioned, state.begin)),
         }
-        self.entries.push(Entry { last: state, begin, unversioned, version });
+        self.entries.push(Entry { last: state, end, begin, unversioned, version });
     }
 
     /// The newest of what was over when the write began.
-    fn before(&self, history: &History, write: &Operation<'_>) -> Option<&Entry> {
-        let over = |entry: &Entry| history.operation(entry.last.id).precedes(write);
-        let count = self.entries.partition_point(over);
+    fn before(&self, began: EventIndex) -> Option<&Entry> {
+        let count = self.entries.partition_point(|entry| entry.end < began);
         count.checked_sub(1).map(|last| &self.entries[last])
     }
 }
