@@ -50,7 +50,7 @@ fn linearizable(criterion: &mut Criterion) {
     group.sample_size(10);
     for (name, shape) in shapes {
         let history = generate(&shape);
-        let checker = Linearizable::new(Limits { states_max: 200_000_000 });
+        let checker = Linearizable::new(Limits { states_max: 200_000_000, ..Limits::default() });
         assert!(checker.check(&history).is_valid(), "{name}: the generator is wrong");
         group.throughput(Throughput::Elements(u64::from(shape.operations)));
         group.bench_function(name, |bencher| {

@@ -89,7 +89,7 @@ fn measure(shape: &Shape, out: Option<&std::path::Path>) {
     let can_reset = fs::write("/proc/self/clear_refs", "5").is_ok();
     let before = kib("VmRSS:");
     let start = ProcessTime::now();
-    let limits = Limits { states_max: 1_000_000_000 };
+    let limits = Limits { states_max: 1_000_000_000, ..Limits::default() };
     let verdict = Linearizable::new(limits).check(&history);
     let took = start.elapsed();
     let beyond = match (can_reset, before, kib("VmHWM:")) {

@@ -2,12 +2,15 @@
 //! it says does not depend on how many cores it has.
 //!
 //! Start with [`history`]: what clients asked and what they learned. A [`checker`] reads one and
-//! returns a [`verdict`]; the linearizability checker is parameterised by a [`model`].
+//! returns a [`verdict`]; the linearizability checker is parameterised by a [`model`]. What a history
+//! says beyond verdicts is in its [`facts`].
 
 pub mod checker;
+pub mod facts;
 pub mod history;
 pub mod model;
 pub mod verdict;
 
+pub use facts::Facts;
 pub use history::History;
 pub use verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};

@@ -50,6 +50,13 @@ pub struct Plan {
     /// How many states the search of the linearizability checker may visit in one run.
     #[serde(default = "default_states_max")]
     pub states_max: u64,
+    /// How far a read may be behind in time: the bound of `bounded-staleness`, which is judged where
+    /// this or the next is given.
+    #[serde(default, with = "duration_if_any", skip_serializing_if = "Option::is_none")]
+    pub staleness_max: Option<Duration>,
+    /// How many acknowledged writes a read may miss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions_behind_max: Option<u64>,
 }
 
 fn default_workload() -> String {
@@ -111,6 +118,29 @@ mod duration {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text)
             .map_err(|error| D::Error::custom(format!("{error}; a duration is written like `10s`")))
+    }
+}
+
+/// Durations that may be missing.
+mod duration_if_any {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::duration::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::duration::deserialize(deserializer).map(Some)
     }
 }
 
@@ -255,6 +285,8 @@ impl Plan {
             liveness: default_liveness(),
             canary_runs: default_canary_runs(),
             states_max: default_states_max(),
+            staleness_max: None,
+            versions_behind_max: None,
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use checkers::checker::CHECKERS;
+use checkers::checker::{CHECKERS, Limits};
 use checkers::history::{FaultId, Time};
-use checkers::{Anomaly, Guarantee, History, Verdict, Witness};
+use checkers::{Anomaly, Facts, Guarantee, History, Verdict, Witness};
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
@@ -40,6 +40,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
     vacuous.extend(nemeses_without_effect(plan, &schedule, &played.effects));
     vacuous.extend(played.nonsense);
     Report {
+        facts: Facts::of(&played.history),
         plan: plan.clone(),
         seed,
         config,
@@ -67,11 +68,16 @@ fn judge(
     manifest: &Manifest,
     plan: &Plan,
 ) -> Vec<Judged> {
-    let limits = checkers::checker::Limits { states_max: plan.states_max };
+    let limits = Limits {
+        states_max: plan.states_max,
+        staleness_max: plan.staleness_max,
+        versions_behind_max: plan.versions_behind_max,
+    };
     let mut judged = Vec::new();
     for entry in CHECKERS {
         let guarantee = entry.guarantee;
-        if !workload.guarantees().contains(&guarantee) {
+        let is_asked = guarantee != Guarantee::BoundedStaleness || limits.bounds_staleness();
+        if !workload.guarantees().contains(&guarantee) || !is_asked {
             continue;
         }
         let mut verdict = (entry.build)(&limits).check(&played.history);
@@ -159,6 +165,8 @@ pub struct Report {
     pub fingerprint: Fingerprint,
     /// The verdict on each guarantee, in the order of reports.
     pub judged: Vec<Judged>,
+    /// What the history says beyond verdicts.
+    pub facts: Facts,
     /// What each fault did to the world, in the order of the schedule.
     pub effects: Vec<Effect>,
     /// Why the run proves nothing, if it does not; a sentence each.

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use checkers::History;
 use checkers::history::jsonl::{self, ReadError, ReadLimits};
+use checkers::{Facts, History};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -69,6 +69,9 @@ pub struct Record {
     pub conclusion: Conclusion,
     /// The verdict on each guarantee.
     pub judged: Vec<Judged>,
+    /// What the history says beyond verdicts.
+    #[serde(default)]
+    pub facts: Facts,
     /// Why the run proves nothing, if it does not.
     pub vacuous: Vec<String>,
     /// What there was of everything.
@@ -89,6 +92,7 @@ impl Record {
             fingerprint: report.fingerprint.clone(),
             conclusion: report.conclusion(),
             judged: report.judged.clone(),
+            facts: report.facts.clone(),
             vacuous: report.vacuous.clone(),
             counts: report.counts,
         }

@@ -6,14 +6,18 @@
 //! asked did not answer, it may be the one that holds the write, and nothing is proved.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::Checker;
 use super::order::Order;
 use super::words::sentence;
+use crate::facts::{nanos, nanos_if_any};
 use crate::history::{
-    EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, ValueId,
+    Event, EventIndex, FaultEdge, History, KeyId, NodeId, Op, Operation, OperationId, Phase,
+    ReadLevel, Time, ValueId,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -42,22 +46,8 @@ impl Checker for Durable {
             return Verdict::Unknown { reason, coverage };
         }
         let order = Order::new(history);
-        let mut lost = Vec::new();
-        let mut unproven = None;
-        for write in history.operations() {
-            let Some(finals) = finals.get(write.op.key()) else { continue };
-            let in_time = write.completed.is_some_and(|end| end < finals.began);
-            if !write.is_ok() || !write.op.kind().writes() || !in_time {
-                continue;
-            }
-            coverage.operations += 1;
-            if finals.values.iter().all(|value| order.is_older(*value, &write)) {
-                match finals.silent {
-                    None => lost.push(write.id),
-                    Some(node) => unproven = unproven.or(Some((write.id, node))),
-                }
-            }
-        }
+        let Found { lost, unproven, judged } = find(history, &order, &finals);
+        coverage.operations = judged;
         coverage.keys = finals.len();
         if coverage.operations == 0 {
             let reason = "no write was acknowledged".to_owned();
@@ -79,6 +69,90 @@ impl Checker for Durable {
             }
         }
     }
+}
+
+/// What the final reads say about the acknowledged writes.
+struct Found {
+    lost: Vec<OperationId>,
+    /// A write that may be on the replica that did not answer, and only there.
+    unproven: Option<(OperationId, NodeId)>,
+    judged: usize,
+}
+
+fn find(history: &History, order: &Order<'_>, finals: &FxHashMap<KeyId, Finals>) -> Found {
+    let mut found = Found { lost: Vec::new(), unproven: None, judged: 0 };
+    for write in history.operations() {
+        let Some(finals) = finals.get(write.op.key()) else { continue };
+        let in_time = write.completed.is_some_and(|end| end < finals.began);
+        if !write.is_ok() || !write.op.kind().writes() || !in_time {
+            continue;
+        }
+        found.judged += 1;
+        if finals.values.iter().all(|value| order.is_older(*value, &write)) {
+            match finals.silent {
+                None => found.lost.push(write.id),
+                Some(node) => found.unproven = found.unproven.or(Some((write.id, node))),
+            }
+        }
+    }
+    found
+}
+
+/// The acknowledged writes that a history lost, and what that says about its recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// The lost writes, in the order of invocation; at least one.
+    pub writes: Vec<OperationId>,
+    /// When the first of them was acknowledged.
+    pub first: Time,
+    /// When the last of them was acknowledged.
+    pub last: Time,
+    /// The recovery point that was reached (RPO): from the first acknowledgement of a lost write to
+    /// the last. All that was lost was acknowledged within this time.
+    #[serde(rename = "recovery_point_ns", with = "nanos")]
+    pub recovery_point: Duration,
+    /// The recovery time that was reached (RTO): from the begin of the fault behind the loss to the
+    /// end of the first operation that began after both that and the last lost acknowledgement, and
+    /// succeeded. The fault is the first of those that were on at that acknowledgement, or else the
+    /// first that began after it. None where there was no fault, or no success.
+    #[serde(rename = "recovery_time_ns", with = "nanos_if_any")]
+    pub recovery_time: Option<Duration>,
+}
+
+/// The acknowledged writes that were lost, by the same proof as the verdict; none if none is known
+/// to be lost.
+pub fn losses(history: &History) -> Option<Losses> {
+    let finals = finals(history);
+    let writes = find(history, &Order::new(history), &finals).lost;
+    let end = |id: &OperationId| {
+        let write: Operation<'_> = history.operation(*id);
+        write.completed.zip(write.completed_at).expect("an acknowledged write has ended")
+    };
+    let (_, first) = writes.iter().map(end).min()?;
+    let (last_event, last) = writes.iter().map(end).max()?;
+    let recovery_time = fault_behind(history, last_event).and_then(|(event, began)| {
+        let after = event.max(last_event);
+        let success = |operation: &Operation<'_>| operation.invoked > after && operation.is_ok();
+        let ends = history.operations().filter(success).filter_map(|success| success.completed_at);
+        ends.min().map(|end| end.since(began))
+    });
+    let recovery_point = last.since(first);
+    Some(Losses { writes, first, last, recovery_point, recovery_time })
+}
+
+/// When the first fault began of those that were on at an event, or else the first after it.
+fn fault_behind(history: &History, at: EventIndex) -> Option<(EventIndex, Time)> {
+    let on = history.faults_on(at);
+    let begins = history.events().zip(0..).filter_map(|((time, event), index)| match event {
+        Event::Fault(fault) if fault.edge == FaultEdge::Begin => {
+            let index = EventIndex(index);
+            let counts =
+                if on.is_empty() { index > at } else { index < at && on.contains(&fault.fault) };
+            counts.then_some((index, time))
+        }
+        _ => None,
+    });
+    begins.min()
 }
 
 fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
@@ -123,10 +197,10 @@ fn explain(
     };
     let first = lost.iter().map(ended).min().expect("something was lost");
     let last = lost.iter().map(ended).max().expect("something was lost");
-    let total = format!(
-        "{} acknowledged writes were lost in all, acknowledged from {first} to {last}",
-        lost.len()
-    );
+    let total = match lost.len() {
+        1 => format!("this is the only lost write; it was acknowledged at {first}"),
+        count => format!("{count} writes were lost in all, acknowledged from {first} to {last}"),
+    };
     // The last loss of a key shows the most: everything before it is gone as well.
     let mut last_of_key: FxHashMap<KeyId, OperationId> = FxHashMap::default();
     let mut keys = Vec::new();

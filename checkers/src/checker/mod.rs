@@ -2,27 +2,31 @@
 //!
 //! Adding a checker is one file here and one line in [`CHECKERS`].
 
+use std::time::Duration;
+
 use crate::history::History;
 use crate::verdict::{Guarantee, Verdict};
 
 mod bank;
-mod convergent;
+pub mod causal;
+pub mod convergent;
 mod counter;
-mod durable;
+pub mod durable;
 mod findings;
 pub mod linearizable;
 mod live;
 mod long_fork;
 mod order;
 mod queue;
-mod read_your_writes;
-mod sessions;
+mod session;
 mod set;
+pub mod staleness;
 mod txn;
 mod unique_ids;
 mod words;
 
 pub use bank::Bank;
+pub use causal::Causal;
 pub use convergent::Convergent;
 pub use counter::Counter;
 pub use durable::Durable;
@@ -30,9 +34,9 @@ pub use linearizable::Linearizable;
 pub use live::Live;
 pub use long_fork::LongFork;
 pub use queue::Queue;
-pub use read_your_writes::ReadYourWrites;
-pub use sessions::{MonotonicReads, MonotonicWrites, WritesFollowReads};
+pub use session::{MonotonicReads, MonotonicWrites, ReadYourWrites, WritesFollowReads};
 pub use set::Set;
+pub use staleness::BoundedStaleness;
 pub use txn::{Level, ListAppend};
 pub use unique_ids::UniqueIds;
 
@@ -48,11 +52,22 @@ pub struct Limits {
     /// How many states a search may visit in one history. Past that its verdict is unknown. States
     /// are counted, not seconds, so that a slow machine says the same.
     pub states_max: u64,
+    /// How far a read may be behind in time; none claims no bound.
+    pub staleness_max: Option<Duration>,
+    /// How many acknowledged writes a read may miss; none claims no bound.
+    pub versions_behind_max: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { states_max: 20_000_000 }
+        Limits { states_max: 20_000_000, staleness_max: None, versions_behind_max: None }
+    }
+}
+
+impl Limits {
+    /// Whether a bound of staleness is claimed.
+    pub fn bounds_staleness(&self) -> bool {
+        self.staleness_max.is_some() || self.versions_behind_max.is_some()
     }
 }
 
@@ -77,22 +92,32 @@ pub const CHECKERS: &[Registration] = &[
     Registration {
         guarantee: Guarantee::ReadYourWrites,
         about: "finds reads that return something older than a write of the same session",
-        build: |_| Box::new(ReadYourWrites),
+        build: |_| Box::new(session::ReadYourWrites),
     },
     Registration {
         guarantee: Guarantee::MonotonicReads,
-        about: "finds reads that return something older than what the same session had read",
-        build: |_| Box::new(sessions::MonotonicReads),
+        about: "finds reads that return something older than what the session had read",
+        build: |_| Box::new(session::MonotonicReads),
     },
     Registration {
         guarantee: Guarantee::MonotonicWrites,
-        about: "finds readers that see a session's write without the ones before it",
-        build: |_| Box::new(sessions::MonotonicWrites),
+        about: "finds who saw a write and then a state from before the same session's earlier ones",
+        build: |_| Box::new(session::MonotonicWrites),
     },
     Registration {
         guarantee: Guarantee::WritesFollowReads,
-        about: "finds readers that see a session's write without what the session had read before",
-        build: |_| Box::new(sessions::WritesFollowReads),
+        about: "finds who saw a write and then a state older than what its session had read",
+        build: |_| Box::new(session::WritesFollowReads),
+    },
+    Registration {
+        guarantee: Guarantee::Causal,
+        about: "builds the causal order and looks for what no causally consistent store shows",
+        build: |_| Box::new(Causal::default()),
+    },
+    Registration {
+        guarantee: Guarantee::BoundedStaleness,
+        about: "counts the acknowledged writes that each read missed, and for how long",
+        build: |limits| Box::new(staleness::BoundedStaleness::new(*limits)),
     },
     Registration {
         guarantee: Guarantee::Durable,

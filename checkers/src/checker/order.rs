@@ -1,56 +1,180 @@
-//! Which values are certainly older than a write, where no version numbers tell.
+//! Which values are certainly older than others, where no version numbers tell.
 //!
-//! With values that are written once, a value is as old as its write. A write that was over when
-//! another one began is older than it, and what a compare-and-set replaced is older than what it
-//! put there. More than that is not concluded: checkers that build on this order accuse nobody
+//! With values that are written once, a value is as old as its write. Two facts are used. A write
+//! that was over when another one began is older than it. What a compare-and-set replaced is older
+//! than what it put there. The compare-and-sets make a forest, in which every value hangs below the
+//! one that it replaced; a fact of time about one value then carries over to what lies above and
+//! below it. More than that is not concluded: checkers that build on this order accuse nobody
 //! wrongly, and may miss what only a full search finds.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::history::{
-    EventIndex, History, KeyId, Op, OpKind, Operation, OperationId, Outcome, Reason, ValueId,
+    History, KeyId, Op, OpKind, Operation, OperationId, Outcome, Reason, ValueId,
 };
 
-/// The writers of every value.
+/// The writers of every value, and how the values lie to each other.
 pub(super) struct Order<'a> {
     history: &'a History,
-    /// All operations that may have made the key hold the value.
-    writers: FxHashMap<(KeyId, ValueId), Writers>,
+    /// Where a value that somebody may have written is in `places`.
+    index: FxHashMap<(KeyId, ValueId), usize>,
+    places: Vec<Place>,
     /// Keys that are no registers: what they hold, no single operation wrote.
     others: FxHashSet<KeyId>,
 }
 
-/// The operations that may have made a key hold a value.
-#[derive(Default)]
-struct Writers {
-    ids: SmallVec<[OperationId; 1]>,
-    /// The last event of any of them; none while one may still take effect.
-    over_at: Option<EventIndex>,
+/// What is known about one value of one key.
+struct Place {
+    value: ValueId,
+    /// All operations that may have made the key hold the value, in the order of invocation.
+    writers: SmallVec<[OperationId; 1]>,
+    rank: Rank,
+    /// What it replaced.
+    parent: Option<usize>,
+    /// The value of which the end of its rank is.
+    ended_by: usize,
+}
+
+/// When a value came, on the scale of events. The state at the start comes and goes at zero; the
+/// event of index `n` is at `n + 1`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rank {
+    /// The value came after this.
+    pub(super) begin: u64,
+    /// The value, or one that replaced it, had certainly come by then; never, if that is open.
+    end: u64,
+    /// The place of the value in a walk over the forest, and the last place below it.
+    place: usize,
+    last: usize,
+    /// Whether it is known what the value replaced.
+    replaces: bool,
+}
+
+impl Rank {
+    /// The state before all writes.
+    const START: Rank =
+        Rank { begin: 0, end: 0, place: usize::MAX, last: usize::MAX, replaces: false };
+
+    /// Whether the value is older than whatever came after `begin`.
+    pub(super) fn ended_before(&self, begin: u64) -> bool {
+        self.end < begin
+    }
+
+    /// The place of the value in the forest, where it replaced a known one.
+    pub(super) fn hangs_at(&self) -> Option<usize> {
+        self.replaces.then_some(self.place)
+    }
+
+    /// The places of what replaced the value, directly or not: above the first, up to the second.
+    pub(super) fn below(&self) -> (usize, usize) {
+        (self.place, self.last)
+    }
+
+    /// Whether the place is one of what replaced the value.
+    pub(super) fn is_above(&self, place: usize) -> bool {
+        self.place < place && place <= self.last
+    }
 }
 
 impl<'a> Order<'a> {
     pub(super) fn new(history: &'a History) -> Order<'a> {
-        let mut writers: FxHashMap<_, Writers> = FxHashMap::default();
-        let mut others = FxHashSet::default();
+        let mut order = Order {
+            history,
+            index: FxHashMap::default(),
+            places: Vec::new(),
+            others: FxHashSet::default(),
+        };
         for operation in history.operations() {
             if !OpKind::REGISTER.contains(&operation.op.kind()) {
-                others.insert(*operation.op.key());
+                order.others.insert(*operation.op.key());
             }
             if let Some(value) = operation.value_written()
                 && (operation.is_ok() || operation.is_indeterminate())
             {
-                let of_value = writers.entry((*operation.op.key(), value)).or_default();
-                let over_at = operation.completed.filter(|_| operation.is_ok());
-                of_value.over_at = if of_value.ids.is_empty() {
-                    over_at
-                } else {
-                    of_value.over_at.zip(over_at).map(|(one, other)| one.max(other))
-                };
-                of_value.ids.push(operation.id);
+                order.add(value, &operation);
             }
         }
-        Order { history, writers, others }
+        order.grow();
+        order
+    }
+
+    fn add(&mut self, value: ValueId, writer: &Operation<'_>) {
+        let begin = if value == ValueId::NIL { 0 } else { moment(writer.invoked.0) };
+        let end = writer.completed.filter(|_| writer.is_ok());
+        let end = end.map_or(u64::MAX, |event| moment(event.0));
+        let next = self.places.len();
+        let at = *self.index.entry((*writer.op.key(), value)).or_insert(next);
+        if at == next {
+            let rank = Rank { begin, end, place: 0, last: 0, replaces: false };
+            let writers = SmallVec::new();
+            self.places.push(Place { value, writers, rank, parent: None, ended_by: at });
+        }
+        let place = &mut self.places[at];
+        place.rank.end = place.rank.end.max(end);
+        place.writers.push(writer.id);
+    }
+
+    /// Walks the forest: numbers the values, and carries what time says up and down.
+    fn grow(&mut self) {
+        let parents: Vec<Option<usize>> =
+            self.places.iter().map(|place| self.replaced(place)).collect();
+        let mut children: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); parents.len()];
+        for (child, parent) in parents.iter().enumerate() {
+            if let Some(parent) = parent {
+                children[*parent].push(child);
+            }
+        }
+        let mut walk = Vec::with_capacity(parents.len());
+        let mut walked = vec![false; parents.len()];
+        let is_root = |at: &usize| parents[*at].is_none();
+        let mut open: Vec<usize> = (0..parents.len()).rev().filter(is_root).collect();
+        while let Some(at) = open.pop() {
+            walked[at] = true;
+            self.places[at].rank.place = walk.len();
+            self.places[at].rank.last = walk.len();
+            walk.push(at);
+            if let Some(parent) = parents[at] {
+                let above = self.places[parent].rank.begin;
+                self.places[at].rank.begin = self.places[at].rank.begin.max(above);
+                self.places[at].rank.replaces = true;
+                self.places[at].parent = Some(parent);
+            }
+            open.extend(children[at].iter().rev());
+        }
+        for at in walk.iter().rev() {
+            if let Some(parent) = parents[*at] {
+                let Place { rank: below, ended_by, .. } = self.places[*at];
+                let above = &mut self.places[parent];
+                above.rank.last = above.rank.last.max(below.last);
+                if below.end < above.rank.end {
+                    above.rank.end = below.end;
+                    above.ended_by = ended_by;
+                }
+            }
+        }
+        // Compare-and-sets that each replaced what the next one wrote: no order explains them.
+        let left = (0..walked.len()).filter(|at| !walked[*at]);
+        for (place, at) in (walk.len()..).zip(left) {
+            self.places[at].rank.place = place;
+            self.places[at].rank.last = place;
+        }
+    }
+
+    /// Which value the only writer of this one replaced, if it is known and has one writer itself.
+    fn replaced(&self, place: &Place) -> Option<usize> {
+        let [writer] = place.writers[..] else { return None };
+        let writer = self.history.operation(writer);
+        let from = self.chained(&writer)?;
+        (place.value != ValueId::NIL && from != self.index[&(*writer.op.key(), place.value)])
+            .then_some(from)
+    }
+
+    /// What a compare-and-set replaced, if that is one write's value for certain.
+    fn chained(&self, write: &Operation<'_>) -> Option<usize> {
+        let Op::Cas { key, from, .. } = write.op else { return None };
+        let at = *self.index.get(&(key, from))?;
+        (from != ValueId::NIL && self.places[at].writers.len() == 1).then_some(at)
     }
 
     /// All operations that may have made the key hold the value, in the order of invocation.
@@ -59,92 +183,98 @@ impl<'a> Order<'a> {
         key: KeyId,
         value: ValueId,
     ) -> impl Iterator<Item = Operation<'a>> + '_ {
-        let ids = self.writers.get(&(key, value)).map_or(&[][..], |writers| &writers.ids);
+        let at = self.index.get(&(key, value));
+        let ids = at.map_or(&[][..], |at| &self.places[*at].writers);
         ids.iter().map(|id| self.history.operation(*id))
+    }
+
+    /// The operation that made the key hold the value, if it can have been only one.
+    pub(super) fn writer(&self, key: KeyId, value: ValueId) -> Option<Operation<'a>> {
+        let mut writers = self.writers(key, value);
+        let first = writers.next().filter(|_| value != ValueId::NIL)?;
+        writers.next().is_none().then_some(first)
+    }
+
+    /// Whether nothing but reads and writes of single values was asked of the key.
+    pub(super) fn is_register(&self, key: KeyId) -> bool {
+        !self.others.contains(&key)
     }
 
     /// Whether somebody may have made the key hold the value; `nil` it holds from the start.
     pub(super) fn is_possible(&self, key: KeyId, value: ValueId) -> bool {
-        value == ValueId::NIL
-            || self.others.contains(&key)
-            || self.writers.contains_key(&(key, value))
+        value == ValueId::NIL || !self.is_register(key) || self.index.contains_key(&(key, value))
+    }
+
+    /// When a value came that a key was seen to hold; none if nobody wrote it, or the key is no
+    /// register.
+    pub(super) fn rank(&self, key: KeyId, value: ValueId) -> Option<Rank> {
+        if !self.is_register(key) {
+            return None;
+        }
+        match self.index.get(&(key, value)) {
+            Some(at) => Some(self.places[*at].rank),
+            None => (value == ValueId::NIL).then_some(Rank::START),
+        }
+    }
+
+    /// After which moment the acknowledged `write` took effect.
+    pub(super) fn begin(&self, write: &Operation<'_>) -> u64 {
+        let replaced = self.chained(write).map_or(0, |at| self.places[at].rank.begin);
+        moment(write.invoked.0).max(replaced)
     }
 
     /// Whether `value` is certainly older than what the acknowledged `write` left: whoever reads it
     /// after that write sees a state from before it.
     pub(super) fn is_older(&self, value: ValueId, write: &Operation<'_>) -> bool {
-        let by = write.completed.expect("an acknowledged write has ended");
-        self.is_older_than(value, write, by)
-    }
-
-    /// Whether `value` is certainly older than another one, which somebody had seen by the event
-    /// `by`. The other one needs a single writer.
-    pub(super) fn is_older_than_seen(
-        &self,
-        value: ValueId,
-        key: KeyId,
-        seen: ValueId,
-        by: EventIndex,
-    ) -> bool {
-        let mut writers = self.writers(key, seen);
-        match (writers.next(), writers.next()) {
-            (Some(write), None) if seen != ValueId::NIL => self.is_older_than(value, &write, by),
-            _ => false,
-        }
-    }
-
-    /// Whether `value` is certainly older than what `write` left, which took effect by an event.
-    fn is_older_than(&self, value: ValueId, write: &Operation<'_>, by: EventIndex) -> bool {
         let key = *write.op.key();
-        let is_other = self.others.contains(&key);
-        if is_other || write.value_written() == Some(value) || !self.is_possible(key, value) {
+        if write.value_written() == Some(value) {
             return false;
         }
-        // The state at the start is older than any write: it has no writer to be compared.
-        let Some(writers) = self.writers.get(&(key, value)) else { return true };
-        writers.over_at.is_some_and(|end| end < write.invoked)
-            || self.was_replaced_before(value, write, by)
+        let Some(rank) = self.rank(key, value) else { return false };
+        let replaced = self.chained(write).map(|at| self.places[at].rank.place);
+        rank.ended_before(self.begin(write))
+            || replaced.is_some_and(|place| rank.place <= place && place <= rank.last)
     }
 
-    /// Whether a chain of compare-and-sets leads from `value` to what `write` left.
-    fn was_replaced_before(
-        &self,
-        value: ValueId,
-        write: &Operation<'_>,
-        mut by: EventIndex,
-    ) -> bool {
-        let key = *write.op.key();
-        let mut origins = self.writers(key, value);
-        let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
-        if value == ValueId::NIL {
-            return false;
+    /// The writes that show that `old` is older than `new`: those of both, and the compare-and-sets
+    /// on the way from one to the other.
+    pub(super) fn proof(&self, key: KeyId, old: ValueId, new: ValueId) -> Vec<OperationId> {
+        let mut proof = Vec::new();
+        let mut end = 0;
+        let mut above = None;
+        if let Some(at) = self.index.get(&(key, old)) {
+            let place = &self.places[*at];
+            end = place.rank.end;
+            above = Some(place.rank);
+            proof.extend(&place.writers);
+            let mut step = place.ended_by;
+            while step != *at {
+                proof.extend(&self.places[step].writers);
+                step = self.places[step].parent.expect("what ended a value hangs below it");
+            }
         }
-        let mut step = *write;
-        // Each step took effect before the one after it, and goes to another operation of the
-        // history; a chain that comes round again could only do so among values that are written twice.
-        for _ in 0..self.history.operation_count() {
-            let Op::Cas { from, .. } = step.op else { return false };
-            if step.is_ok() {
-                by = by.min(step.completed.expect("what is `ok` has ended"));
+        let mut step = self.index.get(&(key, new)).copied();
+        while let Some(place) = step.map(|at| &self.places[at]) {
+            if place.value == old {
+                break;
             }
-            if origin.invoked > by {
-                // What wrote `value` began only after this step: no chain leads so far back.
-                return false;
+            proof.extend(&place.writers);
+            let first = self.history.operation(place.writers[0]);
+            let hangs = above.is_some_and(|above| above.is_above(place.rank.place));
+            if !hangs && end < moment(first.invoked.0) {
+                break;
             }
-            let mut writers = self.writers(key, from);
-            let (first, second) = (writers.next(), writers.next());
-            if second.is_some() || (first.is_some() && from == ValueId::NIL) {
-                return false;
-            }
-            if from == value {
-                return true;
-            }
-            // What was replaced was there: its writer took effect, whatever its client knows.
-            let Some(writer) = first else { return false };
-            step = writer;
+            step = place.parent;
         }
-        false
+        proof.sort();
+        proof.dedup();
+        proof
     }
+}
+
+/// The event of this index, on the scale of ranks.
+fn moment(event: u32) -> u64 {
+    u64::from(event) + 1
 }
 
 /// What an operation saw the key hold, if it says so: a read, or a mismatch that tells.

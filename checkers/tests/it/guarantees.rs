@@ -201,8 +201,8 @@ fn who_sees_a_write_sees_what_its_session_had_read() {
     let verdict = WritesFollowReads.check(&history(&text("nil")));
     assert_eq!(
         verdict.anomalies()[0].explanation.last().unwrap(),
-        "session 0 had `read x` behind it before it began `write y 2`, which session 3 saw; after \
-         that, session 3 read x = nil, which is older"
+        "session 0 did write y 2 after it had read x = 1; session 3 saw y = 2 and then found x = \
+         nil, as it was before"
     );
 }
 
@@ -226,7 +226,7 @@ fn a_write_of_which_all_replicas_hold_something_older_is_lost() {
         [
             "process 0 had write x 2 acknowledged, but in the end all 2 replicas that answered \
              hold something older",
-            "1 acknowledged writes were lost in all, acknowledged from 0.003 s to 0.003 s",
+            "this is the only lost write; it was acknowledged at 0.003 s",
         ]
     );
 }

@@ -9,7 +9,7 @@ use stormglass_checkers::{Anomaly, Verdict};
 use crate::notation::history;
 
 fn judge(text: &str, states_max: u64) -> Verdict {
-    Linearizable::new(Limits { states_max }).check(&history(text))
+    Linearizable::new(Limits { states_max, ..Limits::default() }).check(&history(text))
 }
 
 /// What is expected of a history.

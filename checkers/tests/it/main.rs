@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+mod causal;
 mod collections;
 mod foreign;
 mod formats;
@@ -9,5 +10,8 @@ mod guarantees;
 mod linearizable;
 mod notation;
 mod oracle;
+mod recovery;
+mod sessions;
+mod staleness;
 mod stream;
 mod txn;

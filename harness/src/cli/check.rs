@@ -13,7 +13,7 @@ use checkers::history::format::Format;
 use checkers::history::jepsen_edn::Keys;
 use checkers::history::jsonl::ReadLimits;
 use checkers::history::{History, Value};
-use checkers::{Guarantee, Verdict};
+use checkers::{Facts, Guarantee, Verdict};
 use clap::ValueEnum;
 use cpu_time::ProcessTime;
 use serde::Serialize;
@@ -57,6 +57,16 @@ pub(super) struct Arguments {
     /// How many states a search may visit in one history.
     #[arg(long, value_name = "N", default_value_t = Limits::default().states_max)]
     states_max: u64,
+    /// How far a read may be behind in time, such as `500ms`: judges bounded-staleness.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    staleness_max: Option<Duration>,
+    /// How many acknowledged writes a read may miss: judges bounded-staleness.
+    #[arg(long, value_name = "N")]
+    versions_behind_max: Option<u64>,
+    /// Also tell how stale reads were, what was lost and when recovery was over, and what each
+    /// replica held at the end.
+    #[arg(long)]
+    facts: bool,
 }
 
 /// The format of a file, or none for whatever it looks like.
@@ -144,6 +154,9 @@ struct Checked {
     /// What judging took; explaining comes on top.
     cpu_seconds: f64,
     verdicts: Vec<Judged>,
+    /// What the history says beyond verdicts, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<Facts>,
 }
 
 #[derive(Serialize)]
@@ -174,7 +187,7 @@ impl Arguments {
             }
         }
         let content = Content { files: &checked, errors: &errors };
-        context.output.result("check", content, || human(&checked))?;
+        context.output.result("check", content, || self.human(&checked))?;
         Ok(self.exit_code(&checked, &errors))
     }
 
@@ -201,13 +214,49 @@ impl Arguments {
 
     /// Whether a guarantee that was asked for by name could not be judged.
     fn misses_what_was_named(&self, checked: &[Checked]) -> bool {
-        let asked = |guarantee| self.guarantee.iter().any(|Which(which)| *which == Some(guarantee));
         let mut judged = checked.iter().flat_map(|one| &one.verdicts);
-        judged.any(|one| asked(one.guarantee) && matches!(one.verdict, Verdict::Unknown { .. }))
+        judged.any(|one| {
+            self.is_named(one.guarantee) && matches!(one.verdict, Verdict::Unknown { .. })
+        })
+    }
+
+    /// Whether a guarantee was asked for by name, or by a bound of its own, and not as one of all.
+    fn is_named(&self, guarantee: Guarantee) -> bool {
+        self.is_bounded(guarantee)
+            || self.guarantee.iter().any(|Which(which)| *which == Some(guarantee))
+    }
+
+    fn is_bounded(&self, guarantee: Guarantee) -> bool {
+        guarantee == Guarantee::BoundedStaleness && self.limits().bounds_staleness()
+    }
+
+    fn human(&self, checked: &[Checked]) -> String {
+        let mut text = if checked.is_empty() { String::new() } else { table(checked) };
+        for one in checked.iter().filter(|one| one.expected.is_none() || !one.is_as_expected()) {
+            let (shown, vacuous): (Vec<&Judged>, Vec<&Judged>) =
+                one.verdicts.iter().partition(|judged| {
+                    self.is_named(judged.guarantee) || word(&judged.verdict) != "vacuous"
+                });
+            for judged in shown {
+                tell(&mut text, &one.file, judged);
+            }
+            if !vacuous.is_empty() {
+                let names: Vec<&str> = vacuous.iter().map(|one| one.guarantee.name()).collect();
+                let file = escape::line(&one.file);
+                let _ = writeln!(text, "\n{file}: has nothing to judge of {}", names.join(", "));
+            }
+        }
+        for one in checked {
+            if let Some(facts) = &one.facts {
+                let _ = write!(text, "\n{}:\n{}", escape::line(&one.file), run::facts(facts));
+            }
+        }
+        let _ = writeln!(text, "\n{}", totals(checked));
+        text
     }
 
     fn tasks(&self) -> anyhow::Result<Vec<Task>> {
-        let limits = Limits { states_max: self.states_max };
+        let limits = self.limits();
         let nil_reads = self.nil_reads.map(|flag| match flag {
             NilReadsFlag::Absent => NilReads::Absent,
             NilReadsFlag::Unknown => NilReads::Unknown,
@@ -251,8 +300,7 @@ impl Arguments {
         let mut judging = Duration::ZERO;
         let mut verdicts = Vec::new();
         for entry in CHECKERS {
-            let is_wanted = |Which(which): &Which| which.is_none_or(|one| one == entry.guarantee);
-            if !self.guarantee.iter().any(is_wanted) {
+            if !self.is_wanted(entry.guarantee) {
                 continue;
             }
             let start = ProcessTime::now();
@@ -275,8 +323,22 @@ impl Arguments {
             operations: history.operation_count(),
             expected: task.expected,
             cpu_seconds: judging.as_secs_f64(),
+            facts: self.facts.then(|| Facts::of(&history)),
             verdicts,
         })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            states_max: self.states_max,
+            staleness_max: self.staleness_max,
+            versions_behind_max: self.versions_behind_max,
+        }
+    }
+
+    fn is_wanted(&self, guarantee: Guarantee) -> bool {
+        self.is_bounded(guarantee)
+            || self.guarantee.iter().any(|Which(which)| which.is_none_or(|one| one == guarantee))
     }
 
     fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format)> {
@@ -362,7 +424,8 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn human(checked: &[Checked]) -> String {
+/// The verdicts as a table, and what a reader needs to know of them.
+fn table(checked: &[Checked]) -> String {
     let with_expected = checked.iter().any(|one| one.expected.is_some());
     let mut table = Builder::new();
     let mut header = vec!["file", "operations", "keys", "guarantee", "verdict"];
@@ -390,18 +453,7 @@ fn human(checked: &[Checked]) -> String {
             table.push_record(row);
         }
     }
-    let mut text = String::new();
-    if !checked.is_empty() {
-        text.push_str(&table.build().with(Style::rounded()).to_string());
-        text.push('\n');
-    }
-    for one in checked.iter().filter(|one| !with_expected || !one.is_as_expected()) {
-        for judged in &one.verdicts {
-            tell(&mut text, &one.file, judged);
-        }
-    }
-    let _ = writeln!(text, "\n{}", totals(checked));
-    text
+    table.build().with(Style::rounded()).to_string() + "\n"
 }
 
 /// What a reader needs to know of a verdict that is not `valid`.
@@ -414,7 +466,10 @@ fn tell(text: &mut String, file: &str, judged: &Judged) {
             let _ = writeln!(text, "\n{file}: {} unknown: {reason}", judged.guarantee);
         }
         Verdict::Invalid { anomalies, .. } => {
-            let _ = writeln!(text, "\n{file}: {} anomalies, the first:", anomalies.len());
+            let _ = match anomalies.len() {
+                1 => writeln!(text, "\n{file}: one anomaly:"),
+                many => writeln!(text, "\n{file}: {many} anomalies, the first:"),
+            };
             text.push_str(&run::explanation(&anomalies[0]));
         }
     }
@@ -425,10 +480,14 @@ fn totals(checked: &[Checked]) -> String {
         checked.iter().flat_map(|one| &one.verdicts).filter(|judged| is(&judged.verdict)).count()
     };
     let unknown = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
-    let cpu: f64 = checked.iter().map(|one| one.cpu_seconds).sum();
+    // The sum of nothing would be a negative zero.
+    let cpu = checked.iter().fold(0.0, |sum, one| sum + one.cpu_seconds);
+    let files = match checked.len() {
+        1 => "1 file".to_owned(),
+        many => format!("{many} files"),
+    };
     let mut text = format!(
-        "{} files: {} valid, {} invalid, {} unknown; judging took {:.3} CPU ms",
-        checked.len(),
+        "{files}: {} valid, {} invalid, {} unknown; judging took {:.3} CPU ms",
         count(Verdict::is_valid),
         count(Verdict::is_invalid),
         count(unknown),

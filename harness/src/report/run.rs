@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use checkers::{Anomaly, Verdict};
+use checkers::{Anomaly, Facts, Verdict};
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
@@ -28,6 +28,7 @@ pub fn terminal(record: &Record) -> String {
             }
         }
     }
+    let _ = write!(out, "\nFacts\n{}", facts(&record.facts));
     for reason in &record.vacuous {
         let _ = writeln!(out, "\nThe run proves nothing: {}", escape::line(reason));
     }
@@ -68,6 +69,15 @@ pub fn explanation(anomaly: &Anomaly) -> String {
         let _ = writeln!(out, "  {}", escape::line(sentence));
     }
     out
+}
+
+/// What a history says beyond verdicts, a line each.
+pub fn facts(facts: &Facts) -> String {
+    let text = facts.to_string();
+    if text.is_empty() {
+        return "  none\n".to_owned();
+    }
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// The drawn configuration, a setting a line.

@@ -71,8 +71,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// What the system says about a guarantee, in a run with or without replica reads. Sessions
-    /// are judged by all of their reads, and no promise covers those.
+    /// What the system says about a guarantee, in a run with or without replica reads. Sessions,
+    /// causality and staleness are judged by all reads, and no promise covers those.
     pub fn claim(&self, guarantee: Guarantee, replica_reads: bool) -> Claim {
         let said = self.claims.iter().find(|(named, _)| *named == guarantee);
         match (guarantee, said.map_or(Claim::Silent, |(_, claim)| *claim)) {
@@ -80,7 +80,9 @@ impl Manifest {
                 Guarantee::ReadYourWrites
                 | Guarantee::MonotonicReads
                 | Guarantee::MonotonicWrites
-                | Guarantee::WritesFollowReads,
+                | Guarantee::WritesFollowReads
+                | Guarantee::Causal
+                | Guarantee::BoundedStaleness,
                 Claim::Holds,
             ) if replica_reads => Claim::Silent,
             (_, claim) => claim,

@@ -261,7 +261,7 @@ fn histories_of_others_are_checked() {
     fs::write(at.join("fine.edn"), STALE.replace(":read, :value 1", ":read, :value 2")).unwrap();
     let (code, stdout, stderr) = stormglass(at, &["check", "fine.edn"]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains("1 files: 1 valid, 0 invalid, 0 unknown"), "{stdout}");
+    assert!(stdout.contains("1 file: 1 valid, 0 invalid, 0 unknown"), "{stdout}");
     let (code, stdout, _) = stormglass(at, &["check", "fine.edn", "stale.edn"]);
     assert_eq!(code, 1, "{stdout}");
     assert!(stdout.contains("linearizable: stale-read on key x"), "{stdout}");
@@ -298,7 +298,7 @@ fn a_history_that_cannot_be_read_does_not_keep_the_others_from_being_checked() {
     let files = ["check", "cut.edn", "other.txt", "folder", "none.edn", "fine.edn"];
     let (code, stdout, stderr) = stormglass(at, &files);
     assert_eq!(code, 2, "{stdout}{stderr}");
-    assert!(stdout.contains("1 files: 1 valid"), "{stdout}");
+    assert!(stdout.contains("1 file: 1 valid"), "{stdout}");
     let words = [
         "cut.edn: line 6: the file ends within a map",
         "other.txt: line 1: looks like no format",
@@ -313,6 +313,49 @@ fn a_history_that_cannot_be_read_does_not_keep_the_others_from_being_checked() {
     fs::write(at.join("failed.edn"), failed).unwrap();
     let (code, stdout, _) = stormglass(at, &["check", "failed.edn"]);
     assert!(code == 3 && stdout.contains("vacuous"), "{code}: {stdout}");
+}
+
+/// A write that a later read misses, and that no replica holds in the end.
+const LOST: &str = r#"{"format":"stormglass-history","version":1}
+{"i":0,"t":0,"p":0,"s":0,"invoke":{"op":"write","key":"x","value":1}}
+{"i":1,"t":5,"p":0,"ok":"done"}
+{"i":2,"t":10,"p":0,"s":0,"invoke":{"op":"write","key":"x","value":2}}
+{"i":3,"t":15,"p":0,"ok":"done"}
+{"i":4,"t":1000000015,"p":1,"s":1,"invoke":{"op":"read","key":"x","level":"strong"}}
+{"i":5,"t":1000000020,"p":1,"ok":{"value":1}}
+{"i":6,"t":1000000030,"phase":"final"}
+{"i":7,"t":1000000040,"p":2,"s":2,"n":1,"invoke":{"op":"read","key":"x","level":"replica"}}
+{"i":8,"t":1000000050,"p":2,"ok":{"value":1}}
+{"end":9}
+"#;
+
+#[test]
+fn a_history_is_held_against_a_bound_and_its_facts_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("lost.jsonl"), LOST).unwrap();
+    let check = |more: &[&str]| {
+        let words = ["check", "lost.jsonl", "--guarantee", "durable"];
+        stormglass(at, &[&words[..], more].concat())
+    };
+    let (code, stdout, stderr) = check(&["--staleness-max", "2s"]);
+    assert!(code == 1 && stdout.contains("1 valid, 1 invalid"), "{stdout}{stderr}");
+    let (_, stdout, _) = check(&["--staleness-max", "500ms"]);
+    assert!(stdout.contains("stale-beyond-bound on key x"), "{stdout}");
+    let (_, stdout, _) = check(&["--versions-behind-max", "0"]);
+    assert!(stdout.contains("stale-beyond-bound on key x"), "{stdout}");
+    let (_, stdout, _) = check(&["--facts"]);
+    for words in [
+        "1 of 1 reads were stale, by up to 1 versions and 1.000 s",
+        "acknowledged writes lost: 1",
+        "digests n1 ",
+    ] {
+        assert!(stdout.contains(words), "no {words:?} in {stdout}");
+    }
+    let (_, stdout, _) = check(&["--facts", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["files"][0]["facts"]["staleness"]["time_max_ns"], 1_000_000_000);
+    refused(at, &["check", "lost.jsonl", "--staleness-max", "soon"], &["--staleness-max"]);
 }
 
 #[test]

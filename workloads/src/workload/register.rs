@@ -28,12 +28,14 @@ impl Workload for Register {
     }
 
     fn guarantees(&self) -> &'static [Guarantee] {
-        const JUDGED: [Guarantee; 8] = [
+        const JUDGED: [Guarantee; 10] = [
             Guarantee::Linearizable,
             Guarantee::ReadYourWrites,
             Guarantee::MonotonicReads,
             Guarantee::MonotonicWrites,
             Guarantee::WritesFollowReads,
+            Guarantee::Causal,
+            Guarantee::BoundedStaleness,
             Guarantee::Durable,
             Guarantee::Convergent,
             Guarantee::Live,

@@ -1,0 +1,354 @@
+//! The causal order of a history: program order and reads-from, as vector clocks.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+use crate::checker::order::{Order, seen};
+use crate::history::{
+    Event, History, KeyId, Op, Operation, OperationId, Phase, SessionId, ValueId,
+};
+
+/// One operation of the graph, by its place.
+pub(super) type Node = usize;
+
+/// An operation that took effect or saw something, or a write that may have.
+pub(super) struct Vertex {
+    pub(super) id: OperationId,
+    pub(super) key: KeyId,
+    pub(super) session: SessionId,
+    /// Its lane, and its position in it. A session is one lane, or several where its processes
+    /// overlap. None for a write without an answer: it may take effect after what its session does
+    /// next, so nothing of its session follows it.
+    pub(super) lane: Option<(usize, u32)>,
+    pub(super) writes: bool,
+    pub(super) reads: Source,
+    /// What comes directly before it: in its session, and what it read from.
+    before: SmallVec<[Node; 2]>,
+}
+
+/// Where a value that was read comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It read nothing, or several writes could have been it.
+    Unknown,
+    /// The state at the start.
+    Start,
+    /// One write.
+    Write(Node),
+    /// Nobody's write.
+    ThinAir,
+}
+
+/// The causal order.
+pub(super) struct Graph {
+    pub(super) vertices: Vec<Vertex>,
+    pub(super) lanes: usize,
+    /// Keys of which some value was written twice: what their reads read from is open.
+    pub(super) ambiguous: FxHashSet<KeyId>,
+    /// The nodes in an order that keeps to causality, without those on or behind a cycle.
+    pub(super) sorted: Vec<Node>,
+    /// How much of each lane each node knows, itself included; row by row.
+    clocks: Vec<u32>,
+    /// Of each write without an answer: who knew it first, lane by lane.
+    known: FxHashMap<Node, Vec<(usize, u32)>>,
+}
+
+/// More clocks than this are not made: the verdict is unknown.
+const CLOCKS_MAX: usize = 1 << 26;
+
+impl Graph {
+    /// Builds the graph; none if it would need too much memory.
+    pub(super) fn new(history: &History, order: &Order<'_>) -> Option<Graph> {
+        let mut graph = Graph {
+            vertices: Vec::new(),
+            lanes: 0,
+            ambiguous: ambiguous(history, order),
+            sorted: Vec::new(),
+            clocks: Vec::new(),
+            known: FxHashMap::default(),
+        };
+        graph.add_sessions(history, order);
+        graph.add_reads(history, order);
+        if graph.vertices.len().saturating_mul(graph.lanes) > CLOCKS_MAX {
+            return None;
+        }
+        let before: Vec<&[Node]> = graph.vertices.iter().map(|vertex| &vertex.before[..]).collect();
+        graph.sorted = sort(&before);
+        graph.tick();
+        graph.spread();
+        Some(graph)
+    }
+
+    /// Makes the vertices, and puts them behind what their session had done before.
+    fn add_sessions(&mut self, history: &History, order: &Order<'_>) {
+        /// What one session has done so far.
+        #[derive(Default)]
+        struct Lane {
+            number: usize,
+            length: u32,
+            last: Option<Node>,
+            is_busy: bool,
+        }
+        let mut sessions: FxHashMap<SessionId, Vec<Lane>> = FxHashMap::default();
+        let mut lane_of: FxHashMap<OperationId, usize> = FxHashMap::default();
+        for (_, event) in history.events() {
+            match event {
+                Event::Phase(Phase::Final) => break,
+                Event::Phase(_) | Event::Fault(_) => {}
+                Event::Complete(operation) => {
+                    if let Some(lane) = lane_of.remove(&operation.id) {
+                        let lanes = sessions.get_mut(&operation.session);
+                        lanes.expect("its invocation made it")[lane].is_busy = false;
+                    }
+                }
+                Event::Invoke(operation) => {
+                    if !order.is_register(*operation.op.key()) || !matters(&operation) {
+                        continue;
+                    }
+                    let lanes = sessions.entry(operation.session).or_default();
+                    let idle = |lane: &&Lane| !lane.is_busy;
+                    let before = lanes.iter().filter(idle).filter_map(|lane| lane.last).collect();
+                    let node = self.vertices.len();
+                    let mut place = None;
+                    if !operation.is_indeterminate() {
+                        let at = lanes.iter().position(|lane| !lane.is_busy);
+                        let at = at.unwrap_or_else(|| {
+                            lanes.push(Lane { number: self.lanes, ..Lane::default() });
+                            self.lanes += 1;
+                            lanes.len() - 1
+                        });
+                        let lane = &mut lanes[at];
+                        place = Some((lane.number, lane.length));
+                        lane.length += 1;
+                        lane.last = Some(node);
+                        lane.is_busy = true;
+                        lane_of.insert(operation.id, at);
+                    }
+                    self.vertices.push(Vertex {
+                        id: operation.id,
+                        key: *operation.op.key(),
+                        session: operation.session,
+                        lane: place,
+                        writes: !matches!(operation.op, Op::Read { .. })
+                            && (operation.is_ok() || operation.is_indeterminate()),
+                        reads: Source::Unknown,
+                        before,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Finds out what each vertex read from, and puts it behind that.
+    fn add_reads(&mut self, history: &History, order: &Order<'_>) {
+        let nodes: FxHashMap<OperationId, Node> =
+            self.vertices.iter().enumerate().map(|(node, vertex)| (vertex.id, node)).collect();
+        for vertex in &mut self.vertices {
+            let operation = history.operation(vertex.id);
+            let key = vertex.key;
+            let Some(value) = found(&operation).filter(|_| !self.ambiguous.contains(&key)) else {
+                continue;
+            };
+            let mut writers = order.writers(key, value).filter(|writer| writer.id != vertex.id);
+            vertex.reads = match (value, writers.next()) {
+                (ValueId::NIL, None) => Source::Start,
+                (ValueId::NIL, Some(_)) => Source::Unknown,
+                (_, None) => Source::ThinAir,
+                (_, Some(writer)) => {
+                    nodes.get(&writer.id).map_or(Source::Unknown, |node| Source::Write(*node))
+                }
+            };
+            if let Source::Write(writer) = vertex.reads {
+                vertex.before.push(writer);
+            }
+        }
+    }
+
+    /// Sets the clocks of all sorted nodes.
+    fn tick(&mut self) {
+        let lanes = self.lanes;
+        self.clocks = vec![0; self.vertices.len() * lanes];
+        for node in &self.sorted {
+            let vertex = &self.vertices[*node];
+            for before in &vertex.before {
+                for lane in 0..lanes {
+                    let known = self.clocks[before * lanes + lane];
+                    let clock = &mut self.clocks[node * lanes + lane];
+                    *clock = known.max(*clock);
+                }
+            }
+            if let Some((lane, position)) = vertex.lane {
+                self.clocks[node * lanes + lane] = position + 1;
+            }
+        }
+    }
+
+    /// Finds out who knew the writes without an answer.
+    fn spread(&mut self) {
+        for node in self.sorted.iter().rev() {
+            let vertex = &self.vertices[*node];
+            let Source::Write(writer) = vertex.reads else { continue };
+            if self.vertices[writer].lane.is_some() {
+                continue;
+            }
+            let mine = match vertex.lane {
+                Some(place) => vec![place],
+                None => self.known.get(node).cloned().unwrap_or_default(),
+            };
+            let known = self.known.entry(writer).or_default();
+            for (lane, position) in mine {
+                match known.iter_mut().find(|(other, _)| *other == lane) {
+                    Some((_, first)) => *first = position.min(*first),
+                    None => known.push((lane, position)),
+                }
+            }
+        }
+    }
+
+    /// How much of a lane the node knows, itself included.
+    pub(super) fn clock(&self, node: Node, lane: usize) -> u32 {
+        self.clocks[node * self.lanes + lane]
+    }
+
+    /// Whether one node comes causally before another. Only for sorted nodes.
+    pub(super) fn is_before(&self, one: Node, other: Node) -> bool {
+        if one == other {
+            return false;
+        }
+        if let Some((lane, position)) = self.vertices[one].lane {
+            return self.clock(other, lane) > position;
+        }
+        let known = self.known.get(&one).map_or(&[][..], |known| known);
+        known.iter().any(|(lane, position)| self.clock(other, *lane) > *position)
+            || self.is_replaced_by(one, other)
+    }
+
+    /// Whether compare-and-sets without an answer lead from one write to another.
+    fn is_replaced_by(&self, one: Node, other: Node) -> bool {
+        let mut step = other;
+        while let (None, Source::Write(writer)) =
+            (self.vertices[step].lane, self.vertices[step].reads)
+        {
+            if writer == one {
+                return true;
+            }
+            step = writer;
+        }
+        false
+    }
+
+    /// The operations on a causal way from one node to another, both ends included. Steps within a
+    /// session are told as one.
+    pub(super) fn way(&self, one: Node, other: Node) -> Vec<OperationId> {
+        let mut way = vec![self.vertices[other].id];
+        let mut step = other;
+        while step != one {
+            let lane = |node: Node| self.vertices[node].lane.map(|(lane, _)| lane);
+            if lane(step).is_some() && lane(step) == lane(one) {
+                break;
+            }
+            let leads = |node: &&Node| **node == one || self.is_before(one, **node);
+            // What was read is asked first: it leads out of the session.
+            let Some(before) = self.vertices[step].before.iter().rev().find(leads) else { break };
+            let within = self.vertices[step].reads != Source::Write(*before);
+            let turns = match self.vertices[*before].reads {
+                Source::Write(writer) => leads(&&writer),
+                _ => false,
+            };
+            if !within || turns {
+                way.push(self.vertices[*before].id);
+            }
+            step = *before;
+        }
+        way.push(self.vertices[one].id);
+        way
+    }
+
+    /// The nodes of some cycle; empty if there is none.
+    pub(super) fn cycle(&self) -> Vec<Node> {
+        let before: Vec<&[Node]> = self.vertices.iter().map(|vertex| &vertex.before[..]).collect();
+        cycle(&before, &self.sorted)
+    }
+
+    /// A cycle of the causal order and more edges, each from the second node to the first.
+    pub(super) fn cycle_with(&self, edges: &[(Node, Node)]) -> Vec<Node> {
+        let mut before: Vec<SmallVec<[Node; 2]>> =
+            self.vertices.iter().map(|vertex| vertex.before.clone()).collect();
+        for (after, first) in edges {
+            before[*after].push(*first);
+        }
+        let before: Vec<&[Node]> = before.iter().map(|nodes| &nodes[..]).collect();
+        cycle(&before, &sort(&before))
+    }
+}
+
+/// What an operation found its key to hold, if it tells; of a compare-and-set without an answer,
+/// what it must have found if it took effect.
+fn found(operation: &Operation<'_>) -> Option<ValueId> {
+    match operation.op {
+        Op::Cas { from, .. } if operation.is_ok() || operation.is_indeterminate() => Some(from),
+        _ => seen(operation),
+    }
+}
+
+/// Whether an operation of a register did or saw something, or may have written.
+fn matters(operation: &Operation<'_>) -> bool {
+    match operation.op {
+        Op::Read { .. } => operation.value_read().is_some(),
+        Op::Write { .. } | Op::Cas { .. } | Op::Delete { .. } => {
+            operation.is_ok() || operation.is_indeterminate() || seen(operation).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The keys of which some value, other than `nil`, was written twice.
+fn ambiguous(history: &History, order: &Order<'_>) -> FxHashSet<KeyId> {
+    let twice = |operation: &Operation<'_>| {
+        let key = *operation.op.key();
+        let value = operation.value_written().filter(|value| *value != ValueId::NIL)?;
+        order.writers(key, value).nth(1).map(|_| key)
+    };
+    history.operations().filter_map(|operation| twice(&operation)).collect()
+}
+
+/// Sorts nodes behind what is before them; leaves out what is on a cycle or behind one.
+fn sort(before: &[&[Node]]) -> Vec<Node> {
+    let mut missing: Vec<usize> = before.iter().map(|before| before.len()).collect();
+    let mut after: Vec<SmallVec<[Node; 2]>> = vec![SmallVec::new(); before.len()];
+    for (node, before) in before.iter().enumerate() {
+        for first in *before {
+            after[*first].push(node);
+        }
+    }
+    let mut sorted: Vec<Node> = (0..before.len()).filter(|node| missing[*node] == 0).collect();
+    let mut next = 0;
+    while let Some(node) = sorted.get(next).copied() {
+        next += 1;
+        for after in &after[node] {
+            missing[*after] -= 1;
+            if missing[*after] == 0 {
+                sorted.push(*after);
+            }
+        }
+    }
+    sorted
+}
+
+/// A cycle among the nodes that could not be sorted: each is behind another one of them.
+fn cycle(before: &[&[Node]], sorted: &[Node]) -> Vec<Node> {
+    let mut is_sorted = vec![false; before.len()];
+    for node in sorted {
+        is_sorted[*node] = true;
+    }
+    let Some(mut node) = is_sorted.iter().position(|sorted| !sorted) else { return Vec::new() };
+    let mut met = vec![None; before.len()];
+    let mut way = Vec::new();
+    while met[node].is_none() {
+        met[node] = Some(way.len());
+        way.push(node);
+        let open = before[node].iter().rev().find(|node| !is_sorted[**node]);
+        node = *open.expect("what could not be sorted waits for something that could not");
+    }
+    way.split_off(met[node].expect("the walk ended where it had been"))
+}

@@ -1,0 +1,346 @@
+//! What everybody must see of a session's writes: they come in their order, and after what the
+//! session had read.
+//!
+//! Both are judged by observers. An observer is a session that asks for the store's strongest
+//! reads, or a session that reads at one replica; whoever reads here and there has seen nothing of
+//! an order. Where an observer has seen a write, it must from then on see everything that the write
+//! depends on, or something newer: the earlier acknowledged writes of the writing session (monotonic
+//! writes), or what that session had read before (writes-follow-reads). The keys may differ. On the
+//! key of the write itself, the observer must not even find exactly what the write depends on: it
+//! would have seen the two in the wrong order.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    Observation, State, anomaly, coverage, is_done_write, observed, proof, verdict, versions,
+};
+use crate::checker::Checker;
+use crate::checker::order::{Order, Rank};
+use crate::history::{
+    Event, EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel,
+    SessionId, ValueId,
+};
+use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
+
+/// Monotonic writes: a session's writes take effect in their order, for everybody.
+///
+/// A violation is an observer that has seen a session's write, and then finds a key as it was before
+/// an acknowledged earlier write of that session.
+#[derive(Clone, Copy, Debug)]
+pub struct MonotonicWrites;
+
+/// Writes-follow-reads: what a session writes is newer, for everybody, than what it had read.
+///
+/// A violation is an observer that has seen a session's write, and then finds a key as it was before
+/// what that session had read earlier.
+#[derive(Clone, Copy, Debug)]
+pub struct WritesFollowReads;
+
+impl Checker for MonotonicWrites {
+    fn check(&self, history: &History) -> Verdict {
+        Judge::new(history, Guarantee::MonotonicWrites)
+            .run("nobody read a write of a session that had written before")
+    }
+}
+
+impl Checker for WritesFollowReads {
+    fn check(&self, history: &History) -> Verdict {
+        Judge::new(history, Guarantee::WritesFollowReads)
+            .run("nobody read a write of a session that had read before")
+    }
+}
+
+/// Who looks: a session, at one replica or at the store.
+type Observer = (SessionId, Option<NodeId>);
+
+/// A write that was seen. Later ones of the same session depend on more.
+#[derive(Clone, Copy)]
+struct Sighting {
+    write: OperationId,
+    by: OperationId,
+}
+
+/// What one session did to one key, and may not be undone for who has seen what it wrote later.
+#[derive(Default)]
+struct Log {
+    entries: Vec<Entry>,
+    /// The first operation that found or wrote a value.
+    first: FxHashMap<ValueId, OperationId>,
+}
+
+/// The newest of a log's states, up to one.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// The operation that this entry came with; it was over before later ones came.
+    last: State,
+    end: EventIndex,
+    begin: (u64, OperationId),
+    unversioned: Option<(u64, OperationId)>,
+    version: Option<(u64, OperationId)>,
+}
+
+/// What an observer has seen of one key.
+#[derive(Default)]
+struct View {
+    /// Whether some write that was seen depends on this key.
+    depends: bool,
+    /// When the last of the key's writes that were seen began.
+    last: Option<EventIndex>,
+}
+
+/// The highest of the states in all logs of a key.
+#[derive(Default)]
+struct Newest {
+    begin: u64,
+    version: Option<u64>,
+}
+
+struct Judge<'a> {
+    history: &'a History,
+    guarantee: Guarantee,
+    order: Order<'a>,
+    logs: FxHashMap<(SessionId, KeyId), Log>,
+    /// The last write of each session that an observer has seen.
+    seen: FxHashMap<Observer, BTreeMap<SessionId, Sighting>>,
+    /// The same, of one key.
+    seen_at: FxHashMap<(Observer, SessionId, KeyId), Sighting>,
+    /// What was seen of one key, by one observer.
+    views: FxHashMap<(Observer, KeyId), View>,
+    /// The newest state of each key in any log.
+    newest: FxHashMap<KeyId, Newest>,
+    /// When a value was first over in any log.
+    first: FxHashMap<(KeyId, ValueId), EventIndex>,
+    coverage: Coverage,
+    anomalies: Vec<Anomaly>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(history: &'a History, guarantee: Guarantee) -> Judge<'a> {
+        Judge {
+            history,
+            guarantee,
+            order: Order::new(history),
+            logs: FxHashMap::default(),
+            seen: FxHashMap::default(),
+            seen_at: FxHashMap::default(),
+            views: FxHashMap::default(),
+            newest: FxHashMap::default(),
+            first: FxHashMap::default(),
+            coverage: coverage(),
+            anomalies: Vec::new(),
+        }
+    }
+
+    fn run(mut self, vacuous: &str) -> Verdict {
+        let history = self.history;
+        for (_, event) in history.events() {
+            match event {
+                Event::Phase(Phase::Final) => break,
+                Event::Phase(_) | Event::Fault(_) => {}
+                Event::Invoke(operation) => self.judge(&operation),
+                Event::Complete(operation) => {
+                    self.log(&operation);
+                    self.sight(&operation);
+                }
+            }
+        }
+        self.coverage.keys = history.key_count();
+        verdict(self.anomalies, self.coverage, vacuous)
+    }
+
+    /// Remembers what the operation makes later writes of its session depend on.
+    fn log(&mut self, operation: &Operation<'_>) {
+        let (state, value) = if self.guarantee == Guarantee::MonotonicWrites {
+            let Some(value) = operation.value_written().filter(|_| is_done_write(operation)) else {
+                return;
+            };
+            (State::written(self.history, &self.order, operation), value)
+        } else {
+            let Some(observation) = observed(self.history, operation) else { return };
+            let Some(state) = State::found(&self.order, operation, observation) else { return };
+            (state, observation.value)
+        };
+        let key = *operation.op.key();
+        let end = operation.completed.expect("what left or found something has ended");
+        let newest = self.newest.entry(key).or_default();
+        newest.begin = newest.begin.max(state.begin);
+        newest.version = newest.version.max(state.version);
+        self.first.entry((key, value)).or_insert(end);
+        let log = self.logs.entry((operation.session, key)).or_default();
+        log.add(state, end);
+        log.first.entry(value).or_insert(operation.id);
+    }
+
+    /// Remembers whose write the operation has seen.
+    fn sight(&mut self, by: &Operation<'_>) {
+        let (Some(observer), Some(found)) = (observer(by), observed(self.history, by)) else {
+            return;
+        };
+        let key = *by.op.key();
+        let Some(write) = self.order.writer(key, found.value) else { return };
+        let sighting = Sighting { write: write.id, by: by.id };
+        let later = |known: &mut Sighting| {
+            if self.history.operation(known.write).invoked < write.invoked {
+                *known = sighting;
+            }
+        };
+        let view = self.views.entry((observer, key)).or_default();
+        view.last = view.last.max(Some(write.invoked));
+        let seen = self.seen.entry(observer).or_default();
+        seen.entry(write.session).and_modify(later).or_insert(sighting);
+        let seen_at = self.seen_at.entry((observer, write.session, key));
+        seen_at.and_modify(later).or_insert(sighting);
+    }
+
+    /// Holds what the operation found against all that its observer has seen.
+    fn judge(&mut self, read: &Operation<'_>) {
+        let (Some(observer), Some(found)) = (observer(read), observed(self.history, read)) else {
+            return;
+        };
+        let key = *read.op.key();
+        let (Some(rank), Some(seen)) =
+            (self.order.rank(key, found.value), self.seen.get(&observer))
+        else {
+            return;
+        };
+        let view = self.views.get(&(observer, key));
+        let depends = view.is_some_and(|view| view.depends);
+        if depends && self.is_fresh(key, &rank, found, view) {
+            self.coverage.operations += 1;
+            return;
+        }
+        let mut judged = depends;
+        let mut wrong = None;
+        for (session, sighting) in seen {
+            let Some(log) = self.logs.get(&(*session, key)) else { continue };
+            let write = self.history.operation(sighting.write);
+            if let Some(entry) = log.before(write.invoked) {
+                judged = true;
+                let newer = entry.newer_than(&rank, found.version);
+                wrong = wrong.or(newer.map(|newer| (newer, *sighting)));
+            }
+            let Some(sighting) = self.seen_at.get(&(observer, *session, key)) else { continue };
+            let same = self.same(log, &self.history.operation(sighting.write), key, found.value);
+            wrong = wrong.or(same.map(|same| (same, *sighting)));
+        }
+        self.coverage.operations += usize::from(judged);
+        self.views.entry((observer, key)).or_default().depends = judged;
+        if let Some((on, sighting)) = wrong {
+            let found = self.explain(read, on, sighting);
+            self.anomalies.push(found);
+        }
+    }
+
+    /// Whether no log at all can prove what was found to be wrong. Saves the search in the logs of
+    /// all sessions for all but stale reads.
+    fn is_fresh(&self, key: KeyId, rank: &Rank, found: Observation, view: Option<&View>) -> bool {
+        let Some(newest) = self.newest.get(&key) else { return true };
+        let (place, last) = rank.below();
+        let is_newest = !rank.ended_before(newest.begin)
+            && place == last
+            && found
+                .version
+                .is_none_or(|version| newest.version.is_none_or(|high| high <= version));
+        let first = self.first.get(&(key, found.value));
+        let seen = view.and_then(|view| view.last);
+        is_newest && first.is_none_or(|first| seen.is_none_or(|seen| seen < *first))
+    }
+
+    /// The operation of the log that left or found exactly this value before the session wrote the
+    /// same key, if nothing else can have made the key hold it.
+    fn same(
+        &self,
+        log: &Log,
+        write: &Operation<'_>,
+        key: KeyId,
+        value: ValueId,
+    ) -> Option<OperationId> {
+        let from_start = value == ValueId::NIL && self.order.writers(key, value).next().is_none();
+        let writer = self.order.writer(key, value);
+        let other = writer.is_some_and(|writer| writer.id != write.id);
+        let first = log.first.get(&value).filter(|_| from_start || other)?;
+        self.history.operation(*first).precedes(write).then_some(*first)
+    }
+
+    fn explain(&self, read: &Operation<'_>, on: OperationId, sighting: Sighting) -> Anomaly {
+        let history = self.history;
+        let [on, write, by] = [on, sighting.write, sighting.by].map(|id| history.operation(id));
+        let found = |operation: &Operation<'_>| {
+            let observation =
+                observed(history, operation).expect("what is judged tells what it found");
+            history.value(observation.value)
+        };
+        let key = |operation: &Operation<'_>| history.key(*operation.op.key());
+        let after = if self.guarantee == Guarantee::MonotonicWrites {
+            format!("after its own {}", history.op(on.id))
+        } else {
+            format!("after it had read {} = {}", key(&on), found(&on))
+        };
+        let place = read.node.filter(|_| observer(read).is_some_and(|(_, node)| node.is_some()));
+        let place = place.map_or_else(String::new, |node| format!(" at n{node}"));
+        let what = format!(
+            "session {} did {} {after}; session {} saw {} = {}{place} and then found {} = {}, as it \
+             was before{}",
+            write.session,
+            history.op(write.id),
+            read.session,
+            key(&by),
+            found(&by),
+            key(read),
+            found(read),
+            versions(history, &on, read),
+        );
+        let mut witness = proof(history, &self.order, &on, read);
+        witness.extend([write.id, by.id]);
+        anomaly(history, self.guarantee, read, witness, what)
+    }
+}
+
+/// Whose eyes an operation is, if its node is known where it matters.
+fn observer(operation: &Operation<'_>) -> Option<Observer> {
+    match operation.op {
+        Op::Read { level: ReadLevel::Replica, .. } => {
+            operation.node.map(|node| (operation.session, Some(node)))
+        }
+        _ => Some((operation.session, None)),
+    }
+}
+
+impl Log {
+    fn add(&mut self, state: State, end: EventIndex) {
+        let past = self.entries.last().copied();
+        let newer = |past: Option<(u64, OperationId)>, now: u64| match past {
+            Some(past) if past.0 > now => past,
+            _ => (now, state.id),
+        };
+        let begin = newer(past.map(|past| past.begin), state.begin);
+        let mut unversioned = past.and_then(|past| past.unversioned);
+        let mut version = past.and_then(|past| past.version);
+        match state.version {
+            Some(now) => version = Some(newer(version, now)),
+            None => unversioned = Some(newer(unversioned, state.begin)),
+        }
+        self.entries.push(Entry { last: state, end, begin, unversioned, version });
+    }
+
+    /// The newest of what was over when the write began.
+    fn before(&self, began: EventIndex) -> Option<&Entry> {
+        let count = self.entries.partition_point(|entry| entry.end < began);
+        count.checked_sub(1).map(|last| &self.entries[last])
+    }
+}
+
+impl Entry {
+    /// The operation of the log with a state that is certainly newer than what was found.
+    fn newer_than(&self, rank: &Rank, version: Option<u64>) -> Option<OperationId> {
+        let by_version = |version: u64| self.version.filter(|(highest, _)| version < *highest);
+        let newest = if version.is_some() { self.unversioned } else { Some(self.begin) };
+        let by_time = newest.filter(|(begin, _)| rank.ended_before(*begin));
+        let comparable = version.is_none() || self.last.version.is_none();
+        let replaced = self.last.place.is_some_and(|place| comparable && rank.is_above(place));
+        let known = version.and_then(by_version).or(by_time).map(|(_, id)| id);
+        known.or(replaced.then_some(self.last.id))
+    }
+}

@@ -1,0 +1,469 @@
+//! Session guarantees, case by case and against all version orders of small histories.
+
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::{
+    Checker, MonotonicReads, MonotonicWrites, ReadYourWrites, WritesFollowReads,
+};
+use stormglass_checkers::history::{
+    KeyId, NodeId, Op, Operation, Outcome, ReadLevel, Reason, SessionId, ValueId,
+};
+use stormglass_checkers::{History, Verdict};
+
+use crate::notation::history;
+
+/// All four, in the order of reports.
+const ALL: [&dyn Checker; 4] =
+    [&ReadYourWrites, &MonotonicReads, &MonotonicWrites, &WritesFollowReads];
+
+/// Checks which of the four are broken: `reads writes` are monotonic reads and monotonic writes.
+#[track_caller]
+fn broken(text: &str, expected: &str) {
+    let names = ["own", "reads", "writes", "follow"];
+    let history = history(text);
+    let found: Vec<&str> = (names.iter().zip(ALL))
+        .filter_map(|(name, checker)| checker.check(&history).is_invalid().then_some(*name))
+        .collect();
+    assert_eq!(found.join(" "), expected, "{text}");
+}
+
+#[track_caller]
+fn explanation(checker: &dyn Checker, text: &str) -> String {
+    checker.check(&history(text)).anomalies()[0].explanation.join("\n")
+}
+
+const TWO_WRITES: &str = "
+    1 invoke write x 1
+    1 ok
+    1 invoke write x 2
+    1 ok
+";
+
+fn then(before: &str, reads: &[&str]) -> String {
+    let mut text = before.to_owned();
+    for read in reads {
+        let (what, value) = read.split_once(" = ").unwrap();
+        text += &format!("5 invoke {what}\n5 ok {value}\n");
+    }
+    text
+}
+
+#[test]
+fn a_session_that_goes_back_breaks_monotonic_reads() {
+    broken(&then(TWO_WRITES, &["read x = 1", "read x = 2", "read x = 2"]), "");
+    broken(&then(TWO_WRITES, &["read x = 2", "read x = nil"]), "reads writes");
+    let two_writers = TWO_WRITES.replacen('1', "0", 1).replacen("1 ok", "0 ok", 1);
+    broken(&then(&two_writers, &["read x = 2", "read x = 1"]), "reads");
+    broken(&then(&two_writers, &["read-replica x @n1 = 2", "read-replica x @n2 = 1"]), "reads");
+    let text = then(&two_writers, &["read x = 2", "read x = 1"]);
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 1 wrote x = 2 (from 0.002 s to 0.003 s)
+        process 5 read x = 2 (from 0.004 s to 0.005 s)
+        process 5 read x = 1 (from 0.006 s to 0.007 s)
+        session 5 had read 2 before it read 1, which is older"#]]
+    .assert_eq(&explanation(&MonotonicReads, &text));
+}
+
+#[test]
+fn reads_of_concurrent_writes_may_come_in_any_order() {
+    let text = "
+        0 invoke write x 1
+        1 invoke write x 2
+        0 ok
+        1 ok
+    ";
+    broken(&then(text, &["read x = 2", "read x = 1"]), "");
+    let open = "
+        0 invoke write x 1
+        0 info timeout
+        1 invoke write x 2
+        1 ok
+    ";
+    broken(&then(open, &["read x = 2", "read x = 1"]), "");
+}
+
+#[test]
+fn reads_that_overlap_are_not_in_order() {
+    let text = format!(
+        "{TWO_WRITES}
+        5/5 invoke read x
+        6/5 invoke read x
+        6 ok 2
+        5 ok 1
+    "
+    );
+    broken(&text, "");
+}
+
+#[test]
+fn a_chain_of_compare_and_sets_orders_what_time_does_not() {
+    let text = "
+        0 invoke write x 1
+        1 invoke cas x 1 2
+        2 invoke cas x 2 3
+        3 invoke cas x 3 4
+        3 ok
+        2 ok
+        1 ok
+        0 ok
+    ";
+    broken(&then(text, &["read x = 4", "read x = 2"]), "reads");
+    broken(&then(text, &["read x = 2", "read x = 3"]), "");
+    // What replaced a value was over before another write began, so the value is older than that.
+    let open = "
+        0 invoke write x 1
+        0 info timeout
+        1 invoke cas x 1 2
+        1 ok
+        2 invoke write x 3
+        2 ok
+    ";
+    broken(&then(open, &["read x = 3", "read x = 1"]), "reads");
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s with no answer, so it may take effect at any time after that)
+        process 1 set x from 1 to 2 (from 0.002 s to 0.003 s)
+        process 2 wrote x = 3 (from 0.004 s to 0.005 s)
+        process 5 read x = 3 (from 0.006 s to 0.007 s)
+        process 5 read x = 1 (from 0.008 s to 0.009 s)
+        session 5 had read 3 before it read 1, which is older"#]]
+    .assert_eq(&explanation(&MonotonicReads, &then(open, &["read x = 3", "read x = 1"])));
+}
+
+#[test]
+fn a_compare_and_set_that_was_done_has_read() {
+    let text = format!("{TWO_WRITES} 1 invoke cas x 1 3\n 1 ok");
+    broken(&text, "own");
+}
+
+#[test]
+fn versions_tell_where_both_sides_have_one() {
+    let text = "
+        0 invoke write x 1
+        1 invoke write x 2
+        0 ok v2
+        1 ok v1
+        0 invoke read x
+        0 ok 2 v1
+        5 invoke read x
+        5 ok 1 v2
+        5 invoke read x
+        5 ok 2 v1
+    ";
+    broken(text, "own reads");
+    assert!(explanation(&MonotonicReads, text).ends_with("older (version 1 after version 2)"));
+    broken(&text.replace(" v2", ""), "");
+    // Time says the contrary here: it does not count where versions tell.
+    let late = then(
+        "0 invoke write x 1\n0 ok v7\n1 invoke write x 2\n1 ok v3\n",
+        &["read x = 2 v3", "read x = 1 v7"],
+    );
+    broken(&late, "");
+}
+
+#[test]
+fn a_sessions_writes_are_seen_in_their_order() {
+    broken(&then(TWO_WRITES, &["read x = 2", "read x = 1"]), "reads writes");
+    broken(&then(TWO_WRITES, &["read-replica x @n1 = 2", "read-replica x @n2 = 1"]), "reads");
+    let one = ["read-replica x @n1 = 2", "read-replica x @n1 = 1"];
+    broken(&then(TWO_WRITES, &one), "reads writes");
+    let other = TWO_WRITES.replacen('1', "0", 1).replacen("1 ok", "0 ok", 1);
+    broken(&then(&other, &one), "reads");
+}
+
+const TWO_KEYS: &str = "
+    1 invoke write x 1
+    1 ok
+    1 invoke write y 2
+    1 ok
+";
+
+#[test]
+fn a_write_of_one_key_comes_with_the_sessions_earlier_write_of_another() {
+    broken(&then(TWO_KEYS, &["read y = 2", "read x = 1"]), "");
+    broken(&then(TWO_KEYS, &["read x = nil", "read y = 2"]), "");
+    broken(&then(TWO_KEYS, &["read y = nil", "read x = nil"]), "");
+    let text = then(TWO_KEYS, &["read y = 2", "read x = nil"]);
+    broken(&text, "writes");
+    expect![[r#"
+        process 1 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 1 wrote y = 2 (from 0.002 s to 0.003 s)
+        process 5 read y = 2 (from 0.004 s to 0.005 s)
+        process 5 read x = nil (from 0.006 s to 0.007 s)
+        session 1 did write y 2 after its own write x 1; session 5 saw y = 2 and then found x = nil, as it was before"#]]
+    .assert_eq(&explanation(&MonotonicWrites, &text));
+    let open = TWO_KEYS
+        .replacen("1 ok", "1 info timeout", 1)
+        .replace("1 invoke write y", "9/1 invoke write y");
+    let open = open.replace("1 ok", "9 ok");
+    broken(&then(&open, &["read y = 2", "read x = nil"]), "");
+}
+
+const READ_THEN_WRITE: &str = "
+    0 invoke write x 1
+    0 info timeout
+    1 invoke read x
+    1 ok 1
+    1 invoke write y 2
+    1 ok
+";
+
+#[test]
+fn a_write_comes_with_what_its_session_had_read() {
+    let text = then(READ_THEN_WRITE, &["read y = 2", "read x = nil"]);
+    broken(&text, "follow");
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s with no answer, so it may take effect at any time after that)
+        process 1 read x = 1 (from 0.002 s to 0.003 s)
+        process 1 wrote y = 2 (from 0.004 s to 0.005 s)
+        process 5 read y = 2 (from 0.006 s to 0.007 s)
+        process 5 read x = nil (from 0.008 s to 0.009 s)
+        session 1 did write y 2 after it had read x = 1; session 5 saw y = 2 and then found x = nil, as it was before"#]]
+    .assert_eq(&explanation(&WritesFollowReads, &text));
+    broken(&then(READ_THEN_WRITE, &["read y = 2", "read x = 1"]), "");
+    // On one key, what was read must not even come again.
+    let same = READ_THEN_WRITE.replace("write y", "write x");
+    broken(&then(&same, &["read x = 2", "read x = 1"]), "follow");
+    let twice = format!("{same} 7 invoke write x 1\n 7 ok\n");
+    broken(&then(&twice, &["read x = 2", "read x = 1"]), "");
+}
+
+#[test]
+fn final_reads_are_no_session() {
+    let text = format!("{TWO_WRITES} phase final\n");
+    broken(&then(&text, &["read-replica x @n1 = 2", "read-replica x @n1 = 1"]), "");
+}
+
+#[test]
+fn where_nobody_reads_nothing_is_kept() {
+    for checker in ALL {
+        let verdict = checker.check(&history(TWO_WRITES));
+        assert!(matches!(verdict, Verdict::Unknown { .. }), "{verdict:?}");
+    }
+}
+
+/// A small history over two sessions and two keys, in the notation.
+fn small(random: &mut ChaCha8Rng) -> String {
+    let mut text = String::new();
+    let mut written: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut open: [Option<(u32, String, &str)>; 2] = [None, None];
+    let (mut process, mut next, mut begun) = ([0, 1], 2, 0);
+    while begun < 6 || open.iter().any(Option::is_some) {
+        let session = random.random_range(0..2);
+        let Some((number, op, key)) = open[session].take() else {
+            if begun == 6 {
+                continue;
+            }
+            begun += 1;
+            let key = ["x", "x", "y"][random.random_range(0..3)];
+            let known = written.entry(key).or_default();
+            let fresh = if known.is_empty() || random.random_range(0..12) > 0 {
+                begun.to_string()
+            } else {
+                known[0].clone()
+            };
+            let op = match random.random_range(0..20) {
+                0..=7 => format!("write {key} {fresh}"),
+                8..=9 => {
+                    let from = known.last().map_or("nil", String::as_str);
+                    format!("cas {key} {from} {fresh}")
+                }
+                10 => format!("delete {key}"),
+                11..=13 => format!("read-replica {key}"),
+                _ => format!("read {key}"),
+            };
+            if !op.starts_with("read") {
+                known.push(if op.starts_with("del") { "nil".into() } else { fresh });
+            }
+            let node = if op.starts_with("read-") { "@n1" } else { "" };
+            text += &format!("{}/{session} invoke {op} {node}\n", process[session]);
+            open[session] = Some((process[session], op, key));
+            continue;
+        };
+        let known = &written[key];
+        let some = random.random_range(0..=known.len());
+        let some = known.get(some).map_or("nil", String::as_str);
+        let end = match (random.random_range(0..10), &op[..3]) {
+            (0, _) => "info timeout".to_owned(),
+            (_, "rea") => format!("ok {some}"),
+            (1..=3, "cas") => format!("fail mismatch {some}"),
+            (1, _) => "fail refused".to_owned(),
+            _ => "ok".to_owned(),
+        };
+        if end == "info timeout" {
+            process[session] = next;
+            next += 1;
+        }
+        text += &format!("{number} {end}\n");
+    }
+    text
+}
+
+/// A history taken apart for the slow judge.
+struct Slow<'a> {
+    writes: Vec<Operation<'a>>,
+    finds: Vec<(Operation<'a>, ValueId)>,
+}
+
+fn found(operation: &Operation<'_>) -> Option<ValueId> {
+    match (operation.op, operation.outcome) {
+        (Op::Cas { from, .. }, Some(Outcome::Ok(_))) => Some(from),
+        (_, Some(Outcome::Fail(Reason::Mismatch { actual }))) => *actual,
+        _ => operation.value_read(),
+    }
+}
+
+fn observer(operation: &Operation<'_>) -> (SessionId, Option<NodeId>) {
+    let local = matches!(operation.op, Op::Read { level: ReadLevel::Replica, .. });
+    (operation.session, operation.node.filter(|_| local))
+}
+
+impl<'a> Slow<'a> {
+    fn new(history: &'a History) -> Slow<'a> {
+        let took = |operation: &Operation<'_>| operation.is_ok() || operation.is_indeterminate();
+        Slow {
+            writes: history
+                .operations()
+                .filter(|op| op.value_written().is_some() && took(op))
+                .collect(),
+            finds: history.operations().filter_map(|op| Some((op, found(&op)?))).collect(),
+        }
+    }
+
+    /// Which guarantees every order of the writes breaks; none where no order explains the reads.
+    fn broken(&self) -> Option<[bool; 4]> {
+        let mut broken = None;
+        let mut order = Vec::new();
+        self.extend(&mut order, &mut broken);
+        broken
+    }
+
+    /// Tries everything that may come next in the order, and the order as it is.
+    fn extend(&self, order: &mut Vec<usize>, broken: &mut Option<[bool; 4]>) {
+        let all = (0..self.writes.len()).all(|at| order.contains(&at) || !self.writes[at].is_ok());
+        if all {
+            let places = |(find, value): &(Operation<'_>, ValueId)| -> Vec<usize> {
+                let start = (*value == ValueId::NIL).then_some(0);
+                start.into_iter().chain(self.holds(order, *find.op.key(), *value)).collect()
+            };
+            let choices: Vec<Vec<usize>> = self.finds.iter().map(places).collect();
+            self.choose(order, &choices, &mut Vec::new(), broken);
+        }
+        for next in 0..self.writes.len() {
+            let write = &self.writes[next];
+            let open = |at: &usize| !order.contains(at) && *at != next;
+            let late =
+                (0..self.writes.len()).filter(open).any(|at| self.writes[at].precedes(write));
+            let fits = match write.op {
+                Op::Cas { key, from, .. } => {
+                    from == ValueId::NIL || self.holds(order, key, from).next().is_some()
+                }
+                _ => true,
+            };
+            if !order.contains(&next) && !late && fits {
+                order.push(next);
+                self.extend(order, broken);
+                order.pop();
+            }
+        }
+    }
+
+    /// After how many writes the key may have come to hold the value.
+    fn holds<'b>(
+        &'b self,
+        order: &'b [usize],
+        key: KeyId,
+        value: ValueId,
+    ) -> impl Iterator<Item = usize> + 'b {
+        order.iter().enumerate().filter_map(move |(place, at)| {
+            let write = &self.writes[*at];
+            (*write.op.key() == key && write.value_written() == Some(value)).then_some(place + 1)
+        })
+    }
+
+    /// Tries every explanation of every read.
+    fn choose(
+        &self,
+        order: &[usize],
+        choices: &[Vec<usize>],
+        chosen: &mut Vec<usize>,
+        broken: &mut Option<[bool; 4]>,
+    ) {
+        let Some(places) = choices.get(chosen.len()) else {
+            let now = self.breaks(order, chosen);
+            let all = broken.get_or_insert([true; 4]);
+            *all = std::array::from_fn(|which| all[which] && now[which]);
+            return;
+        };
+        for place in places {
+            chosen.push(*place);
+            self.choose(order, choices, chosen, broken);
+            chosen.pop();
+        }
+    }
+
+    /// What is broken if the writes came in this order and the reads found these places of it.
+    fn breaks(&self, order: &[usize], places: &[usize]) -> [bool; 4] {
+        let written: Vec<(&Operation<'_>, usize)> =
+            order.iter().enumerate().map(|(place, at)| (&self.writes[*at], place + 1)).collect();
+        let finds: Vec<(&Operation<'_>, usize)> =
+            self.finds.iter().zip(places).map(|((find, _), place)| (find, *place)).collect();
+        let own = |one: &Operation<'_>, other: &Operation<'_>| {
+            one.session == other.session && one.precedes(other)
+        };
+        let mut broken = [false; 4];
+        for (find, place) in &finds {
+            let key = find.op.key();
+            let behind = |(past, past_place): &(&Operation<'_>, usize)| {
+                past.op.key() == key && own(past, find) && place < past_place
+            };
+            broken[0] |= written.iter().any(behind);
+            broken[1] |= finds.iter().any(behind);
+            for (write, write_place) in &written {
+                let saw = |(by, place): &(&Operation<'_>, usize)| {
+                    place == write_place
+                        && by.op.key() == write.op.key()
+                        && observer(by) == observer(find)
+                        && by.precedes(find)
+                };
+                if !finds.iter().any(saw) {
+                    continue;
+                }
+                let same = usize::from(write.op.key() == key);
+                let depends = |(on, on_place): &(&Operation<'_>, usize)| {
+                    on.op.key() == key && own(on, write) && *place < on_place + same
+                };
+                broken[2] |= written.iter().any(depends);
+                broken[3] |= finds.iter().any(depends);
+            }
+        }
+        for (write, write_place) in &written {
+            broken[3] |= finds.iter().any(|(on, on_place)| {
+                on.op.key() == write.op.key() && own(on, write) && on_place >= write_place
+            });
+        }
+        broken
+    }
+}
+
+#[test]
+fn nobody_is_accused_whom_an_order_of_the_writes_clears() {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let (mut told, mut all) = ([0; 4], [0; 4]);
+    for _ in 0..40_000 {
+        let text = small(&mut random);
+        let history = history(&text);
+        let Some(broken) = Slow::new(&history).broken() else { continue };
+        for (which, checker) in ALL.iter().enumerate() {
+            let verdict = checker.check(&history);
+            assert!(broken[which] || !verdict.is_invalid(), "{text}{verdict:#?}");
+            told[which] += usize::from(verdict.is_invalid());
+            all[which] += usize::from(broken[which]);
+        }
+    }
+    expect!["[7556, 1907, 155, 108] of [7615, 1925, 171, 202]"]
+        .assert_eq(&format!("{told:?} of {all:?}"));
+}
