@@ -225,7 +225,8 @@ pub fn parse(
     let parsed: CampaignFile = toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start).min(text.len());
         let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
-        malformed(line, error.message().replace('\n', " "))
+        // What is missing at the end is told of the last line.
+        malformed(line.min(text.lines().count()), error.message().replace('\n', " "))
     })?;
     if parsed.plan.is_empty() {
         return Err(malformed(1, "there is no [[plan]] in it".to_owned()));

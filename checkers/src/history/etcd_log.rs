@@ -20,7 +20,7 @@ pub fn read(mut reader: impl BufRead, limits: &ReadLimits) -> Result<History, Re
     let mut foreign = Foreign::new();
     let mut text = Vec::new();
     for line in 1.. {
-        let error = |what: String| ReadError::Line { line, what };
+        let error = |what: String| ReadError::at(line, what);
         text.clear();
         let limit = limits.line_bytes_max;
         let read = reader.by_ref().take(limit.saturating_add(1)).read_until(b'\n', &mut text)?;
@@ -43,7 +43,7 @@ pub fn read(mut reader: impl BufRead, limits: &ReadLimits) -> Result<History, Re
     if foreign.len() == 0 {
         let what = "there is no operation; expected lines such as \
                     `INFO  jepsen.util - 3 :invoke :read nil`";
-        return Err(ReadError::Line { line: 1, what: what.to_owned() });
+        return Err(ReadError::at(1, what));
     }
     Ok(foreign.finish())
 }

@@ -79,7 +79,7 @@ struct Maps<R> {
 
 impl<R: BufRead> Maps<R> {
     fn error(&self, what: impl Into<String>) -> ReadError {
-        ReadError::Line { line: self.begun, what: what.into() }
+        ReadError::at(self.begun, what)
     }
 
     fn byte(&mut self) -> Result<Option<u8>, ReadError> {

@@ -46,6 +46,25 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// What is wrong with a line. Of a long text, which quotes what the line holds, only the
+    /// beginning and the end are told.
+    pub(super) fn at(line: u64, what: impl Into<String>) -> ReadError {
+        /// How many characters are told at each end.
+        const TOLD: usize = 200;
+        let mut what = what.into();
+        let place = |(place, _): (usize, char)| place;
+        let begin = what.char_indices().nth(TOLD).map(place);
+        let end = what.char_indices().nth_back(TOLD).map(place);
+        if let (Some(begin), Some(end)) = (begin, end)
+            && begin < end
+        {
+            what.replace_range(begin..end, " … ");
+        }
+        ReadError::Line { line, what }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -242,7 +261,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn error(&self, what: impl Into<String>) -> ReadError {
-        ReadError::Line { line: self.number, what: what.into() }
+        ReadError::at(self.number, what)
     }
 }
 

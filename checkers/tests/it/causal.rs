@@ -66,7 +66,8 @@ fn an_effect_is_not_seen_before_its_cause() {
         process 1 wrote y = 2 (from 0.004 s to 0.005 s)
         process 2 read y = 2 (from 0.006 s to 0.007 s)
         process 2 read x = nil (from 0.008 s to 0.009 s)
-        `write x 1` comes causally before `read x`, which found the state from before all writes"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+        `write x 1` comes causally before `read x`, which found the state from before all writes"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
 
 #[test]

@@ -224,3 +224,14 @@ fn what_no_history_contains_is_refused() {
     assert_eq!(twice.complete(later, operation, &done), Err(HistoryError::NotOpen { operation }));
     assert_eq!(builder(Some(&done)).open_operation(process), Err(HistoryError::Idle { process }));
 }
+
+#[test]
+fn a_long_line_is_not_quoted_whole() {
+    let text = format!(
+        "{{\"format\":\"stormglass-history\",\"version\":1}}\n{{\"{}\":1}}\n",
+        "é".repeat(9000)
+    );
+    let error = read(text.as_bytes()).unwrap_err().to_string();
+    assert!(error.starts_with("line 2: ") && error.contains(" … "), "{error}");
+    assert!(error.chars().count() < 500, "{error}");
+}

@@ -4,6 +4,7 @@
 
 mod causal;
 mod collections;
+mod corpus;
 mod foreign;
 mod formats;
 mod guarantees;

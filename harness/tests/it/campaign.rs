@@ -1,6 +1,7 @@
 //! What campaigns conclude about systems whose every step is known.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use checkers::Guarantee;
@@ -234,4 +235,20 @@ fn nothing_half_written_is_left_where_a_run_was_stored() {
     stored_all.sort();
     stored_all.dedup();
     assert_eq!(found, stored_all);
+}
+
+#[test]
+fn the_plans_that_fuzzing_kept_are_read_or_refused_with_a_line() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/plans");
+    for entry in fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        match stormglass::plan::load(&file, stormglass::system::SYSTEMS) {
+            Ok(plans) => assert!(!plans.is_empty()),
+            Err(stormglass::plan::PlanError::Malformed { line, .. }) => {
+                assert!((1..=lines).contains(&line), "{}: line {line}", file.display());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

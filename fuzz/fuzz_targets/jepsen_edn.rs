@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stormglass_fuzz::readers::jepsen_edn(bytes));
