@@ -27,6 +27,10 @@ pub fn jsonl(bytes: &[u8]) {
 pub fn jepsen_edn(bytes: &[u8]) {
     for keys in [Keys::Single, Keys::Independent] {
         let Some(history) = read(Format::JepsenEdn, keys, bytes) else { continue };
+        if history.operation_count() == 0 {
+            // Only a nemesis acted: there is nothing that the reader would take for a history.
+            continue;
+        }
         let mut text = Vec::new();
         jepsen_edn::write(&history, &mut text).expect("memory takes whatever is written to it");
         let keys = if history.key_count() > 1 { Keys::Independent } else { Keys::Single };

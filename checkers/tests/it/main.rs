@@ -9,6 +9,7 @@ mod foreign;
 mod formats;
 mod guarantees;
 mod linearizable;
+mod linearization;
 mod notation;
 mod oracle;
 mod recovery;

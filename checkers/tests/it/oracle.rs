@@ -13,6 +13,8 @@ use stormglass_checkers::history::{
 use stormglass_checkers::model::SequentialSpec;
 use stormglass_checkers::{History, Verdict};
 
+use crate::linearization::replay;
+
 /// An operation of a small history on one key: what, how it ended, and the events of its begin and
 /// end.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ fn alphabet() -> Vec<(Op, Outcome)> {
 }
 
 /// What an operation makes of a value; none if it cannot have had its answer there.
-fn apply(held: &Value, op: &Op, outcome: &Outcome) -> Option<Value> {
+pub(crate) fn apply(held: &Value, op: &Op, outcome: &Outcome) -> Option<Value> {
     match (op, outcome) {
         (Op::Read { .. }, Outcome::Ok(Ret::Value(read))) => (read == held).then(|| held.clone()),
         (Op::Write { value, .. }, _) => Some(value.clone()),
@@ -122,8 +124,13 @@ fn linearizable(history: &History) -> Verdict {
 /// Holds the search and its witness against the oracle; returns whether there is an order.
 fn compare(smalls: &[Small]) -> bool {
     let expected = has_an_order(smalls, &Value::Nil);
-    match linearizable(&history(smalls)) {
-        Verdict::Valid(_) => assert!(expected, "accepted: {smalls:#?}"),
+    let history = history(smalls);
+    match linearizable(&history) {
+        Verdict::Valid(_) => {
+            assert!(expected, "accepted: {smalls:#?}");
+            let orders = Linearizable::new(Limits::default()).linearizations(&history);
+            replay(&history, &orders.expect("a valid verdict has an order"));
+        }
         // Nothing in it shows what the key held.
         Verdict::Unknown { .. } => assert!(expected, "not judged: {smalls:#?}"),
         Verdict::Invalid { anomalies, .. } => {
@@ -525,6 +532,8 @@ fn no_checker_accuses_an_atomic_store() {
     let mut judged = 0;
     for _ in 0..3_000 {
         let history = atomic(&mut random);
+        let orders = Linearizable::new(Limits::default()).linearizations(&history);
+        replay(&history, &orders.expect("an atomic store is linearizable"));
         for entry in CHECKERS {
             let verdict = (entry.build)(&Limits::default()).check(&history);
             assert!(!verdict.is_invalid(), "{}: {verdict:#?}", entry.guarantee);

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use checkers::checker::linearizable::{Linearizable, Model, NilReads, Settings};
+use checkers::checker::linearizable::{Linearizable, Linearization, Model, NilReads, Settings};
 use checkers::checker::{CHECKERS, Checker, Limits};
 use checkers::history::format::Format;
 use checkers::history::jepsen_edn::Keys;
 use checkers::history::jsonl::ReadLimits;
-use checkers::history::{History, Value};
+use checkers::history::{History, Op, OperationId, Outcome, Reason, Ret, Value};
 use checkers::{Facts, Guarantee, Verdict};
 use clap::ValueEnum;
 use cpu_time::ProcessTime;
@@ -21,7 +21,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::Context;
-use super::output::USAGE;
+use super::output::{USAGE, check_writable, replace};
 use crate::report::{escape, run};
 
 #[derive(clap::Args)]
@@ -67,6 +67,10 @@ pub(super) struct Arguments {
     /// replica held at the end.
     #[arg(long)]
     facts: bool,
+    /// Write the orders that prove valid verdicts to a file: a line of JSON for each key, with its
+    /// operations in the order in which they took effect.
+    #[arg(long, value_name = "FILE")]
+    linearization: Option<PathBuf>,
 }
 
 /// The format of a file, or none for whatever it looks like.
@@ -166,6 +170,56 @@ struct Judged {
     verdict: Verdict,
 }
 
+/// The order of one key's operations, as it is written.
+#[derive(Serialize)]
+struct Order {
+    file: String,
+    key: String,
+    order: Vec<Step>,
+}
+
+/// One operation of an order.
+#[derive(Serialize)]
+struct Step {
+    /// The numbers of the events of its invocation and completion.
+    invoked: u32,
+    completed: Option<u32>,
+    process: u32,
+    op: Op,
+    /// What it was answered; none if nothing.
+    value: Option<Value>,
+    /// `ok`, `fail` or `info`.
+    outcome: &'static str,
+}
+
+impl Order {
+    fn of(history: &History, path: &Path, of_key: &Linearization) -> Order {
+        let step = |id: &OperationId| {
+            let operation = history.operation(*id);
+            let (outcome, value) = match operation.outcome {
+                Some(Outcome::Ok(Ret::Value(value))) => ("ok", Some(*value)),
+                Some(Outcome::Ok(Ret::Done)) => ("ok", None),
+                Some(Outcome::Fail(Reason::Mismatch { actual })) => ("fail", *actual),
+                Some(Outcome::Fail(_)) => ("fail", None),
+                Some(Outcome::Info(_)) | None => ("info", None),
+            };
+            Step {
+                invoked: operation.invoked.0,
+                completed: operation.completed.map(|event| event.0),
+                process: operation.process.0,
+                op: history.op(*id),
+                value: value.map(|value| history.value(value).clone()),
+                outcome,
+            }
+        };
+        Order {
+            file: path.display().to_string(),
+            key: history.key(of_key.key).as_str().to_owned(),
+            order: of_key.operations.iter().map(step).collect(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Content<'a> {
     files: &'a [Checked],
@@ -176,8 +230,12 @@ impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let mut checked = Vec::new();
         let mut errors = Vec::new();
+        if let Some(path) = &self.linearization {
+            check_writable(path)?;
+        }
+        let mut orders = Vec::new();
         for task in self.tasks()? {
-            match self.check(task) {
+            match self.check(task, &mut orders) {
                 Ok(one) => checked.push(one),
                 Err(error) => {
                     let error = format!("{error:#}");
@@ -185,6 +243,9 @@ impl Arguments {
                     errors.push(error);
                 }
             }
+        }
+        if let Some(path) = &self.linearization {
+            replace(path, &orders)?;
         }
         let content = Content { files: &checked, errors: &errors };
         context.output.result("check", content, || self.human(&checked))?;
@@ -292,7 +353,8 @@ impl Arguments {
         Ok(tasks)
     }
 
-    fn check(&self, mut task: Task) -> anyhow::Result<Checked> {
+    /// Judges one history, and adds its orders to those of the others where they are asked for.
+    fn check(&self, mut task: Task, orders: &mut Vec<u8>) -> anyhow::Result<Checked> {
         let (history, format) = self.read(&task.path, task.from)?;
         let otherwise =
             if format == Format::JepsenEdn { NilReads::Unknown } else { NilReads::Absent };
@@ -316,6 +378,15 @@ impl Arguments {
                 verdict = Linearizable::with(task.settings.clone()).check(&history);
             }
             verdicts.push(Judged { guarantee: entry.guarantee, verdict });
+        }
+        if self.linearization.is_some() {
+            let linearizable = Linearizable::with(Settings { explain: false, ..task.settings });
+            // Without an order there is a verdict that says so.
+            for of_key in linearizable.linearizations(&history).unwrap_or_default() {
+                let line = Order::of(&history, &task.path, &of_key);
+                serde_json::to_writer(&mut *orders, &line)?;
+                orders.push(b'\n');
+            }
         }
         Ok(Checked {
             file: task.path.display().to_string(),

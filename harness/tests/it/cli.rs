@@ -269,6 +269,14 @@ fn histories_of_others_are_checked() {
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &document["files"][0]["verdicts"][0]["verdict"]), (1, &"invalid".into()));
 
+    let orders = ["check", "fine.edn", "stale.edn", "--linearization", "orders.jsonl"];
+    assert_eq!(stormglass(at, &orders).0, 1);
+    let line: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(at.join("orders.jsonl")).unwrap()).unwrap();
+    assert_eq!((&line["file"], &line["order"][1]["op"]["to"]), (&"fine.edn".into(), &2.into()));
+    assert_eq!((&line["order"][2]["value"], &line["order"][3]), (&2.into(), &().into()));
+    refused(at, &["check", "fine.edn", "--linearization", "none/orders.jsonl"], &["none/orders"]);
+
     let table = "file\tformat\tmodel\tinitial\texpected\n\
                  stale.edn\tjepsen-edn\tcas-register\tnil\tinvalid\n\
                  fine.edn\tjepsen-edn\tcas-register\tnil\tvalid\n";

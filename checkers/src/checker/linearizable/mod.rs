@@ -28,6 +28,7 @@ use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 use rounds::Rounds;
 use zones::{Judged, Zones};
 
+mod linearization;
 mod objects;
 mod rounds;
 mod search;
@@ -35,8 +36,9 @@ mod stream;
 mod witness;
 mod zones;
 
+pub use linearization::Linearization;
 pub use objects::Model;
-pub use search::{Call, Found, search};
+pub use search::{Call, Found, order, search};
 pub use stream::{Breach, Streaming, Summary, Violation};
 
 /// One operation on a key, as the methods see it.
@@ -182,12 +184,7 @@ impl Report {
 
 impl Checker for Linearizable {
     fn check(&self, history: &History) -> Verdict {
-        let object = Registers {
-            history,
-            // A value that does not occur is none of anybody's.
-            initial: history.value_id(&self.settings.initial).unwrap_or(ValueId(u32::MAX)),
-            nil_reads: self.settings.nil_reads,
-        };
+        let object = Registers::new(history, &self.settings);
         let mut report = Report::default();
         let models = objects::models(history, &self.settings, &mut report);
         self.registers(&object, &models, &mut report);
@@ -308,7 +305,16 @@ struct Registers<'a> {
     nil_reads: NilReads,
 }
 
-impl Registers<'_> {
+impl<'a> Registers<'a> {
+    fn new(history: &'a History, settings: &Settings) -> Registers<'a> {
+        Registers {
+            history,
+            // A value that does not occur is none of anybody's.
+            initial: history.value_id(&settings.initial).unwrap_or(ValueId(u32::MAX)),
+            nil_reads: settings.nil_reads,
+        }
+    }
+
     /// Those of the judged operations that are wanted, key by key, in the order of the keys'
     /// numbers.
     fn collect(

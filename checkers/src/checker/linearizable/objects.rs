@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rounds::Rounds;
-use super::{GUARANTEE, Report, Settings, unexplained};
+use super::{GUARANTEE, Linearizable, Linearization, Report, Settings, unexplained};
 use crate::checker::linearizable::search::{Call, Found, search};
 use crate::checker::words::sentence;
 use crate::history::{
@@ -146,6 +146,30 @@ pub(super) fn judge(
     judge.run(Model::MultiRegister, report, |_| MultiRegister::default(), txn_call);
 }
 
+/// The orders of the keys that are no registers, of a history that was judged valid.
+pub(super) fn linearizations(
+    checker: &Linearizable,
+    history: &History,
+    models: &[Option<Model>],
+) -> Vec<Linearization> {
+    let settings = &checker.settings;
+    let judge = Judge { history, settings, models };
+    [
+        judge.order(
+            checker,
+            Model::AppendString,
+            |calls| append_start(settings, calls),
+            append_call,
+        ),
+        judge.order(checker, Model::Set, |_| Set::default(), set_call),
+        judge.order(checker, Model::Counter, |_| Counter::default(), counter_call),
+        judge.order(checker, Model::FifoQueue, |_| FifoQueue(VecDeque::new()), queue_call),
+        judge.order(checker, Model::Mutex, |_| Mutex::default(), mutex_call),
+        judge.order(checker, Model::MultiRegister, |_| MultiRegister::default(), txn_call),
+    ]
+    .concat()
+}
+
 /// What was asked, and the answer where there is one.
 type Asked<S> = (<S as SequentialSpec>::Op, Option<<S as SequentialSpec>::Ret>);
 
@@ -201,6 +225,23 @@ impl Judge<'_> {
                 Found::TooWide { open } => report.too_wide(self.history, object.key, open),
             }
         }
+    }
+
+    /// The orders of the keys of one model.
+    fn order<S: SequentialSpec>(
+        &self,
+        checker: &Linearizable,
+        model: Model,
+        start: impl Fn(&[Call<S>]) -> S,
+        call: impl Fn(&Operation<'_>, &Op, Option<&Value>) -> Result<Option<Asked<S>>, Strange>,
+    ) -> Vec<Linearization> {
+        let of_object = |object: Object<S>| {
+            let places = checker.found_again(&object.start, &object.calls);
+            let operations = places.into_iter().map(|place| object.ids[place]).collect();
+            Linearization { key: object.key, operations }
+        };
+        let objects = self.collect(model, &mut Report::default(), start, call);
+        objects.into_iter().map(of_object).collect()
     }
 
     fn collect<S: SequentialSpec>(

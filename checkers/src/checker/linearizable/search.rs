@@ -68,13 +68,27 @@ const OPEN_MAX: usize = 1024;
 
 /// Searches for an order. `states_left` is the budget; every configuration visited takes one.
 pub fn search<S: SequentialSpec>(start: &S, calls: &[Call<S>], states_left: &mut u64) -> Found {
+    order(start, calls, states_left).map_or_else(|found| found, |_| Found::Order)
+}
+
+/// Searches for an order, and returns it: places in the list of calls. Operations without an answer
+/// that had no effect are not in it.
+///
+/// # Errors
+/// What was found instead; never [`Found::Order`].
+pub fn order<S: SequentialSpec>(
+    start: &S,
+    calls: &[Call<S>],
+    states_left: &mut u64,
+) -> Result<Vec<usize>, Found> {
     let plan = Timetable::new(calls);
-    match plan.width {
+    let trail = match plan.width {
         0..=64 => Search::<S, 1>::new(start, calls, plan).run(states_left),
         65..=128 => Search::<S, 2>::new(start, calls, plan).run(states_left),
         129..=OPEN_MAX => Search::<S, 16>::new(start, calls, plan).run(states_left),
-        open => Found::TooWide { open },
-    }
+        open => Err(Found::TooWide { open }),
+    }?;
+    Ok(trail.into_iter().map(|index| index as usize).collect())
 }
 
 /// When operations are called and return. Indices are places in the list of calls.
@@ -196,6 +210,8 @@ struct Frame<const N: usize> {
     next_class: u32,
     /// The state before the unanswered operation that led here, while it has made no difference.
     before: Option<u32>,
+    /// How many operations have taken effect.
+    trail: usize,
 }
 
 /// Unanswered operations that ask the same are counted, not told apart: the class and how many of
@@ -227,6 +243,8 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     pure_mask: Mask<N>,
     frontier: u32,
     furthest: u32,
+    /// What has taken effect on the present path, in its order.
+    trail: Vec<u32>,
 }
 
 impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
@@ -274,13 +292,14 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             pure_mask: Mask::EMPTY,
             frontier: 0,
             furthest: 0,
+            trail: Vec::new(),
             plan,
         }
     }
 
-    fn run(mut self, states_left: &mut u64) -> Found {
+    fn run(mut self, states_left: &mut u64) -> Result<Vec<u32>, Found> {
         if self.plan.returns.is_empty() {
-            return Found::Order;
+            return Ok(self.trail);
         }
         for place in 0..self.plan.called_before[0] {
             self.enter(self.plan.called[place as usize]);
@@ -292,21 +311,23 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             if let Some((at, before)) = next.take() {
                 let (at, before) = self.settle(at, before);
                 if at.frontier as usize == self.plan.returns.len() {
-                    return Found::Order;
+                    return Ok(self.trail);
                 }
                 if self.has_a_future(&at) && self.is_new(at, before) {
                     if *states_left == 0 {
-                        return Found::Exhausted { stuck: self.stuck() };
+                        return Err(Found::Exhausted { stuck: self.stuck() });
                     }
                     *states_left -= 1;
                     let left = self.candidates(&at);
-                    path.push(Frame { at, left, next_class: 0, before });
+                    let trail = self.trail.len();
+                    path.push(Frame { at, left, next_class: 0, before, trail });
                 }
             }
             let Some(frame) = path.last_mut() else {
-                return Found::NoOrder { stuck: self.stuck() };
+                return Err(Found::NoOrder { stuck: self.stuck() });
             };
             self.go_to(frame.at.frontier);
+            self.trail.truncate(frame.trail);
             next = self.answered(frame).or_else(|| self.unanswered(frame));
             if next.is_none() {
                 path.pop();
@@ -330,6 +351,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 let index = self.open[usize::from(slot)];
                 if self.pure[index as usize] && self.step(at.state, index).is_some() {
                     at.done.add(slot);
+                    self.trail.push(index);
                     // It was not possible before, or it would have taken effect there.
                     before = None;
                 }
@@ -419,6 +441,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             }
             let mut at = Configuration { state, ..frame.at };
             at.done.add(slot);
+            self.trail.push(index);
             return Some((at, None));
         }
         None
@@ -449,6 +472,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 continue;
             }
             let used = self.number_of(with_one_more(used, number));
+            self.trail.push(index);
             let at = Configuration { state, used, ..frame.at };
             return Some((at, Some(frame.at.state)));
         }

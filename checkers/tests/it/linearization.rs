@@ -1,0 +1,115 @@
+//! The orders that prove valid verdicts, replayed by whoever knows only what a register is.
+
+use std::collections::BTreeSet;
+
+use stormglass_checkers::History;
+use stormglass_checkers::checker::Limits;
+use stormglass_checkers::checker::linearizable::{Linearizable, Linearization};
+use stormglass_checkers::history::{Op, Operation, Outcome, ReadLevel, Reason, Ret, Value};
+
+use crate::notation::history;
+use crate::oracle::apply;
+
+/// Replays the orders of registers that hold `nil` in the beginning: no operation comes twice or is
+/// missing, none comes before one that was over when it began, and each answer is what the register
+/// gives.
+pub(crate) fn replay(history: &History, orders: &[Linearization]) {
+    let mut placed = BTreeSet::new();
+    for of_key in orders {
+        let (mut held, mut called) = (Value::Nil, None);
+        for id in &of_key.operations {
+            let operation = history.operation(*id);
+            let op = history.op(*id);
+            assert_eq!(*operation.op.key(), of_key.key, "{op} is of another key");
+            assert!(placed.insert(*id), "{op} takes effect twice");
+            let returned = operation.completed.filter(|_| !operation.is_indeterminate());
+            let is_late = returned.zip(called).is_some_and(|(returned, called)| returned < called);
+            assert!(!is_late, "{op} was over when one before it began");
+            called = called.max(Some(operation.invoked));
+            held = apply(&held, &op, &outcome(history, &operation))
+                .unwrap_or_else(|| panic!("{op} cannot be answered so where the key holds {held}"));
+        }
+    }
+    for operation in history.operations().filter(must_take_effect) {
+        assert!(placed.contains(&operation.id), "{} is missing", history.op(operation.id));
+    }
+}
+
+fn outcome(history: &History, operation: &Operation<'_>) -> Outcome {
+    let value = |id| history.value(id).clone();
+    match operation.outcome {
+        Some(Outcome::Ok(Ret::Value(id))) => Outcome::Ok(Ret::Value(value(*id))),
+        Some(Outcome::Ok(Ret::Done)) => Outcome::Ok(Ret::Done),
+        Some(Outcome::Fail(Reason::Mismatch { actual })) => {
+            Outcome::Fail(Reason::Mismatch { actual: actual.map(value) })
+        }
+        _ => Outcome::Info(Reason::Timeout),
+    }
+}
+
+fn must_take_effect(operation: &Operation<'_>) -> bool {
+    let is_weak = matches!(operation.op, Op::Read { level: ReadLevel::Replica, .. });
+    let is_told = operation.is_ok()
+        || matches!(operation.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })));
+    is_told && !is_weak
+}
+
+/// The order of the only key, one operation a line.
+fn order(text: &str) -> Vec<String> {
+    let history = history(text);
+    let orders = Linearizable::new(Limits::default()).linearizations(&history).unwrap();
+    orders[0].operations.iter().map(|id| history.op(*id).to_string()).collect()
+}
+
+#[test]
+fn chains_stand_one_after_the_other() {
+    let text = "
+        0 invoke write x 1
+        1 invoke write x 2
+        2 invoke cas x 2 3
+        2 ok
+        3 invoke read x
+        3 ok 3
+        0 ok
+        1 ok
+        3 invoke read x
+        3 ok 1
+    ";
+    let expected = ["write x 2", "cas x 2 3", "read x", "write x 1", "read x"];
+    assert_eq!(order(text), expected);
+}
+
+#[test]
+fn what_had_no_effect_is_left_out() {
+    let text = "
+        0 invoke write x 1
+        0 info timeout
+        1 invoke write x 2
+        1 info timeout
+        2 invoke read x
+        2 ok 2
+    ";
+    assert_eq!(order(text), ["write x 2", "read x"]);
+}
+
+#[test]
+fn whatever_is_searched_has_an_order_too() {
+    let text = "
+        0 invoke enqueue q 1
+        1 invoke enqueue q 2
+        2 invoke dequeue q
+        2 ok 2
+        0 ok
+        1 ok
+        2 invoke dequeue q
+        2 ok 1
+    ";
+    assert_eq!(order(text), ["enqueue q 2", "dequeue q", "enqueue q 1", "dequeue q"]);
+}
+
+#[test]
+fn what_is_not_valid_has_no_order() {
+    let stale = history("0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok nil");
+    let verdict = Linearizable::new(Limits::default()).linearizations(&stale).unwrap_err();
+    assert!(verdict.is_invalid());
+}
