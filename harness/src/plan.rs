@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use checkers::checker::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::{nemesis, system};
@@ -50,6 +51,9 @@ pub struct Plan {
     /// How many states the search of the linearizability checker may visit in one run.
     #[serde(default = "default_states_max")]
     pub states_max: u64,
+    /// How many bytes the search of one key may use to remember what it has visited.
+    #[serde(default = "default_search_bytes_max")]
+    pub search_bytes_max: u64,
     /// How far a read may be behind in time: the bound of `bounded-staleness`, which is judged where
     /// this or the next is given.
     #[serde(default, with = "duration_if_any", skip_serializing_if = "Option::is_none")]
@@ -89,6 +93,10 @@ fn default_canary_runs() -> u64 {
 
 fn default_states_max() -> u64 {
     5_000_000
+}
+
+fn default_search_bytes_max() -> u64 {
+    Limits::default().search_bytes_max
 }
 
 /// A range as a list of two numbers. (Of a longer list, an array would take the first two.)
@@ -286,6 +294,7 @@ impl Plan {
             liveness: default_liveness(),
             canary_runs: default_canary_runs(),
             states_max: default_states_max(),
+            search_bytes_max: default_search_bytes_max(),
             staleness_max: None,
             versions_behind_max: None,
         }
@@ -351,7 +360,7 @@ impl Plan {
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
         let partitions = self.nemeses.iter().any(|name| name == "partition");
-        let rules: [(bool, String); 10] = [
+        let rules: [(bool, String); 11] = [
             (
                 name_ok,
                 "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`"
@@ -392,6 +401,7 @@ impl Plan {
                 format!("liveness = {:?} must lie between 1s and 1h", self.liveness),
             ),
             (self.states_max > 0, "states-max = 0 would judge nothing".to_owned()),
+            (self.search_bytes_max > 0, "search-bytes-max = 0 would judge nothing".to_owned()),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             None => Ok(()),

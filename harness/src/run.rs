@@ -70,6 +70,7 @@ fn judge(
 ) -> Vec<Judged> {
     let limits = Limits {
         states_max: plan.states_max,
+        search_bytes_max: plan.search_bytes_max,
         staleness_max: plan.staleness_max,
         versions_behind_max: plan.versions_behind_max,
     };

@@ -52,6 +52,9 @@ pub struct Limits {
     /// How many states a search may visit in one history. Past that its verdict is unknown. States
     /// are counted, not seconds, so that a slow machine says the same.
     pub states_max: u64,
+    /// How many bytes the search of one key may use to remember what it has visited. Past that, too,
+    /// its verdict is unknown.
+    pub search_bytes_max: u64,
     /// How far a read may be behind in time; none claims no bound.
     pub staleness_max: Option<Duration>,
     /// How many acknowledged writes a read may miss; none claims no bound.
@@ -60,7 +63,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { states_max: 20_000_000, staleness_max: None, versions_behind_max: None }
+        Limits {
+            states_max: 20_000_000,
+            search_bytes_max: 2 << 30,
+            staleness_max: None,
+            versions_behind_max: None,
+        }
     }
 }
 

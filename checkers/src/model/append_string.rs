@@ -75,4 +75,9 @@ impl SequentialSpec for AppendString {
             AppendRet::Done => true,
         }
     }
+
+    fn heap_bytes(&self) -> usize {
+        let puts = self.puts_left.keys().map(|text| text.capacity() + size_of::<(String, u32)>());
+        self.text.capacity() + puts.sum::<usize>()
+    }
 }

@@ -50,4 +50,8 @@ impl<V: Clone + Eq + Hash> SequentialSpec for FifoQueue<V> {
     fn is_pure(_op: &QueueOp<V>, ret: &QueueRet<V>) -> bool {
         *ret == QueueRet::Taken(None)
     }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<V>()
+    }
 }

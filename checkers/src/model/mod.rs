@@ -46,6 +46,12 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         let _ = (op, ret);
         true
     }
+
+    /// About how many bytes the object holds outside of itself, in texts and lists: counts towards
+    /// what a search may remember.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// One model in the table.

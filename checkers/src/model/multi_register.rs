@@ -43,4 +43,8 @@ impl<K: Clone + Ord + Hash, V: Clone + Default + Eq + Hash> SequentialSpec for M
     fn is_pure(op: &Vec<Step<K, V>>, _ret: &Vec<V>) -> bool {
         op.iter().all(|step| matches!(step, Step::Read(_)))
     }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.len() * size_of::<(K, V)>()
+    }
 }

@@ -62,4 +62,8 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
     fn is_pure(op: &SetOp<V>, _ret: &SetRet<V>) -> bool {
         *op == SetOp::Read
     }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.len() * size_of::<V>()
+    }
 }

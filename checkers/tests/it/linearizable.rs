@@ -326,6 +326,23 @@ fn a_budget_that_runs_out_says_unknown_and_at_which_key() {
 }
 
 #[test]
+fn a_search_remembers_no_more_than_it_may() {
+    // Of twelve queues' worth of orders none is right, and each leads to another state.
+    let mut text = String::new();
+    text.extend((0..12).map(|process| format!("{process} invoke enqueue q {process}\n")));
+    text.extend((0..12).map(|process| format!("{process} ok\n")));
+    text += "0 invoke dequeue q\n0 ok 99\n";
+    let judge = |search_bytes_max| {
+        let limits = Limits { search_bytes_max, ..Limits::default() };
+        Linearizable::new(limits).check(&history(&text))
+    };
+    let Verdict::Unknown { reason, .. } = judge(100_000) else { panic!("not unknown") };
+    assert!(reason.starts_with("the search in 100000 bytes ended at key q"), "{reason}");
+    let Verdict::Unknown { reason: again, .. } = judge(100_000) else { panic!("not unknown") };
+    assert_eq!(reason, again);
+}
+
+#[test]
 fn an_invalid_key_outranks_one_that_is_unknown() {
     let text = wide(2000, "3") + "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok nil\n";
     check(&text, Invalid("stale-read"));

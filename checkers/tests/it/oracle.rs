@@ -4,7 +4,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
-use stormglass_checkers::checker::linearizable::{Call, Found, search};
+use stormglass_checkers::checker::linearizable::{Budget, Call, Found, search};
 use stormglass_checkers::checker::{CHECKERS, Checker, Limits, Linearizable};
 use stormglass_checkers::history::{
     HistoryBuilder, Invocation, Key, NodeId, Op, OperationId, Outcome, Phase, ProcessId, ReadLevel,
@@ -411,7 +411,7 @@ fn a_specification_of_stateright_is_judged_as_its_own_tester_does() {
                 }
             }
         }
-        let ours = search(&Theirs(0), &calls, &mut 1_000_000);
+        let ours = search(&Theirs(0), &calls, &mut Budget::of_states(1_000_000));
         assert_eq!(ours == Found::Order, tester.is_consistent(), "{calls:?}");
         with_order += usize::from(ours == Found::Order);
     }

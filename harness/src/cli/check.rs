@@ -57,6 +57,10 @@ pub(super) struct Arguments {
     /// How many states a search may visit in one history.
     #[arg(long, value_name = "N", default_value_t = Limits::default().states_max)]
     states_max: u64,
+    /// How many bytes the search of one key may use to remember what it has visited; several keys
+    /// are searched at a time.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().search_bytes_max)]
+    search_bytes_max: u64,
     /// How far a read may be behind in time, such as `500ms`: judges bounded-staleness.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     staleness_max: Option<Duration>,
@@ -402,6 +406,7 @@ impl Arguments {
     fn limits(&self) -> Limits {
         Limits {
             states_max: self.states_max,
+            search_bytes_max: self.search_bytes_max,
             staleness_max: self.staleness_max,
             versions_behind_max: self.versions_behind_max,
         }

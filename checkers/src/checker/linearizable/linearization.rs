@@ -7,10 +7,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::search::{Call, Found, order};
+use super::search::{Budget, Call, Found, order};
 use super::zones::{Judged, Zones};
 use super::{Linearizable, OfKey, RegisterCall, Registers, Report, objects, seen, written};
-use crate::checker::Checker;
+use crate::checker::{Checker, Limits};
 use crate::history::{History, KeyId, OperationId, ValueId};
 use crate::model::SequentialSpec;
 use crate::model::cas_register::{CasOp, CasRegister};
@@ -69,8 +69,8 @@ impl Linearizable {
         start: &S,
         calls: &[Call<S>],
     ) -> Vec<usize> {
-        let mut states_left = self.settings.limits.states_max;
-        let found: Result<Vec<usize>, Found> = order(start, calls, &mut states_left);
+        let Limits { states_max: states, search_bytes_max: bytes, .. } = self.settings.limits;
+        let found: Result<Vec<usize>, Found> = order(start, calls, &mut Budget { states, bytes });
         found.expect("the same search found an order before, with no more states")
     }
 }

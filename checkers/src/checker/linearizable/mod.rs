@@ -38,7 +38,7 @@ mod zones;
 
 pub use linearization::Linearization;
 pub use objects::Model;
-pub use search::{Call, Found, order, search};
+pub use search::{Budget, Call, Found, Shortage, order, search};
 pub use stream::{Breach, Streaming, Summary, Violation};
 
 /// One operation on a key, as the methods see it.
@@ -143,12 +143,15 @@ impl Report {
         history: &History,
         settings: &Settings,
         key: KeyId,
-        stuck: usize,
+        (stuck, of): (usize, Shortage),
         calls: &[Call<S>],
     ) {
+        let budget = match of {
+            Shortage::States => format!("of {} states", settings.limits.states_max),
+            Shortage::Bytes => format!("in {} bytes", settings.limits.search_bytes_max),
+        };
         self.reasons.push(format!(
-            "the search of {} states ended at key {}: it was judged up to operation {stuck} of {}",
-            settings.limits.states_max,
+            "the search {budget} ended at key {}: it was judged up to operation {stuck} of {}",
             history.key(key),
             calls.len(),
         ));
@@ -264,7 +267,7 @@ impl Linearizable {
         let start = CasRegister(object.initial);
         let calls: Vec<(CasRegister<ValueId>, &[RegisterCall])> =
             keys.iter().map(|of_key| (start, &of_key.calls[..])).collect();
-        let found = Rounds::new(self.settings.limits.states_max).run(&calls);
+        let found = Rounds::new(&self.settings.limits).run(&calls);
         for (of_key, found) in keys.iter().zip(found) {
             match found {
                 Found::Order => {}
@@ -275,9 +278,9 @@ impl Linearizable {
                         unexplained(object.history, of_key.key, of_key.ids[stuck])
                     });
                 }
-                Found::Exhausted { stuck } => {
+                Found::Exhausted { stuck, of } => {
                     let (key, calls) = (of_key.key, &of_key.calls);
-                    report.exhausted(object.history, &self.settings, key, stuck, calls);
+                    report.exhausted(object.history, &self.settings, key, (stuck, of), calls);
                 }
                 Found::TooWide { open } => report.too_wide(object.history, of_key.key, open),
             }

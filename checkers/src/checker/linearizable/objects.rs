@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rounds::Rounds;
 use super::{GUARANTEE, Linearizable, Linearization, Report, Settings, unexplained};
-use crate::checker::linearizable::search::{Call, Found, search};
+use crate::checker::linearizable::search::{Budget, Call, Found, search};
 use crate::checker::words::sentence;
 use crate::history::{
     History, KeyId, Op, OpKind, Operation, OperationId, Outcome, ReadLevel, Value,
@@ -209,7 +209,7 @@ impl Judge<'_> {
         report.methods.push(format!("interval search of {} on {}", model.name(), objects.len()));
         let calls: Vec<(S, &[Call<S>])> =
             objects.iter().map(|object| (object.start.clone(), &object.calls[..])).collect();
-        let found = Rounds::new(self.settings.limits.states_max).run(&calls);
+        let found = Rounds::new(&self.settings.limits).run(&calls);
         for (object, found) in objects.iter().zip(found) {
             match found {
                 Found::Order => {}
@@ -219,8 +219,9 @@ impl Judge<'_> {
                 Found::NoOrder { stuck } => {
                     report.anomalies.push(unexplained(self.history, object.key, object.ids[stuck]));
                 }
-                Found::Exhausted { stuck } => {
-                    report.exhausted(self.history, self.settings, object.key, stuck, &object.calls);
+                Found::Exhausted { stuck, of } => {
+                    let at = (stuck, of);
+                    report.exhausted(self.history, self.settings, object.key, at, &object.calls);
                 }
                 Found::TooWide { open } => report.too_wide(self.history, object.key, open),
             }
@@ -343,10 +344,11 @@ impl Judge<'_> {
                     continue;
                 }
                 let fewer: Vec<Call<S>> = rest.iter().map(|place| calls[*place].clone()).collect();
-                let budget = states_left.min(STATES_MAX / 10);
-                let mut left = budget;
+                let share = states_left.min(STATES_MAX / 10);
+                let mut left = Budget::of_states(share);
                 let found = search(&object.start, &fewer, &mut left);
-                states_left = states_left.saturating_sub((budget - left).max(fewer.len() as u64));
+                states_left =
+                    states_left.saturating_sub((share - left.states).max(fewer.len() as u64));
                 if matches!(found, Found::NoOrder { .. }) {
                     from = to - (kept.len() - rest.len());
                     kept = rest.into_iter().map(|place| kept[place]).collect();

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::search::{Call, Found, search};
+use super::search::{Budget, Call, Found, Shortage, search};
+use crate::checker::Limits;
 use crate::model::SequentialSpec;
 
 /// How many states each key may take in the first round.
@@ -10,14 +11,17 @@ const FIRST_ROUND: u64 = 1_000;
 /// How many times more in each further one.
 const GROWTH: u64 = 10;
 
-/// A budget of states for all keys together.
+/// A budget of states for all keys together, and of bytes for each.
 pub(super) struct Rounds {
     states_left: u64,
+    /// What each search may remember. Those of several keys go on at the same time, on any number of
+    /// processors, and none may depend on the others.
+    bytes: u64,
 }
 
 impl Rounds {
-    pub(super) fn new(states_max: u64) -> Rounds {
-        Rounds { states_left: states_max }
+    pub(super) fn new(limits: &Limits) -> Rounds {
+        Rounds { states_left: limits.states_max, bytes: limits.search_bytes_max }
     }
 
     /// Searches for an order of the calls of each key, from the state that it begins in.
@@ -39,10 +43,10 @@ impl Rounds {
             let is_last = all < round.saturating_mul(1 + GROWTH);
             let share = if is_last { all } else { round };
             let try_one = |key: &usize| {
-                let mut left = share;
+                let mut left = Budget { states: share, bytes: self.bytes };
                 let (start, calls) = &keys[*key];
                 let found = search(start, calls, &mut left);
-                (*key, found, share - left)
+                (*key, found, share - left.states)
             };
             let tried: Vec<(usize, Found, u64)> = match &open[..] {
                 // Not worth waking anybody up.
@@ -52,7 +56,8 @@ impl Rounds {
             open.clear();
             for (key, one, states) in tried {
                 self.states_left = self.states_left.saturating_sub(states);
-                if matches!(one, Found::Exhausted { .. }) && !is_last {
+                let may_go_on = matches!(one, Found::Exhausted { of: Shortage::States, .. });
+                if may_go_on && !is_last {
                     open.push(key);
                 }
                 found[key] = Some(one);

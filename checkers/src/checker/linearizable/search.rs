@@ -55,6 +55,8 @@ pub enum Found {
     Exhausted {
         /// The furthest that any order got: this operation did not take effect in time.
         stuck: usize,
+        /// What there was too little of.
+        of: Shortage,
     },
     /// More operations are open at one time than the search can keep apart.
     TooWide {
@@ -63,12 +65,39 @@ pub enum Found {
     },
 }
 
+/// How far a search may go. Both are counted, never measured: every machine gives up at the same
+/// place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// How many more configurations it may visit; each takes one.
+    pub states: u64,
+    /// How many bytes it may use to remember configurations, states, and which operation leads from
+    /// one to the other.
+    pub bytes: u64,
+}
+
+impl Budget {
+    /// So many states, and as many bytes as they take.
+    pub fn of_states(states: u64) -> Budget {
+        Budget { states, bytes: u64::MAX }
+    }
+}
+
+/// What a search had too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Configurations to visit.
+    States,
+    /// Bytes to remember them in.
+    Bytes,
+}
+
 /// The most operations that may be open at one time.
 const OPEN_MAX: usize = 1024;
 
-/// Searches for an order. `states_left` is the budget; every configuration visited takes one.
-pub fn search<S: SequentialSpec>(start: &S, calls: &[Call<S>], states_left: &mut u64) -> Found {
-    order(start, calls, states_left).map_or_else(|found| found, |_| Found::Order)
+/// Searches for an order, and takes from the budget what it visits.
+pub fn search<S: SequentialSpec>(start: &S, calls: &[Call<S>], budget: &mut Budget) -> Found {
+    order(start, calls, budget).map_or_else(|found| found, |_| Found::Order)
 }
 
 /// Searches for an order, and returns it: places in the list of calls. Operations without an answer
@@ -79,13 +108,13 @@ pub fn search<S: SequentialSpec>(start: &S, calls: &[Call<S>], states_left: &mut
 pub fn order<S: SequentialSpec>(
     start: &S,
     calls: &[Call<S>],
-    states_left: &mut u64,
+    budget: &mut Budget,
 ) -> Result<Vec<usize>, Found> {
     let plan = Timetable::new(calls);
     let trail = match plan.width {
-        0..=64 => Search::<S, 1>::new(start, calls, plan).run(states_left),
-        65..=128 => Search::<S, 2>::new(start, calls, plan).run(states_left),
-        129..=OPEN_MAX => Search::<S, 16>::new(start, calls, plan).run(states_left),
+        0..=64 => Search::<S, 1>::new(start, calls, plan).run(budget),
+        65..=128 => Search::<S, 2>::new(start, calls, plan).run(budget),
+        129..=OPEN_MAX => Search::<S, 16>::new(start, calls, plan).run(budget),
         open => Err(Found::TooWide { open }),
     }?;
     Ok(trail.into_iter().map(|index| index as usize).collect())
@@ -245,6 +274,8 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     furthest: u32,
     /// What has taken effect on the present path, in its order.
     trail: Vec<u32>,
+    /// How many bytes the states hold on the heap.
+    heap: u64,
 }
 
 impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
@@ -293,11 +324,12 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             frontier: 0,
             furthest: 0,
             trail: Vec::new(),
+            heap: 0,
             plan,
         }
     }
 
-    fn run(mut self, states_left: &mut u64) -> Result<Vec<u32>, Found> {
+    fn run(mut self, budget: &mut Budget) -> Result<Vec<u32>, Found> {
         if self.plan.returns.is_empty() {
             return Ok(self.trail);
         }
@@ -314,10 +346,10 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                     return Ok(self.trail);
                 }
                 if self.has_a_future(&at) && self.is_new(at, before) {
-                    if *states_left == 0 {
-                        return Err(Found::Exhausted { stuck: self.stuck() });
+                    if let Some(of) = self.shortage(budget) {
+                        return Err(Found::Exhausted { stuck: self.stuck(), of });
                     }
-                    *states_left -= 1;
+                    budget.states -= 1;
                     let left = self.candidates(&at);
                     let trail = self.trail.len();
                     path.push(Frame { at, left, next_class: 0, before, trail });
@@ -333,6 +365,31 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 path.pop();
             }
         }
+    }
+
+    fn shortage(&self, budget: &Budget) -> Option<Shortage> {
+        if budget.states == 0 {
+            return Some(Shortage::States);
+        }
+        (self.bytes() > budget.bytes).then_some(Shortage::Bytes)
+    }
+
+    /// How much the search remembers: what its tables have room for, and what the states hold
+    /// outside of them. A table that is full takes three times its size while it grows.
+    fn bytes(&self) -> u64 {
+        let table = |len: usize, capacity: usize, entry: usize| {
+            let times = if len == capacity { 3 } else { 1 };
+            // Of 8 places 7 are used, and each has a byte that says so.
+            (capacity as u64 * 8).div_ceil(7) * (entry as u64 + 1) * times
+        };
+        let visited = (self.visited.len(), self.visited.capacity());
+        let steps = (self.steps.len(), self.steps.capacity());
+        // Each state is in a list and in a table.
+        let states = (self.states.capacity() * 2) as u64 * size_of::<S>() as u64;
+        table(visited.0, visited.1, size_of::<Configuration<N>>())
+            + table(steps.0, steps.1, size_of::<((u32, u32), Option<u32>)>())
+            + states
+            + self.heap
     }
 
     fn stuck(&self) -> usize {
@@ -506,6 +563,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         };
         let leads_to = possible.then(|| {
             *self.state_numbers.entry(after).or_insert_with_key(|after| {
+                self.heap += 2 * after.heap_bytes() as u64;
                 self.states.push(after.clone());
                 self.states.len() as u32 - 1
             })

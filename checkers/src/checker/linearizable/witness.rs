@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::zones::{Judged, Zones};
 use super::{GUARANTEE, OfKey, RegisterCall, Registers, is_blind, seen, written};
-use crate::checker::linearizable::search::{Found, search};
+use crate::checker::linearizable::search::{Budget, Found, search};
 use crate::checker::words::sentence;
 use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
@@ -181,10 +181,10 @@ impl Shrink {
             Judged::Order => false,
             Judged::NoOrder(_) => true,
             Judged::Repeats | Judged::Blind => {
-                let budget = STATES_A_TRY.min(self.states_left);
-                let mut left = budget;
+                let share = STATES_A_TRY.min(self.states_left);
+                let mut left = Budget::of_states(share);
                 let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
-                cost = cost.max(budget - left);
+                cost = cost.max(share - left.states);
                 matches!(found, Found::NoOrder { .. })
             }
         };
