@@ -296,6 +296,14 @@ fn a_replica_that_did_not_answer_leaves_it_open() {
 }
 
 #[test]
+fn every_answer_of_a_replica_at_the_end_counts() {
+    let text = finally(OLD_THEN_OWN, &[(1, "2"), (2, "2")]) + "0 invoke write y 1\n0 ok\n";
+    let verdict = Convergent.check(&history(&text));
+    let coverage = verdict.coverage();
+    assert_eq!((coverage.operations, coverage.keys, &coverage.method[..]), (2, 1, "final reads"));
+}
+
+#[test]
 fn a_store_that_serves_nothing_after_the_faults_makes_no_progress() {
     let text = "
         phase liveness

@@ -3,7 +3,7 @@
 //! The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993), with
 //! Lowe's memo of configurations ("Testing for Linearizability", 2017): depth first, it picks the
 //! operation that takes effect next among those that are open, and never visits a configuration
-//! twice. Four things keep it small:
+//! twice. Five things keep it small:
 //!
 //! 1. **The frontier window.** Let `p` be the first return whose operation has not taken effect
 //!    yet. Whatever returned before `p` has taken effect, and whatever was called after `p` has
@@ -17,6 +17,9 @@
 //! 4. **Looking ahead.** Where the model [says](SequentialSpec::may_return) that the pure operation
 //!    which has to return next, of those that have not taken effect, can no longer have its answer,
 //!    nothing further is tried.
+//!
+//! 5. **Towards a goal.** Which of several operations is tried first changes nothing but the time: the
+//!    one that has to return next comes first, and where it is not possible, one that makes it so.
 //!
 //! An operation without an answer is tried only where it makes a difference: right after it,
 //! something must be possible that was not before, or lead elsewhere. Otherwise it may as well
@@ -233,8 +236,9 @@ struct Configuration<const N: usize> {
 /// A configuration on the present path, with what is left to try from it.
 struct Frame<const N: usize> {
     at: Configuration<N>,
-    /// Answered operations that are left to try.
+    /// Answered operations that are left to try, and those of them that are tried first.
     left: Mask<N>,
+    promising: Mask<N>,
     /// The next class of unanswered operations to try.
     next_class: u32,
     /// The state before the unanswered operation that led here, while it has made no difference.
@@ -352,7 +356,8 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                     budget.states -= 1;
                     let left = self.candidates(&at);
                     let trail = self.trail.len();
-                    path.push(Frame { at, left, next_class: 0, before, trail });
+                    let promising = self.promising(&at, &left);
+                    path.push(Frame { at, left, promising, next_class: 0, before, trail });
                 }
             }
             let Some(frame) = path.last_mut() else {
@@ -483,10 +488,12 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         chosen
     }
 
-    /// The next configuration that an answered operation leads to: the one that must return first,
-    /// first.
+    /// The next configuration that an answered operation leads to.
     fn answered(&mut self, frame: &mut Frame<N>) -> Option<(Configuration<N>, Option<u32>)> {
-        while let Some(slot) = self.most_urgent(&frame.left) {
+        loop {
+            let first = self.most_urgent(frame.promising);
+            let slot = first.or_else(|| self.most_urgent(frame.left))?;
+            frame.promising.remove(slot);
             frame.left.remove(slot);
             let index = self.open[usize::from(slot)];
             let Some(state) = self.step(frame.at.state, index) else { continue };
@@ -501,10 +508,27 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             self.trail.push(index);
             return Some((at, None));
         }
-        None
     }
 
-    fn most_urgent(&self, of: &Mask<N>) -> Option<u16> {
+    /// Of what may be tried, that after which the operation is possible that has to return next; all
+    /// of it where that is possible already, or nothing makes it so.
+    fn promising(&mut self, at: &Configuration<N>, of: &Mask<N>) -> Mask<N> {
+        let due = self.plan.returns[at.frontier as usize];
+        if self.step(at.state, due).is_some() {
+            return *of;
+        }
+        let mut promising = Mask::EMPTY;
+        for slot in of.slots() {
+            let state = self.step(at.state, self.open[usize::from(slot)]);
+            if state.is_some_and(|state| self.step(state, due).is_some()) {
+                promising.add(slot);
+            }
+        }
+        if promising == Mask::EMPTY { *of } else { promising }
+    }
+
+    /// The one that returns first.
+    fn most_urgent(&self, of: Mask<N>) -> Option<u16> {
         let returns = |slot: &u16| self.calls[self.open[usize::from(*slot)] as usize].completed;
         of.slots().min_by_key(returns)
     }
