@@ -333,7 +333,7 @@ fn random_histories_are_judged_as_the_oracle_does() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo test --release -p stormglass-checkers -- --ignored"]
+#[ignore = "for the night: cargo test --release -p stormglass-checkers -- --ignored"]
 fn a_million_random_histories_are_judged_as_the_oracle_does() {
     compare_random(2, 1_200_000);
 }
