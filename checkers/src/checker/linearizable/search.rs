@@ -17,7 +17,6 @@
 //! 4. **Looking ahead.** Where the model [says](SequentialSpec::may_return) that the pure operation
 //!    which has to return next, of those that have not taken effect, can no longer have its answer,
 //!    nothing further is tried.
-//!
 //! 5. **Towards a goal.** Which of several operations is tried first changes nothing but the time: the
 //!    one that has to return next comes first, and where it is not possible, one that makes it so.
 //!
@@ -74,8 +73,8 @@ pub enum Found {
 pub struct Budget {
     /// How many more configurations it may visit; each takes one.
     pub states: u64,
-    /// How many bytes it may use to remember configurations, states, and which operation leads from
-    /// one to the other.
+    /// How many bytes it may use to remember configurations, states, which operation leads from one
+    /// to the other, and which unanswered ones were used.
     pub bytes: u64,
 }
 
@@ -278,7 +277,7 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     furthest: u32,
     /// What has taken effect on the present path, in its order.
     trail: Vec<u32>,
-    /// How many bytes the states hold on the heap.
+    /// How many bytes the states hold on the heap, and the sets of unanswered operations take.
     heap: u64,
 }
 
@@ -379,8 +378,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         (self.bytes() > budget.bytes).then_some(Shortage::Bytes)
     }
 
-    /// How much the search remembers: what its tables have room for, and what the states hold
-    /// outside of them. A table that is full takes three times its size while it grows.
+    /// How much the search remembers: what its tables have room for, and what lies outside of them. A table that is full takes three times its size while it grows.
     fn bytes(&self) -> u64 {
         let table = |len: usize, capacity: usize, entry: usize| {
             let times = if len == capacity { 3 } else { 1 };
@@ -565,6 +563,9 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             return *number;
         }
         let number = self.used_sets.len() as u32;
+        // Each set is in a list and in a table, and a long one on the heap.
+        let outside = if used.spilled() { used.capacity() * size_of::<(u32, u32)>() } else { 0 };
+        self.heap += 2 * (size_of::<Used>() + outside) as u64;
         self.used_sets.push(used.clone());
         self.used_numbers.insert(used, number);
         number
