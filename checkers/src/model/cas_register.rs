@@ -69,4 +69,19 @@ impl<V: Clone + Eq + std::hash::Hash> SequentialSpec for CasRegister<V> {
     fn is_pure(op: &CasOp<V>, ret: &CasRet<V>) -> bool {
         matches!((op, ret), (CasOp::Read, _) | (CasOp::Cas(..), CasRet::Mismatch(_)))
     }
+
+    fn shows(op: &CasOp<V>, ret: &CasRet<V>) -> Option<CasRegister<V>> {
+        match (op, ret) {
+            (_, CasRet::Value(value) | CasRet::Mismatch(Some(value)))
+            | (CasOp::Cas(value, _), CasRet::Done) => Some(CasRegister(value.clone())),
+            _ => None,
+        }
+    }
+
+    fn makes(op: &CasOp<V>) -> Option<CasRegister<V>> {
+        match op {
+            CasOp::Read => None,
+            CasOp::Write(value) | CasOp::Cas(_, value) => Some(CasRegister(value.clone())),
+        }
+    }
 }

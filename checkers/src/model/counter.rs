@@ -42,4 +42,11 @@ impl SequentialSpec for Counter {
     fn is_pure(op: &CounterOp, _ret: &CounterRet) -> bool {
         matches!(op, CounterOp::Read | CounterOp::Add(0))
     }
+
+    fn shows(_op: &CounterOp, ret: &CounterRet) -> Option<Counter> {
+        match ret {
+            CounterRet::Sum(sum) => Some(Counter(*sum)),
+            CounterRet::Done => None,
+        }
+    }
 }

@@ -51,6 +51,10 @@ impl<V: Clone + Eq + Hash> SequentialSpec for FifoQueue<V> {
         *ret == QueueRet::Taken(None)
     }
 
+    fn shows(_op: &QueueOp<V>, ret: &QueueRet<V>) -> Option<FifoQueue<V>> {
+        (*ret == QueueRet::Taken(None)).then(FifoQueue::default)
+    }
+
     fn heap_bytes(&self) -> usize {
         self.0.capacity() * size_of::<V>()
     }

@@ -47,6 +47,23 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         true
     }
 
+    /// The state that an answer shows: the only one in which the operation can return `ret`, if there
+    /// is only one. A read of a register shows it, and so does a compare-and-set that succeeded.
+    fn shows(op: &Self::Op, ret: &Self::Ret) -> Option<Self> {
+        let _ = (op, ret);
+        None
+    }
+
+    /// The state that the operation makes: what is there after it, wherever it changes anything, if
+    /// that is always the same. A write makes one, adding to something does not.
+    ///
+    /// With both, a search sees that a state which must still be shown will not come back, and it
+    /// can begin anew where the state is known. They may always say nothing.
+    fn makes(op: &Self::Op) -> Option<Self> {
+        let _ = op;
+        None
+    }
+
     /// About how many bytes the object holds outside of itself, in texts and lists: counts towards
     /// what a search may remember.
     fn heap_bytes(&self) -> usize {

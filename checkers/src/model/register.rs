@@ -41,4 +41,18 @@ impl<V: Clone + Eq + std::hash::Hash> SequentialSpec for Register<V> {
     fn is_pure(op: &RegisterOp<V>, _ret: &RegisterRet<V>) -> bool {
         matches!(op, RegisterOp::Read)
     }
+
+    fn shows(_op: &RegisterOp<V>, ret: &RegisterRet<V>) -> Option<Register<V>> {
+        match ret {
+            RegisterRet::Value(value) => Some(Register(value.clone())),
+            RegisterRet::Done => None,
+        }
+    }
+
+    fn makes(op: &RegisterOp<V>) -> Option<Register<V>> {
+        match op {
+            RegisterOp::Read => None,
+            RegisterOp::Write(value) => Some(Register(value.clone())),
+        }
+    }
 }

@@ -63,6 +63,13 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
         *op == SetOp::Read
     }
 
+    fn shows(_op: &SetOp<V>, ret: &SetRet<V>) -> Option<Set<V>> {
+        match ret {
+            SetRet::Elements(elements) => Some(Set(elements.iter().cloned().collect())),
+            SetRet::Done => None,
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         self.0.len() * size_of::<V>()
     }

@@ -13,6 +13,7 @@ mod linearization;
 mod notation;
 mod oracle;
 mod recovery;
+mod search;
 mod sessions;
 mod staleness;
 mod stream;

@@ -1,12 +1,14 @@
 //! Searches many keys, each a little further in every round: a bad key shows early, wherever it is.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::search::{Budget, Call, Found, Shortage, search};
+use super::search::{Budget, Call, Found, Shortage, parts, search};
 use crate::checker::Limits;
 use crate::model::SequentialSpec;
 
-/// How many states each key may take in the first round.
+/// How many states each key may take in the first round; more where there are many operations.
 const FIRST_ROUND: u64 = 1_000;
 /// How many times more in each further one.
 const GROWTH: u64 = 10;
@@ -26,27 +28,33 @@ impl Rounds {
 
     /// Searches for an order of the calls of each key, from the state that it begins in.
     ///
-    /// Keys are searched at the same time; what each may take in a round does not depend on the
-    /// others, so that the outcome is the same on any number of processors.
+    /// Keys, and [parts](parts()) of keys, are searched at the same time; what each may take in a round
+    /// does not depend on the others, so that the outcome is the same on any number of processors.
     pub(super) fn run<S>(mut self, keys: &[(S, &[Call<S>])]) -> Vec<Found>
     where
         S: SequentialSpec + Send + Sync,
         S::Op: Send + Sync,
         S::Ret: Send + Sync,
     {
-        let mut found: Vec<Option<Found>> = vec![None; keys.len()];
-        let mut open: Vec<usize> = (0..keys.len()).collect();
+        let mut all = Vec::new();
+        for (key, (start, calls)) in keys.iter().enumerate() {
+            let of_key = parts(start, calls).into_iter();
+            all.extend(of_key.map(|(start, range)| Part { key, start, range, found: None }));
+        }
+        let mut open: Vec<usize> = (0..all.len()).collect();
         let mut round = FIRST_ROUND;
         while !open.is_empty() {
-            let all = self.states_left / open.len() as u64;
+            let share_of = |part: &usize| round.max(2 * all[*part].range.len() as u64);
+            let shares = open.iter().map(share_of).fold(0, u64::saturating_add);
             // What is too little for another round is divided in this one.
-            let is_last = all < round.saturating_mul(1 + GROWTH);
-            let share = if is_last { all } else { round };
-            let try_one = |key: &usize| {
+            let is_last = self.states_left / (1 + GROWTH) < shares;
+            let even = self.states_left / open.len() as u64;
+            let try_one = |place: &usize| {
+                let part = &all[*place];
+                let share = if is_last { even } else { share_of(place) };
                 let mut left = Budget { states: share, bytes: self.bytes };
-                let (start, calls) = &keys[*key];
-                let found = search(start, calls, &mut left);
-                (*key, found, share - left.states)
+                let found = search(&part.start, &keys[part.key].1[part.range.clone()], &mut left);
+                (*place, found, share - left.states)
             };
             let tried: Vec<(usize, Found, u64)> = match &open[..] {
                 // Not worth waking anybody up.
@@ -54,16 +62,34 @@ impl Rounds {
                 many => many.par_iter().map(try_one).collect(),
             };
             open.clear();
-            for (key, one, states) in tried {
+            for (place, found, states) in tried {
                 self.states_left = self.states_left.saturating_sub(states);
-                let may_go_on = matches!(one, Found::Exhausted { of: Shortage::States, .. });
+                let may_go_on = matches!(found, Found::Exhausted { of: Shortage::States, .. });
                 if may_go_on && !is_last {
-                    open.push(key);
+                    open.push(place);
                 }
-                found[key] = Some(one);
+                all[place].found = Some(found);
             }
             round = round.saturating_mul(GROWTH);
         }
-        found.into_iter().map(|found| found.expect("every key was tried")).collect()
+        let mut found = vec![Found::Order; keys.len()];
+        for part in all {
+            let of_part = part.found.expect("every part was tried").after(part.range.start);
+            let of_key = &mut found[part.key];
+            // One part without an order is enough; otherwise the first that could not be judged.
+            let breaks = matches!(of_part, Found::NoOrder { .. });
+            if *of_key == Found::Order || breaks && !matches!(of_key, Found::NoOrder { .. }) {
+                *of_key = of_part;
+            }
+        }
+        found
     }
+}
+
+/// A part of the calls of a key, and what was found of it.
+struct Part<S> {
+    key: usize,
+    start: S,
+    range: Range<usize>,
+    found: Option<Found>,
 }
