@@ -20,6 +20,7 @@ fn linearizable(criterion: &mut Criterion) {
                 clients: 10,
                 unknown_percent: 1,
                 values: 0,
+                blind: false,
                 stale: false,
             },
         ),
@@ -31,6 +32,7 @@ fn linearizable(criterion: &mut Criterion) {
                 clients: 5,
                 unknown_percent: 0,
                 values: 0,
+                blind: false,
                 stale: false,
             },
         ),
@@ -42,6 +44,7 @@ fn linearizable(criterion: &mut Criterion) {
                 clients: 20,
                 unknown_percent: 0,
                 values: 5,
+                blind: false,
                 stale: false,
             },
         ),
@@ -67,6 +70,7 @@ fn format(criterion: &mut Criterion) {
         clients: 10,
         unknown_percent: 1,
         values: 0,
+        blind: false,
         stale: false,
     };
     let history = generate(&shape);

@@ -36,6 +36,9 @@ struct Arguments {
     /// How many values are written, again and again; 0: each is written once.
     #[arg(long, default_value_t = 0)]
     values: i64,
+    /// A compare-and-set that fails does not say what it found.
+    #[arg(long)]
+    blind: bool,
     /// One read near the end returns what its key held long before.
     #[arg(long)]
     stale: bool,
@@ -53,8 +56,8 @@ fn main() {
         "operations  keys  clients  unknown  values  stale  verdict   method                CPU s   MiB beyond"
     );
     if let Some(operations) = arguments.operations {
-        let Arguments { keys, clients, unknown_percent, values, stale, .. } = arguments;
-        let shape = Shape { operations, keys, clients, unknown_percent, values, stale };
+        let Arguments { keys, clients, unknown_percent, values, blind, stale, .. } = arguments;
+        let shape = Shape { operations, keys, clients, unknown_percent, values, blind, stale };
         measure(&shape, arguments.out.as_deref());
         return;
     }
@@ -62,8 +65,15 @@ fn main() {
         for unknown_percent in [0, 1] {
             for stale in [false, true] {
                 let operations = 10_000_000;
-                let shape =
-                    Shape { operations, keys, clients: 50, unknown_percent, values: 0, stale };
+                let shape = Shape {
+                    operations,
+                    keys,
+                    clients: 50,
+                    unknown_percent,
+                    values: 0,
+                    blind: false,
+                    stale,
+                };
                 measure(&shape, None);
             }
         }
@@ -74,6 +84,7 @@ fn main() {
         clients: 20,
         unknown_percent: 0,
         values: 5,
+        blind: false,
         stale: false,
     };
     measure(&five, None);
@@ -103,7 +114,7 @@ fn measure(shape: &Shape, out: Option<&std::path::Path>) {
     } else {
         "unknown"
     };
-    let Shape { operations, keys, clients, unknown_percent, values, stale } = shape;
+    let Shape { operations, keys, clients, unknown_percent, values, stale, .. } = shape;
     println!(
         "{operations:>10} {keys:>5} {clients:>8} {unknown_percent:>6} % {values:>7}  {stale:<5}  \
          {word:<8}  {:<20} {:>6.3}  {beyond:>10}",

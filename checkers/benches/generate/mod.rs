@@ -21,6 +21,8 @@ pub(crate) struct Shape {
     /// Values that are written again and again, as in a register of few values; 0 for values that
     /// are all different.
     pub(crate) values: i64,
+    /// Whether a compare-and-set that fails does not say what it found.
+    pub(crate) blind: bool,
     /// Whether one read near the end returns what its key held long before.
     pub(crate) stale: bool,
 }
@@ -72,7 +74,15 @@ pub(crate) fn generate(shape: &Shape) -> History {
                 next_process += 1;
                 Step::Idle
             }
-            Step::Open(id, op) => Step::Decided(id, take_effect(&mut held, &op)),
+            Step::Open(id, op) => {
+                let mut outcome = take_effect(&mut held, &op);
+                if let (true, Outcome::Fail(Reason::Mismatch { actual })) =
+                    (shape.blind, &mut outcome)
+                {
+                    *actual = None;
+                }
+                Step::Decided(id, outcome)
+            }
             Step::Decided(id, mut outcome) => {
                 if begun >= shape.operations / 2 && long_before[0] == Value::Nil {
                     long_before.clone_from(&held);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+mod blind;
 mod causal;
 mod collections;
 mod corpus;

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use super::search::{Budget, Call, Found, order};
-use super::zones::{Judged, Zones};
+use super::zones::{Held, Zones};
 use super::{Linearizable, OfKey, RegisterCall, Registers, Report, objects, seen, written};
 use crate::checker::{Checker, Limits};
 use crate::history::{History, KeyId, OperationId, ValueId};
@@ -45,12 +45,13 @@ impl Linearizable {
         for of_key in &keys {
             of_key.calls.iter().for_each(|call| zones.add(of_key.key, call));
         }
-        let judged = zones.judge();
+        zones.judge();
+        let holds = zones.holds();
         let mut found: Vec<Linearization> = keys
             .iter_mut()
             .map(|of_key| {
-                let places = if judged[of_key.key.index()] == Judged::Order {
-                    of_zones(object.initial, &of_key.calls)
+                let places = if let Some(holds) = holds.get(&of_key.key) {
+                    in_order(&of_key.calls, holds)
                 } else {
                     of_key.leave_out_unseen();
                     self.found_again(&CasRegister(object.initial), &of_key.calls)
@@ -82,102 +83,32 @@ impl OfKey {
     }
 }
 
-/// One value of the key.
-#[derive(Default)]
-struct Cluster {
-    writer: Option<usize>,
-    /// In the order of invocation.
-    reads: Vec<usize>,
-    source: Option<ValueId>,
-    next: Option<ValueId>,
-    /// Whether it took effect for certain.
-    is_active: bool,
-}
-
-/// The order of calls that the zones of their values prove to have one.
-fn of_zones(initial: ValueId, calls: &[RegisterCall]) -> Vec<usize> {
-    let clusters = clusters(initial, calls);
-    let mut chains: Vec<(u64, u64, Vec<usize>)> = Vec::new();
-    let mut forward: Vec<(u64, u64)> = Vec::new();
-    let mut first = Vec::new();
-    for (value, root) in &clusters {
-        if !root.is_active || root.source.is_some() {
-            continue;
-        }
-        let places = block(&clusters, *value);
-        if *value == initial {
-            first = places;
-            continue;
-        }
-        let returns = |place: &usize| match calls[*place].ret {
-            Some(_) => u64::from(calls[*place].completed),
-            None => u64::MAX,
-        };
-        let f = places.iter().map(returns).min().expect("a chain begins with a write");
-        let s = places.iter().map(|place| u64::from(calls[*place].invoked)).max();
-        let s = s.expect("a chain begins with a write");
-        if f < s {
-            forward.push((f, s));
-        }
-        chains.push((f, s, places));
-    }
-    forward.sort_unstable();
-    // Moments are doubled: there is one between any two events.
-    let moment = |f: u64, s: u64| {
-        if f < s {
-            return 2 * f;
-        }
-        // The forward zone that the backward one begins in, if there is one, ends before it does.
-        let before = forward.partition_point(|(begin, _)| *begin < s);
-        let within = before.checked_sub(1).map(|last| forward[last].1).filter(|end| s < *end);
-        within.map_or(2 * s, |end| 2 * end + 1)
-    };
-    chains.sort_by_key(|(f, s, _)| (moment(*f, *s), *s));
-    let rest = chains.into_iter().flat_map(|(_, _, places)| places);
-    first.into_iter().chain(rest).collect()
-}
-
-fn clusters(initial: ValueId, calls: &[RegisterCall]) -> FxHashMap<ValueId, Cluster> {
-    let mut clusters: FxHashMap<ValueId, Cluster> = FxHashMap::default();
-    clusters.insert(initial, Cluster { is_active: true, ..Cluster::default() });
-    let mut active = Vec::new();
-    for (place, call) in calls.iter().enumerate() {
-        if let Some(value) = written(call) {
-            let cluster = clusters.entry(value).or_default();
-            cluster.writer = Some(place);
-            if let CasOp::Cas(from, _) = call.op {
-                cluster.source = Some(from);
-            }
-            if call.ret.is_some() {
-                active.push(value);
-            }
+/// The order of a key's calls, of whose values the order is known.
+fn in_order(calls: &[RegisterCall], holds: &[Held]) -> Vec<usize> {
+    let place_of: FxHashMap<ValueId, usize> =
+        holds.iter().enumerate().map(|(place, held)| (held.value, place)).collect();
+    // Each gets an instant. At the same one come first the failures before it, then the values in their
+    // order, each with its write before its reads, then the failures after it.
+    let mut order = Vec::with_capacity(calls.len());
+    for (index, call) in calls.iter().enumerate() {
+        let called = call.invoked + 1;
+        let key = if let Some(value) = written(call) {
+            // Without an answer, and out of the order: it had no effect.
+            let Some(place) = place_of.get(&value) else { continue };
+            (holds[*place].from, 1, *place, 0)
         } else if let Some(value) = seen(call) {
-            clusters.entry(value).or_default().reads.push(place);
-            active.push(value);
-        }
+            let place = place_of[&value];
+            (holds[place].from.max(called), 1, place, 1)
+        } else if let CasOp::Cas(value, _) = call.op
+            && let Some(place) = place_of.get(&value).filter(|place| holds[**place].from < called)
+        {
+            let next = holds.get(place + 1).expect("it fits before its value, or after it");
+            (next.from.max(called), 2, 0, 0)
+        } else {
+            (called, 0, 0, 0)
+        };
+        order.push((key, index));
     }
-    while let Some(value) = active.pop() {
-        let cluster = clusters.entry(value).or_default();
-        cluster.is_active = true;
-        if let Some(source) = cluster.source {
-            let replaced = clusters.entry(source).or_default();
-            if replaced.next.replace(value).is_none() {
-                active.push(source);
-            }
-        }
-    }
-    clusters
-}
-
-/// The operations of a chain, level by level.
-fn block(clusters: &FxHashMap<ValueId, Cluster>, root: ValueId) -> Vec<usize> {
-    let mut places = Vec::new();
-    let mut level = Some(root);
-    while let Some(value) = level {
-        let cluster = &clusters[&value];
-        places.extend(cluster.writer);
-        places.extend(&cluster.reads);
-        level = cluster.next;
-    }
-    places
+    order.sort_unstable();
+    order.into_iter().map(|(_, index)| index).collect()
 }

@@ -115,12 +115,15 @@ struct Clusters {
     values: FxHashSet<ValueId>,
     /// And what compare-and-sets replaced by these values.
     with_sources: FxHashSet<ValueId>,
+    /// The call of a compare-and-set that failed blindly, where it is one that had no moment.
+    failed: Option<u32>,
 }
 
 impl Clusters {
     fn touches(&self, call: &RegisterCall) -> bool {
         seen(call).is_some_and(|value| self.values.contains(&value))
             || written(call).is_some_and(|value| self.with_sources.contains(&value))
+            || self.failed == Some(call.invoked)
     }
 }
 
@@ -228,7 +231,8 @@ impl Linearizable {
                 let values = zones.values_of(*why);
                 let mut with_sources = values.clone();
                 with_sources.extend(zones.sources_of(key, &values));
-                broken.insert(key, Clusters { values, with_sources });
+                let failed = zones.failed_of(*why);
+                broken.insert(key, Clusters { values, with_sources, failed });
             }
         }
         drop(zones);

@@ -27,12 +27,13 @@ pub(super) fn of_zones(
     values: &FxHashSet<ValueId>,
 ) -> Anomaly {
     // Of each cluster three operations make its zone: the one that wrote the value, the first to
-    // return and the last to be called of those that read it.
+    // return and the last to be called of those that read it. A blind failure is here only where it
+    // breaks the order.
     let mut first: FxHashMap<ValueId, usize> = FxHashMap::default();
     let mut last: FxHashMap<ValueId, usize> = FxHashMap::default();
     let mut kept: Vec<usize> = Vec::new();
     for (place, call) in of_key.calls.iter().enumerate() {
-        if written(call).is_some_and(|value| values.contains(&value)) {
+        if written(call).is_some_and(|value| values.contains(&value)) || is_blind(call) {
             kept.push(place);
         }
         let read = if written(call).is_some() { None } else { seen(call) };

@@ -59,6 +59,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::RegisterCall;
 use crate::history::{KeyId, ValueId};
 use crate::model::cas_register::{CasOp, CasRet};
+use blind::Failure;
+
+mod blind;
+
+pub(super) use blind::Held;
 
 /// No node, no key.
 const NONE: u32 = u32::MAX;
@@ -92,6 +97,8 @@ const BY_CAS: u8 = 4;
 const ACTIVE: u8 = 8;
 /// The chain that it belongs to was walked.
 const WALKED: u8 = 16;
+/// A compare-and-set failed because it was not there, and did not say what was.
+const NAMED: u8 = 32;
 
 impl Node {
     const EMPTY: Node = Node {
@@ -121,6 +128,16 @@ pub(super) enum Break {
     Chain(u32),
     /// Conditions 5 and 6: the roots of the two chains.
     Overlap([u32; 2]),
+    /// A compare-and-set that was called at this time failed, while its value was there: the levels
+    /// of its chain that say so.
+    Held {
+        /// The first of them.
+        from: u32,
+        /// The last.
+        to: u32,
+        /// The call of the compare-and-set.
+        failed: u32,
+    },
 }
 
 /// What became of a key.
@@ -132,7 +149,8 @@ pub(super) enum Judged {
     NoOrder(Break),
     /// The method does not apply: a value was written twice, or is the initial one.
     Repeats,
-    /// There is an order but for compare-and-sets that failed without saying what they found.
+    /// There is an order but for compare-and-sets that [failed without saying](blind) what they found,
+    /// and whether there is one with them is not known.
     Blind,
 }
 
@@ -146,8 +164,11 @@ pub(super) struct Zones {
     initial: ValueId,
     elsewhere: FxHashMap<(u32, ValueId), u32>,
     judged: Vec<Judged>,
-    /// Whether a compare-and-set of the key failed without saying what it found.
+    /// Compare-and-sets that failed without saying what they found, and the keys that have some.
+    failures: Vec<Failure>,
     blind: Vec<bool>,
+    /// Of their keys, the least return and the greatest call of the reads of each root.
+    reads_of_roots: Vec<(u32, u32, u32)>,
     last_event: u32,
     any_cas: bool,
 }
@@ -166,7 +187,9 @@ impl Zones {
             initial,
             elsewhere: FxHashMap::default(),
             judged: vec![Judged::Order; keys],
+            failures: Vec::new(),
             blind: vec![false; keys],
+            reads_of_roots: Vec::new(),
             last_event: 0,
             any_cas: false,
         }
@@ -210,7 +233,12 @@ impl Zones {
                 node.first_return = node.first_return.min(returned);
                 node.last_call = node.last_call.max(called);
             }
-            (CasOp::Cas(..), Some(CasRet::Mismatch(None))) => self.blind[key.index()] = true,
+            (CasOp::Cas(from, _), Some(CasRet::Mismatch(None))) => {
+                let node = self.node(key, from);
+                self.nodes[node as usize].flags |= NAMED;
+                self.failures.push(Failure { key: key.0, node, called, returned });
+                self.blind[key.index()] = true;
+            }
             (CasOp::Write(value), _) => self.write(key, value, called, returned, None),
             (CasOp::Cas(from, to), _) => {
                 self.any_cas = true;
@@ -259,11 +287,7 @@ impl Zones {
     pub(super) fn judge(&mut self) -> Vec<Judged> {
         self.link();
         self.sweep();
-        for (judged, blind) in self.judged.iter_mut().zip(&self.blind) {
-            if *blind && *judged == Judged::Order {
-                *judged = Judged::Blind;
-            }
-        }
+        self.judge_blind();
         self.judged.clone()
     }
 
@@ -284,8 +308,23 @@ impl Zones {
                     self.chain_values(root, &mut values);
                 }
             }
+            Break::Held { mut from, to, .. } => {
+                values.insert(self.value(from));
+                while from != to {
+                    from = self.nodes[from as usize].next;
+                    values.insert(self.value(from));
+                }
+            }
         }
         values
+    }
+
+    /// The event of the call of the compare-and-set that had no moment to fail in.
+    pub(super) fn failed_of(&self, why: Break) -> Option<u32> {
+        match why {
+            Break::Held { failed, .. } => Some(failed - 1),
+            _ => None,
+        }
     }
 
     /// What compare-and-sets replaced by some of the values of a key.
@@ -389,6 +428,9 @@ impl Zones {
             }
             // The zone stays with the root, which needs its times no more.
             let root = &mut self.nodes[index as usize];
+            if self.blind[node.key as usize] {
+                self.reads_of_roots.push((index, root.first_return, root.last_call));
+            }
             (root.first_return, root.last_call) = (f, s);
             at[f.min(s) as usize] = index;
         }
@@ -444,4 +486,16 @@ impl Zones {
             }
         }
     }
+}
+
+/// The moment by which a chain is ordered, as the proof of the theorem says; moments are doubled, so
+/// that there is one between any two events. `forward` are the zones that are, in their order.
+pub(super) fn moment(f: u64, s: u64, forward: &[(u32, u32)]) -> u64 {
+    if f < s {
+        return 2 * f;
+    }
+    // The forward zone that the backward one begins in, if there is one, ends before it does.
+    let before = forward.partition_point(|(begin, _)| u64::from(*begin) < s);
+    let within = before.checked_sub(1).map(|last| u64::from(forward[last].1));
+    within.filter(|end| s < *end).map_or(2 * s, |end| 2 * end + 1)
 }
