@@ -6,6 +6,7 @@ use expect_test::{Expect, expect};
 use stormglass_checkers::checker::{Checker, Limits, Linearizable};
 use stormglass_checkers::{Anomaly, Verdict};
 
+use crate::linearization::replay;
 use crate::notation::history;
 
 fn judge(text: &str, states_max: u64) -> Verdict {
@@ -375,4 +376,62 @@ fn hundreds_of_writes_without_an_answer_cost_nothing_while_nobody_sees_them() {
     }
     text += "1000 invoke read x\n1000 ok nil\n1000 invoke read x\n1000 ok 250\n";
     check(&text, Valid);
+}
+
+/// The same few values, again and again, with a delete in between; the versions say in which order.
+const VERSIONED: &str = "
+    0 invoke write x 1
+    1 invoke write x 2
+    2 invoke delete x
+    3 invoke read x
+    4 invoke read x
+    3 ok 1 v3
+    3 invoke cas x 1 2
+    2 ok v2
+    0 ok v1
+    1 ok v3
+    3 ok v5
+    4 ok nil v2
+    5 invoke write x 1
+    5 info timeout
+    6 invoke read x
+    6 ok 1 v6
+    6 invoke read x
+    6 ok 1 v6
+";
+
+#[test]
+fn versions_give_the_order_of_values_that_come_again() {
+    // Version 3 holds 1, but it is the write of 2 that says it made version 3: no order by versions.
+    let checker = Linearizable::new(Limits::default());
+    let method = |text: &str| {
+        let history = history(text);
+        replay(&history, &checker.linearizations(&history).unwrap());
+        checker.check(&history).coverage().method.clone()
+    };
+    assert_eq!(method(VERSIONED), "interval search");
+    let sound = VERSIONED.replace("0 ok v1", "0 ok v3").replace("1 ok v3", "1 ok v1");
+    assert_eq!(method(&sound), "versions");
+    // Without one of them, the order is not known.
+    assert_eq!(method(&sound.replace("2 ok v2", "2 ok")), "interval search");
+}
+
+#[test]
+fn versions_excuse_nothing() {
+    let text = "
+        0 invoke write x 1
+        0 ok v1
+        0 invoke write x 2
+        0 ok v2
+        0 invoke write x 1
+        0 ok v3
+        1 invoke read x
+        1 ok 2 v2
+    ";
+    let verdict = Linearizable::new(Limits::default()).check(&history(text));
+    assert!(verdict.is_invalid());
+    // Nor do they accuse: whoever reports a wrong version has still read what was there.
+    let verdict =
+        Linearizable::new(Limits::default()).check(&history(&text.replace("ok 2 v2", "ok 1 v2")));
+    assert!(verdict.is_valid());
 }

@@ -9,7 +9,9 @@ use rustc_hash::FxHashMap;
 
 use super::search::{Budget, Call, Found, order};
 use super::zones::{Held, Zones};
-use super::{Linearizable, OfKey, RegisterCall, Registers, Report, objects, seen, written};
+use super::{
+    Linearizable, OfKey, RegisterCall, Registers, Report, objects, seen, versions, written,
+};
 use crate::checker::{Checker, Limits};
 use crate::history::{History, KeyId, OperationId, ValueId};
 use crate::model::SequentialSpec;
@@ -52,6 +54,8 @@ impl Linearizable {
             .map(|of_key| {
                 let places = if let Some(holds) = holds.get(&of_key.key) {
                     in_order(&of_key.calls, holds)
+                } else if let Some(places) = versions::order(&object, of_key) {
+                    places
                 } else {
                     of_key.leave_out_unseen();
                     self.found_again(&CasRegister(object.initial), &of_key.calls)

@@ -6,7 +6,9 @@
 //! cheapest exact method that applies to it:
 //!
 //! 1. registers whose values are written once, in [linear time](zones);
-//! 2. everything else by a [search](fn@search).
+//! 2. other registers whose store reports versions, in the [order that they give](versions), if it
+//!    explains every answer;
+//! 3. everything else by a [search](fn@search).
 //!
 //! Reads of [replica level](ReadLevel::Replica) ask for less and are left out; so are reads without
 //! an answer, and operations that certainly did not take effect.
@@ -33,6 +35,7 @@ mod objects;
 mod rounds;
 mod search;
 mod stream;
+mod versions;
 mod witness;
 mod zones;
 
@@ -247,18 +250,28 @@ impl Linearizable {
             });
         }
         let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
-        let to_search = object.collect(is_left, |_, _| true);
-        report.methods.push(method(keys, to_search.len()));
+        let left = object.collect(is_left, |_, _| true);
+        let left_by_zones = left.len();
+        let not_by_versions = |of_key: &OfKey| versions::order(object, of_key).is_none();
+        let to_search: Vec<OfKey> = left.into_iter().filter(not_by_versions).collect();
+        let by_versions = left_by_zones - to_search.len();
+        report.methods.push(method(keys - left_by_zones, by_versions, to_search.len()));
         self.search(object, to_search, report);
     }
 }
 
 /// How the keys were judged, in words.
-fn method(keys: usize, searched: usize) -> String {
-    match (keys - searched, searched) {
-        (_, 0) => "zones".to_owned(),
-        (0, _) => "interval search".to_owned(),
-        (by_zones, _) => format!("zones on {by_zones} keys, interval search on {searched}"),
+fn method(by_zones: usize, by_versions: usize, searched: usize) -> String {
+    let used = [("zones", by_zones), ("versions", by_versions), ("interval search", searched)];
+    let used: Vec<(&str, usize)> = used.into_iter().filter(|(_, keys)| *keys > 0).collect();
+    match used[..] {
+        [(one, _)] => one.to_owned(),
+        _ => {
+            let mut words =
+                used.iter().map(|(method, keys)| format!("{method} on {keys}")).collect::<Vec<_>>();
+            words[0] += " keys";
+            words.join(", ")
+        }
     }
 }
 
