@@ -12,12 +12,14 @@ pub mod multi_register;
 pub mod mutex;
 pub mod register;
 pub mod set;
+#[cfg(feature = "stateright")]
+pub mod stateright;
 
 /// An object, as it behaves when operations come one after the other.
 ///
-/// The trait has the shape of stateright's `SequentialSpec`, so that a specification written for
-/// that needs one delegating line a method here. The search also keeps states and compares
-/// operations, hence the bounds.
+/// The trait has the shape of stateright's `SequentialSpec`; with the feature `stateright`, the
+/// adapter `stateright::Stateright` makes one of any that was written for that. The search also
+/// keeps states and compares operations, hence the bounds.
 pub trait SequentialSpec: Clone + Eq + Hash {
     /// What can be asked.
     type Op: Clone + Eq + Hash;

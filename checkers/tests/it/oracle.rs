@@ -10,7 +10,7 @@ use stormglass_checkers::history::{
     HistoryBuilder, Invocation, Key, NodeId, Op, OperationId, Outcome, Phase, ProcessId, ReadLevel,
     Reason, Ret, SessionId, Time, Value,
 };
-use stormglass_checkers::model::SequentialSpec;
+use stormglass_checkers::model::stateright::Stateright;
 use stormglass_checkers::{History, Verdict};
 
 use crate::linearization::replay;
@@ -339,16 +339,16 @@ fn a_million_random_histories_are_judged_as_the_oracle_does() {
 }
 
 /// A register as a user of stateright would write it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 struct Theirs(u8);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Hash)]
 enum TheirOp {
     Read,
     Write(u8),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Hash)]
 enum TheirRet {
     Value(u8),
     Done,
@@ -369,23 +369,13 @@ impl stateright::semantics::SequentialSpec for Theirs {
     }
 }
 
-/// All that it takes to have it judged by our search.
-impl SequentialSpec for Theirs {
-    type Op = TheirOp;
-    type Ret = TheirRet;
-
-    fn invoke(&mut self, op: &TheirOp) -> TheirRet {
-        stateright::semantics::SequentialSpec::invoke(self, op)
-    }
-}
-
 #[test]
 fn a_specification_of_stateright_is_judged_as_its_own_tester_does() {
     let mut random = ChaCha8Rng::seed_from_u64(2);
     let mut with_order = 0;
     for _ in 0..5_000 {
         let mut tester = LinearizabilityTester::new(Theirs(0));
-        let mut calls: Vec<Call<Theirs>> = Vec::new();
+        let mut calls: Vec<Call<Stateright<Theirs>>> = Vec::new();
         let mut open: Vec<(usize, usize)> = Vec::new();
         for event in 0..random.random_range(4..12_u32) {
             let thread = random.random_range(0..3_usize);
@@ -397,21 +387,21 @@ fn a_specification_of_stateright_is_judged_as_its_own_tester_does() {
                     };
                     tester.on_invoke(thread, op).unwrap();
                     open.push((thread, calls.len()));
-                    calls.push(Call { op, ret: None, invoked: event, completed: u32::MAX });
+                    calls.push(Stateright::call(op, None, event, u32::MAX));
                 }
                 Some(place) => {
                     let call = &mut calls[open.swap_remove(place).1];
-                    let ret = match call.op {
+                    let ret = match call.op.0 {
                         TheirOp::Read => TheirRet::Value(random.random_range(0..3)),
                         TheirOp::Write(_) => TheirRet::Done,
                     };
                     tester.on_return(thread, ret).unwrap();
-                    call.ret = Some(ret);
+                    call.ret = Some(Stateright(ret));
                     call.completed = event;
                 }
             }
         }
-        let ours = search(&Theirs(0), &calls, &mut Budget::of_states(1_000_000));
+        let ours = search(&Stateright(Theirs(0)), &calls, &mut Budget::of_states(1_000_000));
         assert_eq!(ours == Found::Order, tester.is_consistent(), "{calls:?}");
         with_order += usize::from(ours == Found::Order);
     }
