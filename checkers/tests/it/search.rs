@@ -1,10 +1,16 @@
 //! How far the search has to go: each case has an order, or none, that is found within a budget
 //! which trying everything would exceed by far.
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::linearizable::{Budget, Call, Found, Shortage, order, search};
 use stormglass_checkers::model::SequentialSpec;
+use stormglass_checkers::model::append_string::{AppendOp, AppendRet, AppendString};
 use stormglass_checkers::model::cas_register::{CasOp, CasRegister, CasRet};
 use stormglass_checkers::model::counter::{Counter, CounterOp, CounterRet};
+use stormglass_checkers::model::fifo_queue::{FifoQueue, QueueOp, QueueRet};
+use stormglass_checkers::model::multi_register::{MultiRegister, Step};
+use stormglass_checkers::model::mutex::{Mutex, MutexOp, MutexRet};
 use stormglass_checkers::model::set::{Set, SetOp, SetRet};
 
 type Register = CasRegister<u32>;
@@ -163,4 +169,109 @@ fn what_follows_a_known_state_is_searched_by_itself() {
     calls[90_002] = read(77, calls[90_002].invoked, calls[90_002].completed);
     let found = search(&CasRegister(0), &calls, &mut limit());
     assert_eq!(found, Found::NoOrder { stuck: 90_002 });
+}
+
+/// Whether some order explains every answer: tries them all.
+fn has_an_order<S: SequentialSpec>(left: &[Call<S>], state: &S) -> bool {
+    left.iter().all(|call| call.ret.is_none())
+        || (0..left.len()).any(|next| {
+            let Call { op, ret, invoked, .. } = &left[next];
+            let is_late =
+                left.iter().any(|other| other.ret.is_some() && other.completed < *invoked);
+            let mut after = state.clone();
+            let is_possible = match ret {
+                Some(ret) => after.is_valid_step(op, ret),
+                None => {
+                    after.invoke(op);
+                    true
+                }
+            };
+            let mut rest = left.to_vec();
+            rest.remove(next);
+            !is_late && is_possible && has_an_order(&rest, &after)
+        })
+}
+
+/// Judges random histories of a model, with times that coincide, as the oracle does. `draw` makes an
+/// operation and an answer that it may have.
+fn agrees<S: SequentialSpec + Default + std::fmt::Debug>(
+    mut draw: impl FnMut(&mut ChaCha8Rng) -> (S::Op, S::Ret),
+) where
+    S::Op: std::fmt::Debug,
+    S::Ret: std::fmt::Debug,
+{
+    let mut with_order = 0;
+    for seed in 0..4_000 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let count = random.random_range(2..=7);
+        let last = random.random_range(3..20);
+        let mut calls: Vec<Call<S>> = (0..count)
+            .map(|_| {
+                let (op, ret) = draw(&mut random);
+                let invoked = random.random_range(0..last);
+                let completed = random.random_range(invoked..=last);
+                let ret = (random.random_range(0..4) > 0).then_some(ret);
+                Call { op, ret, invoked, completed }
+            })
+            .collect();
+        calls.sort_by_key(|call| call.invoked);
+        let found = order(&S::default(), &calls, &mut Budget::of_states(1_000_000));
+        assert_eq!(found.is_ok(), has_an_order(&calls, &S::default()), "{calls:?}");
+        if let Ok(order) = found {
+            replay(&S::default(), &calls, &order);
+            with_order += 1;
+        }
+    }
+    assert!((200..3_900).contains(&with_order), "{with_order} have an order: too one-sided");
+}
+
+#[test]
+fn every_model_is_judged_as_the_oracle_does() {
+    agrees::<Counter>(|random| match random.random_range(0..3) {
+        0 => (CounterOp::Read, CounterRet::Sum(random.random_range(-1..4))),
+        _ => (CounterOp::Add(random.random_range(-1..3)), CounterRet::Done),
+    });
+    agrees::<Set<u8>>(|random| match random.random_range(0..4) {
+        0 => (SetOp::Add(random.random_range(0..2)), SetRet::Done),
+        1 => (SetOp::Remove(random.random_range(0..2)), SetRet::Done),
+        _ => {
+            let elements = (0..2).filter(|_| random.random()).collect();
+            (SetOp::Read, SetRet::Elements(elements))
+        }
+    });
+    agrees::<FifoQueue<u8>>(|random| match random.random_range(0..5) {
+        0..3 => (QueueOp::Enqueue(random.random_range(0..3)), QueueRet::Done),
+        3 => (QueueOp::Dequeue, QueueRet::Taken(Some(random.random_range(0..3)))),
+        _ => (QueueOp::Dequeue, QueueRet::Taken(None)),
+    });
+    agrees::<Mutex>(|random| {
+        let client = random.random_range(0..2);
+        match random.random_range(0..5) {
+            0 | 1 => (MutexOp::Acquire(client), MutexRet::Done),
+            2 => (MutexOp::Acquire(client), MutexRet::Token(random.random_range(1..4))),
+            3 => (MutexOp::Release(client), MutexRet::Done),
+            _ => (MutexOp::Acquire(client), MutexRet::Refused),
+        }
+    });
+    agrees::<MultiRegister<u8, u8>>(|random| {
+        let mut read = Vec::new();
+        let mut steps = Vec::new();
+        for _ in 0..random.random_range(1..3) {
+            let (key, value) = (random.random_range(0..2), random.random_range(0..3));
+            if random.random() {
+                steps.push(Step::Read(key));
+                read.push(value);
+            } else {
+                steps.push(Step::Write(key, value));
+            }
+        }
+        (steps, read)
+    });
+    agrees::<AppendString>(|random| {
+        let text = ["", "a", "b", "ab"][random.random_range(0..4)].to_owned();
+        match random.random_range(0..3) {
+            0 => (AppendOp::Append(text), AppendRet::Done),
+            _ => (AppendOp::Get, AppendRet::Text(text)),
+        }
+    });
 }
