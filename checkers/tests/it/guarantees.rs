@@ -1,9 +1,10 @@
 //! Session guarantees, durability, convergence and liveness, case by case.
 
+use expect_test::expect;
 use stormglass_checkers::Verdict;
 use stormglass_checkers::checker::{
-    Checker, Convergent, Durable, Live, MonotonicReads, MonotonicWrites, ReadYourWrites,
-    WritesFollowReads,
+    CHECKERS, Checker, Convergent, Durable, Limits, Live, MonotonicReads, MonotonicWrites,
+    ReadYourWrites, Registration, WritesFollowReads,
 };
 
 use crate::notation::history;
@@ -353,4 +354,65 @@ fn what_succeeded_before_the_faults_ended_is_no_progress() {
     check(&Live, text, &Invalid(&["no-progress"]));
     check(&Live, OLD_THEN_OWN, &Unknown);
     check(&Live, "phase liveness", &Unknown);
+}
+
+#[test]
+fn what_the_store_does_not_offer_cannot_fail_to_come_back() {
+    let text = "
+        phase liveness
+        0 invoke write x 1
+        0 fail unsupported
+        1 invoke read x
+        1 ok nil
+    ";
+    check(&Live, text, &Valid);
+    check(&Live, &text.replace("ok nil", "fail unsupported"), &Unknown);
+    let stuck = text.replace("1 ok nil", "1 fail unavailable");
+    let verdict = Live.check(&history(&stuck));
+    assert_eq!(verdict.anomalies().len(), 1);
+    expect!["all faults had been undone at 0.000 s; from then to 0.004 s not one read succeeded, of 1 that were tried"].assert_eq(&verdict.anomalies()[0].explanation[0]);
+}
+
+#[test]
+fn each_checker_names_its_method() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        0 invoke read x
+        0 ok 1
+        phase liveness
+        1 invoke read x
+        1 ok 1
+        phase final
+        9 invoke read-replica x @n1
+        9 ok 1
+    ";
+    let history = history(text);
+    let method = |known: &Registration| {
+        let verdict = (known.build)(&Limits::default()).check(&history);
+        format!("{}: {}", known.guarantee.name(), verdict.coverage().method)
+    };
+    let methods: Vec<String> = CHECKERS.iter().map(method).collect();
+    expect![[r#"
+        linearizable: zones
+        read-your-writes: order by versions, real time and compare-and-set
+        monotonic-reads: order by versions, real time and compare-and-set
+        monotonic-writes: order by versions, real time and compare-and-set
+        writes-follow-reads: order by versions, real time and compare-and-set
+        causal: bad patterns of causal consistency (CC)
+        bounded-staleness: missing acknowledged writes, by real time
+        durable: final reads
+        convergent: final reads
+        live: successes after the last fault
+        set: each element by itself
+        counter: bounds of what can have been added
+        queue: each value and each pair
+        unique-ids: all values
+        bank: totals of whole reads
+        long-fork: chains of reads
+        read-committed: cycles of dependencies
+        snapshot-isolation: cycles of dependencies
+        serializable: cycles of dependencies
+        strict-serializable: cycles of dependencies"#]]
+    .assert_eq(&methods.join("\n"));
 }

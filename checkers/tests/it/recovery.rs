@@ -45,6 +45,10 @@ fn the_fault_that_was_on_counts_before_one_that_follows() {
     assert_eq!(losses(&history(&early)).unwrap().recovery_time, Some(Duration::from_millis(11)));
     let healed = format!("fault 7 begin partition n1 | n2\nfault 7 end partition\n{LOST}");
     assert_eq!(losses(&history(&healed)).unwrap().recovery_time, Some(Duration::from_millis(4)));
+    // One that was over before the other began does not count.
+    let before = format!("fault 7 begin partition n1 | n2\nfault 7 end partition\n{early}")
+        .replacen("fault 7", "fault 6", 2);
+    assert_eq!(losses(&history(&before)).unwrap().recovery_time, Some(Duration::from_millis(11)));
     let none: String =
         LOST.lines().filter(|line| !line.contains("fault")).collect::<Vec<_>>().join("\n");
     assert_eq!(losses(&history(&none)).unwrap().recovery_time, None);

@@ -11,7 +11,7 @@ use stormglass_checkers::checker::{
 use stormglass_checkers::history::{
     KeyId, NodeId, Op, Operation, Outcome, ReadLevel, Reason, SessionId, ValueId,
 };
-use stormglass_checkers::{History, Verdict};
+use stormglass_checkers::{Anomaly, History, Verdict};
 
 use crate::notation::history;
 
@@ -466,4 +466,65 @@ fn nobody_is_accused_whom_an_order_of_the_writes_clears() {
     }
     expect!["[7556, 1907, 155, 108] of [7615, 1925, 171, 202]"]
         .assert_eq(&format!("{told:?} of {all:?}"));
+}
+
+/// Three writes at the same time, whose order only the versions tell.
+const VERSIONS: &str = "
+    1 invoke write x 1
+    2 invoke write x 2
+    3 invoke write x 3
+    1 ok v1
+    2 ok v2
+    3 ok v3
+";
+
+/// What is said of each read that goes back.
+fn gone_back(reads: &[&str]) -> Vec<String> {
+    let history = history(&then(VERSIONS, reads));
+    let verdict = MonotonicReads.check(&history);
+    let conclusion = |anomaly: &Anomaly| anomaly.explanation.last().unwrap().clone();
+    verdict.anomalies().iter().map(conclusion).collect()
+}
+
+#[test]
+fn the_greatest_version_of_a_session_counts() {
+    expect![[r#"
+        [
+            "session 5 had read 3 before it read 1, which is older (version 1 after version 3)",
+            "session 5 had read 3 before it read 2, which is older (version 2 after version 3)",
+        ]
+    "#]]
+    .assert_debug_eq(&gone_back(&["read x = 3 v3", "read x = 1 v1", "read x = 2 v2"]));
+    assert_eq!(gone_back(&["read x = 1 v1", "read x = 3 v3", "read x = 2 v2"]).len(), 1);
+    assert!(gone_back(&["read x = 1 v1", "read x = 3 v3", "read x = 3 v3"]).is_empty());
+}
+
+#[test]
+fn a_long_way_from_one_value_to_another_is_told_in_part() {
+    let text = |length: u32| {
+        let mut text = "0 invoke write x 0\n0 ok\n".to_owned();
+        for value in 0..length {
+            text += &format!("1 invoke cas x {value} {}\n", value + 1);
+            text += "1 ok\n";
+        }
+        text + &then("", &[&format!("read x = {length}"), "read x = 0"])
+    };
+    // One write, all compare-and-sets and two reads; and the conclusion.
+    let told = |length| {
+        let verdict = MonotonicReads.check(&history(&text(length)));
+        let anomaly = verdict.anomalies()[0].clone();
+        assert_eq!(anomaly.witness.operations.len(), length as usize + 3);
+        anomaly.explanation
+    };
+    assert_eq!(told(8).len(), 12);
+    assert_eq!(told(9).len(), 13);
+    assert_eq!(told(10).len(), 14);
+    assert_eq!(told(10)[12], "and so on: 1 more operations of the witness");
+    assert_eq!(told(30)[12], "and so on: 21 more operations of the witness");
+}
+
+#[test]
+fn what_is_no_register_has_no_order_of_values() {
+    // A list holds more with each append: none of its values is written as such.
+    broken("1 invoke append x 1\n1 ok\n5 invoke read x\n5 ok 1\n5 invoke read x\n5 ok nil\n", "");
 }
