@@ -53,7 +53,7 @@ struct Arguments {
 fn main() {
     let arguments = Arguments::parse();
     println!(
-        "operations  keys  clients  unknown  values  stale  verdict   method                CPU s   MiB beyond"
+        "operations  keys  clients  unknown  values  blind  stale  verdict   method                CPU s   MiB beyond"
     );
     if let Some(operations) = arguments.operations {
         let Arguments { keys, clients, unknown_percent, values, blind, stale, .. } = arguments;
@@ -61,33 +61,24 @@ fn main() {
         measure(&shape, arguments.out.as_deref());
         return;
     }
-    for keys in [1, 100] {
-        for unknown_percent in [0, 1] {
-            for stale in [false, true] {
-                let operations = 10_000_000;
-                let shape = Shape {
-                    operations,
-                    keys,
-                    clients: 50,
-                    unknown_percent,
-                    values: 0,
-                    blind: false,
-                    stale,
-                };
-                measure(&shape, None);
-            }
-        }
-    }
-    let five = Shape {
-        operations: 100_000,
+    let unique = Shape {
+        operations: 10_000_000,
         keys: 1,
-        clients: 20,
+        clients: 50,
         unknown_percent: 0,
-        values: 5,
+        values: 0,
         blind: false,
         stale: false,
     };
-    measure(&five, None);
+    for keys in [1, 100] {
+        for unknown_percent in [0, 1] {
+            for stale in [false, true] {
+                measure(&Shape { keys, unknown_percent, stale, ..unique }, None);
+            }
+        }
+        measure(&Shape { keys, blind: true, ..unique }, None);
+    }
+    measure(&Shape { operations: 100_000, clients: 20, values: 5, ..unique }, None);
 }
 
 fn measure(shape: &Shape, out: Option<&std::path::Path>) {
@@ -114,9 +105,9 @@ fn measure(shape: &Shape, out: Option<&std::path::Path>) {
     } else {
         "unknown"
     };
-    let Shape { operations, keys, clients, unknown_percent, values, stale, .. } = shape;
+    let Shape { operations, keys, clients, unknown_percent, values, blind, stale } = shape;
     println!(
-        "{operations:>10} {keys:>5} {clients:>8} {unknown_percent:>6} % {values:>7}  {stale:<5}  \
+        "{operations:>10} {keys:>5} {clients:>8} {unknown_percent:>6} % {values:>7}  {blind:<5}  {stale:<5}  \
          {word:<8}  {:<20} {:>6.3}  {beyond:>10}",
         verdict.coverage().method,
         took.as_secs_f64(),
