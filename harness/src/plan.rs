@@ -360,7 +360,7 @@ impl Plan {
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
         let partitions = self.nemeses.iter().any(|name| name == "partition");
-        let rules: [(bool, String); 11] = [
+        let rules: [(bool, String); 12] = [
             (
                 name_ok,
                 "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`"
@@ -399,6 +399,10 @@ impl Plan {
             (
                 (second..=hour).contains(&self.liveness),
                 format!("liveness = {:?} must lie between 1s and 1h", self.liveness),
+            ),
+            (
+                self.canary_runs > 0,
+                "canary-runs = 0 would ask for a witness before any run".to_owned(),
             ),
             (self.states_max > 0, "states-max = 0 would judge nothing".to_owned()),
             (self.search_bytes_max > 0, "search-bytes-max = 0 would judge nothing".to_owned()),

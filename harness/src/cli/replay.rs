@@ -15,7 +15,7 @@ use crate::store::{self, Record, Store};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The folder of a stored run.
+    /// The folder of a stored run. It has its plan with it: `--plans` is for `--plan` and `--seed`.
     #[arg(value_name = "RUN", required_unless_present_all = ["plan", "seed"])]
     run: Option<PathBuf>,
     #[command(flatten)]

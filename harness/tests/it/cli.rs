@@ -88,6 +88,7 @@ fn a_malformed_plan_is_named_with_its_line() {
             "system = \"raft\"\nnemeses = [\"crash\", \"crash\"]\n",
             "p.toml:8: plan `b`: nemeses lists",
         ),
+        ("system = \"raft\"\ncanary-runs = 0\n", "p.toml:8: plan `b`: canary-runs = 0"),
         ("system = \"raft\"\nclients = [5, 6, 7]\n", "p.toml:8: [5, 6, 7] where a range"),
         (
             "system = \"raft\"\n[[plan]]\nname = \"-x\"\nsystem = \"raft\"",
