@@ -435,3 +435,40 @@ fn versions_excuse_nothing() {
         Linearizable::new(Limits::default()).check(&history(&text.replace("ok 2 v2", "ok 1 v2")));
     assert!(verdict.is_valid());
 }
+
+/// A counter to which twelve clients add different numbers at the same time, and then a sum that none
+/// of them make: 4,096 ways to get it wrong.
+fn hard(key: &str, first_process: u32) -> String {
+    let processes = || (0..12).map(|bit| (bit, first_process + bit));
+    let mut text = String::new();
+    for (bit, process) in processes() {
+        writeln!(text, "{process} invoke increment {key} {}", 1 << bit).unwrap();
+    }
+    for (_, process) in processes() {
+        writeln!(text, "{process} ok").unwrap();
+    }
+    let reader = first_process + 12;
+    text + &format!("{reader} invoke read {key}\n{reader} ok 5000\n")
+}
+
+#[test]
+fn what_easy_keys_leave_is_for_the_hard_ones() {
+    let mut text = hard("hard", 1_000);
+    for key in 0..100 {
+        text += &format!("{key} invoke increment k{key} 1\n{key} ok\n");
+        text += &format!("{key} invoke read k{key}\n{key} ok 1\n");
+    }
+    // Divided evenly, 5,500 states were 54 for each key.
+    assert!(judge(&text, 5_500).is_invalid());
+    assert!(matches!(judge(&text, 4_000), Verdict::Unknown { .. }));
+}
+
+#[test]
+fn no_more_states_are_visited_than_there_may_be() {
+    assert!(judge(&hard("x", 0), 5_000).is_invalid());
+    assert!(matches!(judge(&hard("x", 0), 4_000), Verdict::Unknown { .. }));
+    // Each of two alone would not be too much.
+    let two = hard("x", 0) + &hard("y", 100);
+    assert!(judge(&two, 10_000).is_invalid());
+    assert!(matches!(judge(&two, 7_000), Verdict::Unknown { .. }));
+}

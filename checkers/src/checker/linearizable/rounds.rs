@@ -46,12 +46,12 @@ impl Rounds {
         while !open.is_empty() {
             let share_of = |part: &usize| round.max(2 * all[*part].range.len() as u64);
             let shares = open.iter().map(share_of).fold(0, u64::saturating_add);
-            // What is too little for another round is divided in this one.
-            let is_last = self.states_left / (1 + GROWTH) < shares;
+            // What is too little for another round is divided evenly.
+            let is_short = self.states_left / (1 + GROWTH) < shares;
             let even = self.states_left / open.len() as u64;
             let try_one = |place: &usize| {
                 let part = &all[*place];
-                let share = if is_last { even } else { share_of(place) };
+                let share = if is_short { even } else { share_of(place) };
                 let mut left = Budget { states: share, bytes: self.bytes };
                 let found = search(&part.start, &keys[part.key].1[part.range.clone()], &mut left);
                 (*place, found, share - left.states)
@@ -64,11 +64,14 @@ impl Rounds {
             open.clear();
             for (place, found, states) in tried {
                 self.states_left = self.states_left.saturating_sub(states);
-                let may_go_on = matches!(found, Found::Exhausted { of: Shortage::States, .. });
-                if may_go_on && !is_last {
+                if matches!(found, Found::Exhausted { of: Shortage::States, .. }) {
                     open.push(place);
                 }
                 all[place].found = Some(found);
+            }
+            // Those that needed less may have left enough for another try of the others.
+            if is_short && self.states_left < open.len() as u64 * even.saturating_mul(2) {
+                break;
             }
             round = round.saturating_mul(GROWTH);
         }
