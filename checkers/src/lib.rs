@@ -9,6 +9,8 @@ pub mod checker;
 pub mod facts;
 pub mod history;
 pub mod model;
+#[cfg(feature = "stateright")]
+pub mod stateright;
 pub mod verdict;
 
 pub use facts::Facts;

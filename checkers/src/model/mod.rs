@@ -12,13 +12,11 @@ pub mod multi_register;
 pub mod mutex;
 pub mod register;
 pub mod set;
-#[cfg(feature = "stateright")]
-pub mod stateright;
 
 /// An object, as it behaves when operations come one after the other.
 ///
 /// The trait has the shape of stateright's `SequentialSpec`; with the feature `stateright`, the
-/// adapter `stateright::Stateright` makes one of any that was written for that. The search also
+/// adapter `crate::stateright::Stateright` makes one of any that was written for that. The search also
 /// keeps states and compares operations, hence the bounds.
 pub trait SequentialSpec: Clone + Eq + Hash {
     /// What can be asked.

@@ -10,7 +10,7 @@ use stormglass_checkers::history::{
     HistoryBuilder, Invocation, Key, NodeId, Op, OperationId, Outcome, Phase, ProcessId, ReadLevel,
     Reason, Ret, SessionId, Time, Value,
 };
-use stormglass_checkers::model::stateright::Stateright;
+use stormglass_checkers::stateright::Stateright;
 use stormglass_checkers::{History, Verdict};
 
 use crate::linearization::replay;

@@ -70,6 +70,32 @@ fn what_is_kept_is_no_loss() {
 }
 
 #[test]
+fn what_replaced_a_value_is_lost_where_the_value_is_back() {
+    // Nothing but the chain says which is older: all of them began at the same time.
+    let lost = |last: u32| {
+        let text = format!(
+            "0 invoke write x 1
+             1 invoke cas x 1 2
+             2 invoke cas x 2 3
+             3 invoke write x 7
+             0 ok
+             1 ok
+             2 ok
+             3 ok
+             phase final
+             9 invoke read-replica x @n1
+             9 ok {last}"
+        );
+        losses(&history(&text)).map(|found| found.writes).unwrap_or_default()
+    };
+    assert_eq!(lost(1), [OperationId(1), OperationId(2)]);
+    assert_eq!(lost(2), [OperationId(2)]);
+    assert_eq!(lost(3), []);
+    // It may have been the last.
+    assert_eq!(lost(7), []);
+}
+
+#[test]
 fn equal_states_have_equal_digests() {
     let text = "
         phase final

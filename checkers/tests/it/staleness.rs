@@ -81,6 +81,10 @@ fn the_highest_version_misses_nothing() {
         "0 invoke write x 1\n0 ok v7\n1 invoke write x 2\n1 ok v3\n5 invoke read x\n5 ok 1 v7";
     assert_eq!(lags(&history(text))[0].versions, 0);
     assert_eq!(lags(&history(&text.replace("1 v7", "1")))[0].versions, 1);
+    // A higher one that was read, but not acknowledged to its writer, may be missed.
+    let unacknowledged = "8 invoke write x 9\n6 invoke read x\n6 ok 9 v9\n5 invoke read x";
+    let lags = lags(&history(&text.replace("5 invoke read x", unacknowledged)));
+    assert_eq!(lags.last().unwrap().versions, 0);
 }
 
 #[test]

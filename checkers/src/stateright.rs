@@ -4,8 +4,8 @@ use std::hash::Hash;
 
 use stateright::semantics::SequentialSpec as Theirs;
 
-use super::SequentialSpec;
 use crate::checker::linearizable::Call;
+use crate::model::SequentialSpec;
 
 /// A specification of stateright, or what is asked of one or returned by it, which the search judges
 /// by. Of equality only [`PartialEq`] is asked, since theirs has no more: it has to be reflexive all
@@ -17,7 +17,7 @@ use crate::checker::linearizable::Call;
 /// ```
 /// use stateright::semantics::register::{Register, RegisterOp, RegisterRet};
 /// use stormglass_checkers::checker::linearizable::{Budget, Found, search};
-/// use stormglass_checkers::model::stateright::Stateright;
+/// use stormglass_checkers::stateright::Stateright;
 ///
 /// // A read that began after the write was over returned what had been there before.
 /// let calls = [
