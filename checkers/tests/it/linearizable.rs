@@ -472,3 +472,11 @@ fn no_more_states_are_visited_than_there_may_be() {
     assert!(judge(&two, 10_000).is_invalid());
     assert!(matches!(judge(&two, 7_000), Verdict::Unknown { .. }));
 }
+
+#[test]
+fn fewer_states_than_keys_come_to_an_end() {
+    let text = hard("x", 0) + &hard("y", 100) + &hard("z", 200);
+    for states_max in 0..=20 {
+        assert!(matches!(judge(&text, states_max), Verdict::Unknown { .. }), "{states_max}");
+    }
+}

@@ -69,8 +69,10 @@ impl Rounds {
                 }
                 all[place].found = Some(found);
             }
-            // Those that needed less may have left enough for another try of the others.
-            if is_short && self.states_left < open.len() as u64 * even.saturating_mul(2) {
+            // Those that needed less may have left enough for another try of the others: twice as much
+            // at least, so that it comes to an end.
+            let next = self.states_left / open.len().max(1) as u64;
+            if is_short && next < even.max(1).saturating_mul(2) {
                 break;
             }
             round = round.saturating_mul(GROWTH);
