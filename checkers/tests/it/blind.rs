@@ -2,103 +2,85 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::Verdict;
 use stormglass_checkers::checker::linearizable::{Budget, Call, Found, search};
 use stormglass_checkers::checker::{Checker, Limits, Linearizable};
-use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId, Time,
-    Value,
-};
+use stormglass_checkers::history::{Op, Outcome, ReadLevel, Reason, Ret, Value};
 use stormglass_checkers::model::cas_register::{CasOp, CasRegister, CasRet};
-use stormglass_checkers::{History, Verdict};
 
 use crate::linearization::replay;
 use crate::notation::history;
+use crate::oracle::{self, Small, apply, key};
 
-/// An operation of a register of numbers, where 0 is `nil`, with the events of its begin and end.
-type RegisterCall = Call<CasRegister<i64>>;
+const MISMATCH: Outcome = Outcome::Fail(Reason::Mismatch { actual: None });
 
 /// Operations of some clients on an atomic register. Now and then a compare-and-set is said to have
 /// failed although it did not.
-fn draw(random: &mut ChaCha8Rng, clients: usize, operations: u32, wrong: u32) -> Vec<RegisterCall> {
-    let mut calls: Vec<RegisterCall> = Vec::new();
+fn draw(random: &mut ChaCha8Rng, clients: usize, count: usize, wrong: u32) -> Vec<Small> {
+    let value = |number: i64| if number == 0 { Value::Nil } else { Value::Int(number) };
+    let mut smalls: Vec<Small> = Vec::new();
     let mut doing: Vec<Option<(usize, bool)>> = vec![None; clients];
-    let (mut held, mut next_value, mut event, mut begun) = (0, 1, 0, 0);
-    while begun < operations || doing.iter().any(Option::is_some) {
-        event += 1;
+    let (mut held, mut event) = (Value::Nil, 0);
+    while smalls.len() < count || doing.iter().any(Option::is_some) {
         let client = random.random_range(0..clients);
         doing[client] = match doing[client] {
-            None if begun == operations => None,
+            None if smalls.len() == count => None,
             None => {
-                begun += 1;
-                let recent = random.random_range(0.max(next_value - 6)..next_value);
+                let next = smalls.len() as i64 + 1;
+                let recent = random.random_range(0.max(next - 6)..next);
                 let op = match random.random_range(0..8) {
-                    0..2 => CasOp::Read,
-                    2..4 => CasOp::Write(next_value),
-                    4 => CasOp::Cas(held, next_value),
-                    _ => CasOp::Cas(recent, next_value),
+                    0..2 => Op::Read { key: key(), level: ReadLevel::Strong },
+                    2..4 => Op::Write { key: key(), value: value(next) },
+                    4 => Op::Cas { key: key(), from: held.clone(), to: value(next) },
+                    _ => Op::Cas { key: key(), from: value(recent), to: value(next) },
                 };
-                next_value += 1;
-                calls.push(Call { op, ret: None, invoked: event, completed: u32::MAX });
-                Some((calls.len() - 1, false))
+                let outcome = Outcome::Info(Reason::Timeout);
+                smalls.push(Small { op, outcome, from: event, to: usize::MAX });
+                event += 1;
+                Some((smalls.len() - 1, false))
             }
             Some((place, false)) => {
-                calls[place].ret = Some(match calls[place].op {
-                    CasOp::Read => CasRet::Value(held),
-                    CasOp::Cas(from, _) if from != held => CasRet::Mismatch(None),
-                    CasOp::Write(value) | CasOp::Cas(_, value) => {
-                        held = value;
-                        CasRet::Done
-                    }
-                });
+                let small = &mut smalls[place];
+                small.outcome = match &small.op {
+                    Op::Read { .. } => Outcome::Ok(Ret::Value(held.clone())),
+                    Op::Cas { from, .. } if *from != held => MISMATCH,
+                    _ => Outcome::Ok(Ret::Done),
+                };
+                held = apply(&held, &small.op, &small.outcome).unwrap();
                 Some((place, true))
             }
             Some((place, true)) => {
-                let call = &mut calls[place];
-                call.completed = event;
-                if random.random_range(0..12) == 0 && call.ret != Some(CasRet::Mismatch(None)) {
-                    call.ret = None;
-                } else if matches!(call.op, CasOp::Cas(..)) && random.random_range(0..100) < wrong {
-                    call.ret = Some(CasRet::Mismatch(None));
+                let small = &mut smalls[place];
+                small.to = event;
+                event += 1;
+                if random.random_range(0..12) == 0 && small.outcome != MISMATCH {
+                    small.outcome = Outcome::Info(Reason::Timeout);
+                } else if matches!(small.op, Op::Cas { .. }) && random.random_range(0..100) < wrong
+                {
+                    small.outcome = MISMATCH;
                 }
                 None
             }
         };
     }
-    calls
+    smalls
 }
 
-fn recorded(calls: &[RegisterCall]) -> History {
-    let value = |number: i64| if number == 0 { Value::Nil } else { Value::Int(number) };
-    let key = || "x".into();
-    let mut builder = HistoryBuilder::new();
-    let mut events: Vec<(u32, usize, bool)> = Vec::new();
-    for (place, call) in calls.iter().enumerate() {
-        events.extend([(call.invoked, place, false), (call.completed, place, true)]);
-    }
-    events.sort_unstable();
-    let mut ids = vec![None; calls.len()];
-    for (_, place, ends) in events {
-        let Call { op, ret, .. } = &calls[place];
-        if ends {
-            let outcome = match ret {
-                None => Outcome::Info(Reason::Timeout),
-                Some(CasRet::Done) => Outcome::Ok(Ret::Done),
-                Some(CasRet::Value(number)) => Outcome::Ok(Ret::Value(value(*number))),
-                Some(CasRet::Mismatch(_)) => Outcome::Fail(Reason::Mismatch { actual: None }),
-            };
-            builder.complete(Time::ZERO, ids[place].unwrap(), &outcome).unwrap();
-        } else {
-            let op = match *op {
-                CasOp::Read => Op::Read { key: key(), level: ReadLevel::Strong },
-                CasOp::Write(to) => Op::Write { key: key(), value: value(to) },
-                CasOp::Cas(from, to) => Op::Cas { key: key(), from: value(from), to: value(to) },
-            };
-            let (process, session) = (ProcessId(place as u32), SessionId(place as u32));
-            let invocation = Invocation { process, session, node: None, op };
-            ids[place] = Some(builder.invoke(Time::ZERO, &invocation).unwrap());
-        }
-    }
-    builder.finish()
+/// An operation as the search sees it.
+fn call(small: &Small) -> Call<CasRegister<Value>> {
+    let op = match &small.op {
+        Op::Read { .. } => CasOp::Read,
+        Op::Write { value, .. } => CasOp::Write(value.clone()),
+        Op::Cas { from, to, .. } => CasOp::Cas(from.clone(), to.clone()),
+        _ => unreachable!("nothing else is drawn"),
+    };
+    let ret = match &small.outcome {
+        Outcome::Ok(Ret::Value(value)) => Some(CasRet::Value(value.clone())),
+        Outcome::Ok(_) => Some(CasRet::Done),
+        Outcome::Fail(_) => Some(CasRet::Mismatch(None)),
+        Outcome::Info(_) => None,
+    };
+    Call { op, ret, invoked: small.from as u32, completed: small.to as u32 }
 }
 
 #[test]
@@ -109,10 +91,11 @@ fn the_linear_method_and_the_search_agree() {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (clients, operations) = (random.random_range(2..10), random.random_range(5..60));
         let wrong = if seed % 2 == 0 { 0 } else { 20 };
-        let calls = draw(&mut random, clients, operations, wrong);
-        let recorded = recorded(&calls);
+        let smalls = draw(&mut random, clients, operations, wrong);
+        let recorded = oracle::history(&smalls);
         let verdict = checker.check(&recorded);
-        let found = search(&CasRegister(0), &calls, &mut Budget::of_states(1_000_000));
+        let calls: Vec<_> = smalls.iter().map(call).collect();
+        let found = search(&CasRegister(Value::Nil), &calls, &mut Budget::of_states(1_000_000));
         let is_left = verdict.coverage().method != "zones";
         left += usize::from(is_left && found == Found::Order);
         match (&verdict, found) {

@@ -9,9 +9,11 @@ use stormglass_checkers::model::append_string::{AppendOp, AppendRet, AppendStrin
 use stormglass_checkers::model::cas_register::{CasOp, CasRegister, CasRet};
 use stormglass_checkers::model::counter::{Counter, CounterOp, CounterRet};
 use stormglass_checkers::model::fifo_queue::{FifoQueue, QueueOp, QueueRet};
-use stormglass_checkers::model::multi_register::{MultiRegister, Step};
+use stormglass_checkers::model::multi_register::{self, MultiRegister};
 use stormglass_checkers::model::mutex::{Mutex, MutexOp, MutexRet};
 use stormglass_checkers::model::set::{Set, SetOp, SetRet};
+
+use crate::oracle::{Step, has_an_order};
 
 type Register = CasRegister<u32>;
 
@@ -39,19 +41,16 @@ fn within<S: SequentialSpec>(states: u64, start: &S, calls: &[Call<S>]) -> Found
 /// with its answer.
 fn replay<S: SequentialSpec>(start: &S, calls: &[Call<S>], order: &[usize]) {
     let mut state = start.clone();
-    let mut latest_call = 0;
+    let mut latest_begin = 0;
     let mut times = vec![0; calls.len()];
     for place in order {
-        let Call { op, ret, invoked, completed } = &calls[*place];
+        let call = &calls[*place];
         times[*place] += 1;
-        match ret {
-            Some(ret) => {
-                assert!(state.is_valid_step(op, ret), "operation {place} cannot have its answer");
-                assert!(*completed >= latest_call, "operation {place} was over");
-            }
-            None => drop(state.invoke(op)),
-        }
-        latest_call = latest_call.max(*invoked);
+        assert!(call.end().is_none_or(|end| end >= latest_begin), "operation {place} was over");
+        latest_begin = latest_begin.max(call.begin());
+        state = call
+            .after(&state)
+            .unwrap_or_else(|| panic!("operation {place} cannot have its answer"));
     }
     for (call, times) in calls.iter().zip(times) {
         assert!(times == 1 || times == 0 && call.ret.is_none());
@@ -171,25 +170,26 @@ fn what_follows_a_known_state_is_searched_by_itself() {
     assert_eq!(found, Found::NoOrder { stuck: 90_002 });
 }
 
-/// Whether some order explains every answer: tries them all.
-fn has_an_order<S: SequentialSpec>(left: &[Call<S>], state: &S) -> bool {
-    left.iter().all(|call| call.ret.is_none())
-        || (0..left.len()).any(|next| {
-            let Call { op, ret, invoked, .. } = &left[next];
-            let is_late =
-                left.iter().any(|other| other.ret.is_some() && other.completed < *invoked);
-            let mut after = state.clone();
-            let is_possible = match ret {
-                Some(ret) => after.is_valid_step(op, ret),
-                None => {
-                    after.invoke(op);
-                    true
-                }
-            };
-            let mut rest = left.to_vec();
-            rest.remove(next);
-            !is_late && is_possible && has_an_order(&rest, &after)
-        })
+impl<S: SequentialSpec> Step<S> for Call<S> {
+    fn begin(&self) -> usize {
+        self.invoked as usize
+    }
+
+    fn end(&self) -> Option<usize> {
+        self.ret.as_ref().map(|_| self.completed as usize)
+    }
+
+    fn after(&self, state: &S) -> Option<S> {
+        let mut after = state.clone();
+        let is_possible = match &self.ret {
+            Some(ret) => after.is_valid_step(&self.op, ret),
+            None => {
+                after.invoke(&self.op);
+                true
+            }
+        };
+        is_possible.then_some(after)
+    }
 }
 
 /// Judges random histories of a model, with times that coincide, as the oracle does. `draw` makes an
@@ -259,10 +259,10 @@ fn every_model_is_judged_as_the_oracle_does() {
         for _ in 0..random.random_range(1..3) {
             let (key, value) = (random.random_range(0..2), random.random_range(0..3));
             if random.random() {
-                steps.push(Step::Read(key));
+                steps.push(multi_register::Step::Read(key));
                 read.push(value);
             } else {
-                steps.push(Step::Write(key, value));
+                steps.push(multi_register::Step::Write(key, value));
             }
         }
         (steps, read)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::search::{Budget, Call, Found, Shortage, parts, search};
+use super::search::{Budget, Call, Found, Shortage, parts, search_part};
 use crate::checker::Limits;
 use crate::model::SequentialSpec;
 
@@ -53,7 +53,8 @@ impl Rounds {
                 let part = &all[*place];
                 let share = if is_short { even } else { share_of(place) };
                 let mut left = Budget { states: share, bytes: self.bytes };
-                let found = search(&part.start, &keys[part.key].1[part.range.clone()], &mut left);
+                let calls = &keys[part.key].1[part.range.clone()];
+                let found = search_part(&part.start, calls, &mut left);
                 (*place, found, share - left.states)
             };
             let tried: Vec<(usize, Found, u64)> = match &open[..] {

@@ -62,7 +62,7 @@ impl<S: SequentialSpec> Marks<S> {
         }
         marks.made = vec![NONE; calls.len()];
         for index in plan.called.iter().filter(|index| !pure[**index as usize]) {
-            let mark = marks.made_by(&calls[*index as usize]);
+            let mark = marks.of_what_makes(&calls[*index as usize]);
             marks.made[*index as usize] = mark;
             if let Some(of) = marks.of.get_mut(mark as usize) {
                 of.made_by.push(*index);
@@ -70,7 +70,7 @@ impl<S: SequentialSpec> Marks<S> {
         }
         for (class, members) in (0..).zip(classes) {
             let index = plan.unanswered[members[0] as usize];
-            let mark = marks.made_by(&calls[index as usize]);
+            let mark = marks.of_what_makes(&calls[index as usize]);
             if let Some(of) = marks.of.get_mut(mark as usize) {
                 of.classes.push(class);
             }
@@ -78,7 +78,8 @@ impl<S: SequentialSpec> Marks<S> {
         marks
     }
 
-    fn made_by(&self, call: &Call<S>) -> u32 {
+    /// The mark that a call makes.
+    fn of_what_makes(&self, call: &Call<S>) -> u32 {
         S::makes(&call.op).map_or(NONE, |state| self.of_state(&state))
     }
 

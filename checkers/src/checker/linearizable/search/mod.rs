@@ -62,9 +62,11 @@ pub struct Call<S: SequentialSpec> {
 pub enum Found {
     /// There is an order that explains every answer.
     Order,
-    /// There is none. No order gets past the return of this operation.
+    /// There is none.
     NoOrder {
-        /// The operation, by its place in the list of calls.
+        /// The furthest that any order was followed: this operation, by its place in the list of calls,
+        /// had not taken effect. What makes an order impossible may come later, where looking ahead
+        /// told of it.
         stuck: usize,
     },
     /// The budget ran out.
@@ -130,11 +132,21 @@ const SEGMENT_MIN: u32 = 1 << 10;
 pub fn search<S: SequentialSpec>(start: &S, calls: &[Call<S>], budget: &mut Budget) -> Found {
     for (state, range) in parts(start, calls) {
         let begin = range.start;
-        if let Err(found) = order_of_part(&state, &calls[range], budget, false) {
+        let found = search_part(&state, &calls[range], budget);
+        if found != Found::Order {
             return found.after(begin);
         }
     }
     Found::Order
+}
+
+/// Searches one part for an order.
+pub(super) fn search_part<S: SequentialSpec>(
+    start: &S,
+    calls: &[Call<S>],
+    budget: &mut Budget,
+) -> Found {
+    order_of_part(start, calls, budget, false).map_or_else(|found| found, |_| Found::Order)
 }
 
 /// Searches for an order, and returns it: places in the list of calls. Operations without an answer
@@ -157,7 +169,8 @@ pub fn order<S: SequentialSpec>(
     Ok(places)
 }
 
-/// The order of one part, or an empty one where it is not wanted.
+/// The order of one part, or an empty one where it is not wanted. It is searched in one go, and from cut
+/// to cut where that takes too much memory.
 fn order_of_part<S: SequentialSpec>(
     start: &S,
     calls: &[Call<S>],
@@ -165,12 +178,16 @@ fn order_of_part<S: SequentialSpec>(
     is_wanted: bool,
 ) -> Result<Vec<u32>, Found> {
     let plan = Timetable::new(calls);
-    match plan.width {
-        0..=64 => Search::<S, 1>::new(start, calls, plan, is_wanted).run(budget),
-        65..=128 => Search::<S, 2>::new(start, calls, plan, is_wanted).run(budget),
-        129..=OPEN_MAX => Search::<S, 16>::new(start, calls, plan, is_wanted).run(budget),
+    let mut run = |segment| match plan.width {
+        0..=64 => Search::<S, 1>::new(start, calls, &plan, is_wanted).run(segment, budget),
+        65..=128 => Search::<S, 2>::new(start, calls, &plan, is_wanted).run(segment, budget),
+        129..=OPEN_MAX => Search::<S, 16>::new(start, calls, &plan, is_wanted).run(segment, budget),
         open => Err(Found::TooWide { open }),
-    }
+    };
+    let found = run(u32::MAX);
+    let too_much = matches!(found, Err(Found::Exhausted { of: Shortage::Bytes, .. }));
+    let may_cut = too_much && plan.cut_from(SEGMENT_MIN) < plan.end();
+    if may_cut { run(SEGMENT_MIN) } else { found }
 }
 
 /// A configuration: what has taken effect, and the state that it led to.
@@ -238,8 +255,7 @@ struct Leg {
 
 struct Search<'a, S: SequentialSpec, const N: usize> {
     calls: &'a [Call<S>],
-    plan: Timetable,
-    start: S,
+    plan: &'a Timetable,
     /// Whether the order itself is wanted.
     is_wanted: bool,
     /// What each operation asks and learned, as a number: equal numbers are interchangeable.
@@ -278,7 +294,7 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
 }
 
 impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
-    fn new(start: &S, calls: &'a [Call<S>], plan: Timetable, is_wanted: bool) -> Self {
+    fn new(start: &S, calls: &'a [Call<S>], plan: &'a Timetable, is_wanted: bool) -> Self {
         let mut numbers: FxHashMap<(&S::Op, &Option<S::Ret>), u32> = FxHashMap::default();
         let mut kinds = Vec::with_capacity(calls.len());
         for call in calls {
@@ -305,8 +321,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             }
         }
         let mut search = Search {
-            marks: Marks::new(calls, &plan, &pure, &classes),
-            start: start.clone(),
+            marks: Marks::new(calls, plan, &pure, &classes),
             is_wanted,
             pure,
             pure_returns,
@@ -328,58 +343,33 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             furthest: 0,
             goal: 0,
             trail: Vec::new(),
-            legs: Vec::new(),
+            legs: vec![Leg { after: 0, trail: Vec::new() }],
             heap: 0,
             plan,
         };
+        search.number_of(start.clone());
         for place in 0..search.plan.called_before.first().copied().unwrap_or(0) {
             search.enter(search.plan.called[place as usize]);
         }
         search
     }
 
-    /// Searches in one go; from cut to cut where that takes too much memory.
-    fn run(mut self, budget: &mut Budget) -> Result<Vec<u32>, Found> {
-        let end = self.plan.returns.len() as u32;
-        let found = self.search_with(budget, |_, _| end);
-        let too_much = matches!(found, Err(Found::Exhausted { of: Shortage::Bytes, .. }));
-        if too_much && self.plan.cut_from(SEGMENT_MIN) < end {
-            return self.search_with(budget, |plan, at| plan.cut_from(at + SEGMENT_MIN));
-        }
-        found
-    }
-
-    /// Finds all that is possible at the next cut, and so on to the end; there, one is enough.
-    fn search_with(
-        &mut self,
-        budget: &mut Budget,
-        cut_after: impl Fn(&Timetable, u32) -> u32,
-    ) -> Result<Vec<u32>, Found> {
-        self.begin_anew();
-        let end = self.plan.returns.len() as u32;
+    /// Finds all that is possible at the first cut after so many returns, and so on to the end; there,
+    /// one is enough.
+    fn run(mut self, segment: u32, budget: &mut Budget) -> Result<Vec<u32>, Found> {
         let start = Configuration { frontier: 0, done: Mask::EMPTY, state: 0, used: 0 };
         let mut entries = vec![Entry { at: start, leg: 0 }];
-        while self.goal < end {
-            self.goal = cut_after(&self.plan, self.goal);
+        while self.goal < self.plan.end() {
+            self.goal = self.plan.cut_from(self.goal.saturating_add(segment));
             entries = self.explore(&entries, budget)?;
             if entries.is_empty() {
                 return Err(Found::NoOrder { stuck: self.stuck() });
             }
-            if self.goal < end {
+            if self.goal < self.plan.end() {
                 self.forget(&mut entries);
             }
         }
         Ok(self.order_to(entries[0].leg))
-    }
-
-    fn begin_anew(&mut self) {
-        self.go_to(0);
-        self.keep_states(vec![self.start.clone()]);
-        self.visited = Memo::new();
-        self.visited_waiting = Memo::new();
-        self.legs = vec![Leg { after: 0, trail: Vec::new() }];
-        self.goal = 0;
-        self.furthest = 0;
     }
 
     /// The ways to reach the goal, which may use up unanswered operations; only the first, if the goal
@@ -389,7 +379,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         entries: &[Entry<N>],
         budget: &mut Budget,
     ) -> Result<Vec<Entry<N>>, Found> {
-        let is_last = self.goal as usize == self.plan.returns.len();
+        let is_last = self.goal == self.plan.end();
         let mut exits: Vec<Entry<N>> = Vec::new();
         let mut known: Memo<u32> = Memo::new();
         let mut path: Vec<Frame<N>> = Vec::new();
@@ -453,21 +443,17 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             let place = kept.binary_search(&entry.at.state).expect("its state is kept");
             entry.at.state = place as u32;
         }
-        let states = kept.iter().map(|state| self.states[*state as usize].clone()).collect();
-        self.keep_states(states);
-        self.visited.clear();
-        self.visited_waiting.clear();
-    }
-
-    fn keep_states(&mut self, states: Vec<S>) {
+        let kept: Vec<S> = kept.iter().map(|state| self.states[*state as usize].clone()).collect();
         self.steps.clear();
         self.state_numbers.clear();
         self.states.clear();
         self.state_marks.clear();
         self.heap = 0;
-        for state in states {
+        for state in kept {
             self.number_of(state);
         }
+        self.visited.clear();
+        self.visited_waiting.clear();
     }
 
     fn frame(&mut self, at: Configuration<N>, waiting: Option<Waiting>) -> Frame<N> {
@@ -536,7 +522,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 self.go_to(at.frontier);
             }
             if at.frontier == frontier || at.frontier == self.goal {
-                let last = self.plan.returns.len() as u32 - 1;
+                let last = self.plan.end() - 1;
                 self.furthest = self.furthest.max(at.frontier.min(last));
                 return (at, waiting);
             }
@@ -732,7 +718,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 return None;
             }
             // Where they lead to the same in the other order, one order is enough.
-            let first = self.unanswered_of(waiting.class);
+            let first = self.plan.unanswered[self.classes[waiting.class as usize][0] as usize];
             if class < waiting.class
                 && without.is_some_and(|without| self.step(without, first) == Some(state))
             {
@@ -746,11 +732,6 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         }
         self.take(frame, index);
         Some((at, Some(Waiting { before, class })))
-    }
-
-    /// An unanswered operation of a class.
-    fn unanswered_of(&self, class: u32) -> u32 {
-        self.plan.unanswered[self.classes[class as usize][0] as usize]
     }
 
     /// Where an operation leads from a state; none if it cannot have its answer there.

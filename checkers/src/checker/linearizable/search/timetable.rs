@@ -16,7 +16,7 @@ pub(super) struct Timetable {
     /// How many of `unanswered` were called before each return.
     pub(super) unanswered_before: Vec<u32>,
     /// The place of each operation in `returns`.
-    pub(super) ranks: Vec<u32>,
+    ranks: Vec<u32>,
     /// The bit of each operation while it is open. Bits are used again.
     pub(super) slots: Vec<u16>,
     /// The most operations that are open at one time.
@@ -70,12 +70,16 @@ impl Timetable {
         self.ranks[index as usize]
     }
 
+    /// How many operations return.
+    pub(super) fn end(&self) -> u32 {
+        self.returns.len() as u32
+    }
+
     /// The first quiescent cut at so many returns or later: nothing that was called before it is
     /// open at it. The end is one.
     pub(super) fn cut_from(&self, returns: u32) -> u32 {
-        let end = self.returns.len() as u32;
         let is_cut = |at: &u32| self.called_before[*at as usize - 1] == *at;
-        (returns.max(1)..end).find(is_cut).unwrap_or(end)
+        (returns.max(1)..self.end()).find(is_cut).unwrap_or(self.end())
     }
 }
 

@@ -59,11 +59,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::RegisterCall;
 use crate::history::{KeyId, ValueId};
 use crate::model::cas_register::{CasOp, CasRet};
-use blind::Failure;
+use schedule::Failure;
+pub(super) use schedule::Held;
 
-mod blind;
-
-pub(super) use blind::Held;
+mod schedule;
 
 /// No node, no key.
 const NONE: u32 = u32::MAX;
@@ -149,7 +148,7 @@ pub(super) enum Judged {
     NoOrder(Break),
     /// The method does not apply: a value was written twice, or is the initial one.
     Repeats,
-    /// There is an order but for compare-and-sets that [failed without saying](blind) what they found,
+    /// There is an order but for compare-and-sets that [failed without saying](schedule) what they found,
     /// and whether there is one with them is not known.
     Blind,
 }
@@ -486,16 +485,4 @@ impl Zones {
             }
         }
     }
-}
-
-/// The moment by which a chain is ordered, as the proof of the theorem says; moments are doubled, so
-/// that there is one between any two events. `forward` are the zones that are, in their order.
-pub(super) fn moment(f: u64, s: u64, forward: &[(u32, u32)]) -> u64 {
-    if f < s {
-        return 2 * f;
-    }
-    // The forward zone that the backward one begins in, if there is one, ends before it does.
-    let before = forward.partition_point(|(begin, _)| u64::from(*begin) < s);
-    let within = before.checked_sub(1).map(|last| u64::from(forward[last].1));
-    within.filter(|end| s < *end).map_or(2 * s, |end| 2 * end + 1)
 }

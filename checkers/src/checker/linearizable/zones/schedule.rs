@@ -1,7 +1,8 @@
-//! Compare-and-sets that failed without saying what they found.
+//! The order of a key's values, and compare-and-sets in between that failed without saying what they
+//! found.
 //!
-//! Such a one says only that its value was *not* there at some moment of its time. It changes
-//! nothing, so where the others have no order, it has none with them either. Where they have one, it
+//! Such a failure says only that its value was *not* there at some moment of its time. It changes
+//! nothing, so where the others have no order, there is none with it either. Where they have one, it
 //! is judged from two sides. The *hold* of a value is the time from its write to the next one.
 //!
 //! **It can have no moment.** Let `F` be the least return in the levels of its value and later ones of
@@ -63,9 +64,6 @@ struct Hold {
     called: u32,
     first_return: u32,
     last_call: u32,
-    /// The stretch in which it was there in every order, if it is one, and the holds that say so.
-    sure: (u32, u32),
-    sure_by: (u32, u32),
     failures: Range<u32>,
     /// The instant of its write.
     begins: u32,
@@ -89,7 +87,7 @@ struct Misfit {
     returned: u32,
 }
 
-/// One key.
+/// The chains of one key in an order, with an instant for each of their values.
 struct Schedule {
     holds: Vec<Hold>,
     chains: Vec<Chain>,
@@ -230,22 +228,9 @@ impl Schedule {
             );
             index = node.next;
         }
-        let levels = &mut self.holds[begin..];
-        // What was there for certain: up to a level's greatest call ...
-        let mut most = (0, 0);
-        for place in 0..levels.len() {
-            let by = place as u32;
-            most = most.max((levels[place].last_call, by));
-            let replaced = levels.get(place + 1).map_or((0, 0), |next| (next.called, by + 1));
-            (levels[place].sure.1, levels[place].sure_by.1) = most.max(replaced);
-        }
-        // ... and from its least return on.
-        let mut least = (NEVER, 0);
-        for (by, level) in (0..levels.len() as u32).zip(levels.iter_mut()).rev() {
-            least = least.min((level.first_return, by));
-            (level.sure.0, level.sure_by.0) = least;
-        }
-        let (f, s) = (levels[0].sure.0, most.0);
+        let levels = &self.holds[begin..];
+        let f = levels.iter().map(|level| level.first_return).min().expect("a chain has a root");
+        let s = levels.iter().map(|level| level.last_call).max().expect("a chain has a root");
         self.chains.push(Chain { f, s, holds: begin..self.holds.len() });
     }
 
@@ -263,8 +248,6 @@ impl Schedule {
             called: node.called,
             first_return: times.0,
             last_call: times.1,
-            sure: (0, 0),
-            sure_by: (0, 0),
             failures,
             begins: 0,
         });
@@ -279,11 +262,10 @@ impl Schedule {
         let zones = self.chains.iter().skip(1).map(|chain| (chain.f, chain.s));
         let mut forward: Vec<(u32, u32)> = zones.filter(|(f, s)| f < s).collect();
         forward.sort_unstable();
-        let moment = |chain: &Chain| super::moment(chain.f.into(), chain.s.into(), &forward);
         let mut order: Vec<u32> = (1..self.chains.len() as u32).collect();
         order.sort_by_cached_key(|chain| {
             let chain = &self.chains[*chain as usize];
-            (moment(chain), chain.s)
+            (moment(chain, &forward), chain.s)
         });
         order.insert(0, 0);
         self.order = order;
@@ -291,15 +273,32 @@ impl Schedule {
 
     /// A failure that no order has a moment for.
     fn impossible(&self) -> Option<Break> {
-        self.holds.iter().find_map(|hold| {
-            let (from, to) = hold.sure;
-            let failure =
-                self.failures_of(hold).iter().find(|it| from < it.called && it.returned < to)?;
-            let levels = &self.holds[self.chains[hold.chain as usize].holds.clone()];
-            let node = |place: u32| levels[place as usize].node;
-            let (first, last) =
-                (hold.sure_by.1.min(hold.sure_by.0), hold.sure_by.0.max(hold.sure_by.1));
-            Some(Break::Held { from: node(first), to: node(last), failed: failure.called })
+        self.chains.iter().find_map(|chain| self.impossible_in(&self.holds[chain.holds.clone()]))
+    }
+
+    /// The same within the levels of one chain.
+    fn impossible_in(&self, levels: &[Hold]) -> Option<Break> {
+        if levels.iter().all(|level| level.failures.is_empty()) {
+            return None;
+        }
+        // A value was there from the least return in its level and later ones ...
+        let mut least = (NEVER, 0);
+        let from_level = |(place, level): (usize, &Hold)| {
+            least = least.min((level.first_return, place));
+            least
+        };
+        let mut from: Vec<(u32, usize)> = levels.iter().enumerate().rev().map(from_level).collect();
+        from.reverse();
+        // ... to the greatest call in its level and earlier ones, and of what replaced it.
+        let mut most = (0, 0);
+        levels.iter().zip(from).enumerate().find_map(|(place, (level, (from, of)))| {
+            most = most.max((level.last_call, place));
+            let replaced = levels.get(place + 1).map_or((0, 0), |next| (next.called, place + 1));
+            let (to, by) = most.max(replaced);
+            let failures = self.failures_of(level);
+            let failure = failures.iter().find(|it| from < it.called && it.returned < to)?;
+            let (first, last) = (levels[of.min(by)].node, levels[of.max(by)].node);
+            Some(Break::Held { from: first, to: last, failed: failure.called })
         })
     }
 
@@ -495,4 +494,17 @@ impl Schedule {
         self.chains.push(Chain { f: NEVER, s: called, holds: begin..begin + 1 });
         Some(chain)
     }
+}
+
+/// The moment by which a chain is ordered, as the proof of the theorem says; moments are doubled, so
+/// that there is one between any two events. `forward` are the zones that are, in their order.
+fn moment(chain: &Chain, forward: &[(u32, u32)]) -> u64 {
+    let (f, s) = (u64::from(chain.f), u64::from(chain.s));
+    if f < s {
+        return 2 * f;
+    }
+    // The forward zone that the backward one begins in, if there is one, ends before it does.
+    let before = forward.partition_point(|(begin, _)| u64::from(*begin) < s);
+    let within = before.checked_sub(1).map(|last| u64::from(forward[last].1));
+    within.filter(|end| s < *end).map_or(2 * s, |end| 2 * end + 1)
 }
