@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::findings::Findings;
+use super::keys::{Keys, Model};
 use crate::history::{
     Event, History, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
 };
@@ -48,16 +49,29 @@ impl Sums {
 
 impl Checker for Counter {
     fn check(&self, history: &History) -> Verdict {
-        let mut sums: Vec<Option<Sums>> = vec![None; history.key_count()];
+        let models = Keys::new(history).models.into_iter();
+        let is_counter = |model| model == Some(Model::Counter);
+        let mut sums: Vec<Option<Sums>> =
+            models.map(|model| is_counter(model).then(Sums::default)).collect();
+        let mut strange = None;
         for operation in history.operations() {
-            if let Op::Increment { key, by } = operation.op {
-                let of_key = sums[key.index()].get_or_insert_default();
-                of_key.any_down |= number(history, by).is_some_and(|by| by < 0);
+            let Op::Increment { key, by } = operation.op else { continue };
+            match history.value(by) {
+                Value::Int(by) => {
+                    let of_key = sums[key.index()].as_mut();
+                    of_key.into_iter().for_each(|of_key| of_key.any_down |= *by < 0);
+                }
+                other => {
+                    sums[key.index()] = None;
+                    let key = history.key(key);
+                    strange = Some(format!("{key} is no counter: {other} is no whole number"));
+                }
             }
         }
         let keys = sums.iter().flatten().count();
         let method = "bounds of what can have been added";
         let mut found = Findings::new(history, Guarantee::Counter, method, keys);
+        strange.into_iter().for_each(|reason| found.leave_open(reason));
         // What there was when each read began.
         let mut before: FxHashMap<OperationId, Sums> = FxHashMap::default();
         for (_, event) in history.events() {
@@ -66,7 +80,7 @@ impl Checker for Counter {
             let begins = matches!(event, Event::Invoke(_));
             match operation.op {
                 Op::Increment { by, .. } => {
-                    let by = number(history, by).unwrap_or(0);
+                    let by = number(history, by).expect("only numbers are added to what is judged");
                     if begins && !matches!(operation.outcome, Some(Outcome::Fail(_))) {
                         of_key.begin(by);
                     } else if !begins && operation.is_ok() {

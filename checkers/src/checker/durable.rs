@@ -221,12 +221,15 @@ fn explain(
         operations.dedup();
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
+        let who = match finals.nodes.len() {
+            0 => "everything that was read in the end is".to_owned(),
+            1 => "the only replica that answered in the end holds something".to_owned(),
+            nodes => format!("in the end all {nodes} replicas that answered hold something"),
+        };
         explanation.push(format!(
-            "process {} had {} acknowledged, but in the end all {} replicas that answered hold \
-             something older",
+            "process {} had {} acknowledged, but {who} older",
             write.process,
             history.op(write.id),
-            finals.reads.len(),
         ));
         explanation.push(total.clone());
         anomalies.push(Anomaly {

@@ -10,6 +10,8 @@ pub(super) struct Findings<'a> {
     guarantee: Guarantee,
     pub(super) coverage: Coverage,
     anomalies: Vec<Anomaly>,
+    /// What could not be proved, nor excluded.
+    open: Option<String>,
 }
 
 impl<'a> Findings<'a> {
@@ -20,7 +22,7 @@ impl<'a> Findings<'a> {
         keys: usize,
     ) -> Findings<'a> {
         let coverage = Coverage { method: method.to_owned(), keys, operations: 0 };
-        Findings { history, guarantee, coverage, anomalies: Vec::new() }
+        Findings { history, guarantee, coverage, anomalies: Vec::new(), open: None }
     }
 
     /// Adds a violation: the operations that prove it, the one that shows it last, and what follows
@@ -44,16 +46,30 @@ impl<'a> Findings<'a> {
         });
     }
 
+    /// Something is neither proved nor excluded: without a violation, the verdict is unknown.
+    pub(super) fn leave_open(&mut self, reason: String) {
+        self.open.get_or_insert(reason);
+    }
+
     /// The verdict; where nothing was judged, with this reason.
     pub(super) fn into_verdict(self, nothing: &str) -> Verdict {
-        let Findings { coverage, mut anomalies, .. } = self;
+        let Findings { coverage, mut anomalies, open, .. } = self;
         if !anomalies.is_empty() {
             anomalies.sort_by_key(|anomaly| anomaly.at);
             Verdict::Invalid { anomalies, coverage }
+        } else if let Some(reason) = open {
+            Verdict::Unknown { reason, coverage }
         } else if coverage.operations == 0 {
             Verdict::Unknown { reason: nothing.to_owned(), coverage }
         } else {
             Verdict::Valid(coverage)
         }
     }
+}
+
+/// What is to be said besides "nobody had begun to", where somebody had, and failed.
+pub(super) fn but_who_failed(history: &History, failed: Option<OperationId>) -> String {
+    failed.map_or_else(String::new, |id| {
+        format!(", but for process {}, which failed", history.operation(id).process)
+    })
 }

@@ -7,12 +7,11 @@
 //! below it. More than that is not concluded: checkers that build on this order accuse nobody
 //! wrongly, and may miss what only a full search finds.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::history::{
-    History, KeyId, Op, OpKind, Operation, OperationId, Outcome, Reason, ValueId,
-};
+use super::keys::{Keys, Model};
+use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId};
 
 /// The writers of every value, and how the values lie to each other.
 pub(super) struct Order<'a> {
@@ -20,8 +19,8 @@ pub(super) struct Order<'a> {
     /// Where a value that somebody may have written is in `places`.
     index: FxHashMap<(KeyId, ValueId), usize>,
     places: Vec<Place>,
-    /// Keys that are no registers: what they hold, no single operation wrote.
-    others: FxHashSet<KeyId>,
+    /// Of keys that are no registers, no single operation wrote what they hold.
+    keys: Keys,
 }
 
 /// What is known about one value of one key.
@@ -83,12 +82,9 @@ impl<'a> Order<'a> {
             history,
             index: FxHashMap::default(),
             places: Vec::new(),
-            others: FxHashSet::default(),
+            keys: Keys::new(history),
         };
         for operation in history.operations() {
-            if !OpKind::REGISTER.contains(&operation.op.kind()) {
-                order.others.insert(*operation.op.key());
-            }
             if let Some(value) = operation.value_written()
                 && (operation.is_ok() || operation.is_indeterminate())
             {
@@ -197,7 +193,7 @@ impl<'a> Order<'a> {
 
     /// Whether nothing but reads and writes of single values was asked of the key.
     pub(super) fn is_register(&self, key: KeyId) -> bool {
-        !self.others.contains(&key)
+        self.keys.are(key, Model::Register)
     }
 
     /// Whether somebody may have made the key hold the value; `nil` it holds from the start.

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Checker;
-use super::findings::Findings;
+use super::findings::{Findings, but_who_failed};
 use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
@@ -22,6 +22,8 @@ struct Item {
     enqueued: Option<OperationId>,
     twice: bool,
     dequeued: Option<OperationId>,
+    /// Who tried to put it in and failed.
+    failed: Option<OperationId>,
 }
 
 /// What happened to one queue.
@@ -40,9 +42,7 @@ impl Checker for Queue {
         queues.resize_with(history.key_count(), Items::default);
         let mut found = Findings::new(history, Guarantee::Queue, "each value and each pair", 0);
         for operation in history.operations() {
-            if !matches!(operation.outcome, Some(Outcome::Fail(_))) {
-                note(&mut queues, &operation);
-            }
+            note(&mut queues, &operation);
         }
         let mut judged: Vec<KeyId> = Vec::new();
         for operation in history.operations() {
@@ -69,13 +69,20 @@ impl Checker for Queue {
 }
 
 fn note(queues: &mut [Items], operation: &Operation<'_>) {
+    let failed = matches!(operation.outcome, Some(Outcome::Fail(_)));
     match operation.op {
+        // To take it out cannot be told from finding nothing.
+        Op::Enqueue { value: ValueId::NIL, .. } => {}
         Op::Enqueue { key, value } => {
             let item = queues[key.index()].by_value.entry(value).or_default();
+            if failed {
+                item.failed = item.failed.or(Some(operation.id));
+                return;
+            }
             item.twice |= item.enqueued.is_some();
             item.enqueued = item.enqueued.or(Some(operation.id));
         }
-        Op::Dequeue { key } => {
+        Op::Dequeue { key } if !failed => {
             let items = &mut queues[key.index()];
             if operation.is_indeterminate() {
                 items.unknown = items.unknown.or(Some(operation.invoked));
@@ -99,9 +106,13 @@ fn taken(
     let name = history.value(value);
     let enqueued = item.enqueued.map(|id| history.operation(id));
     let Some(enqueue) = enqueued.filter(|enqueue| Some(enqueue.invoked) < dequeue.completed) else {
-        let conclusion =
-            format!("process {} took {name}, which nobody had begun to put in", dequeue.process);
-        found.add("phantom-value", &[dequeue.id], conclusion);
+        let conclusion = format!(
+            "process {} took {name}, which nobody had begun to put in{}",
+            dequeue.process,
+            but_who_failed(history, item.failed),
+        );
+        let proof: Vec<OperationId> = item.failed.into_iter().chain([dequeue.id]).collect();
+        found.add("phantom-value", &proof, conclusion);
         return;
     };
     if item.twice {

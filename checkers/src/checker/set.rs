@@ -3,19 +3,23 @@
 //! An element that was acknowledged before a read began has to be in it, unless somebody may have
 //! removed it. One that nobody had begun to add before the read ended must not be. Reads of replica
 //! level may be old, but show nothing twice, and nothing that was never added; what no replica has in
-//! the end is lost.
+//! the end is lost. Where a replica that was asked did not answer, it may be the one that has it, and
+//! nothing is proved.
 //!
 //! A strong read that shows an element makes it known, as an acknowledgement does. All this is
 //! necessary, not sufficient, because a read shows all elements at one instant: `stormglass check`
 //! judges sets exactly, by search.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Checker;
-use super::findings::Findings;
+use super::findings::{Findings, but_who_failed};
+use super::keys::{Keys, Model};
 use crate::history::{
-    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Phase, ReadLevel, Value,
-    ValueId,
+    EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Outcome, Phase, ReadLevel,
+    Value, ValueId,
 };
 use crate::verdict::{Guarantee, Verdict};
 
@@ -32,6 +36,8 @@ struct Element {
     known: Option<(EventIndex, OperationId)>,
     /// When somebody first began to remove it, without failing.
     removed: Option<EventIndex>,
+    /// Who tried to add it and failed.
+    failed: Option<OperationId>,
 }
 
 /// The elements of one set, by value, and in the order in which they became known.
@@ -43,15 +49,17 @@ struct Elements {
 
 impl Checker for Set {
     fn check(&self, history: &History) -> Verdict {
+        let keys = Keys::new(history);
         let mut sets: FxHashMap<KeyId, Elements> = FxHashMap::default();
         for operation in history.operations() {
             if let Op::Add { key, value } | Op::Remove { key, value } = operation.op {
-                let of_key = sets.entry(key).or_default();
+                let element = sets.entry(key).or_default().by_value.entry(value).or_default();
+                let adds = matches!(operation.op, Op::Add { .. });
                 if matches!(operation.outcome, Some(Outcome::Fail(_))) {
+                    element.failed = element.failed.or(Some(operation.id).filter(|_| adds));
                     continue;
                 }
-                let element = of_key.by_value.entry(value).or_default();
-                if let Op::Remove { .. } = operation.op {
+                if !adds {
                     element.removed = element.removed.or(Some(operation.invoked));
                     continue;
                 }
@@ -69,6 +77,9 @@ impl Checker for Set {
             let (Op::Read { key, .. }, Some(value)) = (read.op, read.value_read()) else {
                 continue;
             };
+            if keys.are(key, Model::Set) {
+                sets.entry(key).or_default();
+            }
             let Some(of_key) = sets.get_mut(&key) else { continue };
             let Some(shown) = elements(history, &numbers, value) else {
                 let conclusion = format!("{} is no list of elements", history.value(value));
@@ -146,16 +157,27 @@ fn judge_shown(
                 }
                 known.extend(number);
             }
-            _ => {
+            element => {
+                let failed = element.and_then(|element| element.failed);
                 let conclusion = format!(
-                    "process {} read {value} in {key}, which nobody had begun to add",
-                    read.process
+                    "process {} read {value} in {key}, which nobody had begun to add{}",
+                    read.process,
+                    but_who_failed(history, failed),
                 );
-                found.add("phantom-element", &[read.id], conclusion);
+                let proof: Vec<OperationId> = failed.into_iter().chain([read.id]).collect();
+                found.add("phantom-element", &proof, conclusion);
             }
         }
     }
     known
+}
+
+/// The final reads of a set, together.
+struct Finals<'a> {
+    shown: FxHashSet<ValueId>,
+    first: &'a Operation<'a>,
+    nodes: FxHashSet<NodeId>,
+    end: EventIndex,
 }
 
 /// Judges what a read does not show, though it was known before it began.
@@ -165,13 +187,21 @@ fn judge_missing(
     sets: &FxHashMap<KeyId, Elements>,
     reads: &[(Operation<'_>, Vec<ValueId>)],
 ) {
-    let end = history.phase_began(Phase::Final).map(|(event, _)| event);
-    // What each final read of a key shows, together.
-    let mut finally: FxHashMap<KeyId, (FxHashSet<ValueId>, &Operation<'_>)> = FxHashMap::default();
+    let began = history.phase_began(Phase::Final).map(|(event, _)| event);
+    let is_final = |read: &Operation<'_>| began.is_some_and(|began| read.invoked > began);
+    let mut finals: FxHashMap<KeyId, Finals<'_>> = FxHashMap::default();
     for (read, shown) in reads {
         let key = *read.op.key();
-        if end.is_some_and(|end| read.invoked > end) {
-            finally.entry(key).or_insert_with(|| (FxHashSet::default(), read)).0.extend(shown);
+        if is_final(read) {
+            let of_key = finals.entry(key).or_insert_with(|| Finals {
+                shown: FxHashSet::default(),
+                first: read,
+                nodes: FxHashSet::default(),
+                end: read.invoked,
+            });
+            of_key.shown.extend(shown);
+            of_key.nodes.extend(read.node);
+            of_key.end = of_key.end.max(read.completed.expect("what was answered has ended"));
         } else if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
             let shown: FxHashSet<ValueId> = shown.iter().copied().collect();
             let again = |value| {
@@ -179,45 +209,67 @@ fn judge_missing(
                     *later.op.key() == key && read.precedes(later) && shown.contains(&value)
                 })
             };
-            missing(found, history, &sets[&key], read, &shown, &again);
+            let end = read.completed.expect("what was answered has ended");
+            let of_key = &sets[&key];
+            if let Some((value, by)) = missing(of_key, read.invoked, end, &shown) {
+                let name = if again(value) { "stale-read" } else { "lost-element" };
+                let conclusion = not_shown(history, read, value, by);
+                found.add(name, &[by, read.id], conclusion);
+            }
         }
     }
-    let mut finally: Vec<_> = finally.into_values().collect();
-    finally.sort_unstable_by_key(|(_, read)| read.id);
-    for (shown, read) in finally {
-        missing(found, history, &sets[read.op.key()], read, &shown, &|_| false);
+    let is_asked = |read: &Operation<'_>| {
+        is_final(read) && matches!(read.op, Op::Read { level: ReadLevel::Replica, .. })
+    };
+    let asked = history.operations().filter(is_asked).filter_map(|read| read.node);
+    let asked: BTreeSet<NodeId> = asked.collect();
+    let mut finals: Vec<Finals<'_>> = finals.into_values().collect();
+    finals.sort_unstable_by_key(|finals| finals.first.id);
+    for Finals { shown, first, nodes, end } in finals {
+        let of_key = &sets[first.op.key()];
+        let Some((value, by)) = missing(of_key, first.invoked, end, &shown) else { continue };
+        match asked.iter().find(|node| !nodes.contains(node)) {
+            None => {
+                let conclusion = not_shown(history, first, value, by);
+                found.add("lost-element", &[by, first.id], conclusion);
+            }
+            Some(node) => found.leave_open(format!(
+                "{} of {} is on no replica that answered, but node n{node} did not say what it holds",
+                history.value(value),
+                history.key(*first.op.key()),
+            )),
+        }
     }
 }
 
+/// An element that reads from `begin` to `end` do not show, though it was known before, and who made
+/// it known. One is enough to tell what is wrong with them.
 fn missing(
-    found: &mut Findings<'_>,
-    history: &History,
     of_key: &Elements,
-    read: &Operation<'_>,
+    begin: EventIndex,
+    end: EventIndex,
     shown: &FxHashSet<ValueId>,
-    again: &dyn Fn(ValueId) -> bool,
-) {
-    let key = history.key(*read.op.key());
-    for value in &of_key.known {
+) -> Option<(ValueId, OperationId)> {
+    let known = of_key.known.iter().filter_map(|value| {
         let element = of_key.by_value[value];
-        let (at, by) = element.known.expect("only what is known is listed");
-        if at >= read.invoked {
-            break;
-        }
-        let may_be_removed = element.removed.is_some_and(|begun| Some(begun) < read.completed);
-        if shown.contains(value) || may_be_removed {
-            continue;
-        }
-        let name = if again(*value) { "stale-read" } else { "lost-element" };
-        let conclusion = format!(
-            "{} was in {key} by the end of what process {} did, before process {} began to read, \
-             and nobody removed it; the read does not show it",
-            history.value(*value),
-            history.operation(by).process,
-            read.process,
-        );
-        found.add(name, &[by, read.id], conclusion);
-        // One is enough to tell what is wrong with this read.
-        return;
-    }
+        let (at, by) = element.known?;
+        Some((*value, element, at, by))
+    });
+    known
+        .take_while(|(_, _, at, _)| *at < begin)
+        .find(|(value, element, ..)| {
+            !shown.contains(value) && element.removed.is_none_or(|begun| begun >= end)
+        })
+        .map(|(value, _, _, by)| (value, by))
+}
+
+fn not_shown(history: &History, read: &Operation<'_>, value: ValueId, by: OperationId) -> String {
+    format!(
+        "{} was in {} by the end of what process {} did, before process {} began to read, and \
+         nobody removed it; the read does not show it",
+        history.value(value),
+        history.key(*read.op.key()),
+        history.operation(by).process,
+        read.process,
+    )
 }

@@ -1,6 +1,7 @@
 //! Sets, counters, queues and generators of unique values: case by case, and never against what the
 //! exact search finds in order.
 
+use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::{
@@ -238,4 +239,115 @@ fn nothing_that_has_an_order_is_held_against_a_store() {
         // They do without a search, and yet find most of what is wrong.
         assert!(found * 10 > refused * 6, "{guarantee}: found {found} of {refused}");
     }
+}
+
+#[test]
+fn a_replica_that_does_not_answer_may_have_the_element() {
+    let text = "
+        0 invoke add s 1
+        0 ok
+        phase final
+        1 invoke read-replica s @n1
+        2 invoke read-replica s @n2
+        1 ok []
+        2 info timeout
+    ";
+    let verdict = Set.check(&history(text));
+    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+    expect!["1 of s is on no replica that answered, but node n2 did not say what it holds"]
+        .assert_eq(&reason);
+    let both = text.replace("2 info timeout", "2 ok []");
+    check(&Set, &both, &["lost-element"]);
+}
+
+#[test]
+fn an_element_may_be_removed_between_the_final_reads() {
+    let text = "
+        0 invoke add s 1
+        0 ok
+        phase final
+        1 invoke read-replica s @n1
+        1 ok []
+        3 invoke remove s 1
+        2 invoke read-replica s @n2
+        2 ok []
+    ";
+    // The first of the two replicas may have got the element late, and the other one lost it early.
+    check(&Set, text, &["valid"]);
+}
+
+#[test]
+fn an_addition_that_failed_is_named_where_its_element_shows() {
+    let verdict = Set.check(&history(
+        "
+        0 invoke add s 1
+        0 fail unavailable
+        1 invoke read s
+        1 ok [1]
+        ",
+    ));
+    expect![[r#"
+        process 0 tried to add s 1 and was told unavailable (from 0.000 s to 0.001 s)
+        process 1 read s = [1] (from 0.002 s to 0.003 s)
+        process 1 read 1 in s, which nobody had begun to add, but for process 0, which failed"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+    let verdict = Queue.check(&history(
+        "
+        0 invoke enqueue q 1
+        0 fail unavailable
+        1 invoke dequeue q
+        1 ok 1
+        ",
+    ));
+    expect!["process 1 took 1, which nobody had begun to put in, but for process 0, which failed"]
+        .assert_eq(verdict.anomalies()[0].explanation.last().unwrap());
+}
+
+#[test]
+fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
+    let set = "
+        0 invoke add s 1
+        0 ok
+        1 invoke read empty
+        1 ok []
+    ";
+    let counter = "
+        0 invoke increment c 1
+        0 ok
+        1 invoke read zero
+        1 ok 0
+    ";
+    for text in [set, counter] {
+        for entry in CHECKERS {
+            let verdict = (entry.build)(&Limits::default()).check(&history(text));
+            assert!(!verdict.is_invalid(), "{verdict:#?}");
+        }
+    }
+    // And judged as such.
+    check(&Set, &set.replace("[]", "[2]"), &["phantom-element"]);
+    check(&Counter, &counter.replace("ok 0", "ok 2"), &["counter-out-of-bounds"]);
+    // Nothing says what a key is that nobody wrote to.
+    let alone = "
+        1 invoke read it
+        1 ok []
+    ";
+    for text in [alone.to_owned(), format!("{set}{}", counter.replace('1', "11"))] {
+        let verdict = Linearizable::new(Limits::default()).check(&history(&text));
+        let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+        assert!(reason.ends_with("was only read: nothing says what it is"), "{reason}");
+    }
+}
+
+#[test]
+fn what_is_no_number_cannot_be_counted() {
+    let verdict = Counter.check(&history(
+        "
+        0 invoke increment c a
+        0 ok
+        1 invoke read c
+        1 ok 0
+        ",
+    ));
+    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+    expect![[r#"c is no counter: "a" is no whole number"#]].assert_eq(&reason);
 }

@@ -12,6 +12,7 @@ mod guarantees;
 mod linearizable;
 mod linearization;
 mod notation;
+mod objects;
 mod oracle;
 mod recovery;
 mod search;

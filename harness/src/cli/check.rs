@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use checkers::checker::linearizable::{Linearizable, Linearization, Model, NilReads, Settings};
-use checkers::checker::{CHECKERS, Checker, Limits};
+use checkers::checker::linearizable::{Linearizable, Linearization, NilReads, Settings};
+use checkers::checker::{CHECKERS, Checker, Limits, Model};
 use checkers::history::format::Format;
 use checkers::history::jepsen_edn::Keys;
 use checkers::history::jsonl::ReadLimits;

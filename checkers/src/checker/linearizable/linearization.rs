@@ -9,9 +9,8 @@ use rustc_hash::FxHashMap;
 
 use super::search::{Budget, Call, Found, order};
 use super::zones::{Held, Zones};
-use super::{
-    Linearizable, OfKey, RegisterCall, Registers, Report, objects, seen, versions, written,
-};
+use super::{Linearizable, OfKey, RegisterCall, Registers, objects, seen, versions, written};
+use crate::checker::keys::Model;
 use crate::checker::{Checker, Limits};
 use crate::history::{History, KeyId, OperationId, ValueId};
 use crate::model::SequentialSpec;
@@ -39,9 +38,9 @@ impl Linearizable {
         if !verdict.is_valid() {
             return Err(verdict);
         }
-        let models = objects::models(history, &self.settings, &mut Report::default());
+        let models = self.settings.keys(history);
         let object = Registers::new(history, &self.settings);
-        let is_register = |key: KeyId| models[key.index()] == Some(objects::Model::Register);
+        let is_register = |key: KeyId| models.are(key, Model::Register);
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
         let mut keys = object.collect(is_register, |_, _| true);
         for of_key in &keys {

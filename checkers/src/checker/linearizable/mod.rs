@@ -19,6 +19,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::keys::{Keys, Model};
 use super::words::sentence;
 use super::{Checker, Limits};
 use crate::history::{
@@ -40,7 +41,6 @@ mod witness;
 mod zones;
 
 pub use linearization::Linearization;
-pub use objects::Model;
 pub use search::{Budget, Call, Found, Shortage, order, search};
 pub use stream::{Breach, Streaming, Summary, Violation};
 
@@ -67,7 +67,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What every key is taken for.
     pub model: Model,
-    /// What every register or text holds in the beginning.
+    /// What every key holds in the beginning. Registers hold anything, texts a text, counters a
+    /// number; the others begin empty, and are not judged where this is not `nil`.
     pub initial: Value,
     /// What a read that returned `nil` says.
     pub nil_reads: NilReads,
@@ -84,6 +85,15 @@ impl Default for Settings {
             initial: Value::Nil,
             nil_reads: NilReads::Absent,
             explain: true,
+        }
+    }
+}
+
+impl Settings {
+    fn keys(&self, history: &History) -> Keys {
+        match self.model {
+            Model::Auto => Keys::new(history),
+            model => Keys::all(history, model),
         }
     }
 }
@@ -195,23 +205,24 @@ impl Checker for Linearizable {
     fn check(&self, history: &History) -> Verdict {
         let object = Registers::new(history, &self.settings);
         let mut report = Report::default();
-        let models = objects::models(history, &self.settings, &mut report);
-        self.registers(&object, &models, &mut report);
-        objects::judge(history, &self.settings, &models, &mut report);
+        let keys = self.settings.keys(history);
+        report.reasons.clone_from(&keys.reasons);
+        self.registers(&object, &keys, &mut report);
+        objects::judge(history, &self.settings, &keys, &mut report);
         report.into_verdict()
     }
 }
 
 impl Linearizable {
     /// Judges the keys that are registers.
-    fn registers(&self, object: &Registers<'_>, models: &[Option<Model>], report: &mut Report) {
+    fn registers(&self, object: &Registers<'_>, models: &Keys, report: &mut Report) {
         let history = object.history;
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
         let mut counts: Vec<u32> = vec![0; history.key_count()];
         for index in 0..history.operation_count() {
             let operation = history.bare(index);
             let key = *operation.op.key();
-            if models[key.index()] != Some(Model::Register) {
+            if !models.are(key, Model::Register) {
                 continue;
             }
             if let Some(call) = object.call(&operation) {

@@ -1,0 +1,202 @@
+//! What each key is taken for: the model that offers all that is asked of it.
+
+use std::cell::LazyCell;
+use std::collections::BTreeSet;
+
+use crate::history::{History, KeyId, OpKind, Operation, Value};
+
+/// What a key is taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Model {
+    /// Whatever its operations say.
+    #[default]
+    Auto,
+    /// A register; also with compare-and-set.
+    Register,
+    /// A text that is added to.
+    AppendString,
+    /// A set.
+    Set,
+    /// A counter.
+    Counter,
+    /// A queue.
+    FifoQueue,
+    /// A lock.
+    Mutex,
+    /// Registers that transactions read and write.
+    MultiRegister,
+}
+
+impl Model {
+    /// Every model, with the name in flags.
+    pub const ALL: [(&'static str, Model); 10] = [
+        ("auto", Model::Auto),
+        ("register", Model::Register),
+        ("cas-register", Model::Register),
+        ("append-string-kv", Model::AppendString),
+        ("append-string", Model::AppendString),
+        ("set", Model::Set),
+        ("counter", Model::Counter),
+        ("fifo-queue", Model::FifoQueue),
+        ("mutex", Model::Mutex),
+        ("multi-register", Model::MultiRegister),
+    ];
+
+    /// The name in flags.
+    pub fn name(self) -> &'static str {
+        let known = Model::ALL.iter().rev().find(|(_, model)| *model == self);
+        known.map(|(name, _)| *name).expect("every model is in the table")
+    }
+
+    /// What can be asked of it.
+    fn offers(self) -> Kinds {
+        Kinds::of(match self {
+            Model::Auto => &OpKind::ALL,
+            Model::Register => &OpKind::REGISTER,
+            Model::AppendString => &[OpKind::Read, OpKind::Write, OpKind::Append],
+            Model::Set => &[OpKind::Read, OpKind::Add, OpKind::Remove],
+            Model::Counter => &[OpKind::Read, OpKind::Increment],
+            Model::FifoQueue => &[OpKind::Enqueue, OpKind::Dequeue],
+            Model::Mutex => &[OpKind::Acquire, OpKind::Release],
+            Model::MultiRegister => &[OpKind::Txn],
+        })
+    }
+}
+
+/// Some kinds of operations: a bit each.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Kinds(u16);
+
+impl Kinds {
+    fn of(kinds: &[OpKind]) -> Kinds {
+        kinds.iter().fold(Kinds::default(), |all, kind| all.with(*kind))
+    }
+
+    fn with(self, kind: OpKind) -> Kinds {
+        Kinds(self.0 | 1 << kind as u16)
+    }
+
+    fn contains(self, kind: OpKind) -> bool {
+        self.with(kind) == self
+    }
+
+    fn are_in(self, others: Kinds) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    fn names(self) -> String {
+        let mine = OpKind::ALL.into_iter().filter(|kind| self.contains(*kind));
+        mine.map(OpKind::name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The models that offer all of them.
+    fn offered_by(self) -> BTreeSet<Model> {
+        let models = Model::ALL.iter().skip(1).map(|(_, model)| *model);
+        models.filter(|model| self.are_in(model.offers())).collect()
+    }
+}
+
+/// What the keys of a history are taken for.
+pub(super) struct Keys {
+    /// By key; none where no model fits.
+    pub(super) models: Vec<Option<Model>>,
+    /// Why no model fits a key, each in a sentence.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Keys {
+    /// Takes every key for what its operations say. Where they fit several models, as reads alone
+    /// do, the keys that fit only one tell which: whoever keeps sets reads sets. Otherwise it is a
+    /// register, unless it was only read and held what an empty set, counter or text holds.
+    pub(super) fn new(history: &History) -> Keys {
+        let mut known: Vec<(Kinds, BTreeSet<Model>)> = Vec::new();
+        let mut certain: BTreeSet<Model> = BTreeSet::new();
+        let kinds = kinds(history);
+        for kinds in &kinds {
+            if !known.iter().any(|(other, _)| other == kinds) {
+                let models = kinds.offered_by();
+                if models.len() == 1 {
+                    certain.extend(&models);
+                }
+                known.push((*kinds, models));
+            }
+        }
+        let only_read = Kinds::of(&[OpKind::Read]);
+        let is_empty = |value: &Value| match value {
+            Value::Nil => false,
+            Value::Int(number) => *number == 0,
+            Value::Text(text) => text.is_empty(),
+            Value::List(values) => values.is_empty(),
+        };
+        let may_be_any = LazyCell::new(|| {
+            let of_key = |read: &Operation<'_>| kinds[read.op.key().index()];
+            let reads = history.operations().filter(|read| of_key(read) == only_read);
+            reads.filter_map(|read| read.value_read()).any(|value| is_empty(history.value(value)))
+        });
+        let model = |kinds: Kinds| {
+            let (_, models) = known.iter().find(|(other, _)| *other == kinds)?;
+            let likely: Vec<Model> = models.intersection(&certain).copied().collect();
+            match likely[..] {
+                [one] => Some(one),
+                [_, ..] if kinds == only_read => None,
+                [] if kinds == only_read && *may_be_any => None,
+                _ => models.first().copied(),
+            }
+        };
+        let fits_none = |key: KeyId, kinds: Kinds| {
+            if kinds.offered_by().is_empty() {
+                let names = kinds.names();
+                format!("no model offers all that is asked of key {}: {names}", history.key(key))
+            } else {
+                format!("key {} was only read: nothing says what it is", history.key(key))
+            }
+        };
+        Keys::by(&kinds, model, fits_none)
+    }
+
+    /// Takes every key for the same.
+    pub(super) fn all(history: &History, model: Model) -> Keys {
+        let fits = |kinds: Kinds| Some(model).filter(|model| kinds.are_in(model.offers()));
+        let fits_none = |key: KeyId, kinds: Kinds| {
+            format!(
+                "the model {} does not offer all that is asked of key {}: {}",
+                model.name(),
+                history.key(key),
+                kinds.names()
+            )
+        };
+        Keys::by(&kinds(history), fits, fits_none)
+    }
+
+    fn by(
+        kinds: &[Kinds],
+        model: impl Fn(Kinds) -> Option<Model>,
+        fits_none: impl Fn(KeyId, Kinds) -> String,
+    ) -> Keys {
+        let models: Vec<Option<Model>> = kinds.iter().map(|kinds| model(*kinds)).collect();
+        let mut reasons = Vec::new();
+        for ((key, kinds), model) in (0..).map(KeyId).zip(kinds).zip(&models) {
+            // A generator of unique values has a checker of its own.
+            if model.is_none() && !kinds.contains(OpKind::Generate) {
+                reasons.push(fits_none(key, *kinds));
+            }
+        }
+        Keys { models, reasons }
+    }
+
+    /// Whether the key is taken for this.
+    pub(super) fn are(&self, key: KeyId, model: Model) -> bool {
+        self.models[key.index()] == Some(model)
+    }
+}
+
+/// What is asked of each key.
+fn kinds(history: &History) -> Vec<Kinds> {
+    let mut kinds = vec![Kinds::default(); history.key_count()];
+    for index in 0..history.operation_count() {
+        let op = history.bare(index).op;
+        let of_key = &mut kinds[op.key().index()];
+        *of_key = of_key.with(op.kind());
+    }
+    kinds
+}

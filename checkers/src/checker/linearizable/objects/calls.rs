@@ -1,0 +1,406 @@
+//! Each model as an object of a history: what it begins as, its operations, and which of them can
+//! be crossed out of an order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use super::bonds::{Bond, Bonds};
+use crate::checker::keys::Model;
+use crate::checker::linearizable::NilReads;
+use crate::checker::linearizable::search::Call;
+use crate::history::{Op, Operation, Value};
+use crate::model::SequentialSpec;
+use crate::model::append_string::{AppendOp, AppendRet, AppendString};
+use crate::model::counter::{Counter, CounterOp, CounterRet};
+use crate::model::fifo_queue::{FifoQueue, QueueOp, QueueRet};
+use crate::model::multi_register::{MultiRegister, Step};
+use crate::model::mutex::{Mutex, MutexOp, MutexRet};
+use crate::model::set::{Set, SetOp, SetRet};
+
+/// A model that histories are judged by.
+pub(super) trait Object:
+    SequentialSpec<Op: Send + Sync, Ret: Send + Sync> + Send + Sync
+{
+    /// Its name.
+    const MODEL: Model;
+
+    /// What it is in the beginning; none if it cannot hold that.
+    fn start(initial: &Value) -> Option<Self>;
+
+    /// What it is in the beginning of these calls.
+    fn awaiting(self, calls: &[Call<Self>]) -> Self {
+        let _ = calls;
+        self
+    }
+
+    /// The operation as the model sees it; none if it says nothing.
+    fn call(given: &Given<'_>) -> Result<Option<Asked<Self>>, Strange>;
+
+    /// Which calls can be crossed out of an order.
+    fn bonds(calls: &[Call<Self>]) -> Bonds;
+
+    /// The calls that an order has to have if there is one: the others, all of them unanswered, can
+    /// be left out.
+    fn needed(calls: &[Call<Self>]) -> Vec<usize> {
+        let answered = (0..calls.len()).filter(|place| calls[*place].ret.is_some());
+        Self::bonds(calls).stay_with(answered)
+    }
+}
+
+/// What was asked, and the answer where there is one.
+type Asked<S> = (<S as SequentialSpec>::Op, Option<<S as SequentialSpec>::Ret>);
+
+/// An operation that a model does not know: what is wrong with it.
+pub(super) enum Strange {
+    /// What was asked: the object is none of this model.
+    Asked(String),
+    /// What was answered: no such object answers so.
+    Answered(String),
+}
+
+/// An operation of a history.
+pub(super) struct Given<'a> {
+    pub(super) operation: Operation<'a>,
+    pub(super) op: Op,
+    pub(super) value: Option<&'a Value>,
+    pub(super) nil_reads: NilReads,
+}
+
+impl Given<'_> {
+    /// The operation with its answer; none for a read without one.
+    fn asks<Q, R>(
+        &self,
+        op: Q,
+        ret: impl FnOnce() -> Result<R, String>,
+    ) -> Result<Option<(Q, Option<R>)>, Strange> {
+        let is_ok = self.operation.is_ok();
+        let ret = if is_ok { Some(ret().map_err(Strange::Answered)?) } else { None };
+        if ret.is_none() && !self.op.kind().writes() {
+            return Ok(None);
+        }
+        Ok(Some((op, ret)))
+    }
+}
+
+impl Object for AppendString {
+    const MODEL: Model = Model::AppendString;
+
+    fn start(initial: &Value) -> Option<AppendString> {
+        let text = text(initial).ok()?;
+        Some(AppendString { text, puts_left: BTreeMap::new() })
+    }
+
+    fn awaiting(mut self, calls: &[Call<AppendString>]) -> AppendString {
+        self.puts_left.clear();
+        for call in calls {
+            if let AppendOp::Put(text) = &call.op {
+                *self.puts_left.entry(text.clone()).or_default() += 1;
+            }
+        }
+        self
+    }
+
+    fn call(given: &Given<'_>) -> Result<Option<Asked<AppendString>>, Strange> {
+        let asked = match &given.op {
+            Op::Write { value, .. } => AppendOp::Put(text(value).map_err(Strange::Asked)?),
+            Op::Append { value, .. } => AppendOp::Append(text(value).map_err(Strange::Asked)?),
+            _ => AppendOp::Get,
+        };
+        given.asks(asked, || {
+            given.value.map_or(Ok(AppendRet::Done), |value| text(value).map(AppendRet::Text))
+        })
+    }
+
+    /// Where a read does not show a text, that text was gone: a put came after it, and without it the
+    /// read would show the same.
+    fn bonds(calls: &[Call<AppendString>]) -> Bonds {
+        /// How many characters may be compared to find out.
+        const COMPARED_MAX: usize = 200_000_000;
+        let put_in = |call: &Call<AppendString>| match &call.op {
+            AppendOp::Put(text) | AppendOp::Append(text) => Some(text.clone()),
+            AppendOp::Get => None,
+        };
+        let texts: BTreeSet<String> =
+            calls.iter().filter_map(put_in).filter(|text| !text.is_empty()).collect();
+        let shown = |call: &Call<AppendString>| match &call.ret {
+            Some(AppendRet::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let characters: usize = calls.iter().filter_map(shown).map(|text| text.len()).sum();
+        let is_too_much = characters.saturating_mul(texts.len()) > COMPARED_MAX;
+        Bonds::new(calls.iter().map(|call| match (&call.op, shown(call)) {
+            (AppendOp::Get, Some(shown)) if !is_too_much => {
+                let within = texts.iter().filter(|text| shown.contains(&***text));
+                Bond::of(Vec::new(), within.cloned().collect())
+            }
+            (AppendOp::Get, _) => Bond::free(),
+            (AppendOp::Append(text), _) if text.is_empty() => Bond::free(),
+            (AppendOp::Append(text) | AppendOp::Put(text), _)
+                if !text.is_empty() && !is_too_much =>
+            {
+                Bond::of(vec![text.clone()], Vec::new())
+            }
+            _ => Bond::fixed(),
+        }))
+    }
+}
+
+fn text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Text(text) => Ok(text.to_string()),
+        // A key that is absent holds no text.
+        Value::Nil => Ok(String::new()),
+        other => Err(format!("{other} is no text")),
+    }
+}
+
+impl Object for Set<Value> {
+    const MODEL: Model = Model::Set;
+
+    fn start(initial: &Value) -> Option<Set<Value>> {
+        (*initial == Value::Nil).then(Set::default)
+    }
+
+    fn call(given: &Given<'_>) -> Result<Option<Asked<Set<Value>>>, Strange> {
+        let asked = match &given.op {
+            Op::Add { value, .. } => SetOp::Add(value.clone()),
+            Op::Remove { value, .. } => SetOp::Remove(value.clone()),
+            _ => SetOp::Read,
+        };
+        given.asks(asked, || match given.value {
+            None => Ok(SetRet::Done),
+            Some(Value::Nil) => Ok(SetRet::Elements(Vec::new())),
+            Some(Value::List(values)) => {
+                let mut elements = values.to_vec();
+                elements.sort();
+                Ok(SetRet::Elements(elements))
+            }
+            Some(other) => Err(format!("{other} is no list of elements")),
+        })
+    }
+
+    /// To reads that do not show an element, it might never have been there.
+    fn bonds(calls: &[Call<Set<Value>>]) -> Bonds {
+        Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
+            (SetOp::Add(value) | SetOp::Remove(value), _) => Bond::together(value.clone()),
+            (SetOp::Read, Some(SetRet::Elements(elements))) => {
+                Bond::of(Vec::new(), elements.clone())
+            }
+            (SetOp::Read, _) => Bond::free(),
+        }))
+    }
+}
+
+impl Object for Counter {
+    const MODEL: Model = Model::Counter;
+
+    fn start(initial: &Value) -> Option<Counter> {
+        sum(initial).ok().map(Counter)
+    }
+
+    fn call(given: &Given<'_>) -> Result<Option<Asked<Counter>>, Strange> {
+        let asked = match &given.op {
+            Op::Increment { by: Value::Int(by), .. } => CounterOp::Add(*by),
+            Op::Increment { by, .. } => {
+                return Err(Strange::Asked(format!("{by} is no whole number")));
+            }
+            _ => CounterOp::Read,
+        };
+        given.asks(asked, || {
+            given.value.map_or(Ok(CounterRet::Done), |value| sum(value).map(CounterRet::Sum))
+        })
+    }
+
+    /// Each later read depends on whatever counts.
+    fn bonds(calls: &[Call<Counter>]) -> Bonds {
+        Bonds::new(calls.iter().map(|call| match call.op {
+            CounterOp::Read | CounterOp::Add(0) => Bond::<()>::free(),
+            CounterOp::Add(_) => Bond::fixed(),
+        }))
+    }
+}
+
+fn sum(value: &Value) -> Result<i128, String> {
+    match value {
+        Value::Int(number) => Ok(i128::from(*number)),
+        // Nobody has touched it.
+        Value::Nil => Ok(0),
+        other => Err(format!("{other} is no whole number")),
+    }
+}
+
+impl Object for FifoQueue<Value> {
+    const MODEL: Model = Model::FifoQueue;
+
+    fn start(initial: &Value) -> Option<FifoQueue<Value>> {
+        (*initial == Value::Nil).then(FifoQueue::default)
+    }
+
+    fn call(given: &Given<'_>) -> Result<Option<Asked<FifoQueue<Value>>>, Strange> {
+        let asked = match &given.op {
+            Op::Enqueue { value: Value::Nil, .. } => {
+                let words = "taking nil out cannot be told from finding nothing".to_owned();
+                return Err(Strange::Asked(words));
+            }
+            Op::Enqueue { value, .. } => QueueOp::Enqueue(value.clone()),
+            _ => QueueOp::Dequeue,
+        };
+        given.asks(asked, || {
+            Ok(match given.value {
+                None => QueueRet::Done,
+                Some(Value::Nil) => QueueRet::Taken(None),
+                Some(value) => QueueRet::Taken(Some(value.clone())),
+            })
+        })
+    }
+
+    /// Without a value, the others come in the same order.
+    fn bonds(calls: &[Call<FifoQueue<Value>>]) -> Bonds {
+        Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
+            (QueueOp::Enqueue(value), _)
+            | (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => {
+                Bond::together(value.clone())
+            }
+            (QueueOp::Dequeue, Some(_)) => Bond::free(),
+            // It may have taken anything.
+            (QueueOp::Dequeue, None) => Bond::fixed(),
+        }))
+    }
+
+    fn needed(calls: &[Call<FifoQueue<Value>>]) -> Vec<usize> {
+        let is_lost = |call: &Call<Self>| call.op == QueueOp::Dequeue && call.ret.is_none();
+        let answered = (0..calls.len()).filter(|place| calls[*place].ret.is_some());
+        let mut needed = Self::bonds(calls).stay_with(answered);
+        // An unanswered dequeue is needed only for what nobody else took. They are all the same, but
+        // that those which began earlier can take effect earlier; and they are in that order.
+        let of = |place: &usize| &calls[*place];
+        let puts = needed.iter().filter(|place| of(place).op != QueueOp::Dequeue).count();
+        let took = |place: &&usize| matches!(of(place).ret, Some(QueueRet::Taken(Some(_))));
+        let mut left = puts.saturating_sub(needed.iter().filter(took).count());
+        needed.retain(|place| {
+            let stays = !is_lost(of(place)) || left > 0;
+            left -= usize::from(stays && is_lost(of(place)));
+            stays
+        });
+        needed
+    }
+}
+
+impl Object for Mutex {
+    const MODEL: Model = Model::Mutex;
+
+    fn start(initial: &Value) -> Option<Mutex> {
+        (*initial == Value::Nil).then(Mutex::default)
+    }
+
+    fn call(given: &Given<'_>) -> Result<Option<Asked<Mutex>>, Strange> {
+        // A client that loses its process is still who holds the lock.
+        let client = given.operation.session.0;
+        let asked = match &given.op {
+            Op::Acquire { .. } => MutexOp::Acquire(client),
+            _ => MutexOp::Release(client),
+        };
+        given.asks(asked, || match given.value {
+            None => Ok(MutexRet::Done),
+            Some(Value::Int(token)) => Ok(MutexRet::Token(*token)),
+            Some(other) => Err(format!("{other} is no fencing token")),
+        })
+    }
+
+    /// While a client holds the lock, nothing else happens: it can go from its acquisition to its
+    /// release. Where it makes one call after the other and all are answered, these are its first
+    /// two calls, the next two, and so on.
+    fn bonds(calls: &[Call<Mutex>]) -> Bonds {
+        /// The calls of one client so far.
+        #[derive(Default)]
+        struct Calls {
+            count: usize,
+            end: u32,
+            is_whole: bool,
+        }
+        let client = |call: &Call<Mutex>| match call.op {
+            MutexOp::Acquire(client) | MutexOp::Release(client) => client,
+        };
+        let mut clients: FxHashMap<u32, Calls> = FxHashMap::default();
+        let mut number = |call: &Call<Mutex>| {
+            let so_far = clients.entry(client(call)).or_default();
+            so_far.is_whole |= so_far.count > 0 && call.invoked < so_far.end || call.ret.is_none();
+            so_far.end = call.completed;
+            so_far.count += 1;
+            so_far.count - 1
+        };
+        let numbers: Vec<usize> = calls.iter().map(&mut number).collect();
+        Bonds::new(calls.iter().zip(numbers).map(|(call, number)| {
+            let client = client(call);
+            let pair = if clients[&client].is_whole { 0 } else { number / 2 };
+            Bond::together((client, pair))
+        }))
+    }
+}
+
+impl Object for MultiRegister<Value, Value> {
+    const MODEL: Model = Model::MultiRegister;
+
+    fn start(initial: &Value) -> Option<MultiRegister<Value, Value>> {
+        (*initial == Value::Nil).then(MultiRegister::default)
+    }
+
+    fn call(given: &Given<'_>) -> Result<Option<Asked<MultiRegister<Value, Value>>>, Strange> {
+        let Op::Txn { body, .. } = &given.op else { return Ok(None) };
+        let asked = steps(body).map_err(Strange::Asked)?;
+        let plain = || asked.iter().map(|(step, _)| step.clone()).collect();
+        if !given.operation.is_ok() {
+            return Ok(Some((plain(), None)));
+        }
+        let answered = steps(given.value.unwrap_or(&Value::Nil)).map_err(Strange::Answered)?;
+        let fits = answered.len() == asked.len()
+            && answered.iter().zip(&asked).all(|((one, _), (other, _))| one == other);
+        if !fits {
+            let words = "the answer has other steps than the transaction".to_owned();
+            return Err(Strange::Answered(words));
+        }
+        let is_known =
+            |(_, read): &Answered| given.nil_reads == NilReads::Absent || *read != Some(Value::Nil);
+        let (steps, read): (Vec<_>, Vec<_>) = answered.into_iter().filter(is_known).unzip();
+        Ok(Some((steps, Some(read.into_iter().flatten().collect()))))
+    }
+
+    /// Where nobody read what a transaction wrote, somebody else had written over it.
+    fn bonds(calls: &[Call<MultiRegister<Value, Value>>]) -> Bonds {
+        Bonds::new(calls.iter().map(|call| {
+            let mut read = call.ret.iter().flatten();
+            let (mut makes, mut uses) = (Vec::new(), Vec::new());
+            for step in &call.op {
+                match step {
+                    Step::Write(key, value) => makes.push((key.clone(), value.clone())),
+                    Step::Read(key) => {
+                        uses.extend(read.next().map(|value| (key.clone(), value.clone())));
+                    }
+                }
+            }
+            Bond::of(makes, uses)
+        }))
+    }
+}
+
+/// A step of a transaction, and what it read where it reads.
+type Answered = (Step<Value, Value>, Option<Value>);
+
+/// The steps of a transaction of reads and writes.
+fn steps(body: &Value) -> Result<Vec<Answered>, String> {
+    let Value::List(steps) = body else { return Err(format!("{body} is no list of steps")) };
+    let step = |step: &Value| {
+        if let Value::List(parts) = step
+            && let [Value::Text(name), key, value] = &parts[..]
+        {
+            match &**name {
+                "r" | "read" => return Ok((Step::Read(key.clone()), Some(value.clone()))),
+                "w" | "write" => return Ok((Step::Write(key.clone(), value.clone()), None)),
+                _ => {}
+            }
+        }
+        Err(format!("{step} is no step [\"r\" key nil] or [\"w\" key value]"))
+    };
+    steps.iter().map(step).collect()
+}

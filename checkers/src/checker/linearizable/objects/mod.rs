@@ -1,0 +1,203 @@
+//! Objects that are no registers: a key at a time, by search.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rounds::Rounds;
+use super::{GUARANTEE, Linearizable, Linearization, NilReads, Report, Settings, unexplained};
+use crate::checker::keys::{Keys, Model};
+use crate::checker::linearizable::search::{Call, Found};
+use crate::checker::words::sentence;
+use crate::history::{
+    History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
+};
+use crate::model::SequentialSpec;
+use crate::model::append_string::AppendString;
+use crate::model::counter::Counter;
+use crate::model::fifo_queue::FifoQueue;
+use crate::model::multi_register::MultiRegister;
+use crate::model::mutex::Mutex;
+use crate::model::set::Set;
+use crate::verdict::{Anomaly, Witness};
+use calls::{Given, Object, Strange};
+
+mod bonds;
+mod calls;
+mod proof;
+
+/// The calls of one key, as a model sees them.
+struct OfKey<S: SequentialSpec> {
+    key: KeyId,
+    ids: Vec<OperationId>,
+    start: S,
+    calls: Vec<Call<S>>,
+}
+
+/// Judges every key that is no register.
+pub(super) fn judge(history: &History, settings: &Settings, keys: &Keys, report: &mut Report) {
+    let judge = Judge { history, settings, keys };
+    judge.run::<AppendString>(report);
+    judge.run::<Set<Value>>(report);
+    judge.run::<Counter>(report);
+    judge.run::<FifoQueue<Value>>(report);
+    judge.run::<Mutex>(report);
+    judge.run::<MultiRegister<Value, Value>>(report);
+}
+
+/// The orders of the keys that are no registers, of a history that was judged valid.
+pub(super) fn linearizations(
+    checker: &Linearizable,
+    history: &History,
+    keys: &Keys,
+) -> Vec<Linearization> {
+    let judge = Judge { history, settings: &checker.settings, keys };
+    [
+        judge.order::<AppendString>(checker),
+        judge.order::<Set<Value>>(checker),
+        judge.order::<Counter>(checker),
+        judge.order::<FifoQueue<Value>>(checker),
+        judge.order::<Mutex>(checker),
+        judge.order::<MultiRegister<Value, Value>>(checker),
+    ]
+    .concat()
+}
+
+struct Judge<'a> {
+    history: &'a History,
+    settings: &'a Settings,
+    keys: &'a Keys,
+}
+
+impl Judge<'_> {
+    /// Judges the keys of one model.
+    fn run<S: Object>(&self, report: &mut Report) {
+        let objects = self.collect::<S>(report);
+        if objects.is_empty() {
+            return;
+        }
+        report.methods.push(format!("interval search of {} on {}", S::MODEL.name(), objects.len()));
+        let calls: Vec<(S, &[Call<S>])> =
+            objects.iter().map(|object| (object.start.clone(), &object.calls[..])).collect();
+        let found = Rounds::new(&self.settings.limits).run(&calls);
+        for (object, found) in objects.iter().zip(found) {
+            match found {
+                Found::Order => {}
+                Found::NoOrder { stuck } if self.settings.explain => {
+                    report.anomalies.push(proof::explain(self.history, object, stuck));
+                }
+                Found::NoOrder { stuck } => {
+                    report.anomalies.push(unexplained(self.history, object.key, object.ids[stuck]));
+                }
+                Found::Exhausted { stuck, of } => {
+                    let at = (stuck, of);
+                    report.exhausted(self.history, self.settings, object.key, at, &object.calls);
+                }
+                Found::TooWide { open } => report.too_wide(self.history, object.key, open),
+            }
+        }
+    }
+
+    /// The orders of the keys of one model.
+    fn order<S: Object>(&self, checker: &Linearizable) -> Vec<Linearization> {
+        let of_object = |object: OfKey<S>| {
+            let places = checker.found_again(&object.start, &object.calls);
+            let operations = places.into_iter().map(|place| object.ids[place]).collect();
+            Linearization { key: object.key, operations }
+        };
+        self.collect::<S>(&mut Report::default()).into_iter().map(of_object).collect()
+    }
+
+    /// The calls of the keys of one model, without those that no order needs.
+    fn collect<S: Object>(&self, report: &mut Report) -> Vec<OfKey<S>> {
+        if !self.keys.models.contains(&Some(S::MODEL)) {
+            return Vec::new();
+        }
+        let Settings { initial, nil_reads, .. } = &self.settings;
+        let Some(start) = S::start(initial) else {
+            report.reasons.push(format!("no {} begins as {initial}", S::MODEL.name()));
+            return Vec::new();
+        };
+        let mut keys: BTreeMap<KeyId, OfKey<S>> = BTreeMap::new();
+        // Keys that turn out to be something else.
+        let mut others: BTreeSet<KeyId> = BTreeSet::new();
+        for operation in self.history.operations() {
+            let key = *operation.op.key();
+            if !self.keys.are(key, S::MODEL) || !self.says_something(&operation) {
+                continue;
+            }
+            let value = operation.value_read().map(|value| self.history.value(value));
+            let op = self.history.op(operation.id);
+            match S::call(&Given { operation, op, value, nil_reads: *nil_reads }) {
+                Ok(Some((op, ret))) => {
+                    report.shows |= ret.is_some() && value.is_some() || S::MODEL == Model::Mutex;
+                    let of_key = keys.entry(key).or_insert_with(|| OfKey {
+                        key,
+                        ids: Vec::new(),
+                        start: start.clone(),
+                        calls: Vec::new(),
+                    });
+                    let invoked = operation.invoked.0;
+                    let completed = operation.completed.map_or(u32::MAX, |event| event.0);
+                    of_key.ids.push(operation.id);
+                    of_key.calls.push(Call { op, ret, invoked, completed });
+                }
+                Ok(None) => {}
+                Err(Strange::Answered(what)) => {
+                    report.anomalies.push(self.strange(&operation, what));
+                }
+                Err(Strange::Asked(what)) if others.insert(key) => {
+                    let (key, model) = (self.history.key(key), S::MODEL.name());
+                    report.reasons.push(format!("key {key} is no {model}: {what}"));
+                }
+                Err(Strange::Asked(_)) => {}
+            }
+        }
+        keys.retain(|key, _| !others.contains(key));
+        for of_key in keys.values_mut() {
+            report.coverage.operations += of_key.calls.len();
+            report.coverage.keys += 1;
+            of_key.keep_needed();
+        }
+        keys.into_values().collect()
+    }
+
+    /// Whether an operation says anything about what its object holds.
+    fn says_something(&self, operation: &Operation<'_>) -> bool {
+        let is_failed = matches!(operation.outcome, Some(Outcome::Fail(_)));
+        !is_failed
+            && match operation.op {
+                Op::Read { level: ReadLevel::Replica, .. } => false,
+                Op::Read { .. } => {
+                    self.settings.nil_reads == NilReads::Absent
+                        || operation.value_read() != Some(ValueId::NIL)
+                }
+                _ => true,
+            }
+    }
+
+    /// An answer that is none of the model's.
+    fn strange(&self, operation: &Operation<'_>, strange: String) -> Anomaly {
+        Anomaly {
+            name: "strange-answer".to_owned(),
+            guarantee: GUARANTEE,
+            at: operation.completed_at.unwrap_or(operation.invoked_at),
+            key: Some(self.history.key(*operation.op.key()).clone()),
+            witness: Witness {
+                operations: vec![operation.id],
+                faults: self.history.faults_on(operation.invoked),
+            },
+            explanation: vec![sentence(self.history, operation), strange],
+        }
+    }
+}
+
+impl<S: Object> OfKey<S> {
+    /// Leaves out unanswered calls that no order needs.
+    fn keep_needed(&mut self) {
+        if self.calls.iter().any(|call| call.ret.is_none()) {
+            let needed = S::needed(&self.calls);
+            self.ids = needed.iter().map(|place| self.ids[*place]).collect();
+            self.calls = needed.iter().map(|place| self.calls[*place].clone()).collect();
+        }
+        self.start = self.start.clone().awaiting(&self.calls);
+    }
+}

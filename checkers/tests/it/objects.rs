@@ -1,0 +1,392 @@
+//! Objects that are no registers, from the history to the verdict, against an oracle that tries every
+//! order of them.
+
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::linearizable::{NilReads, Settings};
+use stormglass_checkers::checker::{Checker, Limits, Linearizable, Model};
+use stormglass_checkers::history::{
+    HistoryBuilder, Invocation, Op, OpKind, OperationId, Outcome, ProcessId, ReadLevel, Reason,
+    Ret, SessionId, Time, Value,
+};
+use stormglass_checkers::{History, Verdict};
+
+use crate::notation::history;
+use crate::oracle::{Step, has_an_order, key};
+
+/// What any of the objects holds.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// The elements of the set, in order; what is in the queue.
+    values: Vec<Value>,
+    text: String,
+    sum: i64,
+    holder: Option<u32>,
+    token: i64,
+    registers: BTreeMap<Value, Value>,
+}
+
+impl State {
+    /// Does an operation, as a client; none if the object refuses it.
+    fn act(&mut self, op: &Op, client: u32, object: OpKind) -> Option<Ret> {
+        match op {
+            Op::Read { .. } => {
+                return Some(Ret::Value(match object {
+                    OpKind::Add => Value::List(self.values.clone().into()),
+                    OpKind::Increment => Value::Int(self.sum),
+                    _ => Value::Text(self.text.as_str().into()),
+                }));
+            }
+            Op::Write { value, .. } => self.text = text(value),
+            Op::Append { value, .. } => self.text.push_str(&text(value)),
+            Op::Add { value, .. } => {
+                if let Err(place) = self.values.binary_search(value) {
+                    self.values.insert(place, value.clone());
+                }
+            }
+            Op::Remove { value, .. } => self.values.retain(|element| element != value),
+            Op::Increment { by: Value::Int(by), .. } => self.sum += by,
+            Op::Enqueue { value, .. } => self.values.push(value.clone()),
+            Op::Dequeue { .. } if self.values.is_empty() => return Some(Ret::Value(Value::Nil)),
+            Op::Dequeue { .. } => return Some(Ret::Value(self.values.remove(0))),
+            Op::Acquire { .. } if self.holder.is_none() => {
+                self.holder = Some(client);
+                self.token += 1;
+                return Some(Ret::Value(Value::Int(self.token)));
+            }
+            Op::Release { .. } if self.holder == Some(client) => self.holder = None,
+            Op::Acquire { .. } | Op::Release { .. } => return None,
+            Op::Txn { body: Value::List(steps), .. } => {
+                let answered = steps.iter().map(|step| self.step(step));
+                return Some(Ret::Value(Value::List(answered.collect())));
+            }
+            _ => unreachable!("nothing else is drawn"),
+        }
+        Some(Ret::Done)
+    }
+
+    fn step(&mut self, step: &Value) -> Value {
+        let Value::List(parts) = step else { unreachable!("steps are lists") };
+        let [name, key, value] = &parts[..] else { unreachable!("steps have three parts") };
+        if *name == word("w") {
+            self.registers.insert(key.clone(), value.clone());
+            return step.clone();
+        }
+        let read = self.registers.get(key).cloned().unwrap_or_default();
+        Value::List([name.clone(), key.clone(), read].into())
+    }
+}
+
+fn word(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+fn text(value: &Value) -> String {
+    let Value::Text(text) = value else { unreachable!("only texts are appended") };
+    text.to_string()
+}
+
+/// An operation of one client, with the events of its begin and end.
+#[derive(Clone, Debug)]
+struct Did {
+    op: Op,
+    object: OpKind,
+    outcome: Outcome,
+    client: u32,
+    from: usize,
+    to: usize,
+}
+
+impl Step<State> for Did {
+    fn begin(&self) -> usize {
+        self.from
+    }
+
+    fn end(&self) -> Option<usize> {
+        matches!(self.outcome, Outcome::Ok(_)).then_some(self.to)
+    }
+
+    fn after(&self, state: &State) -> Option<State> {
+        let mut after = state.clone();
+        let ret = after.act(&self.op, self.client, self.object);
+        if let Op::Acquire { .. } = self.op {
+            // Tokens grow, by however much, where they are told.
+            after.token = match self.outcome {
+                Outcome::Ok(Ret::Value(Value::Int(token))) => token,
+                _ => state.token,
+            };
+            return match self.outcome {
+                Outcome::Ok(Ret::Value(_)) if after.token <= state.token => None,
+                Outcome::Ok(_) => ret.map(|_| after),
+                _ => Some(after),
+            };
+        }
+        match &self.outcome {
+            Outcome::Ok(answer) => (ret? == *answer).then_some(after),
+            // Refused, it has no effect.
+            _ => Some(after),
+        }
+    }
+}
+
+/// What is asked of an object that is known by one of its operations.
+fn ask(random: &mut ChaCha8Rng, object: OpKind, next: i64) -> Op {
+    let key = key();
+    let few = Value::Int(random.random_range(1..4));
+    let value = if random.random() { few } else { Value::Int(10 + next) };
+    let letter = || word(["a", "b", "c", "ab", ""][next as usize % 5]);
+    match (object, random.random_range(0..5)) {
+        (OpKind::Add, 0..2) => Op::Add { key, value },
+        (OpKind::Add, 2) => Op::Remove { key, value: Value::Int(random.random_range(1..4)) },
+        (OpKind::Increment, 0..3) => {
+            Op::Increment { key, by: Value::Int([1, 2, -1][next as usize % 3]) }
+        }
+        (OpKind::Append, 0..2) => Op::Append { key, value: letter() },
+        (OpKind::Append, 2) => Op::Write { key, value: letter() },
+        (OpKind::Enqueue, 0..3) => Op::Enqueue { key, value },
+        (OpKind::Enqueue, _) => Op::Dequeue { key },
+        (OpKind::Acquire, 0..3) => Op::Acquire { key },
+        (OpKind::Acquire, _) => Op::Release { key },
+        (OpKind::Txn, _) => {
+            let mut step = || {
+                let register = word(["x", "y"][random.random_range(0..2)]);
+                let parts = match random.random_range(0..2) {
+                    0 => [word("r"), register, Value::Nil],
+                    _ => [word("w"), register, Value::Int(random.random_range(0..9) + 10 * next)],
+                };
+                Value::List(parts.into())
+            };
+            let body = Value::List((0..2).map(|_| step()).collect());
+            Op::Txn { key, body }
+        }
+        _ => Op::Read { key, level: ReadLevel::Strong },
+    }
+}
+
+/// Operations of some clients on an atomic object. Some get no answer, and in half of the histories
+/// some get that of an earlier moment.
+fn draw(random: &mut ChaCha8Rng, object: OpKind) -> Vec<Did> {
+    let count = random.random_range(4..11);
+    let clients = random.random_range(1..5_u32);
+    let (is_wrong, is_lossy) = (random.random::<bool>(), random.random::<bool>());
+    let mut state = State::default();
+    let mut all: Vec<Did> = Vec::new();
+    let mut past: Vec<State> = vec![state.clone()];
+    // By client: what it is at, and whether that has taken effect.
+    let mut at: Vec<Option<(usize, bool)>> = vec![None; clients as usize];
+    let mut event = 0;
+    while all.len() < count || at.iter().any(Option::is_some) {
+        let client = random.random_range(0..clients);
+        let place = &mut at[client as usize];
+        *place = match *place {
+            None if all.len() == count => None,
+            None => {
+                let op = ask(random, object, all.len() as i64);
+                let outcome = Outcome::Info(Reason::Timeout);
+                all.push(Did { op, object, outcome, client, from: event, to: usize::MAX });
+                event += 1;
+                Some((all.len() - 1, false))
+            }
+            Some((index, false)) => {
+                let did = &mut all[index];
+                did.outcome = match state.act(&did.op, client, object) {
+                    Some(ret) => Outcome::Ok(ret),
+                    None => Outcome::Fail(Reason::Unavailable),
+                };
+                past.push(state.clone());
+                Some((index, true))
+            }
+            Some((index, true)) => {
+                let did = &mut all[index];
+                did.to = event;
+                event += 1;
+                if let Outcome::Ok(ret @ Ret::Value(_)) = &mut did.outcome {
+                    let is_acquired = matches!(did.op, Op::Acquire { .. });
+                    if is_wrong && random.random() {
+                        let mut before = past.choose(random).unwrap().clone();
+                        *ret = before.act(&did.op, client, object).unwrap_or(Ret::Done);
+                    } else if is_acquired && random.random() {
+                        *ret = Ret::Done;
+                    }
+                }
+                if is_wrong && is_failed(did) && random.random_range(0..4) == 0 {
+                    did.outcome = Outcome::Ok(Ret::Done);
+                }
+                if is_lossy && random.random_range(0..3) == 0 {
+                    did.outcome = Outcome::Info(Reason::Timeout);
+                }
+                None
+            }
+        };
+    }
+    all
+}
+
+fn is_failed(did: &Did) -> bool {
+    matches!(did.outcome, Outcome::Fail(_))
+}
+
+fn recorded(all: &[Did]) -> History {
+    let mut builder = HistoryBuilder::new();
+    let mut ids: Vec<Option<OperationId>> = vec![None; all.len()];
+    for event in 0..all.len() * 2 {
+        let at = Time::from_millis(event as u64);
+        for (index, did) in all.iter().enumerate() {
+            if did.from == event {
+                let (process, session) = (ProcessId(index as u32), SessionId(did.client));
+                let invocation = Invocation { process, session, node: None, op: did.op.clone() };
+                ids[index] = Some(builder.invoke(at, &invocation).unwrap());
+            } else if did.to == event {
+                builder.complete(at, ids[index].unwrap(), &did.outcome).unwrap();
+            }
+        }
+    }
+    builder.finish()
+}
+
+/// Whether the operations can take effect one after the other.
+fn replay<'a>(order: impl IntoIterator<Item = &'a Did>) -> bool {
+    let mut state = State::default();
+    order.into_iter().all(|did| match did.after(&state) {
+        Some(after) => {
+            state = after;
+            true
+        }
+        None => false,
+    })
+}
+
+/// Judges random histories of an object as the oracle does. Returns the sizes of the witnesses.
+fn compare(object: OpKind, model: Model, seed: u64, count: usize) -> BTreeMap<usize, usize> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let checker = Linearizable::with(Settings { model, ..Settings::default() });
+    let mut sizes = BTreeMap::new();
+    let mut valid = 0;
+    for _ in 0..count {
+        let all = draw(&mut random, object);
+        let recorded = recorded(&all);
+        let judged: Vec<Did> = all.iter().filter(|did| !is_failed(did)).cloned().collect();
+        let expected = has_an_order(&judged, &State::default());
+        match checker.check(&recorded) {
+            Verdict::Valid(_) => {
+                assert!(expected, "accepted: {all:#?}");
+                let orders = checker.linearizations(&recorded).expect("it is valid");
+                for of_key in &orders {
+                    let order = of_key.operations.iter().map(|id| &all[id.index()]);
+                    assert!(replay(order), "{:?} of {all:#?}", of_key.operations);
+                }
+                valid += 1;
+            }
+            // Nothing in it shows what the object held.
+            Verdict::Unknown { .. } => assert!(expected, "not judged: {all:#?}"),
+            Verdict::Invalid { anomalies, .. } => {
+                assert!(!expected, "refused: {all:#?}");
+                let anomaly = &anomalies[0];
+                if anomaly.name == "strange-answer" {
+                    continue;
+                }
+                let witness: Vec<Did> =
+                    anomaly.witness.operations.iter().map(|id| all[id.index()].clone()).collect();
+                let proves = !has_an_order(&witness, &State::default());
+                assert!(proves, "{witness:#?} proves nothing about {all:#?}");
+                *sizes.entry(witness.len()).or_default() += 1;
+            }
+        }
+    }
+    let invalid: usize = sizes.values().sum();
+    assert!(valid > count / 5 && invalid > count / 20, "{valid} valid, {invalid} invalid");
+    sizes
+}
+
+/// The objects, each by one of its operations.
+const OBJECTS: [(OpKind, Model); 6] = [
+    (OpKind::Add, Model::Set),
+    (OpKind::Increment, Model::Counter),
+    (OpKind::Append, Model::AppendString),
+    (OpKind::Enqueue, Model::FifoQueue),
+    (OpKind::Acquire, Model::Mutex),
+    (OpKind::Txn, Model::MultiRegister),
+];
+
+#[test]
+fn random_histories_of_objects_are_judged_as_the_oracle_does() {
+    for ((object, model), seed) in OBJECTS.into_iter().zip(0..) {
+        println!("{object}: witnesses by size: {:?}", compare(object, model, seed, 4_000));
+    }
+}
+
+#[test]
+fn what_a_model_does_not_offer_is_nobodys_fault() {
+    let appended = r#"
+        0 invoke txn t [["append","x",1],["r","x",nil]]
+        0 ok [["append","x",1],["r","x",[1]]]
+    "#;
+    let verdict = Linearizable::new(Limits::default()).check(&history(appended));
+    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+    expect![[r#"key t is no multi-register: ["append" "x" 1] is no step ["r" key nil] or ["w" key value]"#]]
+        .assert_eq(&reason);
+    let counted = "
+        0 invoke increment c 1
+        0 ok
+        1 invoke read c
+        1 ok 6
+    ";
+    let check = |text: &str, initial: Value| {
+        let settings = Settings { initial, ..Settings::default() };
+        Linearizable::with(settings).check(&history(text))
+    };
+    assert!(check(counted, Value::Nil).is_invalid());
+    assert!(check(counted, Value::Int(5)).is_valid());
+    let verdict =
+        check(&counted.replace("increment", "add").replace("ok 6", "ok [1]"), Value::Int(5));
+    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+    expect!["no set begins as 5"].assert_eq(&reason);
+}
+
+#[test]
+fn a_read_of_nil_may_say_nothing() {
+    let text = r#"
+        0 invoke txn t [["w","x",1],["w","y",1]]
+        0 ok [["w","x",1],["w","y",1]]
+        1 invoke txn t [["r","x",nil],["r","y",nil]]
+        1 ok [["r","x",nil],["r","y",1]]
+    "#;
+    let check = |text: &str, nil_reads: NilReads| {
+        let settings = Settings { nil_reads, ..Settings::default() };
+        Linearizable::with(settings).check(&history(text))
+    };
+    assert!(check(text, NilReads::Absent).is_invalid());
+    assert!(check(text, NilReads::Unknown).is_valid());
+    assert!(
+        check(&text.replace(r#"["r","y",1]"#, r#"["r","y",2]"#), NilReads::Unknown).is_invalid()
+    );
+    let set = "0 invoke add s 1\n 0 ok\n 1 invoke read s\n 1 ok nil\n 1 invoke read s\n 1 ok [1]";
+    assert!(check(set, NilReads::Absent).is_invalid());
+    assert!(check(set, NilReads::Unknown).is_valid());
+}
+
+#[test]
+fn a_proof_names_what_breaks_and_nothing_else() {
+    let verdict = Linearizable::new(Limits::default()).check(&history(
+        "
+        0 invoke append x a
+        0 ok
+        1 invoke read x
+        1 ok a
+        0 invoke append x b
+        0 ok
+        1 invoke read x
+        1 ok ba
+        ",
+    ));
+    expect![[r#"
+        process 0 did append x "a" (from 0.000 s to 0.001 s)
+        process 0 did append x "b" (from 0.004 s to 0.005 s)
+        process 1 read x = "ba" (from 0.006 s to 0.007 s)
+        no order of these operations that keeps to their times explains every answer"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+}
