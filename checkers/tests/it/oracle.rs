@@ -11,7 +11,7 @@ use stormglass_checkers::history::{
     Reason, Ret, SessionId, Time, Value,
 };
 use stormglass_checkers::stateright::Stateright;
-use stormglass_checkers::{History, Verdict};
+use stormglass_checkers::{Anomaly, History, Verdict};
 
 use crate::linearization::replay;
 
@@ -160,6 +160,7 @@ fn compare(smalls: &[Small]) -> bool {
         Verdict::Invalid { anomalies, .. } => {
             assert!(!expected, "refused: {smalls:#?}");
             check_witness(smalls, &anomalies[0].witness.operations);
+            check_words(smalls, &anomalies[0]);
         }
     }
     expected
@@ -188,6 +189,41 @@ fn check_witness(smalls: &[Small], witness: &[OperationId]) {
             assert!(kept || *seen == Value::Nil, "the writer of {seen} is missing: {part:#?}");
         }
     }
+}
+
+/// What is said of a stale read is true: the newer value was acknowledged or seen before, and whoever
+/// wrote the older one was over by then, or wrote the only one there was.
+fn check_words(smalls: &[Small], anomaly: &Anomaly) {
+    if anomaly.name != "stale-read" {
+        return;
+    }
+    let mut by_call: Vec<&Small> = smalls.iter().collect();
+    by_call.sort_by_key(|small| small.from);
+    // Processes have the numbers of the operations.
+    let claim = anomaly.explanation.iter().find(|words| words.contains("nothing made it")).unwrap();
+    let process = |after: &str| -> &Small {
+        let (_, rest) = claim.split_once(after).unwrap();
+        &smalls[rest.split(' ').next().unwrap().parse::<usize>().unwrap()]
+    };
+    let read = process("process ");
+    let newer = match claim.contains("acknowledged to process ") {
+        true => process("acknowledged to process "),
+        false => process("but process "),
+    };
+    assert!(newer.to < read.from, "{claim}: {smalls:#?}");
+    let value = claim.split(" = ").nth(1).unwrap().split(" after ").next().unwrap();
+    let makes_it = |small: &&Small| {
+        let written = match &small.op {
+            Op::Write { value, .. } | Op::Cas { to: value, .. } => value.clone(),
+            Op::Delete { .. } => Value::Nil,
+            _ => return false,
+        };
+        is_effective(small) && small.from < read.to && written.to_string() == value
+    };
+    let makers: Vec<&Small> = smalls.iter().filter(makes_it).collect();
+    let is_single = makers.len() + usize::from(value == "nil") == 1;
+    let are_over = makers.iter().all(|small| !is_unknown(small) && small.to < newer.from);
+    assert!(is_single || are_over, "{claim}: {:?}: {smalls:?}", anomaly.witness);
 }
 
 /// A compare-and-set whose source nobody in the witness wrote, though somebody else may have, has to

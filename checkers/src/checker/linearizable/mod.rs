@@ -32,6 +32,7 @@ use rounds::Rounds;
 use zones::{Judged, Zones};
 
 mod linearization;
+mod naming;
 mod objects;
 mod rounds;
 mod search;

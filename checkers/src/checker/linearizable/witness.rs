@@ -1,14 +1,14 @@
-//! The smallest part of a key's history that no order explains, and what is wrong with it in words.
+//! The smallest part of a key's history that no order explains.
 
 use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::zones::{Judged, Zones};
-use super::{GUARANTEE, OfKey, RegisterCall, Registers, is_blind, seen, written};
+use super::{GUARANTEE, OfKey, RegisterCall, Registers, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
 use crate::checker::words::sentence;
-use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, ValueId};
+use crate::history::{KeyId, OperationId, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::{Anomaly, Witness};
 
@@ -74,7 +74,7 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part) -> Anomaly {
         .max_by_key(|(_, call)| call.completed)
         .map(|(id, _)| history.operation(*id))
         .expect("operations without an answer break nothing");
-    let (name, conclusion) = name(object, of_key, &operations);
+    let (name, conclusion) = naming::name(object, of_key, &operations);
     let mut explanation: Vec<String> =
         operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
     explanation.extend(conclusion);
@@ -249,28 +249,33 @@ impl Shrink {
     /// compare-and-set replaced may lose its writers all together, and the compare-and-set is taken
     /// for a write then; but not some of them.
     fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
-        let stays = |index: usize| !range.contains(&index);
-        let staying = || part.iter().enumerate().filter(|(index, _)| stays(*index));
-        let blind = staying().any(|(_, (_, call))| is_blind(call));
-        let read: FxHashSet<ValueId> = staying()
-            .filter(|(_, (_, call))| written(call).is_none())
-            .filter_map(|(_, (_, call))| seen(call))
-            .collect();
-        let replaced: FxHashSet<ValueId> =
-            staying().filter_map(|(_, (_, call))| source(call)).collect();
-        let still_written: FxHashSet<ValueId> =
-            staying().filter_map(|(_, (_, call))| written(call)).chain([self.initial]).collect();
-        let is_needed = |call: &RegisterCall| {
-            written(call).is_some_and(|value| {
-                blind
-                    || read.contains(&value)
-                    || replaced.contains(&value) && still_written.contains(&value)
-            })
-        };
-        let kept = part.iter().enumerate();
-        kept.filter(|(index, (_, call))| stays(*index) || is_needed(call))
-            .map(|(_, one)| one.clone())
-            .collect()
+        let mut stays: Vec<bool> = (0..part.len()).map(|index| !range.contains(&index)).collect();
+        loop {
+            let staying = || part.iter().zip(&stays).filter(|(_, stays)| **stays);
+            let calls = || staying().map(|((_, call), _)| call);
+            let blind = calls().any(is_blind);
+            let read: FxHashSet<ValueId> =
+                calls().filter(|call| written(call).is_none()).filter_map(seen).collect();
+            let replaced: FxHashSet<ValueId> = calls().filter_map(source).collect();
+            let still_written: FxHashSet<ValueId> =
+                calls().filter_map(written).chain([self.initial]).collect();
+            let is_needed = |call: &RegisterCall| {
+                written(call).is_some_and(|value| {
+                    blind
+                        || read.contains(&value)
+                        || replaced.contains(&value) && still_written.contains(&value)
+                })
+            };
+            let come_back: Vec<usize> = range
+                .clone()
+                .filter(|index| !stays[*index] && is_needed(&part[*index].1))
+                .collect();
+            if come_back.is_empty() {
+                return staying().map(|(one, _)| one.clone()).collect();
+            }
+            // What comes back may need others in its turn.
+            come_back.into_iter().for_each(|index| stays[index] = true);
+        }
     }
 }
 
@@ -280,215 +285,4 @@ fn source(call: &RegisterCall) -> Option<ValueId> {
         CasOp::Cas(from, _) if written(call).is_some() => Some(from),
         _ => None,
     }
-}
-
-/// The published name of what a witness shows, and the sentences that conclude it.
-fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationId]) -> Named {
-    let history = object.history;
-    let operations: Vec<Operation<'_>> = witness.iter().map(|id| history.operation(*id)).collect();
-    unwritten_value(object, of_key, &operations)
-        .or_else(|| stale_read(object, &operations))
-        .or_else(|| lost_update(object, &operations))
-        .unwrap_or_else(|| {
-            let words = "no order of these operations that keeps to their times explains every \
-                         answer";
-            ("not-linearizable", vec![words.to_owned()])
-        })
-}
-
-type Named = (&'static str, Vec<String>);
-
-/// What an operation shows the key to have held.
-fn shown(operation: &Operation<'_>) -> Option<ValueId> {
-    match (operation.op, operation.outcome) {
-        (Op::Cas { from, .. }, Some(Outcome::Ok(_))) => Some(from),
-        _ => crate::checker::order::seen(operation),
-    }
-}
-
-fn may_write(operation: &Operation<'_>, value: ValueId) -> bool {
-    operation.value_written() == Some(value) && (operation.is_ok() || operation.is_indeterminate())
-}
-
-/// Somebody saw a value that nobody had written.
-fn unwritten_value(
-    object: &Registers<'_>,
-    of_key: &OfKey,
-    operations: &[Operation<'_>],
-) -> Option<Named> {
-    let history = object.history;
-    let writers = |value: ValueId| {
-        let places = of_key.calls.iter().zip(&of_key.ids);
-        places.filter(move |(call, _)| written(call) == Some(value)).map(|(_, id)| *id)
-    };
-    let is_unwritten = |read: &&Operation<'_>| {
-        let Some(value) = shown(read).filter(|value| *value != object.initial) else {
-            return false;
-        };
-        let begun = |id: OperationId| Some(history.operation(id).invoked) < read.completed;
-        !writers(value).any(begun)
-    };
-    let read = operations.iter().find(is_unwritten)?;
-    let value = shown(read).expect("it showed something");
-    let words = match writers(value).next().map(|id| history.operation(id)) {
-        Some(write) => format!(
-            "process {} saw {} before process {} began to write it, and nobody else wrote it there",
-            read.process,
-            history.value(value),
-            write.process
-        ),
-        None => {
-            format!(
-                "process {} saw {}, which nobody wrote there",
-                read.process,
-                history.value(value)
-            )
-        }
-    };
-    Some(("unwritten-value", vec![words]))
-}
-
-/// Somebody saw a value although a newer one had been acknowledged or seen before.
-fn stale_read(object: &Registers<'_>, operations: &[Operation<'_>]) -> Option<Named> {
-    for read in operations {
-        let Some(value) = shown(read) else { continue };
-        for newer in operations.iter().filter(|newer| newer.precedes(read)) {
-            let Some(holds) = left_or_shown(newer).filter(|holds| *holds != value) else {
-                continue;
-            };
-            if let Some(why) = is_older(object, operations, value, holds, newer) {
-                let words = stale_words(object.history, read, newer, value);
-                return Some(("stale-read", std::iter::once(words).chain(why.words()).collect()));
-            }
-        }
-    }
-    None
-}
-
-/// What an operation left, if it certainly took effect and left something; or what it saw.
-fn left_or_shown(operation: &Operation<'_>) -> Option<ValueId> {
-    let left = if operation.is_ok() { operation.value_written() } else { None };
-    left.or(shown(operation))
-}
-
-/// Why one value is older than another.
-enum Older {
-    /// The operation that left the newer one says so.
-    Itself,
-    /// Somebody saw or wrote the older one before somebody began to see or write the newer one.
-    Seen(String),
-}
-
-impl Older {
-    fn words(self) -> Option<String> {
-        match self {
-            Older::Itself => None,
-            Older::Seen(words) => Some(words),
-        }
-    }
-}
-
-/// Whether a value is certainly older than the one that operation `by` left or saw.
-fn is_older(
-    object: &Registers<'_>,
-    operations: &[Operation<'_>],
-    value: ValueId,
-    newer: ValueId,
-    by: &Operation<'_>,
-) -> Option<Older> {
-    let writers = |of: ValueId| operations.iter().filter(move |write| may_write(write, of));
-    let is_single = |of: ValueId| writers(of).count() + usize::from(of == object.initial) == 1;
-    let left_by = by.is_ok() && by.value_written() == Some(newer);
-    if left_by {
-        let all_over = writers(value).all(|write| write.precedes(by));
-        let replaced = shown(by) == Some(value) && is_single(value);
-        let seen_before = operations
-            .iter()
-            .any(|saw| shown(saw) == Some(value) && saw.precedes(by) && is_single(value));
-        if all_over || replaced || seen_before {
-            return Some(Older::Itself);
-        }
-    }
-    // Each was there once, without a break: one of them came first as a whole.
-    if !is_single(value) || !is_single(newer) {
-        return None;
-    }
-    let touches = |operation: &Operation<'_>, what: ValueId| {
-        may_write(operation, what) || shown(operation) == Some(what)
-    };
-    for before in operations.iter().filter(|operation| touches(operation, value)) {
-        let after = operations
-            .iter()
-            .find(|operation| touches(operation, newer) && before.precedes(operation));
-        if let Some(after) = after {
-            let history = object.history;
-            let verb = |operation: &Operation<'_>, what| {
-                if may_write(operation, what) { "write" } else { "read" }
-            };
-            let words = format!(
-                "{} is the older one: process {} was over with its {} of it at {}, before process \
-                 {} began its {} of {} at {}; each was there only once",
-                history.value(value),
-                before.process,
-                verb(before, value),
-                before.completed_at.expect("what precedes has ended"),
-                after.process,
-                verb(after, newer),
-                history.value(newer),
-                after.invoked_at,
-            );
-            return Some(Older::Seen(words));
-        }
-    }
-    None
-}
-
-fn stale_words(
-    history: &History,
-    read: &Operation<'_>,
-    newer: &Operation<'_>,
-    value: ValueId,
-) -> String {
-    let key = history.key(*read.op.key());
-    let value = history.value(value);
-    let Operation { process, invoked_at, .. } = *read;
-    let ended = newer.completed_at.expect("what precedes has ended");
-    let had = match newer.value_written().filter(|_| newer.is_ok()) {
-        Some(written) => {
-            let written = history.value(written);
-            format!("{key} = {written} had been acknowledged to process {} at", newer.process)
-        }
-        None => {
-            let read = history.value(shown(newer).expect("it showed something"));
-            format!("process {} had seen {key} = {read}, a newer value, by", newer.process)
-        }
-    };
-    format!(
-        "process {process} saw {key} = {value} after {invoked_at}, but {had} {ended}, before that, \
-         and nothing made it {value} after it"
-    )
-}
-
-/// Two compare-and-sets replaced the same value, which was there once.
-fn lost_update(object: &Registers<'_>, operations: &[Operation<'_>]) -> Option<Named> {
-    let replaced = |operation: &Operation<'_>| match (operation.op, operation.outcome) {
-        (Op::Cas { from, .. }, Some(Outcome::Ok(_))) => Some(from),
-        _ => None,
-    };
-    for (index, first) in operations.iter().enumerate() {
-        let Some(from) = replaced(first) else { continue };
-        let second = operations[index + 1..].iter().find(|other| replaced(other) == Some(from));
-        let sources = operations.iter().filter(|write| may_write(write, from)).count();
-        let once = sources + usize::from(from == object.initial) == 1;
-        if let Some(second) = second.filter(|_| once) {
-            let words = format!(
-                "processes {} and {} both replaced {}, which was there only once",
-                first.process,
-                second.process,
-                object.history.value(from),
-            );
-            return Some(("lost-update", vec![words]));
-        }
-    }
-    None
 }

@@ -1,0 +1,237 @@
+//! The published name of what a witness of a register shows, and the sentences that conclude it.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{OfKey, Registers, written};
+use crate::checker::order;
+use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
+
+/// A name, and sentences.
+pub(super) type Named = (&'static str, Vec<String>);
+
+/// Names what the operations of a witness show, in the order in which they were called.
+pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationId]) -> Named {
+    let proof = Proof::new(object, of_key, witness);
+    proof
+        .unwritten_value()
+        .or_else(|| proof.stale_read())
+        .or_else(|| proof.lost_update())
+        .unwrap_or_else(|| {
+            let words = "no order of these operations that keeps to their times explains every \
+                         answer";
+            ("not-linearizable", vec![words.to_owned()])
+        })
+}
+
+/// The operations of a witness, and who may have written the values that are in it: also operations
+/// that are not in the witness, because what is said has to hold in the whole history.
+struct Proof<'a> {
+    object: &'a Registers<'a>,
+    operations: Vec<Operation<'a>>,
+    writers: FxHashMap<ValueId, Vec<Operation<'a>>>,
+}
+
+/// Why one value is older than another.
+enum Older {
+    /// The operation that left the newer one says so.
+    Itself,
+    /// Somebody saw or wrote the older one before somebody began to see or write the newer one.
+    Seen(String),
+}
+
+impl<'a> Proof<'a> {
+    fn new(object: &'a Registers<'a>, of_key: &OfKey, witness: &[OperationId]) -> Proof<'a> {
+        let history = object.history;
+        let operations: Vec<Operation<'a>> =
+            witness.iter().map(|id| history.operation(*id)).collect();
+        let values: FxHashSet<ValueId> = operations
+            .iter()
+            .flat_map(|operation| [shown(operation), operation.value_written()])
+            .flatten()
+            .collect();
+        let mut writers: FxHashMap<ValueId, Vec<Operation<'a>>> = FxHashMap::default();
+        for (call, id) in of_key.calls.iter().zip(&of_key.ids) {
+            if let Some(value) = written(call).filter(|value| values.contains(value)) {
+                writers.entry(value).or_default().push(history.operation(*id));
+            }
+        }
+        Proof { object, operations, writers }
+    }
+
+    fn value(&self, id: ValueId) -> String {
+        self.object.history.value(id).to_string()
+    }
+
+    /// Who may have written the value, in the order in which they began.
+    fn writers(&self, value: ValueId) -> &[Operation<'a>] {
+        self.writers.get(&value).map_or(&[], |writers| writers)
+    }
+
+    /// Who may have written the value by the time an operation was over.
+    fn writers_by(
+        &self,
+        value: ValueId,
+        end: &Operation<'a>,
+    ) -> impl Iterator<Item = &Operation<'a>> {
+        let end = end.completed;
+        let begun = move |write: &&Operation<'a>| end.is_none_or(|end| write.invoked < end);
+        self.writers(value).iter().take_while(begun)
+    }
+
+    /// Whether the value came only once by the time an operation was over.
+    fn is_single(&self, value: ValueId, end: &Operation<'a>) -> bool {
+        let is_initial = value == self.object.initial;
+        self.writers_by(value, end).count() + usize::from(is_initial) == 1
+    }
+
+    /// Somebody saw a value that nobody had written.
+    fn unwritten_value(&self) -> Option<Named> {
+        let unwritten = |read: &Operation<'a>| {
+            let value = shown(read).filter(|value| *value != self.object.initial)?;
+            self.writers_by(value, read).next().is_none().then_some(value)
+        };
+        let (read, value) =
+            self.operations.iter().find_map(|read| Some((read, unwritten(read)?)))?;
+        let (process, name) = (read.process, self.value(value));
+        let words = match self.writers(value).first() {
+            Some(write) => format!(
+                "process {process} saw {name} before process {} began to write it, and nobody else \
+                 wrote it there",
+                write.process
+            ),
+            None => format!("process {process} saw {name}, which nobody wrote there"),
+        };
+        Some(("unwritten-value", vec![words]))
+    }
+
+    /// Somebody saw a value although a newer one had been acknowledged or seen before.
+    fn stale_read(&self) -> Option<Named> {
+        for read in &self.operations {
+            let Some(value) = shown(read) else { continue };
+            for newer in self.operations.iter().filter(|newer| newer.precedes(read)) {
+                let holds = left_or_shown(newer).filter(|holds| *holds != value);
+                let why = holds.and_then(|holds| self.is_older(value, holds, newer, read));
+                if let Some(why) = why {
+                    let mut words = vec![self.stale_words(read, newer, value)];
+                    if let Older::Seen(why) = why {
+                        words.push(why);
+                    }
+                    return Some(("stale-read", words));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a value is certainly older than the one that operation `by` left or saw, as far as
+    /// operation `read` could see.
+    fn is_older(
+        &self,
+        value: ValueId,
+        newer: ValueId,
+        by: &Operation<'a>,
+        read: &Operation<'a>,
+    ) -> Option<Older> {
+        let is_single = self.is_single(value, read);
+        let left_by = by.is_ok() && by.value_written() == Some(newer);
+        if left_by {
+            let all_over = self.writers_by(value, read).all(|write| write.precedes(by));
+            let mut before = self.operations.iter().filter(|saw| saw.precedes(by));
+            let is_seen = shown(by) == Some(value) || before.any(|saw| shown(saw) == Some(value));
+            if all_over || is_single && is_seen {
+                return Some(Older::Itself);
+            }
+        }
+        // Each was there once, without a break: one of them came first as a whole.
+        if !is_single || !self.is_single(newer, read) {
+            return None;
+        }
+        let touches = |operation: &Operation<'_>, what: ValueId| {
+            may_write(operation, what) || shown(operation) == Some(what)
+        };
+        for before in self.operations.iter().filter(|operation| touches(operation, value)) {
+            let begins_after =
+                |after: &&Operation<'_>| touches(after, newer) && before.precedes(after);
+            let Some(after) = self.operations.iter().find(begins_after) else { continue };
+            let verb = |operation: &Operation<'_>, what| {
+                if may_write(operation, what) { "write" } else { "read" }
+            };
+            return Some(Older::Seen(format!(
+                "{} is the older one: process {} was over with its {} of it at {}, before process \
+                 {} began its {} of {} at {}; each was there only once",
+                self.value(value),
+                before.process,
+                verb(before, value),
+                before.completed_at.expect("what precedes has ended"),
+                after.process,
+                verb(after, newer),
+                self.value(newer),
+                after.invoked_at,
+            )));
+        }
+        None
+    }
+
+    fn stale_words(&self, read: &Operation<'_>, newer: &Operation<'_>, value: ValueId) -> String {
+        let key = self.object.history.key(*read.op.key());
+        let value = self.value(value);
+        let Operation { process, invoked_at, .. } = *read;
+        let ended = newer.completed_at.expect("what precedes has ended");
+        let had = match newer.value_written().filter(|_| newer.is_ok()) {
+            Some(written) => {
+                let written = self.value(written);
+                format!("{key} = {written} had been acknowledged to process {} at", newer.process)
+            }
+            None => {
+                let read = self.value(shown(newer).expect("it showed something"));
+                format!("process {} had seen {key} = {read}, a newer value, by", newer.process)
+            }
+        };
+        format!(
+            "process {process} saw {key} = {value} after {invoked_at}, but {had} {ended}, before \
+             that, and nothing made it {value} after it"
+        )
+    }
+
+    /// Two compare-and-sets replaced the same value, which was there once.
+    fn lost_update(&self) -> Option<Named> {
+        for (index, first) in self.operations.iter().enumerate() {
+            let Some(from) = replaced(first) else { continue };
+            let mut others = self.operations[index + 1..].iter();
+            let Some(second) = others.find(|other| replaced(other) == Some(from)) else { continue };
+            if self.is_single(from, first) && self.is_single(from, second) {
+                let words = format!(
+                    "processes {} and {} both replaced {}, which was there only once",
+                    first.process,
+                    second.process,
+                    self.value(from),
+                );
+                return Some(("lost-update", vec![words]));
+            }
+        }
+        None
+    }
+}
+
+/// What an operation shows the key to have held.
+fn shown(operation: &Operation<'_>) -> Option<ValueId> {
+    replaced(operation).or_else(|| order::seen(operation))
+}
+
+/// What a compare-and-set that took effect replaced.
+fn replaced(operation: &Operation<'_>) -> Option<ValueId> {
+    match (operation.op, operation.outcome) {
+        (Op::Cas { from, .. }, Some(Outcome::Ok(_))) => Some(from),
+        _ => None,
+    }
+}
+
+/// What an operation left, if it certainly took effect and left something; or what it saw.
+fn left_or_shown(operation: &Operation<'_>) -> Option<ValueId> {
+    let left = if operation.is_ok() { operation.value_written() } else { None };
+    left.or(shown(operation))
+}
+
+fn may_write(operation: &Operation<'_>, value: ValueId) -> bool {
+    operation.value_written() == Some(value) && (operation.is_ok() || operation.is_indeterminate())
+}
