@@ -2,6 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::witness::brings;
 use super::{OfKey, Registers, written};
 use crate::checker::order;
 use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
@@ -23,12 +24,14 @@ pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationI
         })
 }
 
-/// The operations of a witness, and who may have written the values that are in it: also operations
+/// The operations of a witness, and who may have brought the values that are in it: also operations
 /// that are not in the witness, because what is said has to hold in the whole history.
 struct Proof<'a> {
     object: &'a Registers<'a>,
     operations: Vec<Operation<'a>>,
     writers: FxHashMap<ValueId, Vec<Operation<'a>>>,
+    /// The values that a compare-and-set replaces by the same.
+    kept: FxHashSet<ValueId>,
 }
 
 /// Why one value is older than another.
@@ -50,12 +53,14 @@ impl<'a> Proof<'a> {
             .flatten()
             .collect();
         let mut writers: FxHashMap<ValueId, Vec<Operation<'a>>> = FxHashMap::default();
+        let mut kept = FxHashSet::default();
         for (call, id) in of_key.calls.iter().zip(&of_key.ids) {
-            if let Some(value) = written(call).filter(|value| values.contains(value)) {
+            kept.extend(written(call).filter(|_| brings(call).is_none()));
+            if let Some(value) = brings(call).filter(|value| values.contains(value)) {
                 writers.entry(value).or_default().push(history.operation(*id));
             }
         }
-        Proof { object, operations, writers }
+        Proof { object, operations, writers, kept }
     }
 
     fn value(&self, id: ValueId) -> String {
@@ -98,6 +103,9 @@ impl<'a> Proof<'a> {
                 "process {process} saw {name} before process {} began to write it, and nobody else \
                  wrote it there",
                 write.process
+            ),
+            None if self.kept.contains(&value) => format!(
+                "process {process} saw {name}, which nobody wrote in the place of anything else"
             ),
             None => format!("process {process} saw {name}, which nobody wrote there"),
         };

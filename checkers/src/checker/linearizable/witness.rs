@@ -243,7 +243,7 @@ impl Shrink {
 
     /// What is left without a range, as far as it may be left out.
     ///
-    /// An answer may always go. A write may go only where nobody that stays read its value: then, in
+    /// An answer may always go, and what replaces a value by the same. A write may go only where nobody that stays read its value: then, in
     /// an order of the whole, it can be crossed out, and what has no order without it has none with
     /// it. Otherwise the proof would become another one, that of a value which nobody wrote. What a
     /// compare-and-set replaced may lose its writers all together, and the compare-and-set is taken
@@ -260,7 +260,7 @@ impl Shrink {
             let still_written: FxHashSet<ValueId> =
                 calls().filter_map(written).chain([self.initial]).collect();
             let is_needed = |call: &RegisterCall| {
-                written(call).is_some_and(|value| {
+                brings(call).is_some_and(|value| {
                     blind
                         || read.contains(&value)
                         || replaced.contains(&value) && still_written.contains(&value)
@@ -277,6 +277,11 @@ impl Shrink {
             come_back.into_iter().for_each(|index| stays[index] = true);
         }
     }
+}
+
+/// The value that a call brings, if it took effect; what replaces a value by the same brings none.
+pub(super) fn brings(call: &RegisterCall) -> Option<ValueId> {
+    written(call).filter(|value| source(call) != Some(*value))
 }
 
 /// What a compare-and-set that took effect replaced.
