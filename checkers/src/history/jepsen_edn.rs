@@ -9,9 +9,11 @@
 //! - A process that is no number is the nemesis: what it does are faults.
 //! - `nil` is the value `nil`; see [`NilReads`](crate::checker::linearizable::NilReads) for reads.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 
 use clojure_reader::edn::{self, Edn};
+use clojure_reader::error::{Code, Error};
 
 use super::foreign::Foreign;
 use super::jsonl::{ReadError, ReadLimits};
@@ -44,7 +46,7 @@ pub fn read(reader: impl BufRead, limits: &ReadLimits, keys: Keys) -> Result<His
     while maps.next(&mut outer)? {
         let text = std::str::from_utf8(&maps.text).map_err(|_| maps.error("not UTF-8"))?;
         let map = edn::read_string(text)
-            .map_err(|error| maps.error(format!("not EDN: {}", error.to_string().trim())))?;
+            .map_err(|error| maps.error(format!("not EDN: {}", said(&error))))?;
         if foreign.len() >= u64::from(limits.events_max) {
             let what = format!("more than {} events, the limit", limits.events_max);
             return Err(maps.error(what));
@@ -58,6 +60,27 @@ pub fn read(reader: impl BufRead, limits: &ReadLimits, keys: Keys) -> Result<His
         ));
     }
     Ok(foreign.finish())
+}
+
+/// What is wrong with a map, in words.
+fn said(error: &Error) -> String {
+    let what = match &error.code {
+        Code::HashMapDuplicateKey => "a map has a key twice".to_owned(),
+        Code::SetDuplicateKey => "a set has an element twice".to_owned(),
+        Code::InvalidChar => "a character that is none".to_owned(),
+        Code::InvalidEscape => "a `\\` before what cannot follow it".to_owned(),
+        Code::InvalidKeyword => "a keyword that is none".to_owned(),
+        Code::InvalidNumber => "a number that is none".to_owned(),
+        Code::InvalidRadix(_) => "a number in a base that is none".to_owned(),
+        Code::InvalidTag => "a tag that is none".to_owned(),
+        Code::UnexpectedEOF => "it ends too early".to_owned(),
+        Code::UnmatchedDelimiter(delimiter) => format!("`{delimiter}` closes nothing"),
+        other => format!("{other:?}"),
+    };
+    match (error.line, error.column) {
+        (Some(line), Some(column)) => format!("{what} (line {line}, column {column} of the map)"),
+        _ => what,
+    }
 }
 
 /// What surrounds the maps.
@@ -162,7 +185,8 @@ impl<R: BufRead> Maps<R> {
                 return Err(self.error(format!("a map of more than {limit} bytes, the limit")));
             }
             match byte {
-                // Within a text and outside, the next byte stands for itself: `\"`, `\{`.
+                b'\\' if in_text => self.escape()?,
+                // The next byte stands for itself: `\{`.
                 b'\\' => {
                     if let Some(next) = self.byte()? {
                         self.text.push(next);
@@ -184,6 +208,55 @@ impl<R: BufRead> Maps<R> {
             }
         }
         Ok(())
+    }
+}
+
+impl<R: BufRead> Maps<R> {
+    /// Keeps what a `\`, which is kept already, says within a text. The library knows `\n`, `\"` and
+    /// their like; Clojure writes and reads some more.
+    fn escape(&mut self) -> Result<(), ReadError> {
+        let letter = match self.byte()? {
+            None => return Ok(()),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'u') => self.unicode()?,
+            Some(other) => {
+                self.text.push(other);
+                return Ok(());
+            }
+        };
+        if !matches!(letter, '"' | '\\') {
+            self.text.pop();
+        }
+        self.text.extend(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(())
+    }
+
+    /// The letter after `\u`: four digits, or twice four with another `\u` between.
+    fn unicode(&mut self) -> Result<char, ReadError> {
+        let mut units = vec![self.digits()?];
+        loop {
+            match char::decode_utf16(units.iter().copied()).next() {
+                Some(Ok(letter)) => return Ok(letter),
+                _ if units.len() == 1
+                    && self.byte()? == Some(b'\\')
+                    && self.byte()? == Some(b'u') =>
+                {
+                    units.push(self.digits()?);
+                }
+                _ => return Err(self.error("`\\u` with half a letter, of two in UTF-16")),
+            }
+        }
+    }
+
+    fn digits(&mut self) -> Result<u16, ReadError> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self.byte()?.and_then(|byte| char::from(byte).to_digit(16));
+            let digit = digit.ok_or_else(|| self.error("`\\u` without four hexadecimal digits"))?;
+            unit = unit << 4 | digit as u16;
+        }
+        Ok(unit)
     }
 }
 
@@ -393,14 +466,22 @@ fn put(
     value: &Edn<'_>,
     error: Option<String>,
 ) -> io::Result<()> {
-    write!(
-        writer,
+    let mut line = format!(
         "{{:index {index}, :time {time}, :process {process}, :type :{kind}, :f :{f}, :value {value}"
-    )?;
+    );
     if let Some(error) = error {
-        write!(writer, ", :error {}", Edn::string(error))?;
+        let _ = write!(line, ", :error {}", Edn::string(error));
     }
-    writer.write_all(b"}\n")
+    line.push('}');
+    // Only texts hold characters that a terminal would obey.
+    for letter in line.chars() {
+        if letter.is_control() {
+            write!(writer, "\\u{:04x}", u32::from(letter))?;
+        } else {
+            write!(writer, "{letter}")?;
+        }
+    }
+    writer.write_all(b"\n")
 }
 
 fn paired(pairs: bool, key: &Key, value: Edn<'static>) -> Edn<'static> {

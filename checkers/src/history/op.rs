@@ -51,11 +51,16 @@ impl std::ops::Add<Duration> for Time {
     }
 }
 
-/// Seconds with three decimals, as every report shows a moment: `1.204 s`.
+/// Seconds with three decimals, as every report shows a moment: `1.204 s`. What these cannot show
+/// is in smaller units: `37 ns`, as of a history whose times only count.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0 / 1_000_000;
-        write!(f, "{}.{:03} s", millis / 1000, millis % 1000)
+        let (millis, micros) = (self.0 / 1_000_000, self.0 / 1_000);
+        match self.0 {
+            1..1_000 => write!(f, "{} ns", self.0),
+            1_000..1_000_000 => write!(f, "{micros}.{:03} µs", self.0 % 1_000),
+            _ => write!(f, "{}.{:03} s", millis / 1000, millis % 1000),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use stormglass_checkers::history::format::Format;
 use stormglass_checkers::history::jepsen_edn::{self, Keys};
 use stormglass_checkers::history::jsonl::{ReadError, ReadLimits};
 use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Ret, SessionId, Time, Value,
+    HistoryBuilder, Invocation, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason, Ret,
+    SessionId, Time, Value,
 };
 
 use crate::notation::history;
@@ -239,4 +240,41 @@ proptest! {
         let line = format!("INFO  jepsen.util - {text}\n");
         let _ = Format::EtcdLog.read(line.as_bytes(), &ReadLimits::default(), Keys::Single);
     }
+}
+
+#[test]
+fn letters_may_be_given_by_their_numbers() {
+    let read = |text: &str| {
+        let line = format!("{{:process 0, :type :invoke, :f :write, :value \"{text}\"}}");
+        jepsen_edn::read(line.as_bytes(), &ReadLimits::default(), Keys::Single)
+            .map(|history| history.op(OperationId(0)).to_string())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        read(r"\u001b[31m\u0022\u005cn\b\f\n").unwrap(),
+        r#"write x "\u{1b}[31m\"\\n\u{8}\u{c}\n""#
+    );
+    assert_eq!(read(r"\u00e9\ud83d\ude00").unwrap(), "write x \"é😀\"");
+    for half in [r"\ud83d", r"\ud83d\n", r"\ud83d\u0041", r"\ude00"] {
+        assert_eq!(read(half).unwrap_err(), r"line 1: `\u` with half a letter, of two in UTF-16");
+    }
+    assert_eq!(read(r"\u00g9").unwrap_err(), r"line 1: `\u` without four hexadecimal digits");
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_exported_by_its_number() {
+    let mut builder = HistoryBuilder::new();
+    let value = Value::Text("\u{1b}]0;title\u{7}\u{9b}31m\"\\\n".into());
+    let op = Op::Write { key: "x".into(), value };
+    let invocation = Invocation { process: ProcessId(0), session: SessionId(0), node: None, op };
+    let id = builder.invoke(Time::ZERO, &invocation).unwrap();
+    builder.complete(Time::ZERO, id, &Outcome::Info(Reason::Other("\u{1b}c".into()))).unwrap();
+    let history = builder.finish();
+    let mut bytes = Vec::new();
+    jepsen_edn::write(&history, &mut bytes).unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+    let again = jepsen_edn::read(&bytes[..], &ReadLimits::default(), Keys::Single).unwrap();
+    assert_eq!(again.op(id), history.op(id));
+    assert_eq!(again.operation(id).outcome, history.operation(id).outcome);
 }

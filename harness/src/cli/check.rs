@@ -1,8 +1,7 @@
 //! `stormglass check`: judges histories that somebody else recorded.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,11 +19,19 @@ use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::Context;
-use super::output::{USAGE, check_writable, replace};
+use super::output::{USAGE, check_other, check_writable, replace};
+use super::{Context, input};
 use crate::report::{escape, run};
 
+const EXIT_CODES: &str = "\
+Exit codes, the first that applies:
+  1  a history broke a guarantee, or with --expect had another verdict than expected
+  2  a file or a flag was wrong; what could be read was judged
+  3  nothing was judged valid, or a guarantee that was named could not be judged
+  0  otherwise";
+
 #[derive(clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     /// Files with a history each; `-` is the standard input.
     #[arg(value_name = "FILE", required_unless_present = "expect")]
@@ -32,15 +39,16 @@ pub(super) struct Arguments {
     /// The format of the files.
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse_format)]
     from: From,
-    /// What each key is taken for: auto, register, cas-register, append-string, set, counter,
-    /// fifo-queue, mutex, multi-register.
+    /// What each key is taken for: auto, register (or cas-register), append-string (or
+    /// append-string-kv), set, counter, fifo-queue, mutex, multi-register.
     #[arg(long, default_value = "auto", value_parser = parse_model)]
     model: Model,
-    /// What each register holds in the beginning: nil, empty, a whole number or a text.
+    /// What each key holds in the beginning: nil, empty, a whole number or a text. Counters begin
+    /// with a number; sets, queues, locks and multi-registers with nil.
     #[arg(long, value_name = "VALUE", default_value = "nil", value_parser = parse_value)]
     initial: Value,
     /// What a read that returned nil says; without it, `unknown` for jepsen-edn (as Knossos takes
-    /// it), and `absent` for the others.
+    /// it), and `absent` for the others. Reads by transactions count, what a queue gives does not.
     #[arg(long, value_enum)]
     nil_reads: Option<NilReadsFlag>,
     /// How the keys of jepsen-edn are told apart.
@@ -55,11 +63,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TSV")]
     expect: Option<PathBuf>,
     /// How many states a search may visit in one history.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().states_max)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().states_max, value_parser = clap::value_parser!(u64).range(1..))]
     states_max: u64,
     /// How many bytes the search of one key may use to remember what it has visited; several keys
     /// are searched at a time.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().search_bytes_max)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().search_bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
     search_bytes_max: u64,
     /// How far a read may be behind in time, such as `500ms`: judges bounded-staleness.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -234,11 +242,14 @@ impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let mut checked = Vec::new();
         let mut errors = Vec::new();
+        let tasks = self.tasks()?;
         if let Some(path) = &self.linearization {
+            let inputs = tasks.iter().map(|task| &*task.path).chain(self.expect.as_deref());
+            check_other(path, inputs)?;
             check_writable(path)?;
         }
         let mut orders = Vec::new();
-        for task in self.tasks()? {
+        for task in tasks {
             match self.check(task, &mut orders) {
                 Ok(one) => checked.push(one),
                 Err(error) => {
@@ -419,15 +430,7 @@ impl Arguments {
 
     fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format)> {
         let name = path.display();
-        if path.is_dir() {
-            bail!("{name} is a folder; name the files in it, such as {name}/history.jsonl");
-        }
-        let mut reader: Box<dyn BufRead> = if path == Path::new("-") {
-            Box::new(io::stdin().lock())
-        } else {
-            let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-            Box::new(BufReader::with_capacity(1 << 16, file))
-        };
+        let mut reader = input::open(path)?;
         let format = match from.0 {
             Some(format) => format,
             None => {
@@ -442,7 +445,10 @@ impl Arguments {
         };
         let keys = match self.keys {
             KeysFlag::Single => Keys::Single,
-            KeysFlag::Independent => Keys::Independent,
+            KeysFlag::Independent if format == Format::JepsenEdn => Keys::Independent,
+            KeysFlag::Independent => {
+                bail!("{name}: --keys independent is for jepsen-edn, this is {}", format.name())
+            }
         };
         let history = format
             .read(reader, &ReadLimits::default(), keys)
@@ -494,7 +500,9 @@ fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Valid(_) => "valid",
         // Nothing in it shows what any key held.
-        Verdict::Unknown { coverage, .. } if coverage.operations == 0 => "vacuous",
+        Verdict::Unknown { coverage, .. } if coverage.operations == 0 && coverage.keys == 0 => {
+            "vacuous"
+        }
         Verdict::Unknown { .. } => "unknown",
         Verdict::Invalid { .. } => "invalid",
     }
@@ -539,7 +547,8 @@ fn tell(text: &mut String, file: &str, judged: &Judged) {
         Verdict::Valid(_) => {}
         Verdict::Unknown { reason, .. } => {
             let reason = escape::line(reason);
-            let _ = writeln!(text, "\n{file}: {} unknown: {reason}", judged.guarantee);
+            let word = word(&judged.verdict);
+            let _ = writeln!(text, "\n{file}: {} {word}: {reason}", judged.guarantee);
         }
         Verdict::Invalid { anomalies, .. } => {
             let _ = match anomalies.len() {

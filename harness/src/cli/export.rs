@@ -1,8 +1,6 @@
 //! `stormglass export`: a history in another tool's format.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use checkers::History;
@@ -10,8 +8,8 @@ use checkers::history::jepsen_edn;
 use checkers::history::jsonl::{self, ReadLimits};
 use clap::ValueEnum;
 
-use super::Context;
-use super::output::replace;
+use super::output::{check_other, replace};
+use super::{Context, input};
 use crate::store;
 
 #[derive(clap::Args)]
@@ -37,6 +35,9 @@ enum To {
 
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        if let Some(path) = &self.output {
+            self.check_output(path)?;
+        }
         let history = self.history()?;
         let mut bytes = Vec::new();
         match self.to {
@@ -44,19 +45,30 @@ impl Arguments {
             To::Jsonl => jsonl::write(&history, &mut bytes)?,
         }
         match &self.output {
-            None => context.output.text(&String::from_utf8(bytes)?)?,
+            None => context.output.bytes(&bytes)?,
             Some(path) => replace(path, &bytes)?,
         }
         Ok(0)
+    }
+
+    /// The file must not be the one that is read, nor one of a stored run.
+    fn check_output(&self, path: &Path) -> anyhow::Result<()> {
+        check_other(path, [&*self.run])?;
+        if self.run.is_dir() {
+            let files = std::fs::read_dir(&self.run)
+                .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
+                .with_context(|| format!("cannot read {}", self.run.display()))?;
+            let files: Vec<PathBuf> = files.iter().map(std::fs::DirEntry::path).collect();
+            check_other(path, files.iter().map(|file| &**file))?;
+        }
+        Ok(())
     }
 
     fn history(&self) -> anyhow::Result<History> {
         if self.run.is_dir() {
             return Ok(store::load(&self.run)?.history);
         }
-        let name = self.run.display();
-        let file = File::open(&self.run).with_context(|| format!("cannot read {name}"))?;
-        jsonl::read(BufReader::new(file), &ReadLimits::default())
-            .map_err(|error| anyhow!("{name}: {error}"))
+        jsonl::read(input::open(&self.run)?, &ReadLimits::default())
+            .map_err(|error| anyhow!("{}: {error}", self.run.display()))
     }
 }

@@ -16,6 +16,7 @@ mod campaign;
 mod check;
 mod doctor;
 mod export;
+mod input;
 mod list;
 mod output;
 mod plans;

@@ -47,7 +47,7 @@ impl Output {
     ) -> anyhow::Result<()> {
         match self.format {
             Format::Human => self.text(&human()),
-            Format::Json => self.text(&json::document(kind, content)?),
+            Format::Json => self.bytes(json::document(kind, content)?.as_bytes()),
         }
     }
 
@@ -55,10 +55,19 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// Writes to the standard output. A reader that has had enough is no error.
+    /// Writes what a person reads to the standard output, in colours where it is a terminal.
     pub(super) fn text(&self, text: &str) -> anyhow::Result<()> {
-        let mut out = anstream::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Self::write(anstream::stdout().lock(), text.as_bytes())
+    }
+
+    /// Writes what a program reads to the standard output, as it is.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        Self::write(io::stdout().lock(), bytes)
+    }
+
+    /// Writes everything. A reader that has had enough is no error.
+    fn write(mut out: impl Write, bytes: &[u8]) -> anyhow::Result<()> {
+        match out.write_all(bytes).and_then(|()| out.flush()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(error).context("cannot write to the standard output")
             }
@@ -145,6 +154,20 @@ pub(super) fn check_writable(file: &Path) -> anyhow::Result<()> {
     let temporary = temporary(file);
     let tried = fs::write(&temporary, "").and_then(|()| fs::remove_file(&temporary));
     tried.with_context(cannot)
+}
+
+/// Fails where the file that is to be written is one of those that are read.
+pub(super) fn check_other<'a>(
+    file: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> anyhow::Result<()> {
+    let Ok(output) = file.canonicalize() else { return Ok(()) };
+    let mut inputs = inputs.into_iter();
+    let is_same = |input: &&Path| input.canonicalize().is_ok_and(|input| input == output);
+    if is_special(file) || !inputs.any(|input| is_same(&input)) {
+        return Ok(());
+    }
+    bail!("cannot write {}: it is one of the files that are read; name another", file.display())
 }
 
 /// Whether a path is something that cannot be replaced by a file: a device, a pipe.

@@ -16,7 +16,7 @@ use crate::store::{self, Record, Store};
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The folder of a stored run. It has its plan with it: `--plans` is for `--plan` and `--seed`.
-    #[arg(value_name = "RUN", required_unless_present_all = ["plan", "seed"])]
+    #[arg(value_name = "RUN", required_unless_present_any = ["plan", "seed"])]
     run: Option<PathBuf>,
     #[command(flatten)]
     source: Source,

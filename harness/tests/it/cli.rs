@@ -317,11 +317,59 @@ fn a_history_that_cannot_be_read_does_not_keep_the_others_from_being_checked() {
     for word in words {
         assert!(stderr.contains(word), "no {word:?} in {stderr}");
     }
+    // Nothing, what is packed, and a flag that does not fit.
+    fs::write(at.join("nothing.edn"), "").unwrap();
+    fs::write(at.join("packed.edn.gz"), b"\x1f\x8b\x08\x00").unwrap();
+    fs::write(at.join("own.jsonl"), LOST).unwrap();
+    let files =
+        ["check", "nothing.edn", "packed.edn.gz", "own.jsonl", "--keys", "independent", "fine.edn"];
+    let (code, _, stderr) = stormglass(at, &files);
+    assert_eq!(code, 2, "{stderr}");
+    for word in [
+        "nothing.edn is empty",
+        "gzip -dc packed.edn.gz | stormglass check -",
+        "own.jsonl: --keys independent is for jepsen-edn, this is jsonl",
+    ] {
+        assert!(stderr.contains(word), "no {word:?} in {stderr}");
+    }
+    // The mark that some editors put at the beginning is none of the history's.
+    let marked = format!("\u{feff}{}", fs::read_to_string(at.join("fine.edn")).unwrap());
+    fs::write(at.join("marked.edn"), marked).unwrap();
+    assert_eq!(stormglass(at, &["check", "marked.edn"]).0, 0);
     // Nothing to judge is not valid.
     let failed = STALE.replace(":type :ok", ":type :fail");
     fs::write(at.join("failed.edn"), failed).unwrap();
     let (code, stdout, _) = stormglass(at, &["check", "failed.edn"]);
     assert!(code == 3 && stdout.contains("vacuous"), "{code}: {stdout}");
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("own.jsonl"), LOST).unwrap();
+    fs::write(at.join("verdicts.tsv"), "file\tformat\tmodel\tinitial\texpected\n").unwrap();
+    for arguments in [
+        &["check", "own.jsonl", "--linearization", "./own.jsonl"][..],
+        &["check", "--expect", "verdicts.tsv", "--linearization", "verdicts.tsv"],
+        &["export", "own.jsonl", "--to", "jepsen-edn", "-o", "own.jsonl"],
+    ] {
+        refused(at, arguments, &["it is one of the files that are read; name another"]);
+    }
+    assert_eq!(fs::read_to_string(at.join("own.jsonl")).unwrap(), LOST);
+    refused(at, &["check", "own.jsonl", "--states-max", "0"], &["--states-max"]);
+}
+
+#[test]
+fn an_export_does_not_change_what_values_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let hostile = LOST.replace(r#""value":1"#, r#""value":"\u001b[31mred\u0007""#);
+    fs::write(at.join("own.jsonl"), &hostile).unwrap();
+    let (code, stdout, _) = stormglass(at, &["export", "own.jsonl", "--to", "jsonl"]);
+    assert_eq!((code, stdout), (0, hostile));
+    let (_, stdout, _) = stormglass(at, &["export", "own.jsonl", "--to", "jepsen-edn"]);
+    assert!(stdout.contains(r#":value "\u001b[31mred\u0007""#), "{stdout}");
 }
 
 /// A write that a later read misses, and that no replica holds in the end.
@@ -375,6 +423,9 @@ fn a_history_is_exported_and_read_back() {
     assert_eq!(stormglass(at, &run).0, 0);
     let export = ["export", "results/runs/raft-1", "--to", "jepsen-edn", "-o", "raft.edn"];
     assert_eq!(stormglass(at, &export).0, 0);
+    let over = ["export", "results/runs/raft-1", "--to", "jsonl", "-o"];
+    let own = "results/runs/raft-1/history.jsonl";
+    refused(at, &[&over[..], &[own]].concat(), &["it is one of the files that are read"]);
     let text = fs::read_to_string(at.join("raft.edn")).unwrap();
     assert!(text.starts_with("{:index "), "{text}");
     let check = ["check", "raft.edn", "--keys", "independent"];

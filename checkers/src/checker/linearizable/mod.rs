@@ -188,7 +188,7 @@ impl Report {
             // What was found counts, whatever showed it.
         } else if !self.shows {
             let reason = "no operation was answered with what a key held".to_owned();
-            coverage.operations = 0;
+            (coverage.operations, coverage.keys) = (0, 0);
             return Verdict::Unknown { reason, coverage };
         }
         if !self.anomalies.is_empty() {
@@ -208,6 +208,7 @@ impl Checker for Linearizable {
         let mut report = Report::default();
         let keys = self.settings.keys(history);
         report.reasons.clone_from(&keys.reasons);
+        report.coverage.keys += keys.reasons.len();
         self.registers(&object, &keys, &mut report);
         objects::judge(history, &self.settings, &keys, &mut report);
         report.into_verdict()

@@ -147,6 +147,7 @@ impl Judge<'_> {
                 Err(Strange::Asked(what)) if others.insert(key) => {
                     let (key, model) = (self.history.key(key), S::MODEL.name());
                     report.reasons.push(format!("key {key} is no {model}: {what}"));
+                    report.coverage.keys += 1;
                 }
                 Err(Strange::Asked(_)) => {}
             }

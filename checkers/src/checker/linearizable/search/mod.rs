@@ -129,7 +129,11 @@ const SEGMENT_MIN: u32 = 1 << 10;
 
 /// Searches for an order, and takes from the budget what it visits. Bytes are counted for each part
 /// between cuts where the state is known.
+///
+/// # Panics
+/// Where an answer comes before its call.
 pub fn search<S: SequentialSpec>(start: &S, calls: &[Call<S>], budget: &mut Budget) -> Found {
+    check_times(calls);
     for (state, range) in parts(start, calls) {
         let begin = range.start;
         let found = search_part(&state, &calls[range], budget);
@@ -154,11 +158,15 @@ pub(super) fn search_part<S: SequentialSpec>(
 ///
 /// # Errors
 /// What was found instead; never [`Found::Order`].
+///
+/// # Panics
+/// Where an answer comes before its call.
 pub fn order<S: SequentialSpec>(
     start: &S,
     calls: &[Call<S>],
     budget: &mut Budget,
 ) -> Result<Vec<usize>, Found> {
+    check_times(calls);
     let mut places = Vec::new();
     for (state, range) in parts(start, calls) {
         let begin = range.start;
@@ -167,6 +175,11 @@ pub fn order<S: SequentialSpec>(
         places.extend(of_part.into_iter().map(|index| begin + index as usize));
     }
     Ok(places)
+}
+
+fn check_times<S: SequentialSpec>(calls: &[Call<S>]) {
+    let place = calls.iter().position(|call| call.ret.is_some() && call.completed < call.invoked);
+    assert!(place.is_none(), "call {place:?} is answered before it begins");
 }
 
 /// The order of one part, or an empty one where it is not wanted. It is searched in one go, and from cut
