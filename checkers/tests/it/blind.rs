@@ -86,7 +86,9 @@ fn call(small: &Small) -> Call<CasRegister<Value>> {
 #[test]
 fn the_linear_method_and_the_search_agree() {
     let checker = Linearizable::new(Limits::default());
-    let (mut valid, mut invalid, mut left) = (0, 0, 0);
+    let (mut valid, mut invalid) = (0, 0);
+    // Those that are left to the search: with an order, and without.
+    let mut left = (0, 0);
     for seed in 0..6_000 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (clients, operations) = (random.random_range(2..10), random.random_range(5..60));
@@ -97,7 +99,10 @@ fn the_linear_method_and_the_search_agree() {
         let calls: Vec<_> = smalls.iter().map(call).collect();
         let found = search(&CasRegister(Value::Nil), &calls, &mut Budget::of_states(1_000_000));
         let is_left = verdict.coverage().method != "zones";
-        left += usize::from(is_left && found == Found::Order);
+        match found {
+            Found::Order => left.0 += usize::from(is_left),
+            _ => left.1 += usize::from(is_left),
+        }
         match (&verdict, found) {
             (Verdict::Valid(_) | Verdict::Unknown { .. }, Found::Order) => {
                 valid += 1;
@@ -110,7 +115,9 @@ fn the_linear_method_and_the_search_agree() {
         }
     }
     assert!(valid > 3_000 && invalid > 1_000, "{valid} valid, {invalid} invalid");
-    assert!(left < 40, "{left} that have an order were left to the search");
+    // Nearly all that have an order are judged in linear time. A change of these numbers is a change of
+    // how much of the work is left to the search, not of a verdict.
+    assert_eq!(left, (28, 120));
 }
 
 /// The method by which a history is judged valid, with its order replayed; or the words of what is
