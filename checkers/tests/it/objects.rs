@@ -7,12 +7,13 @@ use expect_test::expect;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use stormglass_checkers::checker::linearizable::{NilReads, Settings};
+use stormglass_checkers::checker::linearizable::{Budget, Call, Found, NilReads, Settings, search};
 use stormglass_checkers::checker::{Checker, Limits, Linearizable, Model};
 use stormglass_checkers::history::{
     HistoryBuilder, Invocation, Op, OpKind, OperationId, Outcome, ProcessId, ReadLevel, Reason,
     Ret, SessionId, Time, Value,
 };
+use stormglass_checkers::model::fifo_queue::{FifoQueue, QueueOp, QueueRet};
 use stormglass_checkers::{History, Verdict};
 
 use crate::notation::history;
@@ -134,10 +135,10 @@ impl Step<State> for Did {
 }
 
 /// What is asked of an object that is known by one of its operations.
-fn ask(random: &mut ChaCha8Rng, object: OpKind, next: i64) -> Op {
+fn ask(random: &mut ChaCha8Rng, object: OpKind, next: i64, unique: bool) -> Op {
     let key = key();
     let few = Value::Int(random.random_range(1..4));
-    let value = if random.random() { few } else { Value::Int(10 + next) };
+    let value = if unique || random.random() { Value::Int(10 + next) } else { few };
     let letter = || word(["a", "b", "c", "ab", ""][next as usize % 5]);
     match (object, random.random_range(0..5)) {
         (OpKind::Add, 0..2) => Op::Add { key, value },
@@ -169,8 +170,7 @@ fn ask(random: &mut ChaCha8Rng, object: OpKind, next: i64) -> Op {
 
 /// Operations of some clients on an atomic object. Some get no answer, and in half of the histories
 /// some get that of an earlier moment.
-fn draw(random: &mut ChaCha8Rng, object: OpKind) -> Vec<Did> {
-    let count = random.random_range(4..11);
+fn draw(random: &mut ChaCha8Rng, object: OpKind, count: usize, unique: bool) -> Vec<Did> {
     let clients = random.random_range(1..5_u32);
     let (is_wrong, is_lossy) = (random.random::<bool>(), random.random::<bool>());
     let mut state = State::default();
@@ -185,7 +185,7 @@ fn draw(random: &mut ChaCha8Rng, object: OpKind) -> Vec<Did> {
         *place = match *place {
             None if all.len() == count => None,
             None => {
-                let op = ask(random, object, all.len() as i64);
+                let op = ask(random, object, all.len() as i64, unique);
                 let outcome = Outcome::Info(Reason::Timeout);
                 all.push(Did { op, object, outcome, client, from: event, to: usize::MAX });
                 event += 1;
@@ -261,13 +261,20 @@ fn replay<'a>(order: impl IntoIterator<Item = &'a Did>) -> bool {
 }
 
 /// Judges random histories of an object as the oracle does. Returns the sizes of the witnesses.
-fn compare(object: OpKind, model: Model, seed: u64, count: usize) -> BTreeMap<usize, usize> {
+fn compare(
+    object: OpKind,
+    model: Model,
+    seed: u64,
+    count: usize,
+    unique: bool,
+) -> BTreeMap<usize, usize> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let checker = Linearizable::with(Settings { model, ..Settings::default() });
     let mut sizes = BTreeMap::new();
     let mut valid = 0;
     for _ in 0..count {
-        let all = draw(&mut random, object);
+        let operations = random.random_range(4..11);
+        let all = draw(&mut random, object, operations, unique);
         let recorded = recorded(&all);
         let judged: Vec<Did> = all.iter().filter(|did| !is_failed(did)).cloned().collect();
         let expected = has_an_order(&judged, &State::default());
@@ -315,8 +322,63 @@ const OBJECTS: [(OpKind, Model); 6] = [
 #[test]
 fn random_histories_of_objects_are_judged_as_the_oracle_does() {
     for ((object, model), seed) in OBJECTS.into_iter().zip(0..) {
-        println!("{object}: witnesses by size: {:?}", compare(object, model, seed, 4_000));
+        println!("{object}: witnesses by size: {:?}", compare(object, model, seed, 4_000, false));
     }
+}
+
+#[test]
+fn queues_of_different_values_are_judged_as_the_oracle_does() {
+    let sizes = compare(OpKind::Enqueue, Model::FifoQueue, 7, 20_000, true);
+    println!("witnesses by size: {sizes:?}");
+}
+
+#[test]
+fn long_queues_of_different_values_are_judged_as_the_search_does() {
+    let mut random = ChaCha8Rng::seed_from_u64(8);
+    let checker = Linearizable::new(Limits::default());
+    let (mut with_order, mut without) = (0, 0);
+    for _ in 0..1_000 {
+        let operations = random.random_range(12..40);
+        let all = draw(&mut random, OpKind::Enqueue, operations, true);
+        let calls: Vec<Call<FifoQueue<Value>>> = all.iter().map(call).collect();
+        let found = search(&FifoQueue::default(), &calls, &mut Budget::of_states(10_000));
+        let recorded = recorded(&all);
+        let verdict = checker.check(&recorded);
+        assert!(!verdict.coverage().method.contains("search"), "{verdict:?}");
+        match found {
+            Found::Order => {
+                assert!(!verdict.is_invalid(), "refused: {all:#?}");
+                with_order += 1;
+            }
+            Found::NoOrder { .. } => {
+                assert!(verdict.is_invalid(), "accepted: {all:#?}");
+                without += 1;
+            }
+            // That is why there is another method.
+            _ => {}
+        }
+        if verdict.is_valid() {
+            let orders = checker.linearizations(&recorded).expect("it is valid");
+            let order = orders[0].operations.iter().map(|id| &all[id.index()]);
+            assert!(replay(order), "{orders:?} of {all:#?}");
+        }
+    }
+    assert!(with_order > 300 && without > 200, "{with_order} with, {without} without an order");
+}
+
+/// An operation on a queue as the search sees it. None fails.
+fn call(did: &Did) -> Call<FifoQueue<Value>> {
+    let op = match &did.op {
+        Op::Enqueue { value, .. } => QueueOp::Enqueue(value.clone()),
+        _ => QueueOp::Dequeue,
+    };
+    let ret = match &did.outcome {
+        Outcome::Ok(Ret::Done) => Some(QueueRet::Done),
+        Outcome::Ok(Ret::Value(Value::Nil)) => Some(QueueRet::Taken(None)),
+        Outcome::Ok(Ret::Value(value)) => Some(QueueRet::Taken(Some(value.clone()))),
+        _ => None,
+    };
+    Call { op, ret, invoked: did.from as u32, completed: did.to as u32 }
 }
 
 #[test]

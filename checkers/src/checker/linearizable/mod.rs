@@ -8,7 +8,8 @@
 //! 1. registers whose values are written once, in [linear time](zones);
 //! 2. other registers whose store reports versions, in the [order that they give](versions), if it
 //!    explains every answer;
-//! 3. everything else by a [search](fn@search).
+//! 3. queues whose values are put in once, in the [time that sorting takes](objects);
+//! 4. everything else by a [search](fn@search).
 //!
 //! Reads of [replica level](ReadLevel::Replica) ask for less and are left out; so are reads without
 //! an answer, and operations that certainly did not take effect.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::bonds::{Bond, Bonds};
+use super::queue;
 use crate::checker::keys::Model;
 use crate::checker::linearizable::NilReads;
 use crate::checker::linearizable::search::Call;
@@ -40,6 +41,13 @@ pub(super) trait Object:
     /// Which calls can be crossed out of an order.
     fn bonds(calls: &[Call<Self>]) -> Bonds;
 
+    /// The order of the calls, as places among them, where the model has a method of its own that
+    /// applies to these.
+    fn order(calls: &[Call<Self>]) -> Option<Result<Vec<usize>, NoOrder>> {
+        let _ = calls;
+        None
+    }
+
     /// The calls that an order has to have if there is one: the others, all of them unanswered, can
     /// be left out.
     fn needed(calls: &[Call<Self>]) -> Vec<usize> {
@@ -47,6 +55,9 @@ pub(super) trait Object:
         Self::bonds(calls).stay_with(answered)
     }
 }
+
+/// No order explains the calls.
+pub(super) struct NoOrder;
 
 /// What was asked, and the answer where there is one.
 type Asked<S> = (<S as SequentialSpec>::Op, Option<<S as SequentialSpec>::Ret>);
@@ -266,6 +277,10 @@ impl Object for FifoQueue<Value> {
             // It may have taken anything.
             (QueueOp::Dequeue, None) => Bond::fixed(),
         }))
+    }
+
+    fn order(calls: &[Call<FifoQueue<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
+        queue::order(calls)
     }
 
     fn needed(calls: &[Call<FifoQueue<Value>>]) -> Vec<usize> {

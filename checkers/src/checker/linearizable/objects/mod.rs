@@ -18,11 +18,12 @@ use crate::model::multi_register::MultiRegister;
 use crate::model::mutex::Mutex;
 use crate::model::set::Set;
 use crate::verdict::{Anomaly, Witness};
-use calls::{Given, Object, Strange};
+use calls::{Given, NoOrder, Object, Strange};
 
 mod bonds;
 mod calls;
 mod proof;
+mod queue;
 
 /// The calls of one key, as a model sees them.
 struct OfKey<S: SequentialSpec> {
@@ -74,11 +75,31 @@ impl Judge<'_> {
         if objects.is_empty() {
             return;
         }
-        report.methods.push(format!("interval search of {} on {}", S::MODEL.name(), objects.len()));
+        let count = objects.len();
+        let (mut to_search, mut broken) = (Vec::new(), Vec::new());
+        for object in objects {
+            match S::order(&object.calls) {
+                None => to_search.push(object),
+                Some(Err(NoOrder)) => broken.push(object),
+                Some(Ok(_)) => {}
+            }
+        }
+        let ordered = count - to_search.len();
+        for (method, keys) in [("order", ordered), ("interval search", to_search.len())] {
+            if keys > 0 {
+                report.methods.push(format!("{method} of {} on {keys}", S::MODEL.name()));
+            }
+        }
         let calls: Vec<(S, &[Call<S>])> =
-            objects.iter().map(|object| (object.start.clone(), &object.calls[..])).collect();
+            to_search.iter().map(|object| (object.start.clone(), &object.calls[..])).collect();
         let found = Rounds::new(&self.settings.limits).run(&calls);
-        for (object, found) in objects.iter().zip(found) {
+        let searched = to_search.iter().zip(found);
+        let ended = |object: &OfKey<S>| object.calls.iter().rposition(|call| call.ret.is_some());
+        let broken = broken.iter().map(|object| {
+            let stuck = ended(object).expect("calls without an answer break nothing");
+            (object, Found::NoOrder { stuck })
+        });
+        for (object, found) in broken.chain(searched) {
             match found {
                 Found::Order => {}
                 Found::NoOrder { stuck } if self.settings.explain => {
@@ -99,7 +120,10 @@ impl Judge<'_> {
     /// The orders of the keys of one model.
     fn order<S: Object>(&self, checker: &Linearizable) -> Vec<Linearization> {
         let of_object = |object: OfKey<S>| {
-            let places = checker.found_again(&object.start, &object.calls);
+            let places = match S::order(&object.calls) {
+                Some(Ok(places)) => places,
+                _ => checker.found_again(&object.start, &object.calls),
+            };
             let operations = places.into_iter().map(|place| object.ids[place]).collect();
             Linearization { key: object.key, operations }
         };

@@ -104,6 +104,10 @@ impl<S: Object> Shrink<'_, S> {
 
     fn has_no_order(&mut self, part: &[(usize, Call<S>)]) -> bool {
         let calls: Vec<Call<S>> = part.iter().map(|(_, call)| call.clone()).collect();
+        if let Some(found) = S::order(&calls) {
+            self.states_left = self.states_left.saturating_sub(calls.len() as u64 / 16 + 1);
+            return found.is_err();
+        }
         let start = self.start.clone().awaiting(&calls);
         let share = (STATES_A_TRY + 2 * calls.len() as u64).min(self.states_left);
         let mut left = Budget::of_states(share);
