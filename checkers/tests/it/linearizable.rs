@@ -328,9 +328,9 @@ fn a_budget_that_runs_out_says_unknown_and_at_which_key() {
 
 #[test]
 fn a_search_remembers_no_more_than_it_may() {
-    // Of twelve queues' worth of orders none is right, and each leads to another state.
+    // Of all these orders none is right, and each leads to another state. One value comes twice.
     let mut text = String::new();
-    text.extend((0..12).map(|process| format!("{process} invoke enqueue q {process}\n")));
+    text.extend((0..12).map(|process| format!("{process} invoke enqueue q {}\n", process % 11)));
     text.extend((0..12).map(|process| format!("{process} ok\n")));
     text += "0 invoke dequeue q\n0 ok 99\n";
     let judge = |search_bytes_max| {
@@ -479,4 +479,20 @@ fn fewer_states_than_keys_come_to_an_end() {
     for states_max in 0..=20 {
         assert!(matches!(judge(&text, states_max), Verdict::Unknown { .. }), "{states_max}");
     }
+}
+
+#[test]
+fn who_tried_to_write_what_was_read_is_named() {
+    let verdict = Linearizable::new(Limits::default()).check(&history(
+        "
+        0 invoke write x 1
+        0 fail unavailable
+        1 invoke read x
+        1 ok 1
+        ",
+    ));
+    expect![[r#"
+        process 1 read x = 1 (from 0.002 s to 0.003 s)
+        process 1 saw 1, which nobody wrote there, but for process 0, which failed"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }

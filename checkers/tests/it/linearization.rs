@@ -95,16 +95,17 @@ fn what_had_no_effect_is_left_out() {
 #[test]
 fn whatever_is_searched_has_an_order_too() {
     let text = "
-        0 invoke enqueue q 1
-        1 invoke enqueue q 2
-        2 invoke dequeue q
-        2 ok 2
+        0 invoke append x a
+        1 invoke append x b
+        2 invoke read x
+        2 ok b
         0 ok
         1 ok
-        2 invoke dequeue q
-        2 ok 1
+        2 invoke read x
+        2 ok ba
     ";
-    assert_eq!(order(text), ["enqueue q 2", "dequeue q", "enqueue q 1", "dequeue q"]);
+    let expected = [r#"append x "b""#, "read x", r#"append x "a""#, "read x"];
+    assert_eq!(order(text), expected);
 }
 
 #[test]

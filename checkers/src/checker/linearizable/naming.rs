@@ -4,6 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::witness::brings;
 use super::{OfKey, Registers, written};
+use crate::checker::findings::but_who_failed;
 use crate::checker::order;
 use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
 
@@ -107,9 +108,22 @@ impl<'a> Proof<'a> {
             None if self.kept.contains(&value) => format!(
                 "process {process} saw {name}, which nobody wrote in the place of anything else"
             ),
-            None => format!("process {process} saw {name}, which nobody wrote there"),
+            None => format!(
+                "process {process} saw {name}, which nobody wrote there{}",
+                but_who_failed(self.object.history, self.failed_to_write(value, read)),
+            ),
         };
         Some(("unwritten-value", vec![words]))
+    }
+
+    /// Who tried to write a value where somebody saw it, and failed.
+    fn failed_to_write(&self, value: ValueId, read: &Operation<'_>) -> Option<OperationId> {
+        let failed = |operation: &Operation<'_>| {
+            operation.op.key() == read.op.key()
+                && operation.value_written() == Some(value)
+                && matches!(operation.outcome, Some(Outcome::Fail(_)))
+        };
+        self.object.history.operations().find(failed).map(|operation| operation.id)
     }
 
     /// Somebody saw a value although a newer one had been acknowledged or seen before.

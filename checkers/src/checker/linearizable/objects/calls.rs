@@ -266,11 +266,17 @@ impl Object for FifoQueue<Value> {
         })
     }
 
-    /// Without a value, the others come in the same order.
+    /// Without a value, the others come in the same order. What nobody put in, each dequeue shows
+    /// alone.
     fn bonds(calls: &[Call<FifoQueue<Value>>]) -> Bonds {
+        let put_in = |call: &Call<Self>| match &call.op {
+            QueueOp::Enqueue(value) => Some(value.clone()),
+            QueueOp::Dequeue => None,
+        };
+        let values: BTreeSet<Value> = calls.iter().filter_map(put_in).collect();
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
-            (QueueOp::Enqueue(value), _)
-            | (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => {
+            (QueueOp::Enqueue(value), _) => Bond::together(value.clone()),
+            (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) if values.contains(value) => {
                 Bond::together(value.clone())
             }
             (QueueOp::Dequeue, Some(_)) => Bond::free(),
