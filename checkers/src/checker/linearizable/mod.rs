@@ -37,6 +37,7 @@ mod naming;
 mod objects;
 mod rounds;
 mod search;
+mod shrink;
 mod stream;
 mod versions;
 mod witness;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
 use super::{GUARANTEE, OfKey, RegisterCall, Registers, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
@@ -17,8 +18,8 @@ const STATES_A_TRY: u64 = 20_000;
 /// States that all attempts may take together.
 const STATES_MAX: u64 = 5_000_000;
 
-/// An operation and what counts of it.
-type Part = Vec<(OperationId, RegisterCall)>;
+/// Operations, and what counts of them.
+type Part = shrink::Part<OperationId, CasRegister<ValueId>>;
 
 /// Explains why the clusters of some values have no order.
 pub(super) fn of_zones(
@@ -50,23 +51,18 @@ pub(super) fn of_zones(
     kept.dedup();
     let part: Part =
         kept.into_iter().map(|place| (of_key.ids[place], of_key.calls[place].clone())).collect();
-    explain(object, of_key, part)
+    explain(object, of_key, part, None)
 }
 
 /// Explains why no order of a key's operations gets past the one that is `stuck`.
 pub(super) fn of_search(object: &Registers<'_>, of_key: &OfKey, stuck: usize) -> Anomaly {
-    let end = of_key.calls[stuck].completed;
     let all: Part = of_key.ids.iter().copied().zip(of_key.calls.iter().cloned()).collect();
-    let part = cut_off(&all, end);
-    // What is still open there may depend on what begins later.
-    let stands = Shrink::new(object.initial, &of_key.calls).has_no_order(&part);
-    explain(object, of_key, if stands { part } else { all })
+    explain(object, of_key, all, Some(of_key.calls[stuck].completed))
 }
 
-fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part) -> Anomaly {
+fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32>) -> Anomaly {
     let history = object.history;
-    let mut shrink = Shrink::new(object.initial, &of_key.calls);
-    let part = shrink.smallest_of(part);
+    let part = OfRegister::new(object.initial, &of_key.calls).smallest_of(part, guess);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
     let last = part
         .iter()
@@ -88,33 +84,16 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part) -> Anomaly {
     }
 }
 
-/// The part in a history that ends with event `end`: what began later is not in it, and of what
-/// ended later, the answer is not.
-fn cut_off(part: &[(OperationId, RegisterCall)], end: u32) -> Part {
-    let cut = |mut call: RegisterCall| {
-        if call.invoked > end {
-            return None;
-        }
-        if call.ret.is_some() && call.completed > end {
-            // Without its answer, only a change may still make a difference.
-            written(&call)?;
-            call.ret = None;
-        }
-        Some(call)
-    };
-    part.iter().filter_map(|(id, call)| Some((*id, cut(call.clone())?))).collect()
-}
-
-/// Makes a part without an order smaller, while it has none.
-struct Shrink {
+/// Leaves out operations on a register.
+struct OfRegister {
     initial: ValueId,
     /// When somebody first began to write each value.
     begun: FxHashMap<ValueId, u32>,
     states_left: u64,
 }
 
-impl Shrink {
-    fn new(initial: ValueId, of_key: &[RegisterCall]) -> Shrink {
+impl OfRegister {
+    fn new(initial: ValueId, of_key: &[RegisterCall]) -> OfRegister {
         let mut begun = FxHashMap::default();
         for call in of_key {
             if let Some(value) = written(call) {
@@ -122,75 +101,7 @@ impl Shrink {
                 begun.entry(value).or_insert(call.invoked);
             }
         }
-        Shrink { initial, begun, states_left: STATES_MAX }
-    }
-
-    fn smallest_of(&mut self, part: Part) -> Part {
-        let mut part = self.first_break(part);
-        let mut size = part.len().div_ceil(2);
-        while size > 0 && self.states_left > 0 {
-            let mut start = 0;
-            let mut any = false;
-            while start < part.len() && self.states_left > 0 {
-                let end = (start + size).min(part.len());
-                let rest = self.without(&part, start..end);
-                if !rest.is_empty() && rest.len() < part.len() && self.has_no_order(&rest) {
-                    part = rest;
-                    any = true;
-                } else {
-                    start = end;
-                }
-            }
-            if size == 1 && !any {
-                break;
-            }
-            size = (size / 2).max(1);
-        }
-        part
-    }
-
-    /// The part up to the first event after which it has no order.
-    fn first_break(&mut self, part: Part) -> Part {
-        let mut ends: Vec<u32> = part
-            .iter()
-            .filter(|(_, call)| call.ret.is_some())
-            .map(|(_, call)| call.completed)
-            .collect();
-        ends.sort_unstable();
-        let (mut low, mut high) = (0, ends.len().saturating_sub(1));
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if self.has_no_order(&cut_off(&part, ends[middle])) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        let cut = ends.get(low).map(|end| cut_off(&part, *end));
-        cut.filter(|cut| self.has_no_order(cut)).unwrap_or(part)
-    }
-
-    fn has_no_order(&mut self, part: &[(OperationId, RegisterCall)]) -> bool {
-        let (calls, values) = self.standing_alone(part);
-        let mut zones = Zones::new(1, values, ValueId::NIL);
-        for call in &calls {
-            zones.add(KeyId(0), call);
-        }
-        // Also what is refused at once was copied and laid out: long parts get fewer tries.
-        let mut cost = (part.len() as u64 / 16).max(1);
-        let found = match zones.judge()[0] {
-            Judged::Order => false,
-            Judged::NoOrder(_) => true,
-            Judged::Repeats | Judged::Blind => {
-                let share = STATES_A_TRY.min(self.states_left);
-                let mut left = Budget::of_states(share);
-                let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
-                cost = cost.max(share - left.states);
-                matches!(found, Found::NoOrder { .. })
-            }
-        };
-        self.states_left = self.states_left.saturating_sub(cost);
-        found
+        OfRegister { initial, begun, states_left: STATES_MAX }
     }
 
     /// The calls of a part as a history of its own: events and values without gaps, the initial
@@ -240,9 +151,32 @@ impl Shrink {
             .collect();
         (calls, numbers.len())
     }
+}
 
-    /// What is left without a range, as far as it may be left out.
-    ///
+impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
+    fn has_no_order(&mut self, part: &[(OperationId, RegisterCall)]) -> bool {
+        let (calls, values) = self.standing_alone(part);
+        let mut zones = Zones::new(1, values, ValueId::NIL);
+        for call in &calls {
+            zones.add(KeyId(0), call);
+        }
+        // Also what is refused at once was copied and laid out: long parts get fewer tries.
+        let mut cost = (part.len() as u64 / 16).max(1);
+        let found = match zones.judge()[0] {
+            Judged::Order => false,
+            Judged::NoOrder(_) => true,
+            Judged::Repeats | Judged::Blind => {
+                let share = STATES_A_TRY.min(self.states_left);
+                let mut left = Budget::of_states(share);
+                let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
+                cost = cost.max(share - left.states);
+                matches!(found, Found::NoOrder { .. })
+            }
+        };
+        self.states_left = self.states_left.saturating_sub(cost);
+        found
+    }
+
     /// An answer may always go, and what replaces a value by the same. A write may go only where nobody that stays read its value: then, in
     /// an order of the whole, it can be crossed out, and what has no order without it has none with
     /// it. Otherwise the proof would become another one, that of a value which nobody wrote. What a
@@ -276,6 +210,10 @@ impl Shrink {
             // What comes back may need others in its turn.
             come_back.into_iter().for_each(|index| stays[index] = true);
         }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.states_left == 0
     }
 }
 

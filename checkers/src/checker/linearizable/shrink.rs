@@ -1,0 +1,86 @@
+//! Making a part without an order smaller, while it has none: delta debugging (Zeller and Hildebrandt,
+//! "Simplifying and Isolating Failure-Inducing Input", 2002), with what may be left out said by each
+//! kind of object.
+
+use std::ops::Range;
+
+use super::search::Call;
+use crate::model::SequentialSpec;
+
+/// Some calls of a key, each with what it is known by.
+pub(super) type Part<K, S> = Vec<(K, Call<S>)>;
+
+/// How the calls of a kind of object are left out.
+pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
+    /// Whether the part certainly has no order.
+    fn has_no_order(&mut self, part: &[(K, Call<S>)]) -> bool;
+
+    /// What is left without a range, as far as it may be left out: what has no order without it has
+    /// none with it.
+    fn without(&self, part: &[(K, Call<S>)], range: Range<usize>) -> Part<K, S>;
+
+    /// Whether all attempts have been used up.
+    fn is_spent(&self) -> bool;
+
+    /// The smallest part that was found.
+    fn smallest_of(&mut self, part: Part<K, S>, guess: Option<u32>) -> Part<K, S> {
+        let mut part = self.first_break(part, guess);
+        let mut size = part.len().div_ceil(2);
+        while size > 0 && !self.is_spent() {
+            let mut start = 0;
+            let mut any = false;
+            while start < part.len() && !self.is_spent() {
+                let end = (start + size).min(part.len());
+                let rest = self.without(&part, start..end);
+                if !rest.is_empty() && rest.len() < part.len() && self.has_no_order(&rest) {
+                    part = rest;
+                    any = true;
+                } else {
+                    start = end;
+                }
+            }
+            if size == 1 && !any {
+                break;
+            }
+            size = (size / 2).max(1);
+        }
+        part
+    }
+
+    /// The part up to the first event after which it has no order. Where a search got stuck is a good
+    /// guess; but it looks ahead, and may have seen what comes later.
+    fn first_break(&mut self, part: Part<K, S>, guess: Option<u32>) -> Part<K, S> {
+        let answered = part.iter().filter(|(_, call)| call.ret.is_some());
+        let mut ends: Vec<u32> = answered.map(|(_, call)| call.completed).collect();
+        ends.sort_unstable();
+        let (mut low, mut high) = (0, ends.len().saturating_sub(1));
+        let middle_of = |guess: u32| ends.partition_point(|end| *end < guess);
+        let mut next = guess.map_or(high / 2, middle_of).min(high);
+        while low < high {
+            if self.has_no_order(&cut_off(&part, ends[next])) {
+                high = next;
+            } else {
+                low = next + 1;
+            }
+            next = usize::midpoint(low, high);
+        }
+        let cut = ends.get(low).map(|end| cut_off(&part, *end));
+        cut.filter(|cut| self.has_no_order(cut)).unwrap_or(part)
+    }
+}
+
+/// The part in a history that ends with event `end`: what began later is not in it, and of what
+/// ended later, the answer is not.
+fn cut_off<K: Clone, S: SequentialSpec>(part: &[(K, Call<S>)], end: u32) -> Part<K, S> {
+    let cut = |call: &Call<S>| {
+        let mut call = call.clone();
+        if call.completed > end {
+            // Without its answer, only a change may still make a difference.
+            let changes = call.ret.take().is_none_or(|ret| !S::is_pure(&call.op, &ret));
+            return changes.then_some(call);
+        }
+        Some(call)
+    };
+    let begun = part.iter().filter(|(_, call)| call.invoked <= end);
+    begun.filter_map(|(known_by, call)| Some((known_by.clone(), cut(call)?))).collect()
+}
