@@ -11,42 +11,13 @@ mod generate;
 use generate::{Shape, generate};
 
 fn linearizable(criterion: &mut Criterion) {
+    let of_ten = Shape { operations: 100_000, clients: 10, ..Shape::UNIQUE };
     let shapes = [
-        (
-            "100 keys, 10 clients, 1 % unknown",
-            Shape {
-                operations: 100_000,
-                keys: 100,
-                clients: 10,
-                unknown_percent: 1,
-                values: 0,
-                blind: false,
-                stale: false,
-            },
-        ),
-        (
-            "1 key, 5 clients",
-            Shape {
-                operations: 100_000,
-                keys: 1,
-                clients: 5,
-                unknown_percent: 0,
-                values: 0,
-                blind: false,
-                stale: false,
-            },
-        ),
+        ("100 keys, 10 clients, 1 % unknown", Shape { keys: 100, unknown_percent: 1, ..of_ten }),
+        ("1 key, 5 clients", Shape { clients: 5, ..of_ten }),
         (
             "1 key of 5 values, 20 clients",
-            Shape {
-                operations: 10_000,
-                keys: 1,
-                clients: 20,
-                unknown_percent: 0,
-                values: 5,
-                blind: false,
-                stale: false,
-            },
+            Shape { operations: 10_000, clients: 20, values: 5, ..of_ten },
         ),
     ];
     let mut group = criterion.benchmark_group("linearizable");
@@ -64,15 +35,8 @@ fn linearizable(criterion: &mut Criterion) {
 }
 
 fn format(criterion: &mut Criterion) {
-    let shape = Shape {
-        operations: 100_000,
-        keys: 100,
-        clients: 10,
-        unknown_percent: 1,
-        values: 0,
-        blind: false,
-        stale: false,
-    };
+    let (operations, keys, clients) = (100_000, 100, 10);
+    let shape = Shape { operations, keys, clients, unknown_percent: 1, ..Shape::UNIQUE };
     let history = generate(&shape);
     let mut bytes = Vec::new();
     jsonl::write(&history, &mut bytes).expect("memory takes what is written");

@@ -42,6 +42,9 @@ struct Arguments {
     /// One read near the end returns what its key held long before.
     #[arg(long)]
     stale: bool,
+    /// The keys are queues.
+    #[arg(long)]
+    queue: bool,
     /// Writes the history to a file, as JSON lines.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -56,29 +59,24 @@ fn main() {
         "operations  keys  clients  unknown  values  blind  stale  verdict   method                CPU s   MiB beyond"
     );
     if let Some(operations) = arguments.operations {
-        let Arguments { keys, clients, unknown_percent, values, blind, stale, .. } = arguments;
-        let shape = Shape { operations, keys, clients, unknown_percent, values, blind, stale };
+        let Arguments { keys, clients, unknown_percent, values, blind, stale, queue, .. } =
+            arguments;
+        let shape =
+            Shape { operations, keys, clients, unknown_percent, values, blind, stale, queue };
         measure(&shape, arguments.out.as_deref());
         return;
     }
-    let unique = Shape {
-        operations: 10_000_000,
-        keys: 1,
-        clients: 50,
-        unknown_percent: 0,
-        values: 0,
-        blind: false,
-        stale: false,
-    };
     for keys in [1, 100] {
         for unknown_percent in [0, 1] {
             for stale in [false, true] {
-                measure(&Shape { keys, unknown_percent, stale, ..unique }, None);
+                measure(&Shape { keys, unknown_percent, stale, ..Shape::UNIQUE }, None);
             }
         }
-        measure(&Shape { keys, blind: true, ..unique }, None);
+        measure(&Shape { keys, blind: true, ..Shape::UNIQUE }, None);
     }
-    measure(&Shape { operations: 100_000, clients: 20, values: 5, ..unique }, None);
+    measure(&Shape { operations: 100_000, clients: 20, values: 5, ..Shape::UNIQUE }, None);
+    let queue = Shape { operations: 1_000_000, unknown_percent: 1, queue: true, ..Shape::UNIQUE };
+    measure(&queue, None);
 }
 
 fn measure(shape: &Shape, out: Option<&std::path::Path>) {
@@ -105,7 +103,7 @@ fn measure(shape: &Shape, out: Option<&std::path::Path>) {
     } else {
         "unknown"
     };
-    let Shape { operations, keys, clients, unknown_percent, values, blind, stale } = shape;
+    let Shape { operations, keys, clients, unknown_percent, values, blind, stale, .. } = shape;
     println!(
         "{operations:>10} {keys:>5} {clients:>8} {unknown_percent:>6} % {values:>7}  {blind:<5}  {stale:<5}  \
          {word:<8}  {:<20} {:>6.3}  {beyond:>10}",

@@ -1,5 +1,7 @@
 //! Histories of any size, of clients of one atomic store, from a fixed seed.
 
+use std::collections::VecDeque;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::History;
@@ -25,6 +27,22 @@ pub(crate) struct Shape {
     pub(crate) blind: bool,
     /// Whether one read near the end returns what its key held long before.
     pub(crate) stale: bool,
+    /// Whether the keys are queues, and not registers.
+    pub(crate) queue: bool,
+}
+
+impl Shape {
+    /// Values that are all different, on one register, all answered.
+    pub(crate) const UNIQUE: Shape = Shape {
+        operations: 10_000_000,
+        keys: 1,
+        clients: 50,
+        unknown_percent: 0,
+        values: 0,
+        blind: false,
+        stale: false,
+        queue: false,
+    };
 }
 
 /// A client in the middle of an operation.
@@ -41,6 +59,7 @@ pub(crate) fn generate(shape: &Shape) -> History {
     let mut builder = HistoryBuilder::new();
     let keys: Vec<Key> = (0..shape.keys).map(|key| format!("k{key}").into()).collect();
     let mut held = vec![Value::Nil; shape.keys];
+    let mut queues = vec![VecDeque::new(); shape.keys];
     let mut clients: Vec<(u32, Step)> =
         (0..shape.clients as u32).map(|client| (client, Step::Idle)).collect();
     let mut long_before = held.clone();
@@ -57,7 +76,12 @@ pub(crate) fn generate(shape: &Shape) -> History {
                 next_value += 1;
                 let key = random.random_range(0..keys.len());
                 let value = if shape.values == 0 { next_value } else { next_value % shape.values };
-                let op = draw(&mut random, &keys[key], &held[key], Value::Int(value));
+                let value = Value::Int(value);
+                let op = if shape.queue {
+                    draw_of_queue(&mut random, &keys[key], value)
+                } else {
+                    draw(&mut random, &keys[key], &held[key], value)
+                };
                 let (process, session) = (ProcessId(*process), SessionId(session as u32));
                 let invocation = Invocation { process, session, node: None, op: op.clone() };
                 let id = builder.invoke(time, &invocation).expect("the history is sound");
@@ -66,7 +90,7 @@ pub(crate) fn generate(shape: &Shape) -> History {
             Step::Open(id, op) if random.random_range(0..100) < shape.unknown_percent => {
                 // Whether it took effect or not, nobody is told.
                 if random.random() {
-                    take_effect(&mut held, &op);
+                    take_effect(&mut held, &mut queues, &op);
                 }
                 let lost = Outcome::Info(Reason::Timeout);
                 builder.complete(time, id, &lost).expect("the history is sound");
@@ -75,7 +99,7 @@ pub(crate) fn generate(shape: &Shape) -> History {
                 Step::Idle
             }
             Step::Open(id, op) => {
-                let mut outcome = take_effect(&mut held, &op);
+                let mut outcome = take_effect(&mut held, &mut queues, &op);
                 if let (true, Outcome::Fail(Reason::Mismatch { actual })) =
                     (shape.blind, &mut outcome)
                 {
@@ -118,10 +142,19 @@ fn draw(random: &mut ChaCha8Rng, key: &Key, held: &Value, value: Value) -> Op {
     }
 }
 
-fn take_effect(held: &mut [Value], op: &Op) -> Outcome {
+fn draw_of_queue(random: &mut ChaCha8Rng, key: &Key, value: Value) -> Op {
+    let key = key.clone();
+    if random.random() { Op::Enqueue { key, value } } else { Op::Dequeue { key } }
+}
+
+fn take_effect(held: &mut [Value], queues: &mut [VecDeque<Value>], op: &Op) -> Outcome {
     let place: usize = op.key().as_str()[1..].parse().expect("keys are numbered");
     let now = &mut held[place];
     match op {
+        Op::Enqueue { value, .. } => queues[place].push_back(value.clone()),
+        Op::Dequeue { .. } => {
+            return Outcome::Ok(Ret::Value(queues[place].pop_front().unwrap_or_default()));
+        }
         Op::Read { .. } => return Outcome::Ok(Ret::Value(now.clone())),
         Op::Cas { from, .. } if from != now => {
             return Outcome::Fail(Reason::Mismatch { actual: Some(now.clone()) });

@@ -29,6 +29,15 @@ fn check(checker: &dyn Checker, text: &str, expected: &[&str]) {
     assert_eq!(names, expected, "{verdict:#?}");
 }
 
+/// Why a checker does not know.
+#[track_caller]
+fn reason(checker: &dyn Checker, text: &str) -> String {
+    match checker.check(&history(text)) {
+        Verdict::Unknown { reason, .. } => reason,
+        verdict => panic!("{verdict:#?}"),
+    }
+}
+
 const ADDED: &str = "0 invoke add s 1\n0 ok\n0 invoke add s 2\n0 ok\n";
 
 #[test]
@@ -252,10 +261,8 @@ fn a_replica_that_does_not_answer_may_have_the_element() {
         1 ok []
         2 info timeout
     ";
-    let verdict = Set.check(&history(text));
-    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
     expect!["1 of s is on no replica that answered, but node n2 did not say what it holds"]
-        .assert_eq(&reason);
+        .assert_eq(&reason(&Set, text));
     let both = text.replace("2 info timeout", "2 ok []");
     check(&Set, &both, &["lost-element"]);
 }
@@ -332,22 +339,21 @@ fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
         1 ok []
     ";
     for text in [alone.to_owned(), format!("{set}{}", counter.replace('1', "11"))] {
-        let verdict = Linearizable::new(Limits::default()).check(&history(&text));
-        let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+        let reason = reason(&Linearizable::new(Limits::default()), &text);
         assert!(reason.ends_with("was only read: nothing says what it is"), "{reason}");
     }
 }
 
 #[test]
 fn what_is_no_number_cannot_be_counted() {
-    let verdict = Counter.check(&history(
-        "
+    let text = "
         0 invoke increment c a
         0 ok
         1 invoke read c
         1 ok 0
-        ",
-    ));
-    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
-    expect![[r#"c is no counter: "a" is no whole number"#]].assert_eq(&reason);
+    ";
+    expect![[r#"c is no counter: "a" is no whole number"#]].assert_eq(&reason(&Counter, text));
+    // Neither by the exact search.
+    expect![[r#"key c is no counter: "a" is no whole number"#]]
+        .assert_eq(&reason(&Linearizable::new(Limits::default()), text));
 }

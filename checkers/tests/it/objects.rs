@@ -9,15 +9,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::linearizable::{Budget, Call, Found, NilReads, Settings, search};
 use stormglass_checkers::checker::{Checker, Limits, Linearizable, Model};
-use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, OpKind, OperationId, Outcome, ProcessId, ReadLevel, Reason,
-    Ret, SessionId, Time, Value,
-};
+use stormglass_checkers::history::{Op, OpKind, Outcome, ReadLevel, Reason, Ret, Value};
 use stormglass_checkers::model::fifo_queue::{FifoQueue, QueueOp, QueueRet};
 use stormglass_checkers::{History, Verdict};
 
 use crate::notation::history;
-use crate::oracle::{Step, has_an_order, key};
+use crate::oracle::{Small, Step, has_an_order, history_of, key};
 
 /// What any of the objects holds.
 #[derive(Clone, Debug, Default)]
@@ -91,42 +88,39 @@ fn text(value: &Value) -> String {
     text.to_string()
 }
 
-/// An operation of one client, with the events of its begin and end.
+/// An operation of one client on an object.
 #[derive(Clone, Debug)]
 struct Did {
-    op: Op,
+    small: Small,
     object: OpKind,
-    outcome: Outcome,
     client: u32,
-    from: usize,
-    to: usize,
 }
 
 impl Step<State> for Did {
     fn begin(&self) -> usize {
-        self.from
+        self.small.from
     }
 
     fn end(&self) -> Option<usize> {
-        matches!(self.outcome, Outcome::Ok(_)).then_some(self.to)
+        matches!(self.small.outcome, Outcome::Ok(_)).then_some(self.small.to)
     }
 
     fn after(&self, state: &State) -> Option<State> {
         let mut after = state.clone();
-        let ret = after.act(&self.op, self.client, self.object);
-        if let Op::Acquire { .. } = self.op {
+        let ret = after.act(&self.small.op, self.client, self.object);
+        if let Op::Acquire { .. } = self.small.op {
             // Tokens grow, by however much, where they are told.
-            after.token = match self.outcome {
+            after.token = match self.small.outcome {
                 Outcome::Ok(Ret::Value(Value::Int(token))) => token,
                 _ => state.token,
             };
-            return match self.outcome {
+            return match self.small.outcome {
                 Outcome::Ok(Ret::Value(_)) if after.token <= state.token => None,
                 Outcome::Ok(_) => ret.map(|_| after),
                 _ => Some(after),
             };
         }
-        match &self.outcome {
+        match &self.small.outcome {
             Outcome::Ok(answer) => (ret? == *answer).then_some(after),
             // Refused, it has no effect.
             _ => Some(after),
@@ -187,13 +181,14 @@ fn draw(random: &mut ChaCha8Rng, object: OpKind, count: usize, unique: bool) -> 
             None => {
                 let op = ask(random, object, all.len() as i64, unique);
                 let outcome = Outcome::Info(Reason::Timeout);
-                all.push(Did { op, object, outcome, client, from: event, to: usize::MAX });
+                let small = Small { op, outcome, from: event, to: usize::MAX };
+                all.push(Did { small, object, client });
                 event += 1;
                 Some((all.len() - 1, false))
             }
             Some((index, false)) => {
                 let did = &mut all[index];
-                did.outcome = match state.act(&did.op, client, object) {
+                did.small.outcome = match state.act(&did.small.op, client, object) {
                     Some(ret) => Outcome::Ok(ret),
                     None => Outcome::Fail(Reason::Unavailable),
                 };
@@ -202,22 +197,22 @@ fn draw(random: &mut ChaCha8Rng, object: OpKind, count: usize, unique: bool) -> 
             }
             Some((index, true)) => {
                 let did = &mut all[index];
-                did.to = event;
+                did.small.to = event;
                 event += 1;
-                if let Outcome::Ok(ret @ Ret::Value(_)) = &mut did.outcome {
-                    let is_acquired = matches!(did.op, Op::Acquire { .. });
+                if let Outcome::Ok(ret @ Ret::Value(_)) = &mut did.small.outcome {
+                    let is_acquired = matches!(did.small.op, Op::Acquire { .. });
                     if is_wrong && random.random() {
                         let mut before = past.choose(random).unwrap().clone();
-                        *ret = before.act(&did.op, client, object).unwrap_or(Ret::Done);
+                        *ret = before.act(&did.small.op, client, object).unwrap_or(Ret::Done);
                     } else if is_acquired && random.random() {
                         *ret = Ret::Done;
                     }
                 }
                 if is_wrong && is_failed(did) && random.random_range(0..4) == 0 {
-                    did.outcome = Outcome::Ok(Ret::Done);
+                    did.small.outcome = Outcome::Ok(Ret::Done);
                 }
                 if is_lossy && random.random_range(0..3) == 0 {
-                    did.outcome = Outcome::Info(Reason::Timeout);
+                    did.small.outcome = Outcome::Info(Reason::Timeout);
                 }
                 None
             }
@@ -227,25 +222,12 @@ fn draw(random: &mut ChaCha8Rng, object: OpKind, count: usize, unique: bool) -> 
 }
 
 fn is_failed(did: &Did) -> bool {
-    matches!(did.outcome, Outcome::Fail(_))
+    matches!(did.small.outcome, Outcome::Fail(_))
 }
 
 fn recorded(all: &[Did]) -> History {
-    let mut builder = HistoryBuilder::new();
-    let mut ids: Vec<Option<OperationId>> = vec![None; all.len()];
-    for event in 0..all.len() * 2 {
-        let at = Time::from_millis(event as u64);
-        for (index, did) in all.iter().enumerate() {
-            if did.from == event {
-                let (process, session) = (ProcessId(index as u32), SessionId(did.client));
-                let invocation = Invocation { process, session, node: None, op: did.op.clone() };
-                ids[index] = Some(builder.invoke(at, &invocation).unwrap());
-            } else if did.to == event {
-                builder.complete(at, ids[index].unwrap(), &did.outcome).unwrap();
-            }
-        }
-    }
-    builder.finish()
+    let smalls: Vec<Small> = all.iter().map(|did| did.small.clone()).collect();
+    history_of(&smalls, |index| all[index as usize].client)
 }
 
 /// Whether the operations can take effect one after the other.
@@ -368,17 +350,17 @@ fn long_queues_of_different_values_are_judged_as_the_search_does() {
 
 /// An operation on a queue as the search sees it. None fails.
 fn call(did: &Did) -> Call<FifoQueue<Value>> {
-    let op = match &did.op {
+    let op = match &did.small.op {
         Op::Enqueue { value, .. } => QueueOp::Enqueue(value.clone()),
         _ => QueueOp::Dequeue,
     };
-    let ret = match &did.outcome {
+    let ret = match &did.small.outcome {
         Outcome::Ok(Ret::Done) => Some(QueueRet::Done),
         Outcome::Ok(Ret::Value(Value::Nil)) => Some(QueueRet::Taken(None)),
         Outcome::Ok(Ret::Value(value)) => Some(QueueRet::Taken(Some(value.clone()))),
         _ => None,
     };
-    Call { op, ret, invoked: did.from as u32, completed: did.to as u32 }
+    Call { op, ret, invoked: did.small.from as u32, completed: did.small.to as u32 }
 }
 
 #[test]

@@ -121,15 +121,21 @@ pub(crate) fn has_an_order<S, T: Step<S>>(left: &[T], state: &S) -> bool {
     })
 }
 
-/// The history of some operations, each by a process of its own.
+/// The history of some operations, each by a process and a session of its own.
 pub(crate) fn history(smalls: &[Small]) -> History {
+    history_of(smalls, |index| index)
+}
+
+/// The history of some operations, each by a process of its own, of the session that is said.
+pub(crate) fn history_of(smalls: &[Small], session: impl Fn(u32) -> u32) -> History {
     let mut builder = HistoryBuilder::new();
     let mut ids: Vec<Option<OperationId>> = vec![None; smalls.len()];
     for event in 0..smalls.len() * 2 {
         let at = Time::from_millis(event as u64);
         for (index, small) in smalls.iter().enumerate() {
             if small.from == event {
-                let (process, session) = (ProcessId(index as u32), SessionId(index as u32));
+                let process = ProcessId(index as u32);
+                let session = SessionId(session(process.0));
                 let op = small.op.clone();
                 let invocation = Invocation { process, session, node: None, op };
                 ids[index] = Some(builder.invoke(at, &invocation).unwrap());

@@ -14,7 +14,7 @@ use crate::store;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The folder of a stored run, or a history in JSON lines.
+    /// The folder of a stored run, or a history in JSON lines; `-` is the standard input.
     #[arg(value_name = "RUN|FILE")]
     run: PathBuf,
     /// The format to write.

@@ -50,8 +50,13 @@ pub use stream::{Breach, Streaming, Summary, Violation};
 /// One operation on a key, as the methods see it.
 type RegisterCall = Call<CasRegister<ValueId>>;
 
-/// What a violation is called and proved by.
+/// The guarantee that violations break.
 const GUARANTEE: Guarantee = Guarantee::Linearizable;
+/// What a violation is called that has no name of its own.
+const NOT_LINEARIZABLE: &str = "not-linearizable";
+
+/// The published name of a violation, and the sentences that conclude it.
+type Named = (&'static str, Vec<String>);
 
 /// What a read that returned `nil` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,7 +266,7 @@ impl Linearizable {
             report.anomalies.push(if self.settings.explain {
                 witness::of_zones(object, &of_key, values)
             } else {
-                unexplained(history, of_key.key, *of_key.ids.last().expect("something broke it"))
+                unexplained(history, *of_key.ids.last().expect("something broke it"))
             });
         }
         let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
@@ -307,7 +312,7 @@ impl Linearizable {
                     report.anomalies.push(if self.settings.explain {
                         witness::of_search(object, of_key, stuck)
                     } else {
-                        unexplained(object.history, of_key.key, of_key.ids[stuck])
+                        unexplained(object.history, of_key.ids[stuck])
                     });
                 }
                 Found::Exhausted { stuck, of } => {
@@ -321,15 +326,27 @@ impl Linearizable {
 }
 
 /// A violation, by the operation at which it was found.
-fn unexplained(history: &History, key: KeyId, at: OperationId) -> Anomaly {
-    let operation = history.operation(at);
+fn unexplained(history: &History, at: OperationId) -> Anomaly {
+    anomaly(history, vec![at], at, (NOT_LINEARIZABLE, Vec::new()))
+}
+
+/// A violation: the operations that prove it, the one at which it shows, its name and what follows.
+fn anomaly(
+    history: &History,
+    operations: Vec<OperationId>,
+    at: OperationId,
+    (name, conclusion): Named,
+) -> Anomaly {
+    let of = |id: &OperationId| sentence(history, &history.operation(*id));
+    let explanation = operations.iter().map(of).chain(conclusion).collect();
+    let last = history.operation(at);
     Anomaly {
-        name: "not-linearizable".to_owned(),
+        name: name.to_owned(),
         guarantee: GUARANTEE,
-        at: operation.completed_at.unwrap_or(operation.invoked_at),
-        key: Some(history.key(key).clone()),
-        witness: Witness { operations: vec![at], faults: history.faults_on(operation.invoked) },
-        explanation: vec![sentence(history, &operation)],
+        at: last.completed_at.unwrap_or(last.invoked_at),
+        key: Some(history.key(*last.op.key()).clone()),
+        witness: Witness { operations, faults: history.faults_on(last.invoked) },
+        explanation,
     }
 }
 

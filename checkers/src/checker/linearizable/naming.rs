@@ -3,13 +3,10 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::witness::brings;
-use super::{OfKey, Registers, written};
+use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, written};
 use crate::checker::findings::but_who_failed;
 use crate::checker::order;
 use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
-
-/// A name, and sentences.
-pub(super) type Named = (&'static str, Vec<String>);
 
 /// Names what the operations of a witness show, in the order in which they were called.
 pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationId]) -> Named {
@@ -18,11 +15,13 @@ pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationI
         .unwritten_value()
         .or_else(|| proof.stale_read())
         .or_else(|| proof.lost_update())
-        .unwrap_or_else(|| {
-            let words = "no order of these operations that keeps to their times explains every \
-                         answer";
-            ("not-linearizable", vec![words.to_owned()])
-        })
+        .unwrap_or_else(no_order)
+}
+
+/// What is said where there is nothing better.
+pub(super) fn no_order() -> Named {
+    let words = "no order of these operations that keeps to their times explains every answer";
+    (NOT_LINEARIZABLE, vec![words.to_owned()])
 }
 
 /// The operations of a witness, and who may have brought the values that are in it: also operations

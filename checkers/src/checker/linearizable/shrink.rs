@@ -10,6 +10,16 @@ use crate::model::SequentialSpec;
 /// Some calls of a key, each with what it is known by.
 pub(super) type Part<K, S> = Vec<(K, Call<S>)>;
 
+/// What the call of a part is known by that was answered last: with it, no order is left.
+///
+/// # Panics
+/// Where nothing was answered: that has an order.
+pub(super) fn last<K, S: SequentialSpec>(part: &[(K, Call<S>)]) -> &K {
+    let answered = part.iter().filter(|(_, call)| call.ret.is_some());
+    let last = answered.max_by_key(|(_, call)| call.completed);
+    &last.expect("operations without an answer break nothing").0
+}
+
 /// How the calls of a kind of object are left out.
 pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
     /// Whether the part certainly has no order.

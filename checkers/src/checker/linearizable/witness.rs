@@ -6,12 +6,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
-use super::{GUARANTEE, OfKey, RegisterCall, Registers, is_blind, naming, seen, written};
+use super::{OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
-use crate::checker::words::sentence;
 use crate::history::{KeyId, OperationId, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
-use crate::verdict::{Anomaly, Witness};
+use crate::verdict::Anomaly;
 
 /// States that each attempt to leave something out may take. If that is not enough, it stays in.
 const STATES_A_TRY: u64 = 20_000;
@@ -64,24 +63,8 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
     let history = object.history;
     let part = OfRegister::new(object.initial, &of_key.calls).smallest_of(part, guess);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let last = part
-        .iter()
-        .filter(|(_, call)| call.ret.is_some())
-        .max_by_key(|(_, call)| call.completed)
-        .map(|(id, _)| history.operation(*id))
-        .expect("operations without an answer break nothing");
-    let (name, conclusion) = naming::name(object, of_key, &operations);
-    let mut explanation: Vec<String> =
-        operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
-    explanation.extend(conclusion);
-    Anomaly {
-        name: name.to_owned(),
-        guarantee: GUARANTEE,
-        at: last.completed_at.unwrap_or(last.invoked_at),
-        key: Some(history.key(of_key.key).clone()),
-        witness: Witness { operations, faults: history.faults_on(last.invoked) },
-        explanation,
-    }
+    let named = naming::name(object, of_key, &operations);
+    anomaly(history, operations, *shrink::last(&part), named)
 }
 
 /// Leaves out operations on a register.
@@ -108,8 +91,9 @@ impl OfRegister {
     /// value as `nil`.
     ///
     /// A compare-and-set whose source nobody of the part wrote, though somebody else may have, is
-    /// taken for a write: that it found its source is assumed. In an order of the whole, whoever wrote the source could be crossed
-    /// out then, so that what has no order like this has none with it.
+    /// taken for a write: that it found its source is assumed. In an order of the whole, whoever
+    /// wrote the source could be crossed out then, so that what has no order like this has none with
+    /// it.
     fn standing_alone(&self, part: &[(OperationId, RegisterCall)]) -> (Vec<RegisterCall>, usize) {
         let mut events: Vec<u32> = part
             .iter()
@@ -177,11 +161,11 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
         found
     }
 
-    /// An answer may always go, and what replaces a value by the same. A write may go only where nobody that stays read its value: then, in
-    /// an order of the whole, it can be crossed out, and what has no order without it has none with
-    /// it. Otherwise the proof would become another one, that of a value which nobody wrote. What a
-    /// compare-and-set replaced may lose its writers all together, and the compare-and-set is taken
-    /// for a write then; but not some of them.
+    /// An answer may always go, and what replaces a value by the same. A write may go only where
+    /// nobody that stays read its value: then, in an order of the whole, it can be crossed out, and
+    /// what has no order without it has none with it. Otherwise the proof would become another one,
+    /// that of a value which nobody wrote. What a compare-and-set replaced may lose its writers all
+    /// together, and the compare-and-set is taken for a write then; but not some of them.
     fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
         let mut stays: Vec<bool> = (0..part.len()).map(|index| !range.contains(&index)).collect();
         loop {

@@ -128,29 +128,30 @@ impl Object for AppendString {
     fn bonds(calls: &[Call<AppendString>]) -> Bonds {
         /// How many characters may be compared to find out.
         const COMPARED_MAX: usize = 200_000_000;
-        let put_in = |call: &Call<AppendString>| match &call.op {
-            AppendOp::Put(text) | AppendOp::Append(text) => Some(text.clone()),
-            AppendOp::Get => None,
-        };
-        let texts: BTreeSet<String> =
-            calls.iter().filter_map(put_in).filter(|text| !text.is_empty()).collect();
+        let texts: BTreeSet<&str> = calls
+            .iter()
+            .filter_map(|call| match &call.op {
+                AppendOp::Put(text) | AppendOp::Append(text) if !text.is_empty() => Some(&**text),
+                _ => None,
+            })
+            .collect();
         let shown = |call: &Call<AppendString>| match &call.ret {
-            Some(AppendRet::Text(text)) => Some(text.clone()),
-            _ => None,
+            Some(AppendRet::Text(text)) => text.len(),
+            _ => 0,
         };
-        let characters: usize = calls.iter().filter_map(shown).map(|text| text.len()).sum();
+        let characters: usize = calls.iter().map(shown).sum();
         let is_too_much = characters.saturating_mul(texts.len()) > COMPARED_MAX;
-        Bonds::new(calls.iter().map(|call| match (&call.op, shown(call)) {
-            (AppendOp::Get, Some(shown)) if !is_too_much => {
-                let within = texts.iter().filter(|text| shown.contains(&***text));
-                Bond::of(Vec::new(), within.cloned().collect())
+        Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
+            (AppendOp::Get, Some(AppendRet::Text(shown))) if !is_too_much => {
+                let within = texts.iter().filter(|text| shown.contains(**text));
+                Bond::of(Vec::new(), within.copied().collect())
             }
             (AppendOp::Get, _) => Bond::free(),
             (AppendOp::Append(text), _) if text.is_empty() => Bond::free(),
             (AppendOp::Append(text) | AppendOp::Put(text), _)
-                if !text.is_empty() && !is_too_much =>
+                if texts.contains(&**text) && !is_too_much =>
             {
-                Bond::of(vec![text.clone()], Vec::new())
+                Bond::of(vec![&**text], Vec::new())
             }
             _ => Bond::fixed(),
         }))
@@ -194,9 +195,9 @@ impl Object for Set<Value> {
     /// To reads that do not show an element, it might never have been there.
     fn bonds(calls: &[Call<Set<Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
-            (SetOp::Add(value) | SetOp::Remove(value), _) => Bond::together(value.clone()),
+            (SetOp::Add(value) | SetOp::Remove(value), _) => Bond::together(value),
             (SetOp::Read, Some(SetRet::Elements(elements))) => {
-                Bond::of(Vec::new(), elements.clone())
+                Bond::of(Vec::new(), elements.iter().collect())
             }
             (SetOp::Read, _) => Bond::free(),
         }))
@@ -269,15 +270,17 @@ impl Object for FifoQueue<Value> {
     /// Without a value, the others come in the same order. What nobody put in, each dequeue shows
     /// alone.
     fn bonds(calls: &[Call<FifoQueue<Value>>]) -> Bonds {
-        let put_in = |call: &Call<Self>| match &call.op {
-            QueueOp::Enqueue(value) => Some(value.clone()),
-            QueueOp::Dequeue => None,
-        };
-        let values: BTreeSet<Value> = calls.iter().filter_map(put_in).collect();
+        let values: BTreeSet<&Value> = calls
+            .iter()
+            .filter_map(|call| match &call.op {
+                QueueOp::Enqueue(value) => Some(value),
+                QueueOp::Dequeue => None,
+            })
+            .collect();
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
-            (QueueOp::Enqueue(value), _) => Bond::together(value.clone()),
+            (QueueOp::Enqueue(value), _) => Bond::together(value),
             (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) if values.contains(value) => {
-                Bond::together(value.clone())
+                Bond::together(value)
             }
             (QueueOp::Dequeue, Some(_)) => Bond::free(),
             // It may have taken anything.
@@ -394,10 +397,8 @@ impl Object for MultiRegister<Value, Value> {
             let (mut makes, mut uses) = (Vec::new(), Vec::new());
             for step in &call.op {
                 match step {
-                    Step::Write(key, value) => makes.push((key.clone(), value.clone())),
-                    Step::Read(key) => {
-                        uses.extend(read.next().map(|value| (key.clone(), value.clone())));
-                    }
+                    Step::Write(key, value) => makes.push((key, value)),
+                    Step::Read(key) => uses.extend(read.next().map(|value| (key, value))),
                 }
             }
             Bond::of(makes, uses)

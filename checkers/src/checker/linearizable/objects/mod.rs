@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rounds::Rounds;
-use super::{GUARANTEE, Linearizable, Linearization, NilReads, Report, Settings, unexplained};
+use super::{Linearizable, Linearization, NilReads, Report, Settings, anomaly, unexplained};
 use crate::checker::keys::{Keys, Model};
 use crate::checker::linearizable::search::{Call, Found};
-use crate::checker::words::sentence;
 use crate::history::{
     History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
 };
@@ -17,7 +16,6 @@ use crate::model::fifo_queue::FifoQueue;
 use crate::model::multi_register::MultiRegister;
 use crate::model::mutex::Mutex;
 use crate::model::set::Set;
-use crate::verdict::{Anomaly, Witness};
 use calls::{Given, NoOrder, Object, Strange};
 
 mod bonds;
@@ -75,38 +73,34 @@ impl Judge<'_> {
         if objects.is_empty() {
             return;
         }
-        let count = objects.len();
-        let (mut to_search, mut broken) = (Vec::new(), Vec::new());
-        for object in objects {
+        let (mut judged, mut to_search) = (Vec::new(), Vec::new());
+        for object in &objects {
             match S::order(&object.calls) {
+                Some(Ok(_)) => judged.push((object, Found::Order)),
+                Some(Err(NoOrder)) => {
+                    let last = object.calls.iter().rposition(|call| call.ret.is_some());
+                    let stuck = last.expect("calls without an answer break nothing");
+                    judged.push((object, Found::NoOrder { stuck }));
+                }
                 None => to_search.push(object),
-                Some(Err(NoOrder)) => broken.push(object),
-                Some(Ok(_)) => {}
             }
         }
-        let ordered = count - to_search.len();
-        for (method, keys) in [("order", ordered), ("interval search", to_search.len())] {
+        for (method, keys) in [("order", judged.len()), ("interval search", to_search.len())] {
             if keys > 0 {
                 report.methods.push(format!("{method} of {} on {keys}", S::MODEL.name()));
             }
         }
         let calls: Vec<(S, &[Call<S>])> =
             to_search.iter().map(|object| (object.start.clone(), &object.calls[..])).collect();
-        let found = Rounds::new(&self.settings.limits).run(&calls);
-        let searched = to_search.iter().zip(found);
-        let ended = |object: &OfKey<S>| object.calls.iter().rposition(|call| call.ret.is_some());
-        let broken = broken.iter().map(|object| {
-            let stuck = ended(object).expect("calls without an answer break nothing");
-            (object, Found::NoOrder { stuck })
-        });
-        for (object, found) in broken.chain(searched) {
+        judged.extend(to_search.into_iter().zip(Rounds::new(&self.settings.limits).run(&calls)));
+        for (object, found) in judged {
             match found {
                 Found::Order => {}
                 Found::NoOrder { stuck } if self.settings.explain => {
                     report.anomalies.push(proof::explain(self.history, object, stuck));
                 }
                 Found::NoOrder { stuck } => {
-                    report.anomalies.push(unexplained(self.history, object.key, object.ids[stuck]));
+                    report.anomalies.push(unexplained(self.history, object.ids[stuck]));
                 }
                 Found::Exhausted { stuck, of } => {
                     let at = (stuck, of);
@@ -166,7 +160,8 @@ impl Judge<'_> {
                 }
                 Ok(None) => {}
                 Err(Strange::Answered(what)) => {
-                    report.anomalies.push(self.strange(&operation, what));
+                    let (id, named) = (operation.id, ("strange-answer", vec![what]));
+                    report.anomalies.push(anomaly(self.history, vec![id], id, named));
                 }
                 Err(Strange::Asked(what)) if others.insert(key) => {
                     let (key, model) = (self.history.key(key), S::MODEL.name());
@@ -197,21 +192,6 @@ impl Judge<'_> {
                 }
                 _ => true,
             }
-    }
-
-    /// An answer that is none of the model's.
-    fn strange(&self, operation: &Operation<'_>, strange: String) -> Anomaly {
-        Anomaly {
-            name: "strange-answer".to_owned(),
-            guarantee: GUARANTEE,
-            at: operation.completed_at.unwrap_or(operation.invoked_at),
-            key: Some(self.history.key(*operation.op.key()).clone()),
-            witness: Witness {
-                operations: vec![operation.id],
-                faults: self.history.faults_on(operation.invoked),
-            },
-            explanation: vec![sentence(self.history, operation), strange],
-        }
     }
 }
 

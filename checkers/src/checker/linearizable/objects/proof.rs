@@ -5,12 +5,11 @@ use std::ops::Range;
 use super::OfKey;
 use super::bonds::Bonds;
 use super::calls::Object;
-use crate::checker::linearizable::GUARANTEE;
 use crate::checker::linearizable::search::{Budget, Call, Found, search};
-use crate::checker::linearizable::shrink::{Part, Shrink};
-use crate::checker::words::sentence;
+use crate::checker::linearizable::shrink::{self, Part, Shrink};
+use crate::checker::linearizable::{anomaly, naming};
 use crate::history::{History, OperationId};
-use crate::verdict::{Anomaly, Witness};
+use crate::verdict::Anomaly;
 
 /// States that each attempt to leave something out may take, besides some for each call.
 const STATES_A_TRY: u64 = 20_000;
@@ -20,29 +19,11 @@ const STATES_MAX: u64 = 1_000_000;
 /// Explains why no order of the calls gets past the one that is `stuck`.
 pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: usize) -> Anomaly {
     let bonds = S::bonds(&object.calls);
-    let mut shrink = OfObject { start: &object.start, bonds, states_left: STATES_MAX };
+    let mut of_object = OfObject { start: &object.start, bonds, states_left: STATES_MAX };
     let all: Part<usize, S> = object.calls.iter().cloned().enumerate().collect();
-    let kept = shrink.smallest_of(all, Some(object.calls[stuck].completed));
+    let kept = of_object.smallest_of(all, Some(object.calls[stuck].completed));
     let operations: Vec<OperationId> = kept.iter().map(|(place, _)| object.ids[*place]).collect();
-    let last = kept
-        .iter()
-        .filter(|(_, call)| call.ret.is_some())
-        .max_by_key(|(_, call)| call.completed)
-        .map(|(place, _)| history.operation(object.ids[*place]))
-        .expect("operations without an answer break nothing");
-    let mut explanation: Vec<String> =
-        operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
-    explanation.push(
-        "no order of these operations that keeps to their times explains every answer".to_owned(),
-    );
-    Anomaly {
-        name: "not-linearizable".to_owned(),
-        guarantee: GUARANTEE,
-        at: last.completed_at.unwrap_or(last.invoked_at),
-        key: Some(history.key(object.key).clone()),
-        witness: Witness { operations, faults: history.faults_on(last.invoked) },
-        explanation,
-    }
+    anomaly(history, operations, object.ids[*shrink::last(&kept)], naming::no_order())
 }
 
 /// Leaves out calls of an object, each known by its place, with what is bound to them.

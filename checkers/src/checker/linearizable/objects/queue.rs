@@ -21,10 +21,11 @@
 //! have taken, the one that is in first has to be out first, and of two dequeues without an end the one
 //! that began first is the more useful.
 //!
-//! **Empty queues.** A point at which no value is certain to be in: `c < t < d` for none. Any such point in
-//! the dequeue's time will do. If two values were on the wrong sides of it, `v` certainly after and `w`
-//! certainly before, but `v` before `w`, then `v` would be put in or taken after the point and before
-//! something of `w`, which was over by then.
+//! **Empty queues.** A point `t` at which no value is certain to be in: `c < t < d` for none. Any such point
+//! in the dequeue's time will do, because it closes no circle. What comes before the point has `c(v) < t`,
+//! and so `d(v) <= t`; what comes after it has `d(w) > t`, and so `c(w) >= t`; and no such `w` comes before
+//! such a `v`, as `b(v) <= c(v) < t <= c(w)` and `d(v) <= t < d(w) <= e(w)`. Whatever is neither has
+//! `b <= d <= t <= c`, so that no `w` comes before it. The same holds for two points.
 //!
 //! The conditions are those of Henzinger, Sezgin and Vafeiadis, "Aspect-Oriented Linearizability Proofs",
 //! 2013 (section 4), here with calls that have no answer, and with the order that they allow.
