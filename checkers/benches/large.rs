@@ -56,7 +56,7 @@ struct Arguments {
 fn main() {
     let arguments = Arguments::parse();
     println!(
-        "operations  keys  clients  unknown  values  blind  stale  verdict   method                CPU s   MiB beyond"
+        "operations  keys  clients  unknown  values  blind  stale  verdict   method                    CPU s   MiB beyond"
     );
     if let Some(operations) = arguments.operations {
         let Arguments { keys, clients, unknown_percent, values, blind, stale, queue, .. } =
@@ -106,7 +106,7 @@ fn measure(shape: &Shape, out: Option<&std::path::Path>) {
     let Shape { operations, keys, clients, unknown_percent, values, blind, stale, .. } = shape;
     println!(
         "{operations:>10} {keys:>5} {clients:>8} {unknown_percent:>6} % {values:>7}  {blind:<5}  {stale:<5}  \
-         {word:<8}  {:<20} {:>6.3}  {beyond:>10}",
+         {word:<8}  {:<24} {:>6.3}  {beyond:>10}",
         verdict.coverage().method,
         took.as_secs_f64(),
     );

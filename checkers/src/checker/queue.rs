@@ -106,12 +106,14 @@ fn taken(
     let name = history.value(value);
     let enqueued = item.enqueued.map(|id| history.operation(id));
     let Some(enqueue) = enqueued.filter(|enqueue| Some(enqueue.invoked) < dequeue.completed) else {
+        let begun = |id: &OperationId| Some(history.operation(*id).invoked) < dequeue.completed;
+        let failed = item.failed.filter(begun);
         let conclusion = format!(
             "process {} took {name}, which nobody had begun to put in{}",
             dequeue.process,
-            but_who_failed(history, item.failed),
+            but_who_failed(history, failed),
         );
-        let proof: Vec<OperationId> = item.failed.into_iter().chain([dequeue.id]).collect();
+        let proof: Vec<OperationId> = failed.into_iter().chain([dequeue.id]).collect();
         found.add("phantom-value", &proof, conclusion);
         return;
     };

@@ -159,6 +159,7 @@ fn judge_shown(
             }
             element => {
                 let failed = element.and_then(|element| element.failed);
+                let failed = failed.filter(|id| history.operation(*id).invoked < end);
                 let conclusion = format!(
                     "process {} read {value} in {key}, which nobody had begun to add{}",
                     read.process,

@@ -11,6 +11,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
+use std::ops::Range;
 
 use clojure_reader::edn::{self, Edn};
 use clojure_reader::error::{Code, Error};
@@ -209,9 +210,7 @@ impl<R: BufRead> Maps<R> {
         }
         Ok(())
     }
-}
 
-impl<R: BufRead> Maps<R> {
     /// Keeps what a `\`, which is kept already, says within a text. The library knows `\n`, `\"` and
     /// their like; Clojure writes and reads some more.
     fn escape(&mut self) -> Result<(), ReadError> {
@@ -234,19 +233,16 @@ impl<R: BufRead> Maps<R> {
 
     /// The letter after `\u`: four digits, or twice four with another `\u` between.
     fn unicode(&mut self) -> Result<char, ReadError> {
+        const FIRST_HALF: Range<u16> = 0xd800..0xdc00;
         let mut units = vec![self.digits()?];
-        loop {
-            match char::decode_utf16(units.iter().copied()).next() {
-                Some(Ok(letter)) => return Ok(letter),
-                _ if units.len() == 1
-                    && self.byte()? == Some(b'\\')
-                    && self.byte()? == Some(b'u') =>
-                {
-                    units.push(self.digits()?);
-                }
-                _ => return Err(self.error("`\\u` with half a letter, of two in UTF-16")),
-            }
+        if FIRST_HALF.contains(&units[0])
+            && self.byte()? == Some(b'\\')
+            && self.byte()? == Some(b'u')
+        {
+            units.push(self.digits()?);
         }
+        let letter = char::decode_utf16(units).next().expect("there is a unit");
+        letter.map_err(|_| self.error("`\\u` with half a letter, of two in UTF-16"))
     }
 
     fn digits(&mut self) -> Result<u16, ReadError> {

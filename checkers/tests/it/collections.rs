@@ -357,3 +357,15 @@ fn what_is_no_number_cannot_be_counted() {
     expect![[r#"key c is no counter: "a" is no whole number"#]]
         .assert_eq(&reason(&Linearizable::new(Limits::default()), text));
 }
+
+#[test]
+fn who_failed_after_it_was_seen_explains_nothing() {
+    let words = |checker: &dyn Checker, text: &str| {
+        let verdict = checker.check(&history(text));
+        verdict.anomalies()[0].explanation.last().unwrap().clone()
+    };
+    let set = "0 invoke read s\n0 ok [1]\n1 invoke add s 1\n1 fail unavailable";
+    expect!["process 0 read 1 in s, which nobody had begun to add"].assert_eq(&words(&Set, set));
+    let queue = "0 invoke dequeue q\n0 ok 1\n1 invoke enqueue q 1\n1 fail unavailable";
+    expect!["process 0 took 1, which nobody had begun to put in"].assert_eq(&words(&Queue, queue));
+}
