@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use checkers::history::OpKind;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
@@ -23,7 +24,7 @@ pub struct Config {
     pub keys: u32,
     /// Operations that a client does before it moves on to the next set of keys.
     pub operations_a_key_set: u32,
-    /// Weights of read, write, compare-and-set and delete.
+    /// Weights of read, write, compare-and-set and delete; 0 for what the system does not offer.
     pub mix: [u32; 4],
     /// Of 100 reads, how many are replica reads.
     pub replica_reads_percent: u32,
@@ -56,6 +57,9 @@ impl Config {
         let [fewest, most] = plan.clients;
         let clients = stream.between(fewest.into(), most.into()) as u32;
         let [fewest, most] = plan.keys;
+        let offered = |kind: OpKind, weight: u64| {
+            if manifest.ops.contains(&kind) { weight as u32 } else { 0 }
+        };
         Config {
             nodes: *stream
                 .pick(&sizes)
@@ -65,10 +69,10 @@ impl Config {
             keys: stream.between(fewest.into(), most.into()) as u32,
             operations_a_key_set: stream.between(20, 80) as u32,
             mix: [
-                stream.between(20, 50) as u32,
-                stream.between(20, 50) as u32,
-                stream.between(5, 30) as u32,
-                stream.between(0, 10) as u32,
+                offered(OpKind::Read, stream.between(20, 50)),
+                offered(OpKind::Write, stream.between(20, 50)),
+                offered(OpKind::Cas, stream.between(5, 30)),
+                offered(OpKind::Delete, stream.between(0, 10)),
             ],
             replica_reads_percent: plan.replica_reads_percent,
             think_max: Duration::from_millis(stream.between(10, 200)),

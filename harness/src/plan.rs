@@ -61,6 +61,9 @@ pub struct Plan {
     /// How many acknowledged writes a read may miss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions_behind_max: Option<u64>,
+    /// What the system in particular is told.
+    #[serde(default, skip_serializing_if = "system::Settings::is_empty")]
+    pub settings: system::Settings,
 }
 
 fn default_workload() -> String {
@@ -271,7 +274,8 @@ impl PlanError {
             PlanError::UnknownName { what: "nemesis", .. } => "nemeses",
             PlanError::UnknownName { what, .. } => what,
             PlanError::OutOfRange { message, .. } => {
-                message.split(' ').next().expect("a text has a first word")
+                let word = message.split(' ').next().expect("a text has a first word");
+                word.trim_end_matches(':')
             }
             PlanError::Unreadable { .. } | PlanError::Malformed { .. } => "",
         }
@@ -297,6 +301,7 @@ impl Plan {
             search_bytes_max: default_search_bytes_max(),
             staleness_max: None,
             versions_behind_max: None,
+            settings: system::Settings::new(),
         }
     }
 
@@ -307,8 +312,13 @@ impl Plan {
     pub fn check(&self, systems: &[system::Registration]) -> Result<(), PlanError> {
         let names: Vec<&str> = systems.iter().map(|entry| entry.name).collect();
         self.check_name("system", &self.system, &names)?;
-        let named = systems.iter().filter(|entry| entry.name == self.system);
-        named.map(|entry| (entry.build)().manifest()).try_for_each(|it| self.check_settings(&it))
+        let mut table = systems.iter();
+        let named = table.find(|entry| entry.name == self.system).expect("the name was checked");
+        let system = named.configured(&self.settings).map_err(|error| PlanError::OutOfRange {
+            plan: self.name.clone(),
+            message: format!("settings: {error}"),
+        })?;
+        self.check_settings(&system.manifest())
     }
 
     /// Holds all but the name of the system against what there is, and against the system.
@@ -323,7 +333,8 @@ impl Plan {
             self.check_name("nemesis", name, &nemeses)?;
         }
         self.check_ranges()?;
-        self.check_nodes(manifest)
+        self.check_nodes(manifest)?;
+        self.check_ops(manifest)
     }
 
     /// Each run draws one of the sizes that the system runs with: there must be one.
@@ -336,6 +347,19 @@ impl Plan {
             "nodes = {:?} has no size that {} runs with: {fewest} to {most}",
             self.nodes, manifest.name
         );
+        Err(PlanError::OutOfRange { plan: self.name.clone(), message })
+    }
+
+    /// Of the workload's operations, the system must offer some.
+    fn check_ops(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+        let mut table = workloads::WORKLOADS.iter();
+        let named = table.find(|entry| entry.name == self.workload);
+        let ops = named.expect("the name was checked").workload.ops();
+        if ops.iter().any(|kind| manifest.ops.contains(kind)) {
+            return Ok(());
+        }
+        let message =
+            format!("workload = \"{}\" does nothing that {} offers", self.workload, manifest.name);
         Err(PlanError::OutOfRange { plan: self.name.clone(), message })
     }
 

@@ -38,9 +38,21 @@ pub struct Client<C> {
     /// The node that is asked, by its place among the nodes.
     node: usize,
     /// The open session, if there is one.
-    session: Option<u64>,
+    session: Option<Session>,
     /// The number of the last request.
     sequence: u64,
+    /// The greatest position of an answer.
+    seen: u64,
+}
+
+/// A session that a node has opened.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    number: u64,
+    /// Whether all nodes know it, so that a change that was not answered may be sent again, to any of
+    /// them. One that its node alone knows makes no more of a change than that node can: it is sent
+    /// once.
+    shared: bool,
 }
 
 /// What came of one copy of a request.
@@ -53,7 +65,7 @@ impl<C: ClientEnv> Client<C> {
     /// Makes a client. Its session is opened with the first call that needs one.
     pub fn new(env: C, policy: Policy) -> Client<C> {
         let node = policy.home % env.nodes().len();
-        Client { env, policy, node, session: None, sequence: 0 }
+        Client { env, policy, node, session: None, sequence: 0, seen: 0 }
     }
 
     /// The world that the client lives in: its clock is the one that deadlines refer to.
@@ -72,7 +84,8 @@ impl<C: ClientEnv> Client<C> {
                 None => return Answer::NotDone,
             }
         } else {
-            0
+            // What changes nothing may be asked of anybody, as often as one likes.
+            Session { number: 0, shared: true }
         };
         let answer = self.ask(session, command, deadline).await;
         if answer == Answer::Reply(Reply::SessionUnknown) {
@@ -87,20 +100,25 @@ impl<C: ClientEnv> Client<C> {
         self.sequence += 1;
     }
 
-    async fn open_session(&mut self, deadline: Time) -> Option<u64> {
-        if self.session.is_none()
-            && let Answer::Reply(Reply::Session(session)) =
-                self.ask(0, Command::OpenSession, deadline).await
-        {
-            self.session = Some(session);
+    async fn open_session(&mut self, deadline: Time) -> Option<Session> {
+        if self.session.is_none() {
+            let none = Session { number: 0, shared: true };
+            self.session = match self.ask(none, Command::OpenSession, deadline).await {
+                Answer::Reply(Reply::Session(number)) => Some(Session { number, shared: true }),
+                Answer::Reply(Reply::NodeSession(number)) => {
+                    Some(Session { number, shared: false })
+                }
+                Answer::Reply(_) | Answer::NotDone | Answer::Unknown => None,
+            };
         }
         self.session
     }
 
     /// Sends one request until it is answered.
-    async fn ask(&mut self, session: u64, command: Command, deadline: Time) -> Answer {
+    async fn ask(&mut self, session: Session, command: Command, deadline: Time) -> Answer {
         self.sequence += 1;
-        let request = Request { session, sequence: self.sequence, command };
+        let (sequence, seen) = (self.sequence, self.seen);
+        let request = Request { session: session.number, sequence, seen, command };
         let frame = wire::encode(&Frame::<()>::Request(request));
         // Copies that nobody answered: what became of them is unknown.
         let mut unanswered = false;
@@ -109,6 +127,9 @@ impl<C: ClientEnv> Client<C> {
                 Attempt::Silence => {
                     unanswered = true;
                     self.move_on();
+                    if !session.shared {
+                        break;
+                    }
                 }
                 Attempt::Reply(Reply::NotLeader) => {
                     let pause = (self.env.now() + self.policy.pause).min(deadline);
@@ -138,7 +159,8 @@ impl<C: ClientEnv> Client<C> {
                 () = self.env.sleep_until(until) => return Attempt::Silence,
             };
             match wire::decode::<Frame<()>>(&message) {
-                Ok(Frame::Response { sequence, reply }) if sequence == self.sequence => {
+                Ok(Frame::Response { sequence, reply, position }) if sequence == self.sequence => {
+                    self.seen = self.seen.max(position);
                     return Attempt::Reply(reply);
                 }
                 // An answer to an earlier request, or noise.
@@ -150,6 +172,7 @@ impl<C: ClientEnv> Client<C> {
     fn move_on(&mut self) {
         if self.policy.roam {
             self.node = (self.node + 1) % self.env.nodes().len();
+            self.session = self.session.filter(|session| session.shared);
         }
     }
 }

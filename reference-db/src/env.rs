@@ -109,6 +109,10 @@ pub trait Env: Clone + 'static {
     /// The node's own monotonic clock.
     fn now(&self) -> Time;
 
+    /// The node's wall clock: nanoseconds since 1970, as far as it knows. It may be wrong, and it may
+    /// jump.
+    fn wall(&self) -> u64;
+
     /// Waits until the node's clock shows `at` or later.
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()>;
 

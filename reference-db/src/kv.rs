@@ -171,6 +171,8 @@ pub enum ReadLevel {
 pub enum Reply {
     /// A session was opened under this number.
     Session(u64),
+    /// A session was opened under this number, which this node alone knows.
+    NodeSession(u64),
     /// The change was made.
     Done,
     /// What the key holds; `None` where it is absent.
@@ -180,6 +182,8 @@ pub enum Reply {
     /// The node does not lead, knows no leader, and did nothing. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,
+    /// The mode does not offer this, and nothing was done.
+    Unsupported,
     /// The session is unknown, or was forgotten. Whether an earlier copy of the request took
     /// effect cannot be said.
     SessionUnknown,

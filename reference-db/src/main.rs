@@ -15,7 +15,7 @@ use stormglass_reference_db::client::{Answer, Client, Policy};
 use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::mode::Mode;
-use stormglass_reference_db::protocol::Timing;
+use stormglass_reference_db::protocol::{Timing, leaderless};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
 use tokio::signal::unix::{SignalKind, signal};
@@ -99,7 +99,8 @@ struct Serve {
     /// The folder with the node's files, made where there is none
     #[arg(long)]
     data: PathBuf,
-    /// How changes are replicated: `raft` or `primary-async`; the same for every node
+    /// How changes are replicated: `raft`, `primary-async`, `leaderless` or `leaderless-abd`; the same
+    /// for every node
     #[arg(long, default_value_t = Mode::Raft)]
     mode: Mode,
     /// How often a leader shows that it lives, in milliseconds
@@ -112,6 +113,42 @@ struct Serve {
     /// How many log entries a node keeps before it takes a snapshot
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     snapshot_entries: u64,
+    /// Without a leader: how many nodes hold each key (N); 3, or all where there are fewer, where it
+    /// is not given. It never changes
+    #[arg(long)]
+    replicas: Option<usize>,
+    /// Without a leader: how many must answer a read (R); a majority of N where it is not given
+    #[arg(long)]
+    read_quorum: Option<usize>,
+    /// Without a leader: how many must have a change before it is acknowledged (W); a majority of N
+    /// where it is not given
+    #[arg(long)]
+    write_quorum: Option<usize>,
+    /// Without a leader: other nodes stand in for those that do not answer, and count
+    #[arg(long)]
+    sloppy: bool,
+}
+
+impl Serve {
+    /// How many nodes take part in what, where the mode has no leader.
+    fn leaderless(&self) -> anyhow::Result<leaderless::Settings> {
+        let nodes = self.peers.len();
+        let replicas = self.replicas.unwrap_or(nodes.min(3));
+        if replicas > nodes {
+            bail!("--replicas {replicas} is more than the {nodes} nodes that --peers lists");
+        }
+        let majority = replicas / 2 + 1;
+        let settings = leaderless::Settings {
+            replicas,
+            read: self.read_quorum.unwrap_or(majority),
+            write: self.write_quorum.unwrap_or(majority),
+            atomic: self.mode == Mode::LeaderlessAbd,
+            sloppy: self.sloppy,
+            compare_and_set: false,
+        };
+        settings.check().map_err(|error| anyhow!(error))?;
+        Ok(settings)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -216,12 +253,19 @@ async fn serve(options: Serve) -> Result<(), Failure> {
              that lives"
         )));
     }
+    let leaderless = options.leaderless().map_err(Failure::Usage)?;
     let id = NodeId(options.id);
     let mut stop = stop_signals().context("no signals can be received")?;
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
-    own(node.disk(), &format!("node {} in mode {}\n", options.id, options.mode)).await?;
+    let layout = match options.mode {
+        Mode::Raft | Mode::PrimaryAsync => String::new(),
+        Mode::Leaderless | Mode::LeaderlessAbd => {
+            format!(" with {} replicas of each key", leaderless.replicas)
+        }
+    };
+    own(node.disk(), &format!("node {} in mode {}{layout}\n", options.id, options.mode)).await?;
     say(&format!("listening on {}", node.address()))?;
     let config = ServerConfig {
         timing: Timing {
@@ -230,6 +274,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         },
         snapshot_entries: options.snapshot_entries,
         sessions_max: SESSIONS_MAX,
+        leaderless,
     };
     tokio::select! {
         ended = options.mode.serve(node, config) => {
@@ -317,9 +362,15 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             }
             Err(Failure::Mismatch)
         }
-        Answer::Reply(reply @ (Reply::Session(_) | Reply::NotLeader | Reply::SessionUnknown)) => {
-            Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}")))
+        Answer::Reply(Reply::Unsupported) => {
+            Err(Failure::Run(anyhow!("not done: the mode of this store does not offer it")))
         }
+        Answer::Reply(
+            reply @ (Reply::Session(_)
+            | Reply::NodeSession(_)
+            | Reply::NotLeader
+            | Reply::SessionUnknown),
+        ) => Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}"))),
         Answer::Unknown if !reads => Err(Failure::Run(anyhow!(
             "no answer in {} ms: it may have been done, may yet be, or may never be",
             cluster.timeout_ms

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::env::Env;
+use crate::protocol::leaderless::Leaderless;
 use crate::protocol::primary_async::PrimaryAsync;
 use crate::protocol::raft::Raft;
 use crate::server::{self, ServerConfig};
@@ -18,10 +19,19 @@ pub enum Mode {
     Raft,
     /// One node takes all changes and answers at once: [`PrimaryAsync`].
     PrimaryAsync,
+    /// Any node takes changes to some others, and the later one wins: [`Leaderless`].
+    Leaderless,
+    /// The same in two phases, so that registers are linearizable.
+    LeaderlessAbd,
 }
 
 /// Every mode and its name.
-pub const MODES: &[(Mode, &str)] = &[(Mode::Raft, "raft"), (Mode::PrimaryAsync, "primary-async")];
+pub const MODES: &[(Mode, &str)] = &[
+    (Mode::Raft, "raft"),
+    (Mode::PrimaryAsync, "primary-async"),
+    (Mode::Leaderless, "leaderless"),
+    (Mode::LeaderlessAbd, "leaderless-abd"),
+];
 
 impl Mode {
     /// Runs a node in this mode until its disk fails.
@@ -36,6 +46,9 @@ impl Mode {
         match self {
             Mode::Raft => server::serve::<Raft, E>(env, config).await,
             Mode::PrimaryAsync => server::serve::<PrimaryAsync, E>(env, config).await,
+            Mode::Leaderless | Mode::LeaderlessAbd => {
+                server::serve::<Leaderless, E>(env, config).await
+            }
         }
     }
 

@@ -6,6 +6,8 @@
 use std::convert::Infallible;
 
 use crate::env::{Address, ClientId, Env, NodeId, Status};
+use crate::kv::Reply;
+use crate::protocol::leaderless;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
@@ -22,6 +24,8 @@ pub struct ServerConfig {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers.
     pub sessions_max: usize,
+    /// How many nodes take part in what, in the modes without a leader.
+    pub leaderless: leaderless::Settings,
 }
 
 /// Runs a node until its disk fails.
@@ -40,6 +44,7 @@ pub async fn serve<P: Protocol, E: Env>(
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,
         sessions_max: config.sessions_max,
+        leaderless: config.leaderless,
     };
     let protocol = P::recover(options, recovered, env.random("protocol"), env.now());
     let mut server = Server { env, protocol, storage, status: None, out: Vec::new() };
@@ -103,11 +108,13 @@ impl<P: Protocol, E: Env> Server<P, E> {
         let Ok(frame) = wire::decode::<Frame<P::Message>>(bytes) else { return };
         let input = match (from, frame) {
             (Address::Node(from), Frame::Peer(message)) => Input::Message { from, message },
-            (Address::Node(_), Frame::Relay { client, sequence, reply }) => {
-                self.send(Address::Client(client), &Frame::Response { sequence, reply });
+            (Address::Node(_), Frame::Relay { client, sequence, reply, position }) => {
+                self.send(Address::Client(client), &Frame::Response { sequence, reply, position });
                 return;
             }
-            (Address::Client(from), Frame::Request(request)) => Input::Request { from, request },
+            (Address::Client(from), Frame::Request(request)) => {
+                Input::Request { from, request, wall: self.env.wall() }
+            }
             (Address::Node(_), Frame::Request(_) | Frame::Response { .. })
             | (Address::Client(_), Frame::Peer(_) | Frame::Relay { .. } | Frame::Response { .. }) =>
             {
@@ -135,8 +142,8 @@ impl<P: Protocol, E: Env> Server<P, E> {
                 Output::Send { to, message } => {
                     self.send(Address::Node(to), &Frame::Peer(message));
                 }
-                Output::Reply { to: Origin { node, client }, sequence, reply } => {
-                    self.reply(node, client, sequence, reply);
+                Output::Reply { to: Origin { node, client }, sequence, reply, position } => {
+                    self.reply(node, client, sequence, reply, position);
                 }
             }
         }
@@ -145,11 +152,11 @@ impl<P: Protocol, E: Env> Server<P, E> {
         Ok(())
     }
 
-    fn reply(&self, node: NodeId, client: ClientId, sequence: u64, reply: crate::kv::Reply) {
+    fn reply(&self, node: NodeId, client: ClientId, sequence: u64, reply: Reply, position: u64) {
         if node == self.env.id() {
-            self.send(Address::Client(client), &Frame::Response { sequence, reply });
+            self.send(Address::Client(client), &Frame::Response { sequence, reply, position });
         } else {
-            self.send(Address::Node(node), &Frame::Relay { client, sequence, reply });
+            self.send(Address::Node(node), &Frame::Relay { client, sequence, reply, position });
         }
     }
 

@@ -14,6 +14,9 @@ pub struct Request {
     /// The number of the request in its session, from 1 on. A retry carries the same number, and
     /// the store applies it once.
     pub sequence: u64,
+    /// How far the client has seen: the greatest position of the answers that it got; 0 before the
+    /// first.
+    pub seen: u64,
     /// What is asked.
     pub command: Command,
 }
@@ -31,6 +34,8 @@ pub enum Frame<M> {
         sequence: u64,
         /// The answer.
         reply: Reply,
+        /// How far in the order of the mode it goes.
+        position: u64,
     },
     /// From client to node.
     Request(Request),
@@ -40,6 +45,8 @@ pub enum Frame<M> {
         sequence: u64,
         /// The answer.
         reply: Reply,
+        /// How far in the order of the mode it goes.
+        position: u64,
     },
 }
 

@@ -99,6 +99,7 @@ fn check_names(plans: &[Plan], names: &[String]) -> anyhow::Result<()> {
 pub(super) fn entry_of(context: &Context, plan: Plan) -> Entry {
     let mut table = context.systems.iter();
     let named = table.find(|entry| entry.name == plan.system).expect("the plan was checked");
-    let system: Arc<dyn System> = Arc::from((named.build)());
+    let system = named.configured(&plan.settings).expect("the plan was checked");
+    let system: Arc<dyn System> = Arc::from(system);
     Entry { plan, system }
 }

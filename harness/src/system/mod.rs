@@ -15,6 +15,9 @@ pub use crate::sim::{ClientCx, NodeCx, NodeStatus, Role};
 
 mod reference_db;
 
+/// What a plan says about its system in particular.
+pub type Settings = toml::Table;
+
 /// A future that stays on the thread it was made on.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -23,6 +26,19 @@ pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// It is shared by all threads of a campaign; what a node or a client holds lives in the futures
 /// and boxes that it makes.
 pub trait System: Send + Sync {
+    /// Takes over what a plan says about the system in particular: its table `settings`. It is called
+    /// once, before anything else.
+    ///
+    /// # Errors
+    /// Says which setting is wrong, and what would do. A system that does not override this takes no
+    /// settings.
+    fn configure(&mut self, settings: &Settings) -> Result<(), String> {
+        match settings.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(format!("`{name}` is no setting of this system, which has none")),
+        }
+    }
+
     /// What the system says about itself.
     fn manifest(&self) -> Manifest;
 
@@ -121,8 +137,21 @@ pub struct Registration {
     pub build: fn() -> Box<dyn System>,
 }
 
+impl Registration {
+    /// Makes the system, as a plan wants it.
+    ///
+    /// # Errors
+    /// As [`System::configure`].
+    pub fn configured(&self, settings: &Settings) -> Result<Box<dyn System>, String> {
+        let mut system = (self.build)();
+        system.configure(settings).map(|()| system)
+    }
+}
+
 /// Every system there is, in the order `list` shows them.
 pub const SYSTEMS: &[Registration] = &[
     Registration { name: "raft", build: reference_db::raft },
     Registration { name: "primary-async", build: reference_db::primary_async },
+    Registration { name: "leaderless", build: reference_db::leaderless },
+    Registration { name: "leaderless-abd", build: reference_db::leaderless_abd },
 ];

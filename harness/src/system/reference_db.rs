@@ -10,13 +10,16 @@ use rand_chacha::ChaCha8Rng;
 use reference_db::client::{Answer, Policy};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::{self, Command, Reply};
+use reference_db::protocol::leaderless::{self, Leaderless};
 use reference_db::protocol::primary_async::PrimaryAsync;
 use reference_db::protocol::raft::Raft;
 use reference_db::protocol::{Protocol, Timing as NodeTiming};
 use reference_db::server::{ServerConfig, serve};
+use serde::Deserialize;
 
 use super::{
-    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, NodeStatus, Role, System, Timing,
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, NodeStatus, Role, Settings, System,
+    Timing,
 };
 use crate::sim::{Address, Disk};
 
@@ -27,8 +30,21 @@ const NODES: NodeTiming =
 
 /// Small enough that a run of some seconds takes several snapshots and has nodes come back behind
 /// the log's start.
-const CONFIG: ServerConfig =
-    ServerConfig { timing: NODES, snapshot_entries: 100, sessions_max: 256 };
+const CONFIG: ServerConfig = ServerConfig {
+    timing: NODES,
+    snapshot_entries: 100,
+    sessions_max: 256,
+    leaderless: leaderless::Settings::DEFAULT,
+};
+
+/// How long the store takes, as plans and faults see it.
+const TIMING: Timing = Timing {
+    // Noticing that a leader is silent takes up to two election timeouts, and so does an election that
+    // splits its votes.
+    failover: Duration::from_millis(2500),
+    converge: Duration::from_millis(3000),
+    operation: OPERATION,
+};
 
 /// How long a client waits for a node before it asks again.
 const ATTEMPT: Duration = Duration::from_millis(400);
@@ -58,6 +74,122 @@ pub(super) fn raft() -> Box<dyn System> {
     })
 }
 
+/// What a mode without a leader takes from a plan.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct LeaderlessSettings {
+    replicas: usize,
+    read_quorum: Option<usize>,
+    write_quorum: Option<usize>,
+    sloppy: bool,
+    compare_and_set: bool,
+}
+
+impl Default for LeaderlessSettings {
+    fn default() -> Self {
+        LeaderlessSettings {
+            replicas: 3,
+            read_quorum: None,
+            write_quorum: None,
+            sloppy: false,
+            compare_and_set: false,
+        }
+    }
+}
+
+impl LeaderlessSettings {
+    fn read(settings: &Settings, atomic: bool) -> Result<leaderless::Settings, String> {
+        let read: LeaderlessSettings = settings
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let majority = read.replicas / 2 + 1;
+        let settings = leaderless::Settings {
+            replicas: read.replicas,
+            read: read.read_quorum.unwrap_or(majority),
+            write: read.write_quorum.unwrap_or(majority),
+            atomic,
+            sloppy: read.sloppy,
+            compare_and_set: read.compare_and_set,
+        };
+        settings.check().map(|()| settings)
+    }
+}
+
+pub(super) fn leaderless() -> Box<dyn System> {
+    Box::new(WithoutLeader {
+        name: "leaderless",
+        about: "any node takes changes to some others; the later one wins, by hybrid clocks",
+        settings: leaderless::Settings::DEFAULT,
+    })
+}
+
+pub(super) fn leaderless_abd() -> Box<dyn System> {
+    Box::new(WithoutLeader {
+        name: "leaderless-abd",
+        about: "the same in two phases: changes ask first, reads write back; registers are atomic",
+        settings: leaderless::Settings { atomic: true, ..leaderless::Settings::DEFAULT },
+    })
+}
+
+/// The modes of the reference store that have no leader.
+struct WithoutLeader {
+    name: &'static str,
+    about: &'static str,
+    settings: leaderless::Settings,
+}
+
+impl WithoutLeader {
+    fn claims(&self) -> Vec<(Guarantee, Claim)> {
+        let leaderless::Settings { replicas, read, write, atomic, sloppy, compare_and_set } =
+            self.settings;
+        let linearizable = atomic && !compare_and_set;
+        // Whoever reads meets one who has what was written before.
+        let meet = read + write > replicas && !sloppy;
+        let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
+        vec![
+            (Guarantee::Linearizable, when(linearizable)),
+            (Guarantee::ReadYourWrites, when(meet)),
+            (Guarantee::MonotonicReads, when(linearizable)),
+            (Guarantee::MonotonicWrites, if linearizable { Claim::Holds } else { Claim::Silent }),
+            (Guarantee::WritesFollowReads, if linearizable { Claim::Holds } else { Claim::Silent }),
+            (Guarantee::Causal, if linearizable { Claim::Holds } else { Claim::Silent }),
+            (Guarantee::Durable, Claim::Holds),
+            (Guarantee::Convergent, Claim::Holds),
+            (Guarantee::Live, Claim::Holds),
+        ]
+    }
+}
+
+impl System for WithoutLeader {
+    fn configure(&mut self, settings: &Settings) -> Result<(), String> {
+        self.settings = LeaderlessSettings::read(settings, self.settings.atomic)?;
+        Ok(())
+    }
+
+    fn manifest(&self) -> Manifest {
+        let cas = self.settings.compare_and_set;
+        let offers = |kind: &OpKind| cas || *kind != OpKind::Cas;
+        Manifest {
+            name: self.name.to_owned(),
+            about: self.about.to_owned(),
+            nodes: (self.settings.replicas as u32, 9),
+            ops: OpKind::REGISTER.into_iter().filter(offers).collect(),
+            claims: self.claims(),
+            available: true,
+            timing: TIMING,
+        }
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        run_node::<Leaderless>(cx, ServerConfig { leaderless: self.settings, ..CONFIG })
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        client_of_store(cx)
+    }
+}
+
 pub(super) fn primary_async() -> Box<dyn System> {
     Box::new(Mode {
         name: "primary-async",
@@ -82,7 +214,7 @@ struct Mode {
     name: &'static str,
     about: &'static str,
     claims: Vec<(Guarantee, Claim)>,
-    node: fn(NodeCx) -> LocalBoxFuture<'static, String>,
+    node: fn(NodeCx, ServerConfig) -> LocalBoxFuture<'static, String>,
 }
 
 impl System for Mode {
@@ -94,39 +226,36 @@ impl System for Mode {
             ops: OpKind::REGISTER.to_vec(),
             claims: self.claims.clone(),
             available: true,
-            timing: Timing {
-                // Noticing that a leader is silent takes up to two election timeouts, and so does
-                // an election that splits its votes.
-                failover: Duration::from_millis(2500),
-                converge: Duration::from_millis(3000),
-                operation: OPERATION,
-            },
+            timing: TIMING,
         }
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
-        (self.node)(cx)
+        (self.node)(cx, CONFIG)
     }
 
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
-        let policy = Policy {
-            home: cx.home().index() - 1,
-            attempt: ATTEMPT,
-            pause: PAUSE,
-            roam: !cx.pinned(),
-        };
-        let env = SimClient(Rc::new(cx));
-        let client = reference_db::client::Client::new(env.clone(), policy);
-        Box::new(StoreClient { env, client })
+        client_of_store(cx)
     }
 }
 
-fn run_node<P: Protocol>(cx: NodeCx) -> LocalBoxFuture<'static, String> {
+fn client_of_store(cx: ClientCx) -> Box<dyn Client> {
+    let policy =
+        Policy { home: cx.home().index() - 1, attempt: ATTEMPT, pause: PAUSE, roam: !cx.pinned() };
+    let env = SimClient(Rc::new(cx));
+    let client = reference_db::client::Client::new(env.clone(), policy);
+    Box::new(StoreClient { env, client })
+}
+
+fn run_node<P: Protocol>(cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'static, String> {
     Box::pin(async move {
-        let Err(error) = serve::<P, _>(SimNode(cx), CONFIG).await;
+        let Err(error) = serve::<P, _>(SimNode(cx), config).await;
         error.to_string()
     })
 }
+
+/// What wall clocks show when a run begins, in nanoseconds since 1970: the begin of 2026.
+const START_OF_RUNS: u64 = 1_767_225_600 * 1_000_000_000;
 
 /// The simulated world as a node of the store sees it.
 #[derive(Clone)]
@@ -149,6 +278,10 @@ impl Env for SimNode {
 
     fn now(&self) -> env::Time {
         env::Time(self.0.now().as_nanos())
+    }
+
+    fn wall(&self) -> u64 {
+        START_OF_RUNS + self.0.now().as_nanos()
     }
 
     async fn sleep_until(&self, at: env::Time) {
@@ -282,6 +415,7 @@ impl Client for StoreClient {
             // A little before the harness would cut the operation off.
             let deadline = self.env.now() + (OPERATION - Duration::from_millis(10));
             match self.client.call(command, deadline).await {
+                Answer::Reply(Reply::Unsupported) => Outcome::Fail(Reason::Unsupported),
                 Answer::Reply(reply) => outcome_of(op, reply),
                 Answer::NotDone => Outcome::Fail(Reason::NotLeader),
                 Answer::Unknown => Outcome::Info(Reason::Timeout),

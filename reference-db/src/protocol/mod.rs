@@ -13,6 +13,7 @@ use crate::env::{ClientId, NodeId, Status, Time};
 use crate::kv::Reply;
 use crate::wire::Request;
 
+pub mod leaderless;
 pub mod primary_async;
 pub mod raft;
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers; the one that was silent longest goes first.
     pub sessions_max: usize,
+    /// How many nodes take part in what, where no leader does.
+    pub leaderless: leaderless::Settings,
 }
 
 /// How long a node waits for what. The same for every node of a cluster.
@@ -102,6 +105,8 @@ pub enum Input<M> {
         from: ClientId,
         /// What is asked.
         request: Request,
+        /// What the node's wall clock showed: nanoseconds since 1970.
+        wall: u64,
     },
 }
 
@@ -128,6 +133,8 @@ pub enum Output<P: Protocol> {
         sequence: u64,
         /// The answer.
         reply: Reply,
+        /// How far in the order of the mode the answer goes; 0 where it says nothing about it.
+        position: u64,
     },
 }
 

@@ -94,7 +94,9 @@ impl ClientEnv for World {
         nodes.sent.push((to.0, request));
         let last = nodes.script.len() == 1;
         let step = if last { nodes.script[0].clone() } else { nodes.script.pop_front().unwrap() };
-        let answer = |sequence, reply| wire::encode(&Frame::<()>::Response { sequence, reply });
+        let answer = |sequence, reply| {
+            wire::encode(&Frame::<()>::Response { sequence, reply, position: sequence * 10 })
+        };
         match step {
             Silence => {}
             Says(reply) => nodes.arrive(now, to, answer(sequence, reply)),

@@ -7,7 +7,8 @@ use stormglass_reference_db::wire::Request;
 fn check(sessions_max: usize, script: &[(u64, u64, &str, Option<Reply>)]) -> Kv {
     let mut kv = Kv::default();
     for (at, (session, sequence, command, expected)) in (1..).zip(script) {
-        let request = Request { session: *session, sequence: *sequence, command: parse(command) };
+        let request =
+            Request { session: *session, sequence: *sequence, seen: 0, command: parse(command) };
         assert_eq!(kv.apply(at, &request, sessions_max), *expected, "at {at}: {command}");
     }
     kv

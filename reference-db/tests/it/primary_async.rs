@@ -16,7 +16,7 @@ use super::raft_cluster::Cluster;
 use super::raft_random::{calm, meddle, weather};
 
 fn request(session: u64, sequence: u64, command: Command) -> Request {
-    Request { session, sequence, command }
+    Request { session, sequence, seen: 0, command }
 }
 
 fn write(session: u64, sequence: u64, key: &str, value: &str) -> Request {
@@ -73,7 +73,7 @@ fn a_write_is_acknowledged_before_anyone_else_has_it() {
 fn a_write_is_durable_on_the_primary_before_it_is_acknowledged() {
     let (mut cluster, leader, session) = started(3, 100);
     let mut out = Vec::new();
-    let input = Input::Request { from: ClientId(7), request: write(session, 2, "x", "a") };
+    let input = Input::Request { from: ClientId(7), wall: 0, request: write(session, 2, "x", "a") };
     let now = cluster.now;
     cluster.nodes[leader].up.as_mut().unwrap().step(now, input, &mut out);
     let persisted = out.iter().position(|o| matches!(o, Output::Persist(_))).unwrap();

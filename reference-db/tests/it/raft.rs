@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, Kv, ReadLevel, Reply};
+use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::raft::log::{Entry, Log, Position};
 use stormglass_reference_db::protocol::raft::message::{
     Appended, HardState, Image, Message as CoreMessage, Record, Snapshot,
@@ -19,7 +20,7 @@ use super::raft_cluster::{Cluster, MS, TIMING};
 type Wire = CoreMessage<Request, Kv>;
 
 fn request(session: u64, sequence: u64, command: Command) -> Request {
-    Request { session, sequence, command }
+    Request { session, sequence, seen: 0, command }
 }
 
 fn write(session: u64, sequence: u64, value: &str) -> Request {
@@ -48,6 +49,7 @@ impl Alone {
             timing: TIMING,
             snapshot_entries: 1000,
             sessions_max: 10,
+            leaderless: Settings::DEFAULT,
         };
         let random = ChaCha8Rng::seed_from_u64(1);
         Alone { now: Time(1), node: Raft::recover(options, recovered, random, Time(1)) }
@@ -248,7 +250,7 @@ fn a_deposed_leader_cannot_serve_a_strong_read() {
 fn a_leader_answers_no_strong_read_before_an_entry_of_its_term_is_committed() {
     let mut alone = Alone::with_log(2, &[1, 2]);
     alone.lead();
-    let asked = Input::Request { from: ClientId(1), request: read(1, ReadLevel::Strong) };
+    let asked = Input::Request { from: ClientId(1), wall: 0, request: read(1, ReadLevel::Strong) };
     assert!(alone.step(asked).is_empty());
     alone.now = Time(alone.now.0 + MS);
     let out = alone.step(Input::Timer);
@@ -489,7 +491,7 @@ fn what_piles_up_at_an_isolated_leader_is_bounded() {
     alone.lead();
     for sequence in 0..10_000 {
         let request = write(1, sequence, "a");
-        alone.step(Input::Request { from: ClientId(1), request });
+        alone.step(Input::Request { from: ClientId(1), wall: 0, request });
     }
     let piled = alone.node.status().last;
     assert!(piled <= stormglass_reference_db::protocol::raft::UNCOMMITTED_MAX, "{piled}");

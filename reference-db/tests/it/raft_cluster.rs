@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::Reply;
+use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing,
 };
@@ -104,6 +105,7 @@ pub(crate) struct Cluster<P: Protocol> {
     pub(crate) delivered: u64,
     snapshot_entries: u64,
     sessions_max: usize,
+    pub(crate) leaderless: Settings,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
     seed: u64,
@@ -112,6 +114,11 @@ pub(crate) struct Cluster<P: Protocol> {
 impl<P: Protocol> Cluster<P> {
     /// Starts `count` nodes with empty disks.
     pub(crate) fn new(count: u32, seed: u64, snapshot_entries: u64) -> Self {
+        Cluster::with(count, seed, snapshot_entries, Settings::DEFAULT)
+    }
+
+    /// The same, in a mode without a leader.
+    pub(crate) fn with(count: u32, seed: u64, snapshot_entries: u64, leaderless: Settings) -> Self {
         let mut cluster = Cluster {
             now: Time(1),
             nodes: (0..count)
@@ -124,6 +131,7 @@ impl<P: Protocol> Cluster<P> {
             delivered: 0,
             snapshot_entries,
             sessions_max: 100,
+            leaderless,
             events: BTreeMap::new(),
             events_made: 0,
             seed,
@@ -145,6 +153,7 @@ impl<P: Protocol> Cluster<P> {
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,
             sessions_max: self.sessions_max,
+            leaderless: self.leaderless,
         }
     }
 
@@ -205,7 +214,7 @@ impl<P: Protocol> Cluster<P> {
                 disk.sync(disk.unsynced.len());
                 self.post(id, to, |message| Event::Deliver { from: id, to, message }, message);
             }
-            Output::Reply { to, sequence, reply } => {
+            Output::Reply { to, sequence, reply, .. } => {
                 disk.sync(disk.unsynced.len());
                 if to.node == id {
                     self.answers.push(Answer { client: to.client, sequence, reply });
@@ -307,7 +316,7 @@ impl<P: Protocol> Cluster<P> {
 
     /// A client asks a node for something.
     pub(crate) fn request(&mut self, node: usize, client: u64, request: Request) {
-        self.step(node, Input::Request { from: ClientId(client), request });
+        self.step(node, Input::Request { from: ClientId(client), wall: 0, request });
     }
 
     /// The same, and waits for the answer.

@@ -131,7 +131,7 @@ impl Counter {
         } else {
             Command::Cas { key, from: number(self.value), to: number(self.value + 1) }
         };
-        Request { session: self.session, sequence: self.sequence, command }
+        Request { session: self.session, sequence: self.sequence, seen: 0, command }
     }
 
     fn act(&mut self, id: u64, cluster: &mut Cluster<Raft>, tally: &Tally, may_begin: bool) {
@@ -172,6 +172,7 @@ impl Counter {
                 tally.reads += 1;
             }
             Reply::SessionUnknown => panic!("a session was forgotten"),
+            Reply::NodeSession(_) | Reply::Unsupported => panic!("this mode does not say so"),
         }
         tally.told = tally.told.max(self.value);
         self.asked = None;

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use stormglass_reference_db::env::{Address, ClientId, Env, NodeId, Role, Status, Time};
 use stormglass_reference_db::kv::{Command, Reply};
+use stormglass_reference_db::protocol::leaderless;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing,
 };
@@ -75,11 +76,11 @@ impl Protocol for Obedient {
             Input::Message { message, .. } => {
                 out.extend(message.into_iter().filter_map(|order| self.obey(&order)));
             }
-            Input::Request { from, request } => {
+            Input::Request { from, request, .. } => {
                 out.push(Output::Persist(9));
                 let to = Origin { node: self.me, client: from };
                 let sequence = request.sequence;
-                out.push(Output::Reply { to, sequence, reply: Reply::Done });
+                out.push(Output::Reply { to, sequence, reply: Reply::Done, position: 0 });
             }
         }
     }
@@ -101,7 +102,7 @@ impl Obedient {
             Do::Tell(node) => Output::Send { to: NodeId(node), message: Vec::new() },
             Do::Answer(node, client) => {
                 let to = Origin { node: NodeId(node), client: ClientId(client) };
-                Output::Reply { to, sequence: 5, reply: Reply::Done }
+                Output::Reply { to, sequence: 5, reply: Reply::Done, position: 0 }
             }
             Do::Recite => {
                 let held = self.held.iter().copied().map(Do::Persist).collect();
@@ -167,6 +168,7 @@ impl World {
             timing: Timing { heartbeat, election: heartbeat * 10 },
             snapshot_entries: 100,
             sessions_max: 10,
+            leaderless: leaderless::Settings::DEFAULT,
         };
         let ended = timeout(time, serve::<Obedient, World>(self.clone(), config)).await;
         let ended: Option<Result<Infallible, _>> = ended.ok();
@@ -187,6 +189,10 @@ impl Env for World {
 
     fn now(&self) -> Time {
         Time(0) + self.began.elapsed() + self.busy.get()
+    }
+
+    fn wall(&self) -> u64 {
+        self.now().0
     }
 
     async fn sleep_until(&self, at: Time) {
@@ -304,7 +310,8 @@ fn an_answer_leaves_through_the_node_that_its_client_talks_to() {
 #[test]
 fn an_answer_from_another_node_reaches_the_client() {
     in_a_world(async |world| {
-        let relay = Frame::Relay { client: ClientId(40), sequence: 8, reply: Reply::Done };
+        let relay =
+            Frame::Relay { client: ClientId(40), sequence: 8, reply: Reply::Done, position: 0 };
         world.deliver(Address::Node(NodeId(3)), &relay);
         assert_eq!(world.run(A_MOMENT).await.0[6..], ["c40: answer 8"]);
     });
@@ -313,7 +320,7 @@ fn an_answer_from_another_node_reaches_the_client() {
 #[test]
 fn a_client_is_answered_under_its_own_number() {
     in_a_world(async |world| {
-        let request = Request { session: 0, sequence: 4, command: Command::OpenSession };
+        let request = Request { session: 0, sequence: 4, seen: 0, command: Command::OpenSession };
         world.deliver(Address::Client(ClientId(40)), &Frame::Request(request));
         let (events, _) = world.run(A_MOMENT).await;
         assert_eq!(events[6..], ["append log-0", "sync log-0", "c40: answer 4"]);
@@ -324,9 +331,10 @@ fn a_client_is_answered_under_its_own_number() {
 fn what_is_no_message_or_comes_from_the_wrong_side_is_dropped() {
     in_a_world(async |world| {
         let (node, client) = (Address::Node(NodeId(2)), Address::Client(ClientId(40)));
-        let request = Request { session: 0, sequence: 4, command: Command::OpenSession };
-        let relay = Frame::Relay { client: ClientId(40), sequence: 8, reply: Reply::Done };
-        let response = Frame::Response { sequence: 4, reply: Reply::Done };
+        let request = Request { session: 0, sequence: 4, seen: 0, command: Command::OpenSession };
+        let relay =
+            Frame::Relay { client: ClientId(40), sequence: 8, reply: Reply::Done, position: 0 };
+        let response = Frame::Response { sequence: 4, reply: Reply::Done, position: 0 };
         for noise in
             [vec![], vec![0xff; 20], wire::encode(&Frame::Peer(vec![Do::Tell(2)]))[1..].to_vec()]
         {

@@ -11,6 +11,9 @@ pub trait Workload: Sync {
     /// Makes what one client does, of `options.clients`.
     fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator>;
 
+    /// The kinds of operations that it does; those that a system does not offer are left out.
+    fn ops(&self) -> &'static [OpKind];
+
     /// The guarantees that a history of this workload can show to hold or to break.
     fn guarantees(&self) -> &'static [Guarantee];
 

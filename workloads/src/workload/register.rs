@@ -27,6 +27,10 @@ impl Workload for Register {
         })
     }
 
+    fn ops(&self) -> &'static [OpKind] {
+        &OpKind::REGISTER
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 10] = [
             Guarantee::Linearizable,

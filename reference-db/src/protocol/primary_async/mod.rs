@@ -152,7 +152,7 @@ impl Protocol for PrimaryAsync {
             Input::Message { message: Message::Forward { origin, request }, .. } => {
                 self.on_request(now, origin, request, None, out);
             }
-            Input::Request { from, request } => {
+            Input::Request { from, request, .. } => {
                 let origin = Origin { node: self.options.id, client: from };
                 let leader = self.control.leader().filter(|leader| *leader != self.options.id);
                 self.on_request(now, origin, request, leader, out);
@@ -215,7 +215,8 @@ impl PrimaryAsync {
             }
             (_, None) => Some(Reply::NotLeader),
         };
-        out.extend(reply.map(|reply| Output::Reply { to: origin, sequence, reply }));
+        let position = number(self.replica.last());
+        out.extend(reply.map(|reply| Output::Reply { to: origin, sequence, reply, position }));
     }
 
     /// Does what follows from the control plane's new state.

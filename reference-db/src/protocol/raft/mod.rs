@@ -104,7 +104,7 @@ impl Protocol for Raft {
             Input::Message { message: Message::Forward { origin, request }, .. } => {
                 self.on_request(now, origin, request, None, out);
             }
-            Input::Request { from, request } => {
+            Input::Request { from, request, .. } => {
                 let origin = Origin { node: self.options.id, client: from };
                 let leader = self.core.leader();
                 self.on_request(now, origin, request, leader, out);
@@ -152,13 +152,15 @@ impl Raft {
     ) {
         let sequence = request.sequence;
         if let Command::Read { key, level: ReadLevel::Replica } = &request.command {
-            out.push(Output::Reply { to: origin, sequence, reply: self.kv.read(key) });
+            let (reply, position) = (self.kv.read(key), self.applied);
+            out.push(Output::Reply { to: origin, sequence, reply, position });
         } else if self.core.is_leader() {
             self.lead(now, origin, request);
         } else if let Some(leader) = leader {
             out.push(Output::Send { to: leader, message: Message::Forward { origin, request } });
         } else {
-            out.push(Output::Reply { to: origin, sequence, reply: Reply::NotLeader });
+            let reply = Reply::NotLeader;
+            out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
         }
     }
 
@@ -221,7 +223,8 @@ impl Raft {
                     && let Some(reply) = &reply
                 {
                     let (to, sequence) = (pending.origin, pending.sequence);
-                    out.push(Output::Reply { to, sequence, reply: reply.clone() });
+                    let (reply, position) = (reply.clone(), self.applied);
+                    out.push(Output::Reply { to, sequence, reply, position });
                 }
                 self.pending.pop_front();
             }
@@ -235,12 +238,14 @@ impl Raft {
                 to: read.origin,
                 sequence: read.sequence,
                 reply: Reply::NotLeader,
+                position: 0,
             }));
             return;
         }
         for read in self.reads.take_ready(self.core.confirmed_round(), self.applied) {
             let reply = read.answer(&self.kv);
-            out.push(Output::Reply { to: read.origin, sequence: read.sequence, reply });
+            let Read { origin: to, sequence, .. } = read;
+            out.push(Output::Reply { to, sequence, reply, position: self.applied });
         }
         if self.reads.are_waiting() && self.core.may_begin_round() {
             self.core.flush_soon(now);

@@ -1,0 +1,132 @@
+//! Nodes that hold the same segments compare their trees, one after the other.
+//!
+//! An exchange keeps no state: each message is answered from what the receiver holds at that
+//! moment. Roots that differ are answered with the hashes under them, leaves that differ with the
+//! stamps of their keys, and those with what is later here and with a request for what is later
+//! there.
+
+use super::ring::Ring;
+use super::store::{Branch, LEAF_LEVEL};
+use super::version::Stamp;
+use super::{Leaderless, Message, Receipt, send};
+use crate::env::{NodeId, Time};
+use crate::protocol::{Output, Timing};
+
+/// Hashes in one message at most, and keys. What exceeds them waits for the next exchange.
+const HASHES_MAX: usize = 1024;
+const KEYS_MAX: usize = 64;
+
+/// When a node compares, and with whom.
+#[derive(Debug)]
+pub(super) struct AntiEntropy {
+    /// The nodes that hold something that this one holds too.
+    partners: Vec<NodeId>,
+    /// The one that is next.
+    next: usize,
+    at: Time,
+}
+
+impl AntiEntropy {
+    pub(super) fn new(ring: &Ring, own: NodeId, timing: Timing, now: Time) -> AntiEntropy {
+        let mut partners: Vec<NodeId> = shared_by(ring, own)
+            .flat_map(|segment| ring.replicas(segment))
+            .filter(|node| *node != own)
+            .collect();
+        partners.sort_unstable();
+        partners.dedup();
+        AntiEntropy { partners, next: 0, at: now + timing.heartbeat }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        if self.partners.is_empty() { Time::NEVER } else { self.at }
+    }
+}
+
+/// The segments that a node holds.
+fn shared_by(ring: &Ring, node: NodeId) -> impl Iterator<Item = usize> + '_ {
+    (0..ring.segments()).filter(move |segment| ring.holds(node, *segment))
+}
+
+impl Leaderless {
+    /// Begins a comparison with the next partner, if it is time.
+    pub(super) fn compare_with_next(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        if self.anti_entropy.deadline() > now {
+            return;
+        }
+        self.anti_entropy.at = now + self.options.timing.heartbeat * 4;
+        let partner = self.anti_entropy.partners[self.anti_entropy.next];
+        self.anti_entropy.next = (self.anti_entropy.next + 1) % self.anti_entropy.partners.len();
+        let shared = shared_by(&self.ring, self.options.id)
+            .filter(|segment| self.ring.holds(partner, *segment))
+            .map(Branch::root);
+        let hashes = shared.filter_map(|root| Some((root, self.store.hash(root)?))).collect();
+        send(partner, Message::Compare(hashes), out);
+    }
+
+    pub(super) fn on_compare(
+        &self,
+        from: NodeId,
+        theirs: &[(Branch, u64)],
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let differs = |(branch, hash): &&(Branch, u64)| {
+            self.store.hash(*branch).is_some_and(|own| own != *hash)
+        };
+        let (mut hashes, mut leaves) = (Vec::new(), Vec::new());
+        for (branch, _) in theirs.iter().filter(differs) {
+            if branch.level == LEAF_LEVEL {
+                let keys = self.store.leaf(*branch);
+                let stamps = keys.map(|(key, version)| (key.to_owned(), version.stamp)).collect();
+                leaves.push((*branch, stamps));
+            } else {
+                let children = branch.children();
+                hashes.extend(children.filter_map(|child| Some((child, self.store.hash(child)?))));
+            }
+        }
+        hashes.truncate(HASHES_MAX);
+        leaves.truncate(KEYS_MAX);
+        if !hashes.is_empty() {
+            send(from, Message::Compare(hashes), out);
+        }
+        if !leaves.is_empty() {
+            send(from, Message::Leaves(leaves), out);
+        }
+    }
+
+    pub(super) fn on_leaves(
+        &self,
+        from: NodeId,
+        theirs: &[(Branch, Vec<(String, Stamp)>)],
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let mut later_here = Vec::new();
+        let mut later_there = Vec::new();
+        for (branch, stamps) in theirs {
+            let stamp_there =
+                |key: &str| stamps.iter().find(|(there, _)| there == key).map(|(_, stamp)| *stamp);
+            let here = self.store.leaf(*branch);
+            later_here.extend(
+                here.filter(|(key, version)| Some(version.stamp) > stamp_there(key))
+                    .map(|(key, _)| key.to_owned()),
+            );
+            let later = stamps.iter().filter(|(key, stamp)| {
+                self.store.get(key).is_none_or(|version| version.stamp < *stamp)
+            });
+            later_there.extend(later.map(|(key, _)| key.clone()));
+        }
+        self.on_want(from, &later_here, out);
+        later_there.truncate(KEYS_MAX);
+        if !later_there.is_empty() {
+            send(from, Message::Want(later_there), out);
+        }
+    }
+
+    /// Sends what the node holds of some keys.
+    pub(super) fn on_want(&self, from: NodeId, keys: &[String], out: &mut Vec<Output<Self>>) {
+        let held = keys.iter().filter_map(|key| Some((key, self.store.get(key)?)));
+        for (key, version) in held.take(KEYS_MAX) {
+            let (receipt, key) = (Receipt::None, key.clone());
+            send(from, Message::Store { receipt, key, version: version.clone() }, out);
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! What a node does for its clients: it asks replicas, tells replicas, and counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::sessions::Admission;
+use super::version::{Stamp, Version};
+use super::{Leaderless, Message, Receipt, send};
+use crate::env::{NodeId, Time};
+use crate::kv::{Command, ReadLevel, Reply};
+use crate::protocol::{Origin, Output};
+use crate::wire::Request;
+
+/// Operations that a node coordinates at a time. More are not taken on, as if the network had lost
+/// them.
+const OPERATIONS_MAX: usize = 4096;
+
+/// One request of a client, from its arrival until all replicas have been brought up to date, or
+/// have had their time.
+#[derive(Debug)]
+pub(super) struct Operation {
+    key: String,
+    segment: usize,
+    /// Who waits for the answer; nobody once it was given.
+    client: Option<(Origin, u64)>,
+    task: Task,
+    phase: Phase,
+    /// When the silent are asked again.
+    again_at: Time,
+    /// When the silent are given up.
+    ends_at: Time,
+}
+
+/// What the client wants.
+#[derive(Clone, Debug)]
+enum Task {
+    /// To see the latest version that so many answers have.
+    Read { quorum: usize },
+    /// To make the key hold this.
+    Put(Option<Vec<u8>>),
+    /// To make it hold `to` if it holds `from`.
+    Cas { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Replicas are asked what they hold.
+    Ask { answers: BTreeMap<NodeId, Option<Version>> },
+    /// Replicas are told what to hold, and the client then gets the reply.
+    Tell { version: Version, has: BTreeSet<NodeId>, reply: Reply },
+}
+
+impl Operation {
+    pub(super) fn deadline(&self) -> Time {
+        self.again_at.min(self.ends_at)
+    }
+
+    /// Whether a node has said what the phase waits for.
+    fn has_answered(&self, node: NodeId) -> bool {
+        match &self.phase {
+            Phase::Ask { answers } => answers.contains_key(&node),
+            Phase::Tell { has, .. } => has.contains(&node),
+        }
+    }
+}
+
+impl Leaderless {
+    pub(super) fn on_request(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        request: Request,
+        wall: u64,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let Request { session, sequence, seen, command } = request;
+        let reply = |reply, position, out: &mut Vec<Output<Self>>| {
+            out.push(Output::Reply { to: origin, sequence, reply, position });
+        };
+        let settings = self.options.leaderless;
+        let (key, task) = match command {
+            Command::OpenSession => {
+                let session = self.fresh_session();
+                self.sessions.open(session);
+                return reply(Reply::NodeSession(session), 0, out);
+            }
+            Command::Read { key, level: ReadLevel::Strong } => {
+                (key, Task::Read { quorum: settings.read })
+            }
+            Command::Read { key, level: ReadLevel::Replica } => {
+                if self.ring.holds(self.options.id, self.store.segment(&key)) {
+                    let held = self.store.get(&key);
+                    let position = held.map_or(0, |version| version.stamp.time);
+                    let value = held.and_then(|version| version.value.clone());
+                    return reply(Reply::Value(value), position, out);
+                }
+                // Whichever replica answers first.
+                (key, Task::Read { quorum: 1 })
+            }
+            Command::Cas { .. } if !settings.compare_and_set => {
+                return reply(Reply::Unsupported, 0, out);
+            }
+            Command::Write { key, value } => (key, Task::Put(Some(value))),
+            Command::Delete { key } => (key, Task::Put(None)),
+            Command::Cas { key, from, to } => (key, Task::Cas { from, to }),
+        };
+        if !matches!(task, Task::Read { .. }) {
+            match self.sessions.admit(session, sequence) {
+                Admission::New => {}
+                Admission::Repeated => return,
+                Admission::Unknown => return reply(Reply::SessionUnknown, 0, out),
+            }
+        }
+        if self.operations.len() < OPERATIONS_MAX {
+            let earliest = wall.max(seen.saturating_add(1));
+            self.begin(now, (origin, sequence), key, task, earliest, out);
+        }
+    }
+
+    /// Takes on a request. `earliest` is when its change happens at the earliest, where no replica is
+    /// asked first.
+    fn begin(
+        &mut self,
+        now: Time,
+        client: (Origin, u64),
+        key: String,
+        task: Task,
+        earliest: u64,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let phase = match &task {
+            Task::Put(value) if !self.options.leaderless.atomic => {
+                let version = Version { stamp: self.clock.issue(earliest), value: value.clone() };
+                Phase::Tell { version, has: BTreeSet::new(), reply: Reply::Done }
+            }
+            Task::Read { .. } | Task::Put(_) | Task::Cas { .. } => {
+                Phase::Ask { answers: BTreeMap::new() }
+            }
+        };
+        let timing = self.options.timing;
+        let operation = Operation {
+            segment: self.store.segment(&key),
+            key,
+            client: Some(client),
+            task,
+            phase,
+            again_at: now + timing.heartbeat * 2,
+            ends_at: now + timing.election * 4,
+        };
+        let number = self.next_operation;
+        self.next_operation += 1;
+        self.operations.insert(number, operation);
+        self.turn_to_replicas(number, out);
+        self.settle(number, out);
+    }
+
+    /// Asks or tells the replicas that have not answered in this phase.
+    fn turn_to_replicas(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
+        let Some(operation) = self.operations.get(&number) else { return };
+        let (key, own) = (operation.key.clone(), self.options.id);
+        let silent: Vec<NodeId> = self
+            .ring
+            .replicas(operation.segment)
+            .filter(|node| !operation.has_answered(*node))
+            .collect();
+        match &operation.phase {
+            Phase::Ask { .. } => {
+                for node in silent.iter().filter(|node| **node != own) {
+                    send(*node, Message::Fetch { operation: number, key: key.clone() }, out);
+                }
+                if silent.contains(&own) {
+                    let held = self.store.get(&key).cloned();
+                    self.answer(number, own, held);
+                }
+            }
+            Phase::Tell { version, .. } => {
+                let version = version.clone();
+                if silent.contains(&own) {
+                    self.take(&key, version.clone(), out);
+                    self.acknowledge(number, own);
+                }
+                for node in silent.into_iter().filter(|node| *node != own) {
+                    let receipt = Receipt::Operation(number);
+                    let (key, version) = (key.clone(), version.clone());
+                    send(node, Message::Store { receipt, key, version }, out);
+                }
+            }
+        }
+    }
+
+    /// Turns to a stand-in for each replica that is silent.
+    fn turn_to_stand_ins(&mut self, now: Time, number: u64, out: &mut Vec<Output<Self>>) {
+        let Some(operation) = self.operations.get(&number) else { return };
+        let (key, own) = (operation.key.clone(), self.options.id);
+        let silent = self.ring.replicas(operation.segment);
+        let silent = silent.filter(|node| !operation.has_answered(*node));
+        let pairs: Vec<(NodeId, NodeId)> = silent
+            .zip(self.ring.stand_ins(operation.segment))
+            .filter(|(_, stand_in)| !operation.has_answered(*stand_in))
+            .collect();
+        let version = match &operation.phase {
+            Phase::Ask { .. } => None,
+            Phase::Tell { version, .. } => Some(version.clone()),
+        };
+        for (node, stand_in) in pairs {
+            match &version {
+                None if stand_in == own => {
+                    let kept = self.hints.latest(&self.options.nodes, &key).cloned();
+                    self.answer(number, own, kept);
+                }
+                None => {
+                    let message = Message::Fetch { operation: number, key: key.clone() };
+                    send(stand_in, message, out);
+                }
+                Some(version) if stand_in == own => {
+                    if self.keep(now, node, &key, version.clone(), out) {
+                        self.acknowledge(number, own);
+                    }
+                }
+                Some(version) => {
+                    let (key, version) = (key.clone(), version.clone());
+                    let message = Message::Keep { operation: number, node, key, version };
+                    send(stand_in, message, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_fetched(
+        &mut self,
+        from: NodeId,
+        number: u64,
+        version: Option<Version>,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        if let Some(version) = &version {
+            self.clock.see(version.stamp);
+        }
+        self.answer(number, from, version);
+        self.settle(number, out);
+    }
+
+    fn answer(&mut self, number: u64, from: NodeId, version: Option<Version>) {
+        if let Some(operation) = self.operations.get_mut(&number)
+            && let Phase::Ask { answers } = &mut operation.phase
+        {
+            answers.insert(from, version);
+        }
+    }
+
+    pub(super) fn on_stored(
+        &mut self,
+        from: NodeId,
+        number: u64,
+        stamp: Stamp,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let told = self.operations.get(&number).map(|operation| &operation.phase);
+        if matches!(told, Some(Phase::Tell { version, .. }) if version.stamp == stamp) {
+            self.acknowledge(number, from);
+            self.settle(number, out);
+        }
+    }
+
+    fn acknowledge(&mut self, number: u64, from: NodeId) {
+        if let Some(operation) = self.operations.get_mut(&number)
+            && let Phase::Tell { has, .. } = &mut operation.phase
+        {
+            has.insert(from);
+        }
+    }
+
+    /// Goes on with an operation as far as the answers allow.
+    fn settle(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
+        let settings = self.options.leaderless;
+        let Some(operation) = self.operations.get(&number) else { return };
+        match &operation.phase {
+            Phase::Ask { answers } => {
+                let quorum = match operation.task {
+                    Task::Read { quorum } => quorum,
+                    Task::Put(_) | Task::Cas { .. } => settings.read,
+                };
+                if answers.len() >= quorum {
+                    self.on_quorum_answered(number, out);
+                }
+            }
+            Phase::Tell { version, has, reply } => {
+                if has.len() >= settings.write {
+                    let (reply, position) = (reply.clone(), version.stamp.time);
+                    self.reply(number, reply, position, out);
+                }
+                self.forget_if_done(number);
+            }
+        }
+    }
+
+    /// Enough replicas have said what they hold.
+    fn on_quorum_answered(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
+        let settings = self.options.leaderless;
+        let Some(operation) = self.operations.get(&number) else { return };
+        let Phase::Ask { answers } = &operation.phase else { return };
+        let latest = answers.values().flatten().max_by_key(|version| version.stamp).cloned();
+        let value = latest.as_ref().and_then(|version| version.value.clone());
+        let to_put = match &operation.task {
+            Task::Read { quorum } => {
+                let stamp = latest.as_ref().map(|version| version.stamp);
+                let has = |held: &Option<Version>| held.as_ref().map(|held| held.stamp) == stamp;
+                if settings.atomic && *quorum > 1 && !answers.values().all(has) {
+                    // Somebody lacks it: a later read could miss what this one is about to tell.
+                    let version = latest.expect("the answers differ, so there is a latest one");
+                    let who = answers.iter().filter(|(_, held)| has(held)).map(|(node, _)| *node);
+                    let has = who.collect();
+                    self.tell(number, version, has, Reply::Value(value), out);
+                } else {
+                    let position = stamp.map_or(0, |stamp| stamp.time);
+                    self.reply(number, Reply::Value(value), position, out);
+                    self.repair(number, out);
+                    self.forget_if_done(number);
+                }
+                return;
+            }
+            Task::Put(value) => value.clone(),
+            Task::Cas { from, .. } if *from != value => {
+                let position = latest.map_or(0, |version| version.stamp.time);
+                self.reply(number, Reply::Mismatch(value), position, out);
+                self.operations.remove(&number);
+                return;
+            }
+            Task::Cas { to, .. } => to.clone(),
+        };
+        // The clock has seen the answers, so that this is later than all of them.
+        let version = Version { stamp: self.clock.issue(0), value: to_put };
+        self.tell(number, version, BTreeSet::new(), Reply::Done, out);
+    }
+
+    /// Begins the second phase.
+    fn tell(
+        &mut self,
+        number: u64,
+        version: Version,
+        has: BTreeSet<NodeId>,
+        reply: Reply,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        operation.phase = Phase::Tell { version, has, reply };
+        self.turn_to_replicas(number, out);
+        self.settle(number, out);
+    }
+
+    /// Answers the client, once.
+    fn reply(&mut self, number: u64, reply: Reply, position: u64, out: &mut Vec<Output<Self>>) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        if let Some((to, sequence)) = operation.client.take() {
+            out.push(Output::Reply { to, sequence, reply, position });
+        }
+    }
+
+    /// Brings those up to date whose answers were behind: read repair.
+    fn repair(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
+        let Some(operation) = self.operations.get_mut(&number) else { return };
+        let Phase::Ask { answers } = &mut operation.phase else { return };
+        let latest = answers.values().flatten().max_by_key(|version| version.stamp).cloned();
+        let Some(latest) = latest else { return };
+        let mut behind = Vec::new();
+        for (node, held) in answers {
+            let is_replica = self.ring.holds(*node, operation.segment);
+            if is_replica && held.as_ref().is_none_or(|held| held.stamp < latest.stamp) {
+                *held = Some(latest.clone());
+                behind.push(*node);
+            }
+        }
+        let key = operation.key.clone();
+        for node in behind {
+            let (key, version) = (key.clone(), latest.clone());
+            if node == self.options.id {
+                self.take(&key, version, out);
+            } else {
+                send(node, Message::Store { receipt: Receipt::None, key, version }, out);
+            }
+        }
+    }
+
+    /// Ends an operation when its client and all replicas have what they should.
+    fn forget_if_done(&mut self, number: u64) {
+        let Some(operation) = self.operations.get(&number) else { return };
+        let all = self.ring.replicas(operation.segment).all(|node| operation.has_answered(node));
+        if operation.client.is_none() && all {
+            self.operations.remove(&number);
+        }
+    }
+
+    /// Asks the silent again, and gives those up that have had their time.
+    pub(super) fn retry_operations(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        let due = self.operations.iter().filter(|(_, operation)| operation.deadline() <= now);
+        let due: Vec<u64> = due.map(|(number, _)| *number).collect();
+        for number in due {
+            let Some(operation) = self.operations.get_mut(&number) else { continue };
+            if operation.ends_at <= now {
+                self.give_up(now, number, out);
+                continue;
+            }
+            operation.again_at = now + self.options.timing.heartbeat * 2;
+            self.turn_to_replicas(number, out);
+            if self.options.leaderless.sloppy {
+                self.turn_to_stand_ins(now, number, out);
+            }
+            self.settle(number, out);
+        }
+    }
+
+    /// Ends an operation whose replicas have not all answered: what they were to hold is kept for
+    /// them. A client that still waits is told nothing, because nobody knows what will become of it.
+    fn give_up(&mut self, now: Time, number: u64, out: &mut Vec<Output<Self>>) {
+        let Some(operation) = self.operations.remove(&number) else { return };
+        let Phase::Tell { version, .. } = &operation.phase else { return };
+        let silent: Vec<NodeId> = self
+            .ring
+            .replicas(operation.segment)
+            .filter(|node| !operation.has_answered(*node))
+            .collect();
+        for node in silent {
+            self.keep(now, node, &operation.key, version.clone(), out);
+        }
+    }
+}

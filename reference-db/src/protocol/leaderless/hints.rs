@@ -1,0 +1,127 @@
+//! Changes that are kept for nodes that could not be reached.
+//!
+//! Dynamo, section 4.6: a hint is durable, is handed over when the other node answers again, and is
+//! then forgotten. There is at most one for a key and node, the latest. Beyond a limit none are
+//! kept: [`super::anti_entropy`] finds what they would have told.
+
+use std::collections::BTreeMap;
+
+use super::version::{Stamp, Version};
+use super::{Leaderless, Message, Receipt, Record, send};
+use crate::env::{NodeId, Time};
+use crate::protocol::Output;
+
+/// Hints that a node keeps at most.
+const HINTS_MAX: usize = 4096;
+/// Hints that a node offers to another at a time.
+const OFFERED_MAX: usize = 32;
+
+/// What a node keeps for others.
+#[derive(Debug)]
+pub(super) struct Hints {
+    kept: BTreeMap<(NodeId, String), Version>,
+    offer_at: Time,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Hints { kept: BTreeMap::new(), offer_at: Time(0) }
+    }
+}
+
+impl Hints {
+    /// Keeps a version for a node; false where one that is as late is kept already, or no more are.
+    pub(super) fn add(&mut self, node: NodeId, key: String, version: Version) -> bool {
+        let full = self.kept.len() >= HINTS_MAX;
+        match self.kept.get_mut(&(node, key.clone())) {
+            Some(held) if held.stamp >= version.stamp => false,
+            Some(held) => {
+                *held = version;
+                true
+            }
+            None if full => false,
+            None => {
+                self.kept.insert((node, key), version);
+                true
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, node: NodeId, key: &str) {
+        self.kept.remove(&(node, key.to_owned()));
+    }
+
+    fn get(&self, node: NodeId, key: &str) -> Option<&Version> {
+        self.kept.get(&(node, key.to_owned()))
+    }
+
+    /// The latest of what is kept of a key for any of the nodes.
+    pub(super) fn latest(&self, nodes: &[NodeId], key: &str) -> Option<&Version> {
+        let of_key = nodes.iter().filter_map(|node| self.get(*node, key));
+        of_key.max_by_key(|version| version.stamp)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        if self.kept.is_empty() { Time::NEVER } else { self.offer_at }
+    }
+
+    /// Everything, for a snapshot.
+    pub(super) fn all(&self) -> Vec<(NodeId, String, Version)> {
+        let kept = self.kept.iter();
+        kept.map(|((node, key), version)| (*node, key.clone(), version.clone())).collect()
+    }
+}
+
+impl Leaderless {
+    /// Keeps a change for another node. Whether it is kept, now or already.
+    pub(super) fn keep(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        key: &str,
+        version: Version,
+        out: &mut Vec<Output<Self>>,
+    ) -> bool {
+        self.clock.see(version.stamp);
+        let stamp = version.stamp;
+        if self.hints.add(node, key.to_owned(), version.clone()) {
+            self.hints.offer_at = self.hints.offer_at.max(now + self.options.timing.heartbeat);
+            self.persist(Record::Hint(node, key.to_owned(), version), out);
+        }
+        self.hints.get(node, key).is_some_and(|held| held.stamp >= stamp)
+    }
+
+    /// Offers what is kept to those for whom it is.
+    pub(super) fn deliver_hints(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        if self.hints.deadline() > now {
+            return;
+        }
+        self.hints.offer_at = now + self.options.timing.heartbeat * 4;
+        for node in &self.options.nodes {
+            let of_node = self.hints.kept.range((*node, String::new())..);
+            let of_node = of_node.take_while(|((whom, _), _)| whom == node).take(OFFERED_MAX);
+            for ((_, key), version) in of_node {
+                let (receipt, key) = (Receipt::Hint, key.clone());
+                send(*node, Message::Store { receipt, key, version: version.clone() }, out);
+            }
+        }
+    }
+
+    /// A node has what was kept for it.
+    pub(super) fn on_hint_taken(
+        &mut self,
+        from: NodeId,
+        key: &str,
+        stamp: Stamp,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        if self.hints.get(from, key).is_some_and(|held| held.stamp <= stamp) {
+            self.hints.remove(from, key);
+            self.persist(Record::HintTaken(from, key.to_owned()), out);
+        }
+    }
+}

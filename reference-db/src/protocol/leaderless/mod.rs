@@ -1,0 +1,399 @@
+//! No leader: any node takes a change to several others, and a read asks several.
+//!
+//! DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store" (2007); Kleppmann,
+//! "Designing Data-Intensive Applications" (2017), chapter 5, "Leaderless Replication". Each key is
+//! held by [`Settings::replicas`] nodes ([`ring`]). The node that a client talks to coordinates: it
+//! acknowledges a change when `write` of them have it, and answers a read when `read` of them have
+//! answered, with the latest version ([`coordinator`]). What then has fallen behind is brought up to
+//! date in three ways: by the reads that notice it (read repair), by whoever kept a change for a
+//! node that it could not reach ([`hints`]), and by comparing hash trees ([`anti_entropy`]).
+//!
+//! The later of two changes wins, by a hybrid of wall clock and logical clock that the coordinator
+//! reads ([`version`]). A client tells each coordinator how far it has seen, so that its next change
+//! is later than its last, whatever the clocks say. Where `read + write > replicas`, a client so
+//! reads its own writes. Nothing more follows from quorums: a change that has reached one node is
+//! seen by one read and not by the next.
+//!
+//! With [`Settings::atomic`], registers are linearizable (Attiya, Bar-Noy and Dolev, "Sharing Memory
+//! Robustly in Message-Passing Systems", 1995; for several writers: Lynch and Shvartsman, 1997): a
+//! change first asks a majority for the latest stamp and takes the next, and a read that finds
+//! replicas apart writes the latest version to a majority before it answers.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore as _;
+use serde::{Deserialize, Serialize};
+
+use crate::env::{NodeId, Role, Status, Time};
+use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
+
+mod anti_entropy;
+mod coordinator;
+mod hints;
+pub mod ring;
+mod sessions;
+pub mod store;
+pub mod version;
+
+use self::anti_entropy::AntiEntropy;
+use self::coordinator::Operation;
+use self::hints::Hints;
+use self::ring::Ring;
+use self::sessions::Sessions;
+use self::store::{Branch, Store};
+use self::version::{Clock, Stamp, Version};
+
+/// How many nodes hold a key, and how many take part in what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many nodes hold each key (N).
+    pub replicas: usize,
+    /// How many must answer a read (R).
+    pub read: usize,
+    /// How many must have a change before it is acknowledged (W).
+    pub write: usize,
+    /// Whether reads and changes have two phases, which makes registers linearizable. It needs
+    /// quorums that meet: `read + write > replicas` and `2 * write > replicas`.
+    pub atomic: bool,
+    /// Whether other nodes stand in for those that do not answer, and count.
+    pub sloppy: bool,
+    /// Whether compare-and-sets are done: by reading, comparing and writing, which is no
+    /// compare-and-set as soon as two clients do so at once.
+    pub compare_and_set: bool,
+}
+
+impl Settings {
+    /// Three replicas, of which two take part in each read and each change.
+    pub const DEFAULT: Settings = Settings {
+        replicas: 3,
+        read: 2,
+        write: 2,
+        atomic: false,
+        sloppy: false,
+        compare_and_set: false,
+    };
+
+    /// Says what is wrong with the settings, if anything.
+    ///
+    /// # Errors
+    /// Names the setting and what would do.
+    pub fn check(&self) -> Result<(), String> {
+        let Settings { replicas, read, write, atomic, sloppy, .. } = *self;
+        if !(1..=9).contains(&replicas) {
+            return Err(format!("replicas = {replicas} must lie between 1 and 9"));
+        }
+        for (name, quorum) in [("read-quorum", read), ("write-quorum", write)] {
+            if !(1..=replicas).contains(&quorum) {
+                return Err(format!(
+                    "{name} = {quorum} must lie between 1 and replicas = {replicas}"
+                ));
+            }
+        }
+        if atomic && (read + write <= replicas || 2 * write <= replicas) {
+            return Err(format!(
+                "write-quorum = {write} with read-quorum = {read} of {replicas} replicas: with two \
+                 phases, any two quorums must meet"
+            ));
+        }
+        if atomic && sloppy {
+            return Err("sloppy = true with two phases: stand-ins are no quorum".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What nodes tell each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// What does the key hold at the receiver?
+    Fetch {
+        /// The sender's operation that asks.
+        operation: u64,
+        /// The key.
+        key: String,
+    },
+    /// The answer.
+    Fetched {
+        /// The operation that asked.
+        operation: u64,
+        /// What the key holds.
+        version: Option<Version>,
+    },
+    /// The receiver is to hold this.
+    Store {
+        /// What the sender wants to know of it.
+        receipt: Receipt,
+        /// The key.
+        key: String,
+        /// What it holds, unless something later is there.
+        version: Version,
+    },
+    /// The receiver is to keep this for another node.
+    Keep {
+        /// The sender's operation.
+        operation: u64,
+        /// For whom.
+        node: NodeId,
+        /// The key.
+        key: String,
+        /// What it is to hold there.
+        version: Version,
+    },
+    /// The answer to `Store` and `Keep`: it is durable.
+    Stored {
+        /// What the sender of the change wanted to know it for.
+        receipt: Receipt,
+        /// The key.
+        key: String,
+        /// The stamp of the change.
+        stamp: Stamp,
+    },
+    /// Hashes of the sender's trees. The receiver answers with the hashes below those in which it
+    /// differs.
+    Compare(Vec<(Branch, u64)>),
+    /// The keys of leaves in which the two differ, as the sender has them.
+    Leaves(Vec<(Branch, Vec<(String, Stamp)>)>),
+    /// The receiver is to send what it has of these.
+    Want(Vec<String>),
+}
+
+/// What a change was sent for, and so what its acknowledgement means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Receipt {
+    /// A client waits for it.
+    Operation(u64),
+    /// A node kept it for the receiver.
+    Hint,
+    /// The sender saw that the receiver is behind; nobody waits.
+    None,
+}
+
+/// What is added to the durable log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// The how many-th start of the node this is.
+    Started(u32),
+    /// A key holds this.
+    Holds(String, Version),
+    /// The node keeps this for another one.
+    Hint(NodeId, String, Version),
+    /// The other one has it.
+    HintTaken(NodeId, String),
+}
+
+/// All that a node needs to go on after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The how many-th start of the node it was.
+    pub start: u32,
+    /// Every key and what it holds.
+    pub versions: Vec<(String, Version)>,
+    /// What is kept for others.
+    pub hints: Vec<(NodeId, String, Version)>,
+}
+
+/// One node of the modes `leaderless` and `leaderless-abd`.
+#[derive(Debug)]
+pub struct Leaderless {
+    options: Options,
+    ring: Ring,
+    store: Store,
+    clock: Clock,
+    sessions: Sessions,
+    random: ChaCha8Rng,
+    /// What the node coordinates, by number.
+    operations: BTreeMap<u64, Operation>,
+    next_operation: u64,
+    hints: Hints,
+    anti_entropy: AntiEntropy,
+    /// Whether the start is on the disk.
+    announced: bool,
+    /// Records since the last snapshot.
+    records: u64,
+    /// Versions taken over since the start.
+    taken: u64,
+}
+
+impl Protocol for Leaderless {
+    type Message = Message;
+    type Record = Record;
+    type Snapshot = Snapshot;
+
+    fn recover(
+        options: Options,
+        recovered: Recovered<Snapshot, Record>,
+        random: ChaCha8Rng,
+        now: Time,
+    ) -> Self {
+        let ring = Ring::new(options.nodes.clone(), options.leaderless.replicas);
+        let snapshot = recovered.snapshot.unwrap_or_default();
+        let mut store = Store::new(ring.clone());
+        let mut hints = Hints::default();
+        let mut start = snapshot.start;
+        let records = recovered.records.len() as u64;
+        for (key, version) in snapshot.versions {
+            store.put(&key, version);
+        }
+        for (node, key, version) in snapshot.hints {
+            hints.add(node, key, version);
+        }
+        for record in recovered.records {
+            match record {
+                Record::Started(number) => start = number,
+                Record::Holds(key, version) => {
+                    store.put(&key, version);
+                }
+                Record::Hint(node, key, version) => {
+                    hints.add(node, key, version);
+                }
+                Record::HintTaken(node, key) => hints.remove(node, &key),
+            }
+        }
+        let start = start + 1;
+        let mut clock = Clock { node: options.id, start, latest: 0 };
+        store.versions().for_each(|(_, version)| clock.see(version.stamp));
+        Leaderless {
+            anti_entropy: AntiEntropy::new(&ring, options.id, options.timing, now),
+            ring,
+            store,
+            clock,
+            sessions: Sessions::new(options.sessions_max),
+            random,
+            operations: BTreeMap::new(),
+            // Late answers to what an earlier start asked are answers to nothing.
+            next_operation: u64::from(start) << 40,
+            hints,
+            announced: false,
+            records,
+            taken: 0,
+            options,
+        }
+    }
+
+    fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
+        if !self.announced {
+            self.announced = true;
+            self.persist(Record::Started(self.clock.start), out);
+        }
+        match input {
+            Input::Timer => {
+                self.retry_operations(now, out);
+                self.deliver_hints(now, out);
+                self.compare_with_next(now, out);
+            }
+            Input::Request { from, request, wall } => {
+                let origin = Origin { node: self.options.id, client: from };
+                self.on_request(now, origin, request, wall, out);
+            }
+            Input::Message { from, message } => self.on_message(now, from, message, out),
+        }
+        if self.records >= self.options.snapshot_entries.max(1) {
+            self.records = 0;
+            out.push(Output::Snapshot(self.durable()));
+        }
+    }
+
+    fn deadline(&self) -> Time {
+        let operations = self.operations.values().map(Operation::deadline).min();
+        operations
+            .unwrap_or(Time::NEVER)
+            .min(self.hints.deadline())
+            .min(self.anti_entropy.deadline())
+    }
+
+    /// Nobody leads; the positions count the versions that were taken over since the start.
+    fn status(&self) -> Status {
+        let taken = self.taken;
+        Status { role: Role::Follower, term: 0, last: taken, committed: taken, applied: taken }
+    }
+}
+
+impl Leaderless {
+    /// What the node holds.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How many changes the node keeps for others.
+    pub fn hints(&self) -> usize {
+        self.hints.len()
+    }
+
+    fn on_message(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        message: Message,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        match message {
+            Message::Fetch { operation, key } => {
+                let held = self.store.get(&key);
+                // A stand-in holds what it keeps for others.
+                let version = held.or_else(|| self.hints.latest(&self.options.nodes, &key));
+                let version = version.cloned();
+                send(from, Message::Fetched { operation, version }, out);
+            }
+            Message::Fetched { operation, version } => {
+                self.on_fetched(from, operation, version, out);
+            }
+            Message::Store { receipt, key, version } => {
+                let stamp = version.stamp;
+                self.take(&key, version, out);
+                if receipt != Receipt::None {
+                    send(from, Message::Stored { receipt, key, stamp }, out);
+                }
+            }
+            Message::Keep { operation, node, key, version } => {
+                let stamp = version.stamp;
+                if self.keep(now, node, &key, version, out) {
+                    let receipt = Receipt::Operation(operation);
+                    send(from, Message::Stored { receipt, key, stamp }, out);
+                }
+            }
+            Message::Stored { receipt: Receipt::Operation(operation), stamp, .. } => {
+                self.on_stored(from, operation, stamp, out);
+            }
+            Message::Stored { receipt: Receipt::Hint, key, stamp } => {
+                self.on_hint_taken(from, &key, stamp, out);
+            }
+            Message::Stored { receipt: Receipt::None, .. } => {}
+            Message::Compare(theirs) => self.on_compare(from, &theirs, out),
+            Message::Leaves(theirs) => self.on_leaves(from, &theirs, out),
+            Message::Want(keys) => self.on_want(from, &keys, out),
+        }
+    }
+
+    /// Holds a version, unless something later is held.
+    fn take(&mut self, key: &str, version: Version, out: &mut Vec<Output<Self>>) {
+        self.clock.see(version.stamp);
+        if self.store.put(key, version.clone()) {
+            self.taken += 1;
+            self.persist(Record::Holds(key.to_owned(), version), out);
+        }
+    }
+
+    fn persist(&mut self, record: Record, out: &mut Vec<Output<Self>>) {
+        self.records += 1;
+        out.push(Output::Persist(record));
+    }
+
+    fn durable(&self) -> Snapshot {
+        let versions = self.store.versions();
+        Snapshot {
+            start: self.clock.start,
+            versions: versions.map(|(key, version)| (key.to_owned(), version.clone())).collect(),
+            hints: self.hints.all(),
+        }
+    }
+
+    /// A number for a session: nobody has it, here or at another node.
+    fn fresh_session(&mut self) -> u64 {
+        self.random.next_u64() | 1
+    }
+}
+
+fn send(to: NodeId, message: Message, out: &mut Vec<Output<Leaderless>>) {
+    out.push(Output::Send { to, message });
+}

@@ -1,0 +1,154 @@
+//! A node's copy of its segments, with a hash tree over each.
+//!
+//! Merkle, "A Digital Signature Based on a Conventional Encryption Function" (1987), as Dynamo uses
+//! it in section 4.7: two nodes find the keys in which they differ by comparing hashes from the root
+//! down. A leaf covers the keys whose hash ends in its number; what it holds is the sum (exclusive
+//! or) of the hashes of its keys with their stamps, so that a change costs one addition.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ring::Ring;
+use super::version::{Stamp, Version};
+
+/// Children of an inner node of the tree. There are three levels: the root, `FANOUT` nodes under it,
+/// and as many leaves under each of those.
+const FANOUT: usize = 16;
+const LEAVES: usize = FANOUT * FANOUT;
+/// The level of the leaves; the root is on level 0.
+pub(super) const LEAF_LEVEL: u8 = 2;
+
+/// A node of a tree, by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Branch {
+    /// The segment.
+    pub segment: u32,
+    /// How deep: 0 is the root.
+    pub level: u8,
+    /// The how many-th of its level, from 0 on.
+    pub index: u16,
+}
+
+impl Branch {
+    pub(super) fn root(segment: usize) -> Branch {
+        Branch { segment: segment as u32, level: 0, index: 0 }
+    }
+
+    /// The nodes right under this one; none under a leaf.
+    pub(super) fn children(self) -> impl Iterator<Item = Branch> {
+        let count = if self.level < LEAF_LEVEL { FANOUT as u16 } else { 0 };
+        let child = move |nth| Branch {
+            segment: self.segment,
+            level: self.level + 1,
+            index: self.index * FANOUT as u16 + nth,
+        };
+        (0..count).map(child)
+    }
+}
+
+/// The hash of a key: it decides the segment and the leaf.
+fn hash_of(key: &str) -> u64 {
+    first_word(blake3::hash(key.as_bytes()))
+}
+
+fn first_word(hash: blake3::Hash) -> u64 {
+    let word = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+    u64::from_le_bytes(*word)
+}
+
+/// Where a key lies: its segment, and its leaf in the tree of that segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    segment: usize,
+    leaf: usize,
+}
+
+/// What a node holds.
+#[derive(Debug)]
+pub struct Store {
+    ring: Ring,
+    versions: BTreeMap<(Place, String), Version>,
+    /// The leaves of each segment's tree.
+    trees: Vec<[u64; LEAVES]>,
+}
+
+impl Store {
+    pub(super) fn new(ring: Ring) -> Store {
+        let trees = vec![[0; LEAVES]; ring.segments()];
+        Store { ring, versions: BTreeMap::new(), trees }
+    }
+
+    /// The segment of a key.
+    pub(super) fn segment(&self, key: &str) -> usize {
+        self.ring.segment(hash_of(key))
+    }
+
+    fn place(&self, key: &str) -> Place {
+        let hash = hash_of(key);
+        Place { segment: self.ring.segment(hash), leaf: (hash >> 32) as usize % LEAVES }
+    }
+
+    /// What a key holds here.
+    pub fn get(&self, key: &str) -> Option<&Version> {
+        self.versions.get(&(self.place(key), key.to_owned()))
+    }
+
+    /// Takes over a version if it is later than what is held, and says whether it was.
+    pub(super) fn put(&mut self, key: &str, version: Version) -> bool {
+        let place = self.place(key);
+        let leaf = &mut self.trees[place.segment][place.leaf];
+        let added = hash_with(key, version.stamp);
+        match self.versions.get_mut(&(place, key.to_owned())) {
+            Some(held) if held.stamp >= version.stamp => return false,
+            Some(held) => {
+                *leaf ^= hash_with(key, held.stamp);
+                *held = version;
+            }
+            None => {
+                self.versions.insert((place, key.to_owned()), version);
+            }
+        }
+        *leaf ^= added;
+        true
+    }
+
+    /// Every key and what it holds.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, &Version)> {
+        self.versions.iter().map(|((_, key), version)| (key.as_str(), version))
+    }
+
+    /// The keys of a leaf and what they hold, in order.
+    pub(super) fn leaf(&self, branch: Branch) -> impl Iterator<Item = (&str, &Version)> {
+        let place = Place { segment: branch.segment as usize, leaf: branch.index.into() };
+        let from = self.versions.range((place, String::new())..);
+        from.take_while(move |((at, _), _)| *at == place)
+            .map(|((_, key), version)| (key.as_str(), version))
+    }
+
+    /// The hash of a node of a tree; `None` where there is no such node.
+    pub(super) fn hash(&self, branch: Branch) -> Option<u64> {
+        let leaves = self.trees.get(branch.segment as usize)?;
+        let width = LEAVES / FANOUT.pow(u32::from(branch.level.min(LEAF_LEVEL)));
+        let first = usize::from(branch.index) * width;
+        let under = leaves.get(first..first + width).filter(|_| branch.level <= LEAF_LEVEL)?;
+        if under.iter().all(|leaf| *leaf == 0) {
+            return Some(0);
+        }
+        let mut hasher = blake3::Hasher::new();
+        for leaf in under {
+            hasher.update(&leaf.to_le_bytes());
+        }
+        Some(first_word(hasher.finalize()))
+    }
+}
+
+/// The hash of a key with the stamp of what it holds.
+fn hash_with(key: &str, stamp: Stamp) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&stamp.time.to_le_bytes());
+    hasher.update(&stamp.node.0.to_le_bytes());
+    hasher.update(&stamp.start.to_le_bytes());
+    hasher.update(key.as_bytes());
+    first_word(hasher.finalize())
+}
