@@ -210,6 +210,9 @@ pub struct Effect {
     pub what: String,
     /// Messages that it kept from being delivered.
     pub dropped: u64,
+    /// Messages that it made late.
+    #[serde(default)]
+    pub delayed: u64,
     /// Starts of nodes that it undid.
     pub stopped: u32,
     /// Bytes written but not synced that it lost.
@@ -222,12 +225,12 @@ impl Effect {
     /// The effect of a fault that has done nothing so far.
     pub(crate) fn none(fault: FaultId) -> Effect {
         let what = String::new();
-        Effect { fault, what, dropped: 0, stopped: 0, lost_bytes: 0, ok_during: 0 }
+        Effect { fault, what, dropped: 0, delayed: 0, stopped: 0, lost_bytes: 0, ok_during: 0 }
     }
 
     /// Whether the world was any different for it.
     pub fn took_effect(&self) -> bool {
-        self.dropped > 0 || self.stopped > 0
+        self.dropped > 0 || self.delayed > 0 || self.stopped > 0
     }
 }
 

@@ -143,6 +143,7 @@ impl Serve {
             read: self.read_quorum.unwrap_or(majority),
             write: self.write_quorum.unwrap_or(majority),
             atomic: self.mode == Mode::LeaderlessAbd,
+            read_repair: true,
             sloppy: self.sloppy,
             compare_and_set: false,
         };

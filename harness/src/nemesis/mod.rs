@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::seed::Stream;
 
 mod crash;
+mod delay;
 mod partition;
 mod restart;
 mod schedule;
@@ -41,6 +42,14 @@ pub enum Fault {
         /// Which links are cut.
         shape: Shape,
     },
+    /// Messages between some nodes take longer while it lasts, each by a time of its own, so that
+    /// they overtake each other.
+    Delay {
+        /// Which links are slow: those that a partition of this shape would cut.
+        shape: Shape,
+        /// By how much longer, at most.
+        longest: Duration,
+    },
     /// Power loss: what was not synced is gone, whole or in part, and peers see silence. The nodes
     /// are down while it lasts, and start again after it.
     Crash {
@@ -59,6 +68,7 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Partition { .. } => "partition",
+            Fault::Delay { .. } => "delay",
             Fault::Crash { .. } => "crash",
             Fault::Restart { .. } => "restart",
         }
@@ -69,6 +79,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Partition { shape } => write!(f, "partition {shape}"),
+            Fault::Delay { shape, longest } => {
+                write!(f, "delay {shape} by up to {}", humantime::format_duration(*longest))
+            }
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
         }
@@ -189,5 +202,10 @@ pub const NEMESES: &[Registration] = &[
         name: "restart",
         about: "takes power from nodes and starts them again at once",
         nemesis: &restart::Restart,
+    },
+    Registration {
+        name: "delay",
+        about: "slows links, each message by a time of its own: one node, one-way, halves",
+        nemesis: &delay::Delay,
     },
 ];

@@ -113,7 +113,11 @@ fn faults(record: &Record) -> String {
         let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
         let (what, dropped, ok) = effect.map_or_else(Default::default, |effect| {
             let what = if effect.what.is_empty() { "nothing" } else { &effect.what };
-            (escape::line(what), effect.dropped.to_string(), effect.ok_during.to_string())
+            let late = match effect.delayed {
+                0 => String::new(),
+                delayed => format!(", {delayed} messages late"),
+            };
+            (escape::line(what) + &late, effect.dropped.to_string(), effect.ok_during.to_string())
         });
         builder.push_record([
             planned.id.to_string(),

@@ -1,6 +1,7 @@
 //! The seam: all that a node or a client of a system under test can see of the world.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -70,6 +71,10 @@ struct Port {
     shared: Rc<Shared>,
     place: Place,
     clock: Clock,
+    /// What has arrived and is to be late, by the time at which it may be seen and in the order of
+    /// arrival.
+    late: RefCell<BTreeMap<(Time, u64), Message>>,
+    arrivals: Cell<u64>,
 }
 
 /// A clock of the simulated world.
@@ -95,13 +100,13 @@ impl Port {
 
     fn send(&self, to: Address, bytes: &[u8], ticket: u64) {
         let to_place = self.shared.place_of(to);
-        if !self.shared.may_send(self.now(), self.place, to_place, bytes.len()) {
-            return;
-        }
+        let sent = self.shared.send(self.now(), self.place, to_place, bytes.len());
+        let Some(delay) = sent else { return };
         let mut frame = self.shared.scratch.borrow_mut();
         frame.clear();
         frame.extend_from_slice(bytes);
         frame.extend_from_slice(&ticket.to_le_bytes());
+        frame.extend_from_slice(&(delay.as_nanos() as u64).to_le_bytes());
         self.socket
             .try_send_to(&frame, self.shared.socket_of(to))
             .expect("turmoil sends between registered hosts");
@@ -110,26 +115,67 @@ impl Port {
     /// Takes apart what has arrived, unless a fault keeps it from being delivered.
     fn open(&self, len: usize, from: SocketAddr, buffer: &[u8]) -> Option<Message> {
         let from = self.shared.address_of(from)?;
-        let from_place = self.shared.place_of(from);
-        if !self.shared.may_deliver(self.now(), from_place, self.place) {
+        if !self.may_deliver(from) {
             return None;
         }
-        let (bytes, ticket) = buffer[..len].split_last_chunk::<8>()?;
-        Some(Message { from, bytes: bytes.to_vec(), ticket: u64::from_le_bytes(*ticket) })
+        let (bytes, delay) = buffer[..len].split_last_chunk()?;
+        let (bytes, ticket) = bytes.split_last_chunk()?;
+        let message = Message { from, bytes: bytes.to_vec(), ticket: u64::from_le_bytes(*ticket) };
+        let delay = Duration::from_nanos(u64::from_le_bytes(*delay));
+        if delay.is_zero() {
+            return Some(message);
+        }
+        self.arrivals.set(self.arrivals.get() + 1);
+        self.late.borrow_mut().insert((self.now() + delay, self.arrivals.get()), message);
+        None
+    }
+
+    fn may_deliver(&self, from: Address) -> bool {
+        self.shared.may_deliver(self.now(), self.shared.place_of(from), self.place)
     }
 
     async fn recv(&self) -> Message {
         loop {
-            self.socket.readable().await.expect("a turmoil socket does not fail to receive");
             if let Some(message) = self.try_recv() {
                 return message;
+            }
+            let due = self.late.borrow().keys().next().map(|(due, _)| *due);
+            let late = async {
+                match due {
+                    Some(due) => tokio::time::sleep(due.since(self.now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                readable = self.socket.readable() => {
+                    readable.expect("a turmoil socket does not fail to receive");
+                }
+                () = late => {}
             }
         }
     }
 
+    /// The next of the late messages that may be seen, unless its link has been cut meanwhile.
+    fn take_late(&self) -> Option<Message> {
+        let mut late = self.late.borrow_mut();
+        while let Some(first) = late.first_entry()
+            && first.key().0 <= self.now()
+        {
+            let message = first.remove();
+            if self.may_deliver(message.from) {
+                return Some(message);
+            }
+        }
+        None
+    }
+
     fn try_recv(&self) -> Option<Message> {
+        if let Some(message) = self.take_late() {
+            return Some(message);
+        }
         RECEIVED.with_borrow_mut(|buffer| {
-            buffer.resize(MESSAGE_BYTES_MAX + 8, 0);
+            buffer.resize(MESSAGE_BYTES_MAX + 16, 0);
             while let Ok((len, from)) = self.socket.try_recv_from(buffer) {
                 if let Some(message) = self.open(len, from, buffer) {
                     return Some(message);
@@ -149,7 +195,7 @@ thread_local! {
 async fn open_port(shared: Rc<Shared>, place: Place, number: u16) -> Port {
     let clock = Clock { runtime: Instant::now(), world: shared.now.get() };
     let socket = UdpSocket::bind(("0.0.0.0", number)).await.expect("the port is free on its host");
-    Port { socket, shared, place, clock }
+    Port { socket, shared, place, clock, late: RefCell::default(), arrivals: Cell::new(0) }
 }
 
 /// A node's view of the world. Handles are cheap to clone and refer to the same node.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use checkers::history::{FaultId, NodeId, SessionId, Time};
 
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub(super) failures: RefCell<Vec<(NodeId, Failure)>>,
     /// Messages that each fault kept from being delivered.
     pub(super) dropped_by: RefCell<Vec<u64>>,
+    /// Messages that each fault made late.
+    pub(super) delayed_by: RefCell<Vec<u64>>,
     pub(super) sent: Cell<u64>,
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
@@ -80,6 +83,7 @@ impl Shared {
             nodes: (1..=config.nodes).map(node).collect(),
             failures: RefCell::default(),
             dropped_by: RefCell::default(),
+            delayed_by: RefCell::default(),
             sent: Cell::new(0),
             dropped: Cell::new(0),
             oversized: Cell::new(0),
@@ -146,25 +150,37 @@ impl Shared {
         })
     }
 
-    /// Counts a message, and says whether it leaves the sender.
-    pub(super) fn may_send(&self, at: Time, from: Place, to: Place, bytes: usize) -> bool {
+    /// Counts a message, and says how late it is to be, if it leaves the sender at all.
+    pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: usize) -> Option<Duration> {
         self.sent.set(self.sent.get() + 1);
         if bytes > MESSAGE_BYTES_MAX {
             self.oversized.set(self.oversized.get() + 1);
-            return false;
+            return None;
         }
         let up = to == Place::CLIENTS || self.nodes[to.0 - 1].up.get();
         if !up {
             // turmoil would keep it until the node starts again, without a bound.
             self.dropped.set(self.dropped.get() + 1);
             self.record(at, from, || format!("to {}: dropped, it is down", name_of(to)));
-            return false;
+            return None;
         }
-        let goes = self.may_deliver(at, from, to);
-        if goes {
-            self.record(at, from, || format!("to {}: sent {bytes} bytes", name_of(to)));
+        if !self.may_deliver(at, from, to) {
+            return None;
         }
-        goes
+        let mut links = self.links.borrow_mut();
+        let (delay, slowing) = links.delay(from.0, to.0);
+        let mut delayed_by = self.delayed_by.borrow_mut();
+        for fault in slowing {
+            delayed_by[fault.index()] += 1;
+        }
+        self.record(at, from, || match slowing.first() {
+            None => format!("to {}: sent {bytes} bytes", name_of(to)),
+            Some(fault) => {
+                let delay = delay.as_millis();
+                format!("to {}: sent {bytes} bytes, {delay} ms late by fault {fault}", name_of(to))
+            }
+        });
+        Some(delay)
     }
 
     /// Whether the link is whole. Asked when a message leaves and again when it arrives, since a

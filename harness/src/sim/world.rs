@@ -80,6 +80,7 @@ impl World {
             self.effects.push(Effect::none(fault));
             self.stopped_by.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
+            self.shared.delayed_by.borrow_mut().push(0);
         }
         let what = match planned.fault {
             Fault::Partition { shape } => {
@@ -88,6 +89,13 @@ impl World {
                 for (from, to) in &cuts.links {
                     links.cut(from.index(), to.index(), id);
                 }
+                cuts.what
+            }
+            Fault::Delay { shape, longest } => {
+                let cuts = observed.cuts(shape, &mut stream);
+                let links = cuts.links.iter().map(|(from, to)| (from.index(), to.index()));
+                let stream = Seed(planned.salt).stream("delay");
+                self.shared.links.borrow_mut().slow(links, id, longest, stream);
                 cuts.what
             }
             Fault::Crash { target } | Fault::Restart { target } => {
@@ -110,7 +118,9 @@ impl World {
     pub(crate) fn end(&mut self, planned: &Planned) {
         let id = planned.id;
         match planned.fault {
-            Fault::Partition { .. } => self.shared.links.borrow_mut().heal(id),
+            Fault::Partition { .. } | Fault::Delay { .. } => {
+                self.shared.links.borrow_mut().heal(id);
+            }
             Fault::Crash { .. } | Fault::Restart { .. } => {
                 for node in std::mem::take(&mut self.stopped_by[id.index()]) {
                     self.start(node);
@@ -208,6 +218,9 @@ impl World {
     pub(crate) fn finish(mut self) -> (Vec<Effect>, Option<Trace>) {
         for (effect, dropped) in self.effects.iter_mut().zip(&*self.shared.dropped_by.borrow()) {
             effect.dropped = *dropped;
+        }
+        for (effect, delayed) in self.effects.iter_mut().zip(&*self.shared.delayed_by.borrow()) {
+            effect.delayed = *delayed;
         }
         let trace = self.shared.trace.as_ref().map(|trace| trace.take());
         (self.effects, trace)

@@ -81,6 +81,7 @@ struct LeaderlessSettings {
     replicas: usize,
     read_quorum: Option<usize>,
     write_quorum: Option<usize>,
+    read_repair: bool,
     sloppy: bool,
     compare_and_set: bool,
 }
@@ -91,6 +92,7 @@ impl Default for LeaderlessSettings {
             replicas: 3,
             read_quorum: None,
             write_quorum: None,
+            read_repair: true,
             sloppy: false,
             compare_and_set: false,
         }
@@ -109,6 +111,7 @@ impl LeaderlessSettings {
             read: read.read_quorum.unwrap_or(majority),
             write: read.write_quorum.unwrap_or(majority),
             atomic,
+            read_repair: read.read_repair,
             sloppy: read.sloppy,
             compare_and_set: read.compare_and_set,
         };
@@ -141,19 +144,21 @@ struct WithoutLeader {
 
 impl WithoutLeader {
     fn claims(&self) -> Vec<(Guarantee, Claim)> {
-        let leaderless::Settings { replicas, read, write, atomic, sloppy, compare_and_set } =
+        let leaderless::Settings { replicas, read, write, atomic, sloppy, compare_and_set, .. } =
             self.settings;
+        // Reading, comparing and writing is no compare-and-set.
         let linearizable = atomic && !compare_and_set;
         // Whoever reads meets one who has what was written before.
         let meet = read + write > replicas && !sloppy;
+        let follows = if linearizable { Claim::Holds } else { Claim::Silent };
         let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
         vec![
             (Guarantee::Linearizable, when(linearizable)),
             (Guarantee::ReadYourWrites, when(meet)),
-            (Guarantee::MonotonicReads, when(linearizable)),
-            (Guarantee::MonotonicWrites, if linearizable { Claim::Holds } else { Claim::Silent }),
-            (Guarantee::WritesFollowReads, if linearizable { Claim::Holds } else { Claim::Silent }),
-            (Guarantee::Causal, if linearizable { Claim::Holds } else { Claim::Silent }),
+            (Guarantee::MonotonicReads, if atomic { follows } else { Claim::Breaks }),
+            (Guarantee::MonotonicWrites, follows),
+            (Guarantee::WritesFollowReads, follows),
+            (Guarantee::Causal, follows),
             (Guarantee::Durable, Claim::Holds),
             (Guarantee::Convergent, Claim::Holds),
             (Guarantee::Live, Claim::Holds),

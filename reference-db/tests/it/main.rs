@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod kill_nine;
 mod kv;
+mod leaderless;
 mod memory_disk;
 mod ports;
 mod primary_async;

@@ -85,11 +85,12 @@ pub(crate) struct Answer {
     pub(crate) client: ClientId,
     pub(crate) sequence: u64,
     pub(crate) reply: Reply,
+    pub(crate) position: u64,
 }
 
 enum Event<P: Protocol> {
     Deliver { from: NodeId, to: NodeId, message: P::Message },
-    Relay { origin: Origin, sequence: u64, reply: Reply },
+    Relay { origin: Origin, answer: Answer },
 }
 
 /// The cluster and its network.
@@ -214,13 +215,14 @@ impl<P: Protocol> Cluster<P> {
                 disk.sync(disk.unsynced.len());
                 self.post(id, to, |message| Event::Deliver { from: id, to, message }, message);
             }
-            Output::Reply { to, sequence, reply, .. } => {
+            Output::Reply { to, sequence, reply, position } => {
+                let answer = Answer { client: to.client, sequence, reply, position };
                 disk.sync(disk.unsynced.len());
                 if to.node == id {
-                    self.answers.push(Answer { client: to.client, sequence, reply });
+                    self.answers.push(answer);
                 } else {
-                    let relay = |reply| Event::Relay { origin: to, sequence, reply };
-                    self.post(id, to.node, relay, reply);
+                    let relay = |answer| Event::Relay { origin: to, answer };
+                    self.post(id, to.node, relay, answer);
                 }
             }
         }
@@ -287,10 +289,10 @@ impl<P: Protocol> Cluster<P> {
                 }
                 node
             }
-            Event::Relay { origin, sequence, reply } => {
+            Event::Relay { origin, answer } => {
                 let node = origin.node.0 as usize;
                 if self.nodes[node].up.is_some() {
-                    self.answers.push(Answer { client: origin.client, sequence, reply });
+                    self.answers.push(answer);
                 }
                 node
             }
@@ -316,7 +318,8 @@ impl<P: Protocol> Cluster<P> {
 
     /// A client asks a node for something.
     pub(crate) fn request(&mut self, node: usize, client: u64, request: Request) {
-        self.step(node, Input::Request { from: ClientId(client), wall: 0, request });
+        let wall = self.now.0;
+        self.step(node, Input::Request { from: ClientId(client), wall, request });
     }
 
     /// The same, and waits for the answer.

@@ -313,7 +313,9 @@ impl Leaderless {
                 } else {
                     let position = stamp.map_or(0, |stamp| stamp.time);
                     self.reply(number, Reply::Value(value), position, out);
-                    self.repair(number, out);
+                    if settings.read_repair {
+                        self.repair(number, out);
+                    }
                     self.forget_if_done(number);
                 }
                 return;

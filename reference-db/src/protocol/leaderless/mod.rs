@@ -56,6 +56,8 @@ pub struct Settings {
     /// Whether reads and changes have two phases, which makes registers linearizable. It needs
     /// quorums that meet: `read + write > replicas` and `2 * write > replicas`.
     pub atomic: bool,
+    /// Whether a read brings those replicas up to date that it has found behind.
+    pub read_repair: bool,
     /// Whether other nodes stand in for those that do not answer, and count.
     pub sloppy: bool,
     /// Whether compare-and-sets are done: by reading, comparing and writing, which is no
@@ -70,6 +72,7 @@ impl Settings {
         read: 2,
         write: 2,
         atomic: false,
+        read_repair: true,
         sloppy: false,
         compare_and_set: false,
     };

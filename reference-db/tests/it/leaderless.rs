@@ -1,0 +1,442 @@
+//! Replication without a leader: quorums, and how those that fell behind catch up.
+
+#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
+
+use stormglass_reference_db::env::{ClientId, Time};
+use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::protocol::leaderless::version::{Stamp, Version};
+use stormglass_reference_db::protocol::leaderless::{Leaderless, Settings};
+use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
+use stormglass_reference_db::wire::Request;
+
+use super::raft_cluster::{Answer, Cluster, MS};
+use super::raft_random::{calm, meddle, weather};
+
+const STRICT: Settings = Settings::DEFAULT;
+const ATOMIC: Settings = Settings { atomic: true, ..STRICT };
+const SLOPPY: Settings = Settings { sloppy: true, ..STRICT };
+/// Long enough for an operation to be given up.
+const GIVEN_UP_MS: u64 = 450;
+
+/// A client of one node, with a session there.
+struct Client {
+    id: u64,
+    node: usize,
+    session: u64,
+    sequence: u64,
+    seen: u64,
+}
+
+impl Client {
+    fn of(cluster: &mut Cluster<Leaderless>, node: usize) -> Client {
+        let id = node as u64;
+        let request = Request { session: 0, sequence: 1, seen: 0, command: Command::OpenSession };
+        let reply = cluster.ask(node, id, request);
+        let Some(Reply::NodeSession(session)) = reply else { panic!("no session, but {reply:?}") };
+        Client { id, node, session, sequence: 1, seen: 0 }
+    }
+
+    fn ask(&mut self, cluster: &mut Cluster<Leaderless>, command: Command) -> Option<Reply> {
+        self.sequence += 1;
+        let (session, sequence, seen) = (self.session, self.sequence, self.seen);
+        let request = Request { session, sequence, seen, command };
+        let reply = cluster.ask(self.node, self.id, request);
+        let positions = cluster.answers.iter().filter(|answer| answer.client == ClientId(self.id));
+        self.seen = positions.map(|answer| answer.position).max().unwrap_or(0).max(self.seen);
+        reply
+    }
+
+    fn write(
+        &mut self,
+        cluster: &mut Cluster<Leaderless>,
+        key: &str,
+        value: &str,
+    ) -> Option<Reply> {
+        self.ask(cluster, Command::Write { key: key.into(), value: value.into() })
+    }
+
+    fn read(&mut self, cluster: &mut Cluster<Leaderless>, key: &str) -> Option<Reply> {
+        self.ask(cluster, Command::Read { key: key.into(), level: ReadLevel::Strong })
+    }
+}
+
+fn value(value: &str) -> Option<Reply> {
+    Some(Reply::Value(Some(value.into())))
+}
+
+/// What a node holds of a key.
+fn held(cluster: &Cluster<Leaderless>, node: usize, key: &str) -> Option<String> {
+    let version = cluster.node(node).store().get(key)?;
+    version.value.clone().map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn cluster(nodes: u32, settings: Settings) -> Cluster<Leaderless> {
+    Cluster::with(nodes, 1, 50, settings)
+}
+
+#[test]
+fn a_write_is_acknowledged_when_a_quorum_has_it_and_not_before() {
+    let mut cluster = cluster(3, STRICT);
+    let mut client = Client::of(&mut cluster, 0);
+    cluster.split(&[2]);
+    assert_eq!(client.write(&mut cluster, "x", "a"), Some(Reply::Done));
+    assert_eq!(held(&cluster, 2, "x"), None);
+    cluster.split(&[0]);
+    assert_eq!(client.write(&mut cluster, "x", "b"), None);
+    assert_eq!(held(&cluster, 0, "x").as_deref(), Some("b"));
+}
+
+#[test]
+fn a_write_is_durable_before_it_is_told_or_acknowledged() {
+    let mut cluster = cluster(3, STRICT);
+    let client = Client::of(&mut cluster, 0);
+    let command = Command::Write { key: "x".into(), value: "a".into() };
+    let request = Request { session: client.session, sequence: 2, seen: 0, command };
+    let (now, mut out) = (cluster.now, Vec::new());
+    let input = Input::Request { from: ClientId(0), wall: 0, request };
+    cluster.nodes[0].up.as_mut().unwrap().step(now, input, &mut out);
+    let persisted = out.iter().position(|o| matches!(o, Output::Persist(_))).unwrap();
+    let sent = out.iter().position(|o| matches!(o, Output::Send { .. })).unwrap();
+    assert!(persisted < sent);
+    assert!(!out.iter().any(|o| matches!(o, Output::Reply { .. })));
+}
+
+#[test]
+fn quorums_that_meet_show_every_client_what_was_acknowledged() {
+    let mut cluster = cluster(3, STRICT);
+    let mut writer = Client::of(&mut cluster, 0);
+    let mut reader = Client::of(&mut cluster, 2);
+    cluster.split(&[2]);
+    writer.write(&mut cluster, "x", "a");
+    cluster.split(&[0]);
+    assert_eq!(reader.read(&mut cluster, "x"), value("a"));
+}
+
+#[test]
+fn quorums_that_need_not_meet_miss_it() {
+    let mut cluster = cluster(3, Settings { read: 1, write: 1, ..STRICT });
+    let mut writer = Client::of(&mut cluster, 0);
+    let mut reader = Client::of(&mut cluster, 2);
+    cluster.split(&[2]);
+    assert_eq!(writer.write(&mut cluster, "x", "a"), Some(Reply::Done));
+    assert_eq!(reader.read(&mut cluster, "x"), Some(Reply::Value(None)));
+}
+
+#[test]
+fn a_read_brings_up_to_date_what_it_has_found_behind() {
+    for read_repair in [true, false] {
+        let mut cluster = cluster(3, Settings { read_repair, ..STRICT });
+        let mut writer = Client::of(&mut cluster, 0);
+        let mut reader = Client::of(&mut cluster, 2);
+        cluster.split(&[2]);
+        writer.write(&mut cluster, "x", "a");
+        // The writer's coordinator has no time to do it itself.
+        cluster.split(&[0]);
+        assert_eq!(reader.read(&mut cluster, "x"), value("a"));
+        assert_eq!(held(&cluster, 2, "x").is_some(), read_repair);
+    }
+}
+
+#[test]
+fn what_a_node_missed_is_kept_for_it_and_handed_over() {
+    let mut cluster = cluster(3, STRICT);
+    let mut client = Client::of(&mut cluster, 0);
+    cluster.crash(2);
+    client.write(&mut cluster, "x", "a");
+    client.write(&mut cluster, "x", "b");
+    cluster.run(GIVEN_UP_MS);
+    assert_eq!(cluster.node(0).hints(), 1, "the latest version of a key is enough");
+    cluster.crash(0);
+    cluster.start(0);
+    assert_eq!(cluster.node(0).hints(), 1, "a hint outlives a restart");
+    cluster.start(2);
+    assert!(cluster.run_until(|cluster| cluster.node(0).hints() == 0));
+    assert_eq!(held(&cluster, 2, "x").as_deref(), Some("b"));
+}
+
+#[test]
+fn trees_find_every_key_in_which_replicas_differ() {
+    let mut cluster = cluster(3, STRICT);
+    let mut client = Client::of(&mut cluster, 0);
+    for key in 0..200 {
+        client.write(&mut cluster, &format!("k{key}"), "old");
+    }
+    cluster.run(GIVEN_UP_MS);
+    cluster.crash(2);
+    for key in (0..300).step_by(3) {
+        client.write(&mut cluster, &format!("k{key}"), "new");
+    }
+    // It forgets what it was about to tell before it has kept any of it for the third.
+    cluster.crash(0);
+    cluster.start(0);
+    cluster.start(2);
+    assert_eq!(cluster.node(0).hints(), 0);
+    cluster.run(3000);
+    for key in 0..300 {
+        let expected = match key {
+            _ if key % 3 == 0 => Some("new"),
+            0..200 => Some("old"),
+            _ => None,
+        };
+        assert_eq!(held(&cluster, 2, &format!("k{key}")).as_deref(), expected, "k{key}");
+    }
+}
+
+#[test]
+fn a_deleted_value_does_not_come_back_from_a_node_that_missed_the_delete() {
+    let mut cluster = cluster(3, STRICT);
+    let mut client = Client::of(&mut cluster, 0);
+    client.write(&mut cluster, "x", "a");
+    cluster.run(50);
+    cluster.crash(2);
+    let delete = Command::Delete { key: "x".into() };
+    assert_eq!(client.ask(&mut cluster, delete), Some(Reply::Done));
+    cluster.start(2);
+    cluster.run(1000);
+    assert_eq!(client.read(&mut cluster, "x"), Some(Reply::Value(None)));
+    assert!((0..3).all(|node| held(&cluster, node, "x").is_none()));
+}
+
+/// The replicas of `x` among five nodes.
+fn replicas_of_x() -> Vec<usize> {
+    let mut cluster = cluster(5, STRICT);
+    Client::of(&mut cluster, 0).write(&mut cluster, "x", "a");
+    cluster.run(100);
+    (0..5).filter(|node| held(&cluster, *node, "x").is_some()).collect()
+}
+
+#[test]
+fn as_many_nodes_as_asked_for_hold_a_key() {
+    assert_eq!(replicas_of_x().len(), 3);
+}
+
+#[test]
+fn others_stand_in_where_a_quorum_may_be_sloppy() {
+    let replicas = replicas_of_x();
+    for (settings, expected) in [(STRICT, None), (SLOPPY, Some(Reply::Done))] {
+        let mut cluster = cluster(5, settings);
+        let (kept, lost) = (replicas[0], [replicas[1], replicas[2]]);
+        let mut client = Client::of(&mut cluster, kept);
+        cluster.split(&lost);
+        assert_eq!(client.write(&mut cluster, "x", "b"), expected, "{settings:?}");
+        cluster.heal();
+        cluster.run(3000);
+        assert!(lost.iter().all(|node| held(&cluster, *node, "x").as_deref() == Some("b")));
+    }
+}
+
+#[test]
+fn a_client_overwrites_what_it_has_seen_even_at_a_node_whose_clock_is_behind() {
+    let write_at = |cluster: &mut Cluster<Leaderless>, client: &mut Client, wall, value: &str| {
+        client.sequence += 1;
+        let command = Command::Write { key: "x".into(), value: value.into() };
+        let (session, sequence, seen) = (client.session, client.sequence, client.seen);
+        let request = Request { session, sequence, seen, command };
+        cluster.step(client.node, Input::Request { from: ClientId(client.id), wall, request });
+        cluster.run(50);
+        let last = cluster.answers.last().unwrap().clone();
+        assert_eq!((last.client, last.reply), (ClientId(client.id), Reply::Done));
+        last.position
+    };
+    for tells in [true, false] {
+        let mut cluster = cluster(3, STRICT);
+        let mut here = Client::of(&mut cluster, 0);
+        let mut there = Client::of(&mut cluster, 1);
+        cluster.split(&[1]);
+        let first = write_at(&mut cluster, &mut here, 1_000_000, "first");
+        cluster.split(&[0]);
+        there.seen = if tells { first } else { 0 };
+        write_at(&mut cluster, &mut there, 10, "second");
+        let expected = if tells { "second" } else { "first" };
+        assert_eq!(there.read(&mut cluster, "x"), value(expected));
+    }
+}
+
+#[test]
+fn a_request_is_taken_on_once_and_only_by_the_start_that_opened_its_session() {
+    let mut cluster = cluster(3, STRICT);
+    let mut client = Client::of(&mut cluster, 0);
+    client.write(&mut cluster, "x", "a");
+    let stamp = |cluster: &Cluster<Leaderless>| cluster.node(0).store().get("x").unwrap().stamp;
+    let before = stamp(&cluster);
+    let command = Command::Write { key: "x".into(), value: "a".into() };
+    let request = Request { session: client.session, sequence: 2, seen: 0, command };
+    cluster.request(0, 0, request.clone());
+    cluster.run(50);
+    assert_eq!(stamp(&cluster), before);
+    cluster.crash(0);
+    cluster.start(0);
+    cluster.answers.clear();
+    assert_eq!(cluster.ask(0, 0, request), Some(Reply::SessionUnknown));
+    assert_eq!(stamp(&cluster), before);
+}
+
+#[test]
+fn a_read_in_two_phases_leaves_what_it_returns_at_a_majority() {
+    for (settings, count) in [(ATOMIC, 2), (Settings { read_repair: false, ..STRICT }, 1)] {
+        let mut cluster = cluster(3, settings);
+        let mut writer = Client::of(&mut cluster, 0);
+        let mut reader = Client::of(&mut cluster, 0);
+        reader.id = 9;
+        writer.write(&mut cluster, "x", "a");
+        cluster.run(50);
+        // The coordinator alone has the next one, when its retries reach nobody.
+        cluster.split(&[0]);
+        writer.sequence += 1;
+        let command = Command::Write { key: "x".into(), value: "b".into() };
+        let (session, sequence) = (writer.session, writer.sequence);
+        let request = Request { session, sequence, seen: 0, command };
+        if settings.atomic {
+            // It needs a majority for its first phase; the second reaches nobody.
+            cluster.heal();
+            cluster.request(0, 0, request);
+            assert!(cluster.run_until(|cluster| held(cluster, 0, "x").as_deref() == Some("b")));
+            cluster.crash(0);
+            (1..3).for_each(|node| {
+                let stale = held(&cluster, node, "x");
+                assert!(stale.is_some());
+            });
+            cluster.start(0);
+        } else {
+            cluster.request(0, 0, request);
+            cluster.run(5);
+            cluster.heal();
+        }
+        reader.session = 0;
+        assert_eq!(reader.read(&mut cluster, "x"), value("b"), "{settings:?}");
+        let having = (0..3).filter(|node| held(&cluster, *node, "x").as_deref() == Some("b"));
+        assert!(having.count() >= count, "{settings:?}");
+    }
+}
+
+/// What a client of a random run waits for.
+struct Asked {
+    sequence: u64,
+    /// The greatest position that was told to anyone before it asked.
+    known: u64,
+    /// The greatest position of the client's own writes before it asked.
+    own: u64,
+    writes: bool,
+    given_up_at: Time,
+}
+
+#[derive(Default)]
+struct Actor {
+    node: usize,
+    session: u64,
+    sequence: u64,
+    seen: u64,
+    own: u64,
+    asked: Option<Asked>,
+}
+
+/// Clients read and write one key under random faults. With two phases nothing that begins after
+/// something else has ended stands before it; without, that is promised for a client's own writes.
+fn random_run(seed: u64, nodes: u32, settings: Settings) -> (u64, u64) {
+    let mut cluster: Cluster<Leaderless> = Cluster::with(nodes, seed, 20, settings);
+    cluster.weather = weather(&mut cluster);
+    let mut actors: Vec<Actor> =
+        (0..4).map(|id| Actor { node: id % nodes as usize, ..Actor::default() }).collect();
+    let (mut known, mut answered, mut reads, mut writes) = (0, 0, 0, 0);
+    let faults_end = Time(cluster.now.0 + 2500 * MS);
+    let mut meddle_at = cluster.now;
+    while cluster.now < faults_end {
+        if meddle_at <= cluster.now {
+            meddle(&mut cluster);
+            meddle_at = Time(cluster.now.0 + cluster.draw(300) * MS);
+        }
+        for (id, actor) in actors.iter_mut().enumerate() {
+            if actor.asked.as_ref().is_some_and(|asked| asked.given_up_at <= cluster.now) {
+                // Whether it was done is unknown: the client goes to another node.
+                actor.asked = None;
+                actor.session = 0;
+                actor.node = cluster.draw(u64::from(nodes)) as usize;
+            }
+            if actor.asked.is_some() || cluster.draw(3) > 0 {
+                continue;
+            }
+            actor.sequence += 1;
+            let writes = actor.session != 0 && cluster.draw(2) == 0;
+            let command = if writes {
+                let value = format!("{id}/{}", actor.sequence).into_bytes();
+                Command::Write { key: "x".into(), value }
+            } else if actor.session == 0 {
+                Command::OpenSession
+            } else {
+                Command::Read { key: "x".into(), level: ReadLevel::Strong }
+            };
+            let given_up_at = Time(cluster.now.0 + 60 * MS);
+            let Actor { node, session, sequence, seen, own, .. } = *actor;
+            actor.asked = Some(Asked { sequence, known, own, writes, given_up_at });
+            let request = Request { session, sequence, seen, command };
+            cluster.request(node, id as u64, request);
+        }
+        let outputs = if cluster.draw(400) == 0 { 1 } else { usize::MAX };
+        let until = Time(cluster.now.0 + MS);
+        while cluster.advance(until, outputs).is_some() {}
+        while let Some(answer) = cluster.answers.get(answered).cloned() {
+            answered += 1;
+            let Answer { client, sequence, reply, position } = answer;
+            let actor = &mut actors[client.0 as usize];
+            let Some(asked) = actor.asked.take_if(|asked| asked.sequence == sequence) else {
+                continue;
+            };
+            match reply {
+                Reply::NodeSession(session) => actor.session = session,
+                Reply::SessionUnknown => actor.session = 0,
+                Reply::Done | Reply::Value(_) => {
+                    let floor = if settings.atomic { asked.known } else { asked.own };
+                    assert!(position >= floor, "seed {seed}: at {position}, but {floor} was known");
+                    actor.seen = actor.seen.max(position);
+                    known = known.max(position);
+                    if asked.writes {
+                        assert!(
+                            position > floor,
+                            "seed {seed}: a change comes after what was known"
+                        );
+                        actor.own = position;
+                        writes += 1;
+                    } else {
+                        reads += 1;
+                    }
+                }
+                reply => panic!("seed {seed}: this mode does not answer {reply:?}"),
+            }
+        }
+    }
+    calm(&mut cluster);
+    cluster.run(3000);
+    let replicas: Vec<Vec<(String, Version)>> = (0..nodes as usize)
+        .map(|node| {
+            let versions = cluster.node(node).store().versions();
+            versions.map(|(key, version)| (key.to_owned(), version.clone())).collect()
+        })
+        .filter(|versions: &Vec<_>| !versions.is_empty())
+        .collect();
+    let stamps: Vec<Stamp> = replicas.iter().map(|versions| versions[0].1.stamp).collect();
+    assert!(replicas.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {stamps:?}");
+    let last = stamps.first().map_or(0, |stamp| stamp.time);
+    assert!(last >= known, "seed {seed}: {known} was acknowledged, and {last} is what remains");
+    (reads, writes)
+}
+
+fn random_runs(settings: Settings) {
+    let (mut reads, mut writes) = (0, 0);
+    for seed in 0..150 {
+        let nodes = [3, 3, 5][seed as usize % 3];
+        let (read, written) = random_run(seed, nodes, settings);
+        reads += read;
+        writes += written;
+    }
+    assert!(reads > 2000 && writes > 2000, "{reads} reads and {writes} writes test too little");
+}
+
+#[test]
+fn in_two_phases_no_operation_stands_before_one_that_had_ended() {
+    random_runs(ATOMIC);
+}
+
+#[test]
+fn in_one_phase_clients_read_their_own_writes_and_replicas_agree_in_the_end() {
+    random_runs(STRICT);
+}
