@@ -161,13 +161,16 @@ impl Director {
         reasons
     }
 
-    /// Whether nodes were down while this fault lasted, so that it may have found nothing to do.
+    /// Whether nodes were down while this fault lasted, or its slow links cut, so that it may have
+    /// found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
         self.ended.iter().any(|other| {
             let takes_power =
                 matches!(other.planned.fault, Fault::Crash { .. } | Fault::Restart { .. });
             let overlaps = other.from <= fault.to && fault.from <= other.to;
-            takes_power && overlaps && other.planned.id != fault.planned.id
+            let cuts = matches!(other.planned.fault, Fault::Partition { .. })
+                && matches!(fault.planned.fault, Fault::Delay { .. });
+            (takes_power || cuts) && overlaps && other.planned.id != fault.planned.id
         })
     }
 

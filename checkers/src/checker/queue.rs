@@ -82,7 +82,7 @@ fn note(queues: &mut [Items], operation: &Operation<'_>) {
             item.twice |= item.enqueued.is_some();
             item.enqueued = item.enqueued.or(Some(operation.id));
         }
-        Op::Dequeue { key } if !failed => {
+        Op::Dequeue { key } => {
             let items = &mut queues[key.index()];
             if operation.is_indeterminate() {
                 items.unknown = items.unknown.or(Some(operation.invoked));

@@ -204,6 +204,36 @@ fn what_can_come_from_two_writes_is_left_out() {
 }
 
 #[test]
+fn what_failed_or_is_no_register_is_no_cause() {
+    let text = lines("0 w x 1") + "0 invoke write x 2\n0 fail refused\n0 invoke read x\n0 ok 1\n";
+    check(&text, &[], &[]);
+    let unanswered = "0 invoke read x\n0 info timeout\n0 invoke read x\n0 ok 1\n";
+    check(&(lines("0 w x 1") + unanswered), &[], &[]);
+    let queue = "0 invoke enqueue q 1\n0 ok\n0 invoke dequeue q\n0 ok 1\n";
+    check(&(lines("0 w x 1") + queue + &lines("0 r x 1")), &[], &[]);
+}
+
+#[test]
+fn a_verdict_says_what_it_covers() {
+    let judged = |text: &str| {
+        let verdict = Causal::default().check(&history(&lines(text)));
+        let coverage = verdict.coverage();
+        let outcome = match &verdict {
+            Verdict::Valid(_) => "valid",
+            Verdict::Unknown { reason, .. } => reason,
+            Verdict::Invalid { .. } => "invalid",
+        };
+        (outcome.to_owned(), coverage.operations, coverage.keys, coverage.method.clone())
+    };
+    let method = "bad patterns of causal consistency (CC)".to_owned();
+    let fine = judged("0 w x 1\n0 r x 1\n1 r y nil\n0 w y 5\n1 r y 5\n1 r x 1");
+    assert_eq!(fine, ("valid".to_owned(), 4, 2, method.clone()));
+    assert_eq!(judged("1 r x 7\n1 r x 8"), ("invalid".to_owned(), 2, 0, method.clone()));
+    let nothing = "no read shows what it read from".to_owned();
+    assert_eq!(judged("0 w x 1\n0 w x 2"), (nothing, 0, 0, method));
+}
+
+#[test]
 fn without_reads_there_is_nothing_to_judge() {
     let verdict = Causal::default().check(&history(&lines("0 w x 1\n0 w x 2")));
     assert!(matches!(verdict, Verdict::Unknown { .. }), "{verdict:?}");

@@ -117,6 +117,22 @@ fn a_counter_shows_what_can_have_been_added() {
             .replace("2 ok 5\n 2 invoke", "2 ok 3\n 2 invoke"),
         &["valid"],
     );
+    // Every read counts, whichever of those before it was the greatest.
+    let three = |last: &str| {
+        format!(
+            "0 invoke increment c 9\n 2 invoke read c\n 2 ok 0\n 2 invoke read c\n 2 ok 5\n \
+             2 invoke read c\n 2 ok {last}"
+        )
+    };
+    check(&Counter, &three("5"), &["valid"]);
+    check(&Counter, &three("4"), &["counter-went-back"]);
+    let idle = "7 invoke increment c 0\n 7 ok\n ".to_owned();
+    check(&Counter, &(idle + &three("4")), &["counter-went-back"]);
+    let down = |read: &str| {
+        format!("0 invoke increment c -5\n 0 ok\n 2 invoke read c\n 2 ok {read}")
+    };
+    check(&Counter, &down("-5"), &["valid"]);
+    check(&Counter, &down("0"), &["counter-out-of-bounds"]);
     let most = format!(
         "0 invoke increment c {0}\n 0 ok\n 0 invoke increment c {0}\n 0 ok\n 2 invoke read c\n 2 ok {0}",
         i64::MAX
@@ -141,6 +157,14 @@ fn a_queue_gives_each_value_once_after_it_was_put_in() {
     check(&Queue, &take(&["1", "nil"]), &["lost-value"]);
     check(&Queue, &take(&["nil", "1"]), &["not-empty"]);
     check(&Queue, put, &["unknown"]);
+    // Of all that was put in before, the one that was taken last says it.
+    let third = "0 invoke enqueue q 3\n 0 ok\n".to_owned();
+    let take_three = |values: &[&str]| put.to_owned() + &third + &take(values)[put.len()..];
+    check(&Queue, &take_three(&["1", "2", "3"]), &["valid"]);
+    check(&Queue, &take_three(&["1", "3", "2"]), &["reordered"]);
+    // What takes out `nil` cannot be told from what finds nothing.
+    let nil = "0 invoke enqueue q nil\n 0 ok\n".to_owned();
+    check(&Queue, &(nil + &take(&["1", "2", "nil", "nil"])), &["valid"]);
     // A dequeue without an answer may have taken it.
     let unknown = format!(
         "{put} 3 invoke dequeue q\n 3 info timeout\n 1 invoke dequeue q\n 1 ok 2\n 1 invoke dequeue q\n 1 ok nil"

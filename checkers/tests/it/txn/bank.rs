@@ -65,6 +65,26 @@ fn nobody_overdraws_unless_it_was_so_from_the_start() {
 }
 
 #[test]
+fn what_the_first_read_of_all_shows_below_zero_was_so_from_the_start() {
+    let transfer = "0 invoke txn db [[inc,a,-3],[inc,b,3]]\n0 ok [[inc,a,-3],[inc,b,3]]\n";
+    let text = |first: &str, then: &str| read_as(first) + transfer + &read_as(then);
+    check(&STRICT, &text("[[r,b,15],[r,a,-1]]", "[[r,b,18],[r,a,-4]]"), "valid");
+    check(&STRICT, &text("[[r,b,15],[r,a,0]]", "[[r,b,18],[r,a,-3]]"), "negative-balance");
+    let empty = OPENED.replace("w,a,10", "w,a,0") + &read_as("[[r,b,8],[r,a,-3]]");
+    check(&STRICT, &empty, "negative-balance");
+}
+
+#[test]
+fn a_read_of_all_is_one_with_an_answer_and_may_read_an_account_twice() {
+    let asked = "1 invoke txn db [[r,b,nil],[r,a,nil],[r,b,nil]]\n";
+    let twice = |last: &str| format!("{OPENED}{asked}1 ok [[r,b,8],[r,a,7],[r,b,{last}]]");
+    check(&STRICT, &twice("8"), "valid");
+    let unanswered = format!("{OPENED}{asked}1 info timeout\n");
+    check(&STRICT, &unanswered, "unknown");
+    check(&STRICT, &(unanswered + &read_as("[[r,b,5],[r,a,7]]")), "wrong-total");
+}
+
+#[test]
 fn a_balance_that_is_no_number_is_no_answer() {
     check(&STRICT, &(OPENED.to_owned() + &read_as("[[r,b,[15]],[r,a,0]]")), "malformed-answer");
     check(&STRICT, &(OPENED.to_owned() + &read_as("[[r,b,15],[r,c,0]]")), "malformed-answer");

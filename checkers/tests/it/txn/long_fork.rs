@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::{Checker, LongFork};
 use stormglass_checkers::history::Value;
 
-use super::{Recorder, Step, check, reason, sentences, step};
+use super::{Recorder, Step, check, history, reason, sentences, step};
 
 const WRITTEN: &str = "
     0 invoke txn db [[w,x,1]]
@@ -79,6 +79,16 @@ fn without_two_reads_that_saw_something_nothing_shows() {
     check(&LongFork, WRITTEN, "unknown");
     check(&LongFork, &reads(&["[[r,x,1],[r,y,1]]"]), "unknown");
     check(&LongFork, &reads(&["[[r,x,nil],[r,y,nil]]", "[[r,x,nil],[r,y,nil]]"]), "unknown");
+}
+
+#[test]
+fn a_verdict_counts_the_reads_that_were_compared_and_their_keys() {
+    let coverage = |answers: &[&str]| {
+        let verdict = LongFork.check(&history(&reads(answers)));
+        (verdict.coverage().operations, verdict.coverage().keys)
+    };
+    assert_eq!(coverage(&["[[r,x,nil],[r,y,nil]]", "[[r,x,1],[r,y,1]]"]), (2, 2));
+    assert_eq!(coverage(&["[[r,x,1],[r,y,1]]"]), (0, 0));
 }
 
 #[test]
