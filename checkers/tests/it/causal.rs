@@ -207,7 +207,7 @@ fn what_can_come_from_two_writes_is_left_out() {
 fn what_failed_or_is_no_register_is_no_cause() {
     let text = lines("0 w x 1") + "0 invoke write x 2\n0 fail refused\n0 invoke read x\n0 ok 1\n";
     check(&text, &[], &[]);
-    let unanswered = "0 invoke read x\n0 info timeout\n0 invoke read x\n0 ok 1\n";
+    let unanswered = "0 invoke read x\n0 info timeout\n3/0 invoke read x\n3 ok 1\n";
     check(&(lines("0 w x 1") + unanswered), &[], &[]);
     let queue = "0 invoke enqueue q 1\n0 ok\n0 invoke dequeue q\n0 ok 1\n";
     check(&(lines("0 w x 1") + queue + &lines("0 r x 1")), &[], &[]);

@@ -128,9 +128,8 @@ fn a_counter_shows_what_can_have_been_added() {
     check(&Counter, &three("4"), &["counter-went-back"]);
     let idle = "7 invoke increment c 0\n 7 ok\n ".to_owned();
     check(&Counter, &(idle + &three("4")), &["counter-went-back"]);
-    let down = |read: &str| {
-        format!("0 invoke increment c -5\n 0 ok\n 2 invoke read c\n 2 ok {read}")
-    };
+    let down =
+        |read: &str| format!("0 invoke increment c -5\n 0 ok\n 2 invoke read c\n 2 ok {read}");
     check(&Counter, &down("-5"), &["valid"]);
     check(&Counter, &down("0"), &["counter-out-of-bounds"]);
     let most = format!(
@@ -289,6 +288,9 @@ fn a_replica_that_does_not_answer_may_have_the_element() {
         .assert_eq(&reason(&Set, text));
     let both = text.replace("2 info timeout", "2 ok []");
     check(&Set, &both, &["lost-element"]);
+    // A node that was read before, and not in the end, has nothing to say about the end.
+    let before = "7 invoke read-replica s @n3\n 7 ok []\n";
+    check(&Set, &(before.to_owned() + &both), &["lost-element"]);
 }
 
 #[test]

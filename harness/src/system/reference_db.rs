@@ -150,7 +150,11 @@ impl WithoutLeader {
         let linearizable = atomic && !compare_and_set;
         // Whoever reads meets one who has what was written before.
         let meet = read + write > replicas && !sloppy;
-        let follows = if linearizable { Claim::Holds } else { Claim::Silent };
+        let follows = match (linearizable, sloppy) {
+            (true, _) => Claim::Holds,
+            (false, true) => Claim::Breaks,
+            (false, false) => Claim::Silent,
+        };
         let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
         vec![
             (Guarantee::Linearizable, when(linearizable)),

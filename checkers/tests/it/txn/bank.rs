@@ -76,10 +76,10 @@ fn what_the_first_read_of_all_shows_below_zero_was_so_from_the_start() {
 
 #[test]
 fn a_read_of_all_is_one_with_an_answer_and_may_read_an_account_twice() {
-    let asked = "1 invoke txn db [[r,b,nil],[r,a,nil],[r,b,nil]]\n";
-    let twice = |last: &str| format!("{OPENED}{asked}1 ok [[r,b,8],[r,a,7],[r,b,{last}]]");
+    let asked = "7 invoke txn db [[r,b,nil],[r,a,nil],[r,b,nil]]\n";
+    let twice = |last: &str| format!("{OPENED}{asked}7 ok [[r,b,8],[r,a,7],[r,b,{last}]]");
     check(&STRICT, &twice("8"), "valid");
-    let unanswered = format!("{OPENED}{asked}1 info timeout\n");
+    let unanswered = format!("{OPENED}{asked}7 info timeout\n");
     check(&STRICT, &unanswered, "unknown");
     check(&STRICT, &(unanswered + &read_as("[[r,b,5],[r,a,7]]")), "wrong-total");
 }

@@ -82,6 +82,51 @@ fn without_two_reads_that_saw_something_nothing_shows() {
 }
 
 #[test]
+fn only_answered_reads_of_several_keys_that_are_written_once_are_compared() {
+    let one = reads(&["[[r,x,1],[r,y,1]]"]);
+    let unanswered = "8 invoke txn db [[r,x,nil],[r,y,nil]]\n8 info timeout\n";
+    check(&LongFork, &(one + unanswered), "unknown");
+    let of_one_key = |process: u32, saw: &str| {
+        format!("{process} invoke txn db [[r,x,nil]]\n{process} ok [[r,x,{saw}]]\n")
+    };
+    let alone = WRITTEN.to_owned() + &of_one_key(2, "nil") + &of_one_key(3, "1");
+    check(&LongFork, &alone, "unknown");
+    let counted = "5 invoke txn db [[inc,z,1]]\n5 ok [[inc,z,1]]\n";
+    let with_it = |process: u32| {
+        format!("{process} invoke txn db [[r,x,nil],[r,z,nil]]\n{process} ok [[r,x,1],[r,z,1]]\n")
+    };
+    let counter = WRITTEN.to_owned() + counted + &with_it(2) + &with_it(3);
+    check(&LongFork, &counter, "unknown");
+}
+
+#[test]
+fn a_fork_names_the_keys_in_which_two_reads_of_many_differ() {
+    let mut text = String::new();
+    let keys = 10..80;
+    for key in keys.clone() {
+        text += &format!("0 invoke txn db [[w,k{key},1]]\n0 ok [[w,k{key},1]]\n");
+    }
+    for (process, misses) in [(2, 76), (3, 79)] {
+        let steps = |saw: &dyn Fn(u32) -> &'static str| {
+            let steps = keys.clone().map(|key| format!("[r,k{key},{}]", saw(key)));
+            steps.collect::<Vec<_>>().join(",")
+        };
+        let saw = |key| if key == misses { "nil" } else { "1" };
+        let (asked, answered) = (steps(&|_| "nil"), steps(&saw));
+        text += &format!("{process} invoke txn db [{asked}]\n{process} ok [{answered}]\n");
+    }
+    check(&LongFork, &text, "long-fork");
+    let told = sentences(&LongFork, &text);
+    assert!(
+        told.ends_with(
+            "process 2 saw the write of k79 but not that of k76, process 3 saw that of k76 but not \
+             that of k79: each saw one of them come first"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_verdict_counts_the_reads_that_were_compared_and_their_keys() {
     let coverage = |answers: &[&str]| {
         let verdict = LongFork.check(&history(&reads(answers)));
