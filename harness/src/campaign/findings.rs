@@ -201,7 +201,8 @@ pub(super) struct Ran {
     pub(super) judged: Vec<Judged>,
     pub(super) vacuous: Vec<String>,
     pub(super) counts: Counts,
-    pub(super) faults: u64,
+    /// When each fault began that made a difference.
+    pub(super) begun: Vec<Time>,
 }
 
 impl Ran {
@@ -265,7 +266,7 @@ impl Findings {
         store: impl FnOnce() -> Option<PathBuf>,
     ) {
         let plan = self.rows[row].plan.clone();
-        self.rows[row].add(seed, &ran.judged, !ran.vacuous.is_empty());
+        self.rows[row].add(seed, &ran.judged, !ran.vacuous.is_empty(), &ran.begun);
         self.totals.add(ran);
         if let (true, Some(again)) = (ran.diverged(), &ran.again) {
             let (first, second) = (ran.fingerprint.clone(), again.clone());
@@ -392,7 +393,7 @@ impl Totals {
         self.runs += 1;
         self.operations += ran.counts.operations();
         self.ok += ran.counts.ok;
-        self.faults += ran.faults;
+        self.faults += ran.begun.len() as u64;
         self.messages += ran.counts.sent;
         self.simulated_ns += ran.counts.simulated_ns;
     }

@@ -1,5 +1,6 @@
 //! The measured matrix: for each plan and guarantee, in how many runs it held.
 
+use checkers::history::Time;
 use checkers::{Anomaly, Guarantee, Verdict};
 use serde::Serialize;
 
@@ -42,8 +43,33 @@ pub struct Cell {
     pub first_broken: Option<Seed>,
     /// The first seed that did not tell.
     pub first_unknown: Option<Seed>,
+    /// The witness that needs the fewest operations and then the fewest faults; of equal ones the
+    /// first.
+    pub smallest: Option<Witnessed>,
     /// How it was broken, by the name of the anomaly.
     pub anomalies: Vec<AnomalyCount>,
+}
+
+/// One run that shows that a guarantee is not kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Witnessed {
+    /// Its seed.
+    pub seed: Seed,
+    /// The name of the anomaly.
+    pub anomaly: String,
+    /// How many operations prove it.
+    pub operations: u64,
+    /// How many faults had begun by then.
+    pub faults: u64,
+    /// What happened, in a sentence.
+    pub sentence: String,
+}
+
+impl Witnessed {
+    /// What witnesses are compared by.
+    pub fn size(&self) -> (u64, u64) {
+        (self.operations, self.faults)
+    }
 }
 
 /// How often an anomaly turned up in one cell.
@@ -95,8 +121,8 @@ impl Row {
         }
     }
 
-    /// Adds one run.
-    pub(super) fn add(&mut self, seed: Seed, judged: &[Judged], vacuous: bool) {
+    /// Adds one run; `begun` is when each of its faults began.
+    pub(super) fn add(&mut self, seed: Seed, judged: &[Judged], vacuous: bool, begun: &[Time]) {
         self.runs += 1;
         self.vacuous += u64::from(vacuous);
         for judged in judged {
@@ -105,7 +131,7 @@ impl Row {
                 self.cells.push(Cell::new(judged));
                 self.cells.len() - 1
             });
-            self.cells[index].add(seed, &judged.verdict, vacuous);
+            self.cells[index].add(seed, &judged.verdict, vacuous, begun);
         }
     }
 
@@ -137,6 +163,7 @@ impl Cell {
             unknown: 0,
             first_broken: None,
             first_unknown: None,
+            smallest: None,
             anomalies: Vec::new(),
         }
     }
@@ -146,17 +173,36 @@ impl Cell {
         self.held + self.broken + self.unknown
     }
 
-    fn add(&mut self, seed: Seed, verdict: &Verdict, vacuous: bool) {
+    fn add(&mut self, seed: Seed, verdict: &Verdict, vacuous: bool, begun: &[Time]) {
         match verdict {
             Verdict::Invalid { anomalies, .. } => {
                 self.broken += 1;
                 self.first_broken.get_or_insert(seed);
                 self.count(seed, anomalies);
+                self.compare(seed, anomalies, begun);
             }
             Verdict::Valid(_) if !vacuous => self.held += 1,
             Verdict::Valid(_) | Verdict::Unknown { .. } => {
                 self.unknown += 1;
                 self.first_unknown.get_or_insert(seed);
+            }
+        }
+    }
+
+    /// Keeps the smallest witness.
+    fn compare(&mut self, seed: Seed, anomalies: &[Anomaly], begun: &[Time]) {
+        for anomaly in anomalies {
+            let witnessed = Witnessed {
+                seed,
+                anomaly: anomaly.name.clone(),
+                operations: anomaly.witness.operations.len() as u64,
+                faults: begun.iter().filter(|begun| **begun <= anomaly.at).count() as u64,
+                sentence: sentence_of(anomaly),
+            };
+            // An anomaly that no operations prove tells less than any that some do.
+            let shows = |witnessed: &Witnessed| (witnessed.operations == 0, witnessed.size());
+            if self.smallest.as_ref().is_none_or(|known| shows(&witnessed) < shows(known)) {
+                self.smallest = Some(witnessed);
             }
         }
     }

@@ -13,11 +13,12 @@
 //! ```
 
 mod findings;
+pub mod guarantees;
 mod matrix;
 mod runner;
 
 pub use findings::{
     Broken, Divergence, Ending, Findings, Inconclusive, Notable, OwnError, Stopped, Totals,
 };
-pub use matrix::{AnomalyCount, Cell, Row, Standing};
+pub use matrix::{AnomalyCount, Cell, Row, Standing, Witnessed};
 pub use runner::{Campaign, Entry, Progress};

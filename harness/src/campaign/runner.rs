@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use checkers::history::{FaultId, Time};
+
 use super::findings::{Findings, OwnError, Ran, Stopped};
 use super::matrix::Row;
 use crate::plan::Plan;
@@ -306,10 +308,17 @@ fn execute(entry: &Entry, seed: Seed) -> Done {
         judged: report.judged.clone(),
         vacuous: report.vacuous.clone(),
         counts: report.counts,
-        faults: report.effects.iter().filter(|effect| Effect::took_effect(effect)).count() as u64,
+        begun: begun(&report),
     };
     let report = ran.is_worth_telling().then(|| Box::new(report));
     Done::Ran { ran, report }
+}
+
+/// When each fault began that made a difference.
+fn begun(report: &Report) -> Vec<Time> {
+    let effective = |id: FaultId| report.effects.get(id.index()).is_some_and(Effect::took_effect);
+    let planned = report.schedule.0.iter().filter(|planned| effective(planned.id));
+    planned.map(|planned| planned.at).collect()
 }
 
 /// What a panic said.

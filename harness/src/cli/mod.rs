@@ -16,6 +16,7 @@ mod campaign;
 mod check;
 mod doctor;
 mod export;
+mod guarantees;
 mod input;
 mod list;
 mod output;
@@ -74,6 +75,8 @@ enum Command {
     Run(run::Arguments),
     /// Runs many seeds of several plans on all cores and prints which guarantees held.
     Campaign(campaign::Arguments),
+    /// Measures what each mode keeps and breaks, under each kind of faults, and writes it down.
+    Guarantees(guarantees::Arguments),
     /// Runs a stored run or a seed again and compares the histories.
     Replay(replay::Arguments),
     /// Shows the history of a stored run around an anomaly.
@@ -109,6 +112,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
     let ended = catch_unwind(AssertUnwindSafe(|| match command {
         Command::Run(arguments) => arguments.execute(&context),
         Command::Campaign(arguments) => arguments.execute(&context),
+        Command::Guarantees(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),

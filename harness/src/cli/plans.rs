@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::Context;
 use crate::campaign::Entry;
@@ -17,6 +17,9 @@ pub(super) struct Source {
     /// A campaign file; without it, the stock plans.
     #[arg(long, value_name = "FILE", env = "STORMGLASS_PLANS")]
     pub(super) plans: Option<PathBuf>,
+    /// Let these plan the faults, or `none`, whatever the plans say.
+    #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
+    pub(super) nemeses: Vec<String>,
 }
 
 /// Some of the plans there are.
@@ -35,10 +38,18 @@ pub(super) struct Selection {
 impl Source {
     /// All plans there are.
     pub(super) fn plans(&self, context: &Context) -> anyhow::Result<Vec<Plan>> {
-        Ok(match &self.plans {
+        let mut plans = match &self.plans {
             Some(file) => plan::load(file, context.systems)?,
             None => stock(context.systems)?,
-        })
+        };
+        if !self.nemeses.is_empty() {
+            for plan in &mut plans {
+                plan.nemeses =
+                    self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
+                plan.check(context.systems).context("--nemeses")?;
+            }
+        }
+        Ok(plans)
     }
 
     /// The plan of one name, with its system.
@@ -52,7 +63,12 @@ impl Source {
     /// How runs of these plans are replayed.
     pub(super) fn replay(&self) -> Replay {
         let file = self.plans.as_ref().map(|file| shell_word(&file.display().to_string()));
-        let flags = file.map_or_else(String::new, |file| format!("--plans {file}"));
+        let mut flags: Vec<String> =
+            file.map(|file| format!("--plans {file}")).into_iter().collect();
+        if !self.nemeses.is_empty() {
+            flags.push(format!("--nemeses {}", self.nemeses.join(",")));
+        }
+        let flags = flags.join(" ");
         Replay { program: super::output::program(), flags }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 
 use super::Context;
@@ -15,7 +15,8 @@ use crate::store::{self, Record, Store};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The folder of a stored run. It has its plan with it: `--plans` is for `--plan` and `--seed`.
+    /// The folder of a stored run. It has its plan with it: `--plans` and `--nemeses` are for `--plan`
+    /// and `--seed`.
     #[arg(value_name = "RUN", required_unless_present_any = ["plan", "seed"])]
     run: Option<PathBuf>,
     #[command(flatten)]
@@ -89,6 +90,9 @@ impl Arguments {
     fn what(&self, context: &Context) -> anyhow::Result<(Entry, Seed, Options, Option<Record>)> {
         if let (Some(plan), Some(seed)) = (&self.plan, self.seed) {
             return Ok((self.source.entry(context, plan)?, seed, Options::default(), None));
+        }
+        if !self.source.nemeses.is_empty() {
+            bail!("--nemeses is for --plan and --seed; a stored run has its faults with it");
         }
         let folder =
             self.run.as_ref().context("a stored run, or --plan and --seed, must be given")?;

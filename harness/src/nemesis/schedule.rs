@@ -5,7 +5,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{NEMESES, Planned, Registration, Scope};
+use super::{Fault, NEMESES, Planned, Registration, Scope};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -35,6 +35,13 @@ impl Schedule {
                     ));
                 }
             }
+            if let Fault::Delay { longest, .. } = fault.fault
+                && longest > DELAY_MAX
+            {
+                return Err(format!(
+                    "schedule: fault {id} delays by up to {longest:?}, and {DELAY_MAX:?} is the most"
+                ));
+            }
             if fault.at > fault.until || fault.until > end {
                 return Err(format!(
                     "schedule: fault {id} lasts from {} to {}, and the run ends at {end}",
@@ -46,6 +53,8 @@ impl Schedule {
     }
 }
 
+/// The most that a fault may delay a message by.
+const DELAY_MAX: Duration = Duration::from_secs(3600);
 /// The shortest pause between two faults of one nemesis.
 const CALM_MIN: Duration = Duration::from_millis(250);
 

@@ -66,7 +66,7 @@ fn details(run: &Notable, replay: &Replay) -> String {
     };
     let _ = writeln!(out, "<details><summary>{plan}, seed {}: {words}</summary>\n", run.seed);
     for broken in &run.broken {
-        let kind = escape::markdown(&summary::kind(broken));
+        let kind = escape::markdown(&summary::kind(broken.guarantee, &broken.anomaly));
         let _ = writeln!(out, "- {kind}: {}", escape::markdown(&broken.sentence));
     }
     let command = escape::markdown(&replay.of_seed(&run.plan, run.seed));

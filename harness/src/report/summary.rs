@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use checkers::Guarantee;
+
 use super::{escape, matrix};
-use crate::campaign::{Broken, Findings, Inconclusive, Notable, Standing, Stopped};
+use crate::campaign::{Findings, Inconclusive, Notable, Standing, Stopped};
 use crate::seed::Seed;
 use crate::system::Claim;
 
@@ -122,18 +124,18 @@ fn notable(out: &mut String, findings: &Findings, replay: &Replay, claim: Claim)
         let _ = writeln!(out, "  {plan}, seed {}: {}", notable.seed, replay.command(notable));
         for broken in notable.broken.iter().filter(|broken| broken.claim == claim) {
             let sentence = escape::line(&broken.sentence);
-            let _ = writeln!(out, "    {}: {sentence}", escape::line(&kind(broken)));
+            let _ = writeln!(
+                out,
+                "    {}: {sentence}",
+                escape::line(&kind(broken.guarantee, &broken.anomaly))
+            );
         }
     }
 }
 
 /// The guarantee and the anomaly, which may have one name.
-pub fn kind(broken: &Broken) -> String {
-    if broken.guarantee.name() == broken.anomaly {
-        broken.anomaly.clone()
-    } else {
-        format!("{}, {}", broken.guarantee, broken.anomaly)
-    }
+pub fn kind(guarantee: Guarantee, anomaly: &str) -> String {
+    if guarantee.name() == anomaly { anomaly.to_owned() } else { format!("{guarantee}, {anomaly}") }
 }
 
 /// The command that shows the first run of all that were stored.

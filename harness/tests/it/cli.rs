@@ -215,6 +215,72 @@ fn a_witness_is_found_stored_shown_and_replayed() {
 }
 
 #[test]
+fn guarantees_are_measured_written_down_and_their_witnesses_are_seen_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let measure = ["guarantees", "--only", "leaderless-abd-cas", "--seeds", "0..3"];
+    let (code, stdout, stderr) = stormglass(at, &measure);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stderr.contains("written to results/guarantees.md"), "{stderr}");
+    let written = fs::read_to_string(at.join("results/guarantees.md")).unwrap();
+    let of = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.contains(name) && line.matches('|').count() > 7);
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+    };
+    assert_eq!(of(&written, "durable").matches("held in 3").count(), 6, "a cell for each group");
+    assert!(of(&written, "linearizable").starts_with("| ◇ linearizable"), "{written}");
+    // The command of the witness shows the anomaly.
+    let command = written.split("<code>stormglass ").nth(1).unwrap().split('<').next().unwrap();
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let (code, stdout, _) = stormglass(at, &arguments);
+    assert_eq!(code, 0, "what is not claimed fails nothing");
+    let verdict = stdout.lines().find(|line| line.contains("linearizable")).unwrap();
+    assert!(verdict.contains("breaks") && verdict.contains("invalid"), "{verdict}");
+    // The same again is the same, byte for byte, on one thread too.
+    stormglass(at, &[&measure[..], &["--threads", "1", "--out", "again.md"]].concat());
+    assert_eq!(fs::read_to_string(at.join("again.md")).unwrap(), written);
+    let (_, stdout, _) = stormglass(at, &[&measure[..], &["--format", "json"]].concat());
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let smallest = &document["modes"][0]["lines"][0]["cells"][0]["smallest"];
+    assert_eq!(document["modes"][0]["lines"][0]["guarantee"], "linearizable");
+    assert!(smallest["operations"].as_u64().unwrap() >= 2, "{smallest}");
+    refused(at, &["guarantees", "--nemeses", "flood"], &["no nemesis is called `flood`"]);
+    refused(at, &["guarantees", "--seeds", "0..3", "--full"], &["cannot be used with"]);
+    refused(at, &["guarantees", "--out", "no/such/folder/g.md"], &["cannot write"]);
+}
+
+#[test]
+fn the_settings_of_a_system_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |system: &str, settings: &str| {
+        let text =
+            format!("[[plan]]\nname = \"p\"\nsystem = \"{system}\"\nsettings = {settings}\n");
+        fs::write(folder.path().join("p.toml"), text).unwrap();
+    };
+    let run = ["run", "--plans", "p.toml", "--plan", "p", "--seed", "1"];
+    for (system, settings, words) in [
+        ("raft", "{ replicas = 3 }", "`replicas` is no setting of this system, which has none"),
+        ("leaderless", "{ replicas = 0 }", "replicas = 0 must lie between 1 and 9"),
+        (
+            "leaderless",
+            "{ read-quorum = 4 }",
+            "read-quorum = 4 must lie between 1 and replicas = 3",
+        ),
+        ("leaderless", "{ qorum = 4 }", "unknown field `qorum`"),
+        ("leaderless-abd", "{ read-quorum = 1 }", "any two quorums must meet"),
+        ("leaderless-abd", "{ sloppy = true }", "stand-ins are no quorum"),
+        ("leaderless", "{ replicas = 7 }", "nodes = [3, 5] has no size"),
+    ] {
+        plan(system, settings);
+        refused(folder.path(), &run, &["p.toml:", words]);
+    }
+    plan("leaderless", "{ replicas = 5, read-quorum = 2, write-quorum = 4 }");
+    let (code, stdout, stderr) = stormglass(folder.path(), &run);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("cas 0"), "what the mode does not offer is left out: {stdout}");
+}
+
+#[test]
 fn a_stored_run_that_was_changed_is_refused_and_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

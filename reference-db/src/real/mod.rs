@@ -174,6 +174,7 @@ impl Env for RealNode {
         self.0.clock.now()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the real node's wall clock")]
     fn wall(&self) -> u64 {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         since_1970.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))

@@ -1,0 +1,189 @@
+//! What each mode keeps and what it breaks, by the kind of faults: the claims, measured.
+//!
+//! A campaign of one plan is run once for each *group* of faults: without any, under each nemesis of
+//! the plan by itself, and under all of them. What is claimed has to hold in every group; what is
+//! disclaimed needs a witness in one of them.
+
+use std::fmt;
+
+use checkers::Guarantee;
+use serde::Serialize;
+
+use super::findings::{Ending, Findings, Totals};
+use super::matrix::{Cell, Standing, Witnessed};
+use super::runner::{Campaign, Entry, Progress};
+use crate::plan::PlanError;
+use crate::system::Claim;
+
+/// A kind of faults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// No faults.
+    None,
+    /// One nemesis by itself.
+    Alone(String),
+    /// Every nemesis of the plan.
+    All,
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Group::None => "no faults",
+            Group::Alone(nemesis) => nemesis,
+            Group::All => "all faults",
+        })
+    }
+}
+
+/// The measured claims of every plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Guarantees {
+    /// One for each plan.
+    pub modes: Vec<Mode>,
+    /// What there was of everything.
+    pub totals: Totals,
+    /// What it comes to, but for disclaimed guarantees without a witness.
+    #[serde(skip)]
+    ending: Ending,
+}
+
+/// The measured claims of one plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mode {
+    /// The plan.
+    pub plan: String,
+    /// Its system.
+    pub system: String,
+    /// What the system is, in a sentence.
+    pub about: String,
+    /// The groups, in the order of the cells.
+    pub groups: Vec<Group>,
+    /// The guarantees, in the order of reports.
+    pub lines: Vec<Line>,
+}
+
+/// One guarantee of one plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The guarantee.
+    pub guarantee: Guarantee,
+    /// What the system says about it.
+    pub claim: Claim,
+    /// How it stands, over all groups.
+    pub standing: Standing,
+    /// What was found under each group; nothing where it was not judged.
+    pub cells: Vec<Option<Cell>>,
+}
+
+impl Line {
+    /// Of all witnesses the one that needs the fewest operations and then the fewest faults, with the
+    /// number of its group.
+    pub fn smallest(&self) -> Option<(usize, &Witnessed)> {
+        let cells = self.cells.iter().enumerate();
+        let witnesses =
+            cells.filter_map(|(group, cell)| Some((group, cell.as_ref()?.smallest.as_ref()?)));
+        witnesses.min_by_key(|(_, witnessed)| witnessed.size())
+    }
+}
+
+/// Splits each plan into one for each group.
+///
+/// # Errors
+/// Where a name is too long to carry that of its group.
+pub fn split(entries: &[Entry]) -> Result<Vec<(usize, Group, Entry)>, PlanError> {
+    let mut parts = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let mut part = |group: Group, name: &str, nemeses: &[String]| {
+            let mut entry = entry.clone();
+            if group != Group::All {
+                entry.plan.name = format!("{}-{name}", entry.plan.name);
+            }
+            entry.plan.nemeses = nemeses.to_vec();
+            // Whether there is a witness is asked of all groups together.
+            entry.plan.canary_runs = u64::MAX;
+            entry.plan.check_settings(&entry.system.manifest())?;
+            parts.push((index, group, entry));
+            Ok(())
+        };
+        let nemeses = &entry.plan.nemeses;
+        part(Group::None, "none", &[])?;
+        if nemeses.len() > 1 {
+            for nemesis in nemeses {
+                part(Group::Alone(nemesis.clone()), nemesis, std::slice::from_ref(nemesis))?;
+            }
+        }
+        if !nemeses.is_empty() {
+            part(Group::All, "all", nemeses)?;
+        }
+    }
+    Ok(parts)
+}
+
+/// Runs a campaign over every plan and group, and puts together what each plan keeps and breaks.
+///
+/// `adjust` sets seeds, threads and the like of the campaign; `watch` hears how far it is.
+///
+/// # Errors
+/// As [`split`].
+pub fn measure(
+    entries: &[Entry],
+    adjust: impl FnOnce(Campaign) -> Campaign,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(Guarantees, Findings), PlanError> {
+    let parts = split(entries)?;
+    let campaign = Campaign::of(parts.iter().map(|(_, _, entry)| entry.clone()).collect());
+    let findings = adjust(campaign).run_with(watch);
+    let modes = entries.iter().enumerate().map(|(index, entry)| {
+        let rows = findings.rows.iter().zip(&parts).filter(|(_, part)| part.0 == index);
+        let (rows, groups): (Vec<_>, Vec<Group>) =
+            rows.map(|(row, (_, group, _))| (row, group.clone())).unzip();
+        let runs: u64 = rows.iter().map(|row| row.runs).sum();
+        let judged = |guarantee: &Guarantee| rows.iter().any(|row| row.cell(*guarantee).is_some());
+        let line = |guarantee: Guarantee| {
+            let cells: Vec<Option<Cell>> =
+                rows.iter().map(|row| row.cell(guarantee).cloned()).collect();
+            let claim = cells.iter().flatten().next().map_or(Claim::Silent, |cell| cell.claim);
+            let standing = standing(claim, &cells, runs >= entry.plan.canary_runs);
+            Line { guarantee, claim, standing, cells }
+        };
+        let manifest = entry.system.manifest();
+        Mode {
+            plan: entry.plan.name.clone(),
+            system: manifest.name,
+            about: manifest.about,
+            groups,
+            lines: Guarantee::ALL.into_iter().filter(judged).map(line).collect(),
+        }
+    });
+    let guarantees =
+        Guarantees { modes: modes.collect(), totals: findings.totals, ending: findings.ending() };
+    Ok((guarantees, findings))
+}
+
+fn standing(claim: Claim, cells: &[Option<Cell>], enough_runs: bool) -> Standing {
+    let sum = |count: fn(&Cell) -> u64| cells.iter().flatten().map(count).sum::<u64>();
+    let (held, broken) = (sum(|cell| cell.held), sum(|cell| cell.broken));
+    match claim {
+        Claim::Holds if broken > 0 => Standing::Violated,
+        Claim::Holds if sum(|cell| cell.unknown) > 0 => Standing::Unknown,
+        Claim::Holds if held > 0 => Standing::Met,
+        Claim::Breaks if broken > 0 => Standing::Met,
+        Claim::Breaks if enough_runs => Standing::NoWitness,
+        Claim::Holds | Claim::Breaks | Claim::Silent => Standing::Open,
+    }
+}
+
+impl Guarantees {
+    /// What it all comes to.
+    pub fn ending(&self) -> Ending {
+        let lines = || self.modes.iter().flat_map(|mode| &mode.lines);
+        let no_witness = lines().any(|line| line.standing == Standing::NoWitness);
+        if no_witness && self.ending != Ending::Interrupted {
+            Ending::Violated
+        } else {
+            self.ending
+        }
+    }
+}

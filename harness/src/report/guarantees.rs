@@ -1,0 +1,163 @@
+//! What each mode keeps and breaks, as tables for a terminal and as a document in Markdown.
+
+use std::fmt::Write as _;
+
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::escape;
+use super::summary::{Cost, Replay, kind, shell_word};
+use crate::campaign::guarantees::{Group, Guarantees, Line, Mode};
+use crate::campaign::{Ending, Standing};
+use crate::seed::Seed;
+use crate::system::Claim;
+
+/// What the marks in front of the guarantees mean.
+const LEGEND: &str = "\
+✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
+? claimed, not judged  ! not claimed, but no witness    · nothing expected";
+
+/// A table for each mode, with the smallest witness of what was broken.
+pub fn terminal(guarantees: &Guarantees, replay: &Replay, cost: Cost) -> String {
+    let mut out = String::new();
+    for mode in &guarantees.modes {
+        let _ = writeln!(out, "{}", escape::line(&title(mode)));
+        let narrow = |text: &str| escape::line(text).replace(", ", "\n");
+        let mut table = builder(mode, narrow).build();
+        table.with(Style::rounded());
+        let _ = writeln!(out, "{table}");
+        for line in &mode.lines {
+            if let Some((words, command)) = witness(mode, line, replay) {
+                let _ = writeln!(out, "  {}\n    {command}", escape::line(&words));
+            }
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{LEGEND}\n");
+    let _ = writeln!(out, "{}", totals(guarantees, Some(cost)));
+    let _ = writeln!(out, "{}", conclusion(guarantees.ending()));
+    out
+}
+
+/// The document. It says nothing that differs from machine to machine.
+pub fn markdown(guarantees: &Guarantees, seeds: &std::ops::Range<u64>) -> String {
+    let mut out = String::from("# What each mode keeps, and what it breaks\n\n");
+    let _ = writeln!(
+        out,
+        "Measured by `stormglass guarantees --seeds {}..{}`, which writes this file. Each plan ran with \
+         each seed\nwithout faults, under each nemesis by itself, and under all of them. What is \
+         claimed has to hold\neverywhere; what is not claimed needs a witness somewhere.\n",
+        seeds.start, seeds.end,
+    );
+    for line in LEGEND.lines() {
+        let _ = writeln!(out, "{}  ", escape::markdown(line));
+    }
+    let _ = writeln!(out, "\n{}\n", escape::markdown(&totals(guarantees, None)));
+    let replay = Replay { program: "stormglass".to_owned(), flags: String::new() };
+    for mode in &guarantees.modes {
+        let _ = writeln!(out, "## {}\n", escape::markdown(&title(mode)));
+        let mut table = builder(mode, escape::markdown).build();
+        table.with(Style::markdown());
+        let _ = writeln!(out, "{table}\n");
+        for line in &mode.lines {
+            if let Some((words, command)) = witness(mode, line, &replay) {
+                let (words, command) = (escape::markdown(&words), escape::markdown(&command));
+                let _ = writeln!(out, "- {words}  \n  <code>{command}</code>");
+            }
+        }
+        out.push('\n');
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+fn title(mode: &Mode) -> String {
+    let Mode { plan, system, about, .. } = mode;
+    if plan == system { format!("{plan}: {about}") } else { format!("{plan} ({system}): {about}") }
+}
+
+fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
+    let mut builder = Builder::default();
+    let head = ["guarantee".to_owned(), "claimed".to_owned()];
+    builder.push_record(head.into_iter().chain(mode.groups.iter().map(Group::to_string)));
+    for line in &mode.lines {
+        let mark = match (line.standing, line.claim) {
+            (Standing::Met, Claim::Holds) => "✓",
+            (Standing::Met, Claim::Breaks | Claim::Silent) => "◇",
+            (Standing::Violated, _) => "✗",
+            (Standing::NoWitness, _) => "!",
+            (Standing::Unknown, _) => "?",
+            (Standing::Open, _) => "·",
+        };
+        let claim = match line.claim {
+            Claim::Holds => "yes",
+            Claim::Breaks => "no",
+            Claim::Silent => "",
+        };
+        let cells = line.cells.iter().map(|cell| match cell {
+            None => "not judged".to_owned(),
+            Some(cell) if cell.broken > 0 => {
+                format!("broken in {} of {}", cell.broken, cell.runs())
+            }
+            Some(cell) if cell.unknown > 0 => {
+                format!("held in {}, unknown in {}", cell.held, cell.unknown)
+            }
+            Some(cell) => format!("held in {}", cell.held),
+        });
+        let name = format!("{mark} {}", line.guarantee);
+        let cells = cells.map(|words| escape(&words));
+        builder.push_record([name, claim.to_owned()].into_iter().chain(cells));
+    }
+    builder
+}
+
+/// The smallest witness of a guarantee, in words, and the command that shows it.
+fn witness(mode: &Mode, line: &Line, replay: &Replay) -> Option<(String, String)> {
+    let (group, found) = line.smallest()?;
+    let group = &mode.groups[group];
+    let words = format!(
+        "{}, under {group}: seed {}, {} and {}: {}",
+        kind(line.guarantee, &found.anomaly),
+        found.seed,
+        count(found.operations, "operation"),
+        count(found.faults, "fault"),
+        found.sentence,
+    );
+    Some((words, command(replay, &mode.plan, group, found.seed)))
+}
+
+fn command(replay: &Replay, plan: &str, group: &Group, seed: Seed) -> String {
+    let Replay { program, flags } = replay;
+    let space = if flags.is_empty() { "" } else { " " };
+    let nemeses = match group {
+        Group::None => " --nemeses none".to_owned(),
+        Group::Alone(nemesis) => format!(" --nemeses {nemesis}"),
+        Group::All => String::new(),
+    };
+    format!("{program} run {flags}{space}--plan {}{nemeses} --seed {seed}", shell_word(plan))
+}
+
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+fn totals(guarantees: &Guarantees, cost: Option<Cost>) -> String {
+    let totals = &guarantees.totals;
+    let mut text = format!(
+        "{} runs, {} operations checked, {} faults applied",
+        totals.runs, totals.operations, totals.faults
+    );
+    if let Some(cost) = cost {
+        let _ = write!(text, ", {:.1} s", cost.wall_seconds);
+        if let Some(cpu) = cost.cpu_seconds {
+            let _ = write!(text, " ({cpu:.1} CPU s)");
+        }
+    }
+    text
+}
+
+fn conclusion(ending: Ending) -> String {
+    format!("{} (exit code {})", ending.sentence(), ending.code())
+}
