@@ -3,7 +3,7 @@
 use expect_test::expect;
 use stormglass_checkers::checker::{CHECKERS, Checker, Level, Limits, ListAppend};
 use stormglass_checkers::history::Value;
-use stormglass_checkers::{History, Verdict};
+use stormglass_checkers::{Anomaly, History, Verdict};
 
 use super::{Recorder, reason, said, sentences, step};
 use crate::notation::history;
@@ -128,6 +128,56 @@ fn g1c_two_transactions_that_saw_each_other() {
         T2 comes before T1: T1 observed T2's append of 1 to y
         so T1 would have to come before itself"#]]
     .assert_eq(&sentences(&RC, &text));
+}
+
+/// The processes whose transactions prove each anomaly.
+fn proved_by(text: &str) -> Vec<Vec<u32>> {
+    let history = history(text);
+    let processes = |found: &Anomaly| {
+        let operations = found.witness.operations.iter();
+        operations.map(|id| history.operation(*id).process.0).collect()
+    };
+    RC.check(&history).anomalies().iter().map(processes).collect()
+}
+
+#[test]
+fn of_the_cycles_that_hang_together_the_shortest_is_told() {
+    // Three around, from the first of which two lead to each other and back.
+    let text = concurrent(&[
+        "[[append,a,1],[r,c,[1]],[r,m,[1]]]",
+        "[[append,b,1],[r,a,[1]]]",
+        "[[append,c,1],[r,b,[1]],[append,l,1]]",
+        "[[append,d,1],[r,e,[1]],[r,l,[1]]]",
+        "[[append,e,1],[r,d,[1]],[append,m,1]]",
+    ]);
+    assert_eq!(proved_by(&text), [[3, 4]]);
+    // Four around, with a way that leaves one of them out.
+    let text = concurrent(&[
+        "[[append,a,1],[r,d,[1]]]",
+        "[[append,b,1],[r,a,[1]]]",
+        "[[append,c,1],[r,b,[1]]]",
+        "[[append,d,1],[r,c,[1]],[r,b,[1]]]",
+    ]);
+    assert_eq!(proved_by(&text), [[0, 1, 3]]);
+    // Two that have nothing to do with each other are told both.
+    let text = concurrent(&[
+        "[[append,a,1],[r,b,[1]]]",
+        "[[append,b,1],[r,a,[1]]]",
+        "[[append,c,1],[r,d,[1]]]",
+        "[[append,d,1],[r,c,[1]]]",
+    ]);
+    assert_eq!(proved_by(&text), [[0, 1], [2, 3]]);
+}
+
+#[test]
+fn of_a_long_list_the_middle_is_left_out() {
+    let read = |count: u32| {
+        let list: Vec<String> = (1..=count).map(|element| element.to_string()).collect();
+        sentences(&RC, &concurrent(&[&format!("[[r,x,[{}]]]", list.join(","))]))
+    };
+    assert!(read(10).contains("r x [1 2 3 4 5 6 7 8 9 10] "), "{}", read(10));
+    let long = read(12);
+    assert!(long.contains("r x [1 2 3 ... 10 11 12] of 12 elements "), "{long}");
 }
 
 #[test]
