@@ -8,7 +8,7 @@ use super::output::{Meter, check_writable, interruption, replace};
 use super::plans::Selection;
 use crate::campaign::guarantees::measure;
 use crate::campaign::{Ending, Findings};
-use crate::report;
+use crate::report::{self, guarantees::Commands};
 use crate::store::Store;
 
 /// Seeds of the short and the long campaign, for each plan and kind of faults.
@@ -61,13 +61,19 @@ impl Arguments {
         )?;
         bar.finish_and_clear();
         let (cost, ending) = (meter.read(), guarantees.ending());
-        let replay = self.selection.source.replay();
+        let source = &self.selection.source;
+        let mut commands =
+            Commands { all: source.replay(), group: source.replay_under_other_faults() };
         context.output.result("guarantees", &guarantees, || {
-            report::guarantees::terminal(&guarantees, &replay, cost) + &trouble(&findings)
+            report::guarantees::terminal(&guarantees, &commands, cost) + &trouble(&findings)
         })?;
         // What was cut short measures nothing.
         if findings.stopped.is_none() && ending != Ending::NothingRan {
-            replace(&file, report::guarantees::markdown(&guarantees, &seeds).as_bytes())?;
+            // The file says the same however the program was called.
+            commands.all.program = "stormglass".to_owned();
+            commands.group.program = "stormglass".to_owned();
+            let text = report::guarantees::markdown(&guarantees, &commands, &seeds);
+            replace(&file, text.as_bytes())?;
             context.output.note(&format!("written to {}", file.display()));
         }
         Ok(ending.code())

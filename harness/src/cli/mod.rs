@@ -75,7 +75,7 @@ enum Command {
     Run(run::Arguments),
     /// Runs many seeds of several plans on all cores and prints which guarantees held.
     Campaign(campaign::Arguments),
-    /// Measures what each mode keeps and breaks, under each kind of faults, and writes it down.
+    /// Measures what each mode keeps and breaks under each kind of faults.
     Guarantees(guarantees::Arguments),
     /// Runs a stored run or a seed again and compares the histories.
     Replay(replay::Arguments),

@@ -62,13 +62,18 @@ impl Source {
 
     /// How runs of these plans are replayed.
     pub(super) fn replay(&self) -> Replay {
-        let file = self.plans.as_ref().map(|file| shell_word(&file.display().to_string()));
-        let mut flags: Vec<String> =
-            file.map(|file| format!("--plans {file}")).into_iter().collect();
+        let mut replay = self.replay_under_other_faults();
         if !self.nemeses.is_empty() {
-            flags.push(format!("--nemeses {}", self.nemeses.join(",")));
+            let space = if replay.flags.is_empty() { "" } else { " " };
+            replay.flags += &format!("{space}--nemeses {}", self.nemeses.join(","));
         }
-        let flags = flags.join(" ");
+        replay
+    }
+
+    /// The same, where the command goes on with faults of its own.
+    pub(super) fn replay_under_other_faults(&self) -> Replay {
+        let file = self.plans.as_ref().map(|file| shell_word(&file.display().to_string()));
+        let flags = file.map_or_else(String::new, |file| format!("--plans {file}"));
         Replay { program: super::output::program(), flags }
     }
 }

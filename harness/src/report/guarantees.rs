@@ -1,6 +1,7 @@
 //! What each mode keeps and breaks, as tables for a terminal and as a document in Markdown.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -12,13 +13,21 @@ use crate::campaign::{Ending, Standing};
 use crate::seed::Seed;
 use crate::system::Claim;
 
+/// How a witness is seen again.
+pub struct Commands {
+    /// Under all faults of a plan.
+    pub all: Replay,
+    /// Under those of one group, which the command names.
+    pub group: Replay,
+}
+
 /// What the marks in front of the guarantees mean.
 const LEGEND: &str = "\
 ✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
 ? claimed, not judged  ! not claimed, but no witness    · nothing expected";
 
 /// A table for each mode, with the smallest witness of what was broken.
-pub fn terminal(guarantees: &Guarantees, replay: &Replay, cost: Cost) -> String {
+pub fn terminal(guarantees: &Guarantees, commands: &Commands, cost: Cost) -> String {
     let mut out = String::new();
     for mode in &guarantees.modes {
         let _ = writeln!(out, "{}", escape::line(&title(mode)));
@@ -27,7 +36,7 @@ pub fn terminal(guarantees: &Guarantees, replay: &Replay, cost: Cost) -> String 
         table.with(Style::rounded());
         let _ = writeln!(out, "{table}");
         for line in &mode.lines {
-            if let Some((words, command)) = witness(mode, line, replay) {
+            if let Some((words, command)) = witness(mode, line, commands) {
                 let _ = writeln!(out, "  {}\n    {command}", escape::line(&words));
             }
         }
@@ -40,27 +49,28 @@ pub fn terminal(guarantees: &Guarantees, replay: &Replay, cost: Cost) -> String 
 }
 
 /// The document. It says nothing that differs from machine to machine.
-pub fn markdown(guarantees: &Guarantees, seeds: &std::ops::Range<u64>) -> String {
+pub fn markdown(guarantees: &Guarantees, commands: &Commands, seeds: &Range<u64>) -> String {
     let mut out = String::from("# What each mode keeps, and what it breaks\n\n");
+    let flags = &commands.all.flags;
+    let flags = if flags.is_empty() { String::new() } else { format!("{flags} ") };
     let _ = writeln!(
         out,
-        "Measured by `stormglass guarantees --seeds {}..{}`, which writes this file. Each plan ran with \
+        "Measured by `{} guarantees {flags}--seeds {}..{}`, which writes this file. Each plan ran with \
          each seed\nwithout faults, under each nemesis by itself, and under all of them. What is \
          claimed has to hold\neverywhere; what is not claimed needs a witness somewhere.\n",
-        seeds.start, seeds.end,
+        commands.all.program, seeds.start, seeds.end,
     );
     for line in LEGEND.lines() {
         let _ = writeln!(out, "{}  ", escape::markdown(line));
     }
     let _ = writeln!(out, "\n{}\n", escape::markdown(&totals(guarantees, None)));
-    let replay = Replay { program: "stormglass".to_owned(), flags: String::new() };
     for mode in &guarantees.modes {
         let _ = writeln!(out, "## {}\n", escape::markdown(&title(mode)));
         let mut table = builder(mode, escape::markdown).build();
         table.with(Style::markdown());
         let _ = writeln!(out, "{table}\n");
         for line in &mode.lines {
-            if let Some((words, command)) = witness(mode, line, &replay) {
+            if let Some((words, command)) = witness(mode, line, commands) {
                 let (words, command) = (escape::markdown(&words), escape::markdown(&command));
                 let _ = writeln!(out, "- {words}  \n  <code>{command}</code>");
             }
@@ -113,7 +123,7 @@ fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
 }
 
 /// The smallest witness of a guarantee, in words, and the command that shows it.
-fn witness(mode: &Mode, line: &Line, replay: &Replay) -> Option<(String, String)> {
+fn witness(mode: &Mode, line: &Line, commands: &Commands) -> Option<(String, String)> {
     let (group, found) = line.smallest()?;
     let group = &mode.groups[group];
     let words = format!(
@@ -124,11 +134,12 @@ fn witness(mode: &Mode, line: &Line, replay: &Replay) -> Option<(String, String)
         count(found.faults, "fault"),
         found.sentence,
     );
-    Some((words, command(replay, &mode.plan, group, found.seed)))
+    Some((words, command(commands, &mode.plan, group, found.seed)))
 }
 
-fn command(replay: &Replay, plan: &str, group: &Group, seed: Seed) -> String {
-    let Replay { program, flags } = replay;
+fn command(commands: &Commands, plan: &str, group: &Group, seed: Seed) -> String {
+    let is_all = *group == Group::All;
+    let Replay { program, flags } = if is_all { &commands.all } else { &commands.group };
     let space = if flags.is_empty() { "" } else { " " };
     let nemeses = match group {
         Group::None => " --nemeses none".to_owned(),

@@ -244,6 +244,11 @@ fn guarantees_are_measured_written_down_and_their_witnesses_are_seen_again() {
     let smallest = &document["modes"][0]["lines"][0]["cells"][0]["smallest"];
     assert_eq!(document["modes"][0]["lines"][0]["guarantee"], "linearizable");
     assert!(smallest["operations"].as_u64().unwrap() >= 2, "{smallest}");
+    // A command names the faults of its group once, whatever the plan was told.
+    let (_, stdout, _) = stormglass(at, &[&measure[..], &["--nemeses", "crash,delay"]].concat());
+    let commands: Vec<&str> = stdout.lines().filter(|line| line.contains(" run --plan")).collect();
+    let once = |line: &&str| line.matches("--nemeses").count() == 1;
+    assert!(!commands.is_empty() && commands.iter().all(once), "{commands:?}");
     refused(at, &["guarantees", "--nemeses", "flood"], &["no nemesis is called `flood`"]);
     refused(at, &["guarantees", "--seeds", "0..3", "--full"], &["cannot be used with"]);
     refused(at, &["guarantees", "--out", "no/such/folder/g.md"], &["cannot write"]);
