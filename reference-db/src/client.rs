@@ -55,6 +55,11 @@ struct Session {
     shared: bool,
 }
 
+impl Session {
+    /// For requests that need none: anybody may be asked, as often as one likes.
+    const NONE: Session = Session { number: 0, shared: true };
+}
+
 /// What came of one copy of a request.
 enum Attempt {
     Reply(Reply),
@@ -84,8 +89,7 @@ impl<C: ClientEnv> Client<C> {
                 None => return Answer::NotDone,
             }
         } else {
-            // What changes nothing may be asked of anybody, as often as one likes.
-            Session { number: 0, shared: true }
+            Session::NONE
         };
         let answer = self.ask(session, command, deadline).await;
         if answer == Answer::Reply(Reply::SessionUnknown) {
@@ -102,8 +106,7 @@ impl<C: ClientEnv> Client<C> {
 
     async fn open_session(&mut self, deadline: Time) -> Option<Session> {
         if self.session.is_none() {
-            let none = Session { number: 0, shared: true };
-            self.session = match self.ask(none, Command::OpenSession, deadline).await {
+            self.session = match self.ask(Session::NONE, Command::OpenSession, deadline).await {
                 Answer::Reply(Reply::Session(number)) => Some(Session { number, shared: true }),
                 Answer::Reply(Reply::NodeSession(number)) => {
                     Some(Session { number, shared: false })

@@ -124,7 +124,7 @@ fn put(values: &mut BTreeMap<String, Vec<u8>>, key: &str, value: Option<&Vec<u8>
 /// What a client wants done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
-    /// Opens a session; answered with [`Reply::Session`].
+    /// Opens a session; answered with [`Reply::Session`] or [`Reply::NodeSession`].
     OpenSession,
     /// Returns what the key holds.
     Read {

@@ -137,15 +137,13 @@ impl Serve {
         if replicas > nodes {
             bail!("--replicas {replicas} is more than the {nodes} nodes that --peers lists");
         }
-        let majority = replicas / 2 + 1;
+        let majorities = leaderless::Settings::majorities(replicas);
         let settings = leaderless::Settings {
-            replicas,
-            read: self.read_quorum.unwrap_or(majority),
-            write: self.write_quorum.unwrap_or(majority),
+            read: self.read_quorum.unwrap_or(majorities.read),
+            write: self.write_quorum.unwrap_or(majorities.write),
             atomic: self.mode == Mode::LeaderlessAbd,
-            read_repair: true,
             sloppy: self.sloppy,
-            compare_and_set: false,
+            ..majorities
         };
         settings.check().map_err(|error| anyhow!(error))?;
         Ok(settings)

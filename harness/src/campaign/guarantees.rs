@@ -145,7 +145,8 @@ pub fn measure(
             let cells: Vec<Option<Cell>> =
                 rows.iter().map(|row| row.cell(guarantee).cloned()).collect();
             let claim = cells.iter().flatten().next().map_or(Claim::Silent, |cell| cell.claim);
-            let standing = standing(claim, &cells, runs >= entry.plan.canary_runs);
+            let enough = runs >= entry.plan.canary_runs;
+            let standing = Standing::of(claim, cells.iter().flatten(), enough);
             Line { guarantee, claim, standing, cells }
         };
         let manifest = entry.system.manifest();
@@ -160,19 +161,6 @@ pub fn measure(
     let guarantees =
         Guarantees { modes: modes.collect(), totals: findings.totals, ending: findings.ending() };
     Ok((guarantees, findings))
-}
-
-fn standing(claim: Claim, cells: &[Option<Cell>], enough_runs: bool) -> Standing {
-    let sum = |count: fn(&Cell) -> u64| cells.iter().flatten().map(count).sum::<u64>();
-    let (held, broken) = (sum(|cell| cell.held), sum(|cell| cell.broken));
-    match claim {
-        Claim::Holds if broken > 0 => Standing::Violated,
-        Claim::Holds if sum(|cell| cell.unknown) > 0 => Standing::Unknown,
-        Claim::Holds if held > 0 => Standing::Met,
-        Claim::Breaks if broken > 0 => Standing::Met,
-        Claim::Breaks if enough_runs => Standing::NoWitness,
-        Claim::Holds | Claim::Breaks | Claim::Silent => Standing::Open,
-    }
 }
 
 impl Guarantees {

@@ -66,9 +66,10 @@ pub struct Witnessed {
 }
 
 impl Witnessed {
-    /// What witnesses are compared by.
-    pub fn size(&self) -> (u64, u64) {
-        (self.operations, self.faults)
+    /// What witnesses are compared by: operations, then faults. An anomaly that no operations prove
+    /// tells less than any that some do.
+    pub(super) fn size(&self) -> impl Ord + use<> {
+        (self.operations == 0, self.operations, self.faults)
     }
 }
 
@@ -100,6 +101,31 @@ pub enum Standing {
     Unknown,
     /// Nothing is expected of it.
     Open,
+}
+
+impl Standing {
+    /// How some cells of one guarantee stand together; `enough_runs` says whether there were as many
+    /// as should show that it is broken, if it is.
+    pub(super) fn of<'a>(
+        claim: Claim,
+        cells: impl IntoIterator<Item = &'a Cell>,
+        enough_runs: bool,
+    ) -> Standing {
+        let (mut held, mut broken, mut unknown) = (0, 0, 0);
+        for cell in cells {
+            held += cell.held;
+            broken += cell.broken;
+            unknown += cell.unknown;
+        }
+        match claim {
+            Claim::Holds if broken > 0 => Standing::Violated,
+            Claim::Holds if unknown > 0 => Standing::Unknown,
+            Claim::Holds if held > 0 => Standing::Met,
+            Claim::Breaks if broken > 0 => Standing::Met,
+            Claim::Breaks if enough_runs => Standing::NoWitness,
+            Claim::Holds | Claim::Breaks | Claim::Silent => Standing::Open,
+        }
+    }
 }
 
 /// An anomaly in one sentence: the last of its explanation, which draws the conclusion.
@@ -142,14 +168,7 @@ impl Row {
 
     /// How a cell of this row stands to what the system says.
     pub fn standing(&self, cell: &Cell) -> Standing {
-        match cell.claim {
-            Claim::Holds if cell.broken > 0 => Standing::Violated,
-            Claim::Holds if cell.unknown > 0 => Standing::Unknown,
-            Claim::Holds if cell.held > 0 => Standing::Met,
-            Claim::Breaks if cell.broken > 0 => Standing::Met,
-            Claim::Breaks if self.runs >= self.canary_runs => Standing::NoWitness,
-            Claim::Holds | Claim::Breaks | Claim::Silent => Standing::Open,
-        }
+        Standing::of(cell.claim, [cell], self.runs >= self.canary_runs)
     }
 }
 
@@ -199,9 +218,7 @@ impl Cell {
                 faults: begun.iter().filter(|begun| **begun <= anomaly.at).count() as u64,
                 sentence: sentence_of(anomaly),
             };
-            // An anomaly that no operations prove tells less than any that some do.
-            let shows = |witnessed: &Witnessed| (witnessed.operations == 0, witnessed.size());
-            if self.smallest.as_ref().is_none_or(|known| shows(&witnessed) < shows(known)) {
+            if self.smallest.as_ref().is_none_or(|known| witnessed.size() < known.size()) {
                 self.smallest = Some(witnessed);
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Context;
-use super::output::{Meter, check_writable, interruption, replace};
+use super::output::{Meter, check_writable, interruption, replace, show};
 use super::plans::Selection;
 use crate::campaign::{Campaign, Findings};
 use crate::report::summary::{Cost, Replay};
@@ -60,11 +60,7 @@ impl Arguments {
         }
         let meter = Meter::start();
         let bar = context.output.progress("runs");
-        let findings = campaign.run_with(&mut |progress| {
-            bar.set_length(progress.of);
-            bar.set_position(progress.done);
-            bar.set_message(format!("{} failing", progress.failures));
-        });
+        let findings = campaign.run_with(&mut |progress| show(&bar, progress));
         bar.finish_and_clear();
         self.publish(context, &findings, meter.read())?;
         Ok(findings.ending().code())

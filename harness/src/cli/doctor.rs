@@ -115,9 +115,7 @@ impl Arguments {
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let mut command = Command::new(program);
         command.args(["fingerprints", "--only", plan, "--seeds", seeds]);
-        if let Some(file) = &self.selection.source.plans {
-            command.arg("--plans").arg(file);
-        }
+        command.args(self.selection.source.flags());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Ok(command)
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::Context;
-use super::output::{Meter, check_writable, interruption, replace};
+use super::output::{Meter, check_writable, interruption, replace, show};
 use super::plans::Selection;
 use crate::campaign::guarantees::measure;
 use crate::campaign::{Ending, Findings};
@@ -53,11 +53,7 @@ impl Arguments {
                     None => campaign,
                 }
             },
-            &mut |progress| {
-                bar.set_length(progress.of);
-                bar.set_position(progress.done);
-                bar.set_message(format!("{} failing", progress.failures));
-            },
+            &mut |progress| show(&bar, progress),
         )?;
         bar.finish_and_clear();
         let (cost, ending) = (meter.read(), guarantees.ending());
@@ -80,7 +76,7 @@ impl Arguments {
     }
 }
 
-/// Runs that do not tell, and mistakes of the harness.
+/// Runs that do not tell, seeds that gave two histories, and mistakes of the harness.
 fn trouble(findings: &Findings) -> String {
     let inconclusive = findings.inconclusive.iter();
     let inconclusive =
@@ -88,6 +84,9 @@ fn trouble(findings: &Findings) -> String {
     let errors = findings.own_errors.iter();
     let errors =
         errors.map(|error| format!("{}, seed {}: {}\n", error.plan, error.seed, error.message));
-    let text: String = inconclusive.chain(errors).collect();
+    let divergences = findings.divergences.iter();
+    let divergences = divergences
+        .map(|run| format!("{}, seed {}: two different histories\n", run.plan, run.seed));
+    let text: String = inconclusive.chain(divergences).chain(errors).collect();
     report::escape::terminal(&text)
 }

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::campaign::Progress;
 use crate::report::json;
 use crate::report::summary::{Cost, shell_word};
 
@@ -93,6 +94,13 @@ impl Output {
         let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         bar.with_prefix(what.to_owned())
     }
+}
+
+/// Shows on a bar how far a campaign is.
+pub(super) fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.of);
+    bar.set_position(progress.done);
+    bar.set_message(format!("{} failing", progress.failures));
 }
 
 /// The program, as it was called and can be called again.

@@ -1,5 +1,6 @@
 //! Which plans a command is about.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,22 +61,36 @@ impl Source {
         Ok(entry_of(context, named.expect("the name was checked")))
     }
 
-    /// How runs of these plans are replayed.
-    pub(super) fn replay(&self) -> Replay {
-        let mut replay = self.replay_under_other_faults();
+    /// The flags that name these plans, for another call of the program.
+    pub(super) fn flags(&self) -> Vec<OsString> {
+        let mut flags = self.file_flags();
         if !self.nemeses.is_empty() {
-            let space = if replay.flags.is_empty() { "" } else { " " };
-            replay.flags += &format!("{space}--nemeses {}", self.nemeses.join(","));
+            flags.extend(["--nemeses".into(), self.nemeses.join(",").into()]);
         }
-        replay
+        flags
     }
 
-    /// The same, where the command goes on with faults of its own.
-    pub(super) fn replay_under_other_faults(&self) -> Replay {
-        let file = self.plans.as_ref().map(|file| shell_word(&file.display().to_string()));
-        let flags = file.map_or_else(String::new, |file| format!("--plans {file}"));
-        Replay { program: super::output::program(), flags }
+    /// The same, where that call is under faults of its own.
+    fn file_flags(&self) -> Vec<OsString> {
+        let file = self.plans.iter().flat_map(|file| ["--plans".into(), file.into()]);
+        file.collect()
     }
+
+    /// How runs of these plans are replayed.
+    pub(super) fn replay(&self) -> Replay {
+        Replay { program: super::output::program(), flags: as_typed(&self.flags()) }
+    }
+
+    /// How they are run under other faults.
+    pub(super) fn replay_under_other_faults(&self) -> Replay {
+        Replay { program: super::output::program(), flags: as_typed(&self.file_flags()) }
+    }
+}
+
+/// Flags as a shell reads them.
+fn as_typed(flags: &[OsString]) -> String {
+    let words = flags.iter().map(|word| shell_word(&word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 impl Selection {

@@ -6,10 +6,10 @@ use std::ops::Range;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::escape;
 use super::summary::{Cost, Replay, kind, shell_word};
+use super::{escape, matrix};
+use crate::campaign::Ending;
 use crate::campaign::guarantees::{Group, Guarantees, Line, Mode};
-use crate::campaign::{Ending, Standing};
 use crate::seed::Seed;
 use crate::system::Claim;
 
@@ -20,11 +20,6 @@ pub struct Commands {
     /// Under those of one group, which the command names.
     pub group: Replay,
 }
-
-/// What the marks in front of the guarantees mean.
-const LEGEND: &str = "\
-✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
-? claimed, not judged  ! not claimed, but no witness    · nothing expected";
 
 /// A table for each mode, with the smallest witness of what was broken.
 pub fn terminal(guarantees: &Guarantees, commands: &Commands, cost: Cost) -> String {
@@ -42,7 +37,7 @@ pub fn terminal(guarantees: &Guarantees, commands: &Commands, cost: Cost) -> Str
         }
         out.push('\n');
     }
-    let _ = writeln!(out, "{LEGEND}\n");
+    let _ = writeln!(out, "{}\n", matrix::LEGEND);
     let _ = writeln!(out, "{}", totals(guarantees, Some(cost)));
     let _ = writeln!(out, "{}", conclusion(guarantees.ending()));
     out
@@ -51,16 +46,16 @@ pub fn terminal(guarantees: &Guarantees, commands: &Commands, cost: Cost) -> Str
 /// The document. It says nothing that differs from machine to machine.
 pub fn markdown(guarantees: &Guarantees, commands: &Commands, seeds: &Range<u64>) -> String {
     let mut out = String::from("# What each mode keeps, and what it breaks\n\n");
-    let flags = &commands.all.flags;
-    let flags = if flags.is_empty() { String::new() } else { format!("{flags} ") };
     let _ = writeln!(
         out,
-        "Measured by `{} guarantees {flags}--seeds {}..{}`, which writes this file. Each plan ran with \
+        "Measured by `{} --seeds {}..{}`, which writes this file. Each plan ran with \
          each seed\nwithout faults, under each nemesis by itself, and under all of them. What is \
          claimed has to hold\neverywhere; what is not claimed needs a witness somewhere.\n",
-        commands.all.program, seeds.start, seeds.end,
+        commands.all.call("guarantees"),
+        seeds.start,
+        seeds.end,
     );
-    for line in LEGEND.lines() {
+    for line in matrix::LEGEND.lines() {
         let _ = writeln!(out, "{}  ", escape::markdown(line));
     }
     let _ = writeln!(out, "\n{}\n", escape::markdown(&totals(guarantees, None)));
@@ -92,14 +87,6 @@ fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
     let head = ["guarantee".to_owned(), "claimed".to_owned()];
     builder.push_record(head.into_iter().chain(mode.groups.iter().map(Group::to_string)));
     for line in &mode.lines {
-        let mark = match (line.standing, line.claim) {
-            (Standing::Met, Claim::Holds) => "✓",
-            (Standing::Met, Claim::Breaks | Claim::Silent) => "◇",
-            (Standing::Violated, _) => "✗",
-            (Standing::NoWitness, _) => "!",
-            (Standing::Unknown, _) => "?",
-            (Standing::Open, _) => "·",
-        };
         let claim = match line.claim {
             Claim::Holds => "yes",
             Claim::Breaks => "no",
@@ -115,7 +102,7 @@ fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
             }
             Some(cell) => format!("held in {}", cell.held),
         });
-        let name = format!("{mark} {}", line.guarantee);
+        let name = format!("{} {}", matrix::mark(line.standing, line.claim), line.guarantee);
         let cells = cells.map(|words| escape(&words));
         builder.push_record([name, claim.to_owned()].into_iter().chain(cells));
     }
@@ -138,15 +125,12 @@ fn witness(mode: &Mode, line: &Line, commands: &Commands) -> Option<(String, Str
 }
 
 fn command(commands: &Commands, plan: &str, group: &Group, seed: Seed) -> String {
-    let is_all = *group == Group::All;
-    let Replay { program, flags } = if is_all { &commands.all } else { &commands.group };
-    let space = if flags.is_empty() { "" } else { " " };
-    let nemeses = match group {
-        Group::None => " --nemeses none".to_owned(),
-        Group::Alone(nemesis) => format!(" --nemeses {nemesis}"),
-        Group::All => String::new(),
+    let (replay, nemeses) = match group {
+        Group::None => (&commands.group, " --nemeses none".to_owned()),
+        Group::Alone(nemesis) => (&commands.group, format!(" --nemeses {nemesis}")),
+        Group::All => (&commands.all, String::new()),
     };
-    format!("{program} run {flags}{space}--plan {}{nemeses} --seed {seed}", shell_word(plan))
+    format!("{} --plan {}{nemeses} --seed {seed}", replay.call("run"), shell_word(plan))
 }
 
 fn count(number: u64, what: &str) -> String {

@@ -51,16 +51,21 @@ fn builder(rows: &[Row], escape: fn(&str) -> String, head_of: fn(&str) -> String
     builder
 }
 
-/// What a cell says.
-pub fn words(row: &Row, cell: &Cell) -> String {
-    let mark = match (row.standing(cell), cell.claim) {
+/// The mark of a guarantee.
+pub fn mark(standing: Standing, claim: Claim) -> &'static str {
+    match (standing, claim) {
         (Standing::Met, Claim::Holds) => "✓",
         (Standing::Met, Claim::Breaks | Claim::Silent) => "◇",
         (Standing::Violated, _) => "✗",
         (Standing::NoWitness, _) => "!",
         (Standing::Unknown, _) => "?",
         (Standing::Open, _) => "·",
-    };
+    }
+}
+
+/// What a cell says.
+pub fn words(row: &Row, cell: &Cell) -> String {
+    let mark = mark(row.standing(cell), cell.claim);
     match (cell.first_broken, cell.unknown) {
         (Some(seed), _) => {
             format!("{mark} broken in {} of {}, first seed {seed}", cell.broken, cell.runs())

@@ -44,9 +44,14 @@ impl Replay {
 
     /// The command that replays a seed of a plan.
     pub fn of_seed(&self, plan: &str, seed: Seed) -> String {
+        format!("{} --plan {} --seed {seed}", self.call("replay"), shell_word(plan))
+    }
+
+    /// A subcommand with the flags.
+    pub fn call(&self, subcommand: &str) -> String {
         let Replay { program, flags } = self;
         let space = if flags.is_empty() { "" } else { " " };
-        format!("{program} replay {flags}{space}--plan {} --seed {seed}", shell_word(plan))
+        format!("{program} {subcommand}{space}{flags}")
     }
 }
 

@@ -75,28 +75,15 @@ pub(super) fn raft() -> Box<dyn System> {
 }
 
 /// What a mode without a leader takes from a plan.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct LeaderlessSettings {
-    replicas: usize,
+    replicas: Option<usize>,
     read_quorum: Option<usize>,
     write_quorum: Option<usize>,
-    read_repair: bool,
+    read_repair: Option<bool>,
     sloppy: bool,
     compare_and_set: bool,
-}
-
-impl Default for LeaderlessSettings {
-    fn default() -> Self {
-        LeaderlessSettings {
-            replicas: 3,
-            read_quorum: None,
-            write_quorum: None,
-            read_repair: true,
-            sloppy: false,
-            compare_and_set: false,
-        }
-    }
 }
 
 impl LeaderlessSettings {
@@ -105,13 +92,14 @@ impl LeaderlessSettings {
             .clone()
             .try_into()
             .map_err(|error: toml::de::Error| error.message().to_owned())?;
-        let majority = read.replicas / 2 + 1;
+        let replicas = read.replicas.unwrap_or(leaderless::Settings::DEFAULT.replicas);
+        let majorities = leaderless::Settings::majorities(replicas);
         let settings = leaderless::Settings {
-            replicas: read.replicas,
-            read: read.read_quorum.unwrap_or(majority),
-            write: read.write_quorum.unwrap_or(majority),
+            replicas,
+            read: read.read_quorum.unwrap_or(majorities.read),
+            write: read.write_quorum.unwrap_or(majorities.write),
             atomic,
-            read_repair: read.read_repair,
+            read_repair: read.read_repair.unwrap_or(majorities.read_repair),
             sloppy: read.sloppy,
             compare_and_set: read.compare_and_set,
         };

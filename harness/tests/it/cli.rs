@@ -544,4 +544,8 @@ fn doctor_finds_the_reference_store_deterministic() {
     for plan in ["raft", "primary-async"] {
         assert!(stdout.contains(&format!("{plan}: 2 seeds, each run four times")), "{stdout}");
     }
+    // The other processes are told of other faults too.
+    let under = ["doctor", "--seeds", "0..1", "--only", "raft", "--nemeses", "crash"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &under);
+    assert_eq!(code, 0, "{stdout}{stderr}");
 }

@@ -101,35 +101,35 @@ fn a_write_is_durable_before_it_is_told_or_acknowledged() {
     assert!(!out.iter().any(|o| matches!(o, Output::Reply { .. })));
 }
 
+/// A cluster in which `x` was written while node 2 was cut off, and a client at node 2.
+fn written_without_node_2(settings: Settings) -> (Cluster<Leaderless>, Client) {
+    let mut cluster = cluster(3, settings);
+    let mut writer = Client::of(&mut cluster, 0);
+    let reader = Client::of(&mut cluster, 2);
+    cluster.split(&[2]);
+    assert_eq!(writer.write(&mut cluster, "x", "a"), Some(Reply::Done));
+    (cluster, reader)
+}
+
 #[test]
 fn quorums_that_meet_show_every_client_what_was_acknowledged() {
-    let mut cluster = cluster(3, STRICT);
-    let mut writer = Client::of(&mut cluster, 0);
-    let mut reader = Client::of(&mut cluster, 2);
-    cluster.split(&[2]);
-    writer.write(&mut cluster, "x", "a");
+    let (mut cluster, mut reader) = written_without_node_2(STRICT);
     cluster.split(&[0]);
     assert_eq!(reader.read(&mut cluster, "x"), value("a"));
 }
 
 #[test]
 fn quorums_that_need_not_meet_miss_it() {
-    let mut cluster = cluster(3, Settings { read: 1, write: 1, ..STRICT });
-    let mut writer = Client::of(&mut cluster, 0);
-    let mut reader = Client::of(&mut cluster, 2);
-    cluster.split(&[2]);
-    assert_eq!(writer.write(&mut cluster, "x", "a"), Some(Reply::Done));
+    let loose = Settings { read: 1, write: 1, ..STRICT };
+    let (mut cluster, mut reader) = written_without_node_2(loose);
     assert_eq!(reader.read(&mut cluster, "x"), Some(Reply::Value(None)));
 }
 
 #[test]
 fn a_read_brings_up_to_date_what_it_has_found_behind() {
     for read_repair in [true, false] {
-        let mut cluster = cluster(3, Settings { read_repair, ..STRICT });
-        let mut writer = Client::of(&mut cluster, 0);
-        let mut reader = Client::of(&mut cluster, 2);
-        cluster.split(&[2]);
-        writer.write(&mut cluster, "x", "a");
+        let settings = Settings { read_repair, ..STRICT };
+        let (mut cluster, mut reader) = written_without_node_2(settings);
         // The writer's coordinator has no time to do it itself.
         cluster.split(&[0]);
         assert_eq!(reader.read(&mut cluster, "x"), value("a"));

@@ -28,7 +28,7 @@ pub(super) struct AntiEntropy {
 
 impl AntiEntropy {
     pub(super) fn new(ring: &Ring, own: NodeId, timing: Timing, now: Time) -> AntiEntropy {
-        let mut partners: Vec<NodeId> = shared_by(ring, own)
+        let mut partners: Vec<NodeId> = held_by(ring, own)
             .flat_map(|segment| ring.replicas(segment))
             .filter(|node| *node != own)
             .collect();
@@ -43,7 +43,7 @@ impl AntiEntropy {
 }
 
 /// The segments that a node holds.
-fn shared_by(ring: &Ring, node: NodeId) -> impl Iterator<Item = usize> + '_ {
+fn held_by(ring: &Ring, node: NodeId) -> impl Iterator<Item = usize> + '_ {
     (0..ring.segments()).filter(move |segment| ring.holds(node, *segment))
 }
 
@@ -56,7 +56,7 @@ impl Leaderless {
         self.anti_entropy.at = now + self.options.timing.heartbeat * 4;
         let partner = self.anti_entropy.partners[self.anti_entropy.next];
         self.anti_entropy.next = (self.anti_entropy.next + 1) % self.anti_entropy.partners.len();
-        let shared = shared_by(&self.ring, self.options.id)
+        let shared = held_by(&self.ring, self.options.id)
             .filter(|segment| self.ring.holds(partner, *segment))
             .map(Branch::root);
         let hashes = shared.filter_map(|root| Some((root, self.store.hash(root)?))).collect();

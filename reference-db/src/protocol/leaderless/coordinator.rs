@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ring::Ring;
 use super::sessions::Admission;
 use super::version::{Stamp, Version};
 use super::{Leaderless, Message, Receipt, send};
@@ -60,6 +61,11 @@ impl Operation {
             Phase::Ask { answers } => answers.contains_key(&node),
             Phase::Tell { has, .. } => has.contains(&node),
         }
+    }
+
+    /// The replicas of which the phase still waits to hear.
+    fn silent<'a>(&'a self, ring: &'a Ring) -> impl Iterator<Item = NodeId> + 'a {
+        ring.replicas(self.segment).filter(|node| !self.has_answered(*node))
     }
 }
 
@@ -157,11 +163,7 @@ impl Leaderless {
     fn turn_to_replicas(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
         let Some(operation) = self.operations.get(&number) else { return };
         let (key, own) = (operation.key.clone(), self.options.id);
-        let silent: Vec<NodeId> = self
-            .ring
-            .replicas(operation.segment)
-            .filter(|node| !operation.has_answered(*node))
-            .collect();
+        let silent: Vec<NodeId> = operation.silent(&self.ring).collect();
         match &operation.phase {
             Phase::Ask { .. } => {
                 for node in silent.iter().filter(|node| **node != own) {
@@ -191,9 +193,8 @@ impl Leaderless {
     fn turn_to_stand_ins(&mut self, now: Time, number: u64, out: &mut Vec<Output<Self>>) {
         let Some(operation) = self.operations.get(&number) else { return };
         let (key, own) = (operation.key.clone(), self.options.id);
-        let silent = self.ring.replicas(operation.segment);
-        let silent = silent.filter(|node| !operation.has_answered(*node));
-        let pairs: Vec<(NodeId, NodeId)> = silent
+        let pairs: Vec<(NodeId, NodeId)> = operation
+            .silent(&self.ring)
             .zip(self.ring.stand_ins(operation.segment))
             .filter(|(_, stand_in)| !operation.has_answered(*stand_in))
             .collect();
@@ -385,8 +386,7 @@ impl Leaderless {
     /// Ends an operation when its client and all replicas have what they should.
     fn forget_if_done(&mut self, number: u64) {
         let Some(operation) = self.operations.get(&number) else { return };
-        let all = self.ring.replicas(operation.segment).all(|node| operation.has_answered(node));
-        if operation.client.is_none() && all {
+        if operation.client.is_none() && operation.silent(&self.ring).next().is_none() {
             self.operations.remove(&number);
         }
     }
@@ -415,11 +415,7 @@ impl Leaderless {
     fn give_up(&mut self, now: Time, number: u64, out: &mut Vec<Output<Self>>) {
         let Some(operation) = self.operations.remove(&number) else { return };
         let Phase::Tell { version, .. } = &operation.phase else { return };
-        let silent: Vec<NodeId> = self
-            .ring
-            .replicas(operation.segment)
-            .filter(|node| !operation.has_answered(*node))
-            .collect();
+        let silent: Vec<NodeId> = operation.silent(&self.ring).collect();
         for node in silent {
             self.keep(now, node, &operation.key, version.clone(), out);
         }

@@ -67,15 +67,22 @@ pub struct Settings {
 
 impl Settings {
     /// Three replicas, of which two take part in each read and each change.
-    pub const DEFAULT: Settings = Settings {
-        replicas: 3,
-        read: 2,
-        write: 2,
-        atomic: false,
-        read_repair: true,
-        sloppy: false,
-        compare_and_set: false,
-    };
+    pub const DEFAULT: Settings = Settings::majorities(3);
+
+    /// So many replicas, of which a majority takes part in each read and each change; with read repair
+    /// and nothing else.
+    pub const fn majorities(replicas: usize) -> Settings {
+        let majority = replicas / 2 + 1;
+        Settings {
+            replicas,
+            read: majority,
+            write: majority,
+            atomic: false,
+            read_repair: true,
+            sloppy: false,
+            compare_and_set: false,
+        }
+    }
 
     /// Says what is wrong with the settings, if anything.
     ///
