@@ -184,6 +184,8 @@ pub enum Reply {
     NotLeader,
     /// The mode does not offer this, and nothing was done.
     Unsupported,
+    /// What the client has seen was lost: no state contains it any more, and nothing was done.
+    Lost,
     /// The session is unknown, or was forgotten. Whether an earlier copy of the request took
     /// effect cannot be said.
     SessionUnknown,

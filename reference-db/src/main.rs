@@ -99,8 +99,8 @@ struct Serve {
     /// The folder with the node's files, made where there is none
     #[arg(long)]
     data: PathBuf,
-    /// How changes are replicated: `raft`, `primary-async`, `leaderless` or `leaderless-abd`; the same
-    /// for every node
+    /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
+    /// `leaderless` or `leaderless-abd`; the same for every node
     #[arg(long, default_value_t = Mode::Raft)]
     mode: Mode,
     /// How often a leader shows that it lives, in milliseconds
@@ -259,7 +259,9 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
     let layout = match options.mode {
-        Mode::Raft | Mode::PrimaryAsync => String::new(),
+        Mode::Raft | Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
+            String::new()
+        }
         Mode::Leaderless | Mode::LeaderlessAbd => {
             format!(" with {} replicas of each key", leaderless.replicas)
         }
@@ -273,6 +275,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         },
         snapshot_entries: options.snapshot_entries,
         sessions_max: SESSIONS_MAX,
+        acknowledge: options.mode.acknowledge(),
         leaderless,
     };
     tokio::select! {
@@ -368,6 +371,7 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             reply @ (Reply::Session(_)
             | Reply::NodeSession(_)
             | Reply::NotLeader
+            | Reply::Lost
             | Reply::SessionUnknown),
         ) => Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}"))),
         Answer::Unknown if !reads => Err(Failure::Run(anyhow!(

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::env::Env;
 use crate::protocol::leaderless::Leaderless;
-use crate::protocol::primary_async::PrimaryAsync;
+use crate::protocol::primary::{Acknowledge, Primary};
 use crate::protocol::raft::Raft;
 use crate::server::{self, ServerConfig};
 use crate::storage::StorageError;
@@ -17,7 +17,11 @@ use crate::storage::StorageError;
 pub enum Mode {
     /// Every change goes through a log that a majority agrees on: [`Raft`].
     Raft,
-    /// One node takes all changes and answers at once: [`PrimaryAsync`].
+    /// One node takes all changes, and answers when everyone has them: [`Primary`].
+    PrimarySync,
+    /// The same, but it answers when one other node has them.
+    PrimarySemiSync,
+    /// The same, but it answers at once.
     PrimaryAsync,
     /// Any node takes changes to some others, and the later one wins: [`Leaderless`].
     Leaderless,
@@ -28,6 +32,8 @@ pub enum Mode {
 /// Every mode and its name.
 pub const MODES: &[(Mode, &str)] = &[
     (Mode::Raft, "raft"),
+    (Mode::PrimarySync, "primary-sync"),
+    (Mode::PrimarySemiSync, "primary-semi-sync"),
     (Mode::PrimaryAsync, "primary-async"),
     (Mode::Leaderless, "leaderless"),
     (Mode::LeaderlessAbd, "leaderless-abd"),
@@ -43,11 +49,25 @@ impl Mode {
         env: E,
         config: ServerConfig,
     ) -> Result<Infallible, StorageError> {
+        let config = ServerConfig { acknowledge: self.acknowledge(), ..config };
         match self {
             Mode::Raft => server::serve::<Raft, E>(env, config).await,
-            Mode::PrimaryAsync => server::serve::<PrimaryAsync, E>(env, config).await,
+            Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
+                server::serve::<Primary, E>(env, config).await
+            }
             Mode::Leaderless | Mode::LeaderlessAbd => {
                 server::serve::<Leaderless, E>(env, config).await
+            }
+        }
+    }
+
+    /// Who must have a change before it counts, where a primary decides that.
+    pub fn acknowledge(self) -> Acknowledge {
+        match self {
+            Mode::PrimarySync => Acknowledge::All,
+            Mode::PrimarySemiSync => Acknowledge::One,
+            Mode::PrimaryAsync | Mode::Raft | Mode::Leaderless | Mode::LeaderlessAbd => {
+                Acknowledge::None
             }
         }
     }

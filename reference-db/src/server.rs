@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use crate::env::{Address, ClientId, Env, NodeId, Status};
 use crate::kv::Reply;
-use crate::protocol::leaderless;
+use crate::protocol::{leaderless, primary};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers.
     pub sessions_max: usize,
+    /// Who must have a change before it counts, in the modes with a primary.
+    pub acknowledge: primary::Acknowledge,
     /// How many nodes take part in what, in the modes without a leader.
     pub leaderless: leaderless::Settings,
 }
@@ -44,6 +46,7 @@ pub async fn serve<P: Protocol, E: Env>(
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,
         sessions_max: config.sessions_max,
+        acknowledge: config.acknowledge,
         leaderless: config.leaderless,
     };
     let protocol = P::recover(options, recovered, env.random("protocol"), env.now());

@@ -14,7 +14,8 @@ use crate::kv::Reply;
 use crate::wire::Request;
 
 pub mod leaderless;
-pub mod primary_async;
+mod pending;
+pub mod primary;
 pub mod raft;
 
 /// A replication mode: one node's part of it.
@@ -58,6 +59,8 @@ pub struct Options {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers; the one that was silent longest goes first.
     pub sessions_max: usize,
+    /// Who must have a change before it counts, where a primary decides that.
+    pub acknowledge: primary::Acknowledge,
     /// How many nodes take part in what, where no leader does.
     pub leaderless: leaderless::Settings,
 }

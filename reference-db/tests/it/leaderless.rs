@@ -10,7 +10,7 @@ use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
 use stormglass_reference_db::wire::Request;
 
 use super::raft_cluster::{Answer, Cluster, MS};
-use super::raft_random::{calm, meddle, weather};
+use super::counting::{calm, meddle, weather};
 
 const STRICT: Settings = Settings::DEFAULT;
 const ATOMIC: Settings = Settings { atomic: true, ..STRICT };

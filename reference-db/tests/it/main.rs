@@ -4,12 +4,15 @@
 
 mod cli;
 mod client;
+mod counting;
 mod kill_nine;
 mod kv;
 mod leaderless;
 mod memory_disk;
 mod ports;
 mod primary_async;
+mod primary_semi_sync;
+mod primary_sync;
 mod raft;
 mod raft_cluster;
 mod raft_random;

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
-use stormglass_reference_db::protocol::primary_async::stream::Streamed;
-use stormglass_reference_db::protocol::primary_async::{Message, PrimaryAsync};
+use stormglass_reference_db::protocol::primary::stream::Streamed;
+use stormglass_reference_db::protocol::primary::{Message, Primary};
 use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::protocol::{Input, Output, Protocol};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
 use super::raft_cluster::Cluster;
-use super::raft_random::{calm, meddle, weather};
+use super::counting::{calm, meddle, weather};
 
 fn request(session: u64, sequence: u64, command: Command) -> Request {
     Request { session, sequence, seen: 0, command }
@@ -31,14 +31,14 @@ fn holds(value: &str) -> Option<Reply> {
     Some(Reply::Value(Some(value.into())))
 }
 
-fn primary(cluster: &Cluster<PrimaryAsync>) -> Option<usize> {
+fn primary(cluster: &Cluster<Primary>) -> Option<usize> {
     let newest = |node: &usize| cluster.node(*node).replica().epoch();
     let ups = (0..cluster.nodes.len()).filter(|node| cluster.nodes[*node].up.is_some());
     ups.filter(|node| cluster.node(*node).is_primary()).max_by_key(newest)
 }
 
 /// A cluster with a primary, and a session at it.
-fn started(nodes: u32, snapshot_entries: u64) -> (Cluster<PrimaryAsync>, usize, u64) {
+fn started(nodes: u32, snapshot_entries: u64) -> (Cluster<Primary>, usize, u64) {
     let mut cluster = Cluster::new(nodes, 1, snapshot_entries);
     assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "nobody becomes primary");
     let leader = primary(&cluster).unwrap();
@@ -52,7 +52,7 @@ fn others(nodes: usize, but: usize) -> Vec<usize> {
     (0..nodes).filter(|node| *node != but).collect()
 }
 
-fn assert_converged(cluster: &Cluster<PrimaryAsync>, what: &str) {
+fn assert_converged(cluster: &Cluster<Primary>, what: &str) {
     for node in 1..cluster.nodes.len() {
         let (one, other) = (cluster.node(0).replica(), cluster.node(node).replica());
         assert_eq!(one.last(), other.last(), "{what}: logs end differently");
@@ -119,7 +119,7 @@ fn an_acknowledged_write_is_lost_when_its_primary_is() {
 /// Cuts the primary off after a write, and says whether another took office and a write before
 /// the old one knew, so that both answered, differently.
 fn two_primaries_answer(seed: u64) -> bool {
-    let mut cluster = Cluster::<PrimaryAsync>::new(5, seed, 100);
+    let mut cluster = Cluster::<Primary>::new(5, seed, 100);
     assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
     let old = primary(&cluster).unwrap();
     let reply = cluster.ask(old, 0, request(0, 1, Command::OpenSession));
@@ -161,14 +161,14 @@ fn an_old_epochs_stream_is_refused() {
         at: Position { term: old, index: last.index + 1 },
         command: Some(std::sync::Arc::new(write(session, 3, "x", "stale"))),
     };
-    let streamed = Streamed::Entries { epoch: old, prev: last, entries: vec![stale] };
+    let streamed = Streamed::Entries { epoch: old, prev: last, entries: vec![stale], committed: 0 };
     let from = cluster.nodes[leader].id;
     let mut out = Vec::new();
     let now = cluster.now;
     let node = cluster.nodes[follower].up.as_mut().unwrap();
     node.step(now, Input::Message { from, message: Message::Stream(streamed) }, &mut out);
     assert_eq!(node.replica().last(), last, "nothing is added");
-    let told = |output: &Output<PrimaryAsync>| {
+    let told = |output: &Output<Primary>| {
         matches!(output, Output::Send { to, message: Message::Stream(Streamed::Reached { epoch, .. }) }
             if *to == from && *epoch == new)
     };
@@ -180,7 +180,7 @@ fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
     let (mut cluster, leader, _) = started(3, 100);
     let epoch = cluster.node(leader).replica().epoch() + 1;
     let other = others(3, leader)[0];
-    let message = Message::Stream(Streamed::Reached { epoch, last: Position::default() });
+    let message = Message::Stream(Streamed::Reached { epoch, last: Position::default(), committed: Position::default() });
     let from = cluster.nodes[other].id;
     cluster.step(leader, Input::Message { from, message });
     assert!(!cluster.node(leader).is_primary());
@@ -188,7 +188,7 @@ fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
 
 #[test]
 fn no_write_is_accepted_before_the_appointment_is_committed() {
-    let mut cluster = Cluster::<PrimaryAsync>::new(3, 1, 100);
+    let mut cluster = Cluster::<Primary>::new(3, 1, 100);
     let leader = cluster.elect();
     assert!(!cluster.node(leader).is_primary(), "it leads, but is not appointed yet");
     let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
@@ -197,10 +197,10 @@ fn no_write_is_accepted_before_the_appointment_is_committed() {
 
 #[test]
 fn an_epoch_is_remembered_after_a_restart() {
-    let mut cluster = Cluster::<PrimaryAsync>::new(3, 1, 100);
+    let mut cluster = Cluster::<Primary>::new(3, 1, 100);
     let stream = |epoch, entries| {
         let prev = Position::default();
-        let message = Message::Stream(Streamed::Entries { epoch, prev, entries });
+        let message = Message::Stream(Streamed::Entries { epoch, prev, entries, committed: 0 });
         Input::Message { from: NodeId(1), message }
     };
     cluster.step(0, stream(5, vec![]));
@@ -216,7 +216,7 @@ fn an_epoch_is_remembered_after_a_restart() {
 fn a_session_that_was_lost_is_not_taken_for_a_later_one() {
     let (mut cluster, old, _) = started(3, 100);
     cluster.split(&[old]);
-    let open = |cluster: &mut Cluster<PrimaryAsync>, node, client| {
+    let open = |cluster: &mut Cluster<Primary>, node, client| {
         let reply = cluster.ask(node, client, request(0, 1, Command::OpenSession));
         let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
         session
@@ -246,7 +246,7 @@ fn what_is_sent_and_kept_survives_its_encoding() {
     assert_eq!(decode(&encode(&disk.records)), Ok(disk.records.clone()));
     let log = cluster.node(leader).replica().log();
     let entries = log.entries(0, 10).cloned().collect();
-    let message = Message::Stream(Streamed::Entries { epoch: 1, prev: log.base(), entries });
+    let message = Message::Stream(Streamed::Entries { epoch: 1, prev: log.base(), entries, committed: 2 });
     assert_eq!(decode(&encode(&message)), Ok(message));
 }
 
@@ -284,7 +284,7 @@ fn a_retry_at_the_next_primary_is_applied_once() {
 fn play(seed: u64) -> (usize, usize) {
     let nodes = [3, 5, 2, 4, 1][usize::try_from(seed % 5).unwrap()];
     let snapshot_entries = [8, 30, 1000][usize::try_from(seed % 3).unwrap()];
-    let mut cluster = Cluster::<PrimaryAsync>::new(nodes, seed, snapshot_entries);
+    let mut cluster = Cluster::<Primary>::new(nodes, seed, snapshot_entries);
     cluster.weather = weather(&mut cluster);
     let mut sessions = [0; 3];
     let mut looked = 0;

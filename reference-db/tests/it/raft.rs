@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, Kv, ReadLevel, Reply};
+use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::raft::log::{Entry, Log, Position};
 use stormglass_reference_db::protocol::raft::message::{
@@ -49,6 +50,7 @@ impl Alone {
             timing: TIMING,
             snapshot_entries: 1000,
             sessions_max: 10,
+            acknowledge: Acknowledge::None,
             leaderless: Settings::DEFAULT,
         };
         let random = ChaCha8Rng::seed_from_u64(1);
@@ -128,7 +130,11 @@ fn sent(out: &[Output<Raft>], whom: u32) -> Vec<Wire> {
 }
 
 fn vote(term: u64, last: (u64, u64)) -> Wire {
-    CoreMessage::Vote { term, last: Position { term: last.0, index: last.1 } }
+    CoreMessage::Vote {
+        term,
+        last: Position { term: last.0, index: last.1 },
+        handed_over: false,
+    }
 }
 
 /// A cluster with a leader, and a session.

@@ -12,6 +12,7 @@ use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::Reply;
 use stormglass_reference_db::protocol::leaderless::Settings;
+use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing,
 };
@@ -106,6 +107,7 @@ pub(crate) struct Cluster<P: Protocol> {
     pub(crate) delivered: u64,
     snapshot_entries: u64,
     sessions_max: usize,
+    acknowledge: Acknowledge,
     pub(crate) leaderless: Settings,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
@@ -120,6 +122,26 @@ impl<P: Protocol> Cluster<P> {
 
     /// The same, in a mode without a leader.
     pub(crate) fn with(count: u32, seed: u64, snapshot_entries: u64, leaderless: Settings) -> Self {
+        Cluster::make(count, seed, snapshot_entries, leaderless, Acknowledge::None)
+    }
+
+    /// The same, in a mode with a primary.
+    pub(crate) fn acknowledging(
+        acknowledge: Acknowledge,
+        count: u32,
+        seed: u64,
+        snapshot_entries: u64,
+    ) -> Self {
+        Cluster::make(count, seed, snapshot_entries, Settings::DEFAULT, acknowledge)
+    }
+
+    fn make(
+        count: u32,
+        seed: u64,
+        snapshot_entries: u64,
+        leaderless: Settings,
+        acknowledge: Acknowledge,
+    ) -> Self {
         let mut cluster = Cluster {
             now: Time(1),
             nodes: (0..count)
@@ -132,6 +154,7 @@ impl<P: Protocol> Cluster<P> {
             delivered: 0,
             snapshot_entries,
             sessions_max: 100,
+            acknowledge,
             leaderless,
             events: BTreeMap::new(),
             events_made: 0,
@@ -154,6 +177,7 @@ impl<P: Protocol> Cluster<P> {
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,
             sessions_max: self.sessions_max,
+            acknowledge: self.acknowledge,
             leaderless: self.leaderless,
         }
     }

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use stormglass_reference_db::env::{Address, ClientId, Env, NodeId, Role, Status, Time};
 use stormglass_reference_db::kv::{Command, Reply};
+use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::leaderless;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing,
@@ -168,6 +169,7 @@ impl World {
             timing: Timing { heartbeat, election: heartbeat * 10 },
             snapshot_entries: 100,
             sessions_max: 10,
+            acknowledge: Acknowledge::None,
             leaderless: leaderless::Settings::DEFAULT,
         };
         let ended = timeout(time, serve::<Obedient, World>(self.clone(), config)).await;

@@ -2,7 +2,7 @@
 //!
 //! It is generic over the command `C` that an entry carries and the state `S` that a snapshot
 //! holds, because two kinds of replication stand on it: the log of all changes ([`super::Raft`]),
-//! and the choice of a primary ([`crate::protocol::primary_async`]). Whoever embeds it applies
+//! and the choice of a primary ([`crate::protocol::primary`]). Whoever embeds it applies
 //! what is committed, hands over the state to be kept, and carries out the [`Act`]s.
 
 use std::sync::Arc;
@@ -125,7 +125,10 @@ impl<C: Clone, S> Core<C, S> {
             Message::PreVoteReply { term, granted } => {
                 self.on_pre_vote_reply(now, from, term, granted);
             }
-            Message::Vote { term, last } => self.on_vote(now, from, term, last),
+            Message::Vote { term, last, handed_over } => {
+                self.on_vote(now, from, term, last, handed_over);
+            }
+            Message::StandNow { term } => self.on_stand_now(now, from, term),
             Message::VoteReply { term, granted } => self.on_vote_reply(now, from, term, granted),
             Message::Append { term, round, prev, entries, commit } => {
                 if self.follow(now, from, term, round) {
@@ -191,6 +194,30 @@ impl<C: Clone, S> Core<C, S> {
     /// The leader that the member knows of; itself where it leads.
     pub fn leader(&self) -> Option<NodeId> {
         self.leader
+    }
+
+    /// When a leader last heard from another member; `None` where the member does not lead.
+    pub fn heard(&self, member: NodeId) -> Option<Time> {
+        let Standing::Leader(leadership) = &self.standing else { return None };
+        leadership.peers.iter().find(|peer| peer.node == member).map(|peer| peer.heard)
+    }
+
+    /// Asks another member to take over from this leader, if that has the whole log; whether it was
+    /// asked. Until it is elected this one leads on (dissertation, section 3.10).
+    pub fn hand_over(&mut self, to: NodeId) -> bool {
+        let last = self.log.last().index;
+        let Standing::Leader(leadership) = &self.standing else { return false };
+        let able = leadership.peers.iter().any(|peer| peer.node == to && peer.matched == last);
+        if able {
+            self.send(to, Message::StandNow { term: self.hard.term });
+        }
+        able
+    }
+
+    /// Whether the member leads and knows all that was ever committed, because something of its own
+    /// term is.
+    pub fn knows_all_commits(&self) -> bool {
+        self.is_leader() && self.log.term(self.commit) == Some(self.hard.term)
     }
 
     /// The latest term that it has seen.

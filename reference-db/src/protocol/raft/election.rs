@@ -20,7 +20,7 @@ impl<C: Clone, S> Core<C, S> {
         self.postpone_election(now);
         self.standing = Standing::PreCandidate(Votes::from([self.id]));
         if self.is_majority(1) {
-            self.stand(now);
+            self.stand(now, false);
         } else {
             let (term, last) = (self.hard.term + 1, self.log.last());
             self.ask_all(|| Message::PreVote { term, last });
@@ -28,7 +28,7 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     /// Asks for votes in a new term.
-    fn stand(&mut self, now: Time) {
+    fn stand(&mut self, now: Time, handed_over: bool) {
         self.set_hard(HardState { term: self.hard.term + 1, vote: Some(self.id) });
         self.postpone_election(now);
         self.standing = Standing::Candidate(Votes::from([self.id]));
@@ -36,7 +36,7 @@ impl<C: Clone, S> Core<C, S> {
             self.lead(now);
         } else {
             let (term, last) = (self.hard.term, self.log.last());
-            self.ask_all(|| Message::Vote { term, last });
+            self.ask_all(|| Message::Vote { term, last, handed_over });
         }
     }
 
@@ -69,14 +69,29 @@ impl<C: Clone, S> Core<C, S> {
         votes.insert(from);
         let count = votes.len();
         if self.is_majority(count) {
-            self.stand(now);
+            self.stand(now, false);
         }
     }
 
-    pub(super) fn on_vote(&mut self, now: Time, from: NodeId, term: u64, last: Position) {
+    /// The leader of the member's term wants it to take over.
+    pub(super) fn on_stand_now(&mut self, now: Time, from: NodeId, term: u64) {
+        if term == self.hard.term && self.leader == Some(from) && !self.is_leader() {
+            self.leader = None;
+            self.stand(now, true);
+        }
+    }
+
+    pub(super) fn on_vote(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        term: u64,
+        last: Position,
+        handed_over: bool,
+    ) {
         // The term of the question must not count up ours either: the candidate may have been
         // allowed to stand by members that have meanwhile heard from the leader again.
-        if self.hears_a_leader(now) {
+        if self.hears_a_leader(now) && !handed_over {
             return;
         }
         if term > self.hard.term {

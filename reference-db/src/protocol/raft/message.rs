@@ -81,6 +81,8 @@ pub enum Message<C, S> {
         term: u64,
         /// Where its log ends.
         last: Position,
+        /// Whether the leader itself wants another one elected.
+        handed_over: bool,
     },
     /// Answers a [`Message::Vote`].
     VoteReply {
@@ -126,6 +128,12 @@ pub enum Message<C, S> {
         term: u64,
         /// The round of the message that is answered.
         round: u64,
+    },
+    /// Asks a follower that has the whole log to stand for election at once (dissertation, section
+    /// 3.10).
+    StandNow {
+        /// The leader's term.
+        term: u64,
     },
     /// Replaces a follower's state, because the leader no longer has the entries that it lacks.
     Install {

@@ -7,13 +7,12 @@
 //! snapshots, and the [`message`]s. [`Raft`] here puts the key-value state on top of it: it
 //! applies what is committed, answers clients, forwards what reaches a follower, and reads.
 
-use std::collections::VecDeque;
-
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{NodeId, Status, Time};
 use crate::kv::{Command, Kv, ReadLevel, Reply};
+use crate::protocol::pending::{Ahead, AheadReads, Pending};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
 
@@ -21,12 +20,11 @@ pub mod core;
 mod election;
 pub mod log;
 pub mod message;
-mod read_index;
+pub(super) mod read_index;
 mod replication;
 mod snapshot;
 
 use self::core::{Act, Core};
-use self::log::Position;
 use self::read_index::{Read, Reads};
 
 pub use self::read_index::READS_MAX;
@@ -56,16 +54,9 @@ pub struct Raft {
     core: Core<Change, Kv>,
     kv: Kv,
     applied: u64,
-    pending: VecDeque<Pending>,
+    pending: Pending,
     reads: Reads,
-}
-
-/// A change in the log whose client waits for the answer.
-#[derive(Debug)]
-struct Pending {
-    at: Position,
-    origin: Origin,
-    sequence: u64,
+    ahead: AheadReads,
 }
 
 impl Protocol for Raft {
@@ -85,8 +76,9 @@ impl Protocol for Raft {
             core,
             kv: Kv::default(),
             applied: 0,
-            pending: VecDeque::new(),
+            pending: Pending::default(),
             reads: Reads::default(),
+            ahead: AheadReads::default(),
         };
         raft.adopt_installed();
         raft
@@ -95,7 +87,8 @@ impl Protocol for Raft {
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
         match input {
             Input::Timer => {
-                self.reads.begin(&mut self.core, now);
+                let committed = self.core.committed();
+                self.reads.begin(&mut self.core, now, committed);
                 self.core.on_timer(now);
             }
             Input::Message { from, message: Message::Core(message) } => {
@@ -151,9 +144,10 @@ impl Raft {
         out: &mut Vec<Output<Self>>,
     ) {
         let sequence = request.sequence;
-        if let Command::Read { key, level: ReadLevel::Replica } = &request.command {
-            let (reply, position) = (self.kv.read(key), self.applied);
-            out.push(Output::Reply { to: origin, sequence, reply, position });
+        let seen = request.seen;
+        if let Command::Read { key, level: ReadLevel::Replica } = request.command {
+            let until = now + self.options.timing.election;
+            self.ahead.add(Ahead { origin, sequence, key, seen, until });
         } else if self.core.is_leader() {
             self.lead(now, origin, request);
         } else if let Some(leader) = leader {
@@ -172,12 +166,7 @@ impl Raft {
             return;
         }
         let Some(at) = self.core.propose(now, request) else { return };
-        // What waits at this index or later waits for an entry that was replaced. It may live on
-        // in another member's log, so that its client can be told nothing.
-        while self.pending.back().is_some_and(|pending| pending.at.index >= at.index) {
-            self.pending.pop_back();
-        }
-        self.pending.push_back(Pending { at, origin, sequence });
+        self.pending.add(at, origin, sequence);
     }
 
     /// Does what follows from the core's new state.
@@ -215,23 +204,21 @@ impl Raft {
             let reply = entry.command.as_ref().and_then(|change| {
                 self.kv.apply(entry.at.index, change, self.options.sessions_max)
             });
-            while let Some(pending) = self.pending.front()
-                && pending.at.index <= self.applied
+            if let Some((to, sequence)) = self.pending.take(entry.at)
+                && let Some(reply) = reply
             {
-                // The same index in another term is another client's change.
-                if pending.at == entry.at
-                    && let Some(reply) = &reply
-                {
-                    let (to, sequence) = (pending.origin, pending.sequence);
-                    let (reply, position) = (reply.clone(), self.applied);
-                    out.push(Output::Reply { to, sequence, reply, position });
-                }
-                self.pending.pop_front();
+                let position = self.applied;
+                out.push(Output::Reply { to, sequence, reply, position });
             }
         }
     }
 
     fn answer_reads(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        let applied = self.applied;
+        let of_replica = self.ahead.take_ready(now, |seen| seen <= applied);
+        out.extend(of_replica.into_iter().map(|Ahead { origin, sequence, key, .. }| {
+            Output::Reply { to: origin, sequence, reply: self.kv.read(&key), position: applied }
+        }));
         if !self.core.is_leader() {
             // A read leaves nothing behind, so this is the truth even if the leader had begun.
             out.extend(self.reads.take_all().into_iter().map(|read| Output::Reply {
@@ -243,7 +230,7 @@ impl Raft {
             return;
         }
         for read in self.reads.take_ready(self.core.confirmed_round(), self.applied) {
-            let reply = read.answer(&self.kv);
+            let reply = self.kv.read(&read.key);
             let Read { origin: to, sequence, .. } = read;
             out.push(Output::Reply { to, sequence, reply, position: self.applied });
         }

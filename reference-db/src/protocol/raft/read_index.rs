@@ -6,9 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::Change;
 use super::core::Core;
-use crate::kv::{Kv, Reply};
+use crate::env::Time;
 use crate::protocol::Origin;
 
 /// How many reads a leader takes on at a time.
@@ -16,10 +15,10 @@ pub const READS_MAX: usize = 4096;
 
 /// A read that waits for its answer.
 #[derive(Clone, Debug)]
-pub(super) struct Read {
-    pub(super) origin: Origin,
-    pub(super) sequence: u64,
-    pub(super) key: String,
+pub(in crate::protocol) struct Read {
+    pub(in crate::protocol) origin: Origin,
+    pub(in crate::protocol) sequence: u64,
+    pub(in crate::protocol) key: String,
 }
 
 /// The reads of one round.
@@ -33,7 +32,7 @@ struct Round {
 
 /// The reads that a leader has not answered yet.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(in crate::protocol) struct Reads {
     waiting: Vec<Read>,
     rounds: VecDeque<Round>,
     count: usize,
@@ -41,7 +40,7 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Takes on a read, or not, where there are [too many](READS_MAX): its client will ask again.
-    pub(super) fn add(&mut self, read: Read) {
+    pub(in crate::protocol) fn add(&mut self, read: Read) {
         if self.count < READS_MAX {
             self.count += 1;
             self.waiting.push(read);
@@ -49,23 +48,29 @@ impl Reads {
     }
 
     /// Whether there are reads that belong to no round yet.
-    pub(super) fn are_waiting(&self) -> bool {
+    pub(in crate::protocol) fn are_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Begins a round for all reads that wait for one, if the leader may begin one now.
-    pub(super) fn begin(&mut self, core: &mut Core<Change, Kv>, now: crate::env::Time) {
+    /// Begins a round for all reads that wait for one, if the leader may begin one now: an answer
+    /// must reflect at least the state up to `index`.
+    pub(in crate::protocol) fn begin<C: Clone, S>(
+        &mut self,
+        core: &mut Core<C, S>,
+        now: Time,
+        index: u64,
+    ) {
         if self.waiting.is_empty() {
             return;
         }
         if let Some(number) = core.begin_round(now) {
             let reads = std::mem::take(&mut self.waiting);
-            self.rounds.push_back(Round { number, index: core.committed(), reads });
+            self.rounds.push_back(Round { number, index, reads });
         }
     }
 
     /// Takes the reads whose round is confirmed and whose index is applied.
-    pub(super) fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<Read> {
+    pub(in crate::protocol) fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<Read> {
         let mut ready = Vec::new();
         while let Some(round) = self.rounds.front()
             && round.number <= confirmed
@@ -79,18 +84,11 @@ impl Reads {
     }
 
     /// Takes all reads: the member leads no longer.
-    pub(super) fn take_all(&mut self) -> Vec<Read> {
+    pub(in crate::protocol) fn take_all(&mut self) -> Vec<Read> {
         self.count = 0;
         let rounds = std::mem::take(&mut self.rounds);
         let mut all: Vec<_> = rounds.into_iter().flat_map(|round| round.reads).collect();
         all.append(&mut self.waiting);
         all
-    }
-}
-
-impl Read {
-    /// The answer, from a state that is new enough.
-    pub(super) fn answer(&self, kv: &Kv) -> Reply {
-        kv.read(&self.key)
     }
 }

@@ -1,8 +1,9 @@
 //! How a primary's changes reach the others, later.
 //!
-//! A follower says only where its log ends. The primary judges: a log that ends at a position that
-//! the primary's own log has is a beginning of it (equal positions hold equal entries and stand
-//! behind equal beginnings, as in Raft), and gets what follows. Any other log gets the state.
+//! A follower says only where its log ends, and how much of it is committed. The primary judges: a log
+//! that ends at a position that the primary's own log has is a beginning of it (equal positions hold
+//! equal entries and stand behind equal beginnings, as in Raft), and gets what follows. One that ends
+//! otherwise but agrees in what is committed gets what follows that. Any other gets the state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub enum Streamed {
         prev: Position,
         /// The entries, without gaps; none where the primary only asks how far the follower is.
         entries: Vec<Entry<Request>>,
+        /// How far the primary has committed.
+        committed: u64,
     },
     /// The whole state.
     Image {
@@ -41,6 +44,8 @@ pub enum Streamed {
         epoch: u64,
         /// Where its log ends.
         last: Position,
+        /// The last position that it has applied.
+        committed: Position,
     },
 }
 
@@ -59,6 +64,8 @@ impl Streamed {
 #[derive(Debug)]
 pub(super) struct Office {
     epoch: u64,
+    /// The index of the mark that the epoch begins with.
+    first: u64,
     timing: Timing,
     followers: Vec<Follower>,
     tick_at: Time,
@@ -70,8 +77,16 @@ struct Follower {
     node: NodeId,
     /// The greatest position at which its log was seen to end.
     reached: Option<Position>,
+    /// Up to this index its log is known to equal the primary's.
+    matched: u64,
+    /// When it last had all that there was, or came closer to it.
+    moved: Time,
     /// The index that it gets next.
     next: u64,
+    /// The last commit that it knows of, or was told of since.
+    told: u64,
+    /// When it last said anything.
+    heard: Time,
     pace: Pace,
 }
 
@@ -86,21 +101,62 @@ enum Pace {
 }
 
 impl Office {
-    /// Takes office: everyone is asked at the next timer how far it is.
+    /// Takes office in the epoch that begins there: everyone is asked at the next timer how far it is.
     pub(super) fn new<'a>(
-        epoch: u64,
+        begin: Position,
         others: impl Iterator<Item = &'a NodeId>,
         timing: Timing,
         now: Time,
     ) -> Office {
-        let follower =
-            |node: &NodeId| Follower { node: *node, reached: None, next: 0, pace: ask() };
-        let followers = others.map(follower).collect();
-        Office { epoch, timing, followers, tick_at: now + timing.heartbeat, stream_at: now }
+        let follower = |node: &NodeId| Follower {
+            node: *node,
+            reached: None,
+            matched: 0,
+            moved: now,
+            next: 0,
+            told: 0,
+            heard: now,
+            pace: ask(),
+        };
+        Office {
+            epoch: begin.term,
+            first: begin.index,
+            timing,
+            followers: others.map(follower).collect(),
+            tick_at: now + timing.heartbeat,
+            stream_at: now,
+        }
     }
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The index of the mark that the epoch begins with.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Up to which index the logs of all these are known to equal the primary's.
+    pub(super) fn matched(&self, nodes: impl Fn(NodeId) -> bool) -> u64 {
+        let chosen = self.followers.iter().filter(|follower| nodes(follower.node));
+        chosen.map(|follower| follower.matched).min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether a follower has lacked something for longer than it takes to look for another leader.
+    pub(super) fn is_stuck(&self, now: Time, node: NodeId, last: u64) -> bool {
+        let mut followers = self.followers.iter().filter(|follower| follower.node == node);
+        followers.any(|f| f.matched < last && now.since(f.moved) >= self.timing.election)
+    }
+
+    /// The follower that has the most, of those that have everything up to `index`.
+    pub(super) fn most_advanced(
+        &self,
+        index: u64,
+        may: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
+        let able = self.followers.iter().filter(|f| f.matched >= index && may(f.node));
+        able.max_by_key(|follower| follower.matched).map(|follower| follower.node)
     }
 
     pub(super) fn deadline(&self) -> Time {
@@ -112,25 +168,32 @@ impl Office {
         self.stream_at = self.stream_at.min(now);
     }
 
-    /// Sends what is due. Whether somebody needs a state that was taken in this epoch, and there
-    /// is none: then it must be called again when there is one.
+    /// Sends what is due. Whether somebody needs the state, and there is none that `may_install`:
+    /// then it must be called again when there is one.
     pub(super) fn on_timer(
         &mut self,
         now: Time,
         replica: &Replica,
+        may_install: impl Fn(Position) -> bool,
         outbox: &mut Vec<(NodeId, Streamed)>,
     ) -> bool {
         if self.tick_at <= now {
             self.tick_at = now + self.timing.heartbeat;
             self.stream_at = now;
+            let last = replica.last().index;
             for follower in &mut self.followers {
                 follower.give_up_waiting(now, &self.timing);
+                if follower.matched >= last {
+                    follower.moved = now;
+                }
+                let told = follower.tell(self.epoch, now, replica, &self.timing);
+                outbox.extend(told.map(|told| (follower.node, told)));
             }
         }
         if self.stream_at > now {
             return false;
         }
-        let image = replica.image().filter(|image| image.last.term == self.epoch);
+        let image = replica.image().filter(|image| may_install(image.last));
         for follower in &mut self.followers {
             while let Some(streamed) = follower.parcel(self.epoch, now, replica, image) {
                 outbox.push((follower.node, streamed));
@@ -143,10 +206,17 @@ impl Office {
         wants_image
     }
 
-    /// A follower of this epoch says where its log ends.
-    pub(super) fn on_reached(&mut self, now: Time, from: NodeId, last: Position, own: &Replica) {
+    /// A follower of this epoch says where its log ends, and how much of it is committed.
+    pub(super) fn on_reached(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        last: Position,
+        committed: Position,
+        own: &Replica,
+    ) {
         let Some(follower) = self.followers.iter_mut().find(|f| f.node == from) else { return };
-        follower.on_reached(now, last, own);
+        follower.on_reached(now, last, committed, own);
         if !follower.is_waiting() && follower.next <= own.last().index {
             self.stream_at = self.stream_at.min(now);
         }
@@ -172,7 +242,8 @@ impl Follower {
                     return None;
                 }
                 *sent = Some(now);
-                Some(Streamed::Entries { epoch, prev: own.last(), entries: Vec::new() })
+                let (prev, committed) = (own.last(), own.committed().index);
+                Some(Streamed::Entries { epoch, prev, entries: Vec::new(), committed })
             }
             Pace::Install { sent } => {
                 let image = Arc::clone(image.filter(|_| sent.is_none())?);
@@ -191,9 +262,31 @@ impl Follower {
                 }
                 self.next += entries.len() as u64;
                 ends.push_back(self.next - 1);
-                Some(Streamed::Entries { epoch, prev, entries })
+                let committed = own.committed().index;
+                self.told = committed.min(self.next - 1);
+                Some(Streamed::Entries { epoch, prev, entries, committed })
             }
         }
+    }
+
+    /// What tells it how far the primary has committed, where nothing else will. One that was silent
+    /// for long is told again: it may have been restarted, and then it does not know any more.
+    fn tell(
+        &mut self,
+        epoch: u64,
+        now: Time,
+        own: &Replica,
+        timing: &Timing,
+    ) -> Option<Streamed> {
+        let committed = own.committed().index;
+        let idle = matches!(&self.pace, Pace::Stream { ends, .. } if ends.is_empty());
+        let told = self.told >= committed.min(self.matched);
+        if !idle || told && now.since(self.heard) < timing.election {
+            return None;
+        }
+        self.told = committed.min(self.matched);
+        let prev = Position { term: own.log().term(self.matched)?, index: self.matched };
+        Some(Streamed::Entries { epoch, prev, entries: Vec::new(), committed })
     }
 
     fn is_waiting(&self) -> bool {
@@ -207,31 +300,37 @@ impl Follower {
         matches!(self.pace, Pace::Install { sent: None })
     }
 
-    fn on_reached(&mut self, now: Time, last: Position, own: &Replica) {
+    fn on_reached(&mut self, now: Time, last: Position, committed: Position, own: &Replica) {
+        self.heard = now;
         if self.reached.is_some_and(|reached| last < reached) {
             // An answer that was overtaken: a log's end only grows.
             return;
         }
         let news = self.reached != Some(last);
         self.reached = Some(last);
-        if !own.log().has(last) {
+        self.told = committed.index;
+        let Some(equal) = [last, committed].into_iter().find(|at| own.log().has(*at)) else {
             if !matches!(self.pace, Pace::Install { .. }) {
                 self.pace = Pace::Install { sent: None };
             }
             return;
+        };
+        if equal.index > self.matched {
+            self.matched = equal.index;
+            self.moved = now;
         }
         match &mut self.pace {
             Pace::Stream { ends, since } => {
-                while ends.front().is_some_and(|end| *end <= last.index) {
+                while ends.front().is_some_and(|end| *end <= equal.index) {
                     ends.pop_front();
                 }
                 if news {
                     *since = now;
                 }
-                self.next = self.next.max(last.index + 1);
+                self.next = self.next.max(equal.index + 1);
             }
             Pace::Ask { .. } | Pace::Install { .. } => {
-                self.next = last.index + 1;
+                self.next = equal.index + 1;
                 self.pace = Pace::Stream { ends: VecDeque::new(), since: now };
             }
         }

@@ -1,0 +1,102 @@
+//! Semi-synchronous replication: two nodes have whatever was acknowledged, and one of them leads.
+
+#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
+
+use std::collections::BTreeSet;
+
+use stormglass_reference_db::kv::{ReadLevel, Reply};
+use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
+
+use super::counting::play;
+use super::primary_sync::{Copies, holds, others, primary, read, started, write};
+use super::raft_cluster::Cluster;
+
+/// The partner that the node knows of.
+fn partner(cluster: &Cluster<Primary>, node: usize) -> usize {
+    let partner = cluster.node(node).appointed().and_then(|appointed| appointed.partner);
+    partner.expect("there is a partner").0 as usize
+}
+
+#[test]
+fn a_write_is_acknowledged_when_the_partner_has_it() {
+    let (mut cluster, leader, session) = started(Acknowledge::One, 5);
+    let partner = partner(&cluster, leader);
+    // The control plane needs a majority, but changes do not.
+    cluster.split(&[leader, partner]);
+    assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+    let log = |node: usize| cluster.node(node).replica().last();
+    assert_eq!(log(partner), log(leader));
+    assert!(others(5, &[leader, partner]).into_iter().all(|node| log(node) < log(leader)));
+}
+
+#[test]
+fn a_partner_that_is_down_is_replaced_and_changes_go_on() {
+    let (mut cluster, leader, session) = started(Acknowledge::One, 3);
+    let down = partner(&cluster, leader);
+    cluster.crash(down);
+    assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+    assert_ne!(partner(&cluster, leader), down);
+    assert_eq!(primary(&cluster), Some(leader), "the primary stays in office");
+}
+
+#[test]
+fn only_one_of_the_pair_is_promoted() {
+    for seed in 0..30 {
+        let mut cluster = Cluster::acknowledging(Acknowledge::One, 5, seed, 20);
+        assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
+        cluster.run(200);
+        let old = primary(&cluster).unwrap();
+        let heir = partner(&cluster, old);
+        cluster.crash(old);
+        assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "seed {seed}");
+        assert_eq!(primary(&cluster), Some(heir), "seed {seed}");
+    }
+}
+
+#[test]
+fn without_the_pair_nobody_takes_office() {
+    let (mut cluster, leader, session) = started(Acknowledge::One, 5);
+    assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+    let heir = partner(&cluster, leader);
+    cluster.crash(leader);
+    cluster.crash(heir);
+    assert!(!cluster.run_until(|cluster| primary(cluster).is_some()), "three others are up");
+    cluster.start(heir);
+    assert!(cluster.run_until(|cluster| primary(cluster) == Some(heir)));
+    cluster.run(1_000);
+    assert_eq!(cluster.ask(heir, 1, read(1, "x", ReadLevel::Strong)), holds("a"));
+}
+
+#[test]
+fn a_deposed_primary_answers_no_strong_read() {
+    for seed in 0..50 {
+        let mut cluster = Cluster::acknowledging(Acknowledge::One, 5, seed, 20);
+        assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
+        cluster.run(200);
+        let old = primary(&cluster).unwrap();
+        cluster.split(&[old]);
+        let before = cluster.answers.len();
+        cluster.request(old, 1, read(1, "x", ReadLevel::Strong));
+        cluster.run(2_000);
+        let values = cluster.answers[before..].iter();
+        let told = values.filter(|answer| matches!(answer.reply, Reply::Value(_))).count();
+        assert_eq!(told, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn two_nodes_have_whatever_was_acknowledged_whatever_happens() {
+    let (mut counted, mut reads, mut pairs) = (0, 0, BTreeSet::new());
+    for seed in 0..600 {
+        let nodes = [3, 5, 3, 4, 2][usize::try_from(seed % 5).unwrap()];
+        let snapshot_entries = [8, 30, 100][usize::try_from(seed % 3).unwrap()];
+        let cluster = Cluster::acknowledging(Acknowledge::One, nodes, seed, snapshot_entries);
+        let (tally, copies) = play(cluster, Copies::new(2), seed);
+        counted += tally.counted;
+        reads += tally.reads;
+        pairs.extend(copies.pairs.into_iter().map(|pair| (seed, pair)));
+    }
+    assert!(counted > 8_000, "only {counted} counts: the test says little");
+    assert!(reads > 4_000, "only {reads} reads: the test says little");
+    assert!(pairs.len() > 1_500, "only {} pairs: the test says little", pairs.len());
+}
