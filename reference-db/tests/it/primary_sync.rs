@@ -50,8 +50,8 @@ pub(crate) fn others(nodes: usize, but: &[usize]) -> Vec<usize> {
     (0..nodes).filter(|node| !but.contains(node)).collect()
 }
 
-/// How long the log on a disk is, in positions: whether it holds one.
-fn disk_holds(disk: &Disk<Primary>, at: Position) -> bool {
+/// Whether the log on a disk has a position, or an image that contains it.
+pub(crate) fn disk_holds(disk: &Disk<Primary>, at: Position) -> bool {
     let image = disk.snapshot.as_ref().and_then(|snapshot| snapshot.image.clone());
     let base = image.map_or(0, |image| image.last.index);
     if at.index <= base {
