@@ -34,6 +34,8 @@ pub enum Guarantee {
     /// Once the faults have stopped, operations succeed again within a bounded time, and no node
     /// panicked or spun.
     Live,
+    /// While a majority of the nodes is connected, reads and writes succeed.
+    Available,
     /// A set returns what was added, nothing else, and nothing twice.
     Set,
     /// A counter shows what was added to it.
@@ -58,7 +60,7 @@ pub enum Guarantee {
 
 impl Guarantee {
     /// Every guarantee, in the order of reports.
-    pub const ALL: [Guarantee; 20] = [
+    pub const ALL: [Guarantee; 21] = [
         Guarantee::Linearizable,
         Guarantee::ReadYourWrites,
         Guarantee::MonotonicReads,
@@ -69,6 +71,7 @@ impl Guarantee {
         Guarantee::Durable,
         Guarantee::Convergent,
         Guarantee::Live,
+        Guarantee::Available,
         Guarantee::Set,
         Guarantee::Counter,
         Guarantee::Queue,
@@ -94,6 +97,7 @@ impl Guarantee {
             Guarantee::Durable => "durable",
             Guarantee::Convergent => "convergent",
             Guarantee::Live => "live",
+            Guarantee::Available => "available",
             Guarantee::Set => "set",
             Guarantee::Counter => "counter",
             Guarantee::Queue => "queue",

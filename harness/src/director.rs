@@ -1,9 +1,8 @@
 //! Begins and ends the faults and phases of a run, and watches what comes of them.
 
-use std::time::Duration;
-
 use checkers::history::{NodeId, Phase, Time};
 
+use crate::available::Stretch;
 use crate::nemesis::{Fault, Planned, Schedule};
 use crate::play::Timeline;
 use crate::record::Recorder;
@@ -20,10 +19,10 @@ pub(crate) struct Director {
     on: Vec<Begun>,
     ended: Vec<Ended>,
     phase: Phase,
-    /// Since when a quorum has been connected, while one is.
-    quorum_since: Option<Time>,
-    /// Earlier stretches of time in which a quorum was connected throughout.
-    quorums: Vec<(Time, Time)>,
+    /// The stretch that lasts, while a quorum is connected.
+    calm: Option<Stretch>,
+    /// Those that are over.
+    stretches: Vec<Stretch>,
     /// How nodes went wrong by themselves: when, which, how.
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
@@ -57,8 +56,8 @@ impl Director {
             on: Vec::new(),
             ended: Vec::new(),
             phase: Phase::Safety,
-            quorum_since: Some(Time::ZERO),
-            quorums: Vec::new(),
+            calm: Some(Stretch { from: Time::ZERO, to: Time::ZERO, faults: Vec::new() }),
+            stretches: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -77,7 +76,7 @@ impl Director {
         }
         changed |= self.begin_faults(world, now);
         if changed {
-            self.note_quorum(world, now);
+            self.note_change(world, now);
         }
     }
 
@@ -119,27 +118,33 @@ impl Director {
         if !failures.is_empty() {
             let now = world.now();
             self.failures.extend(failures.into_iter().map(|(node, how)| (now, node, how)));
-            self.note_quorum(world, now);
+            self.note_change(world, now);
         }
     }
 
-    fn note_quorum(&mut self, world: &World, now: Time) {
-        match (self.quorum_since, world.has_quorum()) {
-            (None, true) => self.quorum_since = Some(now),
-            (Some(since), false) => {
-                self.quorums.push((since, now));
-                self.quorum_since = None;
-            }
-            (None, false) | (Some(_), true) => {}
+    /// Something has changed: a stretch of time ends, and another begins if a quorum is connected by
+    /// links that are not slow.
+    fn note_change(&mut self, world: &World, now: Time) {
+        self.stretches.extend(self.calm.take().map(|calm| Stretch { to: now, ..calm }));
+        let slow = self.on.iter().any(|on| matches!(on.planned.fault, Fault::Delay { .. }));
+        if self.phase == Phase::Safety && !slow && world.has_quorum() {
+            let named =
+                |on: &Begun| (on.planned.id, format!("{} {}", on.planned.fault.kind(), on.what));
+            let faults = self.on.iter().map(named).collect();
+            self.calm = Some(Stretch { from: now, to: now, faults });
         }
+    }
+
+    /// The stretches of the safety phase in which nothing changed and a quorum was connected.
+    pub(crate) fn stretches(&mut self) -> Vec<Stretch> {
+        std::mem::take(&mut self.stretches)
     }
 
     /// Why the faults of the run prove nothing; a sentence each.
     ///
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
-    /// could. Where the system promises to fail over within a time, operations must have succeeded
-    /// whenever a quorum stayed connected for long enough during a fault.
-    pub(crate) fn vacuous(&self, effects: &[Effect], failover: Option<Duration>) -> Vec<String> {
+    /// could.
+    pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
             reasons.push(format!("fault {} ({}) never began", planned.id, planned.fault));
@@ -149,13 +154,6 @@ impl Director {
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
             if !took_effect && !self.silenced(ended) {
                 reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
-            }
-            let barren = failover.and_then(|failover| self.barren(ended, failover));
-            if let Some((from, to)) = barren {
-                reasons.push(format!(
-                    "no operation succeeded from {from} to {to} during fault {id} ({fault}), \
-                     although a quorum was connected",
-                ));
             }
         }
         reasons
@@ -172,20 +170,6 @@ impl Director {
                 && matches!(fault.planned.fault, Fault::Delay { .. });
             (takes_power || cuts) && overlaps && other.planned.id != fault.planned.id
         })
-    }
-
-    /// A stretch of a fault in which a quorum was connected for twice as long as it takes to fail
-    /// over, and yet nothing succeeded.
-    fn barren(&self, fault: &Ended, failover: Duration) -> Option<(Time, Time)> {
-        let open = self.quorum_since.map(|since| (since, self.timeline.end));
-        self.quorums
-            .iter()
-            .copied()
-            .chain(open)
-            .map(|(from, to)| (from.max(fault.from), to.min(fault.to)))
-            .find(|(from, to)| {
-                to.since(*from) >= failover * 2 && !self.recorder.ok_between(*from, *to)
-            })
     }
 
     /// Completes what the world knows of each fault.

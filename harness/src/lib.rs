@@ -5,6 +5,7 @@
 //! clients of a [`system`] live. A [`campaign`] is many runs; [`store`] keeps those worth looking at
 //! and [`report`] shows them to people.
 
+mod available;
 pub mod campaign;
 pub mod cli;
 pub mod config;

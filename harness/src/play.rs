@@ -11,6 +11,7 @@ use checkers::history::{
 };
 use workloads::{Generator, Workload};
 
+use crate::available::Stretch;
 use crate::config::Config;
 use crate::director::Director;
 use crate::nemesis::Schedule;
@@ -42,6 +43,8 @@ pub(crate) struct Played {
     pub(crate) nonsense: Option<String>,
     /// Why the run proves nothing; a sentence each.
     pub(crate) vacuous: Vec<String>,
+    /// When a quorum was connected and nothing changed.
+    pub(crate) stretches: Vec<Stretch>,
 }
 
 /// When the phases of a run begin. Everything is known before it starts, so no two parts of the
@@ -78,7 +81,7 @@ pub(crate) fn play(
     seed: Seed,
     trace: bool,
 ) -> Played {
-    let Manifest { timing, available, .. } = system.manifest();
+    let Manifest { timing, .. } = system.manifest();
     let timeline = Timeline::new(config, timing);
     let stage = Stage {
         system: system.clone(),
@@ -87,6 +90,7 @@ pub(crate) fn play(
         operation: timing.operation,
         think_max: config.think_max,
         readers: Rc::new(Cell::new(config.nodes)),
+        sessions: Rc::new(Cell::new(config.clients + config.nodes)),
         nonsense: Rc::default(),
     };
     let mut world = World::new(system, config, seed, trace, cast(&stage, config, workload, seed));
@@ -103,13 +107,14 @@ pub(crate) fn play(
     let overload = world.overload();
     let (mut effects, trace) = world.finish();
     director.complete(&mut effects);
-    let mut vacuous = director.vacuous(&effects, available.then_some(timing.failover));
+    let mut vacuous = director.vacuous(&effects);
+    let stretches = director.stretches();
     vacuous.extend(too_little(&stage.recorder, &workload.kinds(&config.workload())));
     vacuous.extend(overload);
     let nonsense = stage.nonsense.take();
     let history = stage.recorder.finish();
     let failures = director.failures;
-    Played { history, effects, counts, trace, failures, flooded, nonsense, vacuous }
+    Played { history, effects, counts, trace, failures, flooded, nonsense, vacuous, stretches }
 }
 
 fn flooded(world: &World) -> bool {
@@ -133,6 +138,8 @@ struct Stage {
     think_max: Duration,
     /// Final readers that are not done yet.
     readers: Rc<Cell<u32>>,
+    /// How many sessions there were so far.
+    sessions: Rc<Cell<u32>>,
     nonsense: Rc<Cell<Option<String>>>,
 }
 
@@ -170,6 +177,7 @@ struct Actor {
     client: Box<dyn Client>,
     clock: Clock,
     process: ProcessId,
+    session: SessionId,
 }
 
 impl Actor {
@@ -177,7 +185,7 @@ impl Actor {
         let clock = cx.clock();
         let client = stage.system.client(cx);
         let process = stage.recorder.fresh_process();
-        Actor { stage, spec, client, clock, process }
+        Actor { stage, spec, client, clock, process, session: spec.session }
     }
 
     fn now(&self) -> Time {
@@ -186,7 +194,7 @@ impl Actor {
 
     /// Does one operation and writes it down.
     async fn perform(&mut self, op: &Op) -> Outcome {
-        let ClientSpec { session, home, .. } = self.spec;
+        let (session, home) = (self.session, self.spec.home);
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
         let answer = tokio::time::timeout(self.stage.operation, self.client.invoke(op)).await;
@@ -205,6 +213,10 @@ impl Actor {
         if matches!(outcome, Outcome::Info(_)) {
             // What it did may yet take effect: the process never acts again.
             self.process = recorder.fresh_process();
+        }
+        if let Outcome::Fail(Reason::SessionLost) | Outcome::Info(Reason::SessionLost) = outcome {
+            self.process = recorder.fresh_process();
+            self.session = SessionId(self.stage.sessions.replace(self.stage.sessions.get() + 1));
         }
         outcome
     }

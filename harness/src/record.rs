@@ -29,8 +29,6 @@ struct Inner {
     keys: RefCell<BTreeSet<Key>>,
     /// Faults that are on, each with the operations that ended `ok` meanwhile.
     on: RefCell<Vec<(FaultId, u64)>>,
-    /// Completions at which an operation ended `ok`.
-    ok_at: RefCell<Vec<Time>>,
 }
 
 impl Recorder {
@@ -80,7 +78,6 @@ impl Recorder {
                 let mut ok = self.0.ok_by_kind.get();
                 ok[kind as usize] += 1;
                 self.0.ok_by_kind.set(ok);
-                self.0.ok_at.borrow_mut().push(at);
                 for (_, during) in self.0.on.borrow_mut().iter_mut() {
                     *during += 1;
                 }
@@ -131,13 +128,6 @@ impl Recorder {
     /// How operations of a kind ended `ok` so far.
     pub(crate) fn ok_of(&self, kind: OpKind) -> u64 {
         self.0.ok_by_kind.get()[kind as usize]
-    }
-
-    /// Whether an operation ended `ok` between two moments, both included.
-    pub(crate) fn ok_between(&self, from: Time, to: Time) -> bool {
-        let ok_at = self.0.ok_at.borrow();
-        let first = ok_at.partition_point(|at| *at < from);
-        ok_at.get(first).is_some_and(|at| *at <= to)
     }
 
     /// How operations ended so far.

@@ -9,6 +9,7 @@ use checkers::{Anomaly, Facts, Guarantee, History, Verdict, Witness};
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
+use crate::available;
 use crate::config::Config;
 use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
@@ -87,6 +88,12 @@ fn judge(
         }
         let claim = manifest.claim(guarantee, plan.replica_reads_percent > 0);
         judged.push(Judged { guarantee, claim, verdict });
+    }
+    let guarantee = Guarantee::Available;
+    if workload.guarantees().contains(&guarantee) {
+        let verdict = available::judge(&played.history, &played.stretches, manifest.timing);
+        let claim = manifest.claim(guarantee, false);
+        judged.extend(verdict.map(|verdict| Judged { guarantee, claim, verdict }));
     }
     judged
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::env::{ClientEnv, NodeId, Time};
-use crate::kv::{Command, Reply};
+use crate::kv::{Command, ReadLevel, Reply};
 use crate::wire::{self, Frame, Request};
 
 /// How a client behaves.
@@ -17,6 +17,25 @@ pub struct Policy {
     pub pause: Duration,
     /// Whether it goes on to the next node where one does not answer, or knows no leader.
     pub roam: bool,
+    /// Where it reads what some replica holds.
+    pub replica_reads: ReplicaReads,
+    /// Whether the store remembers every change that it has made. Where a leader may be replaced by
+    /// one that does not, the answer to a second copy of a change says nothing of the first, which
+    /// somebody may have seen.
+    pub remembered: bool,
+}
+
+/// Where a client reads what some replica holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplicaReads {
+    /// At the node that it turns to anyway.
+    #[default]
+    Sticky,
+    /// At one node after the other.
+    Any,
+    /// At one node after the other, from a state that contains what the client has seen before: it
+    /// tells every node how far that is, in every request.
+    Session,
 }
 
 /// What a client knows after a call.
@@ -28,6 +47,12 @@ pub enum Answer {
     NotDone,
     /// It may have been done, may yet be, or may never be.
     Unknown,
+    /// What the client had seen is lost, and it begins anew. Whether anything was done is known no
+    /// better than of [`Answer::Unknown`] where `unknown` is set; otherwise nothing was.
+    Lost {
+        /// Whether an earlier copy of the request was not answered.
+        unknown: bool,
+    },
 }
 
 /// A client of the store: one session, one call at a time.
@@ -84,9 +109,8 @@ impl<C: ClientEnv> Client<C> {
         let writes = !matches!(command, Command::Read { .. } | Command::OpenSession);
         let session = if writes {
             match self.open_session(deadline).await {
-                Some(session) => session,
-                // Nothing but the opening of a session was ever sent.
-                None => return Answer::NotDone,
+                Ok(session) => session,
+                Err(answer) => return answer,
             }
         } else {
             Session::NONE
@@ -104,44 +128,78 @@ impl<C: ClientEnv> Client<C> {
         self.sequence += 1;
     }
 
-    async fn open_session(&mut self, deadline: Time) -> Option<Session> {
-        if self.session.is_none() {
-            self.session = match self.ask(Session::NONE, Command::OpenSession, deadline).await {
-                Answer::Reply(Reply::Session(number)) => Some(Session { number, shared: true }),
-                Answer::Reply(Reply::NodeSession(number)) => {
-                    Some(Session { number, shared: false })
-                }
-                Answer::Reply(_) | Answer::NotDone | Answer::Unknown => None,
-            };
+    /// The open session, or a new one. Where there is none, nothing but its opening was ever sent.
+    async fn open_session(&mut self, deadline: Time) -> Result<Session, Answer> {
+        if let Some(session) = self.session {
+            return Ok(session);
         }
-        self.session
+        let session = match self.ask(Session::NONE, Command::OpenSession, deadline).await {
+            Answer::Reply(Reply::Session(number)) => Session { number, shared: true },
+            Answer::Reply(Reply::NodeSession(number)) => Session { number, shared: false },
+            Answer::Lost { .. } => return Err(Answer::Lost { unknown: false }),
+            Answer::Reply(_) | Answer::NotDone | Answer::Unknown => return Err(Answer::NotDone),
+        };
+        self.session = Some(session);
+        Ok(session)
     }
 
     /// Sends one request until it is answered.
     async fn ask(&mut self, session: Session, command: Command, deadline: Time) -> Answer {
         self.sequence += 1;
-        let (sequence, seen) = (self.sequence, self.seen);
+        let sequence = self.sequence;
+        // A session of one node needs it to order its changes.
+        let tells = self.policy.replica_reads == ReplicaReads::Session || !session.shared;
+        let seen = if tells { self.seen } else { 0 };
+        let wanders = self.policy.replica_reads != ReplicaReads::Sticky
+            && matches!(command, Command::Read { level: ReadLevel::Replica, .. });
         let request = Request { session: session.number, sequence, seen, command };
         let frame = wire::encode(&Frame::<()>::Request(request));
+        let home = self.node;
+        if wanders {
+            self.node = (self.policy.home + sequence as usize) % self.env.nodes().len();
+        }
+        let answer = self.ask_until(session, &frame, wanders, deadline).await;
+        if wanders {
+            self.node = home;
+        }
+        answer
+    }
+
+    /// Sends a frame to one node or several until it is answered.
+    async fn ask_until(
+        &mut self,
+        session: Session,
+        frame: &[u8],
+        wanders: bool,
+        deadline: Time,
+    ) -> Answer {
         // Copies that nobody answered: what became of them is unknown.
         let mut unanswered = false;
         while self.env.now() < deadline {
-            match self.attempt(&frame, deadline).await {
+            match self.attempt(frame, deadline).await {
                 Attempt::Silence => {
                     unanswered = true;
-                    self.move_on();
+                    self.move_on(wanders);
                     if !session.shared {
                         break;
                     }
                 }
                 Attempt::Reply(Reply::NotLeader) => {
                     let pause = (self.env.now() + self.policy.pause).min(deadline);
-                    self.move_on();
+                    self.move_on(wanders);
                     self.env.sleep_until(pause).await;
                 }
                 // The session may have been forgotten after an earlier copy was applied.
                 Attempt::Reply(Reply::SessionUnknown) if unanswered => {
                     self.session = None;
+                    return Answer::Unknown;
+                }
+                Attempt::Reply(Reply::Lost) => {
+                    self.session = None;
+                    self.seen = 0;
+                    return Answer::Lost { unknown: unanswered };
+                }
+                Attempt::Reply(Reply::Mismatch(_)) if unanswered && !self.policy.remembered => {
                     return Answer::Unknown;
                 }
                 Attempt::Reply(reply) => return Answer::Reply(reply),
@@ -172,8 +230,10 @@ impl<C: ClientEnv> Client<C> {
         }
     }
 
-    fn move_on(&mut self) {
-        if self.policy.roam {
+    fn move_on(&mut self, wanders: bool) {
+        if wanders {
+            self.node = (self.node + 1) % self.env.nodes().len();
+        } else if self.policy.roam {
             self.node = (self.node + 1) % self.env.nodes().len();
             self.session = self.session.filter(|session| session.shared);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
-use stormglass_reference_db::client::{Answer, Client, Policy};
+use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::mode::Mode;
@@ -351,7 +351,15 @@ impl StopSignals {
 async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
     let env = RealClient::new(&cluster.nodes);
     let deadline = env.now() + Duration::from_millis(cluster.timeout_ms);
-    let policy = Policy { home: 0, attempt: ATTEMPT, pause: PAUSE, roam: true };
+    let replica_reads = ReplicaReads::Sticky;
+    let policy = Policy {
+        home: 0,
+        attempt: ATTEMPT,
+        pause: PAUSE,
+        roam: true,
+        replica_reads,
+        remembered: false,
+    };
     let reads = matches!(command, Command::Read { .. });
     match Client::new(env, policy).call(command, deadline).await {
         Answer::Reply(Reply::Done) => Ok(say("ok")?),
@@ -378,7 +386,7 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             "no answer in {} ms: it may have been done, may yet be, or may never be",
             cluster.timeout_ms
         ))),
-        Answer::NotDone | Answer::Unknown => Err(Failure::Run(anyhow!(
+        Answer::NotDone | Answer::Unknown | Answer::Lost { .. } => Err(Failure::Run(anyhow!(
             "not done: no node could do it in {} ms; a majority of the nodes must be up",
             cluster.timeout_ms
         ))),

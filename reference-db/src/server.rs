@@ -7,8 +7,8 @@ use std::convert::Infallible;
 
 use crate::env::{Address, ClientId, Env, NodeId, Status};
 use crate::kv::Reply;
-use crate::protocol::{leaderless, primary};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
+use crate::protocol::{leaderless, primary};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
 

@@ -547,6 +547,8 @@ pub enum Reason<V = Value> {
     Refused,
     /// The system does not offer this operation.
     Unsupported,
+    /// What the session had seen is lost, and the session is over: its client begins another one.
+    SessionLost,
     /// Anything else, in the system's own words.
     Other(Arc<str>),
 }
@@ -577,6 +579,7 @@ impl<V> Reason<V> {
             Reason::Unavailable => Reason::Unavailable,
             Reason::Refused => Reason::Refused,
             Reason::Unsupported => Reason::Unsupported,
+            Reason::SessionLost => Reason::SessionLost,
             Reason::Other(words) => Reason::Other(words.clone()),
         }
     }
@@ -592,6 +595,7 @@ impl<V: fmt::Display> fmt::Display for Reason<V> {
             Reason::Unavailable => f.write_str("unavailable"),
             Reason::Refused => f.write_str("refused"),
             Reason::Unsupported => f.write_str("unsupported"),
+            Reason::SessionLost => f.write_str("session-lost"),
             Reason::Other(words) => write!(f, "{words}"),
         }
     }

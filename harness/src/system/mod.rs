@@ -76,19 +76,19 @@ pub struct Manifest {
     pub nodes: (u32, u32),
     /// The operations that it offers.
     pub ops: Vec<OpKind>,
-    /// What it promises under every fault, and what it does not. Claims are about strong reads; of
-    /// replica reads nothing is claimed.
+    /// What it promises under every fault, and what it does not. Claims are about strong reads; see
+    /// the next for replica reads.
     pub claims: Vec<(Guarantee, Claim)>,
-    /// Whether it serves some client whenever a majority of its nodes is connected, after the time
-    /// that it takes to fail over. If so, a run in which it did not proves nothing.
-    pub available: bool,
+    /// Of the claims about sessions, causality and staleness, those that hold for replica reads as
+    /// well.
+    pub replica_claims: Vec<Guarantee>,
     /// How long it takes.
     pub timing: Timing,
 }
 
 impl Manifest {
     /// What the system says about a guarantee, in a run with or without replica reads. Sessions,
-    /// causality and staleness are judged by all reads, and no promise covers those.
+    /// causality and staleness are judged by all reads, and few promises cover those.
     pub fn claim(&self, guarantee: Guarantee, replica_reads: bool) -> Claim {
         let said = self.claims.iter().find(|(named, _)| *named == guarantee);
         match (guarantee, said.map_or(Claim::Silent, |(_, claim)| *claim)) {
@@ -100,7 +100,7 @@ impl Manifest {
                 | Guarantee::Causal
                 | Guarantee::BoundedStaleness,
                 Claim::Holds,
-            ) if replica_reads => Claim::Silent,
+            ) if replica_reads && !self.replica_claims.contains(&guarantee) => Claim::Silent,
             (_, claim) => claim,
         }
     }
@@ -151,6 +151,8 @@ impl Registration {
 /// Every system there is, in the order `list` shows them.
 pub const SYSTEMS: &[Registration] = &[
     Registration { name: "raft", build: reference_db::raft },
+    Registration { name: "primary-sync", build: reference_db::primary_sync },
+    Registration { name: "primary-semi-sync", build: reference_db::primary_semi_sync },
     Registration { name: "primary-async", build: reference_db::primary_async },
     Registration { name: "leaderless", build: reference_db::leaderless },
     Registration { name: "leaderless-abd", build: reference_db::leaderless_abd },

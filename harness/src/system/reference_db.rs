@@ -7,14 +7,13 @@ use std::time::Duration;
 use checkers::Guarantee;
 use checkers::history::{NodeId, Op, OpKind, Outcome, ReadLevel, Reason, Ret, SessionId, Value};
 use rand_chacha::ChaCha8Rng;
-use reference_db::client::{Answer, Policy};
+use reference_db::client::{Answer, Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::{self, Command, Reply};
-use reference_db::protocol::leaderless::{self, Leaderless};
-use reference_db::protocol::primary_async::PrimaryAsync;
-use reference_db::protocol::raft::Raft;
-use reference_db::protocol::{Protocol, Timing as NodeTiming};
-use reference_db::server::{ServerConfig, serve};
+use reference_db::mode::Mode;
+use reference_db::protocol::primary::Acknowledge;
+use reference_db::protocol::{Timing as NodeTiming, leaderless};
+use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
 use super::{
@@ -34,6 +33,7 @@ const CONFIG: ServerConfig = ServerConfig {
     timing: NODES,
     snapshot_entries: 100,
     sessions_max: 256,
+    acknowledge: Acknowledge::None,
     leaderless: leaderless::Settings::DEFAULT,
 };
 
@@ -52,26 +52,131 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long a client waits for an answer in all.
 const OPERATION: Duration = Duration::from_millis(1500);
 
+/// What sessions are promised, where everybody sees one order of changes.
+const SESSIONS: [Guarantee; 5] = [
+    Guarantee::ReadYourWrites,
+    Guarantee::MonotonicReads,
+    Guarantee::MonotonicWrites,
+    Guarantee::WritesFollowReads,
+    Guarantee::Causal,
+];
+
 pub(super) fn raft() -> Box<dyn System> {
-    let claims = [
-        Guarantee::Linearizable,
-        Guarantee::ReadYourWrites,
-        Guarantee::MonotonicReads,
-        Guarantee::MonotonicWrites,
-        Guarantee::WritesFollowReads,
-        Guarantee::Causal,
-        Guarantee::BoundedStaleness,
-        Guarantee::Durable,
-        Guarantee::Convergent,
-        Guarantee::Live,
-    ];
-    let claims = claims.map(|guarantee| (guarantee, Claim::Holds)).to_vec();
-    Box::new(Mode {
-        name: "raft",
-        about: "every change goes through a consensus log; reads by read-index",
-        claims,
-        node: run_node::<Raft>,
-    })
+    Box::new(Ordered::new(
+        Mode::Raft,
+        "every change goes through a consensus log; reads by read-index",
+    ))
+}
+
+pub(super) fn primary_sync() -> Box<dyn System> {
+    let about = "one leader that waits for all followers; Raft elects and fences it";
+    Box::new(Ordered::new(Mode::PrimarySync, about))
+}
+
+pub(super) fn primary_semi_sync() -> Box<dyn System> {
+    let about = "one leader that waits for one follower, which is replaced where it fails";
+    Box::new(Ordered::new(Mode::PrimarySemiSync, about))
+}
+
+pub(super) fn primary_async() -> Box<dyn System> {
+    let about = "one leader that does not wait for its followers; Raft elects and fences it";
+    Box::new(Ordered::new(Mode::PrimaryAsync, about))
+}
+
+/// A mode of the reference store in which one log orders all changes.
+struct Ordered {
+    mode: Mode,
+    about: &'static str,
+    replica_reads: ReplicaReads,
+}
+
+/// What such a mode takes from a plan.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct OrderedSettings {
+    replica_reads: Policies,
+}
+
+/// Where clients take replica reads.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Policies {
+    #[default]
+    Sticky,
+    Any,
+    Session,
+}
+
+impl Ordered {
+    fn new(mode: Mode, about: &'static str) -> Ordered {
+        Ordered { mode, about, replica_reads: ReplicaReads::Sticky }
+    }
+
+    fn claims(&self) -> Vec<(Guarantee, Claim)> {
+        // A client that says what it has seen is not answered from a state without that; otherwise
+        // what was lost with a primary, nobody misses.
+        let in_order =
+            self.mode != Mode::PrimaryAsync || self.replica_reads == ReplicaReads::Session;
+        let keeps = self.mode != Mode::PrimaryAsync;
+        let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
+        let available = match self.mode {
+            // One node that is down stops changes.
+            Mode::PrimarySync => Claim::Breaks,
+            // A majority may be without the two nodes that have everything.
+            Mode::PrimarySemiSync => Claim::Silent,
+            Mode::Raft | Mode::PrimaryAsync | Mode::Leaderless | Mode::LeaderlessAbd => {
+                Claim::Holds
+            }
+        };
+        let mut claims = vec![(Guarantee::Linearizable, when(keeps))];
+        claims.extend(SESSIONS.map(|guarantee| (guarantee, when(in_order))));
+        if keeps {
+            claims.push((Guarantee::BoundedStaleness, Claim::Holds));
+        }
+        claims.extend([
+            (Guarantee::Durable, when(keeps)),
+            (Guarantee::Convergent, Claim::Holds),
+            (Guarantee::Live, Claim::Holds),
+            (Guarantee::Available, available),
+        ]);
+        claims
+    }
+}
+
+impl System for Ordered {
+    fn configure(&mut self, settings: &Settings) -> Result<(), String> {
+        let read: OrderedSettings = settings
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| error.message().to_owned())?;
+        self.replica_reads = match read.replica_reads {
+            Policies::Sticky => ReplicaReads::Sticky,
+            Policies::Any => ReplicaReads::Any,
+            Policies::Session => ReplicaReads::Session,
+        };
+        Ok(())
+    }
+
+    fn manifest(&self) -> Manifest {
+        let session = self.replica_reads == ReplicaReads::Session;
+        Manifest {
+            name: self.mode.name().to_owned(),
+            about: self.about.to_owned(),
+            nodes: (1, 9),
+            ops: OpKind::REGISTER.to_vec(),
+            claims: self.claims(),
+            replica_claims: if session { SESSIONS.to_vec() } else { Vec::new() },
+            timing: TIMING,
+        }
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        run_node(self.mode, cx, CONFIG)
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        client_of_store(cx, self.replica_reads, self.mode != Mode::PrimaryAsync)
+    }
 }
 
 /// What a mode without a leader takes from a plan.
@@ -156,6 +261,8 @@ impl WithoutLeader {
             (Guarantee::Durable, Claim::Holds),
             (Guarantee::Convergent, Claim::Holds),
             (Guarantee::Live, Claim::Holds),
+            // Those that are connected may be without a quorum of some key's replicas.
+            (Guarantee::Available, if sloppy { Claim::Holds } else { Claim::Silent }),
         ]
     }
 }
@@ -175,80 +282,31 @@ impl System for WithoutLeader {
             nodes: (self.settings.replicas as u32, 9),
             ops: OpKind::REGISTER.into_iter().filter(offers).collect(),
             claims: self.claims(),
-            available: true,
+            replica_claims: Vec::new(),
             timing: TIMING,
         }
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
-        run_node::<Leaderless>(cx, ServerConfig { leaderless: self.settings, ..CONFIG })
+        run_node(Mode::Leaderless, cx, ServerConfig { leaderless: self.settings, ..CONFIG })
     }
 
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
-        client_of_store(cx)
+        client_of_store(cx, ReplicaReads::Sticky, true)
     }
 }
 
-pub(super) fn primary_async() -> Box<dyn System> {
-    Box::new(Mode {
-        name: "primary-async",
-        about: "one leader that does not wait for its followers; Raft elects and fences it",
-        claims: vec![
-            (Guarantee::Linearizable, Claim::Breaks),
-            (Guarantee::ReadYourWrites, Claim::Breaks),
-            (Guarantee::MonotonicReads, Claim::Breaks),
-            (Guarantee::MonotonicWrites, Claim::Breaks),
-            (Guarantee::WritesFollowReads, Claim::Breaks),
-            (Guarantee::Causal, Claim::Breaks),
-            (Guarantee::Durable, Claim::Breaks),
-            (Guarantee::Convergent, Claim::Holds),
-            (Guarantee::Live, Claim::Holds),
-        ],
-        node: run_node::<PrimaryAsync>,
-    })
-}
-
-/// One replication mode of the reference store.
-struct Mode {
-    name: &'static str,
-    about: &'static str,
-    claims: Vec<(Guarantee, Claim)>,
-    node: fn(NodeCx, ServerConfig) -> LocalBoxFuture<'static, String>,
-}
-
-impl System for Mode {
-    fn manifest(&self) -> Manifest {
-        Manifest {
-            name: self.name.to_owned(),
-            about: self.about.to_owned(),
-            nodes: (1, 9),
-            ops: OpKind::REGISTER.to_vec(),
-            claims: self.claims.clone(),
-            available: true,
-            timing: TIMING,
-        }
-    }
-
-    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
-        (self.node)(cx, CONFIG)
-    }
-
-    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
-        client_of_store(cx)
-    }
-}
-
-fn client_of_store(cx: ClientCx) -> Box<dyn Client> {
-    let policy =
-        Policy { home: cx.home().index() - 1, attempt: ATTEMPT, pause: PAUSE, roam: !cx.pinned() };
+fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) -> Box<dyn Client> {
+    let (home, roam) = (cx.home().index() - 1, !cx.pinned());
+    let policy = Policy { home, attempt: ATTEMPT, pause: PAUSE, roam, replica_reads, remembered };
     let env = SimClient(Rc::new(cx));
     let client = reference_db::client::Client::new(env.clone(), policy);
     Box::new(StoreClient { env, client })
 }
 
-fn run_node<P: Protocol>(cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'static, String> {
+fn run_node(mode: Mode, cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'static, String> {
     Box::pin(async move {
-        let Err(error) = serve::<P, _>(SimNode(cx), config).await;
+        let Err(error) = mode.serve(SimNode(cx), config).await;
         error.to_string()
     })
 }
@@ -418,6 +476,8 @@ impl Client for StoreClient {
                 Answer::Reply(reply) => outcome_of(op, reply),
                 Answer::NotDone => Outcome::Fail(Reason::NotLeader),
                 Answer::Unknown => Outcome::Info(Reason::Timeout),
+                Answer::Lost { unknown: false } => Outcome::Fail(Reason::SessionLost),
+                Answer::Lost { unknown: true } => Outcome::Info(Reason::SessionLost),
             }
         })
     }

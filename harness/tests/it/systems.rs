@@ -63,7 +63,7 @@ impl System for OneCopy {
                 (Guarantee::Durable, Claim::Holds),
                 (Guarantee::Live, Claim::Holds),
             ],
-            available: false,
+            replica_claims: Vec::new(),
             timing: Timing {
                 failover: Duration::from_millis(1000),
                 converge: Duration::from_millis(100),

@@ -6,7 +6,7 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use stormglass_reference_db::client::{Answer, Client, Policy};
+use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, NodeId, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::wire::{self, Frame, Request};
@@ -122,7 +122,14 @@ impl ClientEnv for World {
 }
 
 fn policy() -> Policy {
-    Policy { home: 0, attempt: ATTEMPT, pause: Duration::from_millis(50), roam: true }
+    Policy {
+        home: 0,
+        attempt: ATTEMPT,
+        pause: Duration::from_millis(50),
+        roam: true,
+        replica_reads: ReplicaReads::Sticky,
+        remembered: true,
+    }
 }
 
 fn write(value: &str) -> Command {

@@ -72,7 +72,13 @@ impl Counter {
         Request { session: self.session, sequence: self.sequence, seen: 0, command }
     }
 
-    fn act<P: Protocol>(&mut self, id: u64, cluster: &mut Cluster<P>, tally: &Tally, may_begin: bool) {
+    fn act<P: Protocol>(
+        &mut self,
+        id: u64,
+        cluster: &mut Cluster<P>,
+        tally: &Tally,
+        may_begin: bool,
+    ) {
         if self.asked.is_none() && may_begin {
             let reads = cluster.draw(3) == 0;
             let request = self.next_request(reads);
@@ -110,7 +116,9 @@ impl Counter {
                 tally.reads += 1;
             }
             Reply::SessionUnknown => panic!("a session was forgotten"),
-            Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => panic!("this mode does not say so"),
+            Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {
+                panic!("this mode does not say so")
+            }
         }
         tally.told = tally.told.max(self.value);
         self.asked = None;

@@ -7,7 +7,7 @@ use std::process::{Child, Command as Process, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use stormglass_reference_db::client::{Answer, Client, Policy};
+use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::ClientEnv;
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::real::RealClient;
@@ -68,7 +68,14 @@ async fn kill_and_check() {
 
 fn client(addresses: &[String], home: usize) -> Client<RealClient> {
     let attempt = Duration::from_millis(300);
-    let policy = Policy { home, attempt, pause: Duration::from_millis(20), roam: true };
+    let policy = Policy {
+        home,
+        attempt,
+        pause: Duration::from_millis(20),
+        roam: true,
+        replica_reads: ReplicaReads::Sticky,
+        remembered: true,
+    };
     Client::new(RealClient::new(addresses), policy)
 }
 

@@ -9,8 +9,8 @@ use stormglass_reference_db::protocol::leaderless::{Leaderless, Settings};
 use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
 use stormglass_reference_db::wire::Request;
 
-use super::raft_cluster::{Answer, Cluster, MS};
 use super::counting::{calm, meddle, weather};
+use super::raft_cluster::{Answer, Cluster, MS};
 
 const STRICT: Settings = Settings::DEFAULT;
 const ATOMIC: Settings = Settings { atomic: true, ..STRICT };

@@ -12,8 +12,8 @@ use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::protocol::{Input, Output, Protocol};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
-use super::raft_cluster::Cluster;
 use super::counting::{calm, meddle, weather};
+use super::raft_cluster::Cluster;
 
 fn request(session: u64, sequence: u64, command: Command) -> Request {
     Request { session, sequence, seen: 0, command }
@@ -180,7 +180,11 @@ fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
     let (mut cluster, leader, _) = started(3, 100);
     let epoch = cluster.node(leader).replica().epoch() + 1;
     let other = others(3, leader)[0];
-    let message = Message::Stream(Streamed::Reached { epoch, last: Position::default(), committed: Position::default() });
+    let message = Message::Stream(Streamed::Reached {
+        epoch,
+        last: Position::default(),
+        committed: Position::default(),
+    });
     let from = cluster.nodes[other].id;
     cluster.step(leader, Input::Message { from, message });
     assert!(!cluster.node(leader).is_primary());
@@ -246,7 +250,8 @@ fn what_is_sent_and_kept_survives_its_encoding() {
     assert_eq!(decode(&encode(&disk.records)), Ok(disk.records.clone()));
     let log = cluster.node(leader).replica().log();
     let entries = log.entries(0, 10).cloned().collect();
-    let message = Message::Stream(Streamed::Entries { epoch: 1, prev: log.base(), entries, committed: 2 });
+    let message =
+        Message::Stream(Streamed::Entries { epoch: 1, prev: log.base(), entries, committed: 2 });
     assert_eq!(decode(&encode(&message)), Ok(message));
 }
 

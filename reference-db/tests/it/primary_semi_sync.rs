@@ -8,7 +8,9 @@ use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
 
 use super::counting::play;
-use super::primary_sync::{Copies, disk_holds, holds, others, primary, read, request, started, write};
+use super::primary_sync::{
+    Copies, disk_holds, holds, others, primary, read, request, started, write,
+};
 use super::raft_cluster::Cluster;
 
 /// The partner that the node knows of.

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, Kv, ReadLevel, Reply};
-use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::leaderless::Settings;
+use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::log::{Entry, Log, Position};
 use stormglass_reference_db::protocol::raft::message::{
     Appended, HardState, Image, Message as CoreMessage, Record, Snapshot,
@@ -130,11 +130,7 @@ fn sent(out: &[Output<Raft>], whom: u32) -> Vec<Wire> {
 }
 
 fn vote(term: u64, last: (u64, u64)) -> Wire {
-    CoreMessage::Vote {
-        term,
-        last: Position { term: last.0, index: last.1 },
-        handed_over: false,
-    }
+    CoreMessage::Vote { term, last: Position { term: last.0, index: last.1 }, handed_over: false }
 }
 
 /// A cluster with a leader, and a session.

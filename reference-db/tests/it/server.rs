@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use stormglass_reference_db::env::{Address, ClientId, Env, NodeId, Role, Status, Time};
 use stormglass_reference_db::kv::{Command, Reply};
-use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::leaderless;
+use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing,
 };

@@ -32,7 +32,7 @@ impl Workload for Register {
     }
 
     fn guarantees(&self) -> &'static [Guarantee] {
-        const JUDGED: [Guarantee; 10] = [
+        const JUDGED: [Guarantee; 11] = [
             Guarantee::Linearizable,
             Guarantee::ReadYourWrites,
             Guarantee::MonotonicReads,
@@ -43,6 +43,7 @@ impl Workload for Register {
             Guarantee::Durable,
             Guarantee::Convergent,
             Guarantee::Live,
+            Guarantee::Available,
         ];
         &JUDGED
     }

@@ -295,16 +295,11 @@ impl Primary {
     }
 
     /// Takes on a request as the primary. One too many is dropped, as the network might have done.
-    fn serve(
-        &mut self,
-        now: Time,
-        origin: Origin,
-        request: Request,
-        out: &mut Vec<Output<Self>>,
-    ) {
+    fn serve(&mut self, now: Time, origin: Origin, request: Request, out: &mut Vec<Output<Self>>) {
         let sequence = request.sequence;
         let committed = self.replica.committed();
-        let (reply, position) = match (self.replica.reach(position(request.seen)), request.command) {
+        let (reply, position) = match (self.replica.reach(position(request.seen)), request.command)
+        {
             (Reach::Lost, _) => (Reply::Lost, 0),
             // The client has seen a later primary's work.
             (Reach::Behind, _) => (Reply::NotLeader, 0),
@@ -553,10 +548,12 @@ impl Primary {
         let replica = &self.replica;
         let committed = replica.committed();
         let here = number(committed);
-        let ready = self.ahead.take_ready(now, |seen| replica.reach(position(seen)) != Reach::Behind);
+        let ready =
+            self.ahead.take_ready(now, |seen| replica.reach(position(seen)) != Reach::Behind);
         out.extend(ready.into_iter().map(|Ahead { origin: to, sequence, key, seen, .. }| {
             let has = replica.reach(position(seen)) == Reach::Has;
-            let (reply, position) = if has { (replica.kv().read(&key), here) } else { (Reply::Lost, 0) };
+            let (reply, position) =
+                if has { (replica.kv().read(&key), here) } else { (Reply::Lost, 0) };
             Output::Reply { to, sequence, reply, position }
         }));
         if self.office.is_none() {
@@ -571,7 +568,12 @@ impl Primary {
         }
         for read in self.reads.take_ready(self.control.confirmed_round(), committed.index) {
             let Read { origin: to, sequence, key } = read;
-            out.push(Output::Reply { to, sequence, reply: replica.kv().read(&key), position: here });
+            out.push(Output::Reply {
+                to,
+                sequence,
+                reply: replica.kv().read(&key),
+                position: here,
+            });
         }
         if self.reads.are_waiting() && self.control.may_begin_round() {
             self.control.flush_soon(now);

@@ -150,11 +150,7 @@ impl Office {
     }
 
     /// The follower that has the most, of those that have everything up to `index`.
-    pub(super) fn most_advanced(
-        &self,
-        index: u64,
-        may: impl Fn(NodeId) -> bool,
-    ) -> Option<NodeId> {
+    pub(super) fn most_advanced(&self, index: u64, may: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let able = self.followers.iter().filter(|f| f.matched >= index && may(f.node));
         able.max_by_key(|follower| follower.matched).map(|follower| follower.node)
     }
@@ -271,13 +267,7 @@ impl Follower {
 
     /// What tells it how far the primary has committed, where nothing else will. One that was silent
     /// for long is told again: it may have been restarted, and then it does not know any more.
-    fn tell(
-        &mut self,
-        epoch: u64,
-        now: Time,
-        own: &Replica,
-        timing: &Timing,
-    ) -> Option<Streamed> {
+    fn tell(&mut self, epoch: u64, now: Time, own: &Replica, timing: &Timing) -> Option<Streamed> {
         let committed = own.committed().index;
         let idle = matches!(&self.pace, Pace::Stream { ends, .. } if ends.is_empty());
         let told = self.told >= committed.min(self.matched);

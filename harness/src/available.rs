@@ -1,0 +1,90 @@
+//! Availability: whether operations succeed while a majority of the nodes is connected.
+//!
+//! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
+//! connected by links that are not slow, and which lasted for longer than the system takes to fail over.
+//! In each of them an operation that reads and one that writes must
+//! have succeeded, if any was tried.
+
+use checkers::history::{FaultId, History, Operation, Outcome, Reason, Time};
+use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+
+use crate::system::Timing;
+
+/// A stretch of time in which no fault began or ended and a majority of the nodes was connected.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) from: Time,
+    pub(crate) to: Time,
+    /// The faults that were on, and whom they hit.
+    pub(crate) faults: Vec<(FaultId, String)>,
+}
+
+/// Judges a history; nothing where no stretch was long enough to tell.
+pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) -> Option<Verdict> {
+    let mut coverage = Coverage {
+        method: "successes while a majority was connected".into(),
+        ..Coverage::default()
+    };
+    let mut anomalies = Vec::new();
+    for stretch in
+        stretches.iter().filter(|stretch| stretch.to.since(stretch.from) >= timing.failover)
+    {
+        for writes in [false, true] {
+            let tried: Vec<Operation<'_>> = history
+                .operations()
+                .filter(|operation| operation.op.kind().writes() == writes)
+                .filter(|operation| overlaps(operation, stretch))
+                .collect();
+            coverage.operations += tried.len();
+            let last_of_it = tried.iter().rfind(|operation| operation.invoked_at >= stretch.from);
+            if let Some(last) = last_of_it
+                && !tried.iter().any(|operation| was_served(operation, stretch))
+            {
+                anomalies.push(stall(stretch, writes, tried.len(), last));
+            }
+        }
+    }
+    if coverage.operations == 0 {
+        None
+    } else if anomalies.is_empty() {
+        Some(Verdict::Valid(coverage))
+    } else {
+        Some(Verdict::Invalid { anomalies, coverage })
+    }
+}
+
+/// Whether an operation was under way in a stretch and could have been served.
+fn overlaps(operation: &Operation<'_>, stretch: &Stretch) -> bool {
+    let unsupported = matches!(operation.outcome, Some(Outcome::Fail(Reason::Unsupported)));
+    let over = operation.completed_at.is_some_and(|at| at < stretch.from);
+    operation.invoked_at <= stretch.to && !over && !unsupported
+}
+
+/// Whether it was served by the end of the stretch: a compare-and-set that found another value was.
+fn was_served(operation: &Operation<'_>, stretch: &Stretch) -> bool {
+    let mismatch = matches!(operation.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })));
+    (operation.is_ok() || mismatch) && operation.completed_at.is_some_and(|at| at <= stretch.to)
+}
+
+fn stall(stretch: &Stretch, writes: bool, tried: usize, last: &Operation<'_>) -> Anomaly {
+    let Stretch { from, to, faults } = stretch;
+    let sort = if writes { "writes" } else { "reads" };
+    let on = faults.iter().map(|(fault, what)| format!("fault {fault} ({what})"));
+    let on = on.collect::<Vec<_>>().join(", ");
+    let because =
+        if on.is_empty() { "without any fault".to_owned() } else { format!("under {on}") };
+    Anomaly {
+        name: format!("stalled-{sort}"),
+        guarantee: Guarantee::Available,
+        at: *to,
+        key: None,
+        witness: Witness {
+            operations: vec![last.id],
+            faults: faults.iter().map(|(fault, _)| *fault).collect(),
+        },
+        explanation: vec![format!(
+            "from {from} to {to} a majority was connected, {because}, and yet not one operation that \
+             {sort} succeeded, of {tried} that were tried"
+        )],
+    }
+}
