@@ -3,9 +3,8 @@
 //! Raft chooses the primary and keeps what must be agreed on about it, and nothing else: the leader of
 //! a term commits an [`Appointment`] of itself, and only then takes office, under an epoch that is that
 //! term. From there on it appends each change to a log of its own and streams that to the others
-//! ([`stream`]). Every epoch's log begins with an entry without a change. So whoever has followed a
-//! primary ends at a position that is greater than that of anyone who has not, and a node's last
-//! position only ever grows: late and doubled messages are told from new ones by it.
+//! ([`stream`]). Every epoch's log begins with an entry without a change, so that whoever has followed a
+//! primary to the end of its log ends at a greater position than anyone who has not.
 //!
 //! When a change counts, that is, when it is applied and acknowledged, is what the modes differ in
 //! ([`Acknowledge`]). Kleppmann, "Designing Data-Intensive Applications" (2017), chapter 5, describes

@@ -75,8 +75,8 @@ pub(super) struct Office {
 #[derive(Debug)]
 struct Follower {
     node: NodeId,
-    /// The greatest position at which its log was seen to end.
-    reached: Option<Position>,
+    /// Where its log was seen to end last, and how much of it was committed.
+    reached: Option<(Position, Position)>,
     /// Up to this index its log is known to equal the primary's.
     matched: u64,
     /// When it last had all that there was, or came closer to it.
@@ -292,12 +292,14 @@ impl Follower {
 
     fn on_reached(&mut self, now: Time, last: Position, committed: Position, own: &Replica) {
         self.heard = now;
-        if self.reached.is_some_and(|reached| last < reached) {
-            // An answer that was overtaken: a log's end only grows.
+        if self.reached.is_some_and(|reached| last < reached.0 && committed < reached.1) {
+            // An answer that was overtaken. Only one of the two can go back: the end of a log when the
+            // mark of an epoch that came to nothing is replaced by older entries, and what a node
+            // knows to be committed when it is restarted.
             return;
         }
-        let news = self.reached != Some(last);
-        self.reached = Some(last);
+        let news = self.reached != Some((last, committed));
+        self.reached = Some((last, committed));
         self.told = committed.index;
         let Some(equal) = [last, committed].into_iter().find(|at| own.log().has(*at)) else {
             if !matches!(self.pace, Pace::Install { .. }) {
