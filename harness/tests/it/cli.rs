@@ -58,7 +58,7 @@ liveness = "3s"
 fn unknown_names_are_answered_with_those_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let known = ["no plan is called `rafd`; there are raft, primary-async"];
+    let known = ["no plan is called `rafd`; there are raft, primary-sync, primary-semi-sync"];
     refused(at, &["run", "--plan", "rafd", "--seed", "1"], &known);
     refused(at, &["campaign", "--only", "rafd"], &known);
     refused(at, &["campaign", "--skip", "rafd"], &known);
@@ -264,7 +264,8 @@ fn the_settings_of_a_system_are_checked() {
     };
     let run = ["run", "--plans", "p.toml", "--plan", "p", "--seed", "1"];
     for (system, settings, words) in [
-        ("raft", "{ replicas = 3 }", "`replicas` is no setting of this system, which has none"),
+        ("raft", "{ replicas = 3 }", "unknown field `replicas`, expected `replica-reads`"),
+        ("raft", "{ replica-reads = \"near\" }", "unknown variant `near`, expected one of"),
         ("leaderless", "{ replicas = 0 }", "replicas = 0 must lie between 1 and 9"),
         (
             "leaderless",
