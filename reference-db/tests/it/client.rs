@@ -143,6 +143,15 @@ fn read() -> Command {
 /// Makes calls one after the other, compares what the client knows after each, and returns what it
 /// sent.
 fn check(policy: Policy, script: &[Step], calls: &[(Command, Answer)]) -> Vec<(u32, u64, u64)> {
+    sent_and_seen(policy, script, calls).0
+}
+
+/// The same, and what each request said about what the client had seen.
+fn sent_and_seen(
+    policy: Policy,
+    script: &[Step],
+    calls: &[(Command, Answer)],
+) -> (Vec<(u32, u64, u64)>, Vec<u64>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
         let world = World::new(script);
@@ -153,7 +162,8 @@ fn check(policy: Policy, script: &[Step], calls: &[(Command, Answer)]) -> Vec<(u
             assert_eq!(answer, *expected, "call {at}: {command:?}");
             assert!(world.now() <= deadline, "call {at} ended at {:?}", world.now());
         }
-        world.sent()
+        let seen = world.0.borrow().sent.iter().map(|(_, request)| request.seen).collect();
+        (world.sent(), seen)
     })
 }
 
@@ -283,4 +293,54 @@ fn an_answer_to_an_abandoned_call_is_ignored() {
         client.abandon();
         assert_eq!(client.call(read(), deadline).await, Answer::Reply(new));
     });
+}
+
+#[test]
+fn a_session_read_goes_to_one_node_after_the_other_and_says_what_was_seen() {
+    let policy = Policy { replica_reads: ReplicaReads::Session, roam: false, ..policy() };
+    let value = Reply::Value(None);
+    let script = [OPENED, Says(Reply::Done), Says(value.clone()), Silence, Says(value.clone())];
+    let read = || {
+        let level = ReadLevel::Replica;
+        (Command::Read { key: "x".into(), level }, Answer::Reply(value.clone()))
+    };
+    let calls = [(write("1"), done()), read(), read()];
+    let (sent, seen) = sent_and_seen(policy, &script, &calls);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (1, 0, 3), (2, 0, 4), (3, 0, 4)]);
+    assert!(seen[0] == 0 && seen.is_sorted() && seen[2] > 0, "{seen:?}");
+}
+
+#[test]
+fn a_client_that_reads_where_it_is_says_nothing_of_what_it_saw() {
+    let script = [OPENED, Says(Reply::Done)];
+    let (_, seen) = sent_and_seen(policy(), &script, &[(write("1"), done()), (write("2"), done())]);
+    assert_eq!(seen, [0, 0, 0]);
+}
+
+#[test]
+fn a_client_whose_past_was_lost_begins_anew() {
+    let policy = Policy { replica_reads: ReplicaReads::Session, ..policy() };
+    let script =
+        [OPENED, Says(Reply::Done), Says(Reply::Lost), Says(Reply::Session(9)), Says(Reply::Done)];
+    let calls =
+        [(write("1"), done()), (write("2"), Answer::Lost { unknown: false }), (write("3"), done())];
+    let (sent, seen) = sent_and_seen(policy, &script, &calls);
+    assert_eq!(sent, [(1, 0, 1), (1, 7, 2), (1, 7, 3), (1, 0, 4), (1, 9, 5)]);
+    assert!(seen[2] > 0 && seen[3] == 0, "{seen:?}");
+}
+
+#[test]
+fn a_loss_after_silence_says_nothing_about_the_silent_copy() {
+    let policy = Policy { replica_reads: ReplicaReads::Session, ..policy() };
+    let script = [OPENED, Silence, Says(Reply::Lost)];
+    check(policy, &script, &[(write("1"), Answer::Lost { unknown: true })]);
+}
+
+#[test]
+fn a_mismatch_after_silence_is_certain_only_where_changes_are_remembered() {
+    let cas = || Command::Cas { key: "x".into(), from: None, to: Some("1".into()) };
+    let mismatch = Reply::Mismatch(None);
+    let script = [OPENED, Silence, Says(mismatch.clone())];
+    check(policy(), &script, &[(cas(), Answer::Reply(mismatch))]);
+    check(Policy { remembered: false, ..policy() }, &script, &[(cas(), Answer::Unknown)]);
 }

@@ -27,12 +27,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn no_acknowledged_write_is_lost_when_processes_are_killed() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, kill_and_check());
+    in_mode("raft");
 }
 
-async fn kill_and_check() {
-    let mut cluster = Cluster::start();
+#[test]
+fn nor_where_all_followers_have_it() {
+    in_mode("primary-sync");
+}
+
+#[test]
+fn nor_where_one_follower_has_it() {
+    in_mode("primary-semi-sync");
+}
+
+fn in_mode(mode: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, kill_and_check(mode));
+}
+
+async fn kill_and_check(mode: &'static str) {
+    // Where a change needs everyone, there are none while a node is down.
+    let goes_on = if mode == "primary-sync" { 0 } else { WRITES_BETWEEN };
+    let mut cluster = Cluster::start(mode);
     let writers = Rc::new(Writers::default());
     let tasks: Vec<_> = (0..2)
         .map(|number| {
@@ -43,11 +59,11 @@ async fn kill_and_check() {
     for _ in 0..ROUNDS {
         let leader = cluster.leader().await;
         cluster.kill(leader);
-        writers.acknowledge(WRITES_BETWEEN).await;
+        writers.acknowledge(goes_on).await;
         cluster.restart(leader);
         let follower = (cluster.leader().await + 1) % NODES;
         cluster.kill(follower);
-        writers.acknowledge(WRITES_BETWEEN).await;
+        writers.acknowledge(goes_on).await;
         cluster.restart(follower);
         writers.acknowledge(WRITES_BETWEEN).await;
     }
@@ -81,16 +97,17 @@ fn client(addresses: &[String], home: usize) -> Client<RealClient> {
 
 /// Three processes and what they live on.
 struct Cluster {
+    mode: &'static str,
     folder: TempDir,
     addresses: Vec<String>,
     running: Vec<Option<Child>>,
 }
 
 impl Cluster {
-    fn start() -> Cluster {
+    fn start(mode: &'static str) -> Cluster {
         let addresses = (0..NODES).map(|_| free_address()).collect();
         let folder = TempDir::new().unwrap();
-        let mut cluster = Cluster { folder, addresses, running: Vec::new() };
+        let mut cluster = Cluster { mode, folder, addresses, running: Vec::new() };
         cluster.running.resize_with(NODES, || None);
         (0..NODES).for_each(|node| cluster.restart(node));
         cluster
@@ -101,7 +118,7 @@ impl Cluster {
             (1..).zip(&self.addresses).map(|(id, address)| format!("{id}={address}")).collect();
         let log = File::create(self.folder.path().join(format!("n{}.err", node + 1))).unwrap();
         let child = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
-            .args(["serve", "--heartbeat-ms", "30", "--election-ms", "200"])
+            .args(["serve", "--mode", self.mode, "--heartbeat-ms", "30", "--election-ms", "200"])
             .args(["--snapshot-entries", "40"])
             .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
             .arg("--data")

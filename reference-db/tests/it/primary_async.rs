@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::protocol::primary::lineage::Reach;
 use stormglass_reference_db::protocol::primary::stream::Streamed;
 use stormglass_reference_db::protocol::primary::{Message, Primary};
 use stormglass_reference_db::protocol::raft::log::{Entry, Position};
@@ -283,6 +284,70 @@ fn a_retry_at_the_next_primary_is_applied_once() {
     assert!(cluster.run_until(|c| primary(c).is_some()));
     let next = primary(&cluster).unwrap();
     assert_eq!(cluster.ask(next, 0, cas(2)), Some(Reply::Done));
+}
+
+/// A cluster in which a client has seen a write that only the old primary has; the old and the new
+/// primary, and how far the client has seen.
+fn with_a_loss() -> (Cluster<Primary>, usize, usize, u64) {
+    let (mut cluster, old, session) = started(3, 100);
+    cluster.split(&[old]);
+    assert_eq!(cluster.ask(old, 0, write(session, 2, "x", "lost")), Some(Reply::Done));
+    let seen = cluster.answers.last().unwrap().position;
+    assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != old)));
+    let new = primary(&cluster).unwrap();
+    (cluster, old, new, seen)
+}
+
+#[test]
+fn who_has_seen_what_was_lost_is_told_so_and_served_no_more() {
+    let (mut cluster, old, new, seen) = with_a_loss();
+    let seen_read = |level| Request { seen, ..read(9, "x", level) };
+    assert_eq!(cluster.ask(new, 1, seen_read(ReadLevel::Replica)), Some(Reply::Lost));
+    assert_eq!(cluster.ask(new, 2, seen_read(ReadLevel::Strong)), Some(Reply::Lost));
+    let change = Request { seen, ..write(1, 9, "y", "a") };
+    assert_eq!(cluster.ask(new, 3, change), Some(Reply::Lost));
+    assert_eq!(cluster.ask(old, 4, seen_read(ReadLevel::Replica)), holds("lost"), "it is here");
+    cluster.heal();
+    cluster.run(1_000);
+    assert_eq!(cluster.ask(old, 5, seen_read(ReadLevel::Replica)), Some(Reply::Lost));
+}
+
+#[test]
+fn a_replica_that_is_behind_waits_for_what_the_client_has_seen() {
+    let (mut cluster, leader, session) = started(3, 100);
+    let other = others(3, leader)[0];
+    cluster.split(&[other]);
+    assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+    let seen = cluster.answers.last().unwrap().position;
+    let before = cluster.answers.len();
+    cluster.request(other, 1, Request { seen, ..read(1, "x", ReadLevel::Replica) });
+    cluster.run(20);
+    assert_eq!(cluster.answers.len(), before, "it waits");
+    cluster.heal();
+    assert!(cluster.run_until(|c| c.answers.len() > before));
+    assert_eq!(Some(cluster.answers[before].reply.clone()), holds("a"));
+}
+
+#[test]
+fn a_state_contains_what_its_epochs_reach() {
+    let at = |term, index| Position { term, index };
+    let (mut cluster, old, new, _) = with_a_loss();
+    cluster.run(100);
+    let replica = cluster.node(new).replica();
+    let began = replica.committed();
+    let lost = cluster.node(old).replica().last();
+    for (seen, reach) in [
+        (at(0, 0), Reach::Has),
+        (at(lost.term, 1), Reach::Has),
+        (at(lost.term, lost.index - 1), Reach::Has),
+        (lost, Reach::Lost),
+        (began, Reach::Has),
+        (at(began.term, began.index + 1), Reach::Behind),
+        (at(began.term + 1, 1), Reach::Behind),
+        (at(0, 7), Reach::Lost),
+    ] {
+        assert_eq!(replica.reach(seen), reach, "{seen:?}");
+    }
 }
 
 /// Writers that never look back, under faults. Returns how many answers they got.
