@@ -2,8 +2,8 @@
 //!
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
 //! connected by links that are not slow, and which lasted for longer than the system takes to fail over.
-//! In each of them an operation that reads and one that writes must
-//! have succeeded, if any was tried.
+//! Of the operations that began in one of them, one that reads and one that writes must have succeeded by
+//! its end, if any was tried.
 
 use checkers::history::{FaultId, History, Operation, Outcome, Reason, Time};
 use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};
@@ -33,11 +33,10 @@ pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) ->
             let tried: Vec<Operation<'_>> = history
                 .operations()
                 .filter(|operation| operation.op.kind().writes() == writes)
-                .filter(|operation| overlaps(operation, stretch))
+                .filter(|operation| was_tried(operation, stretch))
                 .collect();
             coverage.operations += tried.len();
-            let last_of_it = tried.iter().rfind(|operation| operation.invoked_at >= stretch.from);
-            if let Some(last) = last_of_it
+            if let Some(last) = tried.last()
                 && !tried.iter().any(|operation| was_served(operation, stretch))
             {
                 anomalies.push(stall(stretch, writes, tried.len(), last));
@@ -53,11 +52,11 @@ pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) ->
     }
 }
 
-/// Whether an operation was under way in a stretch and could have been served.
-fn overlaps(operation: &Operation<'_>, stretch: &Stretch) -> bool {
+/// Whether an operation began in a stretch and could have been served. (One that began before it may have
+/// been served before it as well, and only its answer come later.)
+fn was_tried(operation: &Operation<'_>, stretch: &Stretch) -> bool {
     let unsupported = matches!(operation.outcome, Some(Outcome::Fail(Reason::Unsupported)));
-    let over = operation.completed_at.is_some_and(|at| at < stretch.from);
-    operation.invoked_at <= stretch.to && !over && !unsupported
+    (stretch.from..=stretch.to).contains(&operation.invoked_at) && !unsupported
 }
 
 /// Whether it was served by the end of the stretch: a compare-and-set that found another value was.

@@ -221,3 +221,29 @@ fn a_node_that_spins_is_a_livelock_and_not_a_hang() {
     let report = under(Quirk::Spins, 1, &[]);
     assert_eq!(verdict(&report, Guarantee::Live).anomalies()[0].name, "livelock");
 }
+
+#[test]
+fn a_majority_that_gets_nothing_done_is_not_available() {
+    let report = under(Quirk::None, 3, &[(CRASH_FIRST, 2000, 4500)]);
+    let anomalies = verdict(&report, Guarantee::Available).anomalies();
+    let names: Vec<&str> = anomalies.iter().map(|anomaly| anomaly.name.as_str()).collect();
+    assert_eq!(names, ["stalled-reads", "stalled-writes"]);
+    let told = &anomalies[0].explanation[0];
+    assert!(told.contains("from 2.000 s to 4.500 s") && told.contains("crash n1"), "{told}");
+    assert_eq!(anomalies[0].witness.faults, [FaultId(0)]);
+}
+
+#[test]
+fn a_stall_that_is_no_longer_than_a_failover_says_nothing_of_availability() {
+    let report = under(Quirk::None, 3, &[(CRASH_FIRST, 2000, 2900)]);
+    assert!(verdict(&report, Guarantee::Available).is_valid(), "{:?}", report.judged);
+    let report = under(Quirk::None, 3, &[(CRASH_FIRST, 2000, 3200)]);
+    assert!(verdict(&report, Guarantee::Available).is_invalid(), "{:?}", report.judged);
+}
+
+#[test]
+fn a_store_without_a_majority_need_not_be_available() {
+    let all = Fault::Crash { target: Target::All };
+    let report = under(Quirk::None, 3, &[(all, 2000, 4500)]);
+    assert!(verdict(&report, Guarantee::Available).is_valid(), "{:?}", report.judged);
+}

@@ -439,7 +439,7 @@ impl Primary {
         let wait = self.options.timing.election;
         let heard = |node| self.control.heard(node).is_some_and(|at| now.since(at) < wait);
         let fails = |node| !heard(node) || office.is_stuck(now, node, last);
-        let Some(present) = self.partner.to_replace(fails) else { return };
+        let Some(present) = self.partner.failing(fails) else { return };
         let may = |node| node != present && !fails(node);
         let Some(next) = office.most_advanced(committed, may) else { return };
         let appointment =

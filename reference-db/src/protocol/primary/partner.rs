@@ -34,7 +34,7 @@ impl Partner {
     }
 
     /// The present partner, if it fails and no other was proposed yet.
-    pub(super) fn to_replace(&self, fails: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+    pub(super) fn failing(&self, fails: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         self.agreed.filter(|partner| self.proposed.is_none() && fails(*partner))
     }
 
