@@ -1,11 +1,11 @@
 //! Availability: whether operations succeed while a majority of the nodes is connected.
 //!
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
-//! connected by links that are not slow, and which lasted for longer than the system takes to fail over.
+//! connected by links that are not slow, and which lasted for as long as the system takes to fail over.
 //! Of the operations that began in one of them, one that reads and one that writes must have succeeded by
 //! its end, if any was tried.
 
-use checkers::history::{FaultId, History, Operation, Outcome, Reason, Time};
+use checkers::history::{FaultId, History, Operation, Time};
 use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 use crate::system::Timing;
@@ -55,14 +55,12 @@ pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) ->
 /// Whether an operation began in a stretch and could have been served. (One that began before it may have
 /// been served before it as well, and only its answer come later.)
 fn was_tried(operation: &Operation<'_>, stretch: &Stretch) -> bool {
-    let unsupported = matches!(operation.outcome, Some(Outcome::Fail(Reason::Unsupported)));
-    (stretch.from..=stretch.to).contains(&operation.invoked_at) && !unsupported
+    (stretch.from..=stretch.to).contains(&operation.invoked_at) && !operation.is_unsupported()
 }
 
-/// Whether it was served by the end of the stretch: a compare-and-set that found another value was.
+/// Whether it was served by the end of the stretch.
 fn was_served(operation: &Operation<'_>, stretch: &Stretch) -> bool {
-    let mismatch = matches!(operation.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })));
-    (operation.is_ok() || mismatch) && operation.completed_at.is_some_and(|at| at <= stretch.to)
+    operation.was_served() && operation.completed_at.is_some_and(|at| at <= stretch.to)
 }
 
 fn stall(stretch: &Stretch, writes: bool, tried: usize, last: &Operation<'_>) -> Anomaly {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::env::{ClientEnv, NodeId, Time};
 use crate::kv::{Command, ReadLevel, Reply};
 use crate::wire::{self, Frame, Request};
@@ -26,7 +28,8 @@ pub struct Policy {
 }
 
 /// Where a client reads what some replica holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReplicaReads {
     /// At the node that it turns to anyway.
     #[default]
@@ -230,11 +233,13 @@ impl<C: ClientEnv> Client<C> {
         }
     }
 
+    /// Turns to the next node, where the policy allows it or a read wanders anyway. A session that its
+    /// node alone knows is left behind with the node; one that wanders comes back to it.
     fn move_on(&mut self, wanders: bool) {
-        if wanders {
+        if wanders || self.policy.roam {
             self.node = (self.node + 1) % self.env.nodes().len();
-        } else if self.policy.roam {
-            self.node = (self.node + 1) % self.env.nodes().len();
+        }
+        if !wanders && self.policy.roam {
             self.session = self.session.filter(|session| session.shared);
         }
     }

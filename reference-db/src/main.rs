@@ -275,7 +275,6 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         },
         snapshot_entries: options.snapshot_entries,
         sessions_max: SESSIONS_MAX,
-        acknowledge: options.mode.acknowledge(),
         leaderless,
     };
     tokio::select! {
@@ -382,11 +381,15 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             | Reply::Lost
             | Reply::SessionUnknown),
         ) => Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}"))),
+        Answer::Lost { .. } => Err(Failure::Run(anyhow!(
+            "the nodes speak otherwise: they answered that something was lost, but nothing was said \
+             of what was seen"
+        ))),
         Answer::Unknown if !reads => Err(Failure::Run(anyhow!(
             "no answer in {} ms: it may have been done, may yet be, or may never be",
             cluster.timeout_ms
         ))),
-        Answer::NotDone | Answer::Unknown | Answer::Lost { .. } => Err(Failure::Run(anyhow!(
+        Answer::NotDone | Answer::Unknown => Err(Failure::Run(anyhow!(
             "not done: no node could do it in {} ms; a majority of the nodes must be up",
             cluster.timeout_ms
         ))),

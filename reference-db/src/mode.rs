@@ -49,20 +49,20 @@ impl Mode {
         env: E,
         config: ServerConfig,
     ) -> Result<Infallible, StorageError> {
-        let config = ServerConfig { acknowledge: self.acknowledge(), ..config };
+        let acknowledge = self.acknowledge();
         match self {
-            Mode::Raft => server::serve::<Raft, E>(env, config).await,
+            Mode::Raft => server::serve::<Raft, E>(env, config, acknowledge).await,
             Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
-                server::serve::<Primary, E>(env, config).await
+                server::serve::<Primary, E>(env, config, acknowledge).await
             }
             Mode::Leaderless | Mode::LeaderlessAbd => {
-                server::serve::<Leaderless, E>(env, config).await
+                server::serve::<Leaderless, E>(env, config, acknowledge).await
             }
         }
     }
 
     /// Who must have a change before it counts, where a primary decides that.
-    pub fn acknowledge(self) -> Acknowledge {
+    fn acknowledge(self) -> Acknowledge {
         match self {
             Mode::PrimarySync => Acknowledge::All,
             Mode::PrimarySemiSync => Acknowledge::One,

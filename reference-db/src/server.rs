@@ -24,13 +24,12 @@ pub struct ServerConfig {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers.
     pub sessions_max: usize,
-    /// Who must have a change before it counts, in the modes with a primary.
-    pub acknowledge: primary::Acknowledge,
     /// How many nodes take part in what, in the modes without a leader.
     pub leaderless: leaderless::Settings,
 }
 
-/// Runs a node until its disk fails.
+/// Runs a node until its disk fails. `acknowledge` says who must have a change before it counts, in a
+/// protocol with a primary.
 ///
 /// # Errors
 /// Where the disk fails or holds what cannot be used. The node must not go on: after a failed sync
@@ -38,6 +37,7 @@ pub struct ServerConfig {
 pub async fn serve<P: Protocol, E: Env>(
     env: E,
     config: ServerConfig,
+    acknowledge: primary::Acknowledge,
 ) -> Result<Infallible, StorageError> {
     let (storage, recovered) = Storage::open(env.disk().clone()).await?;
     let options = Options {
@@ -46,7 +46,7 @@ pub async fn serve<P: Protocol, E: Env>(
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,
         sessions_max: config.sessions_max,
-        acknowledge: config.acknowledge,
+        acknowledge,
         leaderless: config.leaderless,
     };
     let protocol = P::recover(options, recovered, env.random("protocol"), env.now());

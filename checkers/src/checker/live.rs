@@ -3,7 +3,7 @@
 
 use super::Checker;
 use super::words::sentence;
-use crate::history::{History, OpKind, Operation, OperationId, Outcome, Phase, Reason, Time};
+use crate::history::{History, OpKind, Operation, OperationId, Phase, Time};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -23,7 +23,8 @@ impl Checker for Live {
             .operations()
             .filter(|operation| operation.invoked > began)
             .filter(|operation| end.is_none_or(|end| operation.invoked < end))
-            .filter(|operation| !is_unsupported(operation))
+            // In what the system does not offer, it cannot fail to recover.
+            .filter(|operation| !operation.is_unsupported())
             .collect();
         coverage.operations = after.len();
         coverage.keys = history.key_count();
@@ -36,7 +37,7 @@ impl Checker for Live {
             let of_sort = |operation: &&Operation<'_>| operation.op.kind().writes() == writes;
             let tried: Vec<OperationId> =
                 after.iter().filter(of_sort).map(|operation| operation.id).collect();
-            let any_ok = after.iter().filter(of_sort).any(|operation| did_its_work(operation));
+            let any_ok = after.iter().filter(of_sort).any(|operation| operation.was_served());
             if !tried.is_empty() && !any_ok {
                 anomalies.push(no_progress(history, &tried, writes, since));
             }
@@ -47,16 +48,6 @@ impl Checker for Live {
             Verdict::Invalid { anomalies, coverage }
         }
     }
-}
-
-/// Whether the store served it: a compare-and-set that found another value was served as well.
-fn did_its_work(operation: &Operation<'_>) -> bool {
-    operation.is_ok() || matches!(operation.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })))
-}
-
-/// Whether the system does not offer the operation: it cannot fail to recover in that.
-fn is_unsupported(operation: &Operation<'_>) -> bool {
-    matches!(operation.outcome, Some(Outcome::Fail(Reason::Unsupported)))
 }
 
 fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Time) -> Anomaly {

@@ -164,6 +164,16 @@ impl Operation<'_> {
         matches!(self.outcome, Some(Outcome::Ok(_)))
     }
 
+    /// Whether the store served it: a compare-and-set that found another value was served as well.
+    pub fn was_served(&self) -> bool {
+        self.is_ok() || matches!(self.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })))
+    }
+
+    /// Whether the system does not offer it.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Fail(Reason::Unsupported)))
+    }
+
     /// Whether it may have taken effect, or may yet.
     pub fn is_indeterminate(&self) -> bool {
         matches!(self.outcome, None | Some(Outcome::Info(_)))

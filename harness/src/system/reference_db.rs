@@ -11,10 +11,10 @@ use reference_db::client::{Answer, Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::{self, Command, Reply};
 use reference_db::mode::Mode;
-use reference_db::protocol::primary::Acknowledge;
 use reference_db::protocol::{Timing as NodeTiming, leaderless};
 use reference_db::server::ServerConfig;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, NodeStatus, Role, Settings, System,
@@ -33,7 +33,6 @@ const CONFIG: ServerConfig = ServerConfig {
     timing: NODES,
     snapshot_entries: 100,
     sessions_max: 256,
-    acknowledge: Acknowledge::None,
     leaderless: leaderless::Settings::DEFAULT,
 };
 
@@ -94,17 +93,7 @@ struct Ordered {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct OrderedSettings {
-    replica_reads: Policies,
-}
-
-/// Where clients take replica reads.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Policies {
-    #[default]
-    Sticky,
-    Any,
-    Session,
+    replica_reads: ReplicaReads,
 }
 
 impl Ordered {
@@ -112,12 +101,16 @@ impl Ordered {
         Ordered { mode, about, replica_reads: ReplicaReads::Sticky }
     }
 
+    /// Whether nothing that was acknowledged is lost with a leader.
+    fn keeps(&self) -> bool {
+        self.mode != Mode::PrimaryAsync
+    }
+
     fn claims(&self) -> Vec<(Guarantee, Claim)> {
+        let keeps = self.keeps();
         // A client that says what it has seen is not answered from a state without that; otherwise
         // what was lost with a primary, nobody misses.
-        let in_order =
-            self.mode != Mode::PrimaryAsync || self.replica_reads == ReplicaReads::Session;
-        let keeps = self.mode != Mode::PrimaryAsync;
+        let in_order = keeps || self.replica_reads == ReplicaReads::Session;
         let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
         let available = match self.mode {
             // One node that is down stops changes.
@@ -145,15 +138,8 @@ impl Ordered {
 
 impl System for Ordered {
     fn configure(&mut self, settings: &Settings) -> Result<(), String> {
-        let read: OrderedSettings = settings
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| error.message().to_owned())?;
-        self.replica_reads = match read.replica_reads {
-            Policies::Sticky => ReplicaReads::Sticky,
-            Policies::Any => ReplicaReads::Any,
-            Policies::Session => ReplicaReads::Session,
-        };
+        let read: OrderedSettings = parsed(settings)?;
+        self.replica_reads = read.replica_reads;
         Ok(())
     }
 
@@ -175,8 +161,12 @@ impl System for Ordered {
     }
 
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
-        client_of_store(cx, self.replica_reads, self.mode != Mode::PrimaryAsync)
+        client_of_store(cx, self.replica_reads, self.keeps())
     }
+}
+
+fn parsed<T: DeserializeOwned>(settings: &Settings) -> Result<T, String> {
+    settings.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 /// What a mode without a leader takes from a plan.
@@ -193,10 +183,7 @@ struct LeaderlessSettings {
 
 impl LeaderlessSettings {
     fn read(settings: &Settings, atomic: bool) -> Result<leaderless::Settings, String> {
-        let read: LeaderlessSettings = settings
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let read: LeaderlessSettings = parsed(settings)?;
         let replicas = read.replicas.unwrap_or(leaderless::Settings::DEFAULT.replicas);
         let majorities = leaderless::Settings::majorities(replicas);
         let settings = leaderless::Settings {

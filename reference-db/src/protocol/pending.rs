@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::env::Time;
-use crate::protocol::Origin;
+use crate::kv::Reply;
 use crate::protocol::raft::log::Position;
+use crate::protocol::{Origin, Output, Protocol};
 
 /// How many reads wait at a node for what it has not heard of yet. One more takes the place of the
 /// one that has waited longest, whose client asks again.
@@ -36,7 +37,7 @@ impl Pending {
 }
 
 /// A read of what a node itself holds, by a client that has seen what the node has not.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Ahead {
     pub(super) origin: Origin,
     pub(super) sequence: u64,
@@ -60,18 +61,26 @@ impl AheadReads {
         self.0.push_back(read);
     }
 
-    /// Takes the reads that need not wait any longer, in the order in which they came, and forgets
-    /// those whose clients have given up.
-    pub(super) fn take_ready(&mut self, now: Time, ready: impl Fn(u64) -> bool) -> Vec<Ahead> {
-        self.0.retain(|read| now < read.until);
-        let mut taken = Vec::new();
+    /// Answers the reads that need not wait any longer, in the order in which they came, and forgets
+    /// those whose clients have given up. `answer` says what is answered from which position, and
+    /// nothing where the node is still behind.
+    pub(super) fn answer<P: Protocol>(
+        &mut self,
+        now: Time,
+        out: &mut Vec<Output<P>>,
+        answer: impl Fn(&Ahead) -> Option<(Reply, u64)>,
+    ) {
         self.0.retain(|read| {
-            let is_ready = ready(read.seen);
-            if is_ready {
-                taken.push(read.clone());
+            if read.until <= now {
+                return false;
             }
-            !is_ready
+            let answer = answer(read);
+            let waits = answer.is_none();
+            out.extend(answer.map(|(reply, position)| {
+                let (to, sequence) = (read.origin, read.sequence);
+                Output::Reply { to, sequence, reply, position }
+            }));
+            waits
         });
-        taken
     }
 }

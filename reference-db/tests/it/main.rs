@@ -11,6 +11,7 @@ mod leaderless;
 mod memory_disk;
 mod ports;
 mod primary_async;
+mod primary_cluster;
 mod primary_semi_sync;
 mod primary_sync;
 mod raft;

@@ -8,50 +8,16 @@ use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary::lineage::Reach;
 use stormglass_reference_db::protocol::primary::stream::Streamed;
-use stormglass_reference_db::protocol::primary::{Message, Primary};
+use stormglass_reference_db::protocol::primary::{Acknowledge, Message, Primary};
 use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::protocol::{Input, Output, Protocol};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
 use super::counting::{calm, meddle, weather};
+use super::primary_cluster::{
+    governed, holds, open, others, primary, read, request, started, write,
+};
 use super::raft_cluster::Cluster;
-
-fn request(session: u64, sequence: u64, command: Command) -> Request {
-    Request { session, sequence, seen: 0, command }
-}
-
-fn write(session: u64, sequence: u64, key: &str, value: &str) -> Request {
-    request(session, sequence, Command::Write { key: key.into(), value: value.into() })
-}
-
-fn read(sequence: u64, key: &str, level: ReadLevel) -> Request {
-    request(0, sequence, Command::Read { key: key.into(), level })
-}
-
-fn holds(value: &str) -> Option<Reply> {
-    Some(Reply::Value(Some(value.into())))
-}
-
-fn primary(cluster: &Cluster<Primary>) -> Option<usize> {
-    let newest = |node: &usize| cluster.node(*node).replica().epoch();
-    let ups = (0..cluster.nodes.len()).filter(|node| cluster.nodes[*node].up.is_some());
-    ups.filter(|node| cluster.node(*node).is_primary()).max_by_key(newest)
-}
-
-/// A cluster with a primary, and a session at it.
-fn started(nodes: u32, snapshot_entries: u64) -> (Cluster<Primary>, usize, u64) {
-    let mut cluster = Cluster::new(nodes, 1, snapshot_entries);
-    assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "nobody becomes primary");
-    let leader = primary(&cluster).unwrap();
-    let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
-    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
-    cluster.run(50);
-    (cluster, leader, session)
-}
-
-fn others(nodes: usize, but: usize) -> Vec<usize> {
-    (0..nodes).filter(|node| *node != but).collect()
-}
 
 fn assert_converged(cluster: &Cluster<Primary>, what: &str) {
     for node in 1..cluster.nodes.len() {
@@ -63,16 +29,16 @@ fn assert_converged(cluster: &Cluster<Primary>, what: &str) {
 
 #[test]
 fn a_write_is_acknowledged_before_anyone_else_has_it() {
-    let (mut cluster, leader, session) = started(3, 100);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
     cluster.split(&[leader]);
     assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
-    let other = others(3, leader)[0];
+    let other = others(3, &[leader])[0];
     assert_eq!(cluster.node(other).replica().kv().values().get("x"), None);
 }
 
 #[test]
 fn a_write_is_durable_on_the_primary_before_it_is_acknowledged() {
-    let (mut cluster, leader, session) = started(3, 100);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
     let mut out = Vec::new();
     let input = Input::Request { from: ClientId(7), wall: 0, request: write(session, 2, "x", "a") };
     let now = cluster.now;
@@ -84,10 +50,10 @@ fn a_write_is_durable_on_the_primary_before_it_is_acknowledged() {
 
 #[test]
 fn followers_serve_replica_reads_of_what_has_reached_them() {
-    let (mut cluster, leader, session) = started(3, 100);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
     cluster.ask(leader, 0, write(session, 2, "x", "a"));
     cluster.run(20);
-    let other = others(3, leader)[0];
+    let other = others(3, &[leader])[0];
     assert_eq!(cluster.ask(other, 1, read(1, "x", ReadLevel::Replica)), holds("a"));
     cluster.split(&[other]);
     cluster.ask(leader, 0, write(session, 3, "x", "b"));
@@ -97,15 +63,15 @@ fn followers_serve_replica_reads_of_what_has_reached_them() {
 
 #[test]
 fn requests_at_a_follower_are_forwarded_to_the_primary() {
-    let (mut cluster, leader, session) = started(3, 100);
-    let other = others(3, leader)[0];
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
+    let other = others(3, &[leader])[0];
     assert_eq!(cluster.ask(other, 1, write(session, 2, "x", "a")), Some(Reply::Done));
     assert_eq!(cluster.ask(other, 1, read(3, "x", ReadLevel::Strong)), holds("a"));
 }
 
 #[test]
 fn an_acknowledged_write_is_lost_when_its_primary_is() {
-    let (mut cluster, leader, session) = started(3, 100);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
     cluster.split(&[leader]);
     assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "lost")), Some(Reply::Done));
     assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != leader)));
@@ -120,11 +86,8 @@ fn an_acknowledged_write_is_lost_when_its_primary_is() {
 /// Cuts the primary off after a write, and says whether another took office and a write before
 /// the old one knew, so that both answered, differently.
 fn two_primaries_answer(seed: u64) -> bool {
-    let mut cluster = Cluster::<Primary>::new(5, seed, 100);
-    assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
-    let old = primary(&cluster).unwrap();
-    let reply = cluster.ask(old, 0, request(0, 1, Command::OpenSession));
-    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+    let (mut cluster, old) = governed(Acknowledge::None, 5, seed, 100);
+    let session = open(&mut cluster, old, 0);
     cluster.ask(old, 0, write(session, 2, "x", "old"));
     cluster.run(50);
     cluster.split(&[old]);
@@ -149,12 +112,12 @@ fn a_deposed_primary_answers_from_its_old_state_until_it_finds_out() {
 
 #[test]
 fn an_old_epochs_stream_is_refused() {
-    let (mut cluster, leader, session) = started(3, 100);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
     cluster.ask(leader, 0, write(session, 2, "x", "a"));
     cluster.split(&[leader]);
     assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != leader)));
     let next = primary(&cluster).unwrap();
-    let follower = others(3, leader).into_iter().find(|node| *node != next).unwrap();
+    let follower = others(3, &[leader]).into_iter().find(|node| *node != next).unwrap();
     cluster.run(50);
     let (old, new) = (cluster.node(leader).replica().epoch(), cluster.node(next).replica().epoch());
     let last = cluster.node(follower).replica().last();
@@ -178,9 +141,9 @@ fn an_old_epochs_stream_is_refused() {
 
 #[test]
 fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
-    let (mut cluster, leader, _) = started(3, 100);
+    let (mut cluster, leader, _) = started(Acknowledge::None, 3, 100);
     let epoch = cluster.node(leader).replica().epoch() + 1;
-    let other = others(3, leader)[0];
+    let other = others(3, &[leader])[0];
     let message = Message::Stream(Streamed::Reached {
         epoch,
         last: Position::default(),
@@ -219,13 +182,8 @@ fn an_epoch_is_remembered_after_a_restart() {
 
 #[test]
 fn a_session_that_was_lost_is_not_taken_for_a_later_one() {
-    let (mut cluster, old, _) = started(3, 100);
+    let (mut cluster, old, _) = started(Acknowledge::None, 3, 100);
     cluster.split(&[old]);
-    let open = |cluster: &mut Cluster<Primary>, node, client| {
-        let reply = cluster.ask(node, client, request(0, 1, Command::OpenSession));
-        let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
-        session
-    };
     let lost: Vec<_> = (10..20).map(|client| open(&mut cluster, old, client)).collect();
     assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != old)));
     let new = primary(&cluster).unwrap();
@@ -241,7 +199,7 @@ fn a_session_that_was_lost_is_not_taken_for_a_later_one() {
 
 #[test]
 fn what_is_sent_and_kept_survives_its_encoding() {
-    let (mut cluster, leader, session) = started(3, 5);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 5);
     for sequence in 2..20 {
         cluster.ask(leader, 0, write(session, sequence, "x", "a"));
     }
@@ -258,8 +216,8 @@ fn what_is_sent_and_kept_survives_its_encoding() {
 
 #[test]
 fn a_follower_behind_the_logs_start_gets_the_state() {
-    let (mut cluster, leader, session) = started(3, 10);
-    let other = others(3, leader)[0];
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 10);
+    let other = others(3, &[leader])[0];
     cluster.crash(other);
     for sequence in 2..100 {
         cluster.ask(leader, 0, write(session, sequence, "x", &sequence.to_string()));
@@ -273,7 +231,7 @@ fn a_follower_behind_the_logs_start_gets_the_state() {
 
 #[test]
 fn a_retry_at_the_next_primary_is_applied_once() {
-    let (mut cluster, leader, session) = started(3, 100);
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
     let cas = |sequence| {
         let command = Command::Cas { key: "x".into(), from: None, to: Some("a".into()) };
         request(session, sequence, command)
@@ -289,7 +247,7 @@ fn a_retry_at_the_next_primary_is_applied_once() {
 /// A cluster in which a client has seen a write that only the old primary has; the old and the new
 /// primary, and how far the client has seen.
 fn with_a_loss() -> (Cluster<Primary>, usize, usize, u64) {
-    let (mut cluster, old, session) = started(3, 100);
+    let (mut cluster, old, session) = started(Acknowledge::None, 3, 100);
     cluster.split(&[old]);
     assert_eq!(cluster.ask(old, 0, write(session, 2, "x", "lost")), Some(Reply::Done));
     let seen = cluster.answers.last().unwrap().position;
@@ -314,8 +272,8 @@ fn who_has_seen_what_was_lost_is_told_so_and_served_no_more() {
 
 #[test]
 fn a_replica_that_is_behind_waits_for_what_the_client_has_seen() {
-    let (mut cluster, leader, session) = started(3, 100);
-    let other = others(3, leader)[0];
+    let (mut cluster, leader, session) = started(Acknowledge::None, 3, 100);
+    let other = others(3, &[leader])[0];
     cluster.split(&[other]);
     assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
     let seen = cluster.answers.last().unwrap().position;

@@ -1,15 +1,13 @@
 //! Semi-synchronous replication: two nodes have whatever was acknowledged, and one of them leads.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
-
 use std::collections::BTreeSet;
 
-use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::kv::{ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
 
 use super::counting::play;
-use super::primary_sync::{
-    Copies, disk_holds, holds, others, primary, read, request, started, write,
+use super::primary_cluster::{
+    Copies, disk_holds, governed, holds, open, others, primary, read, started, write,
 };
 use super::raft_cluster::Cluster;
 
@@ -21,7 +19,7 @@ fn partner(cluster: &Cluster<Primary>, node: usize) -> usize {
 
 #[test]
 fn a_write_is_acknowledged_when_the_partner_has_it() {
-    let (mut cluster, leader, session) = started(Acknowledge::One, 5);
+    let (mut cluster, leader, session) = started(Acknowledge::One, 5, 20);
     let partner = partner(&cluster, leader);
     // The control plane needs a majority, but changes do not.
     cluster.split(&[leader, partner]);
@@ -33,7 +31,7 @@ fn a_write_is_acknowledged_when_the_partner_has_it() {
 
 #[test]
 fn a_partner_that_is_down_is_replaced_and_changes_go_on() {
-    let (mut cluster, leader, session) = started(Acknowledge::One, 3);
+    let (mut cluster, leader, session) = started(Acknowledge::One, 3, 20);
     let down = partner(&cluster, leader);
     cluster.crash(down);
     assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
@@ -43,14 +41,8 @@ fn a_partner_that_is_down_is_replaced_and_changes_go_on() {
 
 /// Whether the node that was down for a thousand writes has them all when it becomes the partner.
 fn late_partner_has_everything(seed: u64) -> bool {
-    let mut cluster = Cluster::acknowledging(Acknowledge::One, 3, seed, 10_000);
-    assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
-    cluster.run(200);
-    let leader = primary(&cluster).unwrap();
-    let Some(Reply::Session(session)) = cluster.ask(leader, 0, request(0, 1, Command::OpenSession))
-    else {
-        panic!("no session")
-    };
+    let (mut cluster, leader) = governed(Acknowledge::One, 3, seed, 10_000);
+    let session = open(&mut cluster, leader, 0);
     let old = partner(&cluster, leader);
     let late = others(3, &[leader, old])[0];
     cluster.crash(late);
@@ -75,10 +67,7 @@ fn nobody_becomes_the_partner_without_everything_that_was_acknowledged() {
 #[test]
 fn only_one_of_the_pair_is_promoted() {
     for seed in 0..30 {
-        let mut cluster = Cluster::acknowledging(Acknowledge::One, 5, seed, 20);
-        assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
-        cluster.run(200);
-        let old = primary(&cluster).unwrap();
+        let (mut cluster, old) = governed(Acknowledge::One, 5, seed, 20);
         let heir = partner(&cluster, old);
         cluster.crash(old);
         assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "seed {seed}");
@@ -88,7 +77,7 @@ fn only_one_of_the_pair_is_promoted() {
 
 #[test]
 fn without_the_pair_nobody_takes_office() {
-    let (mut cluster, leader, session) = started(Acknowledge::One, 5);
+    let (mut cluster, leader, session) = started(Acknowledge::One, 5, 20);
     assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
     let heir = partner(&cluster, leader);
     cluster.crash(leader);
@@ -103,10 +92,7 @@ fn without_the_pair_nobody_takes_office() {
 #[test]
 fn a_deposed_primary_answers_no_strong_read() {
     for seed in 0..50 {
-        let mut cluster = Cluster::acknowledging(Acknowledge::One, 5, seed, 20);
-        assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
-        cluster.run(200);
-        let old = primary(&cluster).unwrap();
+        let (mut cluster, old) = governed(Acknowledge::One, 5, seed, 20);
         cluster.split(&[old]);
         let before = cluster.answers.len();
         cluster.request(old, 1, read(1, "x", ReadLevel::Strong));

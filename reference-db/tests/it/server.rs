@@ -169,10 +169,10 @@ impl World {
             timing: Timing { heartbeat, election: heartbeat * 10 },
             snapshot_entries: 100,
             sessions_max: 10,
-            acknowledge: Acknowledge::None,
             leaderless: leaderless::Settings::DEFAULT,
         };
-        let ended = timeout(time, serve::<Obedient, World>(self.clone(), config)).await;
+        let ended =
+            timeout(time, serve::<Obedient, World>(self.clone(), config, Acknowledge::None)).await;
         let ended: Option<Result<Infallible, _>> = ended.ok();
         (self.events.take(), ended.map(|Err(error)| error))
     }

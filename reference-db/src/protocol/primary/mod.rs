@@ -400,15 +400,13 @@ impl Primary {
         if appointed.node != self.options.id || self.replica.epoch != appointed.epoch {
             return;
         }
+        self.partner = Partner::appointed(appointed.partner);
         let leads = self.control.is_leader() && self.control.term() == appointed.epoch;
         let first = self.replica.last().term < appointed.epoch;
-        if self.office.is_some() {
-            self.partner.agreed(appointed.partner);
-        } else if leads && first {
+        if self.office.is_none() && leads && first {
             let entry = self.replica.append(None);
             let others = self.options.nodes.iter().filter(|node| **node != self.options.id);
             self.office = Some(Office::new(entry.at, others, self.options.timing, now));
-            self.partner = Partner::appointed(appointed.partner);
             out.push(Output::Persist(Record::Data(entry)));
         }
     }
@@ -545,38 +543,15 @@ impl Primary {
 
     fn answer_reads(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         let replica = &self.replica;
-        let committed = replica.committed();
+        let (kv, committed) = (replica.kv(), replica.committed());
         let here = number(committed);
-        let ready =
-            self.ahead.take_ready(now, |seen| replica.reach(position(seen)) != Reach::Behind);
-        out.extend(ready.into_iter().map(|Ahead { origin: to, sequence, key, seen, .. }| {
-            let has = replica.reach(position(seen)) == Reach::Has;
-            let (reply, position) =
-                if has { (replica.kv().read(&key), here) } else { (Reply::Lost, 0) };
-            Output::Reply { to, sequence, reply, position }
-        }));
-        if self.office.is_none() {
-            // A read leaves nothing behind, so this is the truth whatever the others do.
-            out.extend(self.reads.take_all().into_iter().map(|read| Output::Reply {
-                to: read.origin,
-                sequence: read.sequence,
-                reply: Reply::NotLeader,
-                position: 0,
-            }));
-            return;
-        }
-        for read in self.reads.take_ready(self.control.confirmed_round(), committed.index) {
-            let Read { origin: to, sequence, key } = read;
-            out.push(Output::Reply {
-                to,
-                sequence,
-                reply: replica.kv().read(&key),
-                position: here,
-            });
-        }
-        if self.reads.are_waiting() && self.control.may_begin_round() {
-            self.control.flush_soon(now);
-        }
+        self.ahead.answer(now, out, |read| match replica.reach(position(read.seen)) {
+            Reach::Behind => None,
+            Reach::Has => Some((kv.read(&read.key), here)),
+            Reach::Lost => Some((Reply::Lost, 0)),
+        });
+        let leads = self.office.is_some();
+        self.reads.answer(now, &mut self.control, leads, (kv, committed.index, here), out);
     }
 }
 
@@ -590,6 +565,6 @@ fn number(at: Position) -> u64 {
 }
 
 /// The position that a number stands for.
-fn position(number: u64) -> Position {
+pub fn position(number: u64) -> Position {
     Position { term: number >> INDEX_BITS, index: number & ((1 << INDEX_BITS) - 1) }
 }

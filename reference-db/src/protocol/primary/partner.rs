@@ -18,14 +18,9 @@ pub(super) struct Partner {
 }
 
 impl Partner {
-    /// The partner with whom the primary takes office.
+    /// The partner that the control plane has agreed on.
     pub(super) fn appointed(partner: Option<NodeId>) -> Partner {
         Partner { agreed: partner, proposed: None }
-    }
-
-    /// The control plane has agreed on a partner.
-    pub(super) fn agreed(&mut self, partner: Option<NodeId>) {
-        *self = Partner::appointed(partner);
     }
 
     /// Another partner was proposed.

@@ -214,28 +214,10 @@ impl Raft {
     }
 
     fn answer_reads(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
-        let applied = self.applied;
-        let of_replica = self.ahead.take_ready(now, |seen| seen <= applied);
-        out.extend(of_replica.into_iter().map(|Ahead { origin, sequence, key, .. }| {
-            Output::Reply { to: origin, sequence, reply: self.kv.read(&key), position: applied }
-        }));
-        if !self.core.is_leader() {
-            // A read leaves nothing behind, so this is the truth even if the leader had begun.
-            out.extend(self.reads.take_all().into_iter().map(|read| Output::Reply {
-                to: read.origin,
-                sequence: read.sequence,
-                reply: Reply::NotLeader,
-                position: 0,
-            }));
-            return;
-        }
-        for read in self.reads.take_ready(self.core.confirmed_round(), self.applied) {
-            let reply = self.kv.read(&read.key);
-            let Read { origin: to, sequence, .. } = read;
-            out.push(Output::Reply { to, sequence, reply, position: self.applied });
-        }
-        if self.reads.are_waiting() && self.core.may_begin_round() {
-            self.core.flush_soon(now);
-        }
+        let (kv, applied) = (&self.kv, self.applied);
+        self.ahead
+            .answer(now, out, |read| (read.seen <= applied).then(|| (kv.read(&read.key), applied)));
+        let leads = self.core.is_leader();
+        self.reads.answer(now, &mut self.core, leads, (kv, applied, applied), out);
     }
 }

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use super::core::Core;
 use crate::env::Time;
-use crate::protocol::Origin;
+use crate::kv::{Kv, Reply};
+use crate::protocol::{Origin, Output, Protocol};
 
 /// How many reads a leader takes on at a time.
 pub const READS_MAX: usize = 4096;
@@ -47,11 +48,6 @@ impl Reads {
         }
     }
 
-    /// Whether there are reads that belong to no round yet.
-    pub(in crate::protocol) fn are_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     /// Begins a round for all reads that wait for one, if the leader may begin one now: an answer
     /// must reflect at least the state up to `index`.
     pub(in crate::protocol) fn begin<C: Clone, S>(
@@ -69,8 +65,34 @@ impl Reads {
         }
     }
 
+    /// Answers, from the state at `index`, the reads whose round is confirmed and which are to reflect
+    /// no more than that; `position` is what the answers say about how far they go. A node that does
+    /// not answer for itself any longer turns all of them down.
+    pub(in crate::protocol) fn answer<P: Protocol, C: Clone, S>(
+        &mut self,
+        now: Time,
+        core: &mut Core<C, S>,
+        leads: bool,
+        (kv, index, position): (&Kv, u64, u64),
+        out: &mut Vec<Output<P>>,
+    ) {
+        if !leads {
+            // A read leaves nothing behind, so this is the truth even if the node had begun.
+            out.extend(self.take_all().into_iter().map(|Read { origin: to, sequence, .. }| {
+                Output::Reply { to, sequence, reply: Reply::NotLeader, position: 0 }
+            }));
+            return;
+        }
+        for Read { origin: to, sequence, key } in self.take_ready(core.confirmed_round(), index) {
+            out.push(Output::Reply { to, sequence, reply: kv.read(&key), position });
+        }
+        if !self.waiting.is_empty() && core.may_begin_round() {
+            core.flush_soon(now);
+        }
+    }
+
     /// Takes the reads whose round is confirmed and whose index is applied.
-    pub(in crate::protocol) fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<Read> {
+    fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<Read> {
         let mut ready = Vec::new();
         while let Some(round) = self.rounds.front()
             && round.number <= confirmed
@@ -84,7 +106,7 @@ impl Reads {
     }
 
     /// Takes all reads: the member leads no longer.
-    pub(in crate::protocol) fn take_all(&mut self) -> Vec<Read> {
+    fn take_all(&mut self) -> Vec<Read> {
         self.count = 0;
         let rounds = std::mem::take(&mut self.rounds);
         let mut all: Vec<_> = rounds.into_iter().flat_map(|round| round.reads).collect();

@@ -134,8 +134,7 @@ impl<C: Clone, S> Core<C, S> {
     /// Whether [`Core::begin_round`] would begin one.
     pub fn may_begin_round(&self) -> bool {
         let Standing::Leader(leadership) = &self.standing else { return false };
-        self.confirmed_round() == leadership.round
-            && self.log.term(self.commit) == Some(self.hard.term)
+        self.confirmed_round() == leadership.round && self.knows_all_commits()
     }
 
     /// The latest round of which a majority has said that the leader still led; 0 where the
