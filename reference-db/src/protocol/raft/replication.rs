@@ -29,7 +29,6 @@ pub(super) struct Leadership {
     /// The latest round of confirmation that has begun.
     pub(super) round: u64,
     heartbeat_at: Time,
-    quorum_at: Time,
 }
 
 /// What a leader knows of another member.
@@ -62,7 +61,7 @@ pub(super) enum Pace {
 
 impl Leadership {
     pub(super) fn deadline(&self) -> Time {
-        self.heartbeat_at.min(self.quorum_at)
+        self.heartbeat_at
     }
 
     /// The highest value that a majority has reached, the leader with `own` included.
@@ -99,7 +98,6 @@ impl<C: Clone, S> Core<C, S> {
             peers,
             round: 0,
             heartbeat_at: now + self.timing.heartbeat,
-            quorum_at: now + self.timing.election,
         });
         self.leader = Some(self.id);
         self.append(None);
@@ -152,12 +150,12 @@ impl<C: Clone, S> Core<C, S> {
     /// Does what is due for a leader.
     pub(super) fn lead_on(&mut self, now: Time) {
         let Standing::Leader(leadership) = &mut self.standing else { return };
-        if leadership.quorum_at <= now {
-            leadership.quorum_at = now + self.timing.election;
+        if leadership.heartbeat_at <= now {
             let heard = |peer: &&Peer| now.since(peer.heard) < self.timing.election;
             let count = leadership.peers.iter().filter(heard).count() + 1;
             if !self.is_majority(count) {
-                // Its clients would wait for ever, and read-index rounds with them.
+                // Its clients would wait for ever, and read-index rounds with them. And where it
+                // hears nobody but is heard, its followers would have no other leader.
                 self.step_down(now, self.hard.term);
                 return;
             }
