@@ -44,8 +44,12 @@ struct Alone {
 
 impl Alone {
     fn new(recovered: Recovered<Snapshot<Request, Kv>, Record<Request>>) -> Alone {
+        Alone::numbered(0, recovered)
+    }
+
+    fn numbered(id: u32, recovered: Recovered<Snapshot<Request, Kv>, Record<Request>>) -> Alone {
         let options = Options {
-            id: NodeId(0),
+            id: NodeId(id),
             nodes: (0..3).map(NodeId).collect(),
             timing: TIMING,
             snapshot_entries: 1000,
@@ -420,6 +424,22 @@ fn whoever_hears_a_leader_ignores_candidates() {
     assert_eq!(alone.node.core().term(), 1);
     alone.now = alone.now + TIMING.election;
     assert_eq!(sent(&alone.hear(2, vote(5, (9, 9))), 2).len(), 1);
+}
+
+#[test]
+fn two_that_ask_at_once_do_not_split_the_votes() {
+    // The third is down. What each says crosses what the other says.
+    let mut nodes = [0, 1].map(|id| Alone::numbered(id, Recovered::default()));
+    let [mut first, mut second] = nodes.each_mut().map(|node| node.timer());
+    while let (to_second, to_first) = (sent(&first, 1), sent(&second, 0))
+        && !(to_second.is_empty() && to_first.is_empty())
+    {
+        first = to_first.into_iter().flat_map(|message| nodes[0].hear(1, message)).collect();
+        second = to_second.into_iter().flat_map(|message| nodes[1].hear(0, message)).collect();
+    }
+    // Nobody had to wait for another timeout, and of equal logs the higher number decides.
+    let roles = nodes.map(|node| node.node.status().role);
+    assert_eq!(roles, [Role::Follower, Role::Leader]);
 }
 
 #[test]

@@ -50,8 +50,19 @@ impl<C: Clone, S> Core<C, S> {
             return;
         }
         let granted = term > self.hard.term && last >= self.log.last();
+        if granted && self.asks_too(term) && (last, from) > (self.log.last(), self.id) {
+            // Both would be allowed to stand, and split the votes. One that gives way loses
+            // nothing but the time that a split vote would have cost.
+            self.standing = Standing::Follower;
+            self.postpone_election(now);
+        }
         let term = if granted { term } else { self.hard.term };
         self.send(from, Message::PreVoteReply { term, granted });
+    }
+
+    /// Whether the member asks for itself what another one asks of it.
+    fn asks_too(&self, term: u64) -> bool {
+        matches!(self.standing, Standing::PreCandidate(_)) && term == self.hard.term + 1
     }
 
     pub(super) fn on_pre_vote_reply(&mut self, now: Time, from: NodeId, term: u64, granted: bool) {
