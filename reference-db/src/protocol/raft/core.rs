@@ -159,7 +159,7 @@ impl<C: Clone, S> Core<C, S> {
     /// When [`Core::on_timer`] is wanted.
     pub fn deadline(&self) -> Time {
         match &self.standing {
-            Standing::Leader(leadership) => leadership.deadline().min(self.flush_at),
+            Standing::Leader(leadership) => leadership.heartbeat_at.min(self.flush_at),
             Standing::Follower | Standing::PreCandidate(_) | Standing::Candidate(_) => {
                 self.election_at
             }

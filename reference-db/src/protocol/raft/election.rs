@@ -51,10 +51,9 @@ impl<C: Clone, S> Core<C, S> {
         }
         let granted = term > self.hard.term && last >= self.log.last();
         if granted && self.asks_too(term) && (last, from) > (self.log.last(), self.id) {
-            // Both would be allowed to stand, and split the votes. One that gives way loses
-            // nothing but the time that a split vote would have cost.
-            self.standing = Standing::Follower;
-            self.postpone_election(now);
+            // Both would be allowed to stand, and split the votes. Should the other one not make
+            // it, giving way has cost a timeout, as a split vote would have.
+            self.step_down(now, self.hard.term);
         }
         let term = if granted { term } else { self.hard.term };
         self.send(from, Message::PreVoteReply { term, granted });
@@ -160,8 +159,8 @@ impl<C: Clone, S> Core<C, S> {
     /// Whether there is a leader that must not be disturbed: the member leads, or has heard from
     /// its leader within the shortest election timeout (dissertation, section 4.2.3).
     ///
-    /// A leader that lost its majority gives up by itself within an election timeout; that is why
-    /// refusing everyone meanwhile cannot last.
+    /// A leader that lost its majority gives up by itself, an election timeout and a heartbeat later at
+    /// most; that is why refusing everyone meanwhile cannot last.
     fn hears_a_leader(&self, now: Time) -> bool {
         self.is_leader() || self.leader.is_some() && now.since(self.heard) < self.timing.election
     }

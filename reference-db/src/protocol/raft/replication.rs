@@ -28,7 +28,8 @@ pub(super) struct Leadership {
     pub(super) peers: Vec<Peer>,
     /// The latest round of confirmation that has begun.
     pub(super) round: u64,
-    heartbeat_at: Time,
+    /// When it next shows that it lives, and asks itself whether a majority still answers.
+    pub(super) heartbeat_at: Time,
 }
 
 /// What a leader knows of another member.
@@ -60,10 +61,6 @@ pub(super) enum Pace {
 }
 
 impl Leadership {
-    pub(super) fn deadline(&self) -> Time {
-        self.heartbeat_at
-    }
-
     /// The highest value that a majority has reached, the leader with `own` included.
     fn majority(&self, own: u64, of: impl Fn(&Peer) -> u64) -> u64 {
         let reached = |value: u64| {
@@ -151,17 +148,13 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn lead_on(&mut self, now: Time) {
         let Standing::Leader(leadership) = &mut self.standing else { return };
         if leadership.heartbeat_at <= now {
-            let heard = |peer: &&Peer| now.since(peer.heard) < self.timing.election;
-            let count = leadership.peers.iter().filter(heard).count() + 1;
-            if !self.is_majority(count) {
+            let heard = Time(leadership.majority(now.0, |peer| peer.heard.0));
+            if now.since(heard) >= self.timing.election {
                 // Its clients would wait for ever, and read-index rounds with them. And where it
                 // hears nobody but is heard, its followers would have no other leader.
                 self.step_down(now, self.hard.term);
                 return;
             }
-        }
-        let Standing::Leader(leadership) = &mut self.standing else { return };
-        if leadership.heartbeat_at <= now {
             leadership.heartbeat_at = now + self.timing.heartbeat;
             for peer in &mut leadership.peers {
                 peer.give_up_waiting(now, &self.timing);
