@@ -454,6 +454,30 @@ fn a_leader_that_no_majority_answers_steps_down() {
 }
 
 #[test]
+fn a_leader_steps_down_a_heartbeat_after_the_timeout_at_most() {
+    for last_heard_ms in [0, 5, 50, 95, 99] {
+        let mut alone = Alone::new(Recovered::default());
+        alone.lead();
+        let heard = Time(alone.now.0 + last_heard_ms * MS);
+        while alone.node.deadline() < heard {
+            alone.timer();
+        }
+        alone.now = heard;
+        let term = alone.node.core().term();
+        alone.hear(1, CoreMessage::HeartbeatReply { term, round: 0 });
+        while alone.node.core().is_leader() {
+            alone.timer();
+        }
+        let silent = alone.now.since(heard);
+        assert!(silent >= TIMING.election, "it gave up on a majority that had just answered");
+        assert!(
+            silent <= TIMING.election + TIMING.heartbeat,
+            "it kept its followers for {silent:?}"
+        );
+    }
+}
+
+#[test]
 fn a_node_that_hears_nothing_but_is_heard_deposes_nobody() {
     let (mut cluster, leader, _) = started(5, 100);
     let term = cluster.status(leader).unwrap().term;
