@@ -138,6 +138,8 @@ pub enum Target {
     One,
     /// The node that leads in the highest term; any one where none does.
     Leader,
+    /// Any one node that does not lead.
+    Follower,
     /// As many nodes as leave a majority, but one at least.
     Minority,
     /// The fewest nodes that are a majority.
@@ -152,6 +154,7 @@ impl fmt::Display for Target {
             Target::Node(node) => write!(f, "n{node}"),
             Target::One => f.write_str("one"),
             Target::Leader => f.write_str("leader"),
+            Target::Follower => f.write_str("follower"),
             Target::Minority => f.write_str("minority"),
             Target::Majority => f.write_str("majority"),
             Target::All => f.write_str("all"),

@@ -69,8 +69,11 @@ pub enum Role {
 struct Port {
     socket: UdpSocket,
     shared: Rc<Shared>,
+    owner: Address,
     place: Place,
     clock: Clock,
+    /// Until when its owner is busy with what it has received.
+    busy_until: Cell<Time>,
     /// What has arrived and is to be late, by the time at which it may be seen and in the order of
     /// arrival.
     late: RefCell<BTreeMap<(Time, u64), Message>>,
@@ -102,6 +105,7 @@ impl Port {
         let to_place = self.shared.place_of(to);
         let sent = self.shared.send(self.now(), self.place, to_place, bytes.len());
         let Some(delay) = sent else { return };
+        let delay = delay + self.shared.way(self.owner, to);
         let mut frame = self.shared.scratch.borrow_mut();
         frame.clear();
         frame.extend_from_slice(bytes);
@@ -139,6 +143,11 @@ impl Port {
             if let Some(message) = self.try_recv() {
                 return message;
             }
+            let now = self.now();
+            if now < self.busy_until.get() {
+                tokio::time::sleep(self.busy_until.get().since(now)).await;
+                continue;
+            }
             let due = self.late.borrow().keys().next().map(|(due, _)| *due);
             let late = async {
                 match due {
@@ -171,6 +180,22 @@ impl Port {
     }
 
     fn try_recv(&self) -> Option<Message> {
+        let cost = self.shared.message_cost;
+        if cost.is_zero() || matches!(self.owner, Address::Client(_)) {
+            return self.next_message();
+        }
+        let now = self.now();
+        if now < self.busy_until.get() {
+            return None;
+        }
+        let message = self.next_message()?;
+        // Timers have a grain of a millisecond: what it was idle in the last one, it makes up for.
+        let idle_since = Time::from_nanos(now.as_nanos().saturating_sub(GRAIN_NS));
+        self.busy_until.set(self.busy_until.get().max(idle_since) + cost);
+        Some(message)
+    }
+
+    fn next_message(&self) -> Option<Message> {
         if let Some(message) = self.take_late() {
             return Some(message);
         }
@@ -192,10 +217,23 @@ thread_local! {
     static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-async fn open_port(shared: Rc<Shared>, place: Place, number: u16) -> Port {
+/// The grain of timers, in nanoseconds.
+const GRAIN_NS: u64 = 1_000_000;
+
+async fn open_port(shared: Rc<Shared>, owner: Address, number: u16) -> Port {
+    let place = shared.place_of(owner);
     let clock = Clock { runtime: Instant::now(), world: shared.now.get() };
     let socket = UdpSocket::bind(("0.0.0.0", number)).await.expect("the port is free on its host");
-    Port { socket, shared, place, clock, late: RefCell::default(), arrivals: Cell::new(0) }
+    Port {
+        socket,
+        shared,
+        owner,
+        place,
+        clock,
+        busy_until: Cell::new(Time::ZERO),
+        late: RefCell::default(),
+        arrivals: Cell::new(0),
+    }
 }
 
 /// A node's view of the world. Handles are cheap to clone and refer to the same node.
@@ -221,7 +259,7 @@ impl NodeCx {
         power: Rc<Cell<bool>>,
     ) -> NodeCx {
         let disk = shared.disk(id, power.clone());
-        let port = open_port(shared, Place::of_node(id), super::NODE_PORT).await;
+        let port = open_port(shared, Address::Node(id), super::NODE_PORT).await;
         NodeCx(Rc::new(Node { id, incarnation, port, disk, power }))
     }
 
@@ -338,7 +376,8 @@ impl ClientCx {
     pub(super) async fn open(shared: Rc<Shared>, client: ClientSpec) -> ClientCx {
         let ClientSpec { session, home, pinned } = client;
         let number = super::CLIENT_PORT + session.0 as u16;
-        let port = open_port(shared, Place::CLIENTS, number).await;
+        shared.homes.borrow_mut().insert(session, home);
+        let port = open_port(shared, Address::Client(session), number).await;
         ClientCx { session, home, pinned, port, tickets: Cell::new(0) }
     }
 

@@ -6,6 +6,7 @@
 
 mod context;
 mod disk;
+mod geography;
 mod guard;
 mod network;
 mod shared;

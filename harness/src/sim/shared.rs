@@ -1,6 +1,7 @@
 //! What the engine, the nodes and the clients of one run share.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use checkers::history::{FaultId, NodeId, SessionId, Time};
 
 use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus};
 use super::disk::{Disk, Platter};
+use super::geography::Geography;
 use super::guard::PollBudget;
 use super::network::Links;
 use super::{CLIENT_PORT, Failure, NODE_PORT};
@@ -59,6 +61,12 @@ pub(super) struct Shared {
     pub(super) oversized: Cell<u64>,
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) trace: Option<RefCell<Trace>>,
+    /// How far apart everybody is, where that is given.
+    geography: Option<Geography>,
+    /// The nodes that clients turn to, by session.
+    pub(super) homes: RefCell<BTreeMap<SessionId, NodeId>>,
+    /// How long a node takes for each message.
+    pub(super) message_cost: Duration,
     /// The address of the clients' host, then those of the nodes.
     ips: Vec<IpAddr>,
 }
@@ -89,6 +97,11 @@ impl Shared {
             oversized: Cell::new(0),
             scratch: RefCell::default(),
             trace: trace.then(RefCell::default),
+            geography: config.regions.as_ref().map(|one_way_ms| {
+                Geography::new(one_way_ms, config.tick, seed.stream("geography"))
+            }),
+            homes: RefCell::default(),
+            message_cost: config.message_cost,
             ips,
         }
     }
@@ -133,6 +146,18 @@ impl Shared {
             Address::Node(node) => Place::of_node(node),
             Address::Client(_) => Place::CLIENTS,
         }
+    }
+
+    /// Draws how much longer than the least a message takes over its way.
+    pub(super) fn way(&self, from: Address, to: Address) -> Duration {
+        let Some(geography) = &self.geography else { return Duration::ZERO };
+        let homes = self.homes.borrow();
+        let place = |address| match address {
+            Address::Node(node) => Some(node),
+            Address::Client(client) => homes.get(&client).copied(),
+        };
+        let ends = place(from).zip(place(to));
+        ends.map_or(Duration::ZERO, |(from, to)| geography.draw(from, to))
     }
 
     pub(super) fn socket_of(&self, address: Address) -> SocketAddr {

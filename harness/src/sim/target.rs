@@ -41,6 +41,11 @@ impl Observed {
                 }
                 1
             }
+            Target::Follower => {
+                let leader = self.leader();
+                up.retain(|id| Some(*id) != leader);
+                1
+            }
         };
         stream.shuffle(&mut up);
         up.truncate(some);

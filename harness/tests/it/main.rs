@@ -7,4 +7,5 @@ mod campaign;
 mod cli;
 mod shape;
 mod systems;
+mod tradeoffs;
 mod world;
