@@ -298,9 +298,6 @@ fn run_node(mode: Mode, cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'sta
     })
 }
 
-/// What wall clocks show when a run begins, in nanoseconds since 1970: the begin of 2026.
-const START_OF_RUNS: u64 = 1_767_225_600 * 1_000_000_000;
-
 /// The simulated world as a node of the store sees it.
 #[derive(Clone)]
 struct SimNode(NodeCx);
@@ -325,7 +322,7 @@ impl Env for SimNode {
     }
 
     fn wall(&self) -> u64 {
-        START_OF_RUNS + self.0.now().as_nanos()
+        self.0.wall()
     }
 
     async fn sleep_until(&self, at: env::Time) {
