@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::NodeId;
 use crate::wire::Request;
 
 /// The whole state of a node, a deterministic function of the changes applied to it, in order.
@@ -43,6 +44,8 @@ impl Kv {
         match &request.command {
             Command::OpenSession => Some(self.open(at, sessions_max)),
             Command::Read { key, .. } => Some(self.read(key)),
+            // It changes no state, and no log holds it.
+            Command::Transfer { .. } => Some(Reply::Unsupported),
             Command::Write { .. } | Command::Cas { .. } | Command::Delete { .. } => {
                 self.change_once(at, request)
             }
@@ -101,7 +104,7 @@ fn change(values: &mut BTreeMap<String, Vec<u8>>, command: &Command) -> Reply {
             put(values, key, to.as_ref());
         }
         Command::Delete { key } => put(values, key, None),
-        Command::OpenSession | Command::Read { .. } => {
+        Command::OpenSession | Command::Read { .. } | Command::Transfer { .. } => {
             unreachable!("only what changes a value needs a session")
         }
     }
@@ -154,6 +157,11 @@ pub enum Command {
         /// The key that is emptied.
         key: String,
     },
+    /// Makes another node the leader; answered with [`Reply::Done`] when it is.
+    Transfer {
+        /// Which.
+        to: NodeId,
+    },
 }
 
 /// How much a read asks for.
@@ -173,7 +181,7 @@ pub enum Reply {
     Session(u64),
     /// A session was opened under this number, which this node alone knows.
     NodeSession(u64),
-    /// The change was made.
+    /// The change was made, or the node that was to lead does.
     Done,
     /// What the key holds; `None` where it is absent.
     Value(Option<Vec<u8>>),
@@ -182,7 +190,7 @@ pub enum Reply {
     /// The node does not lead, knows no leader, and did nothing. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,
-    /// The mode does not offer this, and nothing was done.
+    /// The mode does not offer this, or there is no such node, and nothing was done.
     Unsupported,
     /// What the client has seen was lost: no state contains it any more, and nothing was done.
     Lost,

@@ -112,12 +112,29 @@ impl fmt::Display for Fault {
             }
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
-            Fault::ClockJump { target, by_ms } => write!(f, "clock {target} by {by_ms:+} ms"),
-            Fault::ClockDrift { target, rate } => write!(f, "clock {target} at {rate} the rate"),
-            Fault::ClockStrobe { target, by_ms, every } => {
-                let every = humantime::format_duration(*every);
-                write!(f, "clock {target} by {by_ms:+} ms and back, every {every}")
+            Fault::ClockJump { target, .. }
+            | Fault::ClockDrift { target, .. }
+            | Fault::ClockStrobe { target, .. } => {
+                write!(f, "clock {target}{}", self.error_of_clocks())
             }
+        }
+    }
+}
+
+impl Fault {
+    /// How wrong it makes clocks, in words that follow whose they are; empty where it leaves them alone.
+    pub(crate) fn error_of_clocks(&self) -> String {
+        match self {
+            Fault::ClockJump { by_ms, .. } => format!(" by {by_ms:+} ms"),
+            Fault::ClockDrift { rate, .. } => format!(" at {rate} of the rate"),
+            Fault::ClockStrobe { by_ms, every, .. } => {
+                let every = humantime::format_duration(*every);
+                format!(" by {by_ms:+} ms and back, every {every}")
+            }
+            Fault::Partition { .. }
+            | Fault::Delay { .. }
+            | Fault::Crash { .. }
+            | Fault::Restart { .. } => String::new(),
         }
     }
 }

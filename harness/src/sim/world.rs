@@ -115,7 +115,7 @@ impl World {
             | Fault::ClockStrobe { target, .. } => {
                 let nodes = observed.resolve(target, &mut stream);
                 nodes.iter().for_each(|node| self.set_wrong(*node, planned));
-                target::list(&nodes)
+                target::list(&nodes) + &planned.fault.error_of_clocks()
             }
         };
         let effect = &mut self.effects[id.index()];
