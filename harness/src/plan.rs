@@ -294,13 +294,19 @@ impl PlanError {
 }
 
 impl Plan {
-    /// The plan that has every default, for a system.
+    /// The plan that has every default, for a system: every nemesis but `clock` plans faults.
     pub fn new(name: impl Into<String>, system: impl Into<String>) -> Plan {
         Plan {
             name: name.into(),
             system: system.into(),
             workload: default_workload(),
-            nemeses: nemesis::NEMESES.iter().map(|entry| entry.name.to_owned()).collect(),
+            // A run in which a nemesis had no effect proves nothing, and so it is with `clock` and a
+            // system that reads no clock.
+            nemeses: nemesis::NEMESES
+                .iter()
+                .filter(|entry| entry.name != "clock")
+                .map(|entry| entry.name.to_owned())
+                .collect(),
             nodes: default_nodes(),
             clients: default_clients(),
             keys: default_keys(),

@@ -109,7 +109,10 @@ impl<C: ClientEnv> Client<C> {
     /// Does one thing, and tries again until `deadline`. The store applies it once, however often
     /// it is asked.
     pub async fn call(&mut self, command: Command, deadline: Time) -> Answer {
-        let writes = !matches!(command, Command::Read { .. } | Command::OpenSession);
+        let writes = !matches!(
+            command,
+            Command::Read { .. } | Command::OpenSession | Command::Transfer { .. }
+        );
         let session = if writes {
             match self.open_session(deadline).await {
                 Ok(session) => session,

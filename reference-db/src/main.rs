@@ -15,6 +15,7 @@ use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
+use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
@@ -123,6 +124,13 @@ enum Action {
         #[command(flatten)]
         cluster: Cluster,
     },
+    /// Makes another node the leader, in the mode `raft`
+    Transfer {
+        /// The number of the node
+        to: u32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +158,10 @@ struct Serve {
     /// How many log entries a node keeps before it takes a snapshot
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     snapshot_entries: u64,
+    /// In the mode `raft`: how reads are answered: `read-index`, `lease`, `follower` or `stale`; the
+    /// same for every node. `lease` counts on clocks whose rates are right to a tenth
+    #[arg(long, default_value = "read-index", value_parser = strong_reads)]
+    reads: StrongReads,
     /// Without a leader: how many nodes hold each key (N); 3, or all where there are fewer, where it
     /// is not given. It never changes
     #[arg(long)]
@@ -212,6 +224,17 @@ impl FromStr for Peer {
         let id = id.parse().map_err(|_| anyhow!("`{id}` is no number of a node: use 1, 2, …"))?;
         Ok(Peer { id: NodeId(id), address: address(at)? })
     }
+}
+
+/// Reads the name of a way to answer reads.
+fn strong_reads(text: &str) -> anyhow::Result<StrongReads> {
+    Ok(match text {
+        "read-index" => StrongReads::ReadIndex,
+        "lease" => StrongReads::Lease,
+        "follower" => StrongReads::Follower,
+        "stale" => StrongReads::Stale,
+        _ => bail!("reads are answered by `read-index`, `lease`, `follower` or `stale`"),
+    })
 }
 
 /// Checks the form of an address.
@@ -280,6 +303,9 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Append { key, element, cluster } => {
             update(cluster, key, Update::Append(element.into_bytes()))?
         }
+        Action::Transfer { to, cluster } => {
+            on_one_thread(ask(cluster, Command::Transfer { to: NodeId(to) }))?
+        }
     }
 }
 
@@ -326,6 +352,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         },
         snapshot_entries: options.snapshot_entries,
         sessions_max: SESSIONS_MAX,
+        strong_reads: options.reads,
         leaderless,
     };
     tokio::select! {
@@ -426,9 +453,9 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             }
             Err(Failure::Mismatch)
         }
-        Answer::Reply(Reply::Unsupported) => {
-            Err(Failure::Run(anyhow!("not done: the mode of this store does not offer it")))
-        }
+        Answer::Reply(Reply::Unsupported) => Err(Failure::Run(anyhow!(
+            "not done: the mode of this store does not offer it, or there is no such node"
+        ))),
         Answer::Reply(
             reply @ (Reply::Session(_)
             | Reply::NodeSession(_)

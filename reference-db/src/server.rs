@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use crate::env::{Address, ClientId, Env, NodeId, Status};
 use crate::kv::Reply;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
-use crate::protocol::{leaderless, primary};
+use crate::protocol::{leaderless, primary, raft};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
 
@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers.
     pub sessions_max: usize,
+    /// How strong reads are answered in the mode `raft`.
+    pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, in the modes without a leader.
     pub leaderless: leaderless::Settings,
 }
@@ -47,6 +49,7 @@ pub async fn serve<P: Protocol, E: Env>(
         snapshot_entries: config.snapshot_entries,
         sessions_max: config.sessions_max,
         acknowledge,
+        strong_reads: config.strong_reads,
         leaderless: config.leaderless,
     };
     let protocol = P::recover(options, recovered, env.random("protocol"), env.now());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::seed::Stream;
 
+mod clock;
 mod crash;
 mod delay;
 mod partition;
@@ -61,6 +62,30 @@ pub enum Fault {
         /// Which nodes.
         target: Target,
     },
+    /// Wall clocks show another time while it lasts. Monotonic clocks do not jump.
+    ClockJump {
+        /// Whose.
+        target: Target,
+        /// By how many milliseconds they are ahead; less than 0 where they are behind.
+        by_ms: i64,
+    },
+    /// Monotonic and wall clocks run faster or slower while it lasts, and so do the timers that go by
+    /// them. Then the wall clocks are set right.
+    ClockDrift {
+        /// Whose.
+        target: Target,
+        /// How fast they run.
+        rate: Rate,
+    },
+    /// Wall clocks jump to another time and back while it lasts.
+    ClockStrobe {
+        /// Whose.
+        target: Target,
+        /// By how many milliseconds they jump.
+        by_ms: i64,
+        /// How long they stay there, and then at the right time, in turn.
+        every: Duration,
+    },
 }
 
 impl Fault {
@@ -71,6 +96,9 @@ impl Fault {
             Fault::Delay { .. } => "delay",
             Fault::Crash { .. } => "crash",
             Fault::Restart { .. } => "restart",
+            Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
+                "clock"
+            }
         }
     }
 }
@@ -84,7 +112,57 @@ impl fmt::Display for Fault {
             }
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
+            Fault::ClockJump { target, .. }
+            | Fault::ClockDrift { target, .. }
+            | Fault::ClockStrobe { target, .. } => {
+                write!(f, "clock {target}{}", self.error_of_clocks())
+            }
         }
+    }
+}
+
+impl Fault {
+    /// How wrong it makes clocks, in words that follow whose they are; empty where it leaves them alone.
+    pub(crate) fn error_of_clocks(&self) -> String {
+        match self {
+            Fault::ClockJump { by_ms, .. } => format!(" by {by_ms:+} ms"),
+            Fault::ClockDrift { rate, .. } => format!(" at {rate} of the rate"),
+            Fault::ClockStrobe { by_ms, every, .. } => {
+                let every = humantime::format_duration(*every);
+                format!(" by {by_ms:+} ms and back, every {every}")
+            }
+            Fault::Partition { .. }
+            | Fault::Delay { .. }
+            | Fault::Crash { .. }
+            | Fault::Restart { .. } => String::new(),
+        }
+    }
+}
+
+/// How fast a clock runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// So many nanoseconds are counted,
+    pub counts: u32,
+    /// of so many that pass.
+    pub of: u32,
+}
+
+impl Rate {
+    /// A clock that is right.
+    pub const RIGHT: Rate = Rate { counts: 1, of: 1 };
+    /// The greatest number in a rate.
+    pub const MAX: u32 = 1000;
+
+    /// Whether both numbers are within bounds. A clock never stands still.
+    pub fn is_possible(self) -> bool {
+        (1..=Rate::MAX).contains(&self.counts) && (1..=Rate::MAX).contains(&self.of)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.counts, self.of)
     }
 }
 
@@ -210,5 +288,10 @@ pub const NEMESES: &[Registration] = &[
         name: "delay",
         about: "slows links, each message by a time of its own: one node, one-way, halves",
         nemesis: &delay::Delay,
+    },
+    Registration {
+        name: "clock",
+        about: "makes clocks run faster or slower, jump, and jump to and fro, on one node or several",
+        nemesis: &clock::Clock,
     },
 ];

@@ -278,19 +278,38 @@ impl NodeCx {
         self.0.incarnation
     }
 
-    /// The node's clock: virtual time since the run began.
+    /// The node's monotonic clock: virtual time since the run began, as far as it knows. A fault may
+    /// make it run faster or slower; it never jumps.
     pub fn now(&self) -> Time {
-        self.0.port.now()
+        self.0.port.shared.clock_of(self.0.id, self.0.port.now())
     }
 
-    /// Waits.
+    /// The node's wall clock: nanoseconds since 1970, as far as it knows. A fault may make it jump.
+    pub fn wall(&self) -> u64 {
+        self.0.port.shared.wall_of(self.0.id, self.0.port.now())
+    }
+
+    /// Waits, by the node's monotonic clock.
     pub async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        self.sleep_until(self.now() + time).await;
     }
 
-    /// Waits until the node's clock shows `at` or later.
+    /// Waits until the node's monotonic clock shows `at` or later.
     pub async fn sleep_until(&self, at: Time) {
-        self.sleep(at.since(self.now())).await;
+        let Node { id, port, .. } = &*self.0;
+        let clock = &port.shared.node(*id).clock;
+        loop {
+            let changes = clock.changes();
+            let left = clock.world_at(at).since(port.now());
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(left) => {}
+                () = changes => {}
+            }
+            if at <= self.now() {
+                return;
+            }
+        }
     }
 
     /// Sends a message and forgets it. It may be lost or overtake another.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use checkers::history::{FaultId, NodeId, SessionId, Time};
 
+use super::clock::NodeClock;
 use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus};
 use super::disk::{Disk, Platter};
 use super::geography::Geography;
@@ -40,6 +41,7 @@ pub(super) struct NodeState {
     /// The power of the present start.
     pub(super) power: RefCell<Rc<Cell<bool>>>,
     pub(super) incarnation: Cell<u32>,
+    pub(super) clock: NodeClock,
     budget: PollBudget,
 }
 
@@ -56,6 +58,8 @@ pub(super) struct Shared {
     pub(super) dropped_by: RefCell<Vec<u64>>,
     /// Messages that each fault made late.
     pub(super) delayed_by: RefCell<Vec<u64>>,
+    /// Readings of clocks that each fault falsified.
+    pub(super) misread_by: RefCell<Vec<u64>>,
     pub(super) sent: Cell<u64>,
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
@@ -81,6 +85,7 @@ impl Shared {
                 up: Cell::new(true),
                 power: RefCell::new(Rc::new(Cell::new(true))),
                 incarnation: Cell::new(0),
+                clock: NodeClock::default(),
                 budget: PollBudget::default(),
             }
         };
@@ -92,6 +97,7 @@ impl Shared {
             failures: RefCell::default(),
             dropped_by: RefCell::default(),
             delayed_by: RefCell::default(),
+            misread_by: RefCell::default(),
             sent: Cell::new(0),
             dropped: Cell::new(0),
             oversized: Cell::new(0),
@@ -133,6 +139,26 @@ impl Shared {
         if self.trace.is_some() && (before.role, before.term) != (status.role, status.term) {
             let what = format!("is {:?} in term {}", status.role, status.term).to_lowercase();
             self.record(at, Place::of_node(id), || what);
+        }
+    }
+
+    /// What the monotonic clock of a node shows.
+    pub(super) fn clock_of(&self, id: NodeId, at: Time) -> Time {
+        let clock = &self.node(id).clock;
+        self.misread(clock.drifting());
+        clock.now(at)
+    }
+
+    /// What the wall clock of a node shows: nanoseconds since 1970.
+    pub(super) fn wall_of(&self, id: NodeId, at: Time) -> u64 {
+        let clock = &self.node(id).clock;
+        self.misread(clock.drifting().into_iter().chain(clock.jumped(at)));
+        clock.wall(at)
+    }
+
+    fn misread(&self, faults: impl IntoIterator<Item = FaultId>) {
+        for fault in faults {
+            self.misread_by.borrow_mut()[fault.index()] += 1;
         }
     }
 

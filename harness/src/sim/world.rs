@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use checkers::history::{FaultId, NodeId, Time};
 use turmoil::Sim;
 
+use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
 use super::shared::Shared;
 use super::target::{self, Observed};
@@ -81,6 +82,7 @@ impl World {
             self.stopped_by.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
             self.shared.delayed_by.borrow_mut().push(0);
+            self.shared.misread_by.borrow_mut().push(0);
         }
         let what = match planned.fault {
             Fault::Partition { shape } => {
@@ -108,6 +110,13 @@ impl World {
                 self.stopped_by[id.index()] = nodes;
                 words
             }
+            Fault::ClockJump { target, .. }
+            | Fault::ClockDrift { target, .. }
+            | Fault::ClockStrobe { target, .. } => {
+                let nodes = observed.resolve(target, &mut stream);
+                nodes.iter().for_each(|node| self.set_wrong(*node, planned));
+                target::list(&nodes) + &planned.fault.error_of_clocks()
+            }
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
@@ -126,6 +135,28 @@ impl World {
                     self.start(node);
                 }
             }
+            Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
+                for node in &self.shared.nodes {
+                    node.clock.set_right(self.now(), id);
+                }
+            }
+        }
+    }
+
+    /// Lets a fault falsify the clocks of a node.
+    fn set_wrong(&self, node: NodeId, planned: &Planned) {
+        let clock = &self.shared.node(node).clock;
+        let (fault, begun) = (planned.id, self.now());
+        match planned.fault {
+            Fault::ClockDrift { rate, .. } => clock.drift(begun, fault, rate),
+            Fault::ClockJump { by_ms, .. } => clock.jump(Jump { fault, by_ms, begun, every: None }),
+            Fault::ClockStrobe { by_ms, every, .. } => {
+                clock.jump(Jump { fault, by_ms, begun, every: Some(every) });
+            }
+            Fault::Partition { .. }
+            | Fault::Delay { .. }
+            | Fault::Crash { .. }
+            | Fault::Restart { .. } => unreachable!("it does nothing to clocks"),
         }
     }
 
@@ -221,6 +252,9 @@ impl World {
         }
         for (effect, delayed) in self.effects.iter_mut().zip(&*self.shared.delayed_by.borrow()) {
             effect.delayed = *delayed;
+        }
+        for (effect, misread) in self.effects.iter_mut().zip(&*self.shared.misread_by.borrow()) {
+            effect.misread = *misread;
         }
         let trace = self.shared.trace.as_ref().map(|trace| trace.take());
         (self.effects, trace)

@@ -5,6 +5,7 @@
 
 mod campaign;
 mod cli;
+mod clocks;
 mod shape;
 mod systems;
 mod tradeoffs;

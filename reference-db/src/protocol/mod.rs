@@ -61,6 +61,8 @@ pub struct Options {
     pub sessions_max: usize,
     /// Who must have a change before it counts, where a primary decides that.
     pub acknowledge: primary::Acknowledge,
+    /// How strong reads are answered, where the log of all changes is Raft's.
+    pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, where no leader does.
     pub leaderless: leaderless::Settings,
 }

@@ -151,6 +151,19 @@ pub(crate) fn meddle<P: Protocol>(cluster: &mut Cluster<P>) {
     }
 }
 
+/// Asks a node to have leadership handed over to another one.
+fn transfer<P: Protocol>(cluster: &mut Cluster<P>) {
+    let count = cluster.nodes.len() as u64;
+    let asked = usize::try_from(cluster.draw(count)).unwrap();
+    let to = usize::try_from(cluster.draw(count)).unwrap();
+    let to = cluster.nodes[to].id;
+    let command = Command::Transfer { to };
+    cluster.request(asked, OPERATOR, Request { session: 0, sequence: 1, seen: 0, command });
+}
+
+/// The client that asks for transfers.
+const OPERATOR: u64 = 1_000;
+
 /// How bad the network of a seed is.
 pub(crate) fn weather<P: Protocol>(cluster: &mut Cluster<P>) -> Weather {
     Weather {
@@ -189,7 +202,9 @@ impl<P: Protocol, W: Watch<P>> Play<P, W> {
         while let Some(answer) = self.cluster.answers.get(self.answered).cloned() {
             self.answered += 1;
             self.watch.answered(&answer, &self.cluster);
-            let counter = &mut self.counters[usize::try_from(answer.client.0).unwrap()];
+            // Whoever has leadership handed over is no counter.
+            let client = usize::try_from(answer.client.0).unwrap();
+            let Some(counter) = self.counters.get_mut(client) else { continue };
             counter.answered(answer.sequence, &answer.reply, self.cluster.now, &mut self.tally);
         }
         stepped.is_some()
@@ -231,6 +246,9 @@ pub(crate) fn play<P: Protocol, W: Watch<P>>(
     for turn in 0..400 {
         if turn % 10 == 9 {
             meddle(&mut play.cluster);
+        }
+        if turn % 20 == 14 && play.cluster.transfers {
+            transfer(&mut play.cluster);
         }
         play.slice(5, true, crashes);
     }

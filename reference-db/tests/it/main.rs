@@ -17,6 +17,7 @@ mod primary_sync;
 mod raft;
 mod raft_cluster;
 mod raft_random;
+mod raft_reads;
 mod real;
 mod server;
 mod storage;

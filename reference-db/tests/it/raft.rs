@@ -12,7 +12,7 @@ use stormglass_reference_db::protocol::raft::log::{Entry, Log, Position};
 use stormglass_reference_db::protocol::raft::message::{
     Appended, HardState, Image, Message as CoreMessage, Record, Snapshot,
 };
-use stormglass_reference_db::protocol::raft::{Message, Raft};
+use stormglass_reference_db::protocol::raft::{Message, Raft, StrongReads};
 use stormglass_reference_db::protocol::{Input, Options, Output, Protocol, Recovered};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
@@ -55,6 +55,7 @@ impl Alone {
             snapshot_entries: 1000,
             sessions_max: 10,
             acknowledge: Acknowledge::None,
+            strong_reads: StrongReads::ReadIndex,
             leaderless: Settings::DEFAULT,
         };
         let random = ChaCha8Rng::seed_from_u64(1);

@@ -13,6 +13,7 @@ use stormglass_reference_db::env::{Address, ClientId, Env, NodeId, Role, Status,
 use stormglass_reference_db::kv::{Command, Reply};
 use stormglass_reference_db::protocol::leaderless;
 use stormglass_reference_db::protocol::primary::Acknowledge;
+use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing,
 };
@@ -169,6 +170,7 @@ impl World {
             timing: Timing { heartbeat, election: heartbeat * 10 },
             snapshot_entries: 100,
             sessions_max: 10,
+            strong_reads: StrongReads::ReadIndex,
             leaderless: leaderless::Settings::DEFAULT,
         };
         let ended =

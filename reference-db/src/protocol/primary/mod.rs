@@ -309,6 +309,7 @@ impl Primary {
                 }
                 (self.replica.kv().read(&key), number(committed))
             }
+            (Reach::Has, Command::Transfer { .. }) => (Reply::Unsupported, 0),
             (Reach::Has, command) => {
                 if self.replica.last().index - committed.index < UNCOMMITTED_MAX {
                     let entry = self.replica.append(Some(Request { command, ..request }));

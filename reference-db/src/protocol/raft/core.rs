@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore as _;
 
+use super::StrongReads;
 use super::election::Votes;
 use super::log::{Entry, Log};
 use super::message::{HardState, Image, Message, Record, Snapshot};
@@ -35,6 +36,8 @@ pub struct Core<C, S> {
     pub(super) id: NodeId,
     pub(super) others: Vec<NodeId>,
     pub(super) timing: Timing,
+    /// Whether leaders count on it that who has heard them elects nobody else for a while.
+    pub(super) grants_leases: bool,
     random: ChaCha8Rng,
     pub(super) hard: HardState,
     pub(super) log: Log<C>,
@@ -89,6 +92,7 @@ impl<C: Clone, S> Core<C, S> {
             id: options.id,
             others: options.nodes.iter().copied().filter(|node| *node != options.id).collect(),
             timing: options.timing,
+            grants_leases: options.strong_reads == StrongReads::Lease,
             random,
             hard,
             log,

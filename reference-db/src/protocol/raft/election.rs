@@ -162,6 +162,9 @@ impl<C: Clone, S> Core<C, S> {
     /// A leader that lost its majority gives up by itself, an election timeout and a heartbeat later at
     /// most; that is why refusing everyone meanwhile cannot last.
     fn hears_a_leader(&self, now: Time) -> bool {
-        self.is_leader() || self.leader.is_some() && now.since(self.heard) < self.timing.election
+        // With leases it is a promise to the leader, which the member keeps even where it has meanwhile
+        // seen a higher term, by a late message, or may have heard the leader just before it crashed.
+        let has_heard = self.leader.is_some() || self.grants_leases;
+        self.is_leader() || has_heard && now.since(self.heard) < self.timing.election
     }
 }
