@@ -18,5 +18,6 @@ mod raft;
 mod raft_cluster;
 mod raft_random;
 mod real;
+mod restore;
 mod server;
 mod storage;

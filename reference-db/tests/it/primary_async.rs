@@ -124,6 +124,7 @@ fn an_old_epochs_stream_is_refused() {
     let stale = Entry {
         at: Position { term: old, index: last.index + 1 },
         command: Some(std::sync::Arc::new(write(session, 3, "x", "stale"))),
+        members: None,
     };
     let streamed = Streamed::Entries { epoch: old, prev: last, entries: vec![stale], committed: 0 };
     let from = cluster.nodes[leader].id;
@@ -174,7 +175,7 @@ fn an_epoch_is_remembered_after_a_restart() {
     cluster.step(0, stream(5, vec![]));
     cluster.crash(0);
     cluster.start(0);
-    let stale = Entry { at: Position { term: 4, index: 1 }, command: None };
+    let stale = Entry { at: Position { term: 4, index: 1 }, command: None, members: None };
     cluster.step(0, stream(4, vec![stale]));
     assert_eq!(cluster.node(0).replica().epoch(), 5);
     assert_eq!(cluster.node(0).replica().last(), Position::default());

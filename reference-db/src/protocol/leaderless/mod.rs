@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore as _;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{NodeId, Role, Status, Time};
+use crate::env::{NodeId, Status, Time};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 
 mod anti_entropy;
@@ -315,7 +315,7 @@ impl Protocol for Leaderless {
     /// Nobody leads; the positions count the versions that were taken over since the start.
     fn status(&self) -> Status {
         let taken = self.taken;
-        Status { role: Role::Follower, term: 0, last: taken, committed: taken, applied: taken }
+        Status { last: taken, committed: taken, applied: taken, ..Status::default() }
     }
 }
 

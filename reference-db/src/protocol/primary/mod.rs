@@ -244,6 +244,7 @@ impl Protocol for Primary {
             last: self.replica.last().index,
             committed,
             applied: committed,
+            restoring: self.control.is_restoring(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! below), and Ongaro, "Consensus: Bridging Theory and Practice" (2014; *the dissertation*).
 //!
 //! [`core`] is Raft without a state machine, in parts: [`log`] in memory, elections, replication,
-//! snapshots, and the [`message`]s. [`Raft`] here puts the key-value state on top of it: it
+//! snapshots, the [`members`], and the [`message`]s. [`Raft`] here puts the key-value state on top of it: it
 //! applies what is committed, answers clients, forwards what reaches a follower, and reads.
 
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +19,7 @@ use crate::wire::Request;
 pub mod core;
 mod election;
 pub mod log;
+pub mod members;
 pub mod message;
 pub(super) mod read_index;
 mod replication;
@@ -117,6 +118,7 @@ impl Protocol for Raft {
             last: self.core.log().last().index,
             committed: self.core.committed(),
             applied: self.applied,
+            restoring: self.core.is_restoring(),
         }
     }
 }
@@ -172,6 +174,7 @@ impl Raft {
     /// Does what follows from the core's new state.
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
+        self.core.promote(now, |_| true);
         self.act(out);
         self.apply_committed(out);
         if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
