@@ -285,11 +285,12 @@ impl PlanError {
 impl Plan {
     /// The plan that has every default, for a system.
     pub fn new(name: impl Into<String>, system: impl Into<String>) -> Plan {
+        let usual = nemesis::NEMESES.iter().filter(|entry| entry.usual);
         Plan {
             name: name.into(),
             system: system.into(),
             workload: default_workload(),
-            nemeses: nemesis::NEMESES.iter().map(|entry| entry.name.to_owned()).collect(),
+            nemeses: usual.map(|entry| entry.name.to_owned()).collect(),
             nodes: default_nodes(),
             clients: default_clients(),
             keys: default_keys(),

@@ -15,6 +15,7 @@ mod delay;
 mod partition;
 mod restart;
 mod schedule;
+mod wipe;
 
 pub use schedule::{Schedule, plan};
 
@@ -61,6 +62,13 @@ pub enum Fault {
         /// Which nodes.
         target: Target,
     },
+    /// Loss of power and disk. The nodes are down while it lasts, and start again after it with an empty
+    /// disk, told that the cluster exists already. Where a node that lost its disk earlier is not whole
+    /// again, nobody is hit.
+    Wipe {
+        /// Which nodes.
+        target: Target,
+    },
 }
 
 impl Fault {
@@ -71,6 +79,7 @@ impl Fault {
             Fault::Delay { .. } => "delay",
             Fault::Crash { .. } => "crash",
             Fault::Restart { .. } => "restart",
+            Fault::Wipe { .. } => "wipe",
         }
     }
 }
@@ -84,6 +93,7 @@ impl fmt::Display for Fault {
             }
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
+            Fault::Wipe { target } => write!(f, "wipe {target}"),
         }
     }
 }
@@ -182,6 +192,8 @@ pub struct Registration {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub about: &'static str,
+    /// Whether every system is held against it, or only one whose plan asks for it.
+    pub usual: bool,
     /// The nemesis.
     pub nemesis: &'static dyn Nemesis,
 }
@@ -191,21 +203,31 @@ pub const NEMESES: &[Registration] = &[
     Registration {
         name: "partition",
         about: "cuts links: one node, halves, majorities-ring, bridge, one-way",
+        usual: true,
         nemesis: &partition::Partition,
     },
     Registration {
         name: "crash",
         about: "takes power from nodes for a while; what was not synced is lost",
+        usual: true,
         nemesis: &crash::Crash,
     },
     Registration {
         name: "restart",
         about: "takes power from nodes and starts them again at once",
+        usual: true,
         nemesis: &restart::Restart,
     },
     Registration {
         name: "delay",
         about: "slows links, each message by a time of its own: one node, one-way, halves",
+        usual: true,
         nemesis: &delay::Delay,
+    },
+    Registration {
+        name: "wipe",
+        about: "takes power and disk from a node, one at a time; it comes back with nothing",
+        usual: false,
+        nemesis: &wipe::Wipe,
     },
 ];
