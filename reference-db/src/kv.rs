@@ -179,7 +179,8 @@ pub enum Reply {
     Value(Option<Vec<u8>>),
     /// A compare-and-set found this instead of `from`, and changed nothing.
     Mismatch(Option<Vec<u8>>),
-    /// The node does not lead, knows no leader, and did nothing. Proof that *this copy* of the
+    /// The node does not lead, knows no leader, and did nothing; or it has lost its disk and does not
+    /// have everything again. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,
     /// The mode does not offer this, and nothing was done.

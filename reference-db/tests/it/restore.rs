@@ -1,7 +1,5 @@
 //! Nodes whose disks were lost, in every mode: what they must not say, and how they come back.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
-
 use stormglass_reference_db::env::{NodeId, Role};
 use stormglass_reference_db::kv::{Command, Reply};
 use stormglass_reference_db::protocol::Protocol;
