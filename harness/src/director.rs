@@ -172,9 +172,15 @@ impl Director {
     /// Whether nodes were down while this fault lasted, or its slow links cut, so that it may have
     /// found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
+        if matches!(fault.planned.fault, Fault::Wipe { .. }) {
+            // It has waited in vain for a node that lost its disk before.
+            return true;
+        }
         self.ended.iter().any(|other| {
-            let takes_power =
-                matches!(other.planned.fault, Fault::Crash { .. } | Fault::Restart { .. });
+            let takes_power = matches!(
+                other.planned.fault,
+                Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
+            );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
             let cuts = matches!(other.planned.fault, Fault::Partition { .. })
                 && matches!(fault.planned.fault, Fault::Delay { .. });

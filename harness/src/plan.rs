@@ -294,19 +294,14 @@ impl PlanError {
 }
 
 impl Plan {
-    /// The plan that has every default, for a system: every nemesis but `clock` plans faults.
+    /// The plan that has every default, for a system: the usual nemeses plan faults.
     pub fn new(name: impl Into<String>, system: impl Into<String>) -> Plan {
+        let usual = nemesis::NEMESES.iter().filter(|entry| entry.usual);
         Plan {
             name: name.into(),
             system: system.into(),
             workload: default_workload(),
-            // A run in which a nemesis had no effect proves nothing, and so it is with `clock` and a
-            // system that reads no clock.
-            nemeses: nemesis::NEMESES
-                .iter()
-                .filter(|entry| entry.name != "clock")
-                .map(|entry| entry.name.to_owned())
-                .collect(),
+            nemeses: usual.map(|entry| entry.name.to_owned()).collect(),
             nodes: default_nodes(),
             clients: default_clients(),
             keys: default_keys(),

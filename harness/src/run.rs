@@ -219,7 +219,7 @@ pub struct Effect {
     pub misread: u64,
     /// Starts of nodes that it undid.
     pub stopped: u32,
-    /// Bytes written but not synced that it lost.
+    /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
     /// Operations that ended `ok` while it lasted.
     pub ok_during: u64,

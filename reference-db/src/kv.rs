@@ -232,7 +232,8 @@ pub enum Reply {
     WrongKind,
     /// A counter does not hold as much as a transaction was to take from it, and nothing was done.
     TooLittle,
-    /// The node does not lead, knows no leader, and did nothing. Proof that *this copy* of the
+    /// The node does not lead, knows no leader, and did nothing; or it has lost its disk and does not
+    /// have everything again. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,
     /// The mode does not offer this, or there is no such node, and nothing was done.

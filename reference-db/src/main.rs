@@ -144,6 +144,11 @@ struct Serve {
     /// The folder with the node's files, made where there is none
     #[arg(long)]
     data: PathBuf,
+    /// The cluster exists already: if the folder is empty, the node has lost what it had, and gets it
+    /// from the others before it counts. Without it, an empty folder is that of a node which the
+    /// cluster begins with
+    #[arg(long)]
+    join: bool,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
     /// `leaderless` or `leaderless-abd`; the same for every node
     #[arg(long, default_value_t = Mode::Raft)]
@@ -335,6 +340,9 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
+    if options.join {
+        node.joins();
+    }
     let layout = match options.mode {
         Mode::Raft | Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
             String::new()

@@ -45,6 +45,7 @@ pub async fn serve<P: Protocol, E: Env>(
     let options = Options {
         id: env.id(),
         nodes: env.nodes(),
+        restored: env.restored(),
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,
         sessions_max: config.sessions_max,

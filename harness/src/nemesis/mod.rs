@@ -16,6 +16,7 @@ mod delay;
 mod partition;
 mod restart;
 mod schedule;
+mod wipe;
 
 pub use schedule::{Schedule, plan};
 
@@ -86,6 +87,13 @@ pub enum Fault {
         /// How long they stay there, and then at the right time, in turn.
         every: Duration,
     },
+    /// Loss of power and disk. The nodes are down while it lasts, and start again after it with an empty
+    /// disk, told that the cluster exists already. Where a node that lost its disk earlier is not whole
+    /// again, nobody is hit.
+    Wipe {
+        /// Which nodes.
+        target: Target,
+    },
 }
 
 impl Fault {
@@ -99,6 +107,7 @@ impl Fault {
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
                 "clock"
             }
+            Fault::Wipe { .. } => "wipe",
         }
     }
 }
@@ -117,6 +126,7 @@ impl fmt::Display for Fault {
             | Fault::ClockStrobe { target, .. } => {
                 write!(f, "clock {target}{}", self.error_of_clocks())
             }
+            Fault::Wipe { target } => write!(f, "wipe {target}"),
         }
     }
 }
@@ -134,7 +144,8 @@ impl Fault {
             Fault::Partition { .. }
             | Fault::Delay { .. }
             | Fault::Crash { .. }
-            | Fault::Restart { .. } => String::new(),
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. } => String::new(),
         }
     }
 }
@@ -263,6 +274,8 @@ pub struct Registration {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub about: &'static str,
+    /// Whether every system is held against it, or only one whose plan asks for it.
+    pub usual: bool,
     /// The nemesis.
     pub nemesis: &'static dyn Nemesis,
 }
@@ -272,26 +285,37 @@ pub const NEMESES: &[Registration] = &[
     Registration {
         name: "partition",
         about: "cuts links: one node, halves, majorities-ring, bridge, one-way",
+        usual: true,
         nemesis: &partition::Partition,
     },
     Registration {
         name: "crash",
         about: "takes power from nodes for a while; what was not synced is lost",
+        usual: true,
         nemesis: &crash::Crash,
     },
     Registration {
         name: "restart",
         about: "takes power from nodes and starts them again at once",
+        usual: true,
         nemesis: &restart::Restart,
     },
     Registration {
         name: "delay",
         about: "slows links, each message by a time of its own: one node, one-way, halves",
+        usual: true,
         nemesis: &delay::Delay,
     },
     Registration {
         name: "clock",
         about: "makes clocks run faster or slower, jump, and jump to and fro, on one node or several",
+        usual: false,
         nemesis: &clock::Clock,
+    },
+    Registration {
+        name: "wipe",
+        about: "takes power and disk from a node, one at a time; it comes back with nothing",
+        usual: false,
+        nemesis: &wipe::Wipe,
     },
 ];

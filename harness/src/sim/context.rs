@@ -50,6 +50,9 @@ pub struct NodeStatus {
     pub term: u64,
     /// The last position that its state reflects.
     pub applied: u64,
+    /// Whether its disk was lost, and it does not have all that it should have again yet.
+    #[serde(default)]
+    pub restoring: bool,
 }
 
 /// What a node takes itself for.
@@ -271,6 +274,12 @@ impl NodeCx {
     /// All members of the cluster, this one included, in order.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.0.port.shared.node_ids()
+    }
+
+    /// Whether a fault has taken the node's disk away since the run began: an empty disk is then not the
+    /// one that the cluster began with.
+    pub fn restored(&self) -> bool {
+        self.0.port.shared.node(self.0.id).wiped.get()
     }
 
     /// How many times the node was started before.

@@ -42,6 +42,10 @@ pub(super) struct NodeState {
     pub(super) power: RefCell<Rc<Cell<bool>>>,
     pub(super) incarnation: Cell<u32>,
     pub(super) clock: NodeClock,
+    /// Whether its disk was ever taken away.
+    pub(super) wiped: Cell<bool>,
+    /// Whether it was, and the node has not said since that it is whole again.
+    pub(super) lost: Cell<bool>,
     budget: PollBudget,
 }
 
@@ -86,6 +90,8 @@ impl Shared {
                 power: RefCell::new(Rc::new(Cell::new(true))),
                 incarnation: Cell::new(0),
                 clock: NodeClock::default(),
+                wiped: Cell::new(false),
+                lost: Cell::new(false),
                 budget: PollBudget::default(),
             }
         };
@@ -136,6 +142,9 @@ impl Shared {
 
     pub(super) fn observe(&self, id: NodeId, at: Time, status: NodeStatus) {
         let before = self.node(id).status.replace(status);
+        if !status.restoring && self.node(id).lost.replace(false) {
+            self.record(at, Place::of_node(id), || "is whole again".to_owned());
+        }
         if self.trace.is_some() && (before.role, before.term) != (status.role, status.term) {
             let what = format!("is {:?} in term {}", status.role, status.term).to_lowercase();
             self.record(at, Place::of_node(id), || what);

@@ -117,6 +117,7 @@ impl World {
                 nodes.iter().for_each(|node| self.set_wrong(*node, planned));
                 target::list(&nodes) + &planned.fault.error_of_clocks()
             }
+            Fault::Wipe { target } => self.wipe(id, &observed.resolve(target, &mut stream)),
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
@@ -130,7 +131,7 @@ impl World {
             Fault::Partition { .. } | Fault::Delay { .. } => {
                 self.shared.links.borrow_mut().heal(id);
             }
-            Fault::Crash { .. } | Fault::Restart { .. } => {
+            Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
                 for node in std::mem::take(&mut self.stopped_by[id.index()]) {
                     self.start(node);
                 }
@@ -156,8 +157,33 @@ impl World {
             Fault::Partition { .. }
             | Fault::Delay { .. }
             | Fault::Crash { .. }
-            | Fault::Restart { .. } => unreachable!("it does nothing to clocks"),
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. } => unreachable!("it does nothing to clocks"),
         }
+    }
+
+    /// Takes power and disk from nodes, unless one of them all is not whole yet: then what only one more
+    /// disk has would be lost with it. Returns in words whom it hit.
+    fn wipe(&mut self, fault: FaultId, nodes: &[NodeId]) -> String {
+        let lost = |id: &NodeId| self.shared.node(*id).lost.get();
+        if let Some(id) = self.shared.node_ids().into_iter().find(lost) {
+            return format!("nobody, n{id} is not whole yet");
+        }
+        let effect = fault.index();
+        for id in nodes {
+            self.stop(*id);
+            let node = self.shared.node(*id);
+            let bytes = node.platter.borrow_mut().wipe();
+            node.wiped.set(true);
+            node.lost.set(true);
+            self.shared.record(self.now(), super::shared::Place::of_node(*id), || {
+                format!("lost its disk with {bytes} bytes")
+            });
+            self.effects[effect].lost_bytes += bytes;
+        }
+        self.effects[effect].stopped = nodes.len() as u32;
+        self.stopped_by[effect] = nodes.to_vec();
+        target::list(nodes)
     }
 
     /// Takes power from a node. The disk goes first: whatever a destructor does after that reaches
@@ -208,14 +234,15 @@ impl World {
         }
     }
 
-    /// Whether some node that is up hears, and is heard by, enough nodes to make a majority.
+    /// Whether some node that is up hears, and is heard by, enough nodes to make a majority; nodes that
+    /// have lost their disks and are not whole again are none of them.
     pub(crate) fn has_quorum(&self) -> bool {
         let links = self.shared.links.borrow();
         let up: Vec<NodeId> = self
             .shared
             .node_ids()
             .into_iter()
-            .filter(|id| self.shared.node(*id).up.get())
+            .filter(|id| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get())
             .collect();
         let majority = self.shared.nodes.len() / 2 + 1;
         up.iter().any(|a| {

@@ -396,6 +396,10 @@ impl Env for SimNode {
         self.0.nodes().into_iter().map(to_env).collect()
     }
 
+    fn restored(&self) -> bool {
+        self.0.restored()
+    }
+
     fn now(&self) -> env::Time {
         env::Time(self.0.now().as_nanos())
     }
@@ -440,7 +444,8 @@ impl Env for SimNode {
             env::Role::Candidate => Role::Candidate,
             env::Role::Leader => Role::Leader,
         };
-        self.0.observe(NodeStatus { role, term: status.term, applied: status.applied });
+        let env::Status { term, applied, restoring, .. } = status;
+        self.0.observe(NodeStatus { role, term, applied, restoring });
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Options {
     pub id: NodeId,
     /// All members of the cluster, this one included, in order.
     pub nodes: Vec<NodeId>,
+    /// Whether the cluster existed before the node's disk, so that an empty one has lost what it had.
+    pub restored: bool,
     /// How long it waits for what.
     pub timing: Timing,
     /// How many log entries it keeps before it takes a snapshot of its state.

@@ -48,6 +48,8 @@ pub(crate) struct Tally {
     pub(crate) counted: u64,
     /// Reads that were answered.
     pub(crate) reads: u64,
+    /// Disks that were taken away.
+    pub(crate) wiped: u64,
 }
 
 fn number(value: u64) -> Option<Vec<u8>> {
@@ -164,6 +166,16 @@ fn transfer<P: Protocol>(cluster: &mut Cluster<P>) {
 /// The client that asks for transfers.
 const OPERATOR: u64 = 1_000;
 
+/// Takes a node's disk away, where every disk that was taken before is whole again; whether it did.
+pub(crate) fn wipe_one<P: Protocol>(cluster: &mut Cluster<P>) -> bool {
+    let node = usize::try_from(cluster.draw(cluster.nodes.len() as u64)).unwrap();
+    let may = cluster.may_wipe();
+    if may {
+        cluster.wipe(node);
+    }
+    may
+}
+
 /// How bad the network of a seed is.
 pub(crate) fn weather<P: Protocol>(cluster: &mut Cluster<P>) -> Weather {
     Weather {
@@ -235,9 +247,37 @@ impl<P: Protocol, W: Watch<P>> Play<P, W> {
 
 /// Two seconds of faults, then quiet until all clients are answered and all nodes agree.
 pub(crate) fn play<P: Protocol, W: Watch<P>>(
+    cluster: Cluster<P>,
+    watch: W,
+    seed: u64,
+) -> (Tally, W) {
+    play_with(cluster, watch, seed, |cluster| {
+        meddle(cluster);
+        false
+    })
+}
+
+/// The same, and nodes lose their disks, one at a time.
+pub(crate) fn play_with_wipes<P: Protocol, W: Watch<P>>(
+    cluster: Cluster<P>,
+    watch: W,
+    seed: u64,
+) -> (Tally, W) {
+    play_with(cluster, watch, seed, |cluster| {
+        let wiped = cluster.draw(3) == 0 && wipe_one(cluster);
+        if !wiped {
+            meddle(cluster);
+        }
+        wiped
+    })
+}
+
+/// Two seconds of faults, of which some take a disk away, then quiet until all clients are answered and all nodes agree.
+fn play_with<P: Protocol, W: Watch<P>>(
     mut cluster: Cluster<P>,
     watch: W,
     seed: u64,
+    fault: impl Fn(&mut Cluster<P>) -> bool,
 ) -> (Tally, W) {
     cluster.weather = weather(&mut cluster);
     let crashes = cluster.draw(2) == 0;
@@ -245,7 +285,7 @@ pub(crate) fn play<P: Protocol, W: Watch<P>>(
     let mut play = Play { cluster, watch, counters, tally: Tally::default(), answered: 0 };
     for turn in 0..400 {
         if turn % 10 == 9 {
-            meddle(&mut play.cluster);
+            play.tally.wiped += u64::from(fault(&mut play.cluster));
         }
         if turn % 20 == 14 && play.cluster.transfers {
             transfer(&mut play.cluster);

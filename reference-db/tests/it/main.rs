@@ -19,5 +19,6 @@ mod raft_cluster;
 mod raft_random;
 mod raft_reads;
 mod real;
+mod restore;
 mod server;
 mod storage;

@@ -79,6 +79,10 @@ pub(crate) struct Node<P: Protocol> {
     pub(crate) up: Option<P>,
     /// Started so many times.
     starts: u64,
+    /// Whether its disk was emptied since the cluster began.
+    wiped: bool,
+    /// Whether it has not been seen whole since then.
+    lost: bool,
 }
 
 /// An answer that reached a client.
@@ -181,7 +185,14 @@ impl<P: Protocol> Cluster<P> {
         Cluster {
             now: Time(1),
             nodes: (0..count)
-                .map(|id| Node { id: NodeId(id), disk: Disk::empty(), up: None, starts: 0 })
+                .map(|id| Node {
+                    id: NodeId(id),
+                    disk: Disk::empty(),
+                    up: None,
+                    starts: 0,
+                    wiped: false,
+                    lost: false,
+                })
                 .collect(),
             random: ChaCha8Rng::seed_from_u64(seed),
             weather: FAIR,
@@ -223,6 +234,7 @@ impl<P: Protocol> Cluster<P> {
         Options {
             id: self.nodes[node].id,
             nodes: self.nodes.iter().map(|node| node.id).collect(),
+            restored: self.nodes[node].wiped,
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,
             sessions_max: self.sessions_max,
@@ -253,6 +265,36 @@ impl<P: Protocol> Cluster<P> {
         disk.sync(usize::try_from(survives).expect("it is a length"));
         disk.unsynced.clear();
         self.nodes[node].up = None;
+    }
+
+    /// Takes a node down and its disk away.
+    pub(crate) fn wipe(&mut self, node: usize) {
+        let wiped = &mut self.nodes[node];
+        wiped.disk = Disk::empty();
+        wiped.up = None;
+        wiped.wiped = true;
+        wiped.lost = true;
+    }
+
+    /// Whether a node is up and has lost nothing, or has it all again.
+    pub(crate) fn is_whole(&self, node: usize) -> bool {
+        self.status(node).is_some_and(|status| !status.restoring)
+    }
+
+    /// Whether every node that was wiped has been whole again since.
+    pub(crate) fn may_wipe(&mut self) -> bool {
+        for node in 0..self.nodes.len() {
+            self.nodes[node].lost &= !self.is_whole(node);
+        }
+        self.nodes.iter().all(|node| !node.lost)
+    }
+
+    /// Wipes a node, starts it, and waits until it is whole again.
+    pub(crate) fn replace_disk(&mut self, node: usize) {
+        self.wipe(node);
+        self.start(node);
+        assert!(!self.is_whole(node), "nothing is there yet");
+        assert!(self.run_until(|cluster| cluster.is_whole(node)), "n{node} is never whole again");
     }
 
     /// Gives a node an input and does what it wants.

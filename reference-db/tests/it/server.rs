@@ -191,6 +191,10 @@ impl Env for World {
         (1..=3).map(NodeId).collect()
     }
 
+    fn restored(&self) -> bool {
+        false
+    }
+
     fn now(&self) -> Time {
         Time(0) + self.began.elapsed() + self.busy.get()
     }

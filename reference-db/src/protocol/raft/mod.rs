@@ -4,8 +4,8 @@
 //! below), and Ongaro, "Consensus: Bridging Theory and Practice" (2014; *the dissertation*).
 //!
 //! [`core`] is Raft without a state machine, in parts: [`log`] in memory, elections, replication,
-//! snapshots, and the [`message`]s. [`Raft`] here puts the key-value state on top of it: it
-//! applies what is committed, answers clients, forwards what reaches a follower, and reads: as
+//! snapshots, the [`members`], and the [`message`]s. [`Raft`] here puts the key-value state on top of
+//! it: it applies what is committed, answers clients, forwards what reaches a follower, and reads: as
 //! [`StrongReads`] says. [`lease`] says what reads under a lease count on.
 
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +23,7 @@ mod election;
 mod follower_reads;
 pub mod lease;
 pub mod log;
+pub mod members;
 pub mod message;
 pub(super) mod read_index;
 mod replication;
@@ -179,6 +180,7 @@ impl Protocol for Raft {
             last: self.core.log().last().index,
             committed: self.core.committed(),
             applied: self.applied,
+            restoring: self.core.is_restoring(),
         }
     }
 }
@@ -309,6 +311,7 @@ impl Raft {
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
         self.go_on_with_transfer(now, out);
+        self.core.promote(now, |_| true);
         self.act(out);
         self.apply_committed(out);
         if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
