@@ -17,7 +17,7 @@ const OPERATIONS_MAX: usize = 4096;
 
 /// One request of a client, from its arrival until all replicas have been brought up to date, or
 /// have had their time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Operation {
     key: String,
     segment: usize,
@@ -42,7 +42,7 @@ enum Task {
     Cas { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// Replicas are asked what they hold.
     Ask { answers: BTreeMap<NodeId, Option<Version>> },

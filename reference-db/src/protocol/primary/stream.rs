@@ -61,7 +61,7 @@ impl Streamed {
 }
 
 /// What a primary knows of the others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Office {
     epoch: u64,
     /// The index of the mark that the epoch begins with.
@@ -72,7 +72,7 @@ pub(super) struct Office {
     stream_at: Time,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Follower {
     node: NodeId,
     /// Where its log was seen to end last, and how much of it was committed.
@@ -90,7 +90,7 @@ struct Follower {
     pace: Pace,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Pace {
     /// It is not known how far it is; it was asked then.
     Ask { sent: Option<Time> },

@@ -48,7 +48,7 @@ pub enum Message {
 }
 
 /// One node of the mode `raft`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Raft {
     options: Options,
     core: Core<Change, Kv>,

@@ -23,7 +23,7 @@ pub(in crate::protocol) struct Read {
 }
 
 /// The reads of one round.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Round {
     number: u64,
     /// What was committed when the round began: a read must see all of it.
@@ -32,7 +32,7 @@ struct Round {
 }
 
 /// The reads that a leader has not answered yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::protocol) struct Reads {
     waiting: Vec<Read>,
     rounds: VecDeque<Round>,

@@ -1,0 +1,104 @@
+//! What semi-synchronous replication promises: two nodes have whatever was acknowledged, and all that
+//! was acknowledged stands in one log.
+
+use stateright::Property;
+use stormglass_reference_db::env::NodeId;
+use stormglass_reference_db::kv::Reply;
+use stormglass_reference_db::protocol::Output;
+use stormglass_reference_db::protocol::leaderless::Settings;
+use stormglass_reference_db::protocol::primary::stream::Streamed;
+use stormglass_reference_db::protocol::primary::{Acknowledge, Message, Primary, Record, position};
+use stormglass_reference_db::protocol::raft::log::{Log, Position};
+use stormglass_reference_db::wire::Request;
+
+use super::node::{Node, Shown};
+use super::world::{Scenario, World, write};
+use super::{Bounds, Plant, Scope, Subject, explore};
+
+/// A change and another one, or its effect, under a primary that took office before, and its
+/// successor.
+pub(crate) const SEMI_SYNC: super::Entry = super::Entry {
+    name: "primary-semi-sync",
+    bounds: |scope| match scope {
+        Scope::Small => Bounds { timers: 1, crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 2, crashes: 1, asks: 2, ..Bounds::NONE },
+    },
+    explore: |bounds, planted| {
+        let asks = [(None, write("a")), (None, write("b"))];
+        let fresh = || Scenario::<Primary>::fresh(Acknowledge::One, Settings::DEFAULT, bounds);
+        explore(|| fresh().led_by(NodeId(0)).asking(&asks), planted)
+    },
+    plants: &[(Plant::EntriesForgotten, TWO_COPIES), (Plant::OldImage, ONE_LOG)],
+};
+
+const TWO_COPIES: &str = "two copies";
+const ONE_LOG: &str = "one log";
+
+/// What must not be forgotten when the nodes forget it.
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
+pub(crate) struct Past {
+    /// What was acknowledged: where it stands, and the number of the request.
+    acknowledged: Vec<(Position, u64)>,
+    /// Whether it was by somebody who did not have what had been before.
+    two_logs: bool,
+    /// Whether it was by two nodes.
+    by: Option<NodeId>,
+    changed: bool,
+}
+
+impl Subject for Primary {
+    type Past = Past;
+
+    fn properties() -> Vec<Property<Scenario<Primary>>> {
+        vec![
+            Property::always(TWO_COPIES, |_, world: &World<Primary>| {
+                let disks = || world.nodes.iter().map(|node| node.reborn.replica().log());
+                let copies =
+                    |entry: &(Position, u64)| disks().filter(|log| has(log, entry)).count();
+                world.past.acknowledged.iter().all(|entry| copies(entry) >= 2)
+            }),
+            Property::always(ONE_LOG, |_, world: &World<Primary>| !world.past.two_logs),
+            Property::sometimes("a change is acknowledged", |_, world: &World<Primary>| {
+                !world.past.acknowledged.is_empty()
+            }),
+            Property::sometimes("two primaries acknowledge", |_, world: &World<Primary>| {
+                world.past.changed
+            }),
+        ]
+    }
+
+    fn note(world: &mut World<Primary>, id: NodeId, _was: &Node<Primary>, shown: &Shown<Primary>) {
+        let node = world.nodes[id.0 as usize].clone();
+        let (past, log) = (&mut world.past, node.up.replica().log());
+        for output in shown {
+            if let Output::Reply { sequence, reply: Reply::Done, position: number, .. } = output {
+                past.acknowledged.push((position(*number), *sequence));
+                past.two_logs |= !past.acknowledged.iter().all(|entry| has(log, entry));
+                past.changed |= past.by.is_some_and(|by| by != id);
+                past.by = Some(id);
+            }
+        }
+    }
+
+    fn is_forgotten(plant: Plant, record: &Record) -> bool {
+        match record {
+            Record::Data(_) => plant == Plant::EntriesForgotten,
+            Record::Control(_) | Record::Epoch(_) => plant == Plant::VotesForgotten,
+        }
+    }
+
+    fn forged(plant: Plant, message: &Message) -> Option<Message> {
+        let Message::Stream(Streamed::Entries { epoch, prev, entries, .. }) = message else {
+            return None;
+        };
+        let last = entries.last().map_or(*prev, |entry| entry.at);
+        let answer = Streamed::Reached { epoch: *epoch, last, committed: Position::default() };
+        (plant == Plant::Forgery).then_some(Message::Stream(answer))
+    }
+}
+
+/// Whether a log has the request where it was acknowledged.
+fn has(log: &Log<Request>, (at, sequence): &(Position, u64)) -> bool {
+    let entry = log.get(at.index).filter(|entry| entry.at == *at);
+    entry.and_then(|entry| entry.command.as_ref()).is_some_and(|asked| asked.sequence == *sequence)
+}
