@@ -20,9 +20,6 @@ struct Arguments {
     /// So many timers fire, instead of what the scope says.
     #[arg(long)]
     timers: Option<usize>,
-    /// So many messages come twice.
-    #[arg(long)]
-    duplicates: Option<usize>,
     /// So many crashes happen.
     #[arg(long)]
     crashes: Option<usize>,
@@ -61,7 +58,6 @@ fn main() -> ExitCode {
     for model in models {
         let mut bounds = (model.bounds)(scope);
         bounds.timers = arguments.timers.unwrap_or(bounds.timers);
-        bounds.duplicates = arguments.duplicates.unwrap_or(bounds.duplicates);
         bounds.crashes = arguments.crashes.unwrap_or(bounds.crashes);
         say(&format!("{}: {bounds}\n", model.name));
         if arguments.planted {

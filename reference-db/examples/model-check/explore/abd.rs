@@ -8,8 +8,8 @@ use stormglass_reference_db::protocol::leaderless::{
 };
 use stormglass_reference_db::protocol::primary::Acknowledge;
 
-use super::node::{Node, Shown};
-use super::world::{NODES, Scenario, World, read, write};
+use super::node::Node;
+use super::world::{Answer, NODES, Scenario, World, read, write};
 use super::{Bounds, LINEARIZABLE, Plant, Scope, Subject, explore};
 
 /// A change and two reads, each through a node of its own: the fewest operations with which a register
@@ -41,7 +41,7 @@ impl Subject for Leaderless {
         })]
     }
 
-    fn note(_: &mut World<Self>, _: NodeId, _: &Node<Self>, _: &Shown<Self>) {}
+    fn note(_: &mut World<Self>, _: NodeId, _: &Node<Self>, _: &[Answer]) {}
 
     fn is_forgotten(plant: Plant, record: &Record) -> bool {
         plant == Plant::EntriesForgotten && matches!(record, Record::Holds(..))

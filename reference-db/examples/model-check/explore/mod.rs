@@ -20,8 +20,8 @@ use stateright::{Checker as _, CheckerBuilder, Expectation, Model as _, Path, Pr
 use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::protocol::Protocol;
 
-use self::node::{Node, Shown};
-use self::world::{NODES, Scenario, World};
+use self::node::Node;
+use self::world::{Answer, NODES, Scenario, World};
 
 /// A protocol, and what must be true of it.
 pub(crate) trait Subject:
@@ -38,7 +38,7 @@ pub(crate) trait Subject:
     fn properties() -> Vec<Property<Scenario<Self>>>;
 
     /// Takes note of what a node has just done, and of what it was before.
-    fn note(world: &mut World<Self>, node: NodeId, was: &Node<Self>, shown: &Shown<Self>);
+    fn note(world: &mut World<Self>, node: NodeId, was: &Node<Self>, answers: &[Answer]);
 
     /// Whether a mistake makes a disk forget a record.
     fn is_forgotten(plant: Plant, record: &Self::Record) -> bool;
@@ -73,8 +73,6 @@ pub(crate) struct Bounds {
     pub(crate) timers: usize,
     /// Whether the latter happens.
     pub(crate) silence: bool,
-    /// Messages that come twice.
-    pub(crate) duplicates: usize,
     /// Crashes.
     pub(crate) crashes: usize,
     /// Operations of clients.
@@ -83,16 +81,15 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// Nothing.
-    pub(crate) const NONE: Bounds =
-        Bounds { timers: 0, silence: false, duplicates: 0, crashes: 0, asks: 0 };
+    pub(crate) const NONE: Bounds = Bounds { timers: 0, silence: false, crashes: 0, asks: 0 };
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds { timers, silence, duplicates, crashes, asks } = self;
+        let Bounds { timers, silence, crashes, asks } = self;
         write!(f, "{NODES} nodes, {asks} operations, {timers} timers")?;
         f.write_str(if *silence { " or silences, " } else { ", " })?;
-        write!(f, "{duplicates} duplicates, {crashes} crashes")
+        write!(f, "{crashes} crashes")
     }
 }
 

@@ -13,8 +13,8 @@ use stormglass_reference_db::protocol::raft::log::{Entry, Log};
 use stormglass_reference_db::protocol::raft::message::{Appended, Message, Record};
 use stormglass_reference_db::protocol::raft::{self, Change, Raft};
 
-use super::node::{Node, Shown};
-use super::world::{Scenario, World, read, write};
+use super::node::Node;
+use super::world::{Answer, Scenario, World, read, write};
 use super::{Bounds, Plant, Scope, Subject, explore};
 
 /// Elections among nodes that have just been started.
@@ -126,9 +126,9 @@ impl Subject for Raft {
         ]
     }
 
-    fn note(world: &mut World<Raft>, id: NodeId, was: &Node<Raft>, _shown: &Shown<Raft>) {
+    fn note(world: &mut World<Raft>, id: NodeId, was: &Node<Raft>, _: &[Answer]) {
         let node = Arc::clone(&world.node(id).up);
-        let past = &mut world.past;
+        let past = Arc::make_mut(&mut world.past);
         let (status, core) = (node.status(), node.core());
         if status.role == Role::Leader {
             let elected = !past.leaders.contains_key(&status.term);

@@ -1,18 +1,19 @@
 //! What semi-synchronous replication promises: two nodes have whatever was acknowledged, and all that
 //! was acknowledged stands in one log.
 
+use std::sync::Arc;
+
 use stateright::Property;
 use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::kv::Reply;
-use stormglass_reference_db::protocol::Output;
 use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::primary::stream::Streamed;
 use stormglass_reference_db::protocol::primary::{Acknowledge, Message, Primary, Record, position};
 use stormglass_reference_db::protocol::raft::log::{Log, Position};
 use stormglass_reference_db::wire::Request;
 
-use super::node::{Node, Shown};
-use super::world::{Scenario, World, write};
+use super::node::Node;
+use super::world::{Answer, Scenario, World, write};
 use super::{Bounds, Plant, Scope, Subject, explore};
 
 /// A change and another one, or its effect, under a primary that took office before, and its
@@ -67,16 +68,14 @@ impl Subject for Primary {
         ]
     }
 
-    fn note(world: &mut World<Primary>, id: NodeId, _was: &Node<Primary>, shown: &Shown<Primary>) {
-        let node = world.nodes[id.0 as usize].clone();
-        let (past, log) = (&mut world.past, node.up.replica().log());
-        for output in shown {
-            if let Output::Reply { sequence, reply: Reply::Done, position: number, .. } = output {
-                past.acknowledged.push((position(*number), *sequence));
-                past.two_logs |= !past.acknowledged.iter().all(|entry| has(log, entry));
-                past.changed |= past.by.is_some_and(|by| by != id);
-                past.by = Some(id);
-            }
+    fn note(world: &mut World<Primary>, id: NodeId, _was: &Node<Primary>, answers: &[Answer]) {
+        for answer in answers.iter().filter(|answer| answer.reply == Reply::Done) {
+            let log = world.nodes[id.0 as usize].up.replica().log();
+            let past = Arc::make_mut(&mut world.past);
+            past.acknowledged.push((position(answer.position), answer.sequence));
+            past.two_logs |= !past.acknowledged.iter().all(|entry| has(log, entry));
+            past.changed |= past.by.is_some_and(|by| by != id);
+            past.by = Some(id);
         }
     }
 

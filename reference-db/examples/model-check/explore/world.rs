@@ -1,13 +1,14 @@
 //! A cluster, its network and its clients as a model of stateright.
 //!
 //! What can happen next is all that can happen in a network that loses, doubles and reorders, to nodes
-//! that crash and whose timers fire early or late. A message that is lost is one that stays under way
-//! for ever; two equal ones under way at a time are one. An answer reaches its client at once: one that
-//! is late, or lost, allows a client more, and so says less.
+//! that crash and whose timers fire early or late. A message that was sent may arrive at any time from
+//! then on, or never, and any number of times. An answer reaches its client at once: one that is late,
+//! or lost, allows a client more, and so says less.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stateright::semantics::register::{Register, RegisterOp, RegisterRet};
@@ -21,7 +22,7 @@ use stormglass_reference_db::protocol::{Input, Options, Output, Timing};
 use stormglass_reference_db::wire::{self, Request};
 
 use super::digest::{Digest, digest};
-use super::node::{Node, Panicked, Shown};
+use super::node::{Node, Panicked};
 use super::{Bounds, LINEARIZABLE, Plant, Subject};
 
 /// A heartbeat is half a timeout: a leader shows that it lives once before it asks itself whether
@@ -48,29 +49,32 @@ pub(crate) struct Scenario<P: Subject> {
     sessions: Vec<u64>,
     start: World<P>,
     plant: Option<Plant>,
+    /// What was found out of what nodes do.
+    known: Mutex<BTreeMap<Question, Arc<Outcome<P>>>>,
 }
+
+type Clients = LinearizabilityTester<usize, Register<Option<Vec<u8>>>>;
 
 /// All that is true at a moment.
 #[derive(Clone)]
 pub(crate) struct World<P: Subject> {
     /// The nodes, by number.
     pub(crate) nodes: Vec<Arc<Node<P>>>,
-    /// What is under way, in order.
+    /// What was sent, in order.
     pub(crate) flying: Vec<Arc<Envelope<P::Message>>>,
     /// What has happened of what is bounded.
     pub(crate) spent: Bounds,
     /// What the clients have asked and learned.
-    pub(crate) clients: LinearizabilityTester<usize, Register<Option<Vec<u8>>>>,
+    pub(crate) clients: Arc<Clients>,
     /// How many of them were answered.
     pub(crate) answered: usize,
     /// What the properties remember.
-    pub(crate) past: P::Past,
+    pub(crate) past: Arc<P::Past>,
     /// A node has found something impossible.
     pub(crate) panicked: bool,
 }
 
 /// A message under way.
-#[derive(Clone)]
 pub(crate) struct Envelope<M> {
     from: NodeId,
     to: NodeId,
@@ -101,14 +105,27 @@ impl<M> Envelope<M> {
 pub(crate) enum Event<M> {
     /// A message arrives.
     Arrives(Arc<Envelope<M>>),
-    /// A message arrives, and will once more.
-    ArrivesTwice(Arc<Envelope<M>>),
     /// The timer fires.
     Timer(NodeId),
     /// Almost so much time passes that the timer would fire.
     Silence(NodeId),
     /// A client asks for the next thing.
     Ask(NodeId),
+    /// The node crashes and comes back. Of what it wrote since it last sent something, so much stays.
+    Crash(NodeId, usize),
+}
+
+impl<M> Event<M> {
+    /// To whom it happens.
+    fn node(&self) -> NodeId {
+        match self {
+            Event::Arrives(envelope) => envelope.to,
+            Event::Timer(node)
+            | Event::Silence(node)
+            | Event::Ask(node)
+            | Event::Crash(node, _) => *node,
+        }
+    }
 }
 
 /// One step of the world.
@@ -118,9 +135,34 @@ pub(crate) enum Action<M> {
     Event(Event<M>),
     /// It happens, and the node crashes before it has done all that follows: so many writes it does.
     CrashWithin(Event<M>, usize),
-    /// A node crashes and comes back. Of what it wrote since it last sent something, so much stays.
-    Crash(NodeId, usize),
 }
+
+/// What comes of an event.
+pub(crate) struct Reaction<P: Subject> {
+    /// The node afterwards.
+    pub(crate) node: Arc<Node<P>>,
+    /// What was sent, be it by a forger.
+    sent: Vec<Arc<Envelope<P::Message>>>,
+    /// What clients were told.
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// What a client was told.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    /// The request.
+    pub(crate) sequence: u64,
+    /// What was replied.
+    pub(crate) reply: Reply,
+    /// How far it goes.
+    pub(crate) position: u64,
+}
+
+/// What comes of an event, if it can happen.
+type Outcome<P> = Result<Option<Arc<Reaction<P>>>, Panicked>;
+
+/// A node, what happens to it (with the number of the client), and how much of that survives a crash.
+type Question = (Digest, (u8, NodeId, Digest, usize), Option<usize>);
 
 impl<P: Subject> PartialEq for World<P> {
     fn eq(&self, other: &Self) -> bool {
@@ -172,31 +214,36 @@ impl<P: Subject> Model for Scenario<P> {
                 actions.extend(within);
             }
             for (node, id) in world.nodes.iter().zip(0..) {
-                let crash = (0..=node.unsynced()).map(|kept| Action::Crash(NodeId(id), kept));
-                actions.extend(crash);
+                let crashes = (0..=node.unsynced()).map(|kept| Event::Crash(NodeId(id), kept));
+                actions.extend(crashes.map(Action::Event));
             }
         }
         actions.extend(events.into_iter().map(Action::Event));
     }
 
     fn next_state(&self, world: &World<P>, action: Self::Action) -> Option<World<P>> {
-        let mut next = world.clone();
-        let done = match action {
-            Action::Event(event) => self.happen(&mut next, event, None),
-            Action::CrashWithin(event, writes) => {
-                next.spent.crashes += 1;
-                self.happen(&mut next, event, Some(writes))
-            }
-            Action::Crash(node, kept) => {
-                next.spent.crashes += 1;
-                self.crash(&mut next, node, kept).map(|()| true)
-            }
+        let (event, survives) = match action {
+            Action::Event(event) => (event, None),
+            Action::CrashWithin(event, writes) => (event, Some(writes)),
         };
-        match done {
-            Ok(true) => Some(next),
-            Ok(false) => None,
-            Err(Panicked) => Some(World { panicked: true, ..world.clone() }),
+        let reaction = match self.react(world, &event, survives).as_ref() {
+            Ok(reaction) => Arc::clone(reaction.as_ref()?),
+            Err(Panicked) => return Some(World { panicked: true, ..world.clone() }),
+        };
+        if matches!(event, Event::Arrives(_)) && world.has_seen(event.node(), &reaction) {
+            // It is here already.
+            return None;
         }
+        let mut next = world.clone();
+        let crashes = survives.is_some() || matches!(event, Event::Crash(..));
+        next.spent.crashes += usize::from(crashes);
+        match event {
+            Event::Arrives(_) | Event::Crash(..) => {}
+            Event::Timer(_) | Event::Silence(_) => next.spent.timers += 1,
+            Event::Ask(_) => self.ask(&mut next),
+        }
+        next.take_over(event.node(), &reaction);
+        Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -235,12 +282,13 @@ impl<P: Subject> Scenario<P> {
             nodes: (0..NODES).map(|id| Arc::new(Node::new(options(id)))).collect(),
             flying: Vec::new(),
             spent: Bounds::NONE,
-            clients: LinearizabilityTester::new(Register(None)),
+            clients: Arc::new(LinearizabilityTester::new(Register(None))),
             answered: 0,
-            past: P::Past::default(),
+            past: Arc::default(),
             panicked: false,
         };
-        Scenario { bounds, asks: Vec::new(), sessions: Vec::new(), start, plant: None }
+        let known = Mutex::default();
+        Scenario { bounds, asks: Vec::new(), sessions: Vec::new(), start, plant: None, known }
     }
 
     /// Lets the timer of a node fire, and then everything arrive that follows, in order.
@@ -248,7 +296,9 @@ impl<P: Subject> Scenario<P> {
     /// # Panics
     /// Where it does not come to an end, or a node panics.
     pub(crate) fn led_by(mut self, node: NodeId) -> Self {
-        self.advance(Event::Timer(node));
+        let leader = Node::clone(self.start.node(node));
+        let event = Event::Timer(node);
+        self.advance(node, self.try_out(&Arc::new(leader), &event, 0, None));
         self
     }
 
@@ -258,26 +308,36 @@ impl<P: Subject> Scenario<P> {
     /// Where a session cannot be opened.
     pub(crate) fn asking(mut self, asks: &[(Option<NodeId>, Command)]) -> Self {
         for (client, (door, _)) in asks.iter().enumerate() {
-            let node = door.or_else(|| self.leaders(&self.start).next());
-            let node = node.expect("there is a leader");
-            let (client, command) = (ClientId(client as u64), Command::OpenSession);
-            let request = Request { session: 0, sequence: 1, seen: 0, command };
-            let input = Input::Request { from: client, request, wall: 0 };
-            let mut world = self.start.clone();
-            let shown = self.step(&mut world, node, input, None);
-            let mut shown = shown.expect("nobody panics").expect("it is a whole step");
-            self.start = world;
-            shown.extend(self.arrive_all());
-            let session = shown.iter().find_map(|output| match output {
-                Output::Reply { reply: Reply::Session(n) | Reply::NodeSession(n), .. } => Some(*n),
+            let id = door.or_else(|| leaders(&self.start).next());
+            let id = id.expect("there is a leader");
+            let node = Node::clone(self.start.node(id));
+            let outcome = self.step(id, node, request(client, 0, 1, Command::OpenSession), None);
+            let session = self.advance(id, outcome).into_iter().find_map(|answer| match answer {
+                Reply::Session(number) | Reply::NodeSession(number) => Some(number),
                 _ => None,
             });
             self.sessions.push(session.expect("a session is opened"));
         }
         self.asks = asks.to_vec();
         assert_eq!(self.asks.len(), self.bounds.asks, "the bound is what is asked");
-        self.start.spent = Bounds::NONE;
         self
+    }
+
+    /// Lets that happen and everything arrive that follows, and returns what was answered.
+    fn advance(&mut self, id: NodeId, outcome: Outcome<P>) -> Vec<Reply> {
+        let mut answers = Vec::new();
+        let mut next = Some((id, outcome));
+        while let Some((id, outcome)) = next {
+            let reaction = outcome.expect("nobody panics").expect("it is a whole step");
+            answers.extend(reaction.answers.iter().map(|answer| answer.reply.clone()));
+            self.start.take_over(id, &reaction);
+            next = (!self.start.flying.is_empty()).then(|| {
+                let envelope = self.start.flying.remove(0);
+                let node = Node::clone(self.start.node(envelope.to));
+                (envelope.to, self.step(envelope.to, node, arrival(&envelope), None))
+            });
+        }
+        answers
     }
 
     /// Makes a mistake.
@@ -286,45 +346,12 @@ impl<P: Subject> Scenario<P> {
         self
     }
 
-    fn advance(&mut self, event: Event<P::Message>) {
-        let mut world = self.start.clone();
-        let done = self.happen(&mut world, event, None);
-        assert!(matches!(done, Ok(true)), "nobody panics before the exploration begins");
-        self.start = World { spent: Bounds::NONE, ..world };
-        self.arrive_all();
-    }
-
-    /// Lets everything arrive that is under way, and returns what was answered.
-    fn arrive_all(&mut self) -> Shown<P> {
-        let mut answers = Vec::new();
-        for _ in 0..1_000 {
-            let Some(envelope) = self.start.flying.first().cloned() else { return answers };
-            let mut world = self.start.clone();
-            world.take(&envelope);
-            let shown = self.step(&mut world, envelope.to, arrival(&envelope), None);
-            let shown = shown.expect("nobody panics").expect("it is a whole step");
-            answers.extend(shown);
-            self.start = world;
-        }
-        panic!("messages beget messages for ever");
-    }
-
-    fn leaders<'a>(&self, world: &'a World<P>) -> impl Iterator<Item = NodeId> + 'a {
-        let leads = |(node, id): (&Arc<Node<P>>, u32)| {
-            (node.up.status().role == Role::Leader).then_some(NodeId(id))
-        };
-        world.nodes.iter().zip(0..).filter_map(leads)
-    }
-
     /// All that can happen to nodes.
     fn events(&self, world: &World<P>) -> Vec<Event<P::Message>> {
         let (spent, bounds) = (&world.spent, &self.bounds);
         let mut events = Vec::new();
         for envelope in &world.flying {
             events.push(Event::Arrives(Arc::clone(envelope)));
-            if spent.duplicates < bounds.duplicates {
-                events.push(Event::ArrivesTwice(Arc::clone(envelope)));
-            }
         }
         if spent.timers < bounds.timers {
             for (node, id) in world.nodes.iter().zip(0..) {
@@ -339,99 +366,128 @@ impl<P: Subject> Scenario<P> {
         if let Some((door, _)) = self.asks.get(spent.asks) {
             match door {
                 Some(node) => events.push(Event::Ask(*node)),
-                None => events.extend(self.leaders(world).map(Event::Ask)),
+                None => events.extend(leaders(world).map(Event::Ask)),
             }
         }
         events
     }
 
-    /// Lets something happen, as far as it can.
-    fn happen(
+    /// What comes of an event. Worlds share most of their nodes: what one does, it does in all.
+    fn react(
         &self,
-        world: &mut World<P>,
-        event: Event<P::Message>,
+        world: &World<P>,
+        event: &Event<P::Message>,
         survives: Option<usize>,
-    ) -> Result<bool, Panicked> {
-        let (to, input) = match event {
-            Event::Arrives(envelope) => {
-                world.take(&envelope);
-                (envelope.to, arrival(&envelope))
-            }
-            Event::ArrivesTwice(envelope) => {
-                world.spent.duplicates += 1;
-                (envelope.to, arrival(&envelope))
-            }
-            Event::Timer(node) => {
-                world.spent.timers += 1;
-                let deadline = world.node(node).up.deadline();
-                world.change(node).wait(deadline);
-                (node, Input::Timer)
-            }
-            Event::Silence(node) => {
-                world.spent.timers += 1;
-                let deadline = world.node(node).up.deadline();
-                world.change(node).wait(before(deadline));
-                return Ok(survives.is_none());
-            }
-            Event::Ask(node) => (node, self.ask(world)),
+    ) -> Arc<Outcome<P>> {
+        let node = world.node(event.node());
+        let none = (NodeId(0), Digest::default());
+        let what = match event {
+            Event::Arrives(envelope) => (0, envelope.from, envelope.digest, 0),
+            Event::Timer(_) => (1, none.0, none.1, 0),
+            Event::Silence(_) => (2, none.0, none.1, 0),
+            Event::Ask(_) => (3, none.0, none.1, world.spent.asks),
+            Event::Crash(_, kept) => (4, none.0, none.1, *kept),
         };
-        Ok(self.step(world, to, input, survives)?.is_some())
+        let question = (node.digest, what, survives);
+        let mut known = self.known.lock().expect("nobody panics with it");
+        let outcome = known.entry(question).or_insert_with(|| {
+            let client = world.spent.asks;
+            Arc::new(self.try_out(node, event, client, survives))
+        });
+        Arc::clone(outcome)
     }
 
-    /// What the next client asks.
-    fn ask(&self, world: &mut World<P>) -> Input<P::Message> {
-        let client = world.spent.asks;
-        world.spent.asks += 1;
-        let command = self.asks[client].1.clone();
-        let op = match &command {
-            Command::Write { value, .. } => RegisterOp::Write(Some(value.clone())),
-            _ => RegisterOp::Read,
+    fn try_out(
+        &self,
+        was: &Arc<Node<P>>,
+        event: &Event<P::Message>,
+        client: usize,
+        survives: Option<usize>,
+    ) -> Outcome<P> {
+        let mut node = Node::clone(was);
+        let input = match event {
+            Event::Arrives(envelope) => arrival(envelope),
+            Event::Timer(_) => {
+                node.wait(node.up.deadline());
+                Input::Timer
+            }
+            Event::Silence(_) => {
+                node.wait(before(node.up.deadline()));
+                return Ok(survives.is_none().then(|| reaction(node, Vec::new(), Vec::new())));
+            }
+            Event::Ask(_) => {
+                let (session, command) = (self.sessions[client], self.asks[client].1.clone());
+                request(client, session, SEQUENCE + client as u64, command)
+            }
+            Event::Crash(id, kept) => {
+                if self.plant == Some(Plant::OldImage) {
+                    node = Node::clone(self.start.node(*id));
+                } else {
+                    node.crash(*kept)?;
+                }
+                return Ok(survives.is_none().then(|| reaction(node, Vec::new(), Vec::new())));
+            }
         };
-        world.clients.on_invoke(client, op).expect("each client asks once");
-        let (session, sequence) = (self.sessions[client], SEQUENCE + client as u64);
-        let request = Request { session, sequence, seen: 0, command };
-        Input::Request { from: ClientId(client as u64), request, wall: 0 }
+        self.step(event.node(), node, input, survives)
     }
 
-    /// Gives a node an input, and the world what comes of it.
+    /// Gives a node an input.
     fn step(
         &self,
-        world: &mut World<P>,
-        to: NodeId,
+        id: NodeId,
+        mut node: Node<P>,
         input: Input<P::Message>,
         survives: Option<usize>,
-    ) -> Result<Option<Shown<P>>, Panicked> {
-        let was = Arc::clone(world.node(to));
-        let Some(shown) = world.change(to).step(input, survives, self.plant)? else {
-            return Ok(None);
-        };
-        for output in &shown {
+    ) -> Outcome<P> {
+        let Some(shown) = node.step(input, survives, self.plant)? else { return Ok(None) };
+        let (mut sent, mut answers) = (Vec::new(), Vec::new());
+        for output in shown {
             match output {
-                Output::Send { to: other, message } => {
-                    world.send(Envelope::new(to, *other, message.clone()));
-                    let forged = self.plant.and_then(|plant| P::forged(plant, message));
-                    if let Some(answer) = forged {
-                        world.send(Envelope::new(*other, to, answer));
-                    }
+                Output::Send { to, message } => {
+                    let forged = self.plant.and_then(|plant| P::forged(plant, &message));
+                    sent.push(Arc::new(Envelope::new(id, to, message)));
+                    sent.extend(forged.map(|answer| Arc::new(Envelope::new(to, id, answer))));
                 }
-                Output::Reply { sequence, reply, .. } => world.answer(*sequence, reply),
+                Output::Reply { sequence, reply, position, .. } => {
+                    answers.push(Answer { sequence, reply, position });
+                }
                 Output::Persist(_) | Output::Snapshot(_) => {}
             }
         }
-        P::note(world, to, &was, &shown);
-        Ok(Some(shown))
+        Ok(Some(reaction(node, sent, answers)))
     }
 
-    fn crash(&self, world: &mut World<P>, node: NodeId, kept: usize) -> Result<(), Panicked> {
-        let was = Arc::clone(world.node(node));
-        if self.plant == Some(Plant::OldImage) {
-            world.nodes[node.0 as usize] = Arc::clone(self.start.node(node));
-        } else {
-            world.change(node).crash(kept)?;
-        }
-        P::note(world, node, &was, &Vec::new());
-        Ok(())
+    /// Notes that the next client asks.
+    fn ask(&self, world: &mut World<P>) {
+        let client = world.spent.asks;
+        world.spent.asks += 1;
+        let op = match &self.asks[client].1 {
+            Command::Write { value, .. } => RegisterOp::Write(Some(value.clone())),
+            _ => RegisterOp::Read,
+        };
+        Arc::make_mut(&mut world.clients).on_invoke(client, op).expect("each client asks once");
     }
+}
+
+/// The nodes that take themselves for leaders.
+fn leaders<P: Subject>(world: &World<P>) -> impl Iterator<Item = NodeId> + '_ {
+    let leads = |(node, id): (&Arc<Node<P>>, u32)| {
+        (node.up.status().role == Role::Leader).then_some(NodeId(id))
+    };
+    world.nodes.iter().zip(0..).filter_map(leads)
+}
+
+fn reaction<P: Subject>(
+    node: Node<P>,
+    sent: Vec<Arc<Envelope<P::Message>>>,
+    answers: Vec<Answer>,
+) -> Arc<Reaction<P>> {
+    Arc::new(Reaction { node: Arc::new(node), sent, answers })
+}
+
+fn request<M>(client: usize, session: u64, sequence: u64, command: Command) -> Input<M> {
+    let request = Request { session, sequence, seen: 0, command };
+    Input::Request { from: ClientId(client as u64), request, wall: 0 }
 }
 
 impl<M: Clone + serde::Serialize> Envelope<M> {
@@ -447,32 +503,42 @@ impl<P: Subject> World<P> {
         &self.nodes[id.0 as usize]
     }
 
-    fn change(&mut self, id: NodeId) -> &mut Node<P> {
-        Arc::make_mut(&mut self.nodes[id.0 as usize])
+    /// Whether nothing is new in what comes of an event.
+    fn has_seen(&self, id: NodeId, reaction: &Reaction<P>) -> bool {
+        self.node(id).digest == reaction.node.digest
+            && reaction.answers.is_empty()
+            && reaction.sent.iter().all(|envelope| self.place(envelope).is_ok())
     }
 
-    fn take(&mut self, envelope: &Envelope<P::Message>) {
-        self.flying.retain(|other| other.as_ref() != envelope);
-    }
-
-    fn send(&mut self, envelope: Envelope<P::Message>) {
-        let place = self.flying.binary_search_by_key(&envelope.key(), |other| other.key());
-        if let Err(place) = place {
-            self.flying.insert(place, Arc::new(envelope));
+    fn take_over(&mut self, id: NodeId, reaction: &Reaction<P>) {
+        let was = std::mem::replace(&mut self.nodes[id.0 as usize], Arc::clone(&reaction.node));
+        for envelope in &reaction.sent {
+            if let Err(place) = self.place(envelope) {
+                self.flying.insert(place, Arc::clone(envelope));
+            }
         }
+        for answer in &reaction.answers {
+            self.answer(answer);
+        }
+        P::note(self, id, &was, &reaction.answers);
+    }
+
+    fn place(&self, envelope: &Envelope<P::Message>) -> Result<usize, usize> {
+        self.flying.binary_search_by_key(&envelope.key(), |other| other.key())
     }
 
     /// A client learns something. Only what ends its operation is told to the judge: one that was
     /// turned down may be asked again, and is left open.
-    fn answer(&mut self, sequence: u64, reply: &Reply) {
-        let Some(client) = sequence.checked_sub(SEQUENCE) else { return };
-        let ret = match reply {
+    fn answer(&mut self, answer: &Answer) {
+        let Some(client) = answer.sequence.checked_sub(SEQUENCE) else { return };
+        let ret = match &answer.reply {
             Reply::Done => RegisterRet::WriteOk,
             Reply::Value(value) => RegisterRet::ReadOk(value.clone()),
             _ => return,
         };
         self.answered += 1;
-        self.clients.on_return(client as usize, ret).expect("each operation ends once");
+        let clients = Arc::make_mut(&mut self.clients);
+        clients.on_return(client as usize, ret).expect("each operation ends once");
     }
 }
 
