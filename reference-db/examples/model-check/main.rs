@@ -20,6 +20,9 @@ struct Arguments {
     /// So many timers fire, instead of what the scope says.
     #[arg(long)]
     timers: Option<usize>,
+    /// Those of so many nodes, the first ones.
+    #[arg(long)]
+    timed: Option<u32>,
     /// So many crashes happen.
     #[arg(long)]
     crashes: Option<usize>,
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     for model in models {
         let mut bounds = (model.bounds)(scope);
         bounds.timers = arguments.timers.unwrap_or(bounds.timers);
+        bounds.timed = arguments.timed.unwrap_or(bounds.timed);
         bounds.crashes = arguments.crashes.unwrap_or(bounds.crashes);
         say(&format!("{}: {bounds}\n", model.name));
         if arguments.planted {

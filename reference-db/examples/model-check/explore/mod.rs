@@ -40,6 +40,12 @@ pub(crate) trait Subject:
     /// Takes note of what a node has just done, and of what it was before.
     fn note(world: &mut World<Self>, node: NodeId, was: &Node<Self>, answers: &[Answer]);
 
+    /// Whether a node would do nothing about a message, now and ever after, whatever happens: then
+    /// whether it is under way makes no difference.
+    fn is_void(_node: &Node<Self>, _message: &Self::Message) -> bool {
+        false
+    }
+
     /// Whether a mistake makes a disk forget a record.
     fn is_forgotten(plant: Plant, record: &Self::Record) -> bool;
 
@@ -73,6 +79,8 @@ pub(crate) struct Bounds {
     pub(crate) timers: usize,
     /// Whether the latter happens.
     pub(crate) silence: bool,
+    /// They are those of so many nodes, the first ones.
+    pub(crate) timed: u32,
     /// Crashes.
     pub(crate) crashes: usize,
     /// Operations of clients.
@@ -81,14 +89,16 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// Nothing.
-    pub(crate) const NONE: Bounds = Bounds { timers: 0, silence: false, crashes: 0, asks: 0 };
+    pub(crate) const NONE: Bounds =
+        Bounds { timers: 0, silence: false, timed: NODES, crashes: 0, asks: 0 };
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds { timers, silence, crashes, asks } = self;
+        let Bounds { timers, silence, timed, crashes, asks } = self;
         write!(f, "{NODES} nodes, {asks} operations, {timers} timers")?;
-        f.write_str(if *silence { " or silences, " } else { ", " })?;
+        f.write_str(if *silence { " or silences" } else { "" })?;
+        write!(f, " of {timed} nodes, ")?;
         write!(f, "{crashes} crashes")
     }
 }

@@ -21,8 +21,10 @@ use super::{Bounds, Plant, Scope, Subject, explore};
 pub(crate) const ELECTION: super::Entry = super::Entry {
     name: "raft-election",
     bounds: |scope| match scope {
-        Scope::Small => Bounds { timers: 2, crashes: 1, ..Bounds::NONE },
-        Scope::Full => Bounds { timers: 3, crashes: 1, ..Bounds::NONE },
+        Scope::Small => Bounds { timers: 1, timed: 1, crashes: 1, ..Bounds::NONE },
+        // Of any two members that stand, one has the smaller number, and that is all that tells them
+        // apart.
+        Scope::Full => Bounds { timers: 2, timed: 2, crashes: 1, ..Bounds::NONE },
     },
     explore: |bounds, planted| explore(|| fresh(bounds), planted),
     plants: &[(Plant::VotesForgotten, ELECTION_SAFETY)],
@@ -147,6 +149,13 @@ impl Subject for Raft {
         }
     }
 
+    fn is_void(node: &Node<Raft>, message: &raft::Message) -> bool {
+        match message {
+            raft::Message::Core(message) => is_void_answer(node, message),
+            raft::Message::Forward { .. } => false,
+        }
+    }
+
     fn is_forgotten(plant: Plant, record: &Record<Change>) -> bool {
         match record {
             Record::Hard(_) => plant == Plant::VotesForgotten,
@@ -163,6 +172,22 @@ impl Subject for Raft {
         let (term, round, appended) = (*term, *round, Appended::Matched(end));
         let answer = raft::Message::Core(Message::AppendReply { term, round, appended });
         (plant == Plant::Forgery).then_some(answer)
+    }
+}
+
+/// Whether an answer comes too late for a member. No member stands or leads twice in a term, or in one
+/// before the one that is on its disk.
+pub(crate) fn is_void_answer<P: Subject, C, S>(node: &Node<P>, message: &Message<C, S>) -> bool {
+    let (term_now, role) = (node.reborn.status().term, node.up.status().role);
+    match message {
+        Message::PreVoteReply { term, .. } => *term <= term_now,
+        Message::VoteReply { term, .. } => {
+            *term < term_now || *term == term_now && role != Role::Candidate
+        }
+        Message::AppendReply { term, .. } | Message::HeartbeatReply { term, .. } => {
+            *term < term_now || *term == term_now && role == Role::Follower
+        }
+        _ => false,
     }
 }
 

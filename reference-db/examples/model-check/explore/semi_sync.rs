@@ -13,6 +13,7 @@ use stormglass_reference_db::protocol::raft::log::{Log, Position};
 use stormglass_reference_db::wire::Request;
 
 use super::node::Node;
+use super::raft::is_void_answer;
 use super::world::{Answer, Scenario, World, write};
 use super::{Bounds, Plant, Scope, Subject, explore};
 
@@ -76,6 +77,16 @@ impl Subject for Primary {
             past.two_logs |= !past.acknowledged.iter().all(|entry| has(log, entry));
             past.changed |= past.by.is_some_and(|by| by != id);
             past.by = Some(id);
+        }
+    }
+
+    fn is_void(node: &Node<Primary>, message: &Message) -> bool {
+        match message {
+            Message::Control(message) => is_void_answer(node, message),
+            Message::Stream(Streamed::Reached { epoch, .. }) => {
+                *epoch < node.reborn.replica().epoch()
+            }
+            Message::Stream(_) | Message::Forward { .. } => false,
         }
     }
 

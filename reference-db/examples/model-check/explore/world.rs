@@ -354,7 +354,7 @@ impl<P: Subject> Scenario<P> {
             events.push(Event::Arrives(Arc::clone(envelope)));
         }
         if spent.timers < bounds.timers {
-            for (node, id) in world.nodes.iter().zip(0..) {
+            for (node, id) in world.nodes.iter().zip(0..bounds.timed) {
                 events.push(Event::Timer(NodeId(id)));
                 // A leader never waits for silence.
                 let waits = node.up.status().role != Role::Leader && bounds.silence;
@@ -507,13 +507,20 @@ impl<P: Subject> World<P> {
     fn has_seen(&self, id: NodeId, reaction: &Reaction<P>) -> bool {
         self.node(id).digest == reaction.node.digest
             && reaction.answers.is_empty()
-            && reaction.sent.iter().all(|envelope| self.place(envelope).is_ok())
+            && reaction.sent.iter().all(|envelope| {
+                self.place(envelope).is_ok()
+                    || P::is_void(self.node(envelope.to), &envelope.message)
+            })
     }
 
     fn take_over(&mut self, id: NodeId, reaction: &Reaction<P>) {
         let was = std::mem::replace(&mut self.nodes[id.0 as usize], Arc::clone(&reaction.node));
+        let node = &self.nodes[id.0 as usize];
+        self.flying.retain(|envelope| envelope.to != id || !P::is_void(node, &envelope.message));
         for envelope in &reaction.sent {
-            if let Err(place) = self.place(envelope) {
+            if let Err(place) = self.place(envelope)
+                && !P::is_void(self.node(envelope.to), &envelope.message)
+            {
                 self.flying.insert(place, Arc::clone(envelope));
             }
         }
