@@ -90,10 +90,11 @@ fn silence_nodes() {
 }
 
 fn say_findings(findings: &Findings) {
-    let Findings { states, unique, depth, cpu, .. } = findings;
+    let Findings { states, unique, nodes, depth, cpu, .. } = findings;
     let cpu = cpu.as_secs_f64();
-    let mut text =
-        format!("  {states} states, {unique} unique, depth {depth}, {cpu:.1} s of CPU\n");
+    let mut text = format!(
+        "  {states} states, {unique} unique, {nodes} of nodes, depth {depth}, {cpu:.1} s of CPU\n"
+    );
     for property in &findings.properties {
         let holds = if property.holds { "holds" } else { "DOES NOT HOLD" };
         let steps = property.steps.len();

@@ -9,7 +9,7 @@ use stormglass_reference_db::protocol::leaderless::{
 use stormglass_reference_db::protocol::primary::Acknowledge;
 
 use super::node::Node;
-use super::world::{Answer, NODES, Scenario, World, read, write};
+use super::world::{Answer, Envelope, NODES, Scenario, World, read, write};
 use super::{Bounds, LINEARIZABLE, Plant, Scope, Subject, explore};
 
 /// A change and two reads, each through a node of its own: the fewest operations with which a register
@@ -35,13 +35,29 @@ pub(crate) const REGISTER: super::Entry = super::Entry {
 impl Subject for Leaderless {
     type Past = ();
 
-    fn properties() -> Vec<Property<Scenario<Leaderless>>> {
+    fn properties(_: Bounds) -> Vec<Property<Scenario<Leaderless>>> {
         vec![Property::sometimes("a change reaches all nodes", |_, world: &World<Leaderless>| {
             world.nodes.iter().all(|node| node.up.store().versions().next().is_some())
         })]
     }
 
     fn note(_: &mut World<Self>, _: NodeId, _: &Node<Self>, _: &[Answer]) {}
+
+    fn is_void(world: &World<Leaderless>, envelope: &Envelope<Message>) -> bool {
+        let (from, to) = (&world.node(envelope.from).up, &world.node(envelope.to).up);
+        match &envelope.message {
+            Message::Fetch { operation, .. } => !from.asks(*operation),
+            Message::Fetched { operation, .. } => !to.asks(*operation),
+            Message::Store { receipt: Receipt::Operation(operation), key, version } => {
+                let held = to.store().get(key).is_some_and(|held| held.stamp >= version.stamp);
+                held && !from.tells(*operation, envelope.to)
+            }
+            Message::Stored { receipt: Receipt::Operation(operation), .. } => {
+                !to.tells(*operation, envelope.from)
+            }
+            _ => false,
+        }
+    }
 
     fn is_forgotten(plant: Plant, record: &Record) -> bool {
         plant == Plant::EntriesForgotten && matches!(record, Record::Holds(..))

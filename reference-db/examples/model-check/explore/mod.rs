@@ -21,7 +21,7 @@ use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::protocol::Protocol;
 
 use self::node::Node;
-use self::world::{Answer, NODES, Scenario, World};
+use self::world::{Answer, Envelope, NODES, Scenario, World};
 
 /// A protocol, and what must be true of it.
 pub(crate) trait Subject:
@@ -34,17 +34,15 @@ pub(crate) trait Subject:
     /// What its properties remember.
     type Past: Clone + Default + fmt::Debug + PartialEq + Hash + Send + Sync;
 
-    /// What must be true of it always, and what must be possible.
-    fn properties() -> Vec<Property<Scenario<Self>>>;
+    /// What must be true of it always, and what must be possible within the bounds.
+    fn properties(bounds: Bounds) -> Vec<Property<Scenario<Self>>>;
 
     /// Takes note of what a node has just done, and of what it was before.
     fn note(world: &mut World<Self>, node: NodeId, was: &Node<Self>, answers: &[Answer]);
 
-    /// Whether a node would do nothing about a message, now and ever after, whatever happens: then
-    /// whether it is under way makes no difference.
-    fn is_void(_node: &Node<Self>, _message: &Self::Message) -> bool {
-        false
-    }
+    /// Whether a message makes no difference any more, now or ever after, whatever happens: neither it
+    /// nor what would be answered.
+    fn is_void(world: &World<Self>, envelope: &Envelope<Self::Message>) -> bool;
 
     /// Whether a mistake makes a disk forget a record.
     fn is_forgotten(plant: Plant, record: &Self::Record) -> bool;
@@ -83,6 +81,8 @@ pub(crate) struct Bounds {
     pub(crate) timed: u32,
     /// Crashes.
     pub(crate) crashes: usize,
+    /// Whether messages stay under way that make no difference any more.
+    pub(crate) void: bool,
     /// Operations of clients.
     pub(crate) asks: usize,
 }
@@ -90,12 +90,12 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Nothing.
     pub(crate) const NONE: Bounds =
-        Bounds { timers: 0, silence: false, timed: NODES, crashes: 0, asks: 0 };
+        Bounds { timers: 0, silence: false, timed: NODES, void: false, crashes: 0, asks: 0 };
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds { timers, silence, timed, crashes, asks } = self;
+        let Bounds { timers, silence, timed, crashes, asks, .. } = self;
         write!(f, "{NODES} nodes, {asks} operations, {timers} timers")?;
         f.write_str(if *silence { " or silences" } else { "" })?;
         write!(f, " of {timed} nodes, ")?;
@@ -138,6 +138,8 @@ pub(crate) struct Findings {
     pub(crate) states: usize,
     /// States that differ.
     pub(crate) unique: usize,
+    /// States of single nodes that differ.
+    pub(crate) nodes: usize,
     /// Steps to the furthest.
     pub(crate) depth: usize,
     /// Time of the processor.
@@ -197,6 +199,7 @@ fn search<P: Subject>(builder: CheckerBuilder<Scenario<P>>) -> Findings {
     Findings {
         states: checker.state_count(),
         unique: checker.unique_state_count(),
+        nodes: checker.model().nodes_known(),
         depth: checker.max_depth(),
         cpu: begin.elapsed(),
         properties,

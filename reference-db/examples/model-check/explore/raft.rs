@@ -14,14 +14,14 @@ use stormglass_reference_db::protocol::raft::message::{Appended, Message, Record
 use stormglass_reference_db::protocol::raft::{self, Change, Raft};
 
 use super::node::Node;
-use super::world::{Answer, Scenario, World, read, write};
+use super::world::{Answer, Envelope, Scenario, World, read, write};
 use super::{Bounds, Plant, Scope, Subject, explore};
 
 /// Elections among nodes that have just been started.
 pub(crate) const ELECTION: super::Entry = super::Entry {
     name: "raft-election",
     bounds: |scope| match scope {
-        Scope::Small => Bounds { timers: 1, timed: 1, crashes: 1, ..Bounds::NONE },
+        Scope::Small => Bounds { timers: 2, timed: 2, crashes: 1, ..Bounds::NONE },
         // Of any two members that stand, one has the smaller number, and that is all that tells them
         // apart.
         Scope::Full => Bounds { timers: 2, timed: 2, crashes: 1, ..Bounds::NONE },
@@ -91,8 +91,8 @@ struct Committed {
 impl Subject for Raft {
     type Past = Past;
 
-    fn properties() -> Vec<Property<Scenario<Raft>>> {
-        vec![
+    fn properties(bounds: Bounds) -> Vec<Property<Scenario<Raft>>> {
+        let mut properties = vec![
             // At most one leader can be elected in a given term.
             Property::always(ELECTION_SAFETY, |_, world: &World<Raft>| !world.past.two_leaders),
             // A leader never overwrites or deletes entries in its log; it only appends new entries.
@@ -119,13 +119,20 @@ impl Subject for Raft {
             Property::sometimes("an entry commits", |_, world: &World<Raft>| {
                 !world.past.committed.is_empty()
             }),
-            Property::sometimes("a leader changes after a commit", |_, world: &World<Raft>| {
-                world.past.changed
-            }),
-            Property::sometimes("a leader is elected after a crash", |_, world: &World<Raft>| {
-                world.past.recovered
-            }),
-        ]
+        ];
+        // A leader is there already where operations are explored.
+        if bounds.timers > usize::from(bounds.asks == 0) && bounds.crashes > 0 {
+            properties.extend([
+                Property::sometimes("a leader changes after a commit", |_, world: &World<Raft>| {
+                    world.past.changed
+                }),
+                Property::sometimes(
+                    "a leader is elected after a crash",
+                    |_, world: &World<Raft>| world.past.recovered,
+                ),
+            ]);
+        }
+        properties
     }
 
     fn note(world: &mut World<Raft>, id: NodeId, was: &Node<Raft>, _: &[Answer]) {
@@ -149,9 +156,9 @@ impl Subject for Raft {
         }
     }
 
-    fn is_void(node: &Node<Raft>, message: &raft::Message) -> bool {
-        match message {
-            raft::Message::Core(message) => is_void_answer(node, message),
+    fn is_void(world: &World<Raft>, envelope: &Envelope<raft::Message>) -> bool {
+        match &envelope.message {
+            raft::Message::Core(message) => is_void_answer(world.node(envelope.to), message),
             raft::Message::Forward { .. } => false,
         }
     }

@@ -14,7 +14,7 @@ use stormglass_reference_db::wire::Request;
 
 use super::node::Node;
 use super::raft::is_void_answer;
-use super::world::{Answer, Scenario, World, write};
+use super::world::{Answer, Envelope, Scenario, World, write};
 use super::{Bounds, Plant, Scope, Subject, explore};
 
 /// A change and another one, or its effect, under a primary that took office before, and its
@@ -22,8 +22,8 @@ use super::{Bounds, Plant, Scope, Subject, explore};
 pub(crate) const SEMI_SYNC: super::Entry = super::Entry {
     name: "primary-semi-sync",
     bounds: |scope| match scope {
-        Scope::Small => Bounds { timers: 1, crashes: 1, asks: 2, ..Bounds::NONE },
-        Scope::Full => Bounds { timers: 2, crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Small => Bounds { timers: 0, crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 1, timed: 2, crashes: 1, asks: 2, ..Bounds::NONE },
     },
     explore: |bounds, planted| {
         let asks = [(None, write("a")), (None, write("b"))];
@@ -51,8 +51,8 @@ pub(crate) struct Past {
 impl Subject for Primary {
     type Past = Past;
 
-    fn properties() -> Vec<Property<Scenario<Primary>>> {
-        vec![
+    fn properties(bounds: Bounds) -> Vec<Property<Scenario<Primary>>> {
+        let mut properties = vec![
             Property::always(TWO_COPIES, |_, world: &World<Primary>| {
                 let disks = || world.nodes.iter().map(|node| node.reborn.replica().log());
                 let copies =
@@ -63,10 +63,15 @@ impl Subject for Primary {
             Property::sometimes("a change is acknowledged", |_, world: &World<Primary>| {
                 !world.past.acknowledged.is_empty()
             }),
-            Property::sometimes("two primaries acknowledge", |_, world: &World<Primary>| {
-                world.past.changed
-            }),
-        ]
+        ];
+        if bounds.timers > 0 && bounds.crashes > 0 {
+            let both =
+                Property::sometimes("two primaries acknowledge", |_, world: &World<Primary>| {
+                    world.past.changed
+                });
+            properties.push(both);
+        }
+        properties
     }
 
     fn note(world: &mut World<Primary>, id: NodeId, _was: &Node<Primary>, answers: &[Answer]) {
@@ -80,8 +85,9 @@ impl Subject for Primary {
         }
     }
 
-    fn is_void(node: &Node<Primary>, message: &Message) -> bool {
-        match message {
+    fn is_void(world: &World<Primary>, envelope: &Envelope<Message>) -> bool {
+        let node = world.node(envelope.to);
+        match &envelope.message {
             Message::Control(message) => is_void_answer(node, message),
             Message::Stream(Streamed::Reached { epoch, .. }) => {
                 *epoch < node.reborn.replica().epoch()

@@ -5,7 +5,7 @@
 //! then on, or never, and any number of times. An answer reaches its client at once: one that is late,
 //! or lost, allows a client more, and so says less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
@@ -76,9 +76,12 @@ pub(crate) struct World<P: Subject> {
 
 /// A message under way.
 pub(crate) struct Envelope<M> {
-    from: NodeId,
-    to: NodeId,
-    message: M,
+    /// Who sent it.
+    pub(crate) from: NodeId,
+    /// To whom.
+    pub(crate) to: NodeId,
+    /// What it says.
+    pub(crate) message: M,
     digest: Digest,
 }
 
@@ -95,6 +98,10 @@ impl<M> PartialEq for Envelope<M> {
 }
 
 impl<M> Envelope<M> {
+    fn concerns(&self, node: NodeId) -> bool {
+        self.from == node || self.to == node
+    }
+
     fn key(&self) -> (NodeId, NodeId, Digest) {
         (self.to, self.from, self.digest)
     }
@@ -230,7 +237,9 @@ impl<P: Subject> Model for Scenario<P> {
             Ok(reaction) => Arc::clone(reaction.as_ref()?),
             Err(Panicked) => return Some(World { panicked: true, ..world.clone() }),
         };
-        if matches!(event, Event::Arrives(_)) && world.has_seen(event.node(), &reaction) {
+        if matches!(event, Event::Arrives(_))
+            && world.has_seen(event.node(), &reaction, self.bounds.void)
+        {
             // It is here already.
             return None;
         }
@@ -242,12 +251,12 @@ impl<P: Subject> Model for Scenario<P> {
             Event::Timer(_) | Event::Silence(_) => next.spent.timers += 1,
             Event::Ask(_) => self.ask(&mut next),
         }
-        next.take_over(event.node(), &reaction);
+        next.take_over(event.node(), &reaction, self.bounds.void);
         Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = P::properties();
+        let mut properties = P::properties(self.bounds);
         properties.push(Property::always("no node panics", |_, world: &World<P>| !world.panicked));
         properties.push(Property::always(LINEARIZABLE, |_, world: &World<P>| {
             world.clients.is_consistent()
@@ -330,7 +339,7 @@ impl<P: Subject> Scenario<P> {
         while let Some((id, outcome)) = next {
             let reaction = outcome.expect("nobody panics").expect("it is a whole step");
             answers.extend(reaction.answers.iter().map(|answer| answer.reply.clone()));
-            self.start.take_over(id, &reaction);
+            self.start.take_over(id, &reaction, self.bounds.void);
             next = (!self.start.flying.is_empty()).then(|| {
                 let envelope = self.start.flying.remove(0);
                 let node = Node::clone(self.start.node(envelope.to));
@@ -370,6 +379,12 @@ impl<P: Subject> Scenario<P> {
             }
         }
         events
+    }
+
+    /// How many states of nodes something has happened to.
+    pub(crate) fn nodes_known(&self) -> usize {
+        let known = self.known.lock().expect("nobody panics with it");
+        known.keys().map(|(digest, ..)| digest).collect::<BTreeSet<_>>().len()
     }
 
     /// What comes of an event. Worlds share most of their nodes: what one does, it does in all.
@@ -504,25 +519,25 @@ impl<P: Subject> World<P> {
     }
 
     /// Whether nothing is new in what comes of an event.
-    fn has_seen(&self, id: NodeId, reaction: &Reaction<P>) -> bool {
+    fn has_seen(&self, id: NodeId, reaction: &Reaction<P>, keeps_void: bool) -> bool {
         self.node(id).digest == reaction.node.digest
             && reaction.answers.is_empty()
             && reaction.sent.iter().all(|envelope| {
-                self.place(envelope).is_ok()
-                    || P::is_void(self.node(envelope.to), &envelope.message)
+                self.place(envelope).is_ok() || !keeps_void && P::is_void(self, envelope)
             })
     }
 
-    fn take_over(&mut self, id: NodeId, reaction: &Reaction<P>) {
+    fn take_over(&mut self, id: NodeId, reaction: &Reaction<P>, keeps_void: bool) {
         let was = std::mem::replace(&mut self.nodes[id.0 as usize], Arc::clone(&reaction.node));
-        let node = &self.nodes[id.0 as usize];
-        self.flying.retain(|envelope| envelope.to != id || !P::is_void(node, &envelope.message));
         for envelope in &reaction.sent {
-            if let Err(place) = self.place(envelope)
-                && !P::is_void(self.node(envelope.to), &envelope.message)
-            {
+            if let Err(place) = self.place(envelope) {
                 self.flying.insert(place, Arc::clone(envelope));
             }
+        }
+        if !keeps_void {
+            let mut flying = std::mem::take(&mut self.flying);
+            flying.retain(|envelope| !envelope.concerns(id) || !P::is_void(self, envelope));
+            self.flying = flying;
         }
         for answer in &reaction.answers {
             self.answer(answer);

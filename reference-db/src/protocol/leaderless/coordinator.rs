@@ -70,6 +70,18 @@ impl Operation {
 }
 
 impl Leaderless {
+    /// Whether the node still asks replicas on behalf of an operation.
+    pub fn asks(&self, operation: u64) -> bool {
+        let operation = self.operations.get(&operation);
+        operation.is_some_and(|operation| matches!(operation.phase, Phase::Ask { .. }))
+    }
+
+    /// Whether it still waits until a replica has what the operation leaves there.
+    pub fn tells(&self, operation: u64, replica: NodeId) -> bool {
+        let phase = self.operations.get(&operation).map(|operation| &operation.phase);
+        matches!(phase, Some(Phase::Tell { has, .. }) if !has.contains(&replica))
+    }
+
     pub(super) fn on_request(
         &mut self,
         now: Time,
