@@ -4,9 +4,11 @@ mod explore;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 use std::{panic, thread};
 
 use clap::{Parser, ValueEnum};
+use cpu_time::ProcessTime;
 
 use self::explore::{Entry, Findings, MODELS, Planted, Scope};
 
@@ -20,9 +22,6 @@ struct Arguments {
     /// So many timers fire, instead of what the scope says.
     #[arg(long)]
     timers: Option<usize>,
-    /// Those of so many nodes, the first ones.
-    #[arg(long)]
-    timed: Option<u32>,
     /// So many crashes happen.
     #[arg(long)]
     crashes: Option<usize>,
@@ -61,7 +60,6 @@ fn main() -> ExitCode {
     for model in models {
         let mut bounds = (model.bounds)(scope);
         bounds.timers = arguments.timers.unwrap_or(bounds.timers);
-        bounds.timed = arguments.timed.unwrap_or(bounds.timed);
         bounds.crashes = arguments.crashes.unwrap_or(bounds.crashes);
         say(&format!("{}: {bounds}\n", model.name));
         if arguments.planted {
@@ -70,8 +68,9 @@ fn main() -> ExitCode {
                 all_hold &= say_planted(*planted, &findings);
             }
         } else {
+            let begin = ProcessTime::now();
             let findings = (model.explore)(bounds, None);
-            say_findings(&findings);
+            say_findings(&findings, begin.elapsed());
             all_hold &= findings.hold();
         }
     }
@@ -89,8 +88,8 @@ fn silence_nodes() {
     }));
 }
 
-fn say_findings(findings: &Findings) {
-    let Findings { states, unique, nodes, depth, cpu, .. } = findings;
+fn say_findings(findings: &Findings, cpu: Duration) {
+    let Findings { states, unique, nodes, depth, .. } = findings;
     let cpu = cpu.as_secs_f64();
     let mut text = format!(
         "  {states} states, {unique} unique, {nodes} of nodes, depth {depth}, {cpu:.1} s of CPU\n"

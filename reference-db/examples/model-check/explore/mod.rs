@@ -13,9 +13,7 @@ pub(crate) mod world;
 
 use std::fmt;
 use std::hash::Hash;
-use std::time::Duration;
 
-use cpu_time::ProcessTime;
 use stateright::{Checker as _, CheckerBuilder, Expectation, Model as _, Path, Property};
 use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::protocol::Protocol;
@@ -77,8 +75,8 @@ pub(crate) struct Bounds {
     pub(crate) timers: usize,
     /// Whether the latter happens.
     pub(crate) silence: bool,
-    /// They are those of so many nodes, the first ones.
-    pub(crate) timed: u32,
+    /// Whose timers they are.
+    pub(crate) timed: &'static [u32],
     /// Crashes.
     pub(crate) crashes: usize,
     /// Whether messages stay under way that make no difference any more.
@@ -90,7 +88,7 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Nothing.
     pub(crate) const NONE: Bounds =
-        Bounds { timers: 0, silence: false, timed: NODES, void: false, crashes: 0, asks: 0 };
+        Bounds { timers: 0, silence: false, timed: &[0, 1, 2], void: false, crashes: 0, asks: 0 };
 }
 
 impl fmt::Display for Bounds {
@@ -98,7 +96,7 @@ impl fmt::Display for Bounds {
         let Bounds { timers, silence, timed, crashes, asks, .. } = self;
         write!(f, "{NODES} nodes, {asks} operations, {timers} timers")?;
         f.write_str(if *silence { " or silences" } else { "" })?;
-        write!(f, " of {timed} nodes, ")?;
+        write!(f, " of {timed:?}, ")?;
         write!(f, "{crashes} crashes")
     }
 }
@@ -142,8 +140,6 @@ pub(crate) struct Findings {
     pub(crate) nodes: usize,
     /// Steps to the furthest.
     pub(crate) depth: usize,
-    /// Time of the processor.
-    pub(crate) cpu: Duration,
     /// What became of each property.
     pub(crate) properties: Vec<Finding>,
 }
@@ -184,7 +180,6 @@ pub(crate) fn explore<P: Subject>(
 }
 
 fn search<P: Subject>(builder: CheckerBuilder<Scenario<P>>) -> Findings {
-    let begin = ProcessTime::now();
     let checker = builder.spawn_bfs().join();
     let mut found = checker.discoveries();
     let finding = |property: Property<Scenario<P>>| {
@@ -201,7 +196,6 @@ fn search<P: Subject>(builder: CheckerBuilder<Scenario<P>>) -> Findings {
         unique: checker.unique_state_count(),
         nodes: checker.model().nodes_known(),
         depth: checker.max_depth(),
-        cpu: begin.elapsed(),
         properties,
     }
 }

@@ -262,13 +262,11 @@ impl<P: Subject> Model for Scenario<P> {
             world.clients.is_consistent()
         }));
         if self.bounds.asks > 0 {
-            let ended = Property::sometimes(
-                "all operations end after a crash",
-                |model: &Self, world: &World<P>| {
+            let ended =
+                Property::sometimes("all operations end", |model: &Self, world: &World<P>| {
                     world.answered == model.bounds.asks
                         && world.spent.crashes == model.bounds.crashes
-                },
-            );
+                });
             properties.push(ended);
         }
         properties
@@ -363,7 +361,8 @@ impl<P: Subject> Scenario<P> {
             events.push(Event::Arrives(Arc::clone(envelope)));
         }
         if spent.timers < bounds.timers {
-            for (node, id) in world.nodes.iter().zip(0..bounds.timed) {
+            for id in bounds.timed.iter().copied() {
+                let node = world.node(NodeId(id));
                 events.push(Event::Timer(NodeId(id)));
                 // A leader never waits for silence.
                 let waits = node.up.status().role != Role::Leader && bounds.silence;
