@@ -22,9 +22,7 @@ pub(crate) const ELECTION: super::Entry = super::Entry {
     name: "raft-election",
     bounds: |scope| match scope {
         Scope::Small => Bounds { timers: 2, timed: &[0, 1], crashes: 1, ..Bounds::NONE },
-        // Of any two members that stand, one has the smaller number, and that is all that tells them
-        // apart.
-        Scope::Full => Bounds { timers: 2, timed: &[0, 1], crashes: 1, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 2, crashes: 1, ..Bounds::NONE },
     },
     explore: |bounds, planted| explore(|| fresh(bounds), planted),
     plants: &[(Plant::VotesForgotten, ELECTION_SAFETY)],
@@ -35,7 +33,7 @@ pub(crate) const REPLICATION: super::Entry = super::Entry {
     name: "raft-replication",
     bounds: |scope| match scope {
         Scope::Small => Bounds { timers: 1, timed: &[0, 1], crashes: 1, asks: 2, ..Bounds::NONE },
-        Scope::Full => Bounds { timers: 2, crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 1, crashes: 1, asks: 2, ..Bounds::NONE },
     },
     explore: |bounds, planted| explore(|| led(bounds, &[write("a"), write("b")]), planted),
     plants: &[
@@ -51,7 +49,7 @@ pub(crate) const READS: super::Entry = super::Entry {
     name: "raft-reads",
     bounds: |scope| match scope {
         Scope::Small => Bounds { timers: 1, timed: &[0, 1], crashes: 1, asks: 2, ..Bounds::NONE },
-        Scope::Full => Bounds { timers: 2, crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 1, crashes: 1, asks: 2, ..Bounds::NONE },
     },
     explore: |bounds, planted| explore(|| led(bounds, &[write("a"), read()]), planted),
     plants: &[(Plant::OldImage, super::LINEARIZABLE)],

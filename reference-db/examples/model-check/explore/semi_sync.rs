@@ -23,7 +23,7 @@ pub(crate) const SEMI_SYNC: super::Entry = super::Entry {
     name: "primary-semi-sync",
     bounds: |scope| match scope {
         Scope::Small => Bounds { timers: 0, crashes: 1, asks: 2, ..Bounds::NONE },
-        Scope::Full => Bounds { timers: 1, timed: &[1], crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 1, asks: 2, ..Bounds::NONE },
     },
     explore: |bounds, planted| {
         let asks = [(None, write("a")), (None, write("b"))];

