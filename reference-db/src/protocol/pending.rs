@@ -12,7 +12,7 @@ use crate::protocol::{Origin, Output, Protocol};
 const WAITING_MAX: usize = 1024;
 
 /// Changes in a log whose clients wait for the answer, in the order of the log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pending(VecDeque<(Position, Origin, u64)>);
 
 impl Pending {
@@ -37,7 +37,7 @@ impl Pending {
 }
 
 /// A read of what a node itself holds, by a client that has seen what the node has not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ahead {
     pub(super) origin: Origin,
     pub(super) sequence: u64,
@@ -49,7 +49,7 @@ pub(super) struct Ahead {
 }
 
 /// Reads that wait until the node is as far as their clients.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct AheadReads(VecDeque<Ahead>);
 
 impl AheadReads {

@@ -17,7 +17,7 @@ const HASHES_MAX: usize = 1024;
 const KEYS_MAX: usize = 64;
 
 /// When a node compares, and with whom.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AntiEntropy {
     /// The nodes that hold something that this one holds too.
     partners: Vec<NodeId>,

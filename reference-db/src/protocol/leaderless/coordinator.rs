@@ -17,7 +17,7 @@ const OPERATIONS_MAX: usize = 4096;
 
 /// One request of a client, from its arrival until all replicas have been brought up to date, or
 /// have had their time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Operation {
     key: String,
     segment: usize,
@@ -42,7 +42,7 @@ enum Task {
     Cas { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// Replicas are asked what they hold.
     Ask { answers: BTreeMap<NodeId, Option<Version>> },
@@ -70,6 +70,18 @@ impl Operation {
 }
 
 impl Leaderless {
+    /// Whether the node still asks replicas on behalf of an operation.
+    pub fn asks(&self, operation: u64) -> bool {
+        let operation = self.operations.get(&operation);
+        operation.is_some_and(|operation| matches!(operation.phase, Phase::Ask { .. }))
+    }
+
+    /// Whether it still waits until a replica has what the operation leaves there.
+    pub fn tells(&self, operation: u64, replica: NodeId) -> bool {
+        let phase = self.operations.get(&operation).map(|operation| &operation.phase);
+        matches!(phase, Some(Phase::Tell { has, .. }) if !has.contains(&replica))
+    }
+
     pub(super) fn on_request(
         &mut self,
         now: Time,

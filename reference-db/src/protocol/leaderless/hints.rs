@@ -17,7 +17,7 @@ const HINTS_MAX: usize = 4096;
 const OFFERED_MAX: usize = 32;
 
 /// What a node keeps for others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Hints {
     kept: BTreeMap<(NodeId, String), Version>,
     offer_at: Time,

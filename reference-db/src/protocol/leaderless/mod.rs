@@ -239,7 +239,7 @@ pub struct Snapshot {
 }
 
 /// One node of the modes `leaderless` and `leaderless-abd`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Leaderless {
     options: Options,
     ring: Ring,

@@ -30,7 +30,7 @@ const KEYS_MAX: usize = 64;
 const START_BITS: u32 = 32;
 
 /// Which disks nodes have, as far as is known, and how far the own one is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Disks {
     own: NodeId,
     /// The number of each node's disk, where it is not the first.

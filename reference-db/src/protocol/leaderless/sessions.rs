@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 /// The sessions that were opened last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sessions {
     /// The last request of each that was taken on.
     open: BTreeMap<u64, u64>,

@@ -6,6 +6,7 @@
 //! or) of the hashes of its keys with their stamps, so that a change costs one addition.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
@@ -66,12 +67,19 @@ struct Place {
 }
 
 /// What a node holds.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Store {
     ring: Ring,
     versions: BTreeMap<(Place, String), Version>,
     /// The leaves of each segment's tree.
     trees: Vec<[u64; LEAVES]>,
+}
+
+/// Without the trees, which follow from the versions.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("ring", &self.ring).field("versions", &self.versions).finish()
+    }
 }
 
 impl Store {

@@ -29,7 +29,7 @@ pub struct Version {
 
 /// A coordinator's clock (Kulkarni et al., "Logical Physical Clocks", 2014): never behind what it has
 /// seen, and as near to the wall clock as that allows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
     pub(super) node: NodeId,
     pub(super) start: u64,

@@ -138,7 +138,7 @@ pub struct Snapshot {
 }
 
 /// One node of a mode with a primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Primary {
     options: Options,
     control: Core<Appointment, Option<Appointment>>,

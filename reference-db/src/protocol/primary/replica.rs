@@ -29,7 +29,7 @@ pub struct State {
 pub type ReplicaImage = control::Image<State>;
 
 /// A node's copy of the data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replica {
     pub(super) epoch: u64,
     log: Log<Request>,

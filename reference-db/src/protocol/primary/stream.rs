@@ -63,7 +63,7 @@ impl Streamed {
 }
 
 /// What a primary knows of the others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Office {
     epoch: u64,
     /// The index of the mark that the epoch begins with.
@@ -74,7 +74,7 @@ pub(super) struct Office {
     stream_at: Time,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Follower {
     node: NodeId,
     /// The disk that is meant.
@@ -94,7 +94,7 @@ struct Follower {
     pace: Pace,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Pace {
     /// It is not known how far it is; it was asked then.
     Ask { sent: Option<Time> },

@@ -32,7 +32,7 @@ pub enum Act<C, S> {
 }
 
 /// One member's part in Raft.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core<C, S> {
     pub(super) id: NodeId,
     /// The nodes that can be reached.
@@ -68,7 +68,7 @@ pub struct Core<C, S> {
 }
 
 /// What a member is in its term.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Standing {
     Follower,
     /// Asks whether it would be elected.

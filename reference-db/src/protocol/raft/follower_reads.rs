@@ -21,7 +21,7 @@ pub struct Ticket {
 }
 
 /// A read that waits for the leader's answer, and then for the node to be as far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     ticket: Ticket,
     /// How far the node has to be, once it is known.
@@ -32,7 +32,7 @@ struct Waiting {
 }
 
 /// The reads at a node that does not lead.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FollowerReads {
     latest: Ticket,
     /// In the order in which they came, and so in that of `until`.

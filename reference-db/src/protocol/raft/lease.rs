@@ -27,7 +27,7 @@ pub fn length(timing: &Timing) -> Duration {
 }
 
 /// A leader's lease, and the round that is to renew it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lease {
     /// In which term this is so: in each, rounds are counted anew.
     term: u64,

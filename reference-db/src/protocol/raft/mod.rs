@@ -85,7 +85,7 @@ pub enum Message {
 }
 
 /// Who waits for a round: it shows that the leader still leads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Asker {
     /// A client that reads here.
     Client(Read),
@@ -94,7 +94,7 @@ enum Asker {
 }
 
 /// One node of the mode `raft`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Raft {
     options: Options,
     core: Core<Change, Kv>,

@@ -23,7 +23,7 @@ pub(in crate::protocol) struct Read {
 }
 
 /// The reads of one round.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Round<R> {
     number: u64,
     /// What was committed when the round began: a read must see all of it.
@@ -32,7 +32,7 @@ struct Round<R> {
 }
 
 /// The reads that a leader has not answered yet: of clients, or whatever else waits for a round.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::protocol) struct Reads<R = Read> {
     waiting: Vec<R>,
     rounds: VecDeque<Round<R>>,

@@ -24,7 +24,7 @@ pub const IN_FLIGHT_MAX: usize = 4;
 pub const UNCOMMITTED_MAX: u64 = 4096;
 
 /// What a leader knows and plans.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leadership {
     pub(super) peers: Vec<Peer>,
     /// The latest round of confirmation that has begun.
@@ -36,7 +36,7 @@ pub(super) struct Leadership {
 }
 
 /// What a leader knows of another member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeId,
     /// The disk that is meant.
@@ -57,7 +57,7 @@ pub(super) struct Peer {
 }
 
 /// How a follower is sent entries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Pace {
     /// One message at a time, until it is known where its log agrees.
     Probe { sent: Option<Time> },

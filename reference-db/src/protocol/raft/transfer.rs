@@ -8,7 +8,7 @@ use crate::env::{NodeId, Time};
 use crate::protocol::{Origin, Timing};
 
 /// A leadership that is being handed over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Transfer {
     pub(super) to: NodeId,
     /// Who wants it, and under which number.

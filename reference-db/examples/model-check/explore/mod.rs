@@ -1,0 +1,201 @@
+//! The protocols of the store, explored in all the ways in which a small world can go.
+//!
+//! [`world`] is the model: the very code that runs in production, in a world in which whatever can
+//! happen does. [`node`] is a node in it, [`digest`] what tells two states apart. A file each says what
+//! must be true of a protocol: [`raft`], [`semi_sync`], [`abd`].
+
+pub(crate) mod abd;
+pub(crate) mod digest;
+pub(crate) mod node;
+pub(crate) mod raft;
+pub(crate) mod semi_sync;
+pub(crate) mod world;
+
+use std::fmt;
+use std::hash::Hash;
+
+use stateright::{Checker as _, CheckerBuilder, Expectation, Model as _, Path, Property};
+use stormglass_reference_db::env::NodeId;
+use stormglass_reference_db::protocol::Protocol;
+
+use self::node::Node;
+use self::world::{Answer, Envelope, NODES, Scenario, World};
+
+/// A protocol, and what must be true of it.
+pub(crate) trait Subject:
+    Protocol<Message: PartialEq + Send + Sync, Record: Send + Sync, Snapshot: Send + Sync>
+    + Clone
+    + fmt::Debug
+    + Send
+    + Sync
+{
+    /// What its properties remember.
+    type Past: Clone + Default + fmt::Debug + PartialEq + Hash + Send + Sync;
+
+    /// What must be true of it always, and what must be possible within the bounds.
+    fn properties(bounds: Bounds) -> Vec<Property<Scenario<Self>>>;
+
+    /// Takes note of what a node has just done, and of what it was before.
+    fn note(world: &mut World<Self>, node: NodeId, was: &Node<Self>, answers: &[Answer]);
+
+    /// Whether a message makes no difference any more, now or ever after, whatever happens: neither it
+    /// nor what would be answered.
+    fn is_void(world: &World<Self>, envelope: &Envelope<Self::Message>) -> bool;
+
+    /// Whether a mistake makes a disk forget a record.
+    fn is_forgotten(plant: Plant, record: &Self::Record) -> bool;
+
+    /// What a mistake makes somebody else answer to a message, without having got it.
+    fn forged(plant: Plant, message: &Self::Message) -> Option<Self::Message>;
+}
+
+/// A mistake around the protocol that no protocol survives: it shows that a property can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// Disks forget for whom their nodes voted.
+    VotesForgotten,
+    /// Disks forget entries of the log.
+    EntriesForgotten,
+    /// Whoever is sent entries is taken to have them.
+    Forgery,
+    /// A node that crashes comes back with the memory that it had when the exploration began, as a
+    /// virtual machine does that is put back to an old image.
+    OldImage,
+    /// Reads and writes have one phase.
+    OnePhase,
+}
+
+/// A mistake, and the property that it breaks.
+pub(crate) type Planted = (Plant, &'static str);
+
+/// How much of what may happen at most; or how much has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Bounds {
+    /// Timers that fire, and times that a node hears nothing for almost as long.
+    pub(crate) timers: usize,
+    /// Whether the latter happens.
+    pub(crate) silence: bool,
+    /// Whose timers they are.
+    pub(crate) timed: &'static [u32],
+    /// Crashes.
+    pub(crate) crashes: usize,
+    /// Whether messages stay under way that make no difference any more.
+    pub(crate) void: bool,
+    /// Operations of clients.
+    pub(crate) asks: usize,
+}
+
+impl Bounds {
+    /// Nothing.
+    pub(crate) const NONE: Bounds =
+        Bounds { timers: 0, silence: false, timed: &[0, 1, 2], void: false, crashes: 0, asks: 0 };
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds { timers, silence, timed, crashes, asks, .. } = self;
+        write!(f, "{NODES} nodes, {asks} operations, {timers} timers")?;
+        f.write_str(if *silence { " or silences" } else { "" })?;
+        write!(f, " of {timed:?}, ")?;
+        write!(f, "{crashes} crashes")
+    }
+}
+
+/// How much is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// What takes seconds.
+    Small,
+    /// What takes minutes.
+    Full,
+}
+
+/// A model by name.
+pub(crate) struct Entry {
+    /// By which it is chosen.
+    pub(crate) name: &'static str,
+    /// What of it is explored in a scope.
+    pub(crate) bounds: fn(Scope) -> Bounds,
+    /// Explores it, with a mistake or without.
+    pub(crate) explore: fn(Bounds, Option<Planted>) -> Findings,
+    /// The mistakes that break it.
+    pub(crate) plants: &'static [Planted],
+}
+
+/// Every model.
+pub(crate) const MODELS: &[Entry] =
+    &[raft::ELECTION, raft::REPLICATION, raft::READS, semi_sync::SEMI_SYNC, abd::REGISTER];
+
+/// The property that all models share: what clients saw is what one copy would have shown them.
+pub(crate) const LINEARIZABLE: &str = "linearizable";
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Findings {
+    /// States that were reached, counting those that were reached again.
+    pub(crate) states: usize,
+    /// States that differ.
+    pub(crate) unique: usize,
+    /// States of single nodes that differ.
+    pub(crate) nodes: usize,
+    /// Steps to the furthest.
+    pub(crate) depth: usize,
+    /// What became of each property.
+    pub(crate) properties: Vec<Finding>,
+}
+
+/// What became of a property.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    /// The property.
+    pub(crate) name: &'static str,
+    /// Whether it is as it should be: never broken, or reached.
+    pub(crate) holds: bool,
+    /// The steps to where it is broken, or reached.
+    pub(crate) steps: Vec<String>,
+}
+
+impl Findings {
+    /// What became of a property.
+    pub(crate) fn finding(&self, name: &str) -> Option<&Finding> {
+        self.properties.iter().find(|finding| finding.name == name)
+    }
+
+    /// Whether all is as it should be.
+    pub(crate) fn hold(&self) -> bool {
+        self.properties.iter().all(|property| property.holds)
+    }
+}
+
+/// Explores a model: all of it; or with a mistake, step by step until that has broken its property.
+pub(crate) fn explore<P: Subject>(
+    scenario: impl Fn() -> Scenario<P>,
+    planted: Option<Planted>,
+) -> Findings {
+    let Some((plant, name)) = planted else { return search(scenario().checker()) };
+    let broken = |findings: &Findings| findings.finding(name).is_some_and(|f| !f.holds);
+    let deeper =
+        (1..).map(|depth| search(scenario().planted(plant).checker().target_max_depth(depth)));
+    deeper.into_iter().find(broken).expect("there is no end of depths")
+}
+
+fn search<P: Subject>(builder: CheckerBuilder<Scenario<P>>) -> Findings {
+    let checker = builder.spawn_bfs().join();
+    let mut found = checker.discoveries();
+    let finding = |property: Property<Scenario<P>>| {
+        let path = found.remove(property.name);
+        let should = property.expectation == Expectation::Sometimes;
+        let holds = path.is_some() == should;
+        let actions = path.map(Path::into_actions).unwrap_or_default();
+        let steps = actions.iter().map(|action| format!("{action:?}")).collect();
+        Finding { name: property.name, holds, steps }
+    };
+    let properties = checker.model().properties().into_iter().map(finding).collect();
+    Findings {
+        states: checker.state_count(),
+        unique: checker.unique_state_count(),
+        nodes: checker.model().nodes_known(),
+        depth: checker.max_depth(),
+        properties,
+    }
+}

@@ -1,0 +1,100 @@
+//! The protocols, explored in small scopes; the example `model-check` explores larger ones.
+
+use self::explore::{Bounds, Entry, MODELS, Scope};
+
+#[path = "../../../examples/model-check/explore/mod.rs"]
+mod explore;
+
+fn model(name: &str) -> &'static Entry {
+    MODELS.iter().find(|model| model.name == name).unwrap()
+}
+
+/// Nothing is broken, and whatever is to be possible is.
+fn check(name: &str) {
+    let model = model(name);
+    let findings = (model.explore)((model.bounds)(Scope::Small), None);
+    assert!(findings.hold(), "{name}: {findings:?}");
+    assert!(findings.states > findings.unique && findings.depth > 10, "{name} explores nothing");
+}
+
+/// Each mistake breaks its property, after so many steps and not before.
+fn check_planted(name: &str, lengths: &[usize]) {
+    let model = model(name);
+    let bounds = Bounds { crashes: 1, ..(model.bounds)(Scope::Small) };
+    assert_eq!(model.plants.len(), lengths.len());
+    for (planted, length) in model.plants.iter().zip(lengths) {
+        let findings = (model.explore)(bounds, Some(*planted));
+        let steps = &findings.finding(planted.1).unwrap().steps;
+        assert_eq!(steps.len(), *length, "{planted:?}: {steps:#?}");
+    }
+}
+
+#[test]
+fn the_full_scope_has_no_fewer_timers_than_the_small_one() {
+    for model in MODELS {
+        let (small, full) = ((model.bounds)(Scope::Small), (model.bounds)(Scope::Full));
+        assert!(small.timers <= full.timers, "{}", model.name);
+        assert_eq!(small.asks, full.asks, "{}", model.name);
+    }
+}
+
+#[test]
+fn no_election_of_raft_is_unsafe() {
+    check("raft-election");
+}
+
+#[test]
+fn raft_replicates_safely() {
+    check("raft-replication");
+}
+
+#[test]
+fn reads_of_raft_are_linearizable() {
+    check("raft-reads");
+}
+
+#[test]
+fn two_disks_have_what_semi_sync_acknowledges() {
+    check("primary-semi-sync");
+}
+
+#[test]
+fn registers_without_a_leader_are_atomic() {
+    check("leaderless-abd");
+}
+
+#[test]
+fn forgotten_votes_elect_two_leaders() {
+    check_planted("raft-election", &[11]);
+}
+
+#[test]
+fn each_mistake_breaks_its_property_of_raft() {
+    check_planted("raft-replication", &[2, 4, 8, 11]);
+    check_planted("raft-reads", &[7]);
+}
+
+#[test]
+fn each_mistake_breaks_its_property_of_semi_sync() {
+    check_planted("primary-semi-sync", &[3, 6]);
+}
+
+#[test]
+fn each_mistake_makes_a_register_not_atomic() {
+    check_planted("leaderless-abd", &[7, 7]);
+}
+
+/// Worlds are told apart by what is under way, and what makes no difference must not: without it each
+/// node comes into the same states.
+#[test]
+fn what_is_void_makes_no_difference() {
+    let of_nodes = |name: &str, bounds: Bounds| {
+        let with = (model(name).explore)(Bounds { void: true, ..bounds }, None);
+        let without = (model(name).explore)(Bounds { void: false, ..bounds }, None);
+        assert!(without.unique < with.unique, "{name}: nothing was void");
+        assert_eq!(without.nodes, with.nodes, "{name}");
+    };
+    let bounds = Bounds { timers: 1, timed: &[0], crashes: 1, ..Bounds::NONE };
+    of_nodes("raft-election", bounds);
+    of_nodes("raft-reads", Bounds { crashes: 0, asks: 2, ..bounds });
+}
