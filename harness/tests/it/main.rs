@@ -8,4 +8,5 @@ mod cli;
 mod clocks;
 mod shape;
 mod systems;
+mod waivers;
 mod world;
