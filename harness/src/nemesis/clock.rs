@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use super::{Fault, Nemesis, Rate, Scope, Target};
-use crate::seed::Stream;
+use crate::seed::{Ratio, Stream};
 
 /// See the module.
 pub(super) struct Clock;
 
-/// From what a cheap oscillator does in the heat to what only a broken virtual machine does.
-const RATES: [Rate; 7] = [
+/// From what a cheap oscillator does in the heat to what only a broken virtual machine does. A clock that
+/// is slow makes whoever counts on it wait too long, and harm comes of that more often than of haste.
+const RATES: [Rate; 8] = [
     Rate { counts: 1, of: 10 },
+    Rate { counts: 1, of: 6 },
     Rate { counts: 1, of: 4 },
-    Rate { counts: 1, of: 2 },
+    Rate { counts: 1, of: 3 },
     Rate { counts: 19, of: 20 },
     Rate { counts: 21, of: 20 },
     Rate { counts: 2, of: 1 },
@@ -31,10 +33,10 @@ impl Nemesis for Clock {
         ];
         let target = *stream.pick(&targets).expect("there are targets");
         let failover = scope.failover.as_millis() as u64;
-        let lasts = Duration::from_millis(stream.between(failover / 2, failover * 2));
+        let lasts = Duration::from_millis(stream.between(failover, failover * 2));
         // From what passes for the latency of a message to what no message takes.
         let by_ms = stream.between(1, failover * 4) as i64;
-        let fault = match stream.below(4) {
+        let fault = match stream.below(8) {
             0 => Fault::ClockJump { target, by_ms },
             1 => Fault::ClockJump { target, by_ms: -by_ms },
             2 => {
@@ -42,6 +44,8 @@ impl Nemesis for Clock {
                 Fault::ClockStrobe { target, by_ms, every }
             }
             _ => {
+                // Whoever leads has most to lose by it.
+                let target = if stream.chance(Ratio::new(1, 2)) { Target::Leader } else { target };
                 let rate = *stream.pick(&RATES).expect("there are rates");
                 Fault::ClockDrift { target, rate }
             }

@@ -67,9 +67,9 @@ fn tables(mode: &Mode) -> Vec<(&'static str, Builder)> {
         tables.push((words, latency(mode)));
     }
     if !mode.faults.is_empty() {
-        let words = "Under one fault for ten seconds, with five nodes where the mode runs with them: of 100 \
+        let words = "Under one fault for five seconds, with five nodes where the mode runs with them: of 100 \
                      operations, those that were served; the longest time without an acknowledged write, \
-                     until five seconds after the fault (in half of the runs, and in the worst); \
+                     until four seconds after the fault (in half of the runs, and in the worst); \
                      acknowledged writes that were lost; of 1000 replica reads, those that missed an \
                      acknowledged write, and by how much 99 of 100 were behind at most.";
         tables.push((words, faults(mode)));

@@ -15,8 +15,8 @@ use crate::seed::Seed;
 
 /// When the fault begins, how long it lasts, and how long what comes after it is watched.
 const BEGIN: Duration = Duration::from_secs(5);
-const LASTS: Duration = Duration::from_secs(10);
-const AFTER: Duration = Duration::from_secs(5);
+const LASTS: Duration = Duration::from_secs(5);
+const AFTER: Duration = Duration::from_secs(4);
 /// The size of the cluster, where the system runs with it.
 const NODES: u32 = 5;
 
@@ -91,11 +91,15 @@ pub(super) fn prepare(config: &mut Config, (fewest, most): (u32, u32)) {
     config.clients = 15;
     config.pinned = 5;
     config.replica_reads_percent = 50;
+    // So many that a write that is lost is not soon replaced by another, and stays to be seen.
+    config.keys = 400;
+    config.operations_a_key_set = 1_000_000;
     config.regions = None;
     config.tick = Duration::from_millis(5);
     config.latency_max = Duration::from_millis(15);
-    config.think_max = Duration::from_millis(50);
+    config.think_max = Duration::from_millis(200);
     config.safety = BEGIN + LASTS + AFTER;
+    config.liveness = Duration::from_secs(1);
 }
 
 /// The fault of a run, by itself.

@@ -58,7 +58,7 @@ liveness = "3s"
 fn unknown_names_are_answered_with_those_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let known = ["no plan is called `rafd`; there are raft, primary-sync, primary-semi-sync"];
+    let known = ["no plan is called `rafd`; there are raft, raft-lease, raft-lease-clock"];
     refused(at, &["run", "--plan", "rafd", "--seed", "1"], &known);
     refused(at, &["campaign", "--only", "rafd"], &known);
     refused(at, &["campaign", "--skip", "rafd"], &known);

@@ -9,4 +9,5 @@ mod clocks;
 mod shape;
 mod systems;
 mod tradeoffs;
+mod waivers;
 mod world;

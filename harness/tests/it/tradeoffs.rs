@@ -46,11 +46,11 @@ fn what_a_fault_costs_depends_on_whom_it_hits() {
     };
     assert_eq!(of_100("none", Sort::Write), 100);
     assert!(of_100("minority loses power", Sort::Write) >= 95);
-    assert!(of_100("majority loses power", Sort::Write) <= 20);
+    assert!(of_100("majority loses power", Sort::Write) <= 40);
     let gap = |fault: &str| under(fault).without_writes.longest.as_millis();
     assert!(gap("follower loses power") < gap("leader loses power"), "{:?}", mode.faults);
     assert!(gap("leader loses power") < 2500, "{:?}", mode.faults);
-    assert!(gap("majority loses power") >= 10_000, "{:?}", mode.faults);
+    assert!(gap("majority loses power") >= 5_000, "{:?}", mode.faults);
     assert!(mode.faults.iter().all(|under| under.lost_writes == 0), "{:?}", mode.faults);
 }
 

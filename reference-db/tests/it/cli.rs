@@ -79,6 +79,24 @@ fn what_is_put_is_got_in_every_mode() {
 }
 
 #[test]
+fn leadership_is_handed_over_to_a_node_that_there_is_and_only_in_the_mode_raft() {
+    let node = Node::start("raft");
+    let nodes = format!("--nodes {}", node.address);
+    check(&format!("transfer 1 {nodes}"), 0, "ok\n", "");
+    check(&format!("transfer 2 {nodes}"), 1, "", "there is no such node");
+    let node = Node::start("leaderless");
+    let nodes = format!("--nodes {}", node.address);
+    check(&format!("transfer 1 {nodes}"), 1, "", "does not offer it");
+}
+
+#[test]
+fn a_way_to_answer_reads_that_there_is_not_is_bad_usage() {
+    let folder = TempDir::new().unwrap();
+    let flags = serve(&folder);
+    check(&format!("{flags} --reads fast"), 2, "", "`read-index`, `lease`, `follower` or `stale`");
+}
+
+#[test]
 fn a_node_that_is_told_to_stop_ends_well() {
     let mut node = Node::start("raft");
     let pid = node.process.id().to_string();
