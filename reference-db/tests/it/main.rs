@@ -9,6 +9,7 @@ mod kill_nine;
 mod kv;
 mod leaderless;
 mod memory_disk;
+mod merge;
 mod ports;
 mod primary_async;
 mod primary_cluster;
