@@ -10,12 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Request;
 
+mod datum;
+mod txn;
+
+pub use datum::{Datum, Update};
+pub use txn::Step;
+
 /// The whole state of a node, a deterministic function of the changes applied to it, in order.
 ///
 /// It serialises to what a snapshot holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kv {
-    values: BTreeMap<String, Vec<u8>>,
+    values: BTreeMap<String, Datum>,
     sessions: BTreeMap<u64, Session>,
 }
 
@@ -43,19 +49,25 @@ impl Kv {
         match &request.command {
             Command::OpenSession => Some(self.open(at, sessions_max)),
             Command::Read { key, .. } => Some(self.read(key)),
-            Command::Write { .. } | Command::Cas { .. } | Command::Delete { .. } => {
-                self.change_once(at, request)
-            }
+            Command::Write { .. }
+            | Command::Cas { .. }
+            | Command::Delete { .. }
+            | Command::Update { .. }
+            | Command::Txn { .. } => self.change_once(at, request),
         }
     }
 
     /// What a key holds, as an answer.
     pub fn read(&self, key: &str) -> Reply {
-        Reply::Value(self.values.get(key).cloned())
+        match self.values.get(key) {
+            None => Reply::Value(None),
+            Some(Datum::Register(value)) => Reply::Value(Some(value.clone())),
+            Some(datum) => Reply::Datum(datum.clone()),
+        }
     }
 
     /// All keys that hold something, in order, and what they hold.
-    pub fn values(&self) -> &BTreeMap<String, Vec<u8>> {
+    pub fn values(&self) -> &BTreeMap<String, Datum> {
         &self.values
     }
 
@@ -90,17 +102,27 @@ impl Kv {
     }
 }
 
-fn change(values: &mut BTreeMap<String, Vec<u8>>, command: &Command) -> Reply {
+fn change(values: &mut BTreeMap<String, Datum>, command: &Command) -> Reply {
     match command {
         Command::Write { key, value } => put(values, key, Some(value)),
         Command::Cas { key, from, to } => {
-            let held = values.get(key);
+            let held = match values.get(key) {
+                None => None,
+                Some(Datum::Register(value)) => Some(value),
+                Some(_) => return Reply::WrongKind,
+            };
             if held != from.as_ref() {
                 return Reply::Mismatch(held.cloned());
             }
             put(values, key, to.as_ref());
         }
         Command::Delete { key } => put(values, key, None),
+        Command::Update { key, update } => {
+            if let Err(refused) = datum::update(values, key, update) {
+                return refused;
+            }
+        }
+        Command::Txn { steps } => return txn::perform(values, steps),
         Command::OpenSession | Command::Read { .. } => {
             unreachable!("only what changes a value needs a session")
         }
@@ -108,11 +130,13 @@ fn change(values: &mut BTreeMap<String, Vec<u8>>, command: &Command) -> Reply {
     Reply::Done
 }
 
-fn put(values: &mut BTreeMap<String, Vec<u8>>, key: &str, value: Option<&Vec<u8>>) {
+/// Makes a key hold a register, whatever it held, or nothing.
+fn put(values: &mut BTreeMap<String, Datum>, key: &str, value: Option<&Vec<u8>>) {
     match (values.get_mut(key), value) {
-        (Some(held), Some(value)) => held.clone_from(value),
+        (Some(Datum::Register(held)), Some(value)) => held.clone_from(value),
+        (Some(held), Some(value)) => *held = Datum::Register(value.clone()),
         (None, Some(value)) => {
-            values.insert(key.to_owned(), value.clone());
+            values.insert(key.to_owned(), Datum::Register(value.clone()));
         }
         (Some(_), None) => {
             values.remove(key);
@@ -154,6 +178,19 @@ pub enum Command {
         /// The key that is emptied.
         key: String,
     },
+    /// Changes what the key holds without asking what that is: a counter, a set or a list, which an
+    /// absent key becomes.
+    Update {
+        /// The key that is changed.
+        key: String,
+        /// How.
+        update: Update,
+    },
+    /// Does several steps at once, or none of them; answered with [`Reply::Txn`].
+    Txn {
+        /// The steps, in order. A later one sees what an earlier one did.
+        steps: Vec<Step>,
+    },
 }
 
 /// How much a read asks for.
@@ -177,8 +214,16 @@ pub enum Reply {
     Done,
     /// What the key holds; `None` where it is absent.
     Value(Option<Vec<u8>>),
+    /// What the key holds, where that is no register.
+    Datum(Datum),
+    /// A transaction was done: what each of its reads found, in their order.
+    Txn(Vec<Option<Datum>>),
     /// A compare-and-set found this instead of `from`, and changed nothing.
     Mismatch(Option<Vec<u8>>),
+    /// The key holds another kind of value than the command is for, and nothing was done.
+    WrongKind,
+    /// A counter does not hold as much as a transaction was to take from it, and nothing was done.
+    TooLittle,
     /// The node does not lead, knows no leader, and did nothing. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,

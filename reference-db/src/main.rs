@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
-use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
 use stormglass_reference_db::protocol::{Timing, leaderless};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
@@ -83,6 +83,43 @@ enum Action {
     Delete {
         /// The key that is emptied
         key: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Adds a number to a counter
+    Increment {
+        /// The counter; an absent key becomes one
+        key: String,
+        /// How much; a negative number counts down
+        #[arg(allow_negative_numbers = true)]
+        by: i64,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Puts an element into a set
+    Add {
+        /// The set; an absent key becomes one
+        key: String,
+        /// The element
+        element: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Takes an element out of a set
+    Remove {
+        /// The set
+        key: String,
+        /// The element
+        element: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Puts an element at the end of a list
+    Append {
+        /// The list; an absent key becomes one
+        key: String,
+        /// The element
+        element: String,
         #[command(flatten)]
         cluster: Cluster,
     },
@@ -233,7 +270,21 @@ fn run(action: Action) -> Result<(), Failure> {
             on_one_thread(ask(cluster, Command::Cas { key, from, to }))?
         }
         Action::Delete { key, cluster } => on_one_thread(ask(cluster, Command::Delete { key }))?,
+        Action::Increment { key, by, cluster } => update(cluster, key, Update::Increment(by))?,
+        Action::Add { key, element, cluster } => {
+            update(cluster, key, Update::Add(element.into_bytes()))?
+        }
+        Action::Remove { key, element, cluster } => {
+            update(cluster, key, Update::Remove(element.into_bytes()))?
+        }
+        Action::Append { key, element, cluster } => {
+            update(cluster, key, Update::Append(element.into_bytes()))?
+        }
     }
+}
+
+fn update(cluster: Cluster, key: String, update: Update) -> anyhow::Result<Result<(), Failure>> {
+    on_one_thread(ask(cluster, Command::Update { key, update }))
 }
 
 fn on_one_thread<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
@@ -364,6 +415,10 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         Answer::Reply(Reply::Done) => Ok(say("ok")?),
         Answer::Reply(Reply::Value(Some(value))) => Ok(say(&String::from_utf8_lossy(&value))?),
         Answer::Reply(Reply::Value(None)) => Ok(()),
+        Answer::Reply(Reply::Datum(datum)) => Ok(say_all(&datum)?),
+        Answer::Reply(Reply::WrongKind) => Err(Failure::Run(anyhow!(
+            "not done: the key holds another kind of value; delete it first"
+        ))),
         Answer::Reply(Reply::Mismatch(held)) => {
             match held {
                 Some(held) => say(&format!("mismatch: {}", String::from_utf8_lossy(&held)))?,
@@ -377,6 +432,8 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         Answer::Reply(
             reply @ (Reply::Session(_)
             | Reply::NodeSession(_)
+            | Reply::Txn(_)
+            | Reply::TooLittle
             | Reply::NotLeader
             | Reply::Lost
             | Reply::SessionUnknown),
@@ -394,6 +451,17 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             cluster.timeout_ms
         ))),
     }
+}
+
+/// Prints a counter, or each element of a set or list on a line of its own.
+fn say_all(datum: &Datum) -> anyhow::Result<()> {
+    let elements: Vec<&Vec<u8>> = match datum {
+        Datum::Counter(sum) => return say(&sum.to_string()),
+        Datum::Register(value) => vec![value],
+        Datum::Set(elements) => elements.iter().collect(),
+        Datum::List(elements) => elements.iter().collect(),
+    };
+    elements.into_iter().try_for_each(|element| say(&String::from_utf8_lossy(element)))
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
 
 use stormglass_reference_db::env::Time;
-use stormglass_reference_db::kv::{Command, Kv, ReadLevel, Reply};
+use stormglass_reference_db::kv::{Command, Datum, Kv, ReadLevel, Reply};
 use stormglass_reference_db::protocol::Protocol;
 use stormglass_reference_db::wire::Request;
 
@@ -116,6 +116,9 @@ impl Counter {
                 tally.reads += 1;
             }
             Reply::SessionUnknown => panic!("a session was forgotten"),
+            Reply::Datum(_) | Reply::Txn(_) | Reply::WrongKind | Reply::TooLittle => {
+                panic!("nobody asked for this")
+            }
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {
                 panic!("this mode does not say so")
             }
@@ -241,7 +244,7 @@ pub(crate) fn play<P: Protocol, W: Watch<P>>(
     for node in 1..play.cluster.nodes.len() {
         assert_eq!(W::kv(play.cluster.node(node)), first, "seed {seed}: states differ");
     }
-    let counted = parse(first.values().get("n"));
+    let counted = parse(first.values().get("n").and_then(Datum::register));
     assert_eq!(counted, play.tally.counted, "seed {seed}: every count was made exactly once");
     (play.tally, play.watch)
 }

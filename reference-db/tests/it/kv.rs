@@ -1,6 +1,6 @@
 //! The replicated state: what is applied, and how often.
 
-use stormglass_reference_db::kv::{Command, Kv, ReadLevel, Reply};
+use stormglass_reference_db::kv::{Command, Datum, Kv, ReadLevel, Reply, Step, Update};
 use stormglass_reference_db::wire::Request;
 
 /// Applies requests written as `session sequence command…` at 1, 2, 3…, and compares the answers.
@@ -25,7 +25,34 @@ fn parse(command: &str) -> Command {
             Command::Cas { key: key.into(), from: value(from), to: value(to) }
         }
         ["delete", key] => Command::Delete { key: key.into() },
+        ["txn", ref steps @ ..] => {
+            Command::Txn { steps: steps.iter().map(|step| parse_step(step)).collect() }
+        }
+        [name, key, value] => {
+            Command::Update { key: key.into(), update: parse_update(name, value) }
+        }
         _ => panic!("`{command}` is no command"),
+    }
+}
+
+fn parse_update(name: &str, value: &str) -> Update {
+    match name {
+        "increment" => Update::Increment(value.parse().unwrap()),
+        "add" => Update::Add(value.into()),
+        "remove" => Update::Remove(value.into()),
+        "append" => Update::Append(value.into()),
+        _ => panic!("`{name}` is no update"),
+    }
+}
+
+/// A step written as `read:x`, `write:x:a`, `take:x:3` or an update.
+fn parse_step(step: &str) -> Step {
+    match step.split(':').collect::<Vec<_>>()[..] {
+        ["read", key] => Step::Read(key.into()),
+        ["write", key, value] => Step::Write(key.into(), value.into()),
+        ["take", key, amount] => Step::Take(key.into(), amount.parse().unwrap()),
+        [name, key, value] => Step::Update(key.into(), parse_update(name, value)),
+        _ => panic!("`{step}` is no step"),
     }
 }
 
@@ -121,6 +148,98 @@ fn the_session_that_was_silent_longest_is_forgotten_first() {
         ],
     );
     assert_eq!(kv.sessions().collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn an_absent_key_becomes_what_it_is_updated_as() {
+    let elements =
+        |list: &[&str]| list.iter().map(|one| one.as_bytes().to_vec()).collect::<Vec<_>>();
+    let set = |list: &[&str]| Some(Reply::Datum(Datum::Set(elements(list).into_iter().collect())));
+    let sum = |sum| Some(Reply::Datum(Datum::Counter(sum)));
+    let list = |list: &[&str]| Some(Reply::Datum(Datum::List(elements(list))));
+    check(
+        9,
+        &[
+            (0, 1, "open", session(1)),
+            (1, 1, "increment n 3", DONE),
+            (1, 2, "increment n -5", DONE),
+            (1, 2, "increment n -5", DONE),
+            (0, 0, "read n", sum(-2)),
+            (1, 3, "add s b", DONE),
+            (1, 4, "add s a", DONE),
+            (1, 5, "add s b", DONE),
+            (0, 0, "read s", set(&["a", "b"])),
+            (1, 6, "remove s b", DONE),
+            (1, 7, "remove s c", DONE),
+            (0, 0, "read s", set(&["a"])),
+            (1, 8, "append l b", DONE),
+            (1, 9, "append l b", DONE),
+            (1, 10, "append l a", DONE),
+            (0, 0, "read l", list(&["b", "b", "a"])),
+        ],
+    );
+}
+
+#[test]
+fn a_value_of_another_kind_is_left_alone_until_it_is_written_or_deleted() {
+    const WRONG: Option<Reply> = Some(Reply::WrongKind);
+    check(
+        9,
+        &[
+            (0, 1, "open", session(1)),
+            (1, 1, "add s a", DONE),
+            (1, 2, "increment s 1", WRONG),
+            (1, 3, "append s a", WRONG),
+            (1, 4, "cas s a b", WRONG),
+            (1, 5, "txn increment:s:1", WRONG),
+            (1, 6, "txn take:s:1", WRONG),
+            (0, 0, "read s", Some(Reply::Datum(Datum::Set([b"a".to_vec()].into())))),
+            (1, 7, "write s b", DONE),
+            (1, 8, "add s a", WRONG),
+            (0, 0, "read s", value("b")),
+            (1, 9, "delete s", DONE),
+            (1, 10, "increment s 1", DONE),
+            (0, 0, "read s", Some(Reply::Datum(Datum::Counter(1)))),
+        ],
+    );
+}
+
+#[test]
+fn a_transaction_is_done_whole_or_not_at_all() {
+    let found = |found: &[Option<Datum>]| Some(Reply::Txn(found.to_vec()));
+    let list = |elements: &[&str]| {
+        Some(Datum::List(elements.iter().map(|one| one.as_bytes().to_vec()).collect()))
+    };
+    let sum = |sum| Some(Datum::Counter(sum));
+    let kv = check(
+        9,
+        &[
+            (0, 1, "open", session(1)),
+            // A step sees those before it.
+            (
+                1,
+                1,
+                "txn read:l append:l:a read:l append:l:b read:l",
+                found(&[None, list(&["a"]), list(&["a", "b"])]),
+            ),
+            (1, 2, "txn increment:a:5 write:r:x", found(&[])),
+            (1, 3, "txn take:a:3 increment:b:3 read:a read:b", found(&[sum(2), sum(3)])),
+            // What comes before a step that cannot be done is undone, also where keys came into being.
+            (1, 4, "txn increment:c:1 append:l:c write:r:y take:a:3", Some(Reply::TooLittle)),
+            (1, 5, "txn write:r:y increment:b:1 add:b:x", Some(Reply::WrongKind)),
+            (1, 6, "txn take:nowhere:1", Some(Reply::TooLittle)),
+            (1, 7, "txn take:nowhere:0", found(&[])),
+            (
+                1,
+                8,
+                "txn read:a read:b read:c read:l",
+                found(&[sum(2), sum(3), None, list(&["a", "b"])]),
+            ),
+            (1, 8, "txn increment:a:1", found(&[sum(2), sum(3), None, list(&["a", "b"])])),
+            (0, 0, "read r", value("x")),
+        ],
+    );
+    assert_eq!(kv.values().keys().collect::<Vec<_>>(), ["a", "b", "l", "r"]);
 }
 
 #[test]

@@ -105,6 +105,9 @@ impl Leaderless {
             Command::Cas { .. } if !settings.compare_and_set => {
                 return reply(Reply::Unsupported, 0, out);
             }
+            Command::Update { .. } | Command::Txn { .. } => {
+                return reply(Reply::Unsupported, 0, out);
+            }
             Command::Write { key, value } => (key, Task::Put(Some(value))),
             Command::Delete { key } => (key, Task::Put(None)),
             Command::Cas { key, from, to } => (key, Task::Cas { from, to }),
