@@ -10,6 +10,7 @@ mod kv;
 mod leaderless;
 mod memory_disk;
 mod merge;
+mod multi_leader;
 mod ports;
 mod primary_async;
 mod primary_cluster;

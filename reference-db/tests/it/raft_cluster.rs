@@ -14,7 +14,7 @@ use stormglass_reference_db::kv::Reply;
 use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::{
-    Input, Options, Origin, Output, Protocol, Recovered, Timing,
+    Input, Options, Origin, Output, Protocol, Recovered, Timing, multi_leader,
 };
 use stormglass_reference_db::wire::Request;
 
@@ -109,6 +109,9 @@ pub(crate) struct Cluster<P: Protocol> {
     sessions_max: usize,
     acknowledge: Acknowledge,
     pub(crate) leaderless: Settings,
+    multi_leader: multi_leader::Settings,
+    /// What nodes have told each other, if a test wants to see it: from, to, and what.
+    pub(crate) overheard: Option<Vec<(NodeId, NodeId, P::Message)>>,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
     seed: u64,
@@ -122,7 +125,19 @@ impl<P: Protocol> Cluster<P> {
 
     /// The same, in a mode without a leader.
     pub(crate) fn with(count: u32, seed: u64, snapshot_entries: u64, leaderless: Settings) -> Self {
-        Cluster::make(count, seed, snapshot_entries, leaderless, Acknowledge::None)
+        let regions = multi_leader::Settings::DEFAULT;
+        Cluster::make(count, seed, snapshot_entries, leaderless, regions, Acknowledge::None)
+    }
+
+    /// The same, in the mode with several leaders.
+    pub(crate) fn of_regions(
+        count: u32,
+        seed: u64,
+        snapshot_entries: u64,
+        regions: multi_leader::Settings,
+    ) -> Self {
+        let leaderless = Settings::DEFAULT;
+        Cluster::make(count, seed, snapshot_entries, leaderless, regions, Acknowledge::None)
     }
 
     /// The same, in a mode with a primary.
@@ -132,7 +147,8 @@ impl<P: Protocol> Cluster<P> {
         seed: u64,
         snapshot_entries: u64,
     ) -> Self {
-        Cluster::make(count, seed, snapshot_entries, Settings::DEFAULT, acknowledge)
+        let (leaderless, regions) = (Settings::DEFAULT, multi_leader::Settings::DEFAULT);
+        Cluster::make(count, seed, snapshot_entries, leaderless, regions, acknowledge)
     }
 
     fn make(
@@ -140,6 +156,7 @@ impl<P: Protocol> Cluster<P> {
         seed: u64,
         snapshot_entries: u64,
         leaderless: Settings,
+        multi_leader: multi_leader::Settings,
         acknowledge: Acknowledge,
     ) -> Self {
         let mut cluster = Cluster {
@@ -156,6 +173,8 @@ impl<P: Protocol> Cluster<P> {
             sessions_max: 100,
             acknowledge,
             leaderless,
+            multi_leader,
+            overheard: None,
             events: BTreeMap::new(),
             events_made: 0,
             seed,
@@ -179,6 +198,7 @@ impl<P: Protocol> Cluster<P> {
             sessions_max: self.sessions_max,
             acknowledge: self.acknowledge,
             leaderless: self.leaderless,
+            multi_leader: self.multi_leader,
         }
     }
 
@@ -237,6 +257,9 @@ impl<P: Protocol> Cluster<P> {
             Output::Snapshot(snapshot) => disk.unsynced.push(Write::Snapshot(snapshot)),
             Output::Send { to, message } => {
                 disk.sync(disk.unsynced.len());
+                if let Some(overheard) = &mut self.overheard {
+                    overheard.push((id, to, message.clone()));
+                }
                 self.post(id, to, |message| Event::Deliver { from: id, to, message }, message);
             }
             Output::Reply { to, sequence, reply, position } => {
