@@ -1,12 +1,14 @@
 //! All that a seed decides before a run begins, drawn in one place.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use checkers::history::OpKind;
 use serde::{Deserialize, Serialize};
+use workloads::Workload;
 
 use crate::plan::Plan;
-use crate::seed::Seed;
+use crate::seed::{Seed, Stream};
 use crate::system::Manifest;
 
 /// The drawn configuration of a run.
@@ -24,8 +26,8 @@ pub struct Config {
     pub keys: u32,
     /// Operations that a client does before it moves on to the next set of keys.
     pub operations_a_key_set: u32,
-    /// Weights of read, write, compare-and-set and delete; 0 for what the system does not offer.
-    pub mix: [u32; 4],
+    /// Weights of the kinds of operations that the workload does and the system offers.
+    pub mix: BTreeMap<OpKind, u32>,
     /// Of 100 reads, how many are replica reads.
     pub replica_reads_percent: u32,
     /// The longest pause of a client between two operations.
@@ -57,9 +59,7 @@ impl Config {
         let [fewest, most] = plan.clients;
         let clients = stream.between(fewest.into(), most.into()) as u32;
         let [fewest, most] = plan.keys;
-        let offered = |kind: OpKind, weight: u64| {
-            if manifest.ops.contains(&kind) { weight as u32 } else { 0 }
-        };
+        let workload = plan.workload();
         Config {
             nodes: *stream
                 .pick(&sizes)
@@ -68,12 +68,7 @@ impl Config {
             pinned: stream.between(1, clients.into()) as u32,
             keys: stream.between(fewest.into(), most.into()) as u32,
             operations_a_key_set: stream.between(20, 80) as u32,
-            mix: [
-                offered(OpKind::Read, stream.between(20, 50)),
-                offered(OpKind::Write, stream.between(20, 50)),
-                offered(OpKind::Cas, stream.between(5, 30)),
-                offered(OpKind::Delete, stream.between(0, 10)),
-            ],
+            mix: mix(workload, manifest, &mut stream),
             replica_reads_percent: plan.replica_reads_percent,
             think_max: Duration::from_millis(stream.between(10, 200)),
             tick: Duration::from_millis(5),
@@ -85,12 +80,17 @@ impl Config {
         }
     }
 
-    /// Holds a configuration that was read from a file against what can be drawn, so that a file
+    /// Holds a configuration of a run with this workload that was read from a file against what can be drawn, so that a file
     /// which was changed is refused and no run is endless.
     ///
     /// # Errors
     /// Names the first setting that is out of its range, and the range.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, workload: &dyn Workload) -> Result<(), String> {
+        let mut kinds = self.mix.keys();
+        let does = |kind| workload.mix().iter().any(|share| share.kind == kind);
+        if let Some(kind) = kinds.find(|kind| !does(**kind)) {
+            return Err(format!("config: mix has {kind}, which the workload never does"));
+        }
         let numbers = [
             ("nodes", self.nodes, 1..=9),
             ("clients", self.clients, 1..=100),
@@ -99,7 +99,7 @@ impl Config {
             ("operations_a_key_set", self.operations_a_key_set, 1..=1_000_000),
             (
                 "mix (all of it)",
-                self.mix.iter().fold(0, |sum, one| one.saturating_add(sum)),
+                self.mix.values().fold(0, |sum, one| one.saturating_add(sum)),
                 1..=4000,
             ),
             ("replica_reads_percent", self.replica_reads_percent, 0..=100),
@@ -140,8 +140,20 @@ impl Config {
             clients: self.clients,
             keys: self.keys,
             operations_a_key_set: self.operations_a_key_set,
-            mix: self.mix,
+            mix: self.mix.clone(),
             replica_reads_percent: self.replica_reads_percent,
         }
     }
+}
+
+/// Draws how often each kind is done; what the system does not offer is left out.
+fn mix(workload: &dyn Workload, manifest: &Manifest, stream: &mut Stream) -> BTreeMap<OpKind, u32> {
+    let mut mix = BTreeMap::new();
+    for share in workload.mix() {
+        let weight = stream.between(share.least.into(), share.most.into()) as u32;
+        if weight > 0 && manifest.ops.contains(&share.kind) {
+            mix.insert(share.kind, weight);
+        }
+    }
+    mix
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use checkers::checker::Limits;
 use serde::{Deserialize, Serialize};
+use workloads::Workload;
 
 use crate::{nemesis, system};
 
@@ -337,6 +338,16 @@ impl Plan {
         self.check_ops(manifest)
     }
 
+    /// What clients do.
+    ///
+    /// # Panics
+    /// If the plan was not [checked](Plan::check).
+    pub fn workload(&self) -> &'static dyn Workload {
+        let mut table = workloads::WORKLOADS.iter();
+        let entry = table.find(|entry| entry.name == self.workload);
+        entry.expect("the plan was checked").workload
+    }
+
     /// Each run draws one of the sizes that the system runs with: there must be one.
     fn check_nodes(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
         let (fewest, most) = manifest.nodes;
@@ -352,10 +363,8 @@ impl Plan {
 
     /// Of the workload's operations, the system must offer some.
     fn check_ops(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
-        let mut table = workloads::WORKLOADS.iter();
-        let named = table.find(|entry| entry.name == self.workload);
-        let ops = named.expect("the name was checked").workload.ops();
-        if ops.iter().any(|kind| manifest.ops.contains(kind)) {
+        let mix = self.workload().mix();
+        if mix.iter().any(|share| manifest.ops.contains(&share.kind)) {
             return Ok(());
         }
         let message =

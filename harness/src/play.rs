@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::History;
-use checkers::history::{
-    NodeId, Op, OpKind, Outcome, ProcessId, ReadLevel, Reason, SessionId, Time,
-};
+use checkers::history::{NodeId, Op, OpKind, Outcome, ProcessId, Reason, SessionId, Time};
+use tokio::sync::Notify;
 use workloads::{Generator, Workload};
 
 use crate::available::Stretch;
@@ -89,11 +88,13 @@ pub(crate) fn play(
         timeline,
         operation: timing.operation,
         think_max: config.think_max,
+        workload,
+        gate: Rc::default(),
         readers: Rc::new(Cell::new(config.nodes)),
         sessions: Rc::new(Cell::new(config.clients + config.nodes)),
         nonsense: Rc::default(),
     };
-    let mut world = World::new(system, config, seed, trace, cast(&stage, config, workload, seed));
+    let mut world = World::new(system, config, seed, trace, cast(&stage, config, seed));
     let mut director = Director::new(schedule, timeline, stage.recorder.clone());
     while world.now() < timeline.end && stage.readers.get() > 0 && !flooded(&world) {
         director.direct(&mut world);
@@ -136,6 +137,9 @@ struct Stage {
     timeline: Timeline,
     operation: Duration,
     think_max: Duration,
+    workload: &'static dyn Workload,
+    /// Opens when what the workload does before anything else is done.
+    gate: Rc<Gate>,
     /// Final readers that are not done yet.
     readers: Rc<Cell<u32>>,
     /// How many sessions there were so far.
@@ -144,22 +148,21 @@ struct Stage {
 }
 
 /// All clients: those of the workload, and one for each node that reads everything there at the end.
-fn cast(
-    stage: &Stage,
-    config: &Config,
-    workload: &'static dyn Workload,
-    seed: Seed,
-) -> Vec<(ClientSpec, Play)> {
+fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
     let options = config.workload();
+    let mut opening = stage.workload.opening(&options);
+    if opening.is_none() {
+        stage.gate.open();
+    }
     let mut cast: Vec<(ClientSpec, Play)> = Vec::new();
     for client in 0..config.clients {
         let session = SessionId(client);
         let home = NodeId(client % config.nodes + 1);
         let spec = ClientSpec { session, home, pinned: client < config.pinned };
         let random = seed.stream(&format!("workload/{client}")).into_rng();
-        let generator = workload.generator(&options, client, random);
-        let stage = stage.clone();
-        cast.push((spec, Box::new(move |cx| Box::pin(act(stage, spec, cx, generator)))));
+        let generator = stage.workload.generator(&options, client, random);
+        let (stage, first) = (stage.clone(), opening.take());
+        cast.push((spec, Box::new(move |cx| Box::pin(act(stage, spec, cx, first, generator)))));
     }
     for node in 1..=config.nodes {
         let session = SessionId(config.clients + node - 1);
@@ -168,6 +171,26 @@ fn cast(
         cast.push((spec, Box::new(move |cx| Box::pin(read_all(stage, spec, cx)))));
     }
     cast
+}
+
+/// What all clients but one wait for: that one has done what comes before everything else.
+#[derive(Default)]
+struct Gate {
+    is_open: Cell<bool>,
+    opened: Notify,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.is_open.set(true);
+        self.opened.notify_waiters();
+    }
+
+    async fn pass(&self) {
+        if !self.is_open.get() {
+            self.opened.notified().await;
+        }
+    }
 }
 
 /// One client of the system, and the process that it is at the moment.
@@ -222,12 +245,27 @@ impl Actor {
     }
 }
 
-/// A client of the workload, until clients stop.
-async fn act(stage: Stage, spec: ClientSpec, cx: ClientCx, mut generator: Box<dyn Generator>) {
+/// A client of the workload, until clients stop. The one that has something to do `first` opens the gate
+/// for the others when that is over, unless the system says that it was not done.
+async fn act(
+    stage: Stage,
+    spec: ClientSpec,
+    cx: ClientCx,
+    first: Option<Op>,
+    mut generator: Box<dyn Generator>,
+) {
     let think_max = stage.think_max.as_millis() as u64;
     let stop = stage.timeline.clients_stop;
     let mut think: Stream = cx.random("think");
+    let gate = stage.gate.clone();
     let mut actor = Actor::new(stage, spec, cx);
+    if let Some(op) = first {
+        while matches!(actor.perform(&op).await, Outcome::Fail(_)) && actor.now() < stop {
+            tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
+        }
+        gate.open();
+    }
+    gate.pass().await;
     while actor.now() < stop {
         let op = generator.next();
         let outcome = actor.perform(&op).await;
@@ -243,8 +281,8 @@ async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
     let readers = stage.readers.clone();
     let mut tries_left = FINAL_TRIES_MAX;
     let mut actor = Actor::new(stage, spec, cx);
-    for key in keys {
-        let op = Op::Read { key, level: ReadLevel::Replica };
+    let asked = keys.into_iter().filter_map(|key| actor.stage.workload.final_read(key));
+    for op in asked.collect::<Vec<_>>() {
         while tries_left > 0 {
             match actor.perform(&op).await {
                 Outcome::Ok(_) => break,

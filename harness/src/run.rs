@@ -31,7 +31,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
     let schedule = options
         .schedule
         .unwrap_or_else(|| nemesis::plan(plan, &config, seed, manifest.timing.failover));
-    let workload = workload_of(plan);
+    let workload = plan.workload();
 
     let played = play(system, &config, &schedule, workload, seed, options.trace);
 
@@ -54,12 +54,6 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
         counts: played.counts,
         trace: played.trace,
     }
-}
-
-fn workload_of(plan: &Plan) -> &'static dyn Workload {
-    let mut table = workloads::WORKLOADS.iter();
-    let entry = table.find(|entry| entry.name == plan.workload);
-    entry.expect("the plan was checked").workload
 }
 
 /// Holds the history against every guarantee that the workload can show.

@@ -355,7 +355,10 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
         return Err(StoreError::Version { file, found: head.format, program });
     }
     let record: Record = serde_json::from_str(&text).map_err(malformed)?;
-    let checked = record.config.check().and_then(|()| record.schedule.check(&record.config));
+    // A plan whose workload does not exist is refused as a whole, where it is used.
+    let workload = workloads::WORKLOADS.iter().find(|entry| entry.name == record.plan.workload);
+    let checked = workload.map_or(Ok(()), |entry| record.config.check(entry.workload));
+    let checked = checked.and_then(|()| record.schedule.check(&record.config));
     checked.map_err(|message| StoreError::Malformed { file, line: 1, message })?;
     Ok(record)
 }

@@ -2,6 +2,7 @@
 //!
 //! Adding a workload is one file in `workload/` and one line in [`WORKLOADS`].
 
+mod draw;
 pub mod workload;
 
 pub use workload::{Generator, Options, Registration, WORKLOADS, Workload};

@@ -16,6 +16,8 @@ pub struct Row {
     pub plan: String,
     /// Its system.
     pub system: String,
+    /// What clients do.
+    pub workload: String,
     /// How many of its runs ended.
     pub runs: u64,
     /// How many of them proved nothing.
@@ -140,6 +142,7 @@ impl Row {
         Row {
             plan: plan.name.clone(),
             system: plan.system.clone(),
+            workload: plan.workload.clone(),
             runs: 0,
             vacuous: 0,
             canary_runs: plan.canary_runs,

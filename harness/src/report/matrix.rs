@@ -8,20 +8,40 @@ use super::escape;
 use crate::campaign::{Cell, Row, Standing};
 use crate::system::Claim;
 
-/// The table for a terminal.
+/// The table for a terminal: one for each workload, because each shows guarantees of its own.
 pub fn terminal(rows: &[Row]) -> String {
     // A table of eight guarantees is to fit on a screen.
     let narrow = |text: &str| escape::line(text).replace(", ", "\n  ").replace(" in ", "\n  in ");
-    let mut table = builder(rows, narrow, |name| name.replacen('-', "-\n", 1)).build();
-    table.with(Style::rounded());
-    table.to_string()
+    let mut tables = Vec::new();
+    for rows in by_workload(rows) {
+        let mut table = builder(&rows, narrow, |name| name.replacen('-', "-\n", 1)).build();
+        table.with(Style::rounded());
+        tables.push(table.to_string());
+    }
+    tables.join("\n")
 }
 
-/// The table for Markdown.
+/// The tables for Markdown.
 pub fn markdown(rows: &[Row]) -> String {
-    let mut table = builder(rows, escape::markdown, str::to_owned).build();
-    table.with(Style::markdown());
-    table.to_string()
+    let mut tables = Vec::new();
+    for rows in by_workload(rows) {
+        let mut table = builder(&rows, escape::markdown, str::to_owned).build();
+        table.with(Style::markdown());
+        tables.push(table.to_string());
+    }
+    tables.join("\n\n")
+}
+
+/// The rows of each workload, in the order in which they come.
+fn by_workload(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut groups: Vec<Vec<&Row>> = Vec::new();
+    for row in rows {
+        match groups.iter_mut().find(|group| group[0].workload == row.workload) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    groups
 }
 
 /// What the marks in the cells mean.
@@ -29,11 +49,12 @@ pub const LEGEND: &str = "\
 ✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
 ? claimed, not judged  ! not claimed, but no witness in as many runs as should do    · nothing expected";
 
-fn builder(rows: &[Row], escape: fn(&str) -> String, head_of: fn(&str) -> String) -> Builder {
+fn builder(rows: &[&Row], escape: fn(&str) -> String, head_of: fn(&str) -> String) -> Builder {
     let judged = |guarantee: &Guarantee| rows.iter().any(|row| row.cell(*guarantee).is_some());
     let columns: Vec<Guarantee> = Guarantee::ALL.into_iter().filter(judged).collect();
     let mut builder = Builder::default();
-    let head = ["mode".to_owned(), "runs".to_owned()];
+    let workload = rows.first().map_or("", |row| &row.workload);
+    let head = [escape(workload), "runs".to_owned()];
     builder
         .push_record(head.into_iter().chain(columns.iter().map(|column| head_of(column.name()))));
     for row in rows {

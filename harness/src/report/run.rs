@@ -84,13 +84,13 @@ pub fn facts(facts: &Facts) -> String {
 fn configuration(record: &Record) -> String {
     let config = &record.config;
     let time = |duration| humantime::format_duration(duration).to_string();
-    let [read, write, cas, delete] = config.mix;
+    let mix: Vec<_> = config.mix.iter().map(|(kind, weight)| format!("{kind} {weight}")).collect();
     let lines = [
         ("nodes", config.nodes.to_string()),
         ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
         ("keys in use at a time", config.keys.to_string()),
         ("operations a set of keys", config.operations_a_key_set.to_string()),
-        ("mix", format!("read {read}, write {write}, cas {cas}, delete {delete}")),
+        ("mix", mix.join(", ")),
         ("replica reads", format!("{} of 100 reads", config.replica_reads_percent)),
         ("pause between operations", format!("up to {}", time(config.think_max))),
         ("latency", format!("{} to {}", time(config.tick), time(config.latency_max))),

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use checkers::history::{NodeId, Op, OpKind, Outcome, ReadLevel, Reason, Ret, SessionId, Value};
+use checkers::history::{NodeId, Op, OpKind, Outcome, Reason, SessionId};
 use rand_chacha::ChaCha8Rng;
 use reference_db::client::{Answer, Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
-use reference_db::kv::{self, Command, Reply};
+use reference_db::kv::Reply;
 use reference_db::mode::Mode;
 use reference_db::protocol::{Timing as NodeTiming, leaderless};
 use reference_db::server::ServerConfig;
@@ -21,6 +21,10 @@ use super::{
     Timing,
 };
 use crate::sim::{Address, Disk};
+
+mod values;
+
+use self::values::{command_of, outcome_of};
 
 /// Timing of the nodes, in proportion to the latencies of the simulated network (5 to 50 ms): an
 /// election timeout spans several round trips.
@@ -60,6 +64,14 @@ const SESSIONS: [Guarantee; 5] = [
     Guarantee::Causal,
 ];
 
+/// What transactions are promised, where nothing comes between their steps and nothing is lost.
+const TRANSACTIONS: [Guarantee; 4] = [
+    Guarantee::Bank,
+    Guarantee::ReadCommitted,
+    Guarantee::SnapshotIsolation,
+    Guarantee::Serializable,
+];
+
 pub(super) fn raft() -> Box<dyn System> {
     Box::new(Ordered::new(
         Mode::Raft,
@@ -81,6 +93,19 @@ pub(super) fn primary_async() -> Box<dyn System> {
     let about = "one leader that does not wait for its followers; Raft elects and fences it";
     Box::new(Ordered::new(Mode::PrimaryAsync, about))
 }
+
+/// What can be asked where one log orders all changes.
+const OFFERED: [OpKind; 9] = [
+    OpKind::Read,
+    OpKind::Write,
+    OpKind::Cas,
+    OpKind::Delete,
+    OpKind::Add,
+    OpKind::Remove,
+    OpKind::Increment,
+    OpKind::Append,
+    OpKind::Txn,
+];
 
 /// A mode of the reference store in which one log orders all changes.
 struct Ordered {
@@ -131,7 +156,14 @@ impl Ordered {
             (Guarantee::Convergent, Claim::Holds),
             (Guarantee::Live, Claim::Holds),
             (Guarantee::Available, available),
+            // What is lost with a primary, some read may have shown.
+            (Guarantee::Set, when(keeps)),
+            (Guarantee::Counter, when(keeps)),
+            (Guarantee::StrictSerializable, when(keeps)),
         ]);
+        if keeps {
+            claims.extend(TRANSACTIONS.map(|guarantee| (guarantee, Claim::Holds)));
+        }
         claims
     }
 }
@@ -149,7 +181,7 @@ impl System for Ordered {
             name: self.mode.name().to_owned(),
             about: self.about.to_owned(),
             nodes: (1, 9),
-            ops: OpKind::REGISTER.to_vec(),
+            ops: OFFERED.to_vec(),
             claims: self.claims(),
             replica_claims: if session { SESSIONS.to_vec() } else { Vec::new() },
             timing: TIMING,
@@ -471,55 +503,5 @@ impl Client for StoreClient {
 
     fn reset(&mut self) {
         self.client.abandon();
-    }
-}
-
-/// The store keeps bytes: whole numbers travel as their decimal digits.
-fn bytes_of(value: &Value) -> Option<Option<Vec<u8>>> {
-    match value {
-        Value::Nil => Some(None),
-        Value::Int(number) => Some(Some(number.to_string().into_bytes())),
-        Value::Text(_) | Value::List(_) => None,
-    }
-}
-
-/// What the store holds, as a value of the history. Bytes that no client can have written are shown
-/// as the text that they are, and then nobody wrote that value.
-fn value_of(bytes: Option<Vec<u8>>) -> Value {
-    let Some(bytes) = bytes else { return Value::Nil };
-    let text = String::from_utf8_lossy(&bytes);
-    text.parse().map_or_else(|_| Value::Text(text.into_owned().into()), Value::Int)
-}
-
-fn command_of(op: &Op) -> Option<Command> {
-    let key = op.key().as_str().to_owned();
-    Some(match op {
-        Op::Read { level, .. } => {
-            let level = match level {
-                ReadLevel::Strong => kv::ReadLevel::Strong,
-                ReadLevel::Replica => kv::ReadLevel::Replica,
-            };
-            Command::Read { key, level }
-        }
-        Op::Write { value, .. } => match bytes_of(value)? {
-            Some(value) => Command::Write { key, value },
-            None => Command::Delete { key },
-        },
-        Op::Cas { from, to, .. } => Command::Cas { key, from: bytes_of(from)?, to: bytes_of(to)? },
-        Op::Delete { .. } => Command::Delete { key },
-        _ => return None,
-    })
-}
-
-fn outcome_of(op: &Op, reply: Reply) -> Outcome {
-    match (op, reply) {
-        (Op::Read { .. }, Reply::Value(bytes)) => Outcome::Ok(Ret::Value(value_of(bytes))),
-        (Op::Write { .. } | Op::Cas { .. } | Op::Delete { .. }, Reply::Done) => {
-            Outcome::Ok(Ret::Done)
-        }
-        (Op::Cas { .. }, Reply::Mismatch(bytes)) => {
-            Outcome::Fail(Reason::Mismatch { actual: Some(value_of(bytes)) })
-        }
-        (_, reply) => Outcome::Info(Reason::Other(format!("unexpected answer {reply:?}").into())),
     }
 }

@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Reply;
 use super::datum::{self, Datum, Update};
-use super::{Reply, put};
 
 /// A step of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Step {
     /// Returns what the key holds.
     Read(String),
-    /// Makes the key hold a register.
-    Write(String, Vec<u8>),
+    /// Makes the key hold this, whatever it held.
+    Write(String, Datum),
     /// Changes what the key holds.
     Update(String, Update),
     /// Takes so much from a counter. Where it does not hold as much, nothing of the transaction is
@@ -40,7 +40,7 @@ pub(super) fn perform(values: &mut BTreeMap<String, Datum>, steps: &[Step]) -> R
                 continue;
             }
             Step::Write(_, value) => {
-                put(values, key, Some(value));
+                values.insert(key.clone(), value.clone());
                 Ok(())
             }
             Step::Update(_, change) => datum::update(values, key, change),

@@ -49,7 +49,7 @@ fn parse_update(name: &str, value: &str) -> Update {
 fn parse_step(step: &str) -> Step {
     match step.split(':').collect::<Vec<_>>()[..] {
         ["read", key] => Step::Read(key.into()),
-        ["write", key, value] => Step::Write(key.into(), value.into()),
+        ["write", key, value] => Step::Write(key.into(), Datum::Register(value.into())),
         ["take", key, amount] => Step::Take(key.into(), amount.parse().unwrap()),
         [name, key, value] => Step::Update(key.into(), parse_update(name, value)),
         _ => panic!("`{step}` is no step"),

@@ -1,24 +1,56 @@
 //! Workloads: a generator for each client, and the guarantees to judge the outcome by.
 
+use std::collections::BTreeMap;
+
 use checkers::Guarantee;
-use checkers::history::{Op, OpKind, Outcome};
+use checkers::history::{Key, Op, OpKind, Outcome, ReadLevel};
 use rand_chacha::ChaCha8Rng;
 
+mod append;
+mod bank;
+mod counter;
 mod register;
+mod set;
 
 /// What clients do, and what it is judged by.
 pub trait Workload: Sync {
     /// Makes what one client does, of `options.clients`.
     fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator>;
 
-    /// The kinds of operations that it does; those that a system does not offer are left out.
-    fn ops(&self) -> &'static [OpKind];
+    /// What is done once, by itself, before any client begins.
+    fn opening(&self, _options: &Options) -> Option<Op> {
+        None
+    }
+
+    /// The kinds of operations that it does, and how often; those that a system does not offer are left
+    /// out.
+    fn mix(&self) -> &'static [Share];
 
     /// The guarantees that a history of this workload can show to hold or to break.
     fn guarantees(&self) -> &'static [Guarantee];
 
-    /// The kinds of operations of which some must have succeeded before a run proves anything.
-    fn kinds(&self, options: &Options) -> Vec<OpKind>;
+    /// The kinds of operations of which some must have succeeded before a run proves anything. What
+    /// may be left out altogether is rare enough that a short run may have none.
+    fn kinds(&self, options: &Options) -> Vec<OpKind> {
+        let needed = |share: &&Share| share.least > 0 && options.mix.contains_key(&share.kind);
+        self.mix().iter().filter(needed).map(|share| share.kind).collect()
+    }
+
+    /// What every node is asked about a key at the end, when the replicas have had time to converge.
+    fn final_read(&self, key: Key) -> Option<Op> {
+        Some(Op::Read { key, level: ReadLevel::Replica })
+    }
+}
+
+/// How often a kind of operation is done: each run draws a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The kind.
+    pub kind: OpKind,
+    /// The least weight.
+    pub least: u32,
+    /// The greatest.
+    pub most: u32,
 }
 
 /// What one client does.
@@ -31,7 +63,7 @@ pub trait Generator {
 }
 
 /// What a run decides for its workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How many clients there are.
     pub clients: u32,
@@ -39,8 +71,8 @@ pub struct Options {
     pub keys: u32,
     /// How many operations a client does before it moves on to the next set of keys.
     pub operations_a_key_set: u32,
-    /// Weights of the kinds of operations, in the order of [`OpKind::REGISTER`].
-    pub mix: [u32; 4],
+    /// Weights of the kinds of operations; none of them is 0.
+    pub mix: BTreeMap<OpKind, u32>,
     /// Of 100 reads, how many are replica reads.
     pub replica_reads_percent: u32,
 }
@@ -56,8 +88,30 @@ pub struct Registration {
 }
 
 /// Every workload there is, in the order `list` shows them.
-pub const WORKLOADS: &[Registration] = &[Registration {
-    name: "register",
-    about: "reads, writes, compare-and-sets and deletes over many keys; every value is unique",
-    workload: &register::Register,
-}];
+pub const WORKLOADS: &[Registration] = &[
+    Registration {
+        name: "register",
+        about: "reads, writes, compare-and-sets and deletes over many keys; every value is unique",
+        workload: &register::Register,
+    },
+    Registration {
+        name: "set",
+        about: "adds unique elements to sets, removes some, and reads whole sets",
+        workload: &set::Set,
+    },
+    Registration {
+        name: "counter",
+        about: "adds to counters, takes away, and reads sums",
+        workload: &counter::Counter,
+    },
+    Registration {
+        name: "bank",
+        about: "transactions that move amounts between accounts, and some that read all accounts",
+        workload: &bank::Bank,
+    },
+    Registration {
+        name: "append",
+        about: "transactions that read lists and append unique elements to them",
+        workload: &append::Append,
+    },
+];

@@ -1,0 +1,76 @@
+//! What the generators of all workloads draw alike: keys that come to rest after a while, kinds of
+//! operations by weight, values that nobody else uses.
+
+use checkers::history::{Key, Op, OpKind, ReadLevel, Value};
+use rand::RngCore;
+use rand_chacha::ChaCha8Rng;
+
+use crate::workload::Options;
+
+/// The draws of one client.
+pub(crate) struct Draw {
+    pub(crate) options: Options,
+    random: ChaCha8Rng,
+    /// Operations so far.
+    done: u32,
+    /// The next value that this client writes; clients count in steps of their number, so that no
+    /// two write the same.
+    next_value: i64,
+}
+
+impl Draw {
+    pub(crate) fn new(options: &Options, client: u32, random: ChaCha8Rng) -> Draw {
+        Draw { options: options.clone(), random, done: 0, next_value: i64::from(client) + 1 }
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
+        ((u64::from(self.random.next_u32()) * u64::from(bound)) >> 32) as u32
+    }
+
+    /// Begins the next operation: whether it is the first on a new set of keys. Keys that have come to
+    /// rest show at the end whether what was acknowledged last is still there.
+    pub(crate) fn begin(&mut self) -> bool {
+        let is_first = self.done.is_multiple_of(self.options.operations_a_key_set);
+        self.done += 1;
+        is_first
+    }
+
+    /// One of the keys in use at this operation.
+    pub(crate) fn key(&mut self) -> Key {
+        let number = self.key_number();
+        Key::from(format!("k{number}"))
+    }
+
+    /// The same, as a number.
+    pub(crate) fn key_number(&mut self) -> u32 {
+        let set = (self.done - 1) / self.options.operations_a_key_set;
+        set * self.options.keys + self.below(self.options.keys)
+    }
+
+    /// A value that nobody has written.
+    pub(crate) fn fresh_value(&mut self) -> Value {
+        let value = Value::Int(self.next_value);
+        self.next_value += i64::from(self.options.clients);
+        value
+    }
+
+    /// One of the kinds of the mix, by weight.
+    pub(crate) fn kind(&mut self) -> OpKind {
+        let total = self.options.mix.values().sum();
+        let mut drawn = self.below(total);
+        for (kind, weight) in &self.options.mix {
+            if drawn < *weight {
+                return *kind;
+            }
+            drawn -= weight;
+        }
+        unreachable!("the weights add up to the bound of the draw")
+    }
+
+    /// A read of a key, of the level that is drawn.
+    pub(crate) fn read(&mut self, key: Key) -> Op {
+        let replica = self.below(100) < self.options.replica_reads_percent;
+        Op::Read { key, level: if replica { ReadLevel::Replica } else { ReadLevel::Strong } }
+    }
+}

@@ -1,0 +1,68 @@
+//! Append: transactions read lists and append to them (the list-append workload of Elle; Kingsbury and
+//! Alvaro, VLDB 2020).
+//!
+//! Every appended element is unique in the run, so that a list that is read tells in which order the
+//! appends to it took effect, and from that follow the dependencies of the transactions.
+
+use checkers::Guarantee;
+use checkers::history::{Key, Op, OpKind, Outcome, Value};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Generator, Options, Share, Workload};
+use crate::draw::Draw;
+
+/// The most steps of a transaction.
+const STEPS_MAX: u32 = 4;
+
+/// See the module.
+pub(super) struct Append;
+
+impl Workload for Append {
+    fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
+        Box::new(Client { draw: Draw::new(options, client, random) })
+    }
+
+    fn mix(&self) -> &'static [Share] {
+        const MIX: [Share; 1] = [Share { kind: OpKind::Txn, least: 1, most: 1 }];
+        &MIX
+    }
+
+    fn guarantees(&self) -> &'static [Guarantee] {
+        const JUDGED: [Guarantee; 6] = [
+            Guarantee::Live,
+            Guarantee::Available,
+            Guarantee::ReadCommitted,
+            Guarantee::SnapshotIsolation,
+            Guarantee::Serializable,
+            Guarantee::StrictSerializable,
+        ];
+        &JUDGED
+    }
+
+    fn final_read(&self, _key: Key) -> Option<Op> {
+        None
+    }
+}
+
+/// One client's operations.
+struct Client {
+    draw: Draw,
+}
+
+impl Generator for Client {
+    fn next(&mut self) -> Op {
+        self.draw.begin();
+        let steps = 1 + self.draw.below(STEPS_MAX);
+        let body = (0..steps).map(|_| {
+            let list = Value::Int(self.draw.key_number().into());
+            let (name, value) = match self.draw.below(2) {
+                0 => ("r", Value::Nil),
+                _ => ("append", self.draw.fresh_value()),
+            };
+            Value::List([Value::Text(name.into()), list, value].into())
+        });
+        Op::Txn { key: Key::from("lists"), body: Value::List(body.collect()) }
+    }
+
+    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
+}

@@ -1,0 +1,66 @@
+//! Counters: numbers are added and taken away, and sums are read.
+//!
+//! What is added is drawn from a wide range, so that a sum nearly tells which increments it contains.
+
+use checkers::Guarantee;
+use checkers::history::{Op, OpKind, Outcome, Value};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Generator, Options, Share, Workload};
+use crate::draw::Draw;
+
+/// Of ten increments, how many count down.
+const DOWN_OF_TEN: u32 = 3;
+/// The most that is added or taken away at once.
+const STEP_MAX: u32 = 1_000_000;
+
+/// See the module.
+pub(super) struct Counter;
+
+impl Workload for Counter {
+    fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
+        Box::new(Client { draw: Draw::new(options, client, random) })
+    }
+
+    fn mix(&self) -> &'static [Share] {
+        const MIX: [Share; 2] = [
+            Share { kind: OpKind::Read, least: 20, most: 50 },
+            Share { kind: OpKind::Increment, least: 30, most: 60 },
+        ];
+        &MIX
+    }
+
+    fn guarantees(&self) -> &'static [Guarantee] {
+        const JUDGED: [Guarantee; 5] = [
+            Guarantee::Linearizable,
+            Guarantee::Convergent,
+            Guarantee::Live,
+            Guarantee::Available,
+            Guarantee::Counter,
+        ];
+        &JUDGED
+    }
+}
+
+/// One client's operations.
+struct Client {
+    draw: Draw,
+}
+
+impl Generator for Client {
+    fn next(&mut self) -> Op {
+        self.draw.begin();
+        let key = self.draw.key();
+        match self.draw.kind() {
+            OpKind::Read => self.draw.read(key),
+            OpKind::Increment => {
+                let step = i64::from(self.draw.below(STEP_MAX)) + 1;
+                let down = self.draw.below(10) < DOWN_OF_TEN;
+                Op::Increment { key, by: Value::Int(if down { -step } else { step }) }
+            }
+            kind => unreachable!("no counter offers {kind}"),
+        }
+    }
+
+    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
+}

@@ -1,0 +1,72 @@
+//! Sets: elements are added, some are removed again, and whole sets are read.
+//!
+//! Every element is unique in the run and is added once, so that one that is missing, comes back or
+//! was never added shows. A client removes only what it has added itself and was told of.
+
+use checkers::Guarantee;
+use checkers::history::{Key, Op, OpKind, Outcome, Value};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Generator, Options, Share, Workload};
+use crate::draw::Draw;
+
+/// See the module.
+pub(super) struct Set;
+
+impl Workload for Set {
+    fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
+        Box::new(Client { draw: Draw::new(options, client, random), added: Vec::new() })
+    }
+
+    fn mix(&self) -> &'static [Share] {
+        const MIX: [Share; 3] = [
+            Share { kind: OpKind::Read, least: 20, most: 50 },
+            Share { kind: OpKind::Add, least: 30, most: 60 },
+            Share { kind: OpKind::Remove, least: 0, most: 15 },
+        ];
+        &MIX
+    }
+
+    fn guarantees(&self) -> &'static [Guarantee] {
+        const JUDGED: [Guarantee; 5] = [
+            Guarantee::Linearizable,
+            Guarantee::Convergent,
+            Guarantee::Live,
+            Guarantee::Available,
+            Guarantee::Set,
+        ];
+        &JUDGED
+    }
+}
+
+/// One client's operations.
+struct Client {
+    draw: Draw,
+    /// What this client has added to the present sets and not removed.
+    added: Vec<(Key, Value)>,
+}
+
+impl Generator for Client {
+    fn next(&mut self) -> Op {
+        if self.draw.begin() {
+            self.added.clear();
+        }
+        let key = self.draw.key();
+        match self.draw.kind() {
+            OpKind::Read => self.draw.read(key),
+            OpKind::Remove if !self.added.is_empty() => {
+                let index = self.draw.below(self.added.len() as u32) as usize;
+                let (key, value) = self.added.swap_remove(index);
+                Op::Remove { key, value }
+            }
+            OpKind::Add | OpKind::Remove => Op::Add { key, value: self.draw.fresh_value() },
+            kind => unreachable!("no set offers {kind}"),
+        }
+    }
+
+    fn learn(&mut self, op: &Op, outcome: &Outcome) {
+        if let (Op::Add { key, value }, Outcome::Ok(_)) = (op, outcome) {
+            self.added.push((key.clone(), value.clone()));
+        }
+    }
+}
