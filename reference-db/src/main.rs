@@ -441,6 +441,8 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         pause: PAUSE,
         roam: true,
         replica_reads,
+        stride: 1,
+        rewrites_sets: false,
         remembered: false,
     };
     let reads = matches!(command, Command::Read { .. });

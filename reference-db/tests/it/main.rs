@@ -11,6 +11,7 @@ mod leaderless;
 mod memory_disk;
 mod merge;
 mod multi_leader;
+mod multi_leader_random;
 mod ports;
 mod primary_async;
 mod primary_cluster;

@@ -104,7 +104,10 @@ pub(crate) fn sent(
     arriving.flat_map(|(from, _, message)| {
         let changes = match message {
             Message::Changes { changes, .. } => changes.as_slice(),
-            Message::Region(_) | Message::Forward { .. } | Message::Reached(_) => &[],
+            Message::Region(_)
+            | Message::Forward { .. }
+            | Message::Reached(_)
+            | Message::Known(_) => &[],
         };
         changes.iter().map(|change| (*from, change))
     })

@@ -15,8 +15,18 @@ use crate::protocol::Timing;
 
 /// Changes in one message at most.
 pub const CHANGES_MAX: usize = 64;
-/// Once in so many heartbeats a leader looks whether something can be forgotten.
+/// Once in so many heartbeats a leader tells everyone how far it is, and looks whether something can be
+/// forgotten.
 const TICKS_A_CLEANING: u64 = 4;
+
+/// What a leader is to do besides sending changes.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Tell the regions that it sends no changes to what it knows of everyone.
+    pub(super) tells_all: bool,
+    /// Put this into the log: it lets something be forgotten.
+    pub(super) known: Option<Table>,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -90,18 +100,17 @@ impl Links {
         }
     }
 
-    /// Does what is due: what is to be sent to which node, and what regions are known to have, if it
-    /// is time to forget something.
+    /// Does what is due: says what is to be sent to which node, and what else is to be done.
     pub(super) fn on_timer(
         &mut self,
         now: Time,
         regions: &Regions,
         state: &State,
         outbox: &mut Vec<(NodeId, Vec<Change>)>,
-    ) -> Option<Table> {
+    ) -> Due {
         let ticks = self.tick_at <= now;
         if !ticks && self.send_at > now {
-            return None;
+            return Due::default();
         }
         self.send_at = Time::NEVER;
         for (region, peer) in &mut self.peers {
@@ -123,12 +132,13 @@ impl Links {
             }
         }
         if !ticks {
-            return None;
+            return Due::default();
         }
         self.tick_at = now + self.timing.heartbeat;
         self.ticks += 1;
-        let cleans = self.ticks.is_multiple_of(TICKS_A_CLEANING);
-        (cleans && state.learns_from(&self.heard)).then(|| self.heard.clone())
+        let tells_all = self.ticks.is_multiple_of(TICKS_A_CLEANING);
+        let learns = tells_all && state.learns_from(&self.heard);
+        Due { tells_all, known: learns.then(|| self.heard.clone()) }
     }
 }
 

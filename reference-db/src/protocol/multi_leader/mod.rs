@@ -102,6 +102,8 @@ pub enum Message {
     },
     /// The answer: what regions have, the one that answers above all.
     Reached(Table),
+    /// The same, from one that was asked nothing.
+    Known(Table),
 }
 
 /// One node of the mode `multi-leader`.
@@ -224,6 +226,9 @@ impl MultiLeader {
                     let message = Message::Changes { sender, changes, table };
                     out.push(Output::Send { to: leader, message });
                 }
+            }
+            Message::Known(table) => {
+                self.office.iter_mut().for_each(|office| office.links.hear(&table));
             }
             Message::Reached(table) => {
                 let region = self.rules.regions.of(from);
@@ -377,15 +382,22 @@ impl MultiLeader {
         let (regions, sender) = (&self.rules.regions, self.id);
         let Some(office) = &mut self.office else { return };
         let mut sent = Vec::new();
-        let known = office.links.on_timer(now, regions, &self.state, &mut sent);
-        if !sent.is_empty() {
-            let table = office.links.table(regions.own(), &self.state);
-            out.extend(sent.into_iter().map(|(to, changes)| {
-                let message = Message::Changes { sender, changes, table: table.clone() };
-                Output::Send { to, message }
-            }));
+        let due = office.links.on_timer(now, regions, &self.state, &mut sent);
+        let table = office.links.table(regions.own(), &self.state);
+        out.extend(sent.into_iter().map(|(to, changes)| {
+            let message = Message::Changes { sender, changes, table: table.clone() };
+            Output::Send { to, message }
+        }));
+        if due.tells_all {
+            // Changes may go a long way round; what everyone has need not, to be forgotten.
+            let told = regions.told();
+            let others =
+                regions.all().filter(|other| *other != regions.own() && !told.contains(other));
+            for to in others.flat_map(|other| regions.members(other).to_vec()) {
+                out.push(Output::Send { to, message: Message::Known(table.clone()) });
+            }
         }
-        if let Some(known) = known {
+        if let Some(known) = due.known {
             self.core.propose(now, Logged::Known(known));
         }
     }
