@@ -36,6 +36,13 @@ pub struct Config {
     pub tick: Duration,
     /// The greatest latency of a message.
     pub latency_max: Duration,
+    /// How long a message takes from each region to each, in milliseconds, where nodes and clients are in
+    /// regions: node *i* in region *i - 1* modulo their number, a client where its home is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Vec<Vec<u32>>>,
+    /// How long a node is busy with each message that it receives.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub message_cost: Duration,
     /// The longest time that a sync of a disk takes.
     pub sync_max: Duration,
     /// How long faults last in all.
@@ -60,6 +67,9 @@ impl Config {
         let clients = stream.between(fewest.into(), most.into()) as u32;
         let [fewest, most] = plan.keys;
         let workload = plan.workload();
+        // Distances need a finer grain, and stand in the place of latencies that are drawn.
+        let far = plan.regions.is_some();
+        let tick = Duration::from_millis(if far { 1 } else { 5 });
         Config {
             nodes: *stream
                 .pick(&sizes)
@@ -71,8 +81,13 @@ impl Config {
             mix: mix(workload, manifest, &mut stream),
             replica_reads_percent: plan.replica_reads_percent,
             think_max: Duration::from_millis(stream.between(10, 200)),
-            tick: Duration::from_millis(5),
-            latency_max: Duration::from_millis(stream.between(10, 50)),
+            tick,
+            latency_max: match Duration::from_millis(stream.between(10, 50)) {
+                _ if far => tick,
+                latency_max => latency_max,
+            },
+            regions: plan.regions.clone(),
+            message_cost: plan.message_cost,
             sync_max: Duration::from_millis(stream.between(0, 8)),
             safety: plan.safety,
             liveness: plan.liveness,
@@ -112,12 +127,14 @@ impl Config {
                 ));
             }
         }
+        check_regions(self.regions.as_deref().unwrap_or_default())?;
         let millis = Duration::from_millis;
         let hour = Duration::from_secs(3600);
         let times = [
             ("think_max", self.think_max, Duration::ZERO..=hour),
             ("tick", self.tick, millis(1)..=millis(100)),
             ("latency_max", self.latency_max, self.tick..=hour),
+            ("message_cost", self.message_cost, Duration::ZERO..=millis(1000)),
             ("sync_max", self.sync_max, Duration::ZERO..=hour),
             ("safety", self.safety, millis(1000)..=hour),
             ("liveness", self.liveness, millis(1000)..=hour),
@@ -156,4 +173,17 @@ fn mix(workload: &dyn Workload, manifest: &Manifest, stream: &mut Stream) -> BTr
         }
     }
     mix
+}
+
+/// Whether regions are as many rows as columns, and none is further away than a message may take.
+pub(crate) fn check_regions(one_way_ms: &[Vec<u32>]) -> Result<(), String> {
+    let count = one_way_ms.len();
+    let whole = count <= 9 && one_way_ms.iter().all(|row| row.len() == count);
+    if whole && one_way_ms.iter().flatten().all(|ms| (1..=10_000).contains(ms)) {
+        return Ok(());
+    }
+    Err(format!(
+        "regions = {one_way_ms:?} must have as many rows as columns, 9 at most, of 1 to 10000 \
+         milliseconds each, such as [[1, 30], [30, 1]]"
+    ))
 }

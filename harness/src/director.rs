@@ -27,6 +27,15 @@ pub(crate) struct Director {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
 
+/// Whether the system may take longer than it says, because messages or clocks do.
+fn slows(fault: &Fault) -> bool {
+    matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. })
+}
+
+fn falsifies_walls(fault: &Fault) -> bool {
+    matches!(fault, Fault::ClockJump { .. } | Fault::ClockStrobe { .. })
+}
+
 /// A fault that is on.
 struct Begun {
     planned: Planned,
@@ -126,7 +135,7 @@ impl Director {
     /// links that are not slow.
     fn note_change(&mut self, world: &World, now: Time) {
         self.stretches.extend(self.calm.take().map(|calm| Stretch { to: now, ..calm }));
-        let slow = self.on.iter().any(|on| matches!(on.planned.fault, Fault::Delay { .. }));
+        let slow = self.on.iter().any(|on| slows(&on.planned.fault));
         if self.phase == Phase::Safety && !slow && world.has_quorum() {
             let named =
                 |on: &Begun| (on.planned.id, format!("{} {}", on.planned.fault.kind(), on.what));
@@ -143,7 +152,8 @@ impl Director {
     /// Why the faults of the run prove nothing; a sentence each.
     ///
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
-    /// could.
+    /// could, or it falsifies a wall clock: of a node that nobody asks for anything meanwhile, nobody
+    /// reads it. That the nemesis as a whole has an effect is asked of every run.
     pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
@@ -152,7 +162,7 @@ impl Director {
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
-            if !took_effect && !self.silenced(ended) {
+            if !took_effect && !self.silenced(ended) && !falsifies_walls(&fault) {
                 reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
             }
         }
@@ -162,9 +172,15 @@ impl Director {
     /// Whether nodes were down while this fault lasted, or its slow links cut, so that it may have
     /// found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
+        if matches!(fault.planned.fault, Fault::Wipe { .. }) {
+            // It has waited in vain for a node that lost its disk before.
+            return true;
+        }
         self.ended.iter().any(|other| {
-            let takes_power =
-                matches!(other.planned.fault, Fault::Crash { .. } | Fault::Restart { .. });
+            let takes_power = matches!(
+                other.planned.fault,
+                Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
+            );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
             let cuts = matches!(other.planned.fault, Fault::Partition { .. })
                 && matches!(fault.planned.fault, Fault::Delay { .. });

@@ -22,6 +22,7 @@ pub mod sim;
 pub mod store;
 pub mod system;
 pub mod trace;
+pub mod tradeoffs;
 
 /// What histories and verdicts are made of; a system of your own answers in these words.
 pub use checkers;

@@ -8,7 +8,7 @@ use checkers::checker::Limits;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
-use crate::{nemesis, system};
+use crate::{config, nemesis, system};
 
 /// What the runs of one row of a campaign share.
 ///
@@ -62,6 +62,13 @@ pub struct Plan {
     /// How many acknowledged writes a read may miss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versions_behind_max: Option<u64>,
+    /// How long a message takes from each region to each, in milliseconds; node *i* is in region *i - 1*
+    /// modulo their number, a client where its home is. Without it, latencies are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Vec<Vec<u32>>>,
+    /// How long a node is busy with each message that it receives.
+    #[serde(default, with = "duration", skip_serializing_if = "Duration::is_zero")]
+    pub message_cost: Duration,
     /// What the system in particular is told.
     #[serde(default, skip_serializing_if = "system::Settings::is_empty")]
     pub settings: system::Settings,
@@ -210,6 +217,9 @@ struct CampaignFile {
 /// crashes and restarts.
 pub const STOCK: &str = include_str!("../campaigns/stock.toml");
 
+/// The plans whose tradeoffs are measured when none are named: one for each mode of the reference store.
+pub const TRADEOFFS: &str = include_str!("../campaigns/tradeoffs.toml");
+
 /// Reads the plans of a campaign file.
 ///
 /// # Errors
@@ -284,13 +294,14 @@ impl PlanError {
 }
 
 impl Plan {
-    /// The plan that has every default, for a system.
+    /// The plan that has every default, for a system: the usual nemeses plan faults.
     pub fn new(name: impl Into<String>, system: impl Into<String>) -> Plan {
+        let usual = nemesis::NEMESES.iter().filter(|entry| entry.usual);
         Plan {
             name: name.into(),
             system: system.into(),
             workload: default_workload(),
-            nemeses: nemesis::NEMESES.iter().map(|entry| entry.name.to_owned()).collect(),
+            nemeses: usual.map(|entry| entry.name.to_owned()).collect(),
             nodes: default_nodes(),
             clients: default_clients(),
             keys: default_keys(),
@@ -302,6 +313,8 @@ impl Plan {
             search_bytes_max: default_search_bytes_max(),
             staleness_max: None,
             versions_behind_max: None,
+            regions: None,
+            message_cost: Duration::ZERO,
             settings: system::Settings::new(),
         }
     }
@@ -393,7 +406,14 @@ impl Plan {
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
         let partitions = self.nemeses.iter().any(|name| name == "partition");
-        let rules: [(bool, String); 12] = [
+        let regions = match &self.regions {
+            Some(regions) if regions.is_empty() => {
+                Err("regions = [] has none; leave it out, or list some".to_owned())
+            }
+            Some(regions) => config::check_regions(regions),
+            None => Ok(()),
+        };
+        let rules: [(bool, String); 14] = [
             (
                 name_ok,
                 "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`"
@@ -436,6 +456,11 @@ impl Plan {
             (
                 self.canary_runs > 0,
                 "canary-runs = 0 would ask for a witness before any run".to_owned(),
+            ),
+            (regions.is_ok(), regions.err().unwrap_or_default()),
+            (
+                self.message_cost <= second,
+                format!("message-cost = {:?} must be a second at most", self.message_cost),
             ),
             (self.states_max > 0, "states-max = 0 would judge nothing".to_owned()),
             (self.search_bytes_max > 0, "search-bytes-max = 0 would judge nothing".to_owned()),

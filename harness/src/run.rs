@@ -26,7 +26,7 @@ use crate::trace::Trace;
 /// # Panics
 /// If the plan was not [checked](Plan::check).
 pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
-    let manifest = system.manifest();
+    let manifest = system.manifest_under(&plan.nemeses);
     let config = options.config.unwrap_or_else(|| Config::draw(plan, &manifest, seed));
     let schedule = options
         .schedule
@@ -214,9 +214,12 @@ pub struct Effect {
     /// Messages that it made late.
     #[serde(default)]
     pub delayed: u64,
+    /// Readings of clocks that it falsified.
+    #[serde(default)]
+    pub misread: u64,
     /// Starts of nodes that it undid.
     pub stopped: u32,
-    /// Bytes written but not synced that it lost.
+    /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
     /// Operations that ended `ok` while it lasted.
     pub ok_during: u64,
@@ -226,12 +229,21 @@ impl Effect {
     /// The effect of a fault that has done nothing so far.
     pub(crate) fn none(fault: FaultId) -> Effect {
         let what = String::new();
-        Effect { fault, what, dropped: 0, delayed: 0, stopped: 0, lost_bytes: 0, ok_during: 0 }
+        Effect {
+            fault,
+            what,
+            dropped: 0,
+            delayed: 0,
+            misread: 0,
+            stopped: 0,
+            lost_bytes: 0,
+            ok_during: 0,
+        }
     }
 
     /// Whether the world was any different for it.
     pub fn took_effect(&self) -> bool {
-        self.dropped > 0 || self.delayed > 0 || self.stopped > 0
+        self.dropped > 0 || self.delayed > 0 || self.misread > 0 || self.stopped > 0
     }
 }
 

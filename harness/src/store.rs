@@ -17,7 +17,7 @@ use crate::seed::Seed;
 use crate::trace::Trace;
 
 /// The version of `run.json` that this program writes, and the only one that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The greatest `run.json` that is read, in bytes.
 const RUN_BYTES_MAX: u64 = 64 << 20;

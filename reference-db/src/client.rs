@@ -167,7 +167,10 @@ impl<C: ClientEnv> Client<C> {
 
     /// Sends a command as it is.
     async fn call_plainly(&mut self, command: Command, deadline: Time) -> Answer {
-        let writes = !matches!(command, Command::Read { .. } | Command::OpenSession);
+        let writes = !matches!(
+            command,
+            Command::Read { .. } | Command::OpenSession | Command::Transfer { .. }
+        );
         let session = if writes {
             match self.open_session(deadline).await {
                 Ok(session) => session,

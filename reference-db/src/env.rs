@@ -75,6 +75,8 @@ pub struct Status {
     pub committed: u64,
     /// The last position that its state reflects.
     pub applied: u64,
+    /// Whether its disk was lost, and it does not count as a full member yet.
+    pub restoring: bool,
 }
 
 /// What a node takes itself for.
@@ -105,6 +107,10 @@ pub trait Env: Clone + 'static {
 
     /// All members of the cluster, this one included, in order.
     fn nodes(&self) -> Vec<NodeId>;
+
+    /// Whether the operator says that the cluster existed before the node's disk: an empty one is then
+    /// not that of a node that the cluster begins with, but of one that has lost what it had.
+    fn restored(&self) -> bool;
 
     /// The node's own monotonic clock.
     fn now(&self) -> Time;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::NodeId;
 use crate::merge::VersionVector;
 use crate::wire::Request;
 
@@ -50,6 +51,8 @@ impl Kv {
         match &request.command {
             Command::OpenSession => Some(self.open(at, sessions_max)),
             Command::Read { key, .. } => Some(self.read(key)),
+            // It changes no state, and no log holds it.
+            Command::Transfer { .. } => Some(Reply::Unsupported),
             Command::Write { .. }
             | Command::Cas { .. }
             | Command::Delete { .. }
@@ -125,7 +128,10 @@ fn change(values: &mut BTreeMap<String, Datum>, command: &Command) -> Reply {
             }
         }
         Command::Txn { steps } => return txn::perform(values, steps),
-        Command::OpenSession | Command::Read { .. } | Command::Replace { .. } => {
+        Command::OpenSession
+        | Command::Read { .. }
+        | Command::Replace { .. }
+        | Command::Transfer { .. } => {
             unreachable!("only what changes a value needs a session")
         }
     }
@@ -203,6 +209,11 @@ pub enum Command {
         /// The steps, in order. A later one sees what an earlier one did.
         steps: Vec<Step>,
     },
+    /// Makes another node the leader; answered with [`Reply::Done`] when it is.
+    Transfer {
+        /// Which.
+        to: NodeId,
+    },
 }
 
 /// How much a read asks for.
@@ -222,7 +233,7 @@ pub enum Reply {
     Session(u64),
     /// A session was opened under this number, which this node alone knows.
     NodeSession(u64),
-    /// The change was made.
+    /// The change was made, or the node that was to lead does.
     Done,
     /// What the key holds; `None` where it is absent.
     Value(Option<Vec<u8>>),
@@ -243,10 +254,11 @@ pub enum Reply {
     WrongKind,
     /// A counter does not hold as much as a transaction was to take from it, and nothing was done.
     TooLittle,
-    /// The node does not lead, knows no leader, and did nothing. Proof that *this copy* of the
+    /// The node does not lead, knows no leader, and did nothing; or it has lost its disk and does not
+    /// have everything again. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,
-    /// The mode does not offer this, and nothing was done.
+    /// The mode does not offer this, or there is no such node, and nothing was done.
     Unsupported,
     /// What the client has seen was lost: no state contains it any more, and nothing was done.
     Lost,

@@ -17,6 +17,7 @@ use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
 use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
 use stormglass_reference_db::protocol::multi_leader::topology::Topology;
+use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
@@ -125,6 +126,13 @@ enum Action {
         #[command(flatten)]
         cluster: Cluster,
     },
+    /// Makes another node the leader, in the mode `raft`
+    Transfer {
+        /// The number of the node
+        to: u32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +146,11 @@ struct Serve {
     /// The folder with the node's files, made where there is none
     #[arg(long)]
     data: PathBuf,
+    /// The cluster exists already: if the folder is empty, the node has lost what it had, and gets it
+    /// from the others before it counts. Without it, an empty folder is that of a node which the
+    /// cluster begins with
+    #[arg(long)]
+    join: bool,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
     /// `multi-leader`, `leaderless` or `leaderless-abd`; the same for every node
     #[arg(long, default_value_t = Mode::Raft)]
@@ -161,6 +174,10 @@ struct Serve {
     /// With several leaders: what becomes of changes that did not know of each other. It never changes
     #[arg(long, default_value = "lww")]
     conflicts: Conflicts,
+    /// In the mode `raft`: how reads are answered: `read-index`, `lease`, `follower` or `stale`; the
+    /// same for every node. `lease` counts on clocks whose rates are right to a tenth
+    #[arg(long, default_value = "read-index", value_parser = strong_reads)]
+    reads: StrongReads,
     /// Without a leader: how many nodes hold each key (N); 3, or all where there are fewer, where it
     /// is not given. It never changes
     #[arg(long)]
@@ -235,6 +252,17 @@ impl FromStr for Peer {
     }
 }
 
+/// Reads the name of a way to answer reads.
+fn strong_reads(text: &str) -> anyhow::Result<StrongReads> {
+    Ok(match text {
+        "read-index" => StrongReads::ReadIndex,
+        "lease" => StrongReads::Lease,
+        "follower" => StrongReads::Follower,
+        "stale" => StrongReads::Stale,
+        _ => bail!("reads are answered by `read-index`, `lease`, `follower` or `stale`"),
+    })
+}
+
 /// Checks the form of an address.
 fn address(text: &str) -> anyhow::Result<String> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
@@ -301,6 +329,9 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Append { key, element, cluster } => {
             update(cluster, key, Update::Append(element.into_bytes()))?
         }
+        Action::Transfer { to, cluster } => {
+            on_one_thread(ask(cluster, Command::Transfer { to: NodeId(to) }))?
+        }
     }
 }
 
@@ -331,6 +362,9 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
+    if options.join {
+        node.joins();
+    }
     let layout = match options.mode {
         Mode::Raft | Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
             String::new()
@@ -352,6 +386,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         },
         snapshot_entries: options.snapshot_entries,
         sessions_max: SESSIONS_MAX,
+        strong_reads: options.reads,
         leaderless,
         multi_leader,
     };
@@ -462,9 +497,9 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             }
             Err(Failure::Mismatch)
         }
-        Answer::Reply(Reply::Unsupported) => {
-            Err(Failure::Run(anyhow!("not done: the mode of this store does not offer it")))
-        }
+        Answer::Reply(Reply::Unsupported) => Err(Failure::Run(anyhow!(
+            "not done: the mode of this store does not offer it, or there is no such node"
+        ))),
         Answer::Reply(
             reply @ (Reply::Session(_)
             | Reply::NodeSession(_)

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use crate::env::{Address, ClientId, Env, NodeId, Status};
 use crate::kv::Reply;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
-use crate::protocol::{leaderless, multi_leader, primary};
+use crate::protocol::{leaderless, multi_leader, primary, raft};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
 
@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub snapshot_entries: u64,
     /// How many client sessions it remembers.
     pub sessions_max: usize,
+    /// How strong reads are answered in the mode `raft`.
+    pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, in the modes without a leader.
     pub leaderless: leaderless::Settings,
     /// Which regions there are, in the mode with several leaders.
@@ -45,10 +47,12 @@ pub async fn serve<P: Protocol, E: Env>(
     let options = Options {
         id: env.id(),
         nodes: env.nodes(),
+        restored: env.restored(),
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,
         sessions_max: config.sessions_max,
         acknowledge,
+        strong_reads: config.strong_reads,
         leaderless: config.leaderless,
         multi_leader: config.multi_leader,
     };

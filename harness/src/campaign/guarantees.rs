@@ -69,7 +69,7 @@ pub struct Mode {
 pub struct Line {
     /// The guarantee.
     pub guarantee: Guarantee,
-    /// What the system says about it.
+    /// What the system says about it, without faults.
     pub claim: Claim,
     /// How it stands, over all groups.
     pub standing: Standing,
@@ -78,6 +78,14 @@ pub struct Line {
 }
 
 impl Line {
+    /// The numbers of the groups under which the system says something else than without faults.
+    pub fn waived(&self) -> impl Iterator<Item = usize> + '_ {
+        let cells = self.cells.iter().enumerate();
+        let differs =
+            |cell: &Option<Cell>| cell.as_ref().is_some_and(|cell| cell.claim != self.claim);
+        cells.filter(move |(_, cell)| differs(cell)).map(|(group, _)| group)
+    }
+
     /// Of all witnesses the one that needs the fewest operations and then the fewest faults, with the
     /// number of its group.
     pub fn smallest(&self) -> Option<(usize, &Witnessed)> {
@@ -139,14 +147,13 @@ pub fn measure(
         let rows = findings.rows.iter().zip(&parts).filter(|(_, part)| part.0 == index);
         let (rows, groups): (Vec<_>, Vec<Group>) =
             rows.map(|(row, (_, group, _))| (row, group.clone())).unzip();
-        let runs: u64 = rows.iter().map(|row| row.runs).sum();
         let judged = |guarantee: &Guarantee| rows.iter().any(|row| row.cell(*guarantee).is_some());
         let line = |guarantee: Guarantee| {
             let cells: Vec<Option<Cell>> =
                 rows.iter().map(|row| row.cell(guarantee).cloned()).collect();
             let claim = cells.iter().flatten().next().map_or(Claim::Silent, |cell| cell.claim);
-            let enough = runs >= entry.plan.canary_runs;
-            let standing = Standing::of(claim, cells.iter().flatten(), enough);
+            let judged = rows.iter().filter_map(|row| Some((row.runs, row.cell(guarantee)?)));
+            let standing = Standing::of_all(judged, entry.plan.canary_runs);
             Line { guarantee, claim, standing, cells }
         };
         let manifest = entry.system.manifest();

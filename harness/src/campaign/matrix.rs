@@ -106,6 +106,24 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// How the cells of one guarantee stand together, each with the runs of its row, where a system may
+    /// say something else under other faults: each part by what is said of it, and the worst of them.
+    pub(super) fn of_all<'a>(
+        cells: impl Iterator<Item = (u64, &'a Cell)> + Clone,
+        canary_runs: u64,
+    ) -> Standing {
+        let part = |claim: Claim| {
+            let part = cells.clone().filter(move |(_, cell)| cell.claim == claim);
+            let runs: u64 = part.clone().map(|(runs, _)| runs).sum();
+            let cells = part.map(|(_, cell)| cell);
+            (runs > 0).then(|| Standing::of(claim, cells, runs >= canary_runs))
+        };
+        let parts: Vec<Standing> =
+            [Claim::Holds, Claim::Breaks, Claim::Silent].into_iter().filter_map(part).collect();
+        let worst = [Standing::Violated, Standing::NoWitness, Standing::Unknown, Standing::Met];
+        worst.into_iter().find(|standing| parts.contains(standing)).unwrap_or(Standing::Open)
+    }
+
     /// How some cells of one guarantee stand together; `enough_runs` says whether there were as many
     /// as should show that it is broken, if it is.
     pub(super) fn of<'a>(

@@ -24,6 +24,7 @@ mod plans;
 mod replay;
 mod run;
 mod show;
+mod tradeoffs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ enum Command {
     Campaign(campaign::Arguments),
     /// Measures what each mode keeps and breaks under each kind of faults.
     Guarantees(guarantees::Arguments),
+    /// Measures what each mode gains and pays: latency, availability, throughput, staleness, losses.
+    Tradeoffs(tradeoffs::Arguments),
     /// Runs a stored run or a seed again and compares the histories.
     Replay(replay::Arguments),
     /// Shows the history of a stored run around an anomaly.
@@ -113,6 +116,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Run(arguments) => arguments.execute(&context),
         Command::Campaign(arguments) => arguments.execute(&context),
         Command::Guarantees(arguments) => arguments.execute(&context),
+        Command::Tradeoffs(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),

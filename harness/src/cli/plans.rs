@@ -110,17 +110,54 @@ impl Selection {
 /// The stock plans of the systems in a table, and the plan with every default for each system that
 /// no stock plan names.
 fn stock(systems: &[Registration]) -> Result<Vec<Plan>, PlanError> {
-    let file = Path::new("campaigns/stock.toml");
-    let mut plans = plan::parse(plan::STOCK, file, system::SYSTEMS)?;
+    built_in(plan::STOCK, "campaigns/stock.toml", systems, |system| Plan::new(system, system))
+}
+
+/// The plans of the tradeoffs, and for each system that none of them names, one in the same regions.
+fn tradeoffs(systems: &[Registration]) -> Result<Vec<Plan>, PlanError> {
+    let file = "campaigns/tradeoffs.toml";
+    let first = plan::parse(plan::TRADEOFFS, Path::new(file), system::SYSTEMS)?.swap_remove(0);
+    built_in(plan::TRADEOFFS, file, systems, |system| Plan {
+        nemeses: Vec::new(),
+        regions: first.regions.clone(),
+        ..Plan::new(system, system)
+    })
+}
+
+/// Those of the plans that come with the program whose system is in a table, and a plan for each system
+/// that none of them names.
+fn built_in(
+    text: &str,
+    file: &str,
+    systems: &[Registration],
+    plan_for: impl Fn(&str) -> Plan,
+) -> Result<Vec<Plan>, PlanError> {
+    let mut plans = plan::parse(text, Path::new(file), system::SYSTEMS)?;
     plans.retain(|plan| systems.iter().any(|entry| entry.name == plan.system));
     for entry in systems {
         if !plans.iter().any(|plan| plan.system == entry.name) {
-            let plan = Plan::new(entry.name, entry.name);
+            let plan = plan_for(entry.name);
             plan.check(systems)?;
             plans.push(plan);
         }
     }
     Ok(plans)
+}
+
+/// The plans whose tradeoffs are measured: of a file, or those that come with the program; all of them,
+/// or only some.
+pub(super) fn of_tradeoffs(
+    context: &Context,
+    file: Option<&Path>,
+    only: &[String],
+) -> anyhow::Result<Vec<Entry>> {
+    let mut plans = match file {
+        Some(file) => plan::load(file, context.systems)?,
+        None => tradeoffs(context.systems)?,
+    };
+    check_names(&plans, only)?;
+    plans.retain(|plan| only.is_empty() || only.contains(&plan.name));
+    Ok(plans.into_iter().map(|plan| entry_of(context, plan)).collect())
 }
 
 fn check_names(plans: &[Plan], names: &[String]) -> anyhow::Result<()> {

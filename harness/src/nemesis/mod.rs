@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::seed::Stream;
 
+mod clock;
 mod crash;
 mod delay;
 mod partition;
 mod restart;
 mod schedule;
+mod wipe;
 
 pub use schedule::{Schedule, plan};
 
@@ -61,6 +63,37 @@ pub enum Fault {
         /// Which nodes.
         target: Target,
     },
+    /// Wall clocks show another time while it lasts. Monotonic clocks do not jump.
+    ClockJump {
+        /// Whose.
+        target: Target,
+        /// By how many milliseconds they are ahead; less than 0 where they are behind.
+        by_ms: i64,
+    },
+    /// Monotonic and wall clocks run faster or slower while it lasts, and so do the timers that go by
+    /// them. Then the wall clocks are set right.
+    ClockDrift {
+        /// Whose.
+        target: Target,
+        /// How fast they run.
+        rate: Rate,
+    },
+    /// Wall clocks jump to another time and back while it lasts.
+    ClockStrobe {
+        /// Whose.
+        target: Target,
+        /// By how many milliseconds they jump.
+        by_ms: i64,
+        /// How long they stay there, and then at the right time, in turn.
+        every: Duration,
+    },
+    /// Loss of power and disk. The nodes are down while it lasts, and start again after it with an empty
+    /// disk, told that the cluster exists already. Where a node that lost its disk earlier is not whole
+    /// again, nobody is hit.
+    Wipe {
+        /// Which nodes.
+        target: Target,
+    },
 }
 
 impl Fault {
@@ -71,6 +104,10 @@ impl Fault {
             Fault::Delay { .. } => "delay",
             Fault::Crash { .. } => "crash",
             Fault::Restart { .. } => "restart",
+            Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
+                "clock"
+            }
+            Fault::Wipe { .. } => "wipe",
         }
     }
 }
@@ -84,7 +121,59 @@ impl fmt::Display for Fault {
             }
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
+            Fault::ClockJump { target, .. }
+            | Fault::ClockDrift { target, .. }
+            | Fault::ClockStrobe { target, .. } => {
+                write!(f, "clock {target}{}", self.error_of_clocks())
+            }
+            Fault::Wipe { target } => write!(f, "wipe {target}"),
         }
+    }
+}
+
+impl Fault {
+    /// How wrong it makes clocks, in words that follow whose they are; empty where it leaves them alone.
+    pub(crate) fn error_of_clocks(&self) -> String {
+        match self {
+            Fault::ClockJump { by_ms, .. } => format!(" by {by_ms:+} ms"),
+            Fault::ClockDrift { rate, .. } => format!(" at {rate} of the rate"),
+            Fault::ClockStrobe { by_ms, every, .. } => {
+                let every = humantime::format_duration(*every);
+                format!(" by {by_ms:+} ms and back, every {every}")
+            }
+            Fault::Partition { .. }
+            | Fault::Delay { .. }
+            | Fault::Crash { .. }
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. } => String::new(),
+        }
+    }
+}
+
+/// How fast a clock runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// So many nanoseconds are counted,
+    pub counts: u32,
+    /// of so many that pass.
+    pub of: u32,
+}
+
+impl Rate {
+    /// A clock that is right.
+    pub const RIGHT: Rate = Rate { counts: 1, of: 1 };
+    /// The greatest number in a rate.
+    pub const MAX: u32 = 1000;
+
+    /// Whether both numbers are within bounds. A clock never stands still.
+    pub fn is_possible(self) -> bool {
+        (1..=Rate::MAX).contains(&self.counts) && (1..=Rate::MAX).contains(&self.of)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.counts, self.of)
     }
 }
 
@@ -138,6 +227,8 @@ pub enum Target {
     One,
     /// The node that leads in the highest term; any one where none does.
     Leader,
+    /// Any one node that does not lead.
+    Follower,
     /// As many nodes as leave a majority, but one at least.
     Minority,
     /// The fewest nodes that are a majority.
@@ -152,6 +243,7 @@ impl fmt::Display for Target {
             Target::Node(node) => write!(f, "n{node}"),
             Target::One => f.write_str("one"),
             Target::Leader => f.write_str("leader"),
+            Target::Follower => f.write_str("follower"),
             Target::Minority => f.write_str("minority"),
             Target::Majority => f.write_str("majority"),
             Target::All => f.write_str("all"),
@@ -182,6 +274,8 @@ pub struct Registration {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub about: &'static str,
+    /// Whether every system is held against it, or only one whose plan asks for it.
+    pub usual: bool,
     /// The nemesis.
     pub nemesis: &'static dyn Nemesis,
 }
@@ -191,21 +285,37 @@ pub const NEMESES: &[Registration] = &[
     Registration {
         name: "partition",
         about: "cuts links: one node, halves, majorities-ring, bridge, one-way",
+        usual: true,
         nemesis: &partition::Partition,
     },
     Registration {
         name: "crash",
         about: "takes power from nodes for a while; what was not synced is lost",
+        usual: true,
         nemesis: &crash::Crash,
     },
     Registration {
         name: "restart",
         about: "takes power from nodes and starts them again at once",
+        usual: true,
         nemesis: &restart::Restart,
     },
     Registration {
         name: "delay",
         about: "slows links, each message by a time of its own: one node, one-way, halves",
+        usual: true,
         nemesis: &delay::Delay,
+    },
+    Registration {
+        name: "clock",
+        about: "makes clocks run faster or slower, jump, and jump to and fro, on one node or several",
+        usual: false,
+        nemesis: &clock::Clock,
+    },
+    Registration {
+        name: "wipe",
+        about: "takes power and disk from a node, one at a time; it comes back with nothing",
+        usual: false,
+        nemesis: &wipe::Wipe,
     },
 ];

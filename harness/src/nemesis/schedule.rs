@@ -5,7 +5,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, NEMESES, Planned, Registration, Scope};
+use super::{Fault, NEMESES, Planned, Rate, Registration, Scope};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -40,6 +40,15 @@ impl Schedule {
             {
                 return Err(format!(
                     "schedule: fault {id} delays by up to {longest:?}, and {DELAY_MAX:?} is the most"
+                ));
+            }
+            if let Fault::ClockDrift { rate, .. } = fault.fault
+                && !rate.is_possible()
+            {
+                let most = Rate::MAX;
+                return Err(format!(
+                    "schedule: fault {id} lets clocks run at {rate}, and both numbers have to lie \
+                     within 1 to {most}"
                 ));
             }
             if fault.at > fault.until || fault.until > end {

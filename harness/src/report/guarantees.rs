@@ -92,6 +92,7 @@ fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
             Claim::Breaks => "no",
             Claim::Silent => "",
         };
+        let waived = waived(mode, line);
         let cells = line.cells.iter().map(|cell| match cell {
             None => "not judged".to_owned(),
             Some(cell) if cell.broken > 0 => {
@@ -104,9 +105,21 @@ fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
         });
         let name = format!("{} {}", matrix::mark(line.standing, line.claim), line.guarantee);
         let cells = cells.map(|words| escape(&words));
-        builder.push_record([name, claim.to_owned()].into_iter().chain(cells));
+        builder.push_record([name, escape(&format!("{claim}{waived}"))].into_iter().chain(cells));
     }
     builder
+}
+
+/// Under which faults the system says something else than without any: `, not under clock`. Under all
+/// faults it does so too, where one of them has it do so.
+fn waived(mode: &Mode, line: &Line) -> String {
+    let alone = |group: &usize| matches!(mode.groups[*group], Group::Alone(_));
+    let mut groups: Vec<usize> = line.waived().collect();
+    if groups.iter().any(alone) {
+        groups.retain(alone);
+    }
+    let names: Vec<String> = groups.iter().map(|group| mode.groups[*group].to_string()).collect();
+    if names.is_empty() { String::new() } else { format!(", not under {}", names.join(" or ")) }
 }
 
 /// The smallest witness of a guarantee, in words, and the command that shows it.

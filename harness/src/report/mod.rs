@@ -9,3 +9,4 @@ pub mod matrix;
 pub mod run;
 pub mod summary;
 pub mod timeline;
+pub mod tradeoffs;

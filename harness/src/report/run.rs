@@ -117,7 +117,15 @@ fn faults(record: &Record) -> String {
                 0 => String::new(),
                 delayed => format!(", {delayed} messages late"),
             };
-            (escape::line(what) + &late, effect.dropped.to_string(), effect.ok_during.to_string())
+            let wrong = match effect.misread {
+                0 => String::new(),
+                misread => format!(", clocks read wrong {misread} times"),
+            };
+            (
+                escape::line(what) + &late + &wrong,
+                effect.dropped.to_string(),
+                effect.ok_during.to_string(),
+            )
         });
         builder.push_record([
             planned.id.to_string(),

@@ -50,6 +50,9 @@ pub struct NodeStatus {
     pub term: u64,
     /// The last position that its state reflects.
     pub applied: u64,
+    /// Whether its disk was lost, and it does not have all that it should have again yet.
+    #[serde(default)]
+    pub restoring: bool,
 }
 
 /// What a node takes itself for.
@@ -69,8 +72,11 @@ pub enum Role {
 struct Port {
     socket: UdpSocket,
     shared: Rc<Shared>,
+    owner: Address,
     place: Place,
     clock: Clock,
+    /// Until when its owner is busy with what it has received.
+    busy_until: Cell<Time>,
     /// What has arrived and is to be late, by the time at which it may be seen and in the order of
     /// arrival.
     late: RefCell<BTreeMap<(Time, u64), Message>>,
@@ -102,6 +108,7 @@ impl Port {
         let to_place = self.shared.place_of(to);
         let sent = self.shared.send(self.now(), self.place, to_place, bytes.len());
         let Some(delay) = sent else { return };
+        let delay = delay + self.shared.way(self.owner, to);
         let mut frame = self.shared.scratch.borrow_mut();
         frame.clear();
         frame.extend_from_slice(bytes);
@@ -139,6 +146,11 @@ impl Port {
             if let Some(message) = self.try_recv() {
                 return message;
             }
+            let now = self.now();
+            if now < self.busy_until.get() {
+                tokio::time::sleep(self.busy_until.get().since(now)).await;
+                continue;
+            }
             let due = self.late.borrow().keys().next().map(|(due, _)| *due);
             let late = async {
                 match due {
@@ -171,6 +183,22 @@ impl Port {
     }
 
     fn try_recv(&self) -> Option<Message> {
+        let cost = self.shared.message_cost;
+        if cost.is_zero() || matches!(self.owner, Address::Client(_)) {
+            return self.next_message();
+        }
+        let now = self.now();
+        if now < self.busy_until.get() {
+            return None;
+        }
+        let message = self.next_message()?;
+        // Timers have a grain of a millisecond: what it was idle in the last one, it makes up for.
+        let idle_since = Time::from_nanos(now.as_nanos().saturating_sub(GRAIN_NS));
+        self.busy_until.set(self.busy_until.get().max(idle_since) + cost);
+        Some(message)
+    }
+
+    fn next_message(&self) -> Option<Message> {
         if let Some(message) = self.take_late() {
             return Some(message);
         }
@@ -192,10 +220,23 @@ thread_local! {
     static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-async fn open_port(shared: Rc<Shared>, place: Place, number: u16) -> Port {
+/// The grain of timers, in nanoseconds.
+const GRAIN_NS: u64 = 1_000_000;
+
+async fn open_port(shared: Rc<Shared>, owner: Address, number: u16) -> Port {
+    let place = shared.place_of(owner);
     let clock = Clock { runtime: Instant::now(), world: shared.now.get() };
     let socket = UdpSocket::bind(("0.0.0.0", number)).await.expect("the port is free on its host");
-    Port { socket, shared, place, clock, late: RefCell::default(), arrivals: Cell::new(0) }
+    Port {
+        socket,
+        shared,
+        owner,
+        place,
+        clock,
+        busy_until: Cell::new(Time::ZERO),
+        late: RefCell::default(),
+        arrivals: Cell::new(0),
+    }
 }
 
 /// A node's view of the world. Handles are cheap to clone and refer to the same node.
@@ -221,7 +262,7 @@ impl NodeCx {
         power: Rc<Cell<bool>>,
     ) -> NodeCx {
         let disk = shared.disk(id, power.clone());
-        let port = open_port(shared, Place::of_node(id), super::NODE_PORT).await;
+        let port = open_port(shared, Address::Node(id), super::NODE_PORT).await;
         NodeCx(Rc::new(Node { id, incarnation, port, disk, power }))
     }
 
@@ -235,24 +276,49 @@ impl NodeCx {
         self.0.port.shared.node_ids()
     }
 
+    /// Whether a fault has taken the node's disk away since the run began: an empty disk is then not the
+    /// one that the cluster began with.
+    pub fn restored(&self) -> bool {
+        self.0.port.shared.node(self.0.id).wiped.get()
+    }
+
     /// How many times the node was started before.
     pub fn incarnation(&self) -> u32 {
         self.0.incarnation
     }
 
-    /// The node's clock: virtual time since the run began.
+    /// The node's monotonic clock: virtual time since the run began, as far as it knows. A fault may
+    /// make it run faster or slower; it never jumps.
     pub fn now(&self) -> Time {
-        self.0.port.now()
+        self.0.port.shared.clock_of(self.0.id, self.0.port.now())
     }
 
-    /// Waits.
+    /// The node's wall clock: nanoseconds since 1970, as far as it knows. A fault may make it jump.
+    pub fn wall(&self) -> u64 {
+        self.0.port.shared.wall_of(self.0.id, self.0.port.now())
+    }
+
+    /// Waits, by the node's monotonic clock.
     pub async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        self.sleep_until(self.now() + time).await;
     }
 
-    /// Waits until the node's clock shows `at` or later.
+    /// Waits until the node's monotonic clock shows `at` or later.
     pub async fn sleep_until(&self, at: Time) {
-        self.sleep(at.since(self.now())).await;
+        let Node { id, port, .. } = &*self.0;
+        let clock = &port.shared.node(*id).clock;
+        loop {
+            let changes = clock.changes();
+            let left = clock.world_at(at).since(port.now());
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(left) => {}
+                () = changes => {}
+            }
+            if at <= self.now() {
+                return;
+            }
+        }
     }
 
     /// Sends a message and forgets it. It may be lost or overtake another.
@@ -338,7 +404,8 @@ impl ClientCx {
     pub(super) async fn open(shared: Rc<Shared>, client: ClientSpec) -> ClientCx {
         let ClientSpec { session, home, pinned } = client;
         let number = super::CLIENT_PORT + session.0 as u16;
-        let port = open_port(shared, Place::CLIENTS, number).await;
+        shared.homes.borrow_mut().insert(session, home);
+        let port = open_port(shared, Address::Client(session), number).await;
         ClientCx { session, home, pinned, port, tickets: Cell::new(0) }
     }
 

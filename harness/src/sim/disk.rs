@@ -109,6 +109,16 @@ impl Platter {
         lost
     }
 
+    /// Takes everything away; returns how many bytes that was.
+    pub(super) fn wipe(&mut self) -> u64 {
+        let held = self.files.values().map(|file| file.content.len() as u64).sum();
+        self.files.clear();
+        self.names.clear();
+        self.durable_names.clear();
+        self.unsynced_names.clear();
+        held
+    }
+
     fn file(&mut self, name: &str) -> io::Result<&mut File> {
         let id = self.names.get(name).ok_or_else(|| not_found(name))?;
         Ok(self.files.get_mut(id).expect("every name points to a file"))

@@ -4,8 +4,10 @@
 //! [`ClientCx`] are what nodes and clients see of it. This folder is the only place that names
 //! turmoil, which schedules the hosts and carries the messages.
 
+mod clock;
 mod context;
 mod disk;
+mod geography;
 mod guard;
 mod network;
 mod shared;

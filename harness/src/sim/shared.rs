@@ -1,14 +1,17 @@
 //! What the engine, the nodes and the clients of one run share.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use checkers::history::{FaultId, NodeId, SessionId, Time};
 
+use super::clock::NodeClock;
 use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus};
 use super::disk::{Disk, Platter};
+use super::geography::Geography;
 use super::guard::PollBudget;
 use super::network::Links;
 use super::{CLIENT_PORT, Failure, NODE_PORT};
@@ -38,6 +41,11 @@ pub(super) struct NodeState {
     /// The power of the present start.
     pub(super) power: RefCell<Rc<Cell<bool>>>,
     pub(super) incarnation: Cell<u32>,
+    pub(super) clock: NodeClock,
+    /// Whether its disk was ever taken away.
+    pub(super) wiped: Cell<bool>,
+    /// Whether it was, and the node has not said since that it is whole again.
+    pub(super) lost: Cell<bool>,
     budget: PollBudget,
 }
 
@@ -54,11 +62,19 @@ pub(super) struct Shared {
     pub(super) dropped_by: RefCell<Vec<u64>>,
     /// Messages that each fault made late.
     pub(super) delayed_by: RefCell<Vec<u64>>,
+    /// Readings of clocks that each fault falsified.
+    pub(super) misread_by: RefCell<Vec<u64>>,
     pub(super) sent: Cell<u64>,
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
     pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) trace: Option<RefCell<Trace>>,
+    /// How far apart everybody is, where that is given.
+    geography: Option<Geography>,
+    /// The nodes that clients turn to, by session.
+    pub(super) homes: RefCell<BTreeMap<SessionId, NodeId>>,
+    /// How long a node takes for each message.
+    pub(super) message_cost: Duration,
     /// The address of the clients' host, then those of the nodes.
     ips: Vec<IpAddr>,
 }
@@ -73,6 +89,9 @@ impl Shared {
                 up: Cell::new(true),
                 power: RefCell::new(Rc::new(Cell::new(true))),
                 incarnation: Cell::new(0),
+                clock: NodeClock::default(),
+                wiped: Cell::new(false),
+                lost: Cell::new(false),
                 budget: PollBudget::default(),
             }
         };
@@ -84,11 +103,17 @@ impl Shared {
             failures: RefCell::default(),
             dropped_by: RefCell::default(),
             delayed_by: RefCell::default(),
+            misread_by: RefCell::default(),
             sent: Cell::new(0),
             dropped: Cell::new(0),
             oversized: Cell::new(0),
             scratch: RefCell::default(),
             trace: trace.then(RefCell::default),
+            geography: config.regions.as_ref().map(|one_way_ms| {
+                Geography::new(one_way_ms, config.tick, seed.stream("geography"))
+            }),
+            homes: RefCell::default(),
+            message_cost: config.message_cost,
             ips,
         }
     }
@@ -117,9 +142,32 @@ impl Shared {
 
     pub(super) fn observe(&self, id: NodeId, at: Time, status: NodeStatus) {
         let before = self.node(id).status.replace(status);
+        if !status.restoring && self.node(id).lost.replace(false) {
+            self.record(at, Place::of_node(id), || "is whole again".to_owned());
+        }
         if self.trace.is_some() && (before.role, before.term) != (status.role, status.term) {
             let what = format!("is {:?} in term {}", status.role, status.term).to_lowercase();
             self.record(at, Place::of_node(id), || what);
+        }
+    }
+
+    /// What the monotonic clock of a node shows.
+    pub(super) fn clock_of(&self, id: NodeId, at: Time) -> Time {
+        let clock = &self.node(id).clock;
+        self.misread(clock.drifting());
+        clock.now(at)
+    }
+
+    /// What the wall clock of a node shows: nanoseconds since 1970.
+    pub(super) fn wall_of(&self, id: NodeId, at: Time) -> u64 {
+        let clock = &self.node(id).clock;
+        self.misread(clock.drifting().into_iter().chain(clock.jumped(at)));
+        clock.wall(at)
+    }
+
+    fn misread(&self, faults: impl IntoIterator<Item = FaultId>) {
+        for fault in faults {
+            self.misread_by.borrow_mut()[fault.index()] += 1;
         }
     }
 
@@ -133,6 +181,18 @@ impl Shared {
             Address::Node(node) => Place::of_node(node),
             Address::Client(_) => Place::CLIENTS,
         }
+    }
+
+    /// Draws how much longer than the least a message takes over its way.
+    pub(super) fn way(&self, from: Address, to: Address) -> Duration {
+        let Some(geography) = &self.geography else { return Duration::ZERO };
+        let homes = self.homes.borrow();
+        let place = |address| match address {
+            Address::Node(node) => Some(node),
+            Address::Client(client) => homes.get(&client).copied(),
+        };
+        let ends = place(from).zip(place(to));
+        ends.map_or(Duration::ZERO, |(from, to)| geography.draw(from, to))
     }
 
     pub(super) fn socket_of(&self, address: Address) -> SocketAddr {

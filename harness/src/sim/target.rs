@@ -41,6 +41,11 @@ impl Observed {
                 }
                 1
             }
+            Target::Follower => {
+                let leader = self.leader();
+                up.retain(|id| Some(*id) != leader);
+                1
+            }
         };
         stream.shuffle(&mut up);
         up.truncate(some);
@@ -229,7 +234,7 @@ mod tests {
     #[test]
     fn the_leader_is_the_one_of_the_highest_term_that_is_up() {
         let mut observed = cluster(3);
-        let leads = |term| NodeStatus { role: Role::Leader, term, applied: 0 };
+        let leads = |term| NodeStatus { role: Role::Leader, term, ..NodeStatus::default() };
         observed.nodes[0].2 = leads(3);
         observed.nodes[1].2 = leads(4);
         let resolve = || observed.resolve(Target::Leader, &mut stream_of(1));

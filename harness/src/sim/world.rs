@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use checkers::history::{FaultId, NodeId, Time};
 use turmoil::Sim;
 
+use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
 use super::shared::Shared;
 use super::target::{self, Observed};
@@ -81,6 +82,7 @@ impl World {
             self.stopped_by.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
             self.shared.delayed_by.borrow_mut().push(0);
+            self.shared.misread_by.borrow_mut().push(0);
         }
         let what = match planned.fault {
             Fault::Partition { shape } => {
@@ -108,6 +110,14 @@ impl World {
                 self.stopped_by[id.index()] = nodes;
                 words
             }
+            Fault::ClockJump { target, .. }
+            | Fault::ClockDrift { target, .. }
+            | Fault::ClockStrobe { target, .. } => {
+                let nodes = observed.resolve(target, &mut stream);
+                nodes.iter().for_each(|node| self.set_wrong(*node, planned));
+                target::list(&nodes) + &planned.fault.error_of_clocks()
+            }
+            Fault::Wipe { target } => self.wipe(id, &observed.resolve(target, &mut stream)),
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
@@ -121,12 +131,59 @@ impl World {
             Fault::Partition { .. } | Fault::Delay { .. } => {
                 self.shared.links.borrow_mut().heal(id);
             }
-            Fault::Crash { .. } | Fault::Restart { .. } => {
+            Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
                 for node in std::mem::take(&mut self.stopped_by[id.index()]) {
                     self.start(node);
                 }
             }
+            Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
+                for node in &self.shared.nodes {
+                    node.clock.set_right(self.now(), id);
+                }
+            }
         }
+    }
+
+    /// Lets a fault falsify the clocks of a node.
+    fn set_wrong(&self, node: NodeId, planned: &Planned) {
+        let clock = &self.shared.node(node).clock;
+        let (fault, begun) = (planned.id, self.now());
+        match planned.fault {
+            Fault::ClockDrift { rate, .. } => clock.drift(begun, fault, rate),
+            Fault::ClockJump { by_ms, .. } => clock.jump(Jump { fault, by_ms, begun, every: None }),
+            Fault::ClockStrobe { by_ms, every, .. } => {
+                clock.jump(Jump { fault, by_ms, begun, every: Some(every) });
+            }
+            Fault::Partition { .. }
+            | Fault::Delay { .. }
+            | Fault::Crash { .. }
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. } => unreachable!("it does nothing to clocks"),
+        }
+    }
+
+    /// Takes power and disk from nodes, unless one of them all is not whole yet: then what only one more
+    /// disk has would be lost with it. Returns in words whom it hit.
+    fn wipe(&mut self, fault: FaultId, nodes: &[NodeId]) -> String {
+        let lost = |id: &NodeId| self.shared.node(*id).lost.get();
+        if let Some(id) = self.shared.node_ids().into_iter().find(lost) {
+            return format!("nobody, n{id} is not whole yet");
+        }
+        let effect = fault.index();
+        for id in nodes {
+            self.stop(*id);
+            let node = self.shared.node(*id);
+            let bytes = node.platter.borrow_mut().wipe();
+            node.wiped.set(true);
+            node.lost.set(true);
+            self.shared.record(self.now(), super::shared::Place::of_node(*id), || {
+                format!("lost its disk with {bytes} bytes")
+            });
+            self.effects[effect].lost_bytes += bytes;
+        }
+        self.effects[effect].stopped = nodes.len() as u32;
+        self.stopped_by[effect] = nodes.to_vec();
+        target::list(nodes)
     }
 
     /// Takes power from a node. The disk goes first: whatever a destructor does after that reaches
@@ -177,14 +234,15 @@ impl World {
         }
     }
 
-    /// Whether some node that is up hears, and is heard by, enough nodes to make a majority.
+    /// Whether some node that is up hears, and is heard by, enough nodes to make a majority; nodes that
+    /// have lost their disks and are not whole again are none of them.
     pub(crate) fn has_quorum(&self) -> bool {
         let links = self.shared.links.borrow();
         let up: Vec<NodeId> = self
             .shared
             .node_ids()
             .into_iter()
-            .filter(|id| self.shared.node(*id).up.get())
+            .filter(|id| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get())
             .collect();
         let majority = self.shared.nodes.len() / 2 + 1;
         up.iter().any(|a| {
@@ -221,6 +279,9 @@ impl World {
         }
         for (effect, delayed) in self.effects.iter_mut().zip(&*self.shared.delayed_by.borrow()) {
             effect.delayed = *delayed;
+        }
+        for (effect, misread) in self.effects.iter_mut().zip(&*self.shared.misread_by.borrow()) {
+            effect.misread = *misread;
         }
         let trace = self.shared.trace.as_ref().map(|trace| trace.take());
         (self.effects, trace)

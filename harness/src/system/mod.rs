@@ -42,6 +42,14 @@ pub trait System: Send + Sync {
     /// What the system says about itself.
     fn manifest(&self) -> Manifest;
 
+    /// The same in a run in which these nemeses plan faults: some of them may waive a promise, which then
+    /// is one that the system says it breaks, or says nothing about. A system that promises the same
+    /// whatever happens does not override this.
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
+        let _ = nemeses;
+        self.manifest()
+    }
+
     /// Runs one node. Called at the first start and after every restart, with the same disk.
     ///
     /// The future ends only where the node cannot go on; what it returns is the reason, and the
@@ -76,7 +84,8 @@ pub struct Manifest {
     pub nodes: (u32, u32),
     /// The operations that it offers.
     pub ops: Vec<OpKind>,
-    /// What it promises under every fault, and what it does not. Claims are about strong reads; see
+    /// What it promises under every fault, or those that [`System::manifest_under`] is about, and what
+    /// it does not. Claims are about strong reads; see
     /// the next for replica reads.
     pub claims: Vec<(Guarantee, Claim)>,
     /// Of the claims about sessions, causality and staleness, those that hold for replica reads as

@@ -11,6 +11,7 @@ use reference_db::client::{Answer, Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::Reply;
 use reference_db::mode::Mode;
+use reference_db::protocol::raft::StrongReads;
 use reference_db::protocol::{Timing as NodeTiming, leaderless, multi_leader as multi};
 use reference_db::server::ServerConfig;
 use serde::Deserialize;
@@ -38,6 +39,7 @@ const CONFIG: ServerConfig = ServerConfig {
     timing: NODES,
     snapshot_entries: 100,
     sessions_max: 256,
+    strong_reads: StrongReads::ReadIndex,
     leaderless: leaderless::Settings::DEFAULT,
     multi_leader: multi::Settings::DEFAULT,
 };
@@ -77,7 +79,7 @@ const TRANSACTIONS: [Guarantee; 4] = [
 pub(super) fn raft() -> Box<dyn System> {
     Box::new(Ordered::new(
         Mode::Raft,
-        "every change goes through a consensus log; reads by read-index",
+        "every change goes through a consensus log; reads by read-index, lease, or at followers",
     ))
 }
 
@@ -114,6 +116,7 @@ struct Ordered {
     mode: Mode,
     about: &'static str,
     replica_reads: ReplicaReads,
+    reads: StrongReads,
 }
 
 /// What such a mode takes from a plan.
@@ -121,11 +124,13 @@ struct Ordered {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct OrderedSettings {
     replica_reads: ReplicaReads,
+    reads: Option<StrongReads>,
 }
 
 impl Ordered {
     fn new(mode: Mode, about: &'static str) -> Ordered {
-        Ordered { mode, about, replica_reads: ReplicaReads::Sticky }
+        let (replica_reads, reads) = (ReplicaReads::Sticky, StrongReads::ReadIndex);
+        Ordered { mode, about, replica_reads, reads }
     }
 
     /// Whether nothing that was acknowledged is lost with a leader.
@@ -133,7 +138,7 @@ impl Ordered {
         self.mode != Mode::PrimaryAsync
     }
 
-    fn claims(&self) -> Vec<(Guarantee, Claim)> {
+    fn claims(&self, nemeses: &[String]) -> Vec<(Guarantee, Claim)> {
         let keeps = self.keeps();
         // A client that says what it has seen is not answered from a state without that; otherwise
         // what was lost with a primary, nobody misses.
@@ -168,32 +173,68 @@ impl Ordered {
         if keeps {
             claims.extend(TRANSACTIONS.map(|guarantee| (guarantee, Claim::Holds)));
         }
+        for (guarantee, claim) in &mut claims {
+            *claim = self.reading(*guarantee, *claim, nemeses);
+        }
         claims
     }
+
+    /// What becomes of a claim by the way in which strong reads are answered.
+    fn reading(&self, guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
+        let by_reads = guarantee == Guarantee::Linearizable
+            || guarantee == Guarantee::BoundedStaleness
+            || SESSIONS.contains(&guarantee);
+        match self.reads {
+            StrongReads::ReadIndex | StrongReads::Follower => claim,
+            // A lease is no longer than the clocks are right.
+            StrongReads::Lease if falsifies_clocks(nemeses) && by_reads => {
+                if guarantee == Guarantee::Linearizable { Claim::Breaks } else { Claim::Silent }
+            }
+            StrongReads::Lease => claim,
+            StrongReads::Stale if by_reads => Claim::Breaks,
+            StrongReads::Stale => claim,
+        }
+    }
+}
+
+/// Whether clocks may be wrong by more than any system can allow for.
+fn falsifies_clocks(nemeses: &[String]) -> bool {
+    nemeses.iter().any(|name| name == "clock")
 }
 
 impl System for Ordered {
     fn configure(&mut self, settings: &Settings) -> Result<(), String> {
         let read: OrderedSettings = parsed(settings)?;
+        if read.reads.is_some() && self.mode != Mode::Raft {
+            return Err(format!(
+                "`reads` is no setting of `{}`: only `raft` answers reads in more than one way",
+                self.mode
+            ));
+        }
         self.replica_reads = read.replica_reads;
+        self.reads = read.reads.unwrap_or_default();
         Ok(())
     }
 
     fn manifest(&self) -> Manifest {
+        self.manifest_under(&[])
+    }
+
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
         let session = self.replica_reads == ReplicaReads::Session;
         Manifest {
             name: self.mode.name().to_owned(),
             about: self.about.to_owned(),
             nodes: (1, 9),
             ops: OFFERED.to_vec(),
-            claims: self.claims(),
+            claims: self.claims(nemeses),
             replica_claims: if session { SESSIONS.to_vec() } else { Vec::new() },
             timing: TIMING,
         }
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
-        run_node(self.mode, cx, CONFIG)
+        run_node(self.mode, cx, ServerConfig { strong_reads: self.reads, ..CONFIG })
     }
 
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
@@ -259,7 +300,7 @@ struct WithoutLeader {
 }
 
 impl WithoutLeader {
-    fn claims(&self) -> Vec<(Guarantee, Claim)> {
+    fn claims(&self, nemeses: &[String]) -> Vec<(Guarantee, Claim)> {
         let leaderless::Settings { replicas, read, write, atomic, sloppy, .. } = self.settings;
         let leaderless::Settings { read_repair, compare_and_set, .. } = self.settings;
         // Reading, comparing and writing is no compare-and-set.
@@ -274,14 +315,16 @@ impl WithoutLeader {
         };
         // With read repair, it takes more luck to go back than a campaign can count on.
         let goes_back = !atomic && !read_repair;
+        // A wall clock that is ahead makes a change win over all that others make meanwhile.
+        let later_wins = atomic || !falsifies_clocks(nemeses);
         vec![
             (Guarantee::Linearizable, when(linearizable)),
-            (Guarantee::ReadYourWrites, when(meet)),
+            (Guarantee::ReadYourWrites, when(meet && later_wins)),
             (Guarantee::MonotonicReads, if goes_back { Claim::Breaks } else { follows }),
             (Guarantee::MonotonicWrites, follows),
             (Guarantee::WritesFollowReads, follows),
             (Guarantee::Causal, follows),
-            (Guarantee::Durable, Claim::Holds),
+            (Guarantee::Durable, when(later_wins)),
             (Guarantee::Convergent, Claim::Holds),
             (Guarantee::Live, Claim::Holds),
             // Those that are connected may be without a quorum of some key's replicas.
@@ -297,6 +340,10 @@ impl System for WithoutLeader {
     }
 
     fn manifest(&self) -> Manifest {
+        self.manifest_under(&[])
+    }
+
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
         let cas = self.settings.compare_and_set;
         let offers = |kind: &OpKind| cas || *kind != OpKind::Cas;
         Manifest {
@@ -304,7 +351,7 @@ impl System for WithoutLeader {
             about: self.about.to_owned(),
             nodes: (self.settings.replicas as u32, 9),
             ops: OpKind::REGISTER.into_iter().filter(offers).collect(),
-            claims: self.claims(),
+            claims: self.claims(nemeses),
             replica_claims: Vec::new(),
             timing: TIMING,
         }
@@ -347,9 +394,6 @@ fn run_node(mode: Mode, cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'sta
     })
 }
 
-/// What wall clocks show when a run begins, in nanoseconds since 1970: the begin of 2026.
-const START_OF_RUNS: u64 = 1_767_225_600 * 1_000_000_000;
-
 /// The simulated world as a node of the store sees it.
 #[derive(Clone)]
 struct SimNode(NodeCx);
@@ -369,12 +413,16 @@ impl Env for SimNode {
         self.0.nodes().into_iter().map(to_env).collect()
     }
 
+    fn restored(&self) -> bool {
+        self.0.restored()
+    }
+
     fn now(&self) -> env::Time {
         env::Time(self.0.now().as_nanos())
     }
 
     fn wall(&self) -> u64 {
-        START_OF_RUNS + self.0.now().as_nanos()
+        self.0.wall()
     }
 
     async fn sleep_until(&self, at: env::Time) {
@@ -413,7 +461,8 @@ impl Env for SimNode {
             env::Role::Candidate => Role::Candidate,
             env::Role::Leader => Role::Leader,
         };
-        self.0.observe(NodeStatus { role, term: status.term, applied: status.applied });
+        let env::Status { term, applied, restoring, .. } = status;
+        self.0.observe(NodeStatus { role, term, applied, restoring });
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod campaign;
 mod cli;
+mod clocks;
 mod shape;
 mod systems;
+mod tradeoffs;
 mod world;

@@ -54,6 +54,8 @@ pub struct Options {
     pub id: NodeId,
     /// All members of the cluster, this one included, in order.
     pub nodes: Vec<NodeId>,
+    /// Whether the cluster existed before the node's disk, so that an empty one has lost what it had.
+    pub restored: bool,
     /// How long it waits for what.
     pub timing: Timing,
     /// How many log entries it keeps before it takes a snapshot of its state.
@@ -62,6 +64,8 @@ pub struct Options {
     pub sessions_max: usize,
     /// Who must have a change before it counts, where a primary decides that.
     pub acknowledge: primary::Acknowledge,
+    /// How strong reads are answered, where the log of all changes is Raft's.
+    pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, where no leader does.
     pub leaderless: leaderless::Settings,
     /// Which regions there are, where each has a leader.

@@ -2,7 +2,7 @@
 //!
 //! Everything runs on one thread, in a [`tokio::task::LocalSet`]: a node is single-threaded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::io::{self, Write};
@@ -89,6 +89,8 @@ pub struct RealNode(Rc<Node>);
 struct Node {
     id: NodeId,
     nodes: Vec<NodeId>,
+    /// Whether it joins a cluster that exists already.
+    joins: Cell<bool>,
     /// Where it listens.
     address: SocketAddr,
     clock: Clock,
@@ -141,6 +143,7 @@ impl RealNode {
         Ok(RealNode(Rc::new(Node {
             id,
             nodes: nodes.keys().copied().collect(),
+            joins: Cell::new(false),
             address: bound,
             clock: Clock(Instant::now()),
             disk,
@@ -151,6 +154,11 @@ impl RealNode {
             said: RefCell::default(),
             _tasks: tasks,
         })))
+    }
+
+    /// Says that the cluster exists already: if the node's folder is empty, it has lost what it had.
+    pub fn joins(&self) {
+        self.0.joins.set(true);
     }
 
     /// Where the node listens.
@@ -168,6 +176,10 @@ impl Env for RealNode {
 
     fn nodes(&self) -> Vec<NodeId> {
         self.0.nodes.clone()
+    }
+
+    fn restored(&self) -> bool {
+        self.0.joins.get()
     }
 
     fn now(&self) -> Time {
@@ -227,6 +239,9 @@ impl Env for RealNode {
         if said.is_none_or(|said| (said.role, said.term) != (status.role, status.term)) {
             let role = format!("{:?}", status.role).to_lowercase();
             log(format_args!("{} is {role} in term {}", self.0.id, status.term));
+        }
+        if said.is_some_and(|said| said.restoring) && !status.restoring {
+            log(format_args!("{} has all that it should have again", self.0.id));
         }
     }
 }

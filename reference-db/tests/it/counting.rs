@@ -48,6 +48,8 @@ pub(crate) struct Tally {
     pub(crate) counted: u64,
     /// Reads that were answered.
     pub(crate) reads: u64,
+    /// Disks that were taken away.
+    pub(crate) wiped: u64,
 }
 
 fn number(value: u64) -> Option<Vec<u8>> {
@@ -153,6 +155,29 @@ pub(crate) fn meddle<P: Protocol>(cluster: &mut Cluster<P>) {
     }
 }
 
+/// Asks a node to have leadership handed over to another one.
+fn transfer<P: Protocol>(cluster: &mut Cluster<P>) {
+    let count = cluster.nodes.len() as u64;
+    let asked = usize::try_from(cluster.draw(count)).unwrap();
+    let to = usize::try_from(cluster.draw(count)).unwrap();
+    let to = cluster.nodes[to].id;
+    let command = Command::Transfer { to };
+    cluster.request(asked, OPERATOR, Request { session: 0, sequence: 1, seen: 0, command });
+}
+
+/// The client that asks for transfers.
+const OPERATOR: u64 = 1_000;
+
+/// Takes a node's disk away, where every disk that was taken before is whole again; whether it did.
+pub(crate) fn wipe_one<P: Protocol>(cluster: &mut Cluster<P>) -> bool {
+    let node = usize::try_from(cluster.draw(cluster.nodes.len() as u64)).unwrap();
+    let may = cluster.may_wipe();
+    if may {
+        cluster.wipe(node);
+    }
+    may
+}
+
 /// How bad the network of a seed is.
 pub(crate) fn weather<P: Protocol>(cluster: &mut Cluster<P>) -> Weather {
     Weather {
@@ -191,7 +216,9 @@ impl<P: Protocol, W: Watch<P>> Play<P, W> {
         while let Some(answer) = self.cluster.answers.get(self.answered).cloned() {
             self.answered += 1;
             self.watch.answered(&answer, &self.cluster);
-            let counter = &mut self.counters[usize::try_from(answer.client.0).unwrap()];
+            // Whoever has leadership handed over is no counter.
+            let client = usize::try_from(answer.client.0).unwrap();
+            let Some(counter) = self.counters.get_mut(client) else { continue };
             counter.answered(answer.sequence, &answer.reply, self.cluster.now, &mut self.tally);
         }
         stepped.is_some()
@@ -222,9 +249,37 @@ impl<P: Protocol, W: Watch<P>> Play<P, W> {
 
 /// Two seconds of faults, then quiet until all clients are answered and all nodes agree.
 pub(crate) fn play<P: Protocol, W: Watch<P>>(
+    cluster: Cluster<P>,
+    watch: W,
+    seed: u64,
+) -> (Tally, W) {
+    play_with(cluster, watch, seed, |cluster| {
+        meddle(cluster);
+        false
+    })
+}
+
+/// The same, and nodes lose their disks, one at a time.
+pub(crate) fn play_with_wipes<P: Protocol, W: Watch<P>>(
+    cluster: Cluster<P>,
+    watch: W,
+    seed: u64,
+) -> (Tally, W) {
+    play_with(cluster, watch, seed, |cluster| {
+        let wiped = cluster.draw(3) == 0 && wipe_one(cluster);
+        if !wiped {
+            meddle(cluster);
+        }
+        wiped
+    })
+}
+
+/// Two seconds of faults, of which some take a disk away, then quiet until all clients are answered and all nodes agree.
+fn play_with<P: Protocol, W: Watch<P>>(
     mut cluster: Cluster<P>,
     watch: W,
     seed: u64,
+    fault: impl Fn(&mut Cluster<P>) -> bool,
 ) -> (Tally, W) {
     cluster.weather = weather(&mut cluster);
     let crashes = cluster.draw(2) == 0;
@@ -232,7 +287,10 @@ pub(crate) fn play<P: Protocol, W: Watch<P>>(
     let mut play = Play { cluster, watch, counters, tally: Tally::default(), answered: 0 };
     for turn in 0..400 {
         if turn % 10 == 9 {
-            meddle(&mut play.cluster);
+            play.tally.wiped += u64::from(fault(&mut play.cluster));
+        }
+        if turn % 20 == 14 && play.cluster.transfers {
+            transfer(&mut play.cluster);
         }
         play.slice(5, true, crashes);
     }

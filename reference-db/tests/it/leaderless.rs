@@ -4,12 +4,13 @@
 
 use stormglass_reference_db::env::{ClientId, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::protocol::leaderless::ring::Ring;
 use stormglass_reference_db::protocol::leaderless::version::Version;
 use stormglass_reference_db::protocol::leaderless::{Leaderless, Settings};
 use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
 use stormglass_reference_db::wire::Request;
 
-use super::counting::{calm, meddle, weather};
+use super::counting::{calm, meddle, weather, wipe_one};
 use super::raft_cluster::{Answer, Cluster, MS};
 
 const STRICT: Settings = Settings::DEFAULT;
@@ -331,6 +332,7 @@ struct Play {
     known: u64,
     reads: u64,
     writes: u64,
+    wiped: u64,
 }
 
 impl Play {
@@ -339,7 +341,7 @@ impl Play {
         cluster.weather = weather(&mut cluster);
         let actor = |id| Actor { node: id % nodes as usize, ..Actor::default() };
         let (actors, atomic) = ((0..4).map(actor).collect(), settings.atomic);
-        Play { cluster, atomic, actors, answered: 0, known: 0, reads: 0, writes: 0 }
+        Play { cluster, atomic, actors, answered: 0, known: 0, reads: 0, writes: 0, wiped: 0 }
     }
 
     /// The client asks for something, if it does not wait already.
@@ -381,6 +383,8 @@ impl Play {
             match reply {
                 Reply::NodeSession(session) => actor.session = session,
                 Reply::SessionUnknown => actor.session = 0,
+                // The node has lost its disk.
+                Reply::NotLeader => {}
                 Reply::Done | Reply::Value(_) => {
                     let floor = if self.atomic { asked.known } else { asked.own };
                     assert!(position >= floor, "at {position}, but {floor} was known");
@@ -411,12 +415,16 @@ impl Play {
         assert!(last >= known, "{known} was acknowledged, and {last} is what remains");
     }
 
-    fn run(mut self) -> (u64, u64) {
+    fn run(mut self, wipes: bool) -> Play {
         let faults_end = Time(self.cluster.now.0 + 2500 * MS);
         let mut meddle_at = self.cluster.now;
         while self.cluster.now < faults_end {
             if meddle_at <= self.cluster.now {
-                meddle(&mut self.cluster);
+                if wipes && self.cluster.draw(3) == 0 && wipe_one(&mut self.cluster) {
+                    self.wiped += 1;
+                } else {
+                    meddle(&mut self.cluster);
+                }
                 meddle_at = Time(self.cluster.now.0 + self.cluster.draw(300) * MS);
             }
             (0..self.actors.len()).for_each(|id| self.act(id));
@@ -426,27 +434,115 @@ impl Play {
             self.take_answers();
         }
         self.check_the_end();
-        (self.reads, self.writes)
+        self
     }
 }
 
-fn random_runs(settings: Settings) {
-    let (mut reads, mut writes) = (0, 0);
+fn random_runs(settings: Settings, wipes: bool) {
+    let (mut reads, mut writes, mut wiped) = (0, 0, 0);
     for seed in 0..150 {
         let nodes = [3, 3, 5][seed as usize % 3];
-        let (read, written) = Play::new(seed, nodes, settings).run();
-        reads += read;
-        writes += written;
+        let play = Play::new(seed, nodes, settings).run(wipes);
+        reads += play.reads;
+        writes += play.writes;
+        wiped += play.wiped;
     }
+    assert!(!wipes || wiped > 100, "{wiped} disks lost test too little");
     assert!(reads > 2000 && writes > 2000, "{reads} reads and {writes} writes test too little");
 }
 
 #[test]
 fn in_two_phases_no_operation_stands_before_one_that_had_ended() {
-    random_runs(ATOMIC);
+    random_runs(ATOMIC, false);
 }
 
 #[test]
 fn in_one_phase_clients_read_their_own_writes_and_replicas_agree_in_the_end() {
-    random_runs(STRICT);
+    random_runs(STRICT, false);
+}
+
+#[test]
+fn nor_where_disks_are_lost_one_at_a_time() {
+    random_runs(ATOMIC, true);
+}
+
+#[test]
+fn clients_read_their_own_writes_whichever_disk_is_lost() {
+    random_runs(STRICT, true);
+}
+
+#[test]
+fn a_replica_without_its_disk_answers_nobody_until_it_has_everything() {
+    for settings in [STRICT, ATOMIC] {
+        let (mut cluster, mut reader) = written_without_node_2(settings);
+        cluster.wipe(0);
+        // It reaches node 2, which has nothing, and not node 1, which has what was acknowledged.
+        cluster.split(&[1]);
+        cluster.start(0);
+        assert_eq!(
+            reader.read(&mut cluster, "x"),
+            None,
+            "two answers would not show what is there"
+        );
+        assert!(!cluster.is_whole(0));
+        cluster.heal();
+        assert!(cluster.run_until(|cluster| cluster.is_whole(0)));
+        assert_eq!(held(&cluster, 0, "x").as_deref(), Some("a"));
+        cluster.split(&[1]);
+        assert_eq!(reader.read(&mut cluster, "x"), value("a"));
+    }
+}
+
+#[test]
+fn a_client_of_a_node_without_its_disk_is_turned_away() {
+    let mut cluster = cluster(3, STRICT);
+    cluster.wipe(0);
+    cluster.split(&[0]);
+    cluster.start(0);
+    let command = Command::Read { key: "x".into(), level: ReadLevel::Replica };
+    let request = Request { session: 0, sequence: 1, seen: 0, command };
+    assert_eq!(cluster.ask(0, 0, request), Some(Reply::NotLeader));
+}
+
+/// Cuts or mends the links between two nodes, both ways.
+fn link(cluster: &mut Cluster<Leaderless>, a: usize, b: usize, cut: bool) {
+    cluster.cut[a][b] = cut;
+    cluster.cut[b][a] = cut;
+}
+
+#[test]
+fn the_word_of_a_disk_that_was_lost_meanwhile_does_not_count() {
+    let mut cluster = cluster(7, STRICT);
+    let mut keys = (0..).map(|n| format!("k{n}"));
+    let key = keys.find(|key| segment_of(&cluster, key) == 0).unwrap();
+    // Nodes 0, 1 and 2 hold it; node 3 coordinates, and holds nothing that node 0 holds.
+    let mut writer = Client::of(&mut cluster, 3);
+    for replica in [1, 2] {
+        link(&mut cluster, 3, replica, true);
+    }
+    writer.sequence += 1;
+    let command = Command::Write { key: key.clone(), value: b"a".to_vec() };
+    let (session, sequence) = (writer.session, writer.sequence);
+    cluster.request(3, writer.id, Request { session, sequence, seen: 0, command });
+    assert!(cluster.run_until(|cluster| held(cluster, 0, &key).is_some()));
+    cluster.run(10);
+    // Its acknowledgement has arrived, and nobody else has the change.
+    link(&mut cluster, 3, 0, true);
+    cluster.replace_disk(0);
+    assert_eq!(held(&cluster, 0, &key), None);
+    let before = cluster.answers.len();
+    link(&mut cluster, 3, 1, false);
+    cluster.run(100);
+    assert_eq!(held(&cluster, 1, &key).as_deref(), Some("a"));
+    assert_eq!(cluster.answers[before..], [], "node 1 alone has it");
+    link(&mut cluster, 3, 2, false);
+    cluster.run(100);
+    assert_eq!(cluster.answers[before..].len(), 1, "two have it");
+}
+
+/// Which nodes hold a key, by the first of them.
+fn segment_of(cluster: &Cluster<Leaderless>, key: &str) -> usize {
+    let ring = Ring::new(cluster.nodes.iter().map(|node| node.id).collect(), 3);
+    let hash = blake3::hash(key.as_bytes());
+    ring.segment(u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()))
 }

@@ -20,6 +20,8 @@ mod primary_sync;
 mod raft;
 mod raft_cluster;
 mod raft_random;
+mod raft_reads;
 mod real;
+mod restore;
 mod server;
 mod storage;

@@ -13,7 +13,7 @@ use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::protocol::{Input, Output, Protocol};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
-use super::counting::{calm, meddle, weather};
+use super::counting::{calm, meddle, weather, wipe_one};
 use super::primary_cluster::{
     governed, holds, open, others, primary, read, request, started, write,
 };
@@ -124,6 +124,7 @@ fn an_old_epochs_stream_is_refused() {
     let stale = Entry {
         at: Position { term: old, index: last.index + 1 },
         command: Some(std::sync::Arc::new(write(session, 3, "x", "stale"))),
+        members: None,
     };
     let streamed = Streamed::Entries { epoch: old, prev: last, entries: vec![stale], committed: 0 };
     let from = cluster.nodes[leader].id;
@@ -145,6 +146,7 @@ fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
     let epoch = cluster.node(leader).replica().epoch() + 1;
     let other = others(3, &[leader])[0];
     let message = Message::Stream(Streamed::Reached {
+        incarnation: 0,
         epoch,
         last: Position::default(),
         committed: Position::default(),
@@ -174,7 +176,7 @@ fn an_epoch_is_remembered_after_a_restart() {
     cluster.step(0, stream(5, vec![]));
     cluster.crash(0);
     cluster.start(0);
-    let stale = Entry { at: Position { term: 4, index: 1 }, command: None };
+    let stale = Entry { at: Position { term: 4, index: 1 }, command: None, members: None };
     cluster.step(0, stream(4, vec![stale]));
     assert_eq!(cluster.node(0).replica().epoch(), 5);
     assert_eq!(cluster.node(0).replica().last(), Position::default());
@@ -309,8 +311,9 @@ fn a_state_contains_what_its_epochs_reach() {
 }
 
 /// Writers that never look back, under faults. Returns how many answers they got.
-fn play(seed: u64) -> (usize, usize) {
-    let nodes = [3, 5, 2, 4, 1][usize::try_from(seed % 5).unwrap()];
+fn play(seed: u64, wipes: bool) -> (usize, usize) {
+    let sizes = if wipes { [3, 5, 3, 4, 5] } else { [3, 5, 2, 4, 1] };
+    let nodes = sizes[usize::try_from(seed % 5).unwrap()];
     let snapshot_entries = [8, 30, 1000][usize::try_from(seed % 3).unwrap()];
     let mut cluster = Cluster::<Primary>::new(nodes, seed, snapshot_entries);
     cluster.weather = weather(&mut cluster);
@@ -318,7 +321,10 @@ fn play(seed: u64) -> (usize, usize) {
     let mut looked = 0;
     for turn in 0..400_u64 {
         if turn % 10 == 9 {
-            meddle(&mut cluster);
+            let wiped = wipes && cluster.draw(3) == 0 && wipe_one(&mut cluster);
+            if !wiped {
+                meddle(&mut cluster);
+            }
         }
         while let Some(answer) = cluster.answers.get(looked) {
             looked += 1;
@@ -360,10 +366,16 @@ fn play(seed: u64) -> (usize, usize) {
 fn all_nodes_agree_after_any_faults() {
     let (mut done, mut epochs) = (0, 0);
     for seed in 0..500 {
-        let (more, epoch) = play(seed);
+        let (more, epoch) = play(seed, false);
         done += more;
         epochs += epoch;
     }
     assert!(done > 50_000, "only {done} writes: the test says little");
     assert!(epochs > 1_500, "only {epochs} epochs: the test says little");
+}
+
+#[test]
+fn nor_do_they_differ_when_disks_are_lost_one_at_a_time() {
+    let done: usize = (0..500).map(|seed| play(seed, true).0).sum();
+    assert!(done > 5_000, "only {done} writes: the test says little");
 }

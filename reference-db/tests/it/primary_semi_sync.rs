@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stormglass_reference_db::kv::{ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
 
-use super::counting::play;
+use super::counting::{play, play_with_wipes};
 use super::primary_cluster::{
     Copies, disk_holds, governed, holds, open, others, primary, read, started, write,
 };
@@ -118,4 +118,21 @@ fn two_nodes_have_whatever_was_acknowledged_whatever_happens() {
     assert!(counted > 5_000, "only {counted} counts: the test says little");
     assert!(reads > 3_000, "only {reads} reads: the test says little");
     assert!(pairs.len() > 1_500, "only {} pairs: the test says little", pairs.len());
+}
+
+#[test]
+fn one_node_has_whatever_was_acknowledged_when_disks_are_lost_one_at_a_time() {
+    let (mut counted, mut reads, mut wiped) = (0, 0, 0);
+    for seed in 0..600 {
+        let nodes = [3, 5, 4][usize::try_from(seed % 3).unwrap()];
+        let snapshot_entries = [8, 30, 100][usize::try_from(seed / 3 % 3).unwrap()];
+        let cluster = Cluster::acknowledging(Acknowledge::One, nodes, seed, snapshot_entries);
+        let tally = play_with_wipes(cluster, Copies::new(1), seed).0;
+        counted += tally.counted;
+        reads += tally.reads;
+        wiped += tally.wiped;
+    }
+    assert!(wiped > 600, "only {wiped} disks lost: the test says little");
+    assert!(counted > 3_000, "only {counted} counts: the test says little");
+    assert!(reads > 2_000, "only {reads} reads: the test says little");
 }

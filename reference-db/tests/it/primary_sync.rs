@@ -5,7 +5,7 @@
 use stormglass_reference_db::kv::{ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
 
-use super::counting::play;
+use super::counting::{play, play_with_wipes};
 use super::primary_cluster::{
     Copies, disk_holds, governed, holds, open, others, primary, read, started, write,
 };
@@ -104,4 +104,19 @@ fn what_was_acknowledged_is_on_every_disk_whatever_happens() {
         counted += play(cluster, Copies::new(usize::MAX), seed).0.counted;
     }
     assert!(counted > 2_000, "only {counted} counts: the test says little");
+}
+
+#[test]
+fn what_was_acknowledged_is_on_every_other_disk_when_one_is_lost() {
+    let (mut counted, mut wiped) = (0, 0);
+    for seed in 0..600 {
+        let nodes = [3, 5, 4][usize::try_from(seed % 3).unwrap()];
+        let snapshot_entries = [8, 30, 100][usize::try_from(seed / 3 % 3).unwrap()];
+        let cluster = Cluster::acknowledging(Acknowledge::All, nodes, seed, snapshot_entries);
+        let tally = play_with_wipes(cluster, Copies::new(nodes as usize - 1), seed).0;
+        counted += tally.counted;
+        wiped += tally.wiped;
+    }
+    assert!(wiped > 600, "only {wiped} disks lost: the test says little");
+    assert!(counted > 800, "only {counted} counts: the test says little");
 }

@@ -13,7 +13,7 @@ use stormglass_reference_db::protocol::raft::log::{Entry, Log, Position};
 use stormglass_reference_db::protocol::raft::message::{
     Appended, HardState, Image, Message as CoreMessage, Record, Snapshot,
 };
-use stormglass_reference_db::protocol::raft::{Message, Raft};
+use stormglass_reference_db::protocol::raft::{Message, Raft, StrongReads};
 use stormglass_reference_db::protocol::{Input, Options, Output, Protocol, Recovered};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
@@ -52,10 +52,12 @@ impl Alone {
         let options = Options {
             id: NodeId(id),
             nodes: (0..3).map(NodeId).collect(),
+            restored: false,
             timing: TIMING,
             snapshot_entries: 1000,
             sessions_max: 10,
             acknowledge: Acknowledge::None,
+            strong_reads: StrongReads::ReadIndex,
             leaderless: Settings::DEFAULT,
             multi_leader: multi_leader::Settings::DEFAULT,
         };
@@ -116,7 +118,7 @@ impl Alone {
 }
 
 fn entry(term: u64, index: u64) -> Entry<Request> {
-    Entry { at: Position { term, index }, command: None }
+    Entry { at: Position { term, index }, command: None, members: None }
 }
 
 fn append(term: u64, prev: (u64, u64), terms: &[u64], commit: u64) -> Wire {
@@ -370,7 +372,7 @@ fn an_old_snapshot_that_is_late_changes_nothing() {
     let mut alone = Alone::with_log(1, &[]);
     alone.hear(1, append(1, (0, 0), &[1, 1, 1], 3));
     let last = Position { term: 1, index: 2 };
-    let image = Arc::new(Image { last, state: Kv::default() });
+    let image = Arc::new(Image { last, state: Kv::default(), members: None });
     let out = alone.hear(1, CoreMessage::Install { term: 1, round: 0, image });
     let reply = CoreMessage::AppendReply { term: 1, round: 0, appended: Appended::Matched(3) };
     assert_eq!(sent(&out, 1), [reply]);
@@ -381,7 +383,7 @@ fn an_old_snapshot_that_is_late_changes_nothing() {
 fn a_snapshot_keeps_the_entries_behind_it() {
     let mut alone = Alone::with_log(2, &[1, 1, 2, 2]);
     let last = Position { term: 1, index: 2 };
-    let image = Arc::new(Image { last, state: Kv::default() });
+    let image = Arc::new(Image { last, state: Kv::default(), members: None });
     let out = alone.hear(1, CoreMessage::Install { term: 2, round: 0, image });
     let Output::Snapshot(snapshot) = &out[0] else { panic!("no snapshot, but {out:?}") };
     assert_eq!(snapshot.entries, [entry(2, 3), entry(2, 4)]);

@@ -13,6 +13,7 @@ use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::Reply;
 use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::primary::Acknowledge;
+use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing, multi_leader,
 };
@@ -78,6 +79,10 @@ pub(crate) struct Node<P: Protocol> {
     pub(crate) up: Option<P>,
     /// Started so many times.
     starts: u64,
+    /// Whether its disk was emptied since the cluster began.
+    wiped: bool,
+    /// Whether it has not been seen whole since then.
+    lost: bool,
 }
 
 /// An answer that reached a client.
@@ -108,6 +113,11 @@ pub(crate) struct Cluster<P: Protocol> {
     snapshot_entries: u64,
     sessions_max: usize,
     acknowledge: Acknowledge,
+    strong_reads: StrongReads,
+    /// Whether leadership is handed over now and then, on request.
+    pub(crate) transfers: bool,
+    /// How fast the clock of each node runs: so many nanoseconds for each 1000 that pass.
+    rates_permille: Vec<u64>,
     pub(crate) leaderless: Settings,
     multi_leader: multi_leader::Settings,
     /// What nodes have told each other, if a test wants to see it: from, to, and what.
@@ -125,8 +135,7 @@ impl<P: Protocol> Cluster<P> {
 
     /// The same, in a mode without a leader.
     pub(crate) fn with(count: u32, seed: u64, snapshot_entries: u64, leaderless: Settings) -> Self {
-        let regions = multi_leader::Settings::DEFAULT;
-        Cluster::make(count, seed, snapshot_entries, leaderless, regions, Acknowledge::None)
+        Cluster::make(count, seed, snapshot_entries, leaderless, Acknowledge::None)
     }
 
     /// The same, in the mode with several leaders.
@@ -136,8 +145,12 @@ impl<P: Protocol> Cluster<P> {
         snapshot_entries: u64,
         regions: multi_leader::Settings,
     ) -> Self {
-        let leaderless = Settings::DEFAULT;
-        Cluster::make(count, seed, snapshot_entries, leaderless, regions, Acknowledge::None)
+        let (leaderless, acknowledge) = (Settings::DEFAULT, Acknowledge::None);
+        let mut cluster =
+            Cluster::unstarted(count, seed, snapshot_entries, leaderless, acknowledge);
+        cluster.multi_leader = regions;
+        (0..count).for_each(|id| cluster.start(id as usize));
+        cluster
     }
 
     /// The same, in a mode with a primary.
@@ -147,8 +160,24 @@ impl<P: Protocol> Cluster<P> {
         seed: u64,
         snapshot_entries: u64,
     ) -> Self {
-        let (leaderless, regions) = (Settings::DEFAULT, multi_leader::Settings::DEFAULT);
-        Cluster::make(count, seed, snapshot_entries, leaderless, regions, acknowledge)
+        Cluster::make(count, seed, snapshot_entries, Settings::DEFAULT, acknowledge)
+    }
+
+    /// The same, in the mode `raft`, with clocks that may run at rates of their own: so many
+    /// nanoseconds for each 1000 that pass.
+    pub(crate) fn reading(
+        strong_reads: StrongReads,
+        rates_permille: &[u64],
+        seed: u64,
+        snapshot_entries: u64,
+    ) -> Self {
+        let count = u32::try_from(rates_permille.len()).expect("clusters are small");
+        let mut cluster =
+            Cluster::unstarted(count, seed, snapshot_entries, Settings::DEFAULT, Acknowledge::None);
+        cluster.strong_reads = strong_reads;
+        cluster.rates_permille = rates_permille.to_vec();
+        (0..count).for_each(|id| cluster.start(id as usize));
+        cluster
     }
 
     fn make(
@@ -156,13 +185,32 @@ impl<P: Protocol> Cluster<P> {
         seed: u64,
         snapshot_entries: u64,
         leaderless: Settings,
-        multi_leader: multi_leader::Settings,
         acknowledge: Acknowledge,
     ) -> Self {
-        let mut cluster = Cluster {
+        let mut cluster =
+            Cluster::unstarted(count, seed, snapshot_entries, leaderless, acknowledge);
+        (0..count).for_each(|id| cluster.start(id as usize));
+        cluster
+    }
+
+    fn unstarted(
+        count: u32,
+        seed: u64,
+        snapshot_entries: u64,
+        leaderless: Settings,
+        acknowledge: Acknowledge,
+    ) -> Self {
+        Cluster {
             now: Time(1),
             nodes: (0..count)
-                .map(|id| Node { id: NodeId(id), disk: Disk::empty(), up: None, starts: 0 })
+                .map(|id| Node {
+                    id: NodeId(id),
+                    disk: Disk::empty(),
+                    up: None,
+                    starts: 0,
+                    wiped: false,
+                    lost: false,
+                })
                 .collect(),
             random: ChaCha8Rng::seed_from_u64(seed),
             weather: FAIR,
@@ -172,15 +220,28 @@ impl<P: Protocol> Cluster<P> {
             snapshot_entries,
             sessions_max: 100,
             acknowledge,
+            strong_reads: StrongReads::ReadIndex,
+            transfers: false,
+            rates_permille: vec![1000; count as usize],
             leaderless,
-            multi_leader,
+            multi_leader: multi_leader::Settings::DEFAULT,
             overheard: None,
             events: BTreeMap::new(),
             events_made: 0,
             seed,
-        };
-        (0..count).for_each(|id| cluster.start(id as usize));
-        cluster
+        }
+    }
+
+    /// What the clock of a node shows.
+    fn clock(&self, node: usize) -> Time {
+        Time(self.now.0 * self.rates_permille[node] / 1000)
+    }
+
+    /// When the clock of a node shows a time, rounded up.
+    fn when(&self, node: usize, shown: Time) -> Time {
+        let nanos = u128::from(shown.0) * 1000;
+        let when = nanos.div_ceil(u128::from(self.rates_permille[node]));
+        Time(u64::try_from(when).unwrap_or(u64::MAX))
     }
 
     /// A number below `bound`.
@@ -193,10 +254,12 @@ impl<P: Protocol> Cluster<P> {
         Options {
             id: self.nodes[node].id,
             nodes: self.nodes.iter().map(|node| node.id).collect(),
+            restored: self.nodes[node].wiped,
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,
             sessions_max: self.sessions_max,
             acknowledge: self.acknowledge,
+            strong_reads: self.strong_reads,
             leaderless: self.leaderless,
             multi_leader: self.multi_leader,
         }
@@ -204,7 +267,7 @@ impl<P: Protocol> Cluster<P> {
 
     /// Starts a node that is down from its disk.
     pub(crate) fn start(&mut self, node: usize) {
-        let options = self.options(node);
+        let (options, clock) = (self.options(node), self.clock(node));
         let down = &mut self.nodes[node];
         assert!(down.up.is_none(), "{} is up already", down.id);
         down.starts += 1;
@@ -212,7 +275,7 @@ impl<P: Protocol> Cluster<P> {
         let recovered =
             Recovered { snapshot: down.disk.snapshot.clone(), records: down.disk.records.clone() };
         let random = ChaCha8Rng::seed_from_u64(stream);
-        down.up = Some(P::recover(options, recovered, random, self.now));
+        down.up = Some(P::recover(options, recovered, random, clock));
     }
 
     /// Takes a node down; of what it wrote since its last message, a beginning survives.
@@ -223,6 +286,36 @@ impl<P: Protocol> Cluster<P> {
         disk.sync(usize::try_from(survives).expect("it is a length"));
         disk.unsynced.clear();
         self.nodes[node].up = None;
+    }
+
+    /// Takes a node down and its disk away.
+    pub(crate) fn wipe(&mut self, node: usize) {
+        let wiped = &mut self.nodes[node];
+        wiped.disk = Disk::empty();
+        wiped.up = None;
+        wiped.wiped = true;
+        wiped.lost = true;
+    }
+
+    /// Whether a node is up and has lost nothing, or has it all again.
+    pub(crate) fn is_whole(&self, node: usize) -> bool {
+        self.status(node).is_some_and(|status| !status.restoring)
+    }
+
+    /// Whether every node that was wiped has been whole again since.
+    pub(crate) fn may_wipe(&mut self) -> bool {
+        for node in 0..self.nodes.len() {
+            self.nodes[node].lost &= !self.is_whole(node);
+        }
+        self.nodes.iter().all(|node| !node.lost)
+    }
+
+    /// Wipes a node, starts it, and waits until it is whole again.
+    pub(crate) fn replace_disk(&mut self, node: usize) {
+        self.wipe(node);
+        self.start(node);
+        assert!(!self.is_whole(node), "nothing is there yet");
+        assert!(self.run_until(|cluster| cluster.is_whole(node)), "n{node} is never whole again");
     }
 
     /// Gives a node an input and does what it wants.
@@ -238,8 +331,9 @@ impl<P: Protocol> Cluster<P> {
         outputs: usize,
     ) {
         let mut out = Vec::new();
+        let clock = self.clock(node);
         let Some(up) = &mut self.nodes[node].up else { return };
-        up.step(self.now, input, &mut out);
+        up.step(clock, input, &mut out);
         let crashes = outputs < out.len();
         for output in out.into_iter().take(outputs) {
             self.perform(node, output);
@@ -301,7 +395,10 @@ impl<P: Protocol> Cluster<P> {
 
     /// The earliest moment at which something happens.
     fn next(&self) -> Time {
-        let timers = self.nodes.iter().filter_map(|node| node.up.as_ref().map(P::deadline));
+        let timers =
+            self.nodes.iter().enumerate().filter_map(|(index, node)| {
+                node.up.as_ref().map(|up| self.when(index, up.deadline()))
+            });
         let events = self.events.keys().next().map(|key| key.0);
         timers.chain(events).min().unwrap_or(Time::NEVER).max(self.now)
     }
@@ -319,8 +416,11 @@ impl<P: Protocol> Cluster<P> {
             let (_, event) = self.events.pop_first().expect("one is due");
             return Some(self.deliver(event, outputs));
         }
-        let due = |node: &Node<P>| node.up.as_ref().is_some_and(|up| up.deadline() <= next);
-        let node = self.nodes.iter().position(due).expect("something is due");
+        let due = |node: &usize| {
+            let up = self.nodes[*node].up.as_ref();
+            up.is_some_and(|up| up.deadline() <= self.clock(*node))
+        };
+        let node = (0..self.nodes.len()).find(due).expect("something is due");
         self.step_and_crash_after(node, Input::Timer, outputs);
         Some(node)
     }

@@ -10,7 +10,7 @@ use stormglass_reference_db::protocol::raft::Raft;
 use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::wire::Request;
 
-use super::counting::{Tally, Watch, play};
+use super::counting::{Tally, Watch, play, play_with_wipes};
 use super::raft_cluster::{Answer, Cluster};
 
 /// The five properties of Raft (figure 3), checked as the run goes.
@@ -114,6 +114,23 @@ fn random_faults_break_none_of_the_five_properties() {
     }
     assert!(all.counted > 30_000, "only {} counts: the test says little", all.counted);
     assert!(all.reads > 20_000, "only {} reads: the test says little", all.reads);
+}
+
+#[test]
+fn nor_do_disks_that_are_lost_one_at_a_time() {
+    let mut all = Tally::default();
+    for seed in 0..1_000 {
+        let nodes = [3, 5, 4][usize::try_from(seed % 3).unwrap()];
+        let snapshot_entries = [8, 30, 1000][usize::try_from(seed / 3 % 3).unwrap()];
+        let cluster = Cluster::<Raft>::new(nodes, seed, snapshot_entries);
+        let tally = play_with_wipes(cluster, Safety::default(), seed).0;
+        all.counted += tally.counted;
+        all.reads += tally.reads;
+        all.wiped += tally.wiped;
+    }
+    assert!(all.wiped > 1_500, "only {} disks lost: the test says little", all.wiped);
+    assert!(all.counted > 10_000, "only {} counts: the test says little", all.counted);
+    assert!(all.reads > 10_000, "only {} reads: the test says little", all.reads);
 }
 
 #[test]

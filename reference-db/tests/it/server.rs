@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use stormglass_reference_db::env::{Address, ClientId, Env, NodeId, Role, Status, Time};
 use stormglass_reference_db::kv::{Command, Reply};
 use stormglass_reference_db::protocol::primary::Acknowledge;
+use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
     Input, Options, Origin, Output, Protocol, Recovered, Timing, leaderless, multi_leader,
 };
@@ -168,6 +169,7 @@ impl World {
             timing: Timing { heartbeat, election: heartbeat * 10 },
             snapshot_entries: 100,
             sessions_max: 10,
+            strong_reads: StrongReads::ReadIndex,
             leaderless: leaderless::Settings::DEFAULT,
             multi_leader: multi_leader::Settings::DEFAULT,
         };
@@ -187,6 +189,10 @@ impl Env for World {
 
     fn nodes(&self) -> Vec<NodeId> {
         (1..=3).map(NodeId).collect()
+    }
+
+    fn restored(&self) -> bool {
+        false
     }
 
     fn now(&self) -> Time {

@@ -10,7 +10,7 @@ use reference_db::protocol::multi_leader::topology::Topology;
 use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
-use super::{CONFIG, SESSIONS, TIMING, client_with, parsed, run_node};
+use super::{CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, parsed, run_node};
 use crate::system::{Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, Settings, System};
 
 /// Makes the system.
@@ -50,7 +50,7 @@ struct MultiLeaderSettings {
 }
 
 impl MultiLeader {
-    fn claims(&self) -> Vec<(Guarantee, Claim)> {
+    fn claims(&self, nemeses: &[String]) -> Vec<(Guarantee, Claim)> {
         let multi::Settings { regions, topology, conflicts } = self.settings;
         let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
         // What one region has acknowledged, another one shows later. Alone, a region is linearizable.
@@ -74,7 +74,27 @@ impl MultiLeader {
             (Guarantee::Set, at_once),
             (Guarantee::Counter, at_once),
         ]);
+        for (guarantee, claim) in &mut claims {
+            *claim = self.waived(*guarantee, *claim, nemeses);
+        }
         claims
+    }
+
+    /// What becomes of a claim under faults that it is not made for.
+    fn waived(&self, guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
+        let later_wins = self.settings.conflicts == Conflicts::Lww && self.settings.regions > 1;
+        if nemeses.iter().any(|name| name == "wipe") {
+            // A region of one or two nodes does not outlive one of their disks.
+            return Claim::Silent;
+        }
+        match guarantee {
+            // A region whose wall clock is ahead wins over all that others write meanwhile.
+            Guarantee::Durable if later_wins && falsifies_clocks(nemeses) => Claim::Breaks,
+            _ if later_wins && falsifies_clocks(nemeses) && SESSIONS.contains(&guarantee) => {
+                Claim::Silent
+            }
+            _ => claim,
+        }
     }
 
     fn offered(&self) -> Vec<OpKind> {
@@ -105,12 +125,16 @@ impl System for MultiLeader {
     }
 
     fn manifest(&self) -> Manifest {
+        self.manifest_under(&[])
+    }
+
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
         Manifest {
             name: Mode::MultiLeader.name().to_owned(),
             about: "each region has a leader, and leaders tell each other later".to_owned(),
             nodes: (self.settings.regions as u32, 9),
             ops: self.offered(),
-            claims: self.claims(),
+            claims: self.claims(nemeses),
             replica_claims: Vec::new(),
             timing: TIMING,
         }

@@ -37,6 +37,11 @@ impl AntiEntropy {
         AntiEntropy { partners, next: 0, at: now + timing.heartbeat }
     }
 
+    /// The nodes that hold something that this one holds too.
+    pub(super) fn partners(&self) -> &[NodeId] {
+        &self.partners
+    }
+
     pub(super) fn deadline(&self) -> Time {
         if self.partners.is_empty() { Time::NEVER } else { self.at }
     }

@@ -82,6 +82,9 @@ impl Leaderless {
         let reply = |reply, position, out: &mut Vec<Output<Self>>| {
             out.push(Output::Reply { to: origin, sequence, reply, position });
         };
+        if self.disks.restoring {
+            return reply(Reply::NotLeader, 0, out);
+        }
         let settings = self.options.leaderless;
         let (key, task) = match command {
             Command::OpenSession => {
@@ -102,6 +105,7 @@ impl Leaderless {
                 // Whichever replica answers first.
                 (key, Task::Read { quorum: 1 })
             }
+            Command::Transfer { .. } => return reply(Reply::Unsupported, 0, out),
             Command::Cas { .. } if !settings.compare_and_set => {
                 return reply(Reply::Unsupported, 0, out);
             }
@@ -270,6 +274,20 @@ impl Leaderless {
             && let Phase::Tell { has, .. } = &mut operation.phase
         {
             has.insert(from);
+        }
+    }
+
+    /// Forgets what a node has said, to any operation: its disk is lost. It will be asked again.
+    pub(super) fn take_back(&mut self, node: NodeId) {
+        for operation in self.operations.values_mut() {
+            match &mut operation.phase {
+                Phase::Ask { answers } => {
+                    answers.remove(&node);
+                }
+                Phase::Tell { has, .. } => {
+                    has.remove(&node);
+                }
+            }
         }
     }
 

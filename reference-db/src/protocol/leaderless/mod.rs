@@ -25,12 +25,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore as _;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{NodeId, Role, Status, Time};
+use crate::env::{NodeId, Status, Time};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 
 mod anti_entropy;
 mod coordinator;
 mod hints;
+mod restore;
 pub mod ring;
 mod sessions;
 pub mod store;
@@ -39,6 +40,7 @@ pub mod version;
 use self::anti_entropy::AntiEntropy;
 use self::coordinator::Operation;
 use self::hints::Hints;
+use self::restore::{Disks, number_in};
 use self::ring::Ring;
 use self::sessions::Sessions;
 use self::store::{Branch, Store};
@@ -166,6 +168,30 @@ pub enum Message {
     Leaves(Vec<(Branch, Vec<(String, Stamp)>)>),
     /// The receiver is to send what it has of these.
     Want(Vec<String>),
+    /// The sender has lost its disk and wants what the receiver has of the keys that both hold, in
+    /// order, from behind this one.
+    Restore {
+        /// The last key that it got; `None` at the beginning.
+        after: Option<String>,
+    },
+    /// The answer.
+    Restored {
+        /// The number of the receiver's disk, as the sender knows it.
+        disk: u64,
+        /// The key behind which these are.
+        after: Option<String>,
+        /// The next keys and what they hold; none where those were all.
+        versions: Vec<(String, Version)>,
+    },
+    /// The sender knows the receiver, or whoever has its number, by a later disk.
+    Outlived,
+    /// A message of one that knows of disks which were lost.
+    Knowing {
+        /// The number of each node's disk, the sender's own included, where it is not the first.
+        disks: Vec<(NodeId, u64)>,
+        /// What it says.
+        message: Box<Message>,
+    },
 }
 
 /// What a change was sent for, and so what its acknowledgement means.
@@ -183,24 +209,33 @@ pub enum Receipt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// The how many-th start of the node this is.
-    Started(u32),
+    Started(u64),
     /// A key holds this.
     Holds(String, Version),
     /// The node keeps this for another one.
     Hint(NodeId, String, Version),
     /// The other one has it.
     HintTaken(NodeId, String),
+    /// A node has this disk, which is not its first. Where it is the node itself, it lacks what the one
+    /// before had.
+    Disk(NodeId, u64),
+    /// The node has it again.
+    Whole,
 }
 
 /// All that a node needs to go on after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The how many-th start of the node it was.
-    pub start: u32,
+    pub start: u64,
     /// Every key and what it holds.
     pub versions: Vec<(String, Version)>,
     /// What is kept for others.
     pub hints: Vec<(NodeId, String, Version)>,
+    /// The number of each node's disk, where it is not the first.
+    pub disks: Vec<(NodeId, u64)>,
+    /// Whether the node lacks what its disk before had.
+    pub restoring: bool,
 }
 
 /// One node of the modes `leaderless` and `leaderless-abd`.
@@ -217,10 +252,13 @@ pub struct Leaderless {
     next_operation: u64,
     hints: Hints,
     anti_entropy: AntiEntropy,
+    disks: Disks,
     /// Whether the start is on the disk.
     announced: bool,
     /// Records since the last snapshot.
     records: u64,
+    /// The how many-th start with this disk it is.
+    starts: u64,
     /// Versions taken over since the start.
     taken: u64,
 }
@@ -241,7 +279,9 @@ impl Protocol for Leaderless {
         let mut store = Store::new(ring.clone());
         let mut hints = Hints::default();
         let mut start = snapshot.start;
+        let empty = recovered.records.is_empty() && start == 0;
         let records = recovered.records.len() as u64;
+        let mut disks = Disks::new(options.id, snapshot.disks, snapshot.restoring);
         for (key, version) in snapshot.versions {
             store.put(&key, version);
         }
@@ -258,10 +298,15 @@ impl Protocol for Leaderless {
                     hints.add(node, key, version);
                 }
                 Record::HintTaken(node, key) => hints.remove(node, &key),
+                Record::Disk(node, number) => disks.recover(node, number),
+                Record::Whole => disks.restoring = false,
             }
         }
+        if empty && options.restored {
+            disks.begin_again();
+        }
         let start = start + 1;
-        let mut clock = Clock { node: options.id, start, latest: 0 };
+        let mut clock = Clock { node: options.id, start: disks.stamped(start), latest: 0 };
         store.versions().for_each(|(_, version)| clock.see(version.stamp));
         Leaderless {
             anti_entropy: AntiEntropy::new(&ring, options.id, options.timing, now),
@@ -272,22 +317,27 @@ impl Protocol for Leaderless {
             random,
             operations: BTreeMap::new(),
             // Late answers to what an earlier start asked are answers to nothing.
-            next_operation: u64::from(start) << 40,
+            next_operation: disks.operations(start),
             hints,
+            disks,
             announced: false,
             records,
             taken: 0,
+            starts: start,
             options,
         }
     }
 
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
+        let begin = out.len();
         if !self.announced {
             self.announced = true;
-            self.persist(Record::Started(self.clock.start), out);
+            self.persist(Record::Started(self.starts), out);
+            self.announce_disk(out);
         }
         match input {
             Input::Timer => {
+                self.fetch_again(now, out);
                 self.retry_operations(now, out);
                 self.deliver_hints(now, out);
                 self.compare_with_next(now, out);
@@ -302,6 +352,7 @@ impl Protocol for Leaderless {
             self.records = 0;
             out.push(Output::Snapshot(self.durable()));
         }
+        self.tell_disks(&mut out[begin..]);
     }
 
     fn deadline(&self) -> Time {
@@ -310,12 +361,14 @@ impl Protocol for Leaderless {
             .unwrap_or(Time::NEVER)
             .min(self.hints.deadline())
             .min(self.anti_entropy.deadline())
+            .min(self.disks.deadline())
     }
 
     /// Nobody leads; the positions count the versions that were taken over since the start.
     fn status(&self) -> Status {
         let taken = self.taken;
-        Status { role: Role::Follower, term: 0, last: taken, committed: taken, applied: taken }
+        let restoring = self.disks.restoring;
+        Status { last: taken, committed: taken, applied: taken, restoring, ..Status::default() }
     }
 }
 
@@ -338,6 +391,34 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) {
         match message {
+            Message::Knowing { disks, message } => {
+                self.learn_disks(now, &disks, out);
+                if !matches!(*message, Message::Knowing { .. }) {
+                    self.on_message_of(now, from, number_in(&disks, from), *message, out);
+                }
+            }
+            message => self.on_message_of(now, from, 0, message, out),
+        }
+    }
+
+    /// Takes what a node says with a disk of this number.
+    fn on_message_of(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        disk: u64,
+        message: Message,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        if disk < self.disks.number(from) {
+            // Its disk is lost, and what it says it had. If it knows better, it has to say so.
+            send(from, Message::Outlived, out);
+            return;
+        }
+        match message {
+            // A node that lacks something says nothing of what it holds, and is counted by nobody.
+            Message::Fetch { .. } | Message::Restore { .. } | Message::Keep { .. }
+                if self.disks.restoring => {}
             Message::Fetch { operation, key } => {
                 let held = self.store.get(&key);
                 // A stand-in holds what it keeps for others.
@@ -351,7 +432,7 @@ impl Leaderless {
             Message::Store { receipt, key, version } => {
                 let stamp = version.stamp;
                 self.take(&key, version, out);
-                if receipt != Receipt::None {
+                if receipt != Receipt::None && !self.disks.restoring {
                     send(from, Message::Stored { receipt, key, stamp }, out);
                 }
             }
@@ -372,6 +453,15 @@ impl Leaderless {
             Message::Compare(theirs) => self.on_compare(from, &theirs, out),
             Message::Leaves(theirs) => self.on_leaves(from, &theirs, out),
             Message::Want(keys) => self.on_want(from, &keys, out),
+            Message::Restore { after } => self.on_restore(from, after, out),
+            Message::Restored { disk, after, versions } => {
+                if disk == self.disks.number(self.options.id) {
+                    self.on_restored(now, from, after, versions, out);
+                }
+            }
+            // What it says came with it: the number.
+            Message::Outlived => {}
+            Message::Knowing { .. } => unreachable!("it was opened before"),
         }
     }
 
@@ -392,9 +482,11 @@ impl Leaderless {
     fn durable(&self) -> Snapshot {
         let versions = self.store.versions();
         Snapshot {
-            start: self.clock.start,
+            start: self.starts,
             versions: versions.map(|(key, version)| (key.to_owned(), version.clone())).collect(),
             hints: self.hints.all(),
+            disks: self.disks.all(),
+            restoring: self.disks.restoring,
         }
     }
 

@@ -6,6 +6,7 @@
 //! or) of the hashes of its keys with their stamps, so that a change costs one addition.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +117,17 @@ impl Store {
     /// Every key and what it holds.
     pub fn versions(&self) -> impl Iterator<Item = (&str, &Version)> {
         self.versions.iter().map(|((_, key), version)| (key.as_str(), version))
+    }
+
+    /// The same, behind a key in their order.
+    pub(super) fn versions_after(
+        &self,
+        key: Option<&str>,
+    ) -> impl Iterator<Item = (&str, &Version)> {
+        let from =
+            key.map_or(Bound::Unbounded, |key| Bound::Excluded((self.place(key), key.to_owned())));
+        let versions = self.versions.range((from, Bound::Unbounded));
+        versions.map(|((_, key), version)| (key.as_str(), version))
     }
 
     /// The keys of a leaf and what they hold, in order.

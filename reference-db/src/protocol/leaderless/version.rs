@@ -13,9 +13,9 @@ pub struct Stamp {
     pub time: u64,
     /// The coordinator of the change.
     pub node: NodeId,
-    /// The how many-th start of the coordinator it was: one that has forgotten what it issued
-    /// cannot issue it again.
-    pub start: u32,
+    /// Which disk of the coordinator it was, and its how many-th start with that one: one that has
+    /// forgotten what it issued cannot issue it again.
+    pub start: u64,
 }
 
 /// What one change left in a key.
@@ -32,7 +32,7 @@ pub struct Version {
 #[derive(Debug)]
 pub(super) struct Clock {
     pub(super) node: NodeId,
-    pub(super) start: u32,
+    pub(super) start: u64,
     pub(super) latest: u64,
 }
 

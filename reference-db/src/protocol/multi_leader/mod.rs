@@ -190,6 +190,7 @@ impl Protocol for MultiLeader {
             last: self.core.log().last().index,
             committed: self.core.committed(),
             applied: self.applied,
+            restoring: self.core.is_restoring(),
         }
     }
 }
@@ -316,6 +317,7 @@ impl MultiLeader {
     /// Does what follows from the core's new state.
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
+        self.core.promote(now, |_| true);
         self.act(out);
         self.apply_committed(now, out);
         self.take_or_leave_office(now);

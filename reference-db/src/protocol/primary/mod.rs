@@ -40,11 +40,12 @@ use serde::{Deserialize, Serialize};
 use crate::env::{NodeId, Status, Time};
 use crate::kv::{Command, ReadLevel, Reply};
 use crate::protocol::pending::{Ahead, AheadReads, Pending};
-use crate::protocol::raft::UNCOMMITTED_MAX;
 use crate::protocol::raft::core::{Act, Core};
 use crate::protocol::raft::log::{Entry, Position};
+use crate::protocol::raft::members::Members;
 use crate::protocol::raft::message as control;
 use crate::protocol::raft::read_index::{Read, Reads};
+use crate::protocol::raft::{BATCH_MAX, UNCOMMITTED_MAX};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
 
@@ -147,6 +148,8 @@ pub struct Primary {
     replica: Replica,
     /// The primary's view of the others, while the node is one.
     office: Option<Office>,
+    /// The members that it goes by.
+    followed: Members,
     /// Whom it counts on.
     partner: Partner,
     /// The latest epoch for which the node has proposed itself.
@@ -191,6 +194,7 @@ impl Protocol for Primary {
             appointed: None,
             replica,
             office: None,
+            followed: Members::default(),
             partner: Partner::default(),
             asked_for: None,
             handed_over: None,
@@ -203,6 +207,8 @@ impl Protocol for Primary {
     }
 
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
+        // The number of a new disk is kept before anything is said with it.
+        self.act(out);
         match input {
             Input::Timer => {
                 self.reads.begin(&mut self.control, now, self.replica.committed().index);
@@ -244,6 +250,7 @@ impl Protocol for Primary {
             last: self.replica.last().index,
             committed,
             applied: committed,
+            restoring: self.control.is_restoring(),
         }
     }
 }
@@ -309,6 +316,7 @@ impl Primary {
                 }
                 (self.replica.kv().read(&key), number(committed))
             }
+            (Reach::Has, Command::Transfer { .. }) => (Reply::Unsupported, 0),
             (Reach::Has, command) => {
                 if self.replica.last().index - committed.index < UNCOMMITTED_MAX {
                     let entry = self.replica.append(Some(Request { command, ..request }));
@@ -340,6 +348,7 @@ impl Primary {
             }
         }
         self.ask_for_office(now);
+        self.restore_others(now);
         self.act(out);
         if self.control_applied >= self.control.imaged() + CONTROL_ENTRIES_MAX {
             self.control.compact(self.control_applied, self.appointed, CONTROL_ENTRIES_MAX / 2);
@@ -390,6 +399,38 @@ impl Primary {
         }
     }
 
+    /// Goes by the members that the control plane has, and gives those their votes back that lost their
+    /// disks and have everything again.
+    ///
+    /// A vote is what makes a node eligible for office. One that had it before would lead with a log that
+    /// lacks what it had acknowledged: primary 1 and partner 2 have a change, 2 loses its disk, 1 goes
+    /// down, and 3 elects 2, which takes office with nothing.
+    fn restore_others(&mut self, now: Time) {
+        if self.followed != *self.control.members() {
+            self.followed = self.control.members().clone();
+            let others = followers(&self.followed, self.options.id);
+            if let Some(office) = &mut self.office {
+                office.follow(now, others);
+            }
+        }
+        if !self.serves() {
+            return;
+        }
+        let Some(office) = &self.office else { return };
+        let committed = self.replica.committed().index;
+        let ready = |node: NodeId| {
+            let waited_for = match self.options.acknowledge {
+                Acknowledge::All => true,
+                Acknowledge::One => self.partner.is_counted_on(node),
+                Acknowledge::None => false,
+            };
+            // Whom nothing waits for is always a little behind.
+            let spare = if waited_for { 0 } else { BATCH_MAX as u64 };
+            office.matched(|other| other == node) >= committed.saturating_sub(spare)
+        };
+        self.control.promote(now, ready);
+    }
+
     fn others(&self) -> impl Iterator<Item = NodeId> {
         self.options.nodes.iter().copied().filter(|node| *node != self.options.id)
     }
@@ -405,8 +446,10 @@ impl Primary {
         let first = self.replica.last().term < appointed.epoch;
         if self.office.is_none() && leads && first {
             let entry = self.replica.append(None);
-            let others = self.options.nodes.iter().filter(|node| **node != self.options.id);
-            self.office = Some(Office::new(entry.at, others, self.options.timing, now));
+            self.followed = self.control.members().clone();
+            let others = followers(&self.followed, self.options.id);
+            let timing = self.options.timing;
+            self.office = Some(Office::new(entry.at, others, timing, now));
             out.push(Output::Persist(Record::Data(entry)));
         }
     }
@@ -501,7 +544,8 @@ impl Primary {
                 }
             }
             Streamed::Entries { .. } | Streamed::Image { .. } => {}
-            Streamed::Reached { last, committed, .. } => {
+            Streamed::Reached { incarnation, last, committed, .. } => {
+                let from = (from, incarnation);
                 if let Some(office) = self.office.as_mut().filter(|o| o.epoch() == epoch) {
                     office.on_reached(now, from, last, committed, &self.replica);
                 }
@@ -510,7 +554,8 @@ impl Primary {
         }
         // An old primary learns from the answer that its time is over.
         let (last, committed) = (self.replica.last(), self.replica.committed());
-        let reached = Streamed::Reached { epoch: self.replica.epoch, last, committed };
+        let (incarnation, epoch) = (self.control.incarnation(), self.replica.epoch);
+        let reached = Streamed::Reached { incarnation, epoch, last, committed };
         out.push(Output::Send { to: from, message: Message::Stream(reached) });
     }
 
@@ -553,6 +598,12 @@ impl Primary {
         let leads = self.office.is_some();
         self.reads.answer(now, &mut self.control, leads, (kv, committed.index, here), out);
     }
+}
+
+/// The others, and their disks.
+fn followers(members: &Members, own: NodeId) -> impl Iterator<Item = (NodeId, u64)> {
+    let others = members.iter().filter(move |(node, _)| *node != own);
+    others.map(|(node, member)| (node, member.incarnation))
 }
 
 const INDEX_BITS: u32 = 40;

@@ -106,7 +106,7 @@ impl Replica {
     /// Adds a change as the primary of the node's epoch, or the mark that the epoch begins with.
     pub(super) fn append(&mut self, change: Option<Request>) -> Entry<Request> {
         let at = Position { term: self.epoch, index: self.last().index + 1 };
-        let entry = Entry { at, command: change.map(Arc::new) };
+        let entry = Entry { at, command: change.map(Arc::new), members: None };
         self.log.put(entry.clone());
         entry
     }
@@ -177,7 +177,8 @@ impl Replica {
     /// are a little behind.
     pub(super) fn compact(&mut self, spare: u64) {
         let last = self.committed();
-        self.image = Some(Arc::new(ReplicaImage { last, state: self.state.clone() }));
+        self.image =
+            Some(Arc::new(ReplicaImage { last, state: self.state.clone(), members: None }));
         self.log.compact(last.index.saturating_sub(spare));
     }
 

@@ -40,6 +40,8 @@ pub enum Streamed {
     },
     /// The answer to both: how far the follower is.
     Reached {
+        /// The number of the follower's disk: one that was lost says nothing of the one after it.
+        incarnation: u64,
         /// The latest epoch that the follower has heard of.
         epoch: u64,
         /// Where its log ends.
@@ -75,6 +77,8 @@ pub(super) struct Office {
 #[derive(Debug)]
 struct Follower {
     node: NodeId,
+    /// The disk that is meant.
+    incarnation: u64,
     /// Where its log was seen to end last, and how much of it was committed.
     reached: Option<(Position, Position)>,
     /// Up to this index its log is known to equal the primary's.
@@ -102,27 +106,19 @@ enum Pace {
 
 impl Office {
     /// Takes office in the epoch that begins there: everyone is asked at the next timer how far it is.
-    pub(super) fn new<'a>(
+    pub(super) fn new(
         begin: Position,
-        others: impl Iterator<Item = &'a NodeId>,
+        others: impl Iterator<Item = (NodeId, u64)>,
         timing: Timing,
         now: Time,
     ) -> Office {
-        let follower = |node: &NodeId| Follower {
-            node: *node,
-            reached: None,
-            matched: 0,
-            moved: now,
-            next: 0,
-            told: 0,
-            heard: now,
-            pace: ask(),
-        };
+        let followers =
+            others.map(|(node, incarnation)| Follower::new(node, incarnation, now)).collect();
         Office {
             epoch: begin.term,
             first: begin.index,
             timing,
-            followers: others.map(follower).collect(),
+            followers,
             tick_at: now + timing.heartbeat,
             stream_at: now,
         }
@@ -130,6 +126,23 @@ impl Office {
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Goes by these nodes and their disks from here on. Of a disk that is new it is not known how far
+    /// it is, whatever the one before had.
+    pub(super) fn follow(&mut self, now: Time, others: impl Iterator<Item = (NodeId, u64)>) {
+        let mut known = std::mem::take(&mut self.followers);
+        for (node, incarnation) in others {
+            let is =
+                |follower: &Follower| (follower.node, follower.incarnation) == (node, incarnation);
+            self.followers.push(match known.iter().position(is) {
+                Some(place) => known.swap_remove(place),
+                None => {
+                    self.stream_at = self.stream_at.min(now);
+                    Follower::new(node, incarnation, now)
+                }
+            });
+        }
     }
 
     /// The index of the mark that the epoch begins with.
@@ -206,12 +219,15 @@ impl Office {
     pub(super) fn on_reached(
         &mut self,
         now: Time,
-        from: NodeId,
+        from: (NodeId, u64),
         last: Position,
         committed: Position,
         own: &Replica,
     ) {
-        let Some(follower) = self.followers.iter_mut().find(|f| f.node == from) else { return };
+        let Some(follower) = self.followers.iter_mut().find(|f| (f.node, f.incarnation) == from)
+        else {
+            return;
+        };
         follower.on_reached(now, last, committed, own);
         if !follower.is_waiting() && follower.next <= own.last().index {
             self.stream_at = self.stream_at.min(now);
@@ -220,6 +236,20 @@ impl Office {
 }
 
 impl Follower {
+    fn new(node: NodeId, incarnation: u64, now: Time) -> Follower {
+        Follower {
+            node,
+            incarnation,
+            reached: None,
+            matched: 0,
+            moved: now,
+            next: 0,
+            told: 0,
+            heard: now,
+            pace: ask(),
+        }
+    }
+
     /// The next thing to send, if the pace allows one. Counts it as sent.
     fn parcel(
         &mut self,

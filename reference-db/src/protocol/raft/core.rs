@@ -10,8 +10,10 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore as _;
 
+use super::StrongReads;
 use super::election::Votes;
-use super::log::{Entry, Log};
+use super::log::{Entry, Log, Position};
+use super::members::{FOUNDER, Members};
 use super::message::{HardState, Image, Message, Record, Snapshot};
 use super::replication::Leadership;
 use crate::env::{NodeId, Role, Time};
@@ -33,8 +35,21 @@ pub enum Act<C, S> {
 #[derive(Debug)]
 pub struct Core<C, S> {
     pub(super) id: NodeId,
-    pub(super) others: Vec<NodeId>,
+    /// The nodes that can be reached.
+    others: Vec<NodeId>,
+    /// The number of the member's disk.
+    pub(super) incarnation: u64,
+    /// Those that the cluster began with.
+    pub(super) founders: Arc<Members>,
+    /// Who takes part, as the log says.
+    pub(super) members: Arc<Members>,
+    /// Where the log says so.
+    pub(super) members_at: u64,
+    /// The incarnation of whoever speaks at the moment, and is answered.
+    speaker: u64,
     pub(super) timing: Timing,
+    /// Whether leaders count on it that who has heard them elects nobody else for a while.
+    pub(super) grants_leases: bool,
     random: ChaCha8Rng,
     pub(super) hard: HardState,
     pub(super) log: Log<C>,
@@ -73,7 +88,8 @@ impl<C: Clone, S> Core<C, S> {
         random: ChaCha8Rng,
         now: Time,
     ) -> Self {
-        let Snapshot { mut hard, image, entries } = recovered.snapshot.unwrap_or_default();
+        let Snapshot { mut hard, mut incarnation, image, entries } =
+            recovered.snapshot.unwrap_or_default();
         let base = image.as_ref().map(|image| image.last).unwrap_or_default();
         let mut log = Log::after(base);
         for entry in entries {
@@ -83,12 +99,21 @@ impl<C: Clone, S> Core<C, S> {
             match record {
                 Record::Hard(later) => hard = later,
                 Record::Entry(entry) => log.put(entry),
+                Record::Incarnation(number) => incarnation = number,
             }
         }
+        let founders = Arc::new(Members::founded(options.nodes.iter().copied()));
+        let empty = hard == HardState::default() && log.last() == Position::default();
         let mut core = Core {
             id: options.id,
             others: options.nodes.iter().copied().filter(|node| *node != options.id).collect(),
+            incarnation,
+            members: Arc::clone(&founders),
+            founders,
+            members_at: 0,
+            speaker: FOUNDER,
             timing: options.timing,
+            grants_leases: options.strong_reads == StrongReads::Lease,
             random,
             hard,
             log,
@@ -102,7 +127,12 @@ impl<C: Clone, S> Core<C, S> {
             flush_at: Time::NEVER,
             acts: Vec::new(),
         };
+        core.adopt_members(None);
         core.postpone_election(now);
+        if options.restored && empty && incarnation == FOUNDER {
+            let number = core.random.next_u64();
+            core.begin_again(number);
+        }
         core
     }
 
@@ -120,6 +150,23 @@ impl<C: Clone, S> Core<C, S> {
         if !self.others.contains(&from) {
             return;
         }
+        let (speaker, addressee, message) = message.unwrap_between();
+        self.speaker = speaker;
+        let to_me = addressee == self.incarnation;
+        if message.is_answer() {
+            if !to_me {
+                // It answers what the disk before this one asked: a vote for a log that is gone.
+                return;
+            }
+            if !self.members.has(from, speaker) {
+                self.on_stranger(now, from, speaker, &message);
+                return;
+            }
+        }
+        self.take(now, from, message, to_me);
+    }
+
+    fn take(&mut self, now: Time, from: NodeId, message: Message<C, S>, to_me: bool) {
         match message {
             Message::PreVote { term, last } => self.on_pre_vote(now, from, term, last),
             Message::PreVoteReply { term, granted } => {
@@ -142,7 +189,8 @@ impl<C: Clone, S> Core<C, S> {
             }
             Message::Heartbeat { term, round, commit } => {
                 if self.follow(now, from, term, round) {
-                    self.on_heartbeat(from, round, commit);
+                    // What the leader knew of the disk before this one says nothing of this one.
+                    self.on_heartbeat(from, round, if to_me { commit } else { 0 });
                 }
             }
             Message::HeartbeatReply { term, round } => {
@@ -153,6 +201,8 @@ impl<C: Clone, S> Core<C, S> {
                     self.on_install(from, round, image);
                 }
             }
+            // It was unwrapped: there is no second cover.
+            Message::Between { .. } => {}
         }
     }
 
@@ -207,7 +257,10 @@ impl<C: Clone, S> Core<C, S> {
     pub fn hand_over(&mut self, to: NodeId) -> bool {
         let last = self.log.last().index;
         let Standing::Leader(leadership) = &self.standing else { return false };
-        let able = leadership.peers.iter().any(|peer| peer.node == to && peer.matched == last);
+        let able = leadership
+            .peers
+            .iter()
+            .any(|peer| peer.node == to && peer.votes && peer.matched == last);
         if able {
             self.send(to, Message::StandNow { term: self.hard.term });
         }
@@ -257,7 +310,13 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     pub(super) fn send(&mut self, to: NodeId, message: Message<C, S>) {
-        self.acts.push(Act::Send(to, message));
+        let theirs = self.members.get(to).map_or(FOUNDER, |member| member.incarnation);
+        self.acts.push(Act::Send(to, message.between(self.incarnation, theirs)));
+    }
+
+    /// Tells whoever has just spoken something: it may be another incarnation than the log says.
+    pub(super) fn answer(&mut self, to: NodeId, message: Message<C, S>) {
+        self.acts.push(Act::Send(to, message.between(self.incarnation, self.speaker)));
     }
 
     /// Draws the next election timeout: from the shortest one to twice that.
@@ -265,10 +324,5 @@ impl<C: Clone, S> Core<C, S> {
         let shortest = u64::try_from(self.timing.election.as_nanos()).unwrap_or(u64::MAX / 4);
         let extra = self.random.next_u64() % (shortest + 1);
         self.election_at = Time(now.0.saturating_add(shortest).saturating_add(extra));
-    }
-
-    /// Whether `count` members are a majority of all.
-    pub(super) fn is_majority(&self, count: usize) -> bool {
-        2 * count > self.others.len() + 1
     }
 }

@@ -1,8 +1,9 @@
 //! Who leads: pre-vote, votes, and stepping down (Raft, section 5.2; dissertation, section 9.6).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::core::{Act, Core, Standing};
+use super::core::{Core, Standing};
 use super::log::Position;
 use super::message::{HardState, Message};
 use crate::env::{NodeId, Role, Time};
@@ -18,8 +19,15 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn campaign(&mut self, now: Time) {
         self.leader = None;
         self.postpone_election(now);
-        self.standing = Standing::PreCandidate(Votes::from([self.id]));
-        if self.is_majority(1) {
+        if !self.has_vote() {
+            // A learner, or one that was removed, waits for whoever leads.
+            self.standing = Standing::Follower;
+            return;
+        }
+        let votes = Votes::from([self.id]);
+        let enough = self.members.is_majority(&votes);
+        self.standing = Standing::PreCandidate(votes);
+        if enough {
             self.stand(now, false);
         } else {
             let (term, last) = (self.hard.term + 1, self.log.last());
@@ -31,8 +39,10 @@ impl<C: Clone, S> Core<C, S> {
     fn stand(&mut self, now: Time, handed_over: bool) {
         self.set_hard(HardState { term: self.hard.term + 1, vote: Some(self.id) });
         self.postpone_election(now);
-        self.standing = Standing::Candidate(Votes::from([self.id]));
-        if self.is_majority(1) {
+        let votes = Votes::from([self.id]);
+        let enough = self.members.is_majority(&votes);
+        self.standing = Standing::Candidate(votes);
+        if enough {
             self.lead(now);
         } else {
             let (term, last) = (self.hard.term, self.log.last());
@@ -41,12 +51,16 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     fn ask_all(&mut self, question: impl Fn() -> Message<C, S>) {
-        let questions = self.others.iter().map(|other| Act::Send(*other, question()));
-        self.acts.extend(questions);
+        let members = Arc::clone(&self.members);
+        for voter in members.voters() {
+            if voter != self.id {
+                self.send(voter, question());
+            }
+        }
     }
 
     pub(super) fn on_pre_vote(&mut self, now: Time, from: NodeId, term: u64, last: Position) {
-        if self.hears_a_leader(now) {
+        if self.hears_a_leader(now) || !self.was_let_in() {
             return;
         }
         let granted = term > self.hard.term && last >= self.log.last();
@@ -56,7 +70,7 @@ impl<C: Clone, S> Core<C, S> {
             self.step_down(now, self.hard.term);
         }
         let term = if granted { term } else { self.hard.term };
-        self.send(from, Message::PreVoteReply { term, granted });
+        self.answer(from, Message::PreVoteReply { term, granted });
     }
 
     /// Whether the member asks for itself what another one asks of it.
@@ -77,15 +91,18 @@ impl<C: Clone, S> Core<C, S> {
             return;
         }
         votes.insert(from);
-        let count = votes.len();
-        if self.is_majority(count) {
+        if self.members.is_majority(votes) {
             self.stand(now, false);
         }
     }
 
     /// The leader of the member's term wants it to take over.
     pub(super) fn on_stand_now(&mut self, now: Time, from: NodeId, term: u64) {
-        if term == self.hard.term && self.leader == Some(from) && !self.is_leader() {
+        if term == self.hard.term
+            && self.leader == Some(from)
+            && self.has_vote()
+            && !self.is_leader()
+        {
             self.leader = None;
             self.stand(now, true);
         }
@@ -101,7 +118,7 @@ impl<C: Clone, S> Core<C, S> {
     ) {
         // The term of the question must not count up ours either: the candidate may have been
         // allowed to stand by members that have meanwhile heard from the leader again.
-        if self.hears_a_leader(now) && !handed_over {
+        if self.hears_a_leader(now) && !handed_over || !self.was_let_in() {
             return;
         }
         if term > self.hard.term {
@@ -115,7 +132,7 @@ impl<C: Clone, S> Core<C, S> {
         if granted {
             self.postpone_election(now);
         }
-        self.send(from, Message::VoteReply { term: self.hard.term, granted });
+        self.answer(from, Message::VoteReply { term: self.hard.term, granted });
     }
 
     pub(super) fn on_vote_reply(&mut self, now: Time, from: NodeId, term: u64, granted: bool) {
@@ -129,8 +146,7 @@ impl<C: Clone, S> Core<C, S> {
             return;
         }
         votes.insert(from);
-        let count = votes.len();
-        if self.is_majority(count) {
+        if self.members.is_majority(votes) {
             self.lead(now);
         }
     }
@@ -140,7 +156,7 @@ impl<C: Clone, S> Core<C, S> {
     /// only way back into the cluster for it.
     pub(super) fn follow(&mut self, now: Time, from: NodeId, term: u64, round: u64) -> bool {
         if term < self.hard.term {
-            self.send(from, Message::HeartbeatReply { term: self.hard.term, round });
+            self.answer(from, Message::HeartbeatReply { term: self.hard.term, round });
             return false;
         }
         if self.is_leader() && term == self.hard.term {
@@ -162,6 +178,9 @@ impl<C: Clone, S> Core<C, S> {
     /// A leader that lost its majority gives up by itself, an election timeout and a heartbeat later at
     /// most; that is why refusing everyone meanwhile cannot last.
     fn hears_a_leader(&self, now: Time) -> bool {
-        self.is_leader() || self.leader.is_some() && now.since(self.heard) < self.timing.election
+        // With leases it is a promise to the leader, which the member keeps even where it has meanwhile
+        // seen a higher term, by a late message, or may have heard the leader just before it crashed.
+        let has_heard = self.leader.is_some() || self.grants_leases;
+        self.is_leader() || has_heard && now.since(self.heard) < self.timing.election
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::members::Members;
+
 /// A place in a log, and the term of the entry there. Ordered by term, then by index: of two
 /// logs the one that ends at the greater position is the more up to date (Raft, section 5.4.1).
 #[derive(
@@ -24,6 +26,8 @@ pub struct Entry<C> {
     pub at: Position,
     /// What it asks for; `None` where a new leader only marks the beginning of its term.
     pub command: Option<Arc<C>>,
+    /// Who takes part from here on, where that changes.
+    pub members: Option<Arc<Members>>,
 }
 
 /// A log without its beginning, which a snapshot stands for.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::log::{Entry, Position};
+use super::members::{FOUNDER, Members};
 use crate::env::NodeId;
 
 /// What must survive a restart besides the log (Raft, figure 2).
@@ -25,6 +26,8 @@ pub struct Image<S> {
     pub last: Position,
     /// The state.
     pub state: S,
+    /// Who took part there; `None` where those that the cluster began with did.
+    pub members: Option<Arc<Members>>,
 }
 
 /// What is added to the durable log.
@@ -34,6 +37,8 @@ pub enum Record<C> {
     Hard(HardState),
     /// An entry. It takes its place and removes all that stood there or later.
     Entry(Entry<C>),
+    /// The number of the disk, which was empty when the cluster existed already.
+    Incarnation(u64),
 }
 
 /// All that a node needs to go on after a restart, in one piece.
@@ -45,6 +50,8 @@ pub enum Record<C> {
 pub struct Snapshot<C, S> {
     /// Term and vote.
     pub hard: HardState,
+    /// The number of the disk.
+    pub incarnation: u64,
     /// The state, where one has been taken.
     pub image: Option<Arc<Image<S>>>,
     /// The entries that follow the image.
@@ -53,7 +60,7 @@ pub struct Snapshot<C, S> {
 
 impl<C, S> Default for Snapshot<C, S> {
     fn default() -> Self {
-        Snapshot { hard: HardState::default(), image: None, entries: Vec::new() }
+        Snapshot { hard: HardState::default(), incarnation: 0, image: None, entries: Vec::new() }
     }
 }
 
@@ -144,6 +151,45 @@ pub enum Message<C, S> {
         /// The state.
         image: Arc<Image<S>>,
     },
+    /// A message from or to a member whose disk was lost before: what it was to the one before, it is
+    /// not to this one. Between members that the cluster began with, messages travel without it.
+    Between {
+        /// The incarnation of the sender.
+        from: u64,
+        /// The incarnation that the sender takes the receiver for, or answers.
+        to: u64,
+        /// What is said.
+        message: Box<Message<C, S>>,
+    },
+}
+
+impl<C, S> Message<C, S> {
+    /// The message, from one incarnation to another.
+    pub(super) fn between(self, from: u64, to: u64) -> Self {
+        if (from, to) == (FOUNDER, FOUNDER) {
+            return self;
+        }
+        Message::Between { from, to, message: Box::new(self) }
+    }
+
+    /// Between which incarnations the message travels, and what it says.
+    pub(super) fn unwrap_between(self) -> (u64, u64, Self) {
+        match self {
+            Message::Between { from, to, message } => (from, to, *message),
+            message => (FOUNDER, FOUNDER, message),
+        }
+    }
+
+    /// Whether it answers something that the receiver said.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Message::PreVoteReply { .. }
+                | Message::VoteReply { .. }
+                | Message::AppendReply { .. }
+                | Message::HeartbeatReply { .. }
+        )
+    }
 }
 
 /// What came of a [`Message::Append`].

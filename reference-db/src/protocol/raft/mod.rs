@@ -4,10 +4,12 @@
 //! below), and Ongaro, "Consensus: Bridging Theory and Practice" (2014; *the dissertation*).
 //!
 //! [`core`] is Raft without a state machine, in parts: [`log`] in memory, elections, replication,
-//! snapshots, and the [`message`]s. [`Raft`] here puts the key-value state on top of it: it
-//! applies what is committed, answers clients, forwards what reaches a follower, and reads.
+//! snapshots, the [`members`], and the [`message`]s. [`Raft`] here puts the key-value state on top of
+//! it: it applies what is committed, answers clients, forwards what reaches a follower, and reads: as
+//! [`StrongReads`] says. [`lease`] says what reads under a lease count on.
 
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore as _;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{NodeId, Status, Time};
@@ -18,20 +20,43 @@ use crate::wire::Request;
 
 pub mod core;
 mod election;
+mod follower_reads;
+pub mod lease;
 pub mod log;
+pub mod members;
 pub mod message;
 pub(super) mod read_index;
 mod replication;
 mod snapshot;
+mod transfer;
 
 use self::core::{Act, Core};
+use self::follower_reads::FollowerReads;
+use self::lease::Lease;
 use self::read_index::{Read, Reads};
+use self::transfer::{Progress, Transfer};
 
+pub use self::follower_reads::Ticket;
 pub use self::read_index::READS_MAX;
 pub use self::replication::{BATCH_MAX, IN_FLIGHT_MAX, UNCOMMITTED_MAX};
 
 /// What an entry of the log carries: a request, as its client made it.
 pub type Change = Request;
+
+/// How strong reads are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrongReads {
+    /// By the leader, when a majority has said that it still led when the read came.
+    #[default]
+    ReadIndex,
+    /// By the leader at once, while its [lease](lease) runs.
+    Lease,
+    /// By the node that is asked, when its state has all that the leader had committed.
+    Follower,
+    /// By the node that is asked, at once: what it holds may be old.
+    Stale,
+}
 
 /// What nodes tell each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +70,27 @@ pub enum Message {
         /// What is asked.
         request: Request,
     },
+    /// Asks the leader how far a node's state has to be for a read.
+    AskIndex {
+        /// Which question it is.
+        ticket: Ticket,
+    },
+    /// Answers [`Message::AskIndex`].
+    Index {
+        /// The question.
+        ticket: Ticket,
+        /// The last index that must be applied.
+        index: u64,
+    },
+}
+
+/// Who waits for a round: it shows that the leader still leads.
+#[derive(Debug)]
+enum Asker {
+    /// A client that reads here.
+    Client(Read),
+    /// A node at which a client reads.
+    Node(NodeId, Ticket),
 }
 
 /// One node of the mode `raft`.
@@ -55,8 +101,11 @@ pub struct Raft {
     kv: Kv,
     applied: u64,
     pending: Pending,
-    reads: Reads,
+    reads: Reads<Asker>,
     ahead: AheadReads,
+    lease: Lease,
+    follower_reads: FollowerReads,
+    transfer: Option<Transfer>,
 }
 
 impl Protocol for Raft {
@@ -67,9 +116,13 @@ impl Protocol for Raft {
     fn recover(
         options: Options,
         recovered: Recovered<Self::Snapshot, Self::Record>,
-        random: ChaCha8Rng,
+        mut random: ChaCha8Rng,
         now: Time,
     ) -> Self {
+        let start = match options.strong_reads {
+            StrongReads::Follower => random.next_u64(),
+            StrongReads::ReadIndex | StrongReads::Lease | StrongReads::Stale => 0,
+        };
         let core = Core::recover(&options, recovered, random, now);
         let mut raft = Raft {
             options,
@@ -79,6 +132,9 @@ impl Protocol for Raft {
             pending: Pending::default(),
             reads: Reads::default(),
             ahead: AheadReads::default(),
+            lease: Lease::default(),
+            follower_reads: FollowerReads::new(start),
+            transfer: None,
         };
         raft.adopt_installed();
         raft
@@ -87,8 +143,7 @@ impl Protocol for Raft {
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
         match input {
             Input::Timer => {
-                let committed = self.core.committed();
-                self.reads.begin(&mut self.core, now, committed);
+                self.begin_round(now);
                 self.core.on_timer(now);
             }
             Input::Message { from, message: Message::Core(message) } => {
@@ -96,6 +151,14 @@ impl Protocol for Raft {
             }
             Input::Message { message: Message::Forward { origin, request }, .. } => {
                 self.on_request(now, origin, request, None, out);
+            }
+            Input::Message { from, message: Message::AskIndex { ticket } } => {
+                if self.core.is_leader() {
+                    self.reads.add(Asker::Node(from, ticket));
+                }
+            }
+            Input::Message { message: Message::Index { ticket, index }, .. } => {
+                self.follower_reads.tell(ticket, index);
             }
             Input::Request { from, request, .. } => {
                 let origin = Origin { node: self.options.id, client: from };
@@ -107,7 +170,7 @@ impl Protocol for Raft {
     }
 
     fn deadline(&self) -> Time {
-        self.core.deadline()
+        self.core.deadline().min(self.follower_reads.deadline())
     }
 
     fn status(&self) -> Status {
@@ -117,6 +180,7 @@ impl Protocol for Raft {
             last: self.core.log().last().index,
             committed: self.core.committed(),
             applied: self.applied,
+            restoring: self.core.is_restoring(),
         }
     }
 }
@@ -145,33 +209,109 @@ impl Raft {
     ) {
         let sequence = request.sequence;
         let seen = request.seen;
-        if let Command::Read { key, level: ReadLevel::Replica } = request.command {
-            let until = now + self.options.timing.election;
-            self.ahead.add(Ahead { origin, sequence, key, seen, until });
-        } else if self.core.is_leader() {
-            self.lead(now, origin, request);
-        } else if let Some(leader) = leader {
-            out.push(Output::Send { to: leader, message: Message::Forward { origin, request } });
-        } else {
-            let reply = Reply::NotLeader;
-            out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
+        let reads = self.options.strong_reads;
+        let until = now + self.options.timing.election;
+        match (request.command, leader) {
+            (Command::Read { key, level }, _)
+                if level == ReadLevel::Replica || reads == StrongReads::Stale =>
+            {
+                self.ahead.add(Ahead { origin, sequence, key, seen, until });
+            }
+            (command, _) if self.core.is_leader() => {
+                self.lead(now, origin, Request { command, ..request }, out);
+            }
+            (Command::Read { key, .. }, Some(leader)) if reads == StrongReads::Follower => {
+                let ticket = self.follower_reads.add(Read { origin, sequence, key }, until);
+                out.push(Output::Send { to: leader, message: Message::AskIndex { ticket } });
+            }
+            (command, Some(to)) => {
+                let request = Request { command, ..request };
+                out.push(Output::Send { to, message: Message::Forward { origin, request } });
+            }
+            (_, None) => out.push(turned_down(origin, sequence)),
         }
     }
 
     /// Takes on a request as the leader. One too many is dropped, as the network might have done.
-    fn lead(&mut self, now: Time, origin: Origin, request: Request) {
+    fn lead(&mut self, now: Time, origin: Origin, request: Request, out: &mut Vec<Output<Self>>) {
         let sequence = request.sequence;
-        if let Command::Read { key, .. } = request.command {
-            self.reads.add(Read { origin, sequence, key });
+        match request.command {
+            Command::Read { key, .. } if self.has_lease(now) => {
+                let (reply, position) = (self.kv.read(&key), self.applied);
+                out.push(Output::Reply { to: origin, sequence, reply, position });
+            }
+            Command::Read { key, .. } => {
+                self.reads.add(Asker::Client(Read { origin, sequence, key }));
+            }
+            Command::Transfer { to } => self.begin_transfer(now, origin, sequence, to, out),
+            // It would be one more thing for the next leader to catch up with.
+            _ if self.transfer.is_some() => out.push(turned_down(origin, sequence)),
+            _ => {
+                let Some(at) = self.core.propose(now, request) else { return };
+                self.pending.add(at, origin, sequence);
+            }
+        }
+    }
+
+    /// Whether the leader may answer reads without asking whether it leads. Its state then has all that
+    /// was acknowledged: what is committed is applied before anything else is taken.
+    fn has_lease(&mut self, now: Time) -> bool {
+        self.options.strong_reads == StrongReads::Lease
+            && self.lease.runs(now, &self.core, &self.options.timing)
+    }
+
+    /// Begins a round where reads wait for one, or the lease is to be renewed.
+    fn begin_round(&mut self, now: Time) {
+        let committed = self.core.committed();
+        let mut begun = self.reads.begin(&mut self.core, now, committed);
+        if self.options.strong_reads != StrongReads::Lease {
             return;
         }
-        let Some(at) = self.core.propose(now, request) else { return };
-        self.pending.add(at, origin, sequence);
+        if begun.is_none() && self.lease.is_due(now, &self.core, &self.options.timing) {
+            begun = self.core.begin_round(now);
+        }
+        if let Some(round) = begun {
+            self.lease.ask(now, &self.core, round);
+        }
+    }
+
+    fn begin_transfer(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        sequence: u64,
+        to: NodeId,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        if to == self.options.id || !self.options.nodes.contains(&to) {
+            let own = to == self.options.id;
+            let reply = if own { Reply::Done } else { Reply::Unsupported };
+            out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
+            return;
+        }
+        self.lease.end(&self.core);
+        self.transfer = Some(Transfer::new(to, (origin, sequence), now, &self.options.timing));
+    }
+
+    /// Goes on with a transfer, and answers who wanted it when the other node leads. Whoever is not
+    /// answered asks again.
+    fn go_on_with_transfer(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let progress = transfer.go_on(now, &mut self.core, &self.options.timing);
+        if progress == Progress::Done {
+            let (to, sequence) = transfer.wanted_by;
+            out.push(Output::Reply { to, sequence, reply: Reply::Done, position: 0 });
+        }
+        if progress != Progress::Waits {
+            self.transfer = None;
+        }
     }
 
     /// Does what follows from the core's new state.
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
+        self.go_on_with_transfer(now, out);
+        self.core.promote(now, |_| true);
         self.act(out);
         self.apply_committed(out);
         if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
@@ -217,7 +357,30 @@ impl Raft {
         let (kv, applied) = (&self.kv, self.applied);
         self.ahead
             .answer(now, out, |read| (read.seen <= applied).then(|| (kv.read(&read.key), applied)));
-        let leads = self.core.is_leader();
-        self.reads.answer(now, &mut self.core, leads, (kv, applied, applied), out);
+        self.follower_reads.answer(now, (kv, applied), out);
+        if !self.core.is_leader() {
+            // A read leaves nothing behind, so this is the truth even if the node had begun. A node that
+            // waits for an index turns its clients down by itself.
+            out.extend(self.reads.take_all().into_iter().filter_map(|asker| match asker {
+                Asker::Client(read) => Some(turned_down(read.origin, read.sequence)),
+                Asker::Node(..) => None,
+            }));
+            return;
+        }
+        for (index, asker) in self.reads.take_ready(self.core.confirmed_round(), applied) {
+            out.push(match asker {
+                Asker::Client(Read { origin: to, sequence, key }) => {
+                    Output::Reply { to, sequence, reply: kv.read(&key), position: applied }
+                }
+                Asker::Node(to, ticket) => {
+                    Output::Send { to, message: Message::Index { ticket, index } }
+                }
+            });
+        }
+        self.reads.hurry(now, &mut self.core);
     }
+}
+
+fn turned_down(to: Origin, sequence: u64) -> Output<Raft> {
+    Output::Reply { to, sequence, reply: Reply::NotLeader, position: 0 }
 }

@@ -24,47 +24,85 @@ pub(in crate::protocol) struct Read {
 
 /// The reads of one round.
 #[derive(Debug)]
-struct Round {
+struct Round<R> {
     number: u64,
     /// What was committed when the round began: a read must see all of it.
     index: u64,
-    reads: Vec<Read>,
+    reads: Vec<R>,
 }
 
-/// The reads that a leader has not answered yet.
-#[derive(Debug, Default)]
-pub(in crate::protocol) struct Reads {
-    waiting: Vec<Read>,
-    rounds: VecDeque<Round>,
+/// The reads that a leader has not answered yet: of clients, or whatever else waits for a round.
+#[derive(Debug)]
+pub(in crate::protocol) struct Reads<R = Read> {
+    waiting: Vec<R>,
+    rounds: VecDeque<Round<R>>,
     count: usize,
 }
 
-impl Reads {
+impl<R> Default for Reads<R> {
+    fn default() -> Self {
+        Reads { waiting: Vec::new(), rounds: VecDeque::new(), count: 0 }
+    }
+}
+
+impl<R> Reads<R> {
     /// Takes on a read, or not, where there are [too many](READS_MAX): its client will ask again.
-    pub(in crate::protocol) fn add(&mut self, read: Read) {
+    pub(in crate::protocol) fn add(&mut self, read: R) {
         if self.count < READS_MAX {
             self.count += 1;
             self.waiting.push(read);
         }
     }
 
-    /// Begins a round for all reads that wait for one, if the leader may begin one now: an answer
-    /// must reflect at least the state up to `index`.
+    /// Begins a round for all reads that wait for one, if the leader may begin one now, and says which:
+    /// an answer must reflect at least the state up to `index`.
     pub(in crate::protocol) fn begin<C: Clone, S>(
         &mut self,
         core: &mut Core<C, S>,
         now: Time,
         index: u64,
-    ) {
+    ) -> Option<u64> {
         if self.waiting.is_empty() {
-            return;
+            return None;
         }
-        if let Some(number) = core.begin_round(now) {
-            let reads = std::mem::take(&mut self.waiting);
-            self.rounds.push_back(Round { number, index, reads });
+        let number = core.begin_round(now)?;
+        let reads = std::mem::take(&mut self.waiting);
+        self.rounds.push_back(Round { number, index, reads });
+        Some(number)
+    }
+
+    /// Sees to it that a round begins soon, where something waits for one.
+    pub(super) fn hurry<C: Clone, S>(&self, now: Time, core: &mut Core<C, S>) {
+        if !self.waiting.is_empty() && core.may_begin_round() {
+            core.flush_soon(now);
         }
     }
 
+    /// Takes all reads whose round is confirmed and whose index is applied, each with that index.
+    pub(super) fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<(u64, R)> {
+        let mut ready = Vec::new();
+        while let Some(round) = self.rounds.front()
+            && round.number <= confirmed
+            && round.index <= applied
+        {
+            let Round { index, reads, .. } = self.rounds.pop_front().expect("it is the front");
+            ready.extend(reads.into_iter().map(|read| (index, read)));
+        }
+        self.count -= ready.len();
+        ready
+    }
+
+    /// Takes all reads: the member leads no longer.
+    pub(super) fn take_all(&mut self) -> Vec<R> {
+        self.count = 0;
+        let rounds = std::mem::take(&mut self.rounds);
+        let mut all: Vec<_> = rounds.into_iter().flat_map(|round| round.reads).collect();
+        all.append(&mut self.waiting);
+        all
+    }
+}
+
+impl Reads {
     /// Answers, from the state at `index`, the reads whose round is confirmed and which are to reflect
     /// no more than that; `position` is what the answers say about how far they go. A node that does
     /// not answer for itself any longer turns all of them down.
@@ -83,34 +121,10 @@ impl Reads {
             }));
             return;
         }
-        for Read { origin: to, sequence, key } in self.take_ready(core.confirmed_round(), index) {
+        for (_, read) in self.take_ready(core.confirmed_round(), index) {
+            let Read { origin: to, sequence, key } = read;
             out.push(Output::Reply { to, sequence, reply: kv.read(&key), position });
         }
-        if !self.waiting.is_empty() && core.may_begin_round() {
-            core.flush_soon(now);
-        }
-    }
-
-    /// Takes the reads whose round is confirmed and whose index is applied.
-    fn take_ready(&mut self, confirmed: u64, applied: u64) -> Vec<Read> {
-        let mut ready = Vec::new();
-        while let Some(round) = self.rounds.front()
-            && round.number <= confirmed
-            && round.index <= applied
-        {
-            let round = self.rounds.pop_front().expect("it is the front");
-            ready.extend(round.reads);
-        }
-        self.count -= ready.len();
-        ready
-    }
-
-    /// Takes all reads: the member leads no longer.
-    fn take_all(&mut self) -> Vec<Read> {
-        self.count = 0;
-        let rounds = std::mem::take(&mut self.rounds);
-        let mut all: Vec<_> = rounds.into_iter().flat_map(|round| round.reads).collect();
-        all.append(&mut self.waiting);
-        all
+        self.hurry(now, core);
     }
 }

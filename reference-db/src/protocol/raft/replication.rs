@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::core::{Act, Core, Standing};
 use super::log::{Entry, Log, Position};
+use super::members::{Member, Members};
 use super::message::{Appended, Image, Message, Record};
 use crate::env::{NodeId, Time};
 
@@ -30,12 +31,18 @@ pub(super) struct Leadership {
     pub(super) round: u64,
     /// When it next shows that it lives, and asks itself whether a majority still answers.
     pub(super) heartbeat_at: Time,
+    /// Whether the leader itself counts: one that removed itself leads until that is agreed on.
+    counts: bool,
 }
 
 /// What a leader knows of another member.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) node: NodeId,
+    /// The disk that is meant.
+    pub(super) incarnation: u64,
+    /// Whether it counts; otherwise it is a learner.
+    pub(super) votes: bool,
     /// Its log equals the leader's up to here.
     pub(super) matched: u64,
     /// What it gets next.
@@ -62,17 +69,49 @@ pub(super) enum Pace {
 
 impl Leadership {
     /// The highest value that a majority has reached, the leader with `own` included.
-    fn majority(&self, own: u64, of: impl Fn(&Peer) -> u64) -> u64 {
+    fn majority(&self, own: u64, of: impl Fn(&Peer) -> u64 + Copy) -> u64 {
+        let peers = self.peers.iter().filter(|peer| peer.votes).map(of);
+        let values = peers.chain(self.counts.then_some(own));
+        let voters = values.clone().count();
         let reached = |value: u64| {
-            let peers = self.peers.iter().filter(|peer| of(peer) >= value).count();
-            2 * (peers + usize::from(own >= value)) > self.peers.len() + 1
+            let those = values.clone().filter(|reached| *reached >= value);
+            2 * those.count() > voters
         };
-        let values = self.peers.iter().map(&of).chain([own]);
-        values.filter(|value| reached(*value)).max().unwrap_or(0)
+        values.clone().filter(|value| reached(*value)).max().unwrap_or(0)
     }
 
     fn peer(&mut self, node: NodeId) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|peer| peer.node == node)
+    }
+
+    /// Goes by these members from here on. Of a disk that is new to the leader nothing is known.
+    pub(super) fn follow_members(
+        &mut self,
+        members: &Members,
+        (own, incarnation): (NodeId, u64),
+        next: u64,
+        now: Time,
+    ) {
+        self.counts = members.votes(own, incarnation);
+        self.peers.retain(|peer| members.has(peer.node, peer.incarnation));
+        for (node, Member { incarnation, votes }) in members.iter().filter(|(node, _)| *node != own)
+        {
+            match self.peer(node) {
+                Some(peer) => peer.votes = votes,
+                None => self.peers.push(Peer {
+                    node,
+                    incarnation,
+                    votes,
+                    matched: 0,
+                    next,
+                    pace: Pace::Probe { sent: None },
+                    heard: now,
+                    asked: 0,
+                    confirmed: 0,
+                }),
+            }
+        }
+        self.peers.sort_by_key(|peer| peer.node);
     }
 }
 
@@ -81,21 +120,10 @@ impl<C: Clone, S> Core<C, S> {
     /// committed: entries of earlier terms do not count by themselves.
     pub(super) fn lead(&mut self, now: Time) {
         let next = self.log.last().index + 1;
-        let peer = |node: &NodeId| Peer {
-            node: *node,
-            matched: 0,
-            next,
-            pace: Pace::Probe { sent: None },
-            heard: now,
-            asked: 0,
-            confirmed: 0,
-        };
-        let peers = self.others.iter().map(peer).collect();
-        self.standing = Standing::Leader(Leadership {
-            peers,
-            round: 0,
-            heartbeat_at: now + self.timing.heartbeat,
-        });
+        let heartbeat_at = now + self.timing.heartbeat;
+        let mut leadership = Leadership { peers: Vec::new(), round: 0, heartbeat_at, counts: true };
+        leadership.follow_members(&self.members, (self.id, self.incarnation), next, now);
+        self.standing = Standing::Leader(leadership);
         self.leader = Some(self.id);
         self.append(None);
         self.flush(now);
@@ -155,10 +183,16 @@ impl<C: Clone, S> Core<C, S> {
                 self.step_down(now, self.hard.term);
                 return;
             }
+            if !leadership.counts && self.members_at <= self.commit {
+                // It was removed, and that is agreed on.
+                self.step_down(now, self.hard.term);
+                return;
+            }
             leadership.heartbeat_at = now + self.timing.heartbeat;
             for peer in &mut leadership.peers {
                 peer.give_up_waiting(now, &self.timing);
-                self.acts.push(heartbeat(peer, self.hard.term, leadership.round, self.commit));
+                let message = heartbeat(peer, self.hard.term, leadership.round, self.commit);
+                self.acts.push(peer.told(self.incarnation, message));
             }
             self.flush_at = now;
         }
@@ -174,7 +208,6 @@ impl<C: Clone, S> Core<C, S> {
         let round = leadership.round;
         let (term, commit) = (self.hard.term, self.commit);
         for peer in &mut leadership.peers {
-            let to = peer.node;
             while let Some(parcel) = peer.parcel(&self.log, self.image.as_ref(), now) {
                 peer.asked = round;
                 let message = match parcel {
@@ -183,10 +216,11 @@ impl<C: Clone, S> Core<C, S> {
                     }
                     Parcel::Image(image) => Message::Install { term, round, image },
                 };
-                self.acts.push(Act::Send(to, message));
+                self.acts.push(peer.told(self.incarnation, message));
             }
             if peer.asked < round {
-                self.acts.push(heartbeat(peer, term, round, commit));
+                let message = heartbeat(peer, term, round, commit);
+                self.acts.push(peer.told(self.incarnation, message));
             }
         }
         self.advance_commit();
@@ -194,12 +228,24 @@ impl<C: Clone, S> Core<C, S> {
 
     fn append(&mut self, command: Option<Arc<C>>) {
         let at = Position { term: self.hard.term, index: self.log.last().index + 1 };
-        self.put(Entry { at, command });
+        self.put(Entry { at, command, members: None });
+    }
+
+    /// Puts other members into the log of a leader. They count from here on.
+    pub(super) fn append_members(&mut self, now: Time, members: Members) {
+        let at = Position { term: self.hard.term, index: self.log.last().index + 1 };
+        self.put(Entry { at, command: None, members: Some(Arc::new(members)) });
+        self.adopt_members(Some(now));
+        self.flush_soon(now);
     }
 
     fn put(&mut self, entry: Entry<C>) {
         self.acts.push(Act::Persist(Record::Entry(entry.clone())));
+        let changes = entry.members.is_some() || entry.at.index <= self.members_at;
         self.log.put(entry);
+        if changes {
+            self.adopt_members(None);
+        }
     }
 
     /// Commits what a majority has, if its last entry is of this term.
@@ -270,7 +316,7 @@ impl<C: Clone, S> Core<C, S> {
             Appended::Matched(end)
         };
         let term = self.hard.term;
-        self.send(from, Message::AppendReply { term, round, appended });
+        self.answer(from, Message::AppendReply { term, round, appended });
     }
 
     /// Adds the entries that the log does not have.
@@ -293,15 +339,15 @@ impl<C: Clone, S> Core<C, S> {
 
     pub(super) fn on_heartbeat(&mut self, from: NodeId, round: u64, commit: u64) {
         self.commit = self.commit.max(commit.min(self.log.last().index));
-        self.send(from, Message::HeartbeatReply { term: self.hard.term, round });
+        self.answer(from, Message::HeartbeatReply { term: self.hard.term, round });
     }
 }
 
-fn heartbeat<C, S>(peer: &mut Peer, term: u64, round: u64, commit: u64) -> Act<C, S> {
+fn heartbeat<C, S>(peer: &mut Peer, term: u64, round: u64, commit: u64) -> Message<C, S> {
     peer.asked = round;
     // Beyond what matched, the follower may have something else than what was committed.
     let commit = commit.min(peer.matched);
-    Act::Send(peer.node, Message::Heartbeat { term, round, commit })
+    Message::Heartbeat { term, round, commit }
 }
 
 /// What a follower is sent.
@@ -311,6 +357,11 @@ enum Parcel<C, S> {
 }
 
 impl Peer {
+    /// What it is told.
+    fn told<C, S>(&self, own: u64, message: Message<C, S>) -> Act<C, S> {
+        Act::Send(self.node, message.between(own, self.incarnation))
+    }
+
     /// The next thing to send, if the pace allows one. Counts it as sent.
     fn parcel<C: Clone, S>(
         &mut self,

@@ -19,7 +19,9 @@ impl<C: Clone, S> Core<C, S> {
         assert!(index <= self.commit, "only what is committed can never be taken back");
         let term = self.log.term(index).expect("the log reaches back to the last image");
         let last = Position { term, index };
-        self.image = Some(Arc::new(Image { last, state }));
+        let (members, at) = self.members_up_to(index);
+        let members = (at > 0).then_some(members);
+        self.image = Some(Arc::new(Image { last, state, members }));
         self.log.compact(index.saturating_sub(spare));
         let snapshot = self.durable();
         self.acts.push(Act::Snapshot(snapshot));
@@ -28,7 +30,8 @@ impl<C: Clone, S> Core<C, S> {
     /// All that the member needs to go on after a restart.
     pub fn durable(&self) -> Snapshot<C, S> {
         let entries = self.log.entries(self.imaged() + 1, usize::MAX).cloned().collect();
-        Snapshot { hard: self.hard, image: self.image.clone(), entries }
+        let (hard, incarnation) = (self.hard, self.incarnation);
+        Snapshot { hard, incarnation, image: self.image.clone(), entries }
     }
 
     /// The last index that the image reflects; 0 where there is none.
@@ -44,7 +47,7 @@ impl<C: Clone, S> Core<C, S> {
         }
         let appended = Appended::Matched(self.commit);
         let term = self.hard.term;
-        self.send(from, Message::AppendReply { term, round, appended });
+        self.answer(from, Message::AppendReply { term, round, appended });
     }
 
     /// Takes over a leader's state. Entries behind it stay if they follow it: the member may have
@@ -58,6 +61,7 @@ impl<C: Clone, S> Core<C, S> {
         self.commit = image.last.index;
         self.installed = Some(Arc::clone(&image));
         self.image = Some(image);
+        self.adopt_members(None);
         let snapshot = self.durable();
         self.acts.push(Act::Snapshot(snapshot));
     }

@@ -1,0 +1,228 @@
+//! Who takes part in a Raft cluster, and how that changes (dissertation, chapter 4).
+//!
+//! The members stand in the log, and the latest that stand there count, committed or not. One change
+//! touches one vote, so that any majority before it and any majority after it share a member; and a
+//! leader begins none before the last one and something of its own term are committed.
+//!
+//! **A disk that was wiped.** A member that has lost its disk has forgotten whom it voted for and
+//! what it acknowledged. Were it taken for the member that it was:
+//!
+//! - of 1, 2 and 3, member 2 votes for 1 in term 5 and is wiped; 3 asks it for a vote in term 5 too
+//!   and gets it: two leaders in one term;
+//! - the leader 1 commits entry 7 with 2, while 3 is cut off; 2 is wiped and then elects 3, which
+//!   has no entry 7: what was committed is gone.
+//!
+//! So it is another member. A disk that is set up in a cluster that exists already gets a number of
+//! its own, its *incarnation*, which goes with all that its node says and which nobody else counts
+//! for the one before. The leader notices it, and in one change takes the vote of the old one away
+//! and lets the new one in as a *learner*, which gets the log but has no vote. That change needs a
+//! majority of the others, so that everything that was committed with the lost disk is on those
+//! before any majority does without it. A second change gives the learner its vote when it has
+//! caught up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::BATCH_MAX;
+use super::core::{Act, Core, Standing};
+use super::message::{Message, Record};
+use crate::env::{NodeId, Time};
+
+/// The incarnation of a member whose disk was there when the cluster began.
+pub const FOUNDER: u64 = 0;
+
+/// Who takes part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    present: BTreeMap<NodeId, Member>,
+    /// Incarnations that were replaced. What they still say is late, and must not bring them back.
+    former: BTreeSet<(NodeId, u64)>,
+}
+
+/// One that takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The disk that is meant.
+    pub incarnation: u64,
+    /// Whether it votes and counts; otherwise it is a learner.
+    pub votes: bool,
+}
+
+impl Members {
+    /// All nodes that the cluster began with.
+    pub fn founded(nodes: impl IntoIterator<Item = NodeId>) -> Members {
+        let member = Member { incarnation: FOUNDER, votes: true };
+        let present = nodes.into_iter().map(|node| (node, member)).collect();
+        Members { present, former: BTreeSet::new() }
+    }
+
+    /// Everyone, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, Member)> + '_ {
+        self.present.iter().map(|(node, member)| (*node, *member))
+    }
+
+    /// Those that vote, in order.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.iter().filter(|(_, member)| member.votes).map(|(node, _)| node)
+    }
+
+    /// What a node takes part as; `None` where it does not.
+    pub fn get(&self, node: NodeId) -> Option<Member> {
+        self.present.get(&node).copied()
+    }
+
+    /// Whether this incarnation of a node takes part.
+    pub fn has(&self, node: NodeId, incarnation: u64) -> bool {
+        self.get(node).is_some_and(|member| member.incarnation == incarnation)
+    }
+
+    /// Whether this incarnation of a node votes.
+    pub fn votes(&self, node: NodeId, incarnation: u64) -> bool {
+        self.has(node, incarnation) && self.get(node).is_some_and(|member| member.votes)
+    }
+
+    /// Whether these are more than half of those that vote.
+    pub(super) fn is_majority(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        let granted = self.voters().filter(|node| nodes.contains(node)).count();
+        2 * granted > self.voters().count()
+    }
+
+    /// The members with a node's new incarnation as a learner, in place of the one before; nothing
+    /// where the node does not take part, or the incarnation is not new.
+    fn with_restored(&self, node: NodeId, incarnation: u64) -> Option<Members> {
+        let before = self.get(node)?.incarnation;
+        if before == incarnation || self.former.contains(&(node, incarnation)) {
+            return None;
+        }
+        let mut members = self.clone();
+        members.former.insert((node, before));
+        members.present.insert(node, Member { incarnation, votes: false });
+        Some(members)
+    }
+
+    /// The members with a vote for a learner.
+    fn with_vote(&self, node: NodeId) -> Members {
+        let mut members = self.clone();
+        if let Some(member) = members.present.get_mut(&node) {
+            member.votes = true;
+        }
+        members
+    }
+}
+
+impl<C: Clone, S> Core<C, S> {
+    /// The members as they stand in the log, committed or not.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The number of the member's disk.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Whether the member's disk was lost, and it is not known to be a full member again.
+    pub fn is_restoring(&self) -> bool {
+        let agreed = self.members_at <= self.commit;
+        self.incarnation != FOUNDER && !(agreed && self.has_vote())
+    }
+
+    /// Whether the member itself votes and counts, as far as it knows.
+    pub(super) fn has_vote(&self) -> bool {
+        self.members.votes(self.id, self.incarnation)
+    }
+
+    /// Whether the cluster knows the member's disk, as far as it knows itself. One that was not let
+    /// in yet has nothing to say in an election.
+    pub(super) fn was_let_in(&self) -> bool {
+        self.incarnation == FOUNDER || self.members.has(self.id, self.incarnation)
+    }
+
+    /// Gives the disk its number, if it is empty and the cluster is not.
+    pub(super) fn begin_again(&mut self, incarnation: u64) {
+        // Zero is the founders'.
+        self.incarnation = incarnation.max(1);
+        self.acts.push(Act::Persist(Record::Incarnation(self.incarnation)));
+    }
+
+    /// The members as of an index of the log that is not compacted away, and where they stand; 0 where
+    /// the cluster has none but its founders.
+    pub(super) fn members_up_to(&self, index: u64) -> (Arc<Members>, u64) {
+        let imaged = self.imaged();
+        let entries = self.log.entries(imaged + 1, usize::MAX);
+        let changes = entries.take_while(|entry| entry.at.index <= index);
+        let latest = changes.filter_map(|entry| Some((entry.members.clone()?, entry.at.index)));
+        let kept = || {
+            let members = self.image.as_ref()?.members.clone()?;
+            Some((members, imaged))
+        };
+        latest.last().or_else(kept).unwrap_or_else(|| (Arc::clone(&self.founders), 0))
+    }
+
+    /// Takes over the members that stand in the log now.
+    pub(super) fn adopt_members(&mut self, now: Option<Time>) {
+        (self.members, self.members_at) = self.members_up_to(u64::MAX);
+        let next = self.log.last().index + 1;
+        if let (Standing::Leader(leadership), Some(now)) = (&mut self.standing, now) {
+            leadership.follow_members(&self.members, (self.id, self.incarnation), next, now);
+        }
+    }
+
+    /// A leader hears another incarnation of a member than the one it knows: its disk was lost.
+    pub(super) fn on_stranger(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        incarnation: u64,
+        message: &Message<C, S>,
+    ) {
+        let (Message::AppendReply { term, .. } | Message::HeartbeatReply { term, .. }) = message
+        else {
+            return;
+        };
+        if *term > self.hard.term {
+            self.step_down(now, *term);
+        }
+        if *term == self.hard.term
+            && self.may_change_members()
+            && let Some(members) = self.members.with_restored(from, incarnation)
+        {
+            self.append_members(now, members);
+        }
+    }
+
+    /// Gives a vote to a learner that has caught up and that `may` have one. To be called whenever
+    /// something may have changed.
+    pub fn promote(&mut self, now: Time, may: impl Fn(NodeId) -> bool) {
+        if self.members.iter().all(|(_, member)| member.votes) || !self.may_change_members() {
+            return;
+        }
+        let last = self.log.last().index;
+        let Standing::Leader(leadership) = &self.standing else { return };
+        // What it still lacks fits into one message.
+        let able = |node: &NodeId| {
+            leadership.peers.iter().any(|peer| {
+                let near = peer.matched > 0 && peer.matched + BATCH_MAX as u64 >= last;
+                peer.node == *node && near && now.since(peer.heard) < self.timing.election
+            })
+        };
+        let learners = self.members.iter().filter(|(_, member)| !member.votes);
+        let ready = learners.map(|(node, _)| node).find(|node| able(node) && may(*node));
+        if let Some(node) = ready {
+            self.append_members(now, self.members.with_vote(node));
+        }
+    }
+
+    /// Whether a leader may begin a change: the last one is committed, and so is something of its own
+    /// term.
+    ///
+    /// Without the second: of 1 to 4, leader 1 adds 5 in term 2, on its own log only. 2 leads in term
+    /// 3 with 3 and 4 and removes 1, which it commits with 3 alone of 2, 3 and 4. Then 1 is elected in
+    /// term 4 by 4 and 5, three of its five, and replaces what was committed (Ongaro, "bug in
+    /// single-server membership changes", raft-dev, 2015).
+    fn may_change_members(&self) -> bool {
+        self.knows_all_commits() && self.members_at <= self.commit
+    }
+}

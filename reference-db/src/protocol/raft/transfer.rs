@@ -1,0 +1,62 @@
+//! Handing leadership over to a member of the operator's choice (dissertation, section 3.10).
+//!
+//! The leader takes on no more changes, waits until the other one has the whole log, and asks it to stand
+//! at once. Should nothing come of it within an election timeout, it leads on.
+
+use super::core::Core;
+use crate::env::{NodeId, Time};
+use crate::protocol::{Origin, Timing};
+
+/// A leadership that is being handed over.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) to: NodeId,
+    /// Who wants it, and under which number.
+    pub(super) wanted_by: (Origin, u64),
+    /// When the other one was asked to stand.
+    asked: Option<Time>,
+    until: Time,
+}
+
+/// What has become of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It goes on.
+    Waits,
+    /// The other one leads.
+    Done,
+    /// Somebody else does, or nothing came of it.
+    Failed,
+}
+
+impl Transfer {
+    pub(super) fn new(
+        to: NodeId,
+        wanted_by: (Origin, u64),
+        now: Time,
+        timing: &Timing,
+    ) -> Transfer {
+        Transfer { to, wanted_by, asked: None, until: now + timing.election }
+    }
+
+    /// Asks the other one to stand, if it has everything and was not asked just now, and says what has
+    /// become of it.
+    pub(super) fn go_on<C: Clone, S>(
+        &mut self,
+        now: Time,
+        core: &mut Core<C, S>,
+        timing: &Timing,
+    ) -> Progress {
+        if core.leader() == Some(self.to) {
+            return Progress::Done;
+        }
+        if self.until <= now {
+            return Progress::Failed;
+        }
+        let lately = self.asked.is_some_and(|asked| now < asked + timing.heartbeat);
+        if !lately && core.hand_over(self.to) {
+            self.asked = Some(now);
+        }
+        Progress::Waits
+    }
+}

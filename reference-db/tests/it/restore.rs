@@ -1,0 +1,248 @@
+//! Nodes whose disks were lost, in every mode: what they must not say, and how they come back.
+
+use stormglass_reference_db::env::{NodeId, Role};
+use stormglass_reference_db::kv::{Command, Reply};
+use stormglass_reference_db::protocol::Protocol;
+use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
+use stormglass_reference_db::protocol::raft::Raft;
+use stormglass_reference_db::wire::Request;
+
+use super::raft_cluster::Cluster;
+
+fn request(session: u64, sequence: u64, command: Command) -> Request {
+    Request { session, sequence, seen: 0, command }
+}
+
+fn write(session: u64, sequence: u64, key: &str) -> Request {
+    request(session, sequence, Command::Write { key: key.into(), value: b"a".to_vec() })
+}
+
+/// A cluster with a leader, and a session.
+fn started(nodes: u32, seed: u64, snapshot_entries: u64) -> (Cluster<Raft>, usize, u64) {
+    let mut cluster = Cluster::<Raft>::new(nodes, seed, snapshot_entries);
+    let leader = cluster.elect();
+    let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+    (cluster, leader, session)
+}
+
+fn others<P: Protocol>(cluster: &Cluster<P>, but: usize) -> Vec<usize> {
+    (0..cluster.nodes.len()).filter(|node| *node != but).collect()
+}
+
+mod raft {
+    use super::*;
+
+    #[test]
+    fn a_member_that_has_lost_its_disk_gets_the_log_before_it_gets_its_vote() {
+        for snapshot_entries in [8, 1000] {
+            let (mut cluster, leader, session) = started(3, 1, snapshot_entries);
+            for sequence in 2..40 {
+                cluster.ask(leader, 0, write(session, sequence, "x"));
+            }
+            let lost = others(&cluster, leader)[0];
+            cluster.replace_disk(lost);
+            cluster.run(100);
+            let members = cluster.node(leader).core().members();
+            let id = cluster.nodes[lost].id;
+            assert!(members.votes(id, cluster.node(lost).core().incarnation()));
+            assert!(!members.has(id, 0), "the disk before it is no member any more");
+            assert_eq!(cluster.node(lost).kv(), cluster.node(leader).kv());
+        }
+    }
+
+    #[test]
+    fn without_its_disk_a_member_elects_nobody() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(3, seed, 1000);
+            let [cut, lost] = others(&cluster, leader)[..] else { panic!("of three") };
+            // What is acknowledged now is on the leader and on the disk that will be lost.
+            cluster.split(&[cut]);
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), Some(Reply::Done));
+            cluster.crash(leader);
+            cluster.wipe(lost);
+            cluster.start(lost);
+            cluster.heal();
+            cluster.run(2_000);
+            assert_eq!(cluster.leader(), None, "seed {seed}: the two lack what was acknowledged");
+            cluster.start(leader);
+            assert!(cluster.run_until(|c| (0..3).all(|node| c.is_whole(node))), "seed {seed}");
+            cluster.run(500);
+            let values = cluster.node(cut).kv().values();
+            assert!(values.contains_key("x"), "seed {seed}: it was acknowledged");
+        }
+    }
+
+    #[test]
+    fn without_its_disk_a_member_counts_for_no_commit() {
+        let (mut cluster, leader, session) = started(3, 1, 1000);
+        let [cut, lost] = others(&cluster, leader)[..] else { panic!("of three") };
+        cluster.split(&[cut]);
+        cluster.wipe(lost);
+        cluster.start(lost);
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), None, "one copy is no majority");
+        assert!(!cluster.is_whole(lost), "a majority of the other disks is needed to let it in");
+    }
+
+    #[test]
+    fn a_leader_that_loses_its_disk_is_followed_by_another() {
+        let (mut cluster, old, session) = started(3, 1, 8);
+        for sequence in 2..30 {
+            cluster.ask(old, 0, write(session, sequence, "x"));
+        }
+        cluster.replace_disk(old);
+        let leader = cluster.leader().unwrap();
+        assert_ne!(leader, old);
+        assert_eq!(cluster.ask(leader, 0, write(session, 30, "y")), Some(Reply::Done));
+        cluster.run(100);
+        assert_eq!(cluster.node(old).kv(), cluster.node(leader).kv());
+    }
+
+    #[test]
+    fn every_disk_can_be_lost_one_after_the_other_and_again() {
+        let (mut cluster, leader, session) = started(3, 1, 8);
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), Some(Reply::Done));
+        for round in 0..6 {
+            cluster.replace_disk(round % 3);
+            cluster.run(100);
+        }
+        let leader = cluster.elect();
+        assert!(cluster.node(leader).kv().values().contains_key("x"));
+        assert_eq!(cluster.role(leader), Some(Role::Leader));
+        let members = cluster.node(leader).core().members();
+        assert!((0..3).all(|node| !members.has(NodeId(node), 0)), "no disk is the first any more");
+        assert_eq!(members.voters().count(), 3);
+    }
+
+    #[test]
+    fn a_member_that_is_restored_remembers_it_after_a_crash() {
+        for crash_after_ms in 0..60 {
+            let (mut cluster, leader, session) = started(3, 1, 8);
+            for sequence in 2..30 {
+                cluster.ask(leader, 0, write(session, sequence, "x"));
+            }
+            let lost = others(&cluster, leader)[0];
+            cluster.wipe(lost);
+            cluster.start(lost);
+            cluster.run(crash_after_ms);
+            cluster.crash(lost);
+            cluster.start(lost);
+            assert!(cluster.run_until(|c| c.is_whole(lost)), "after {crash_after_ms} ms");
+        }
+    }
+}
+
+mod primary {
+    use stormglass_reference_db::kv::ReadLevel;
+
+    use super::super::primary_cluster::{disk_holds, holds, primary, read, started, write};
+    use super::*;
+
+    const MODES: [Acknowledge; 3] = [Acknowledge::All, Acknowledge::One, Acknowledge::None];
+
+    /// The partner that a primary has, or any follower where it has none.
+    fn partner(cluster: &Cluster<Primary>, leader: usize) -> usize {
+        let appointed = cluster.node(leader).appointed();
+        let partner = appointed.and_then(|appointed| appointed.partner);
+        partner.map_or_else(|| others(cluster, leader)[0], |node| node.0 as usize)
+    }
+
+    #[test]
+    fn a_follower_without_its_disk_gets_the_state_and_what_follows_while_writes_go_on() {
+        for acknowledge in MODES {
+            let (mut cluster, leader, session) = started(acknowledge, 3, 20);
+            for sequence in 2..60 {
+                cluster.ask(leader, 0, write(session, sequence, "x", "a"));
+            }
+            let lost = partner(&cluster, leader);
+            cluster.wipe(lost);
+            cluster.start(lost);
+            for sequence in 60.. {
+                cluster.request(leader, 0, write(session, sequence, "y", "b"));
+                cluster.run(5);
+                if cluster.is_whole(lost) {
+                    break;
+                }
+                assert!(sequence < 2_000, "{acknowledge:?}: it never catches up");
+            }
+            let log = |node: usize| cluster.node(node).replica().log();
+            assert!(log(leader).base().index > 0, "{acknowledge:?}: the log alone would have done");
+            assert!(log(lost).base().index > 0, "{acknowledge:?}: it got the state");
+            cluster.run(200);
+            let kv = |node: usize| cluster.node(node).replica().kv();
+            assert_eq!(kv(lost), kv(leader), "{acknowledge:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_without_its_disk_is_whole_when_it_has_all_that_was_acknowledged() {
+        for seed in 0..40 {
+            let acknowledge = MODES[seed % 2];
+            let (mut cluster, leader, session) = started(acknowledge, 3, 20);
+            cluster.weather.delay_ms_max = 1 + seed as u64;
+            let lost = partner(&cluster, leader);
+            cluster.wipe(lost);
+            cluster.start(lost);
+            for sequence in 2.. {
+                cluster.request(leader, 0, write(session, sequence, "x", "a"));
+                let acknowledged = cluster.node(leader).replica().committed();
+                if cluster.is_whole(lost) {
+                    assert!(disk_holds(&cluster.nodes[lost].disk, acknowledged), "seed {seed}");
+                    break;
+                }
+                cluster.run(1);
+                assert!(sequence < 5_000, "seed {seed}: it never catches up");
+            }
+        }
+    }
+
+    #[test]
+    fn a_primary_without_its_disk_does_not_lead_with_an_empty_log() {
+        for acknowledge in [Acknowledge::All, Acknowledge::One] {
+            let (mut cluster, old, session) = started(acknowledge, 3, 20);
+            assert_eq!(cluster.ask(old, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+            cluster.replace_disk(old);
+            let leader = primary(&cluster).unwrap();
+            assert_ne!(leader, old, "{acknowledge:?}");
+            assert_eq!(cluster.ask(leader, 1, read(1, "x", ReadLevel::Strong)), holds("a"));
+            let again = write(session, 3, "x", "b");
+            assert_eq!(cluster.ask(leader, 0, again), Some(Reply::Done), "{acknowledge:?}");
+        }
+    }
+
+    #[test]
+    fn a_partner_without_its_disk_does_not_take_over() {
+        let (mut cluster, leader, session) = started(Acknowledge::One, 3, 20);
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+        let lost = partner(&cluster, leader);
+        cluster.wipe(lost);
+        cluster.start(lost);
+        cluster.crash(leader);
+        cluster.run(2_000);
+        assert_eq!(
+            primary(&cluster),
+            None,
+            "only one disk has what was acknowledged, and it is down"
+        );
+        cluster.start(leader);
+        assert!(cluster.run_until(|cluster| cluster.is_whole(lost) && primary(cluster).is_some()));
+        let leader = primary(&cluster).unwrap();
+        assert_eq!(cluster.ask(leader, 1, read(1, "x", ReadLevel::Strong)), holds("a"));
+    }
+
+    #[test]
+    fn every_disk_can_be_lost_one_after_the_other_and_again() {
+        for acknowledge in [Acknowledge::All, Acknowledge::One] {
+            let (mut cluster, leader, session) = started(acknowledge, 3, 20);
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+            for round in 0..6 {
+                cluster.replace_disk(round % 3);
+            }
+            assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
+            cluster.run(500);
+            let leader = primary(&cluster).unwrap();
+            let reply = cluster.ask(leader, 1, read(1, "x", ReadLevel::Strong));
+            assert_eq!(reply, holds("a"), "{acknowledge:?}");
+        }
+    }
+}
