@@ -14,6 +14,7 @@ use crate::kv::Reply;
 use crate::wire::Request;
 
 pub mod leaderless;
+pub mod multi_leader;
 mod pending;
 pub mod primary;
 pub mod raft;
@@ -67,6 +68,8 @@ pub struct Options {
     pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, where no leader does.
     pub leaderless: leaderless::Settings,
+    /// Which regions there are, where each has a leader.
+    pub multi_leader: multi_leader::Settings,
 }
 
 /// How long a node waits for what. The same for every node of a cluster.

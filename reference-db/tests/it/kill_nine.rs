@@ -185,6 +185,8 @@ fn client(addresses: &[String], home: usize) -> Client<RealClient> {
         pause: Duration::from_millis(20),
         roam: true,
         replica_reads: ReplicaReads::Sticky,
+        stride: 1,
+        rewrites_sets: false,
         remembered: true,
     };
     Client::new(RealClient::new(addresses), policy)

@@ -15,7 +15,7 @@ use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
-    Input, Options, Origin, Output, Protocol, Recovered, Timing,
+    Input, Options, Origin, Output, Protocol, Recovered, Timing, multi_leader,
 };
 use stormglass_reference_db::wire::Request;
 
@@ -119,6 +119,9 @@ pub(crate) struct Cluster<P: Protocol> {
     /// How fast the clock of each node runs: so many nanoseconds for each 1000 that pass.
     rates_permille: Vec<u64>,
     pub(crate) leaderless: Settings,
+    multi_leader: multi_leader::Settings,
+    /// What nodes have told each other, if a test wants to see it: from, to, and what.
+    pub(crate) overheard: Option<Vec<(NodeId, NodeId, P::Message)>>,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
     seed: u64,
@@ -133,6 +136,21 @@ impl<P: Protocol> Cluster<P> {
     /// The same, in a mode without a leader.
     pub(crate) fn with(count: u32, seed: u64, snapshot_entries: u64, leaderless: Settings) -> Self {
         Cluster::make(count, seed, snapshot_entries, leaderless, Acknowledge::None)
+    }
+
+    /// The same, in the mode with several leaders.
+    pub(crate) fn of_regions(
+        count: u32,
+        seed: u64,
+        snapshot_entries: u64,
+        regions: multi_leader::Settings,
+    ) -> Self {
+        let (leaderless, acknowledge) = (Settings::DEFAULT, Acknowledge::None);
+        let mut cluster =
+            Cluster::unstarted(count, seed, snapshot_entries, leaderless, acknowledge);
+        cluster.multi_leader = regions;
+        (0..count).for_each(|id| cluster.start(id as usize));
+        cluster
     }
 
     /// The same, in a mode with a primary.
@@ -206,6 +224,8 @@ impl<P: Protocol> Cluster<P> {
             transfers: false,
             rates_permille: vec![1000; count as usize],
             leaderless,
+            multi_leader: multi_leader::Settings::DEFAULT,
+            overheard: None,
             events: BTreeMap::new(),
             events_made: 0,
             seed,
@@ -241,6 +261,7 @@ impl<P: Protocol> Cluster<P> {
             acknowledge: self.acknowledge,
             strong_reads: self.strong_reads,
             leaderless: self.leaderless,
+            multi_leader: self.multi_leader,
         }
     }
 
@@ -330,6 +351,9 @@ impl<P: Protocol> Cluster<P> {
             Output::Snapshot(snapshot) => disk.unsynced.push(Write::Snapshot(snapshot)),
             Output::Send { to, message } => {
                 disk.sync(disk.unsynced.len());
+                if let Some(overheard) = &mut self.overheard {
+                    overheard.push((id, to, message.clone()));
+                }
                 self.post(id, to, |message| Event::Deliver { from: id, to, message }, message);
             }
             Output::Reply { to, sequence, reply, position } => {

@@ -121,7 +121,7 @@ impl Leaderless {
             Command::Cas { .. } if !settings.compare_and_set => {
                 return reply(Reply::Unsupported, 0, out);
             }
-            Command::Update { .. } | Command::Txn { .. } => {
+            Command::Update { .. } | Command::Txn { .. } | Command::Replace { .. } => {
                 return reply(Reply::Unsupported, 0, out);
             }
             Command::Write { key, value } => (key, Task::Put(Some(value))),
