@@ -5,6 +5,7 @@
 
 mod campaign;
 mod cli;
+mod restore;
 mod shape;
 mod systems;
 mod world;
