@@ -178,12 +178,17 @@ mod primary {
     fn a_node_without_its_disk_is_whole_when_it_has_all_that_was_acknowledged() {
         for seed in 0..40 {
             let acknowledge = MODES[seed % 2];
-            let (mut cluster, leader, session) = started(acknowledge, 3, 20);
-            cluster.weather.delay_ms_max = 1 + seed as u64;
+            // A log that takes many messages, where the control plane's takes one.
+            let (mut cluster, leader, session) = started(acknowledge, 3, 10_000);
+            for sequence in 2..1_500 {
+                cluster.request(leader, 0, write(session, sequence, "x", "a"));
+            }
+            cluster.run(500);
+            cluster.weather.delay_ms_max = 1 + seed as u64 / 4;
             let lost = partner(&cluster, leader);
             cluster.wipe(lost);
             cluster.start(lost);
-            for sequence in 2.. {
+            for sequence in 1_500.. {
                 cluster.request(leader, 0, write(session, sequence, "x", "a"));
                 let acknowledged = cluster.node(leader).replica().committed();
                 if cluster.is_whole(lost) {
