@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::NodeId;
 use crate::wire::Request;
 
 /// The whole state of a node, a deterministic function of the changes applied to it, in order.
@@ -46,6 +47,8 @@ impl Kv {
             Command::Write { .. } | Command::Cas { .. } | Command::Delete { .. } => {
                 self.change_once(at, request)
             }
+            // Who takes part is no part of the state.
+            Command::Admit { .. } | Command::Dismiss { .. } => Some(Reply::Unsupported),
         }
     }
 
@@ -101,7 +104,10 @@ fn change(values: &mut BTreeMap<String, Vec<u8>>, command: &Command) -> Reply {
             put(values, key, to.as_ref());
         }
         Command::Delete { key } => put(values, key, None),
-        Command::OpenSession | Command::Read { .. } => {
+        Command::OpenSession
+        | Command::Read { .. }
+        | Command::Admit { .. }
+        | Command::Dismiss { .. } => {
             unreachable!("only what changes a value needs a session")
         }
     }
@@ -148,6 +154,17 @@ pub enum Command {
         from: Option<Vec<u8>>,
         /// What it holds afterwards.
         to: Option<Vec<u8>>,
+    },
+    /// Lets a node in that does not take part, where one log orders all changes; answered when it is
+    /// agreed on.
+    Admit {
+        /// The node.
+        node: NodeId,
+    },
+    /// Lets a node go.
+    Dismiss {
+        /// The node.
+        node: NodeId,
     },
     /// Makes the key absent.
     Delete {

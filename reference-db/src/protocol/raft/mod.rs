@@ -26,6 +26,7 @@ mod replication;
 mod snapshot;
 
 use self::core::{Act, Core};
+use self::members::Change as MembersChange;
 use self::read_index::{Read, Reads};
 
 pub use self::read_index::READS_MAX;
@@ -151,7 +152,7 @@ impl Raft {
             let until = now + self.options.timing.election;
             self.ahead.add(Ahead { origin, sequence, key, seen, until });
         } else if self.core.is_leader() {
-            self.lead(now, origin, request);
+            self.lead(now, origin, request, out);
         } else if let Some(leader) = leader {
             out.push(Output::Send { to: leader, message: Message::Forward { origin, request } });
         } else {
@@ -161,8 +162,27 @@ impl Raft {
     }
 
     /// Takes on a request as the leader. One too many is dropped, as the network might have done.
-    fn lead(&mut self, now: Time, origin: Origin, request: Request) {
+    fn lead(&mut self, now: Time, origin: Origin, request: Request, out: &mut Vec<Output<Self>>) {
         let sequence = request.sequence;
+        let change = match request.command {
+            Command::Admit { node } => Some(self.core.admit(now, node)),
+            Command::Dismiss { node } => Some(self.core.dismiss(now, node)),
+            Command::OpenSession
+            | Command::Read { .. }
+            | Command::Write { .. }
+            | Command::Cas { .. }
+            | Command::Delete { .. } => None,
+        };
+        if let Some(change) = change {
+            let reply = match change {
+                MembersChange::Begun(at) => return self.pending.add(at, origin, sequence),
+                MembersChange::Already => Reply::Done,
+                MembersChange::NotNow => Reply::NotLeader,
+                MembersChange::Never => Reply::Unsupported,
+            };
+            out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
+            return;
+        }
         if let Command::Read { key, .. } = request.command {
             self.reads.add(Read { origin, sequence, key });
             return;
@@ -204,9 +224,10 @@ impl Raft {
     fn apply_committed(&mut self, out: &mut Vec<Output<Self>>) {
         while let Some(entry) = self.core.committed_entry(self.applied + 1) {
             self.applied += 1;
-            let reply = entry.command.as_ref().and_then(|change| {
-                self.kv.apply(entry.at.index, change, self.options.sessions_max)
-            });
+            let reply = match &entry.command {
+                Some(change) => self.kv.apply(entry.at.index, change, self.options.sessions_max),
+                None => entry.members.is_some().then_some(Reply::Done),
+            };
             if let Some((to, sequence)) = self.pending.take(entry.at)
                 && let Some(reply) = reply
             {
