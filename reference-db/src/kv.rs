@@ -51,8 +51,10 @@ impl Kv {
         match &request.command {
             Command::OpenSession => Some(self.open(at, sessions_max)),
             Command::Read { key, .. } => Some(self.read(key)),
-            // It changes no state, and no log holds it.
-            Command::Transfer { .. } => Some(Reply::Unsupported),
+            // They change no state: who leads and who takes part is no part of it.
+            Command::Transfer { .. } | Command::Admit { .. } | Command::Dismiss { .. } => {
+                Some(Reply::Unsupported)
+            }
             Command::Write { .. }
             | Command::Cas { .. }
             | Command::Delete { .. }
@@ -131,7 +133,9 @@ fn change(values: &mut BTreeMap<String, Datum>, command: &Command) -> Reply {
         Command::OpenSession
         | Command::Read { .. }
         | Command::Replace { .. }
-        | Command::Transfer { .. } => {
+        | Command::Transfer { .. }
+        | Command::Admit { .. }
+        | Command::Dismiss { .. } => {
             unreachable!("only what changes a value needs a session")
         }
     }
@@ -180,6 +184,17 @@ pub enum Command {
         from: Option<Vec<u8>>,
         /// What it holds afterwards.
         to: Option<Vec<u8>>,
+    },
+    /// Lets a node in that does not take part, where one log orders all changes; answered when it is
+    /// agreed on.
+    Admit {
+        /// The node.
+        node: NodeId,
+    },
+    /// Lets a node go.
+    Dismiss {
+        /// The node.
+        node: NodeId,
     },
     /// Makes the key absent.
     Delete {

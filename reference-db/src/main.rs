@@ -82,6 +82,20 @@ enum Action {
         #[command(flatten)]
         cluster: Cluster,
     },
+    /// Lets a node in, which must be among the peers of all: `serve --spare`
+    Admit {
+        /// The node's number
+        node: u32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Lets a node go
+    Dismiss {
+        /// The node's number
+        node: u32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
     /// Makes a key absent
     Delete {
         /// The key that is emptied
@@ -151,6 +165,10 @@ struct Serve {
     /// cluster begins with
     #[arg(long)]
     join: bool,
+    /// Numbers of nodes that --peers lists and the cluster does not begin with: mode `raft` lets them
+    /// in by `admit`; the same for every node
+    #[arg(long, value_delimiter = ',')]
+    spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
     /// `multi-leader`, `leaderless` or `leaderless-abd`; the same for every node
     #[arg(long, default_value_t = Mode::Raft)]
@@ -318,6 +336,12 @@ fn run(action: Action) -> Result<(), Failure> {
             let (from, to) = (Some(from.into_bytes()), Some(to.into_bytes()));
             on_one_thread(ask(cluster, Command::Cas { key, from, to }))?
         }
+        Action::Admit { node, cluster } => {
+            on_one_thread(ask(cluster, Command::Admit { node: NodeId(node) }))?
+        }
+        Action::Dismiss { node, cluster } => {
+            on_one_thread(ask(cluster, Command::Dismiss { node: NodeId(node) }))?
+        }
         Action::Delete { key, cluster } => on_one_thread(ask(cluster, Command::Delete { key }))?,
         Action::Increment { key, by, cluster } => update(cluster, key, Update::Increment(by))?,
         Action::Add { key, element, cluster } => {
@@ -355,6 +379,10 @@ async fn serve(options: Serve) -> Result<(), Failure> {
              that lives"
         )));
     }
+    if !options.spare.is_empty() && options.mode != Mode::Raft {
+        let mode = options.mode;
+        return Err(Failure::Usage(anyhow!("--spare is for mode raft: {mode} lets no nodes in")));
+    }
     let leaderless = options.leaderless().map_err(Failure::Usage)?;
     let multi_leader = options.multi_leader().map_err(Failure::Usage)?;
     let id = NodeId(options.id);
@@ -362,6 +390,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
+    node.spare(options.spare.iter().copied().map(NodeId).collect());
     if options.join {
         node.joins();
     }

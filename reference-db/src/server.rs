@@ -47,6 +47,7 @@ pub async fn serve<P: Protocol, E: Env>(
     let options = Options {
         id: env.id(),
         nodes: env.nodes(),
+        spares: env.spares(),
         restored: env.restored(),
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,

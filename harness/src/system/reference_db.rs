@@ -413,6 +413,10 @@ impl Env for SimNode {
         self.0.nodes().into_iter().map(to_env).collect()
     }
 
+    fn spares(&self) -> Vec<env::NodeId> {
+        Vec::new()
+    }
+
     fn restored(&self) -> bool {
         self.0.restored()
     }

@@ -52,6 +52,7 @@ impl Alone {
         let options = Options {
             id: NodeId(id),
             nodes: (0..3).map(NodeId).collect(),
+            spares: Vec::new(),
             restored: false,
             timing: TIMING,
             snapshot_entries: 1000,

@@ -110,6 +110,8 @@ pub(crate) struct Cluster<P: Protocol> {
     pub(crate) answers: Vec<Answer>,
     /// Messages that were delivered, for tests that look for one.
     pub(crate) delivered: u64,
+    /// Nodes that the cluster does not begin with.
+    pub(crate) spares: Vec<NodeId>,
     snapshot_entries: u64,
     sessions_max: usize,
     acknowledge: Acknowledge,
@@ -131,6 +133,22 @@ impl<P: Protocol> Cluster<P> {
     /// Starts `count` nodes with empty disks.
     pub(crate) fn new(count: u32, seed: u64, snapshot_entries: u64) -> Self {
         Cluster::with(count, seed, snapshot_entries, Settings::DEFAULT)
+    }
+
+    /// The same, but the last node is down, and none that the cluster begins with.
+    pub(crate) fn with_spare(count: u32, seed: u64, snapshot_entries: u64) -> Self {
+        let mut cluster = Cluster::new(count, seed, snapshot_entries);
+        let spare = count as usize - 1;
+        cluster.spares.push(NodeId(count - 1));
+        for node in 0..count as usize {
+            cluster.wipe(node);
+            cluster.nodes[node].wiped = node == spare;
+            cluster.nodes[node].lost = false;
+            if node != spare {
+                cluster.start(node);
+            }
+        }
+        cluster
     }
 
     /// The same, in a mode without a leader.
@@ -217,6 +235,7 @@ impl<P: Protocol> Cluster<P> {
             cut: vec![vec![false; count as usize]; count as usize],
             answers: Vec::new(),
             delivered: 0,
+            spares: Vec::new(),
             snapshot_entries,
             sessions_max: 100,
             acknowledge,
@@ -254,6 +273,7 @@ impl<P: Protocol> Cluster<P> {
         Options {
             id: self.nodes[node].id,
             nodes: self.nodes.iter().map(|node| node.id).collect(),
+            spares: self.spares.clone(),
             restored: self.nodes[node].wiped,
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,

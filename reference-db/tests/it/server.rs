@@ -191,6 +191,10 @@ impl Env for World {
         (1..=3).map(NodeId).collect()
     }
 
+    fn spares(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+
     fn restored(&self) -> bool {
         false
     }

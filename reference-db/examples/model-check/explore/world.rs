@@ -287,6 +287,7 @@ impl<P: Subject> Scenario<P> {
             leaderless,
             strong_reads: StrongReads::ReadIndex,
             restored: false,
+            spares: Vec::new(),
             multi_leader: multi_leader::Settings::DEFAULT,
         };
         let start = World {

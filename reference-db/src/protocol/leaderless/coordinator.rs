@@ -117,7 +117,9 @@ impl Leaderless {
                 // Whichever replica answers first.
                 (key, Task::Read { quorum: 1 })
             }
-            Command::Transfer { .. } => return reply(Reply::Unsupported, 0, out),
+            Command::Transfer { .. } | Command::Admit { .. } | Command::Dismiss { .. } => {
+                return reply(Reply::Unsupported, 0, out);
+            }
             Command::Cas { .. } if !settings.compare_and_set => {
                 return reply(Reply::Unsupported, 0, out);
             }

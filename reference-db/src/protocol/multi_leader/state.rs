@@ -129,7 +129,10 @@ impl State {
                 return Some(Reply::Session(number));
             }
             Command::Read { key, .. } => return Some(self.read(rules, key)),
-            Command::Txn { .. } | Command::Transfer { .. } => return Some(Reply::Unsupported),
+            Command::Txn { .. }
+            | Command::Transfer { .. }
+            | Command::Admit { .. }
+            | Command::Dismiss { .. } => return Some(Reply::Unsupported),
             Command::Write { key, .. }
             | Command::Cas { key, .. }
             | Command::Delete { key }
