@@ -304,6 +304,8 @@ impl Cluster {
             .args(["serve", "--mode", self.mode, "--heartbeat-ms", "30"])
             .args(["--election-ms", &self.election_ms.to_string()])
             .args(["--snapshot-entries", "40"])
+            // A region of one node does not outlive its disk.
+            .args(["--regions", "1"])
             .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
             .args(more)
             .args((NODES + 1..=peers.len()).map(|id| format!("--spare={id}")))
