@@ -397,6 +397,16 @@ impl Plan {
         })
     }
 
+    fn check_regions(&self) -> Result<(), String> {
+        match &self.regions {
+            Some(regions) if regions.is_empty() => {
+                Err("regions = [] has none; leave it out, or list some".to_owned())
+            }
+            Some(regions) => config::check_regions(regions),
+            None => Ok(()),
+        }
+    }
+
     fn check_ranges(&self) -> Result<(), PlanError> {
         let second = Duration::from_secs(1);
         let hour = Duration::from_secs(3600);
@@ -406,13 +416,7 @@ impl Plan {
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
         let partitions = self.nemeses.iter().any(|name| name == "partition");
-        let regions = match &self.regions {
-            Some(regions) if regions.is_empty() => {
-                Err("regions = [] has none; leave it out, or list some".to_owned())
-            }
-            Some(regions) => config::check_regions(regions),
-            None => Ok(()),
-        };
+        let regions = self.check_regions();
         let rules: [(bool, String); 14] = [
             (
                 name_ok,

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::campaign::{Entry, Progress};
 use crate::config::Config;
 use crate::nemesis::Schedule;
-use crate::run::{self, Conclusion, Options, Report};
+use crate::run::{self, Conclusion, Options};
 use crate::seed::Seed;
 
 pub mod faults;
@@ -148,28 +148,38 @@ pub fn measure(
         .collect();
     let done = AtomicU64::new(0);
     let of = jobs.len() as u64;
-    let samples: Option<Vec<(usize, Seed, Sample, u64, bool)>> = jobs
+    let ran: Option<Vec<Ran>> = jobs
         .into_par_iter()
-        .map(|(index, job, seed)| {
+        .map(|(entry, job, seed)| {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
-            let (sample, report) = perform(&entries[index], &job, seed);
+            let ran = perform(entry, &entries[entry], &job, seed);
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             watch(Progress { done, of, failures: 0 });
-            let broken = report.conclusion() == Conclusion::Invalid;
-            Some((index, seed, sample, report.counts.operations(), broken))
+            Some(ran)
         })
         .collect();
-    let samples = samples?;
-    let violations = samples.iter().filter(|(.., broken)| *broken);
-    let violations =
-        violations.map(|(index, seed, ..)| (entries[*index].plan.name.clone(), *seed)).collect();
-    let operations = samples.iter().map(|(_, _, _, operations, _)| operations).sum();
-    let mut of_mode: Vec<Vec<Sample>> = entries.iter().map(|_| Vec::new()).collect();
-    samples.into_iter().for_each(|(index, _, sample, ..)| of_mode[index].push(sample));
-    let modes = entries.iter().zip(of_mode).map(|(entry, samples)| mode(entry, samples));
+    let ran = ran?;
+    let broke = |ran: &&Ran| ran.broke;
+    let of_plan = |ran: &Ran| (entries[ran.entry].plan.name.clone(), ran.seed);
+    let violations = ran.iter().filter(broke).map(of_plan).collect();
+    let operations = ran.iter().map(|ran| ran.operations).sum();
+    let mut samples: Vec<Vec<Sample>> = entries.iter().map(|_| Vec::new()).collect();
+    ran.into_iter().for_each(|ran| samples[ran.entry].push(ran.sample));
+    let modes = entries.iter().zip(samples).map(|(entry, samples)| mode(entry, samples));
     Some(Tradeoffs { modes: modes.collect(), runs: of, operations, violations })
+}
+
+/// A run that is over.
+struct Ran {
+    /// The plan, by its place among those that are measured.
+    entry: usize,
+    seed: Seed,
+    sample: Sample,
+    operations: u64,
+    /// Whether it broke what its system claims.
+    broke: bool,
 }
 
 /// All runs of one seed of a plan.
@@ -190,35 +200,35 @@ fn jobs(entry: &Entry, reasons: &[Reason]) -> Vec<Job> {
     jobs
 }
 
-fn perform(entry: &Entry, job: &Job, seed: Seed) -> (Sample, Report) {
+fn perform(index: usize, entry: &Entry, job: &Job, seed: Seed) -> Ran {
     let manifest = entry.system.manifest();
     let mut plan = entry.plan.clone();
     plan.nemeses.clear();
     let mut config = Config::draw(&plan, &manifest, seed);
-    let mut run = |config: Config, schedule| {
-        // Which claims hold depends on it.
-        plan.replica_reads_percent = config.replica_reads_percent;
-        let options = Options { config: Some(config), schedule: Some(schedule), trace: false };
-        run::run(&entry.system, &plan, seed, options)
-    };
+    let mut schedule = Schedule::default();
     match *job {
-        Job::Latency => {
-            latency::prepare(&mut config, manifest.nodes);
-            let report = run(config, Schedule::default());
-            (Sample::Latency(latency::sample(&report)), report)
-        }
+        Job::Latency => latency::prepare(&mut config, manifest.nodes),
         Job::Fault(index) => {
             faults::prepare(&mut config, manifest.nodes);
-            let report = run(config, faults::schedule(&faults::FAULTS[index], seed));
-            (Sample::Fault(index, faults::sample(&report)), report)
+            schedule = faults::schedule(&faults::FAULTS[index], seed);
         }
-        Job::Throughput { nodes, replica } => {
-            throughput::prepare(&mut config, nodes, replica);
-            let report = run(config, Schedule::default());
-            let reads_a_second = throughput::sample(&report.history);
-            (Sample::Throughput { nodes, replica, reads_a_second }, report)
-        }
+        Job::Throughput { nodes, replica } => throughput::prepare(&mut config, nodes, replica),
     }
+    // Which claims hold depends on it.
+    plan.replica_reads_percent = config.replica_reads_percent;
+    let options = Options { config: Some(config), schedule: Some(schedule), trace: false };
+    let report = run::run(&entry.system, &plan, seed, options);
+    let sample = match *job {
+        Job::Latency => Sample::Latency(latency::sample(&report)),
+        Job::Fault(index) => Sample::Fault(index, faults::sample(&report)),
+        Job::Throughput { nodes, replica } => {
+            let reads_a_second = throughput::sample(&report.history);
+            Sample::Throughput { nodes, replica, reads_a_second }
+        }
+    };
+    let (operations, broke) =
+        (report.counts.operations(), report.conclusion() == Conclusion::Invalid);
+    Ran { entry: index, seed, sample, operations, broke }
 }
 
 fn mode(entry: &Entry, samples: Vec<Sample>) -> Mode {
