@@ -211,7 +211,7 @@ fn a_stored_run_is_read_back_and_damage_is_named_with_its_line() {
         fs::write(saved.join("run.json"), text).unwrap();
         store::load(&saved).unwrap_err()
     };
-    let other = damage(&run.replacen("\"format\": 1", "\"format\": 99", 1));
+    let other = damage(&run.replacen("\"format\": 2", "\"format\": 99", 1));
     assert!(matches!(other, StoreError::Version { found: 99, .. }), "{other}");
     let cut = damage(&run[..run.len() / 2]);
     assert!(matches!(cut, StoreError::Malformed { line, .. } if line > 10), "{cut}");
