@@ -97,15 +97,6 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    fn keys(&self, history: &History) -> Keys {
-        match self.model {
-            Model::Auto => Keys::new(history),
-            model => Keys::all(history, model),
-        }
-    }
-}
-
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Linearizable {
@@ -213,7 +204,7 @@ impl Checker for Linearizable {
     fn check(&self, history: &History) -> Verdict {
         let object = Registers::new(history, &self.settings);
         let mut report = Report::default();
-        let keys = self.settings.keys(history);
+        let keys = Keys::taken_for(history, self.settings.model);
         report.reasons.clone_from(&keys.reasons);
         report.coverage.keys += keys.reasons.len();
         self.registers(&object, &keys, &mut report);
