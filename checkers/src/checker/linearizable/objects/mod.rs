@@ -29,6 +29,9 @@ struct OfKey<S: SequentialSpec> {
     ids: Vec<OperationId>,
     start: S,
     calls: Vec<Call<S>>,
+    /// Unanswered calls that no order of all these calls can use. One of some of them may: whatever
+    /// is concluded from a part has to reckon with them.
+    left_out: Vec<(OperationId, Call<S>)>,
 }
 
 /// Judges every key that is no register.
@@ -152,6 +155,7 @@ impl Judge<'_> {
                         ids: Vec::new(),
                         start: start.clone(),
                         calls: Vec::new(),
+                        left_out: Vec::new(),
                     });
                     let invoked = operation.invoked.0;
                     let completed = operation.completed.map_or(u32::MAX, |event| event.0);
@@ -199,10 +203,21 @@ impl<S: Object> OfKey<S> {
     /// Leaves out unanswered calls that no order needs.
     fn keep_needed(&mut self) {
         if self.calls.iter().any(|call| call.ret.is_none()) {
-            let needed = S::needed(&self.calls);
-            self.ids = needed.iter().map(|place| self.ids[*place]).collect();
-            self.calls = needed.iter().map(|place| self.calls[*place].clone()).collect();
+            self.keep(&S::needed(&self.calls));
+            let usable = S::usable(&self.calls);
+            let is_left_out = |place: &usize| usable.binary_search(place).is_err();
+            let left_out = (0..self.calls.len()).filter(is_left_out);
+            let left_out = left_out.map(|place| (self.ids[place], self.calls[place].clone()));
+            self.left_out = left_out.collect();
+            self.keep(&usable);
         }
         self.start = self.start.clone().awaiting(&self.calls);
+    }
+
+    fn keep(&mut self, places: &[usize]) {
+        if places.len() < self.calls.len() {
+            self.ids = places.iter().map(|place| self.ids[*place]).collect();
+            self.calls = places.iter().map(|place| self.calls[*place].clone()).collect();
+        }
     }
 }
