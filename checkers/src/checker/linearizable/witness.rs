@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::overwritten::Overwritten;
 use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
 use super::{OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
@@ -51,6 +52,18 @@ pub(super) fn of_zones(
     let part: Part =
         kept.into_iter().map(|place| (of_key.ids[place], of_key.calls[place].clone())).collect();
     explain(object, of_key, part, None)
+}
+
+/// Explains that a value was seen after it had been written over.
+pub(super) fn of_overwritten(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    found: &Overwritten,
+) -> Anomaly {
+    let operations: Vec<OperationId> =
+        found.proof().into_iter().map(|place| of_key.ids[place]).collect();
+    let named = naming::name(object, of_key, &operations);
+    anomaly(object.history, operations, of_key.ids[found.read], named)
 }
 
 /// Explains why no order of a key's operations gets past the one that is `stuck`.
