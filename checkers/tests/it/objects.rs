@@ -383,6 +383,12 @@ fn what_a_model_does_not_offer_is_nobodys_fault() {
     let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
     expect![[r#"key t is no multi-register: ["append" "x" 1] is no step ["r" key nil] or ["w" key value]"#]]
         .assert_eq(&reason);
+    // Values are put at the end of lists, too, and lists of texts are no texts.
+    for list in ["1", "a"] {
+        let text = format!("0 invoke append l {list}\n0 ok\n0 invoke read l\n0 ok [{list}]");
+        let verdict = Linearizable::new(Limits::default()).check(&history(&text));
+        assert!(matches!(verdict, Verdict::Unknown { .. }), "{verdict:?}");
+    }
     let counted = "
         0 invoke increment c 1
         0 ok

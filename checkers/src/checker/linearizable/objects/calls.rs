@@ -123,9 +123,18 @@ impl Object for AppendString {
             Op::Append { value, .. } => AppendOp::Append(text(value).map_err(Strange::Asked)?),
             _ => AppendOp::Get,
         };
-        given.asks(asked, || {
-            given.value.map_or(Ok(AppendRet::Done), |value| text(value).map(AppendRet::Text))
-        })
+        given
+            .asks(asked, || {
+                given.value.map_or(Ok(AppendRet::Done), |value| text(value).map(AppendRet::Text))
+            })
+            .map_err(|strange| match (strange, given.value) {
+                // Values are put at the end of lists as well.
+                (Strange::Answered(_), Some(Value::List(_))) => {
+                    let words = "it holds lists, which are judged in transactions only";
+                    Strange::Asked(words.to_owned())
+                }
+                (strange, _) => strange,
+            })
     }
 
     /// Where a read does not show a text, that text was gone: a put came after it, and without it the

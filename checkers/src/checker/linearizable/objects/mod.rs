@@ -16,6 +16,7 @@ use crate::model::fifo_queue::FifoQueue;
 use crate::model::multi_register::MultiRegister;
 use crate::model::mutex::Mutex;
 use crate::model::set::Set;
+use crate::verdict::Anomaly;
 use calls::{Given, NoOrder, Object, Strange};
 
 mod bonds;
@@ -138,8 +139,9 @@ impl Judge<'_> {
             return Vec::new();
         };
         let mut keys: BTreeMap<KeyId, OfKey<S>> = BTreeMap::new();
-        // Keys that turn out to be something else.
+        // Keys that turn out to be something else; what is wrong with answers on the others.
         let mut others: BTreeSet<KeyId> = BTreeSet::new();
+        let mut strange: Vec<(KeyId, Anomaly)> = Vec::new();
         for operation in self.history.operations() {
             let key = *operation.op.key();
             if !self.keys.are(key, S::MODEL) || !self.says_something(&operation) {
@@ -165,7 +167,7 @@ impl Judge<'_> {
                 Ok(None) => {}
                 Err(Strange::Answered(what)) => {
                     let (id, named) = (operation.id, ("strange-answer", vec![what]));
-                    report.anomalies.push(anomaly(self.history, vec![id], id, named));
+                    strange.push((key, anomaly(self.history, vec![id], id, named)));
                 }
                 Err(Strange::Asked(what)) if others.insert(key) => {
                     let (key, model) = (self.history.key(key), S::MODEL.name());
@@ -175,6 +177,8 @@ impl Judge<'_> {
                 Err(Strange::Asked(_)) => {}
             }
         }
+        strange.retain(|(key, _)| !others.contains(key));
+        report.anomalies.extend(strange.into_iter().map(|(_, anomaly)| anomaly));
         keys.retain(|key, _| !others.contains(key));
         for of_key in keys.values_mut() {
             report.coverage.operations += of_key.calls.len();
