@@ -177,8 +177,16 @@ impl<'a> Proof<'a> {
             may_write(operation, what) || shown(operation) == Some(what)
         };
         for before in self.operations.iter().filter(|operation| touches(operation, value)) {
-            let begins_after =
-                |after: &&Operation<'_>| touches(after, newer) && before.precedes(after);
+            // What came after the read was over may be another time that it was there.
+            let is_of_that_time = |after: &Operation<'_>| {
+                let (by, end) = (after.completed, read.completed);
+                let is_over = by.is_some_and(|by| end.is_none_or(|end| by < end));
+                let has_begun = end.is_none_or(|end| after.invoked < end);
+                is_over || has_begun && may_write(after, newer)
+            };
+            let begins_after = |after: &&Operation<'_>| {
+                touches(after, newer) && before.precedes(after) && is_of_that_time(after)
+            };
             let Some(after) = self.operations.iter().find(begins_after) else { continue };
             let verb = |operation: &Operation<'_>, what| {
                 if may_write(operation, what) { "write" } else { "read" }
