@@ -188,7 +188,9 @@ pub struct Anomaly {
     pub name: String,
     /// The guarantee that it breaks.
     pub guarantee: Guarantee,
-    /// When it showed first: the completion of the operation that could not be explained.
+    /// When it showed first: the completion of the operation that could not be explained. Null in
+    /// JSON where the history has no times.
+    #[serde(with = "moment")]
     pub at: Time,
     /// The key that it happened on, where it is about one key.
     pub key: Option<Key>,
@@ -196,6 +198,22 @@ pub struct Anomaly {
     pub witness: Witness,
     /// Sentences that a person can check by hand against the witness, in order.
     pub explanation: Vec<String>,
+}
+
+/// A moment, or null where the history has none.
+mod moment {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::history::Time;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+    pub(super) fn serialize<S: Serializer>(at: &Time, to: S) -> Result<S::Ok, S::Error> {
+        Some(*at).filter(|at| !at.is_line()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        Ok(Option::<Time>::deserialize(from)?.unwrap_or_default())
+    }
 }
 
 /// The events that prove an anomaly.

@@ -154,8 +154,16 @@ impl Keys {
         Keys::by(&kinds, model, fits_none)
     }
 
+    /// Takes every key for this model, or for what its operations say.
+    pub(super) fn taken_for(history: &History, model: Model) -> Keys {
+        match model {
+            Model::Auto => Keys::new(history),
+            model => Keys::all(history, model),
+        }
+    }
+
     /// Takes every key for the same.
-    pub(super) fn all(history: &History, model: Model) -> Keys {
+    fn all(history: &History, model: Model) -> Keys {
         let fits = |kinds: Kinds| Some(model).filter(|model| kinds.are_in(model.offers()));
         let fits_none = |key: KeyId, kinds: Kinds| {
             format!(

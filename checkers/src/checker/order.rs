@@ -78,12 +78,11 @@ impl Rank {
 
 impl<'a> Order<'a> {
     pub(super) fn new(history: &'a History) -> Order<'a> {
-        let mut order = Order {
-            history,
-            index: FxHashMap::default(),
-            places: Vec::new(),
-            keys: Keys::new(history),
-        };
+        Order::with_keys(history, Keys::new(history))
+    }
+
+    pub(super) fn with_keys(history: &'a History, keys: Keys) -> Order<'a> {
+        let mut order = Order { history, index: FxHashMap::default(), places: Vec::new(), keys };
         for operation in history.operations() {
             if let Some(value) = operation.value_written()
                 && (operation.is_ok() || operation.is_indeterminate())
@@ -189,6 +188,11 @@ impl<'a> Order<'a> {
         let mut writers = self.writers(key, value);
         let first = writers.next().filter(|_| value != ValueId::NIL)?;
         writers.next().is_none().then_some(first)
+    }
+
+    /// Why keys may be registers or not, a sentence for each.
+    pub(super) fn keys_without_model(&self) -> &[String] {
+        &self.keys.reasons
     }
 
     /// Whether nothing but reads and writes of single values was asked of the key.

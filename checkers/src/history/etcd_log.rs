@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::foreign::Foreign;
+use super::foreign::{Client, Foreign};
 use super::jsonl::{ReadError, ReadLimits};
 use super::{History, Key, Op, Outcome, ReadLevel, Reason, Ret, Value};
 
@@ -37,7 +37,7 @@ pub fn read(mut reader: impl BufRead, limits: &ReadLimits) -> Result<History, Re
         if foreign.len() >= u64::from(limits.events_max) {
             return Err(error(format!("more than {} events, the limit", limits.events_max)));
         }
-        foreign.tick(None);
+        foreign.tick(line, None);
         add(&mut foreign, process, &words[1..]).map_err(error)?;
     }
     if foreign.len() == 0 {
@@ -52,13 +52,17 @@ fn add(foreign: &mut Foreign, process: i64, words: &[&str]) -> Result<(), String
     let [kind, f, rest @ ..] = words else {
         return Err("a process, a type, an operation and a value belong there".to_owned());
     };
-    let key = Key::from("x");
+    let (key, nobody) = (Key::from("x"), Client::default());
     match (*kind, *f) {
-        (":invoke", ":read") => foreign.invoke(process, Op::Read { key, level: ReadLevel::Strong }),
-        (":invoke", ":write") => foreign.invoke(process, Op::Write { key, value: one(rest)? }),
+        (":invoke", ":read") => {
+            foreign.invoke(process, nobody, Op::Read { key, level: ReadLevel::Strong })
+        }
+        (":invoke", ":write") => {
+            foreign.invoke(process, nobody, Op::Write { key, value: one(rest)? })
+        }
         (":invoke", ":cas") => {
             let (from, to) = pair(rest)?;
-            foreign.invoke(process, Op::Cas { key, from, to })
+            foreign.invoke(process, nobody, Op::Cas { key, from, to })
         }
         (":ok", ":read") => {
             let value = one(rest)?;

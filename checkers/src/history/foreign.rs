@@ -1,11 +1,14 @@
 //! What the readers of other people's formats share: processes that come back after `info`, times
 //! that may be missing, and events that have to fit together.
+//!
+//! Who reads about such a history looks it up in the file: its processes keep the numbers that the file
+//! gives them, and where it has no times, the line of an event stands in their place.
 
 use rustc_hash::FxHashMap;
 
 use super::{
-    FaultEdge, FaultEvent, FaultId, History, HistoryBuilder, HistoryError, Invocation, Op,
-    OperationId, Outcome, ProcessId, SessionId, Time,
+    FaultEdge, FaultEvent, FaultId, History, HistoryBuilder, HistoryError, Invocation, NodeId, Op,
+    OperationId, Outcome, Phase, ProcessId, SessionId, Time,
 };
 
 /// Makes a history from the events of another tool.
@@ -13,12 +16,25 @@ pub(super) struct Foreign {
     builder: HistoryBuilder,
     /// By the number that the file gives it.
     processes: FxHashMap<i64, Process>,
-    next_process: u32,
     sessions: u32,
     now: Time,
+    /// Whether the file has times: whether its first event has one.
+    has_times: Option<bool>,
+    /// The line of the event that is being read, and those of the events before.
+    line: u32,
+    lines: Vec<u32>,
+    /// The number in the file of each process of ours.
+    numbers: Vec<i64>,
     events: u64,
     faults: FxHashMap<String, FaultId>,
     next_fault: u32,
+}
+
+/// Who a process acts for, as far as a file says.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Client {
+    pub(super) session: Option<u32>,
+    pub(super) node: Option<u32>,
 }
 
 /// A process of the file.
@@ -35,9 +51,12 @@ impl Foreign {
         Foreign {
             builder: HistoryBuilder::new(),
             processes: FxHashMap::default(),
-            next_process: 0,
             sessions: 0,
             now: Time::ZERO,
+            has_times: None,
+            line: 0,
+            lines: Vec::new(),
+            numbers: Vec::new(),
             events: 0,
             faults: FxHashMap::default(),
             next_fault: 0,
@@ -49,34 +68,50 @@ impl Foreign {
         self.events
     }
 
-    /// Moves on to the time of the next event: what the file says, or a millisecond an event. The
+    /// Moves on to the next event, on a line of the file and at a time, if the file has times. The
     /// order of a file counts, not its clocks, which may go back.
-    pub(super) fn tick(&mut self, nanos: Option<u64>) {
-        let at = nanos.map_or(Time::from_millis(self.events), Time::from_nanos);
+    pub(super) fn tick(&mut self, line: u64, nanos: Option<u64>) {
+        let has_times = *self.has_times.get_or_insert(nanos.is_some());
+        let at = match nanos {
+            Some(nanos) if has_times => Time::from_nanos(nanos),
+            _ if has_times => self.now,
+            _ => Time::of_line(line),
+        };
         self.now = self.now.max(at);
+        self.line = u32::try_from(line).unwrap_or(u32::MAX);
         self.events += 1;
     }
 
+    /// Takes note that the event that is being read is one of the history.
+    fn added(&mut self, result: Result<(), HistoryError>) -> Result<(), String> {
+        result.map_err(|error| error.to_string())?;
+        self.lines.push(self.line);
+        Ok(())
+    }
+
     /// A process begins an operation.
-    pub(super) fn invoke(&mut self, process: i64, op: Op) -> Result<(), String> {
+    pub(super) fn invoke(&mut self, process: i64, client: Client, op: Op) -> Result<(), String> {
         let next_session = SessionId(self.sessions);
         let state = self.processes.entry(process).or_insert_with(|| {
             self.sessions += 1;
             Process { id: None, session: next_session, open: None }
         });
+        state.session = client.session.map_or(state.session, SessionId);
         if state.open.is_some() {
             return Err(format!(
                 "process {process} begins an operation while another one of its is open"
             ));
         }
         let id = *state.id.get_or_insert_with(|| {
-            self.next_process += 1;
-            ProcessId(self.next_process - 1)
+            self.numbers.push(process);
+            ProcessId(self.numbers.len() as u32 - 1)
         });
-        let invocation = Invocation { process: id, session: state.session, node: None, op };
-        let operation = self.builder.invoke(self.now, &invocation).map_err(said)?;
+        let node = client.node.map(NodeId);
+        let invocation = Invocation { process: id, session: state.session, node, op };
+        let operation = self.builder.invoke(self.now, &invocation);
+        let operation = operation.map_err(|error| error.to_string())?;
         state.open = Some((operation, invocation.op));
-        Ok(())
+        self.added(Ok(()))
     }
 
     /// What a process has open.
@@ -101,7 +136,8 @@ impl Foreign {
             // Should it act again, it is somebody else to us.
             state.id = None;
         }
-        self.builder.complete_at_version(self.now, operation, outcome, version).map_err(said)
+        let ended = self.builder.complete_at_version(self.now, operation, outcome, version);
+        self.added(ended)
     }
 
     /// A nemesis does something: it begins a fault, or ends the one that it began before.
@@ -124,15 +160,25 @@ impl Foreign {
             }
         };
         let event = FaultEvent { fault, edge, kind: kind.to_owned(), what };
-        self.builder.fault(self.now, event).map_err(said)
+        let happened = self.builder.fault(self.now, event);
+        self.added(happened)
+    }
+
+    /// A phase of a run begins.
+    pub(super) fn phase(&mut self, phase: Phase) -> Result<(), String> {
+        let began = self.builder.phase(self.now, phase);
+        self.added(began)
     }
 
     pub(super) fn finish(self) -> History {
-        self.builder.finish()
+        let mut history = self.builder.finish();
+        for process in &mut history.operations.processes {
+            // One that came back after `info` is another process to us, and yet that one to whoever
+            // looks into the file. Whether each does one thing at a time has been checked.
+            let number = u32::try_from(self.numbers[process.index()]);
+            *process = number.map_or(*process, ProcessId);
+        }
+        history.lines = self.lines;
+        history
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` calls")]
-fn said(error: HistoryError) -> String {
-    error.to_string()
 }

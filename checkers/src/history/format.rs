@@ -37,6 +37,9 @@ impl Format {
     /// The format that a file is in, from its first bytes (some hundreds will do); none where it
     /// looks like none of them.
     pub fn detect(start: &[u8]) -> Option<Format> {
+        if jepsen_edn::is_ours(start) {
+            return Some(Format::JepsenEdn);
+        }
         let text = String::from_utf8_lossy(start);
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.find(|line| !line.starts_with(';'))?;

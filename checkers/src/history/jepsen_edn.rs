@@ -8,6 +8,13 @@
 //! - After `:info` a process is somebody else, whatever its number.
 //! - A process that is no number is the nemesis: what it does are faults.
 //! - `nil` is the value `nil`; see [`NilReads`](crate::checker::linearizable::NilReads) for reads.
+//! - A keyword is another value than a text: `:a` is not `"a"`. Only the steps of transactions have
+//!   their names either way.
+//! - A completion repeats what was asked, or leaves it out; what contradicts it is refused.
+//!
+//! What this module writes begins with a comment, [`is_ours`], and says with `:session`, `:node`,
+//! `:version`, `:read-replica` and `:error [:mismatch value]` what Jepsen has no words for, so that it
+//! is judged as the history that it was written from.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
@@ -16,9 +23,12 @@ use std::ops::Range;
 use clojure_reader::edn::{self, Edn};
 use clojure_reader::error::{Code, Error};
 
-use super::foreign::Foreign;
+use super::foreign::{Client, Foreign};
 use super::jsonl::{ReadError, ReadLimits};
-use super::{Event, FaultEdge, History, Key, Op, OpKind, Outcome, ReadLevel, Reason, Ret, Value};
+use super::{
+    Event, FaultEdge, History, Key, Op, OpKind, Operation, Outcome, Phase, ReadLevel, Reason, Ret,
+    Value,
+};
 
 /// How deep values may be nested.
 const DEPTH_MAX: u32 = 64;
@@ -26,11 +36,29 @@ const DEPTH_MAX: u32 = 64;
 /// What a field is that is not there.
 static NIL: Edn<'static> = Edn::Nil;
 
+/// What the reads of replicas are called.
+const READ_REPLICA: &str = "read-replica";
+/// What begins a phase of a run.
+const PHASE: &str = "phase";
+
+/// The first line of what this module writes.
+const MARK: &str =
+    "; stormglass: each value is a pair of a key and a value; nil is what was read there";
+
+/// Whether a file that begins like this was written by this module: its values are
+/// [pairs](Keys::Independent), and its reads of `nil` found nothing.
+pub fn is_ours(start: &[u8]) -> bool {
+    start.starts_with(MARK.as_bytes())
+}
+
 /// How keys are told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// There is one object, or each operation has a `:key`.
+    /// There is one object, or each operation has a `:key`; where an operation that has nothing to say
+    /// in its value is asked with a pair, nobody knows which of the others it is, and it is refused.
     #[default]
+    Auto,
+    /// There is one object, or each operation has a `:key`.
     Single,
     /// Each value is a pair of a key and a value (`jepsen.independent`).
     Independent,
@@ -52,7 +80,7 @@ pub fn read(reader: impl BufRead, limits: &ReadLimits, keys: Keys) -> Result<His
             let what = format!("more than {} events, the limit", limits.events_max);
             return Err(maps.error(what));
         }
-        add(&mut foreign, &map, keys).map_err(|what| maps.error(what))?;
+        add(&mut foreign, maps.begun, &map, keys).map_err(|what| maps.error(what))?;
     }
     if foreign.len() == 0 {
         return Err(maps.error(
@@ -256,8 +284,8 @@ impl<R: BufRead> Maps<R> {
     }
 }
 
-/// Adds what one map says.
-fn add(foreign: &mut Foreign, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
+/// Adds what one map says, which begins on a line.
+fn add(foreign: &mut Foreign, line: u64, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
     let Edn::Map(_) = map else {
         return Err("a map {…} of an operation belongs there".to_owned());
     };
@@ -266,7 +294,7 @@ fn add(foreign: &mut Foreign, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
         Edn::Int(nanos) => u64::try_from(*nanos).ok(),
         _ => None,
     };
-    foreign.tick(time);
+    foreign.tick(line, time);
     let (kind, f) = (word(field("type")), word(field("f")));
     let process = match field("process") {
         Edn::Int(process) => *process,
@@ -275,7 +303,11 @@ fn add(foreign: &mut Foreign, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
                 Edn::Nil => String::new(),
                 value => value.to_string(),
             };
-            return foreign.fault(&f.ok_or("a nemesis says what it does in `:f`")?, what);
+            let f = f.ok_or("a nemesis says what it does in `:f`")?;
+            if let Some(phase) = phase_of(&f, field("value")) {
+                return foreign.phase(phase);
+            }
+            return foreign.fault(&f, what);
         }
         _ => return Err("`:process` is a whole number, or a keyword such as :nemesis".to_owned()),
     };
@@ -283,10 +315,16 @@ fn add(foreign: &mut Foreign, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
         Some("invoke") => {
             let f = f.ok_or("an operation says what it does in `:f`")?;
             let op = op_of(&f, field("key"), field("value"), keys)?;
-            foreign.invoke(process, op)
+            if keys == Keys::Auto {
+                check_is_no_pair(&op, field("value"))?;
+            }
+            let client = Client { session: number(field("session")), node: number(field("node")) };
+            foreign.invoke(process, client, op)
         }
         Some("ok") => {
             let op = foreign.open(process)?;
+            check_function(op, f.as_deref())?;
+            check_repeated(op, field("key"), field("value"), keys)?;
             let ret = ret_of(op, field("value"), keys)?;
             let version = match field("version") {
                 Edn::Int(version) => u64::try_from(*version).ok(),
@@ -295,9 +333,14 @@ fn add(foreign: &mut Foreign, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
             foreign.complete(process, &Outcome::Ok(ret), version)
         }
         Some("fail") => {
-            foreign.complete(process, &Outcome::Fail(reason(field("error"), "fail")), None)
+            let op = foreign.open(process)?;
+            check_function(op, f.as_deref())?;
+            let reason = mismatch(op, field("error"))?;
+            let reason = reason.unwrap_or_else(|| self::reason(field("error"), "fail"));
+            foreign.complete(process, &Outcome::Fail(reason), None)
         }
         Some("info") => {
+            check_function(foreign.open(process)?, f.as_deref())?;
             foreign.complete(process, &Outcome::Info(reason(field("error"), "info")), None)
         }
         _ => Err("`:type` is one of :invoke, :ok, :fail and :info".to_owned()),
@@ -311,10 +354,111 @@ fn word(value: &Edn<'_>) -> Option<String> {
     }
 }
 
+/// A number that names something, if it is one.
+fn number(value: &Edn<'_>) -> Option<u32> {
+    match value {
+        Edn::Int(number) => u32::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// The phase that begins, as this module writes it.
+fn phase_of(f: &str, value: &Edn<'_>) -> Option<Phase> {
+    match value {
+        Edn::Key(name) if f == PHASE => {
+            PHASES.iter().find(|(_, known)| known == name).map(|(phase, _)| *phase)
+        }
+        _ => None,
+    }
+}
+
+/// Every phase by its name.
+const PHASES: [(Phase, &str); 3] =
+    [(Phase::Safety, "safety"), (Phase::Liveness, "liveness"), (Phase::Final, "final")];
+
+/// Fails where a value that may belong to a key and a value was taken for a value alone: judged as one
+/// object, what happened on several keys would break, or hide a violation.
+fn check_is_no_pair(op: &Op, value: &Edn<'_>) -> Result<(), String> {
+    let (Edn::Vector(pair) | Edn::List(pair)) = value else { return Ok(()) };
+    let is_pair = match op.kind() {
+        OpKind::Read
+        | OpKind::Delete
+        | OpKind::Dequeue
+        | OpKind::Acquire
+        | OpKind::Release
+        | OpKind::Generate => pair.len() == 2,
+        OpKind::Cas => {
+            let is_list = |value: &Edn<'_>| matches!(value, Edn::Vector(_) | Edn::List(_));
+            pair.len() == 2 && !is_list(&pair[0]) && is_list(&pair[1])
+        }
+        _ => false,
+    };
+    if !is_pair {
+        return Ok(());
+    }
+    Err(format!(
+        "the value of a :{} is {value}: say with `--keys independent` that values are pairs of a key \
+         and a value, or with `--keys single` that they are not",
+        op.kind()
+    ))
+}
+
+/// Fails where a completion says that something else was done than what was asked.
+fn check_function(op: &Op, f: Option<&str>) -> Result<(), String> {
+    let asked = op.kind();
+    match f {
+        Some(f) if kind_of(f) != Some(asked) => {
+            Err(format!("this completes a :{f}, but a :{asked} is what its process had asked for"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails where a completion says another key or value than was asked. Left out, it is the same.
+fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, keys: Keys) -> Result<(), String> {
+    let is_told = keys == Keys::Independent || *key != Edn::Nil;
+    let (of_key, value) = split(key, value, keys)?;
+    if is_told && of_key != *op.key() {
+        return Err(format!("this completes an operation on {of_key}, but {} was asked", op.key()));
+    }
+    let returns = matches!(
+        op.kind(),
+        OpKind::Read
+            | OpKind::Delete
+            | OpKind::Dequeue
+            | OpKind::Acquire
+            | OpKind::Release
+            | OpKind::Generate
+            | OpKind::Txn
+    );
+    if returns || *value == Edn::Nil {
+        return Ok(());
+    }
+    match given(op.kind(), op.key().clone(), value) {
+        Ok(repeated) if repeated == *op => Ok(()),
+        _ => Err(format!("this completes a :{} of {value}, but `{op}` was asked", op.kind())),
+    }
+}
+
+/// What a compare-and-set found that did nothing, as this module writes it.
+fn mismatch(op: &Op, error: &Edn<'_>) -> Result<Option<Reason>, String> {
+    let Edn::Vector(parts) = error else { return Ok(None) };
+    match &parts[..] {
+        [Edn::Key(name), found @ ..]
+            if name == "mismatch" && found.len() <= 1 && op.kind() == OpKind::Cas =>
+        {
+            let actual = found.first().map(value_of).transpose()?;
+            Ok(Some(Reason::Mismatch { actual }))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn reason(error: &Edn<'_>, otherwise: &str) -> Reason {
     match error {
         Edn::Nil => Reason::Other(otherwise.into()),
         Edn::Key(text) if text == "timeout" || text == "timed-out" => Reason::Timeout,
+        Edn::Key(text) if text == "unsupported" => Reason::Unsupported,
         error => Reason::Other(word(error).unwrap_or_else(|| error.to_string()).into()),
     }
 }
@@ -325,7 +469,11 @@ fn split<'a>(
     value: &'a Edn<'a>,
     keys: Keys,
 ) -> Result<(Key, &'a Edn<'a>), String> {
-    let name = |key: &Edn<'_>| Key::from(word(key).unwrap_or_else(|| key.to_string()));
+    let name = |key: &Edn<'_>| match key {
+        Edn::Str(text) => Key::from(&**text),
+        // Its text, `:x`, tells a keyword from a text.
+        other => Key::from(other.to_string()),
+    };
     match (keys, value) {
         (Keys::Independent, Edn::Vector(pair) | Edn::List(pair)) if pair.len() == 2 => {
             Ok((name(&pair[0]), &pair[1]))
@@ -333,18 +481,43 @@ fn split<'a>(
         (Keys::Independent, _) => {
             Err("with independent keys, `:value` is a pair [key value]".to_owned())
         }
-        (Keys::Single, _) if *key == Edn::Nil => Ok((Key::from("x"), value)),
-        (Keys::Single, _) => Ok((name(key), value)),
+        (Keys::Auto | Keys::Single, _) if *key == Edn::Nil => Ok((Key::from("x"), value)),
+        (Keys::Auto | Keys::Single, _) => Ok((name(key), value)),
     }
 }
 
 fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, keys: Keys) -> Result<Op, String> {
     let (key, value) = split(key, value, keys)?;
+    match kind_of(f) {
+        Some(OpKind::Read) if f == READ_REPLICA => Ok(Op::Read { key, level: ReadLevel::Replica }),
+        Some(kind) => given(kind, key, value),
+        None => {
+            let known: Vec<String> =
+                OpKind::ALL.iter().map(|kind| format!(":{}", kind.name())).collect();
+            Err(format!("`:f` :{f} is not known; known are {}", known.join(", ")))
+        }
+    }
+}
+
+/// What a function does, by its name.
+fn kind_of(f: &str) -> Option<OpKind> {
+    match f {
+        "get" | "r" | READ_REPLICA => Some(OpKind::Read),
+        "put" | "w" => Some(OpKind::Write),
+        "inc" => Some(OpKind::Increment),
+        "lock" => Some(OpKind::Acquire),
+        "unlock" => Some(OpKind::Release),
+        _ => OpKind::ALL.into_iter().find(|kind| kind.name() == f),
+    }
+}
+
+/// An operation with the value that it was given.
+fn given(kind: OpKind, key: Key, value: &Edn<'_>) -> Result<Op, String> {
     let given = || value_of(value);
-    Ok(match f {
-        "read" | "get" | "r" => Op::Read { key, level: ReadLevel::Strong },
-        "write" | "put" | "w" => Op::Write { key, value: given()? },
-        "cas" => {
+    Ok(match kind {
+        OpKind::Read => Op::Read { key, level: ReadLevel::Strong },
+        OpKind::Write => Op::Write { key, value: given()? },
+        OpKind::Cas => {
             let (Edn::Vector(pair) | Edn::List(pair)) = value else {
                 return Err("the value of a :cas is a pair [from to]".to_owned());
             };
@@ -353,29 +526,48 @@ fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, keys: Keys) -> Result<Op, Stri
             };
             Op::Cas { key, from: value_of(from)?, to: value_of(to)? }
         }
-        "delete" => Op::Delete { key },
-        "add" => Op::Add { key, value: given()? },
-        "remove" => Op::Remove { key, value: given()? },
-        "increment" | "inc" => Op::Increment { key, by: given()? },
-        "append" => Op::Append { key, value: given()? },
-        "enqueue" => Op::Enqueue { key, value: given()? },
-        "dequeue" => Op::Dequeue { key },
-        "acquire" | "lock" => Op::Acquire { key },
-        "release" | "unlock" => Op::Release { key },
-        "generate" => Op::Generate { key },
-        "txn" => Op::Txn { key, body: given()? },
-        _ => {
-            let known: Vec<String> =
-                OpKind::ALL.iter().map(|kind| format!(":{}", kind.name())).collect();
-            return Err(format!("`:f` :{f} is not known; known are {}", known.join(", ")));
-        }
+        OpKind::Delete => Op::Delete { key },
+        OpKind::Add => Op::Add { key, value: given()? },
+        OpKind::Remove => Op::Remove { key, value: given()? },
+        OpKind::Increment => Op::Increment { key, by: given()? },
+        OpKind::Append => Op::Append { key, value: given()? },
+        OpKind::Enqueue => Op::Enqueue { key, value: given()? },
+        OpKind::Dequeue => Op::Dequeue { key },
+        OpKind::Acquire => Op::Acquire { key },
+        OpKind::Release => Op::Release { key },
+        OpKind::Generate => Op::Generate { key },
+        OpKind::Txn => Op::Txn { key, body: steps(value)? },
     })
 }
 
+/// The steps of a transaction, their names as texts.
+fn steps(body: &Edn<'_>) -> Result<Value, String> {
+    let step = |step: &Edn<'_>| match step {
+        Edn::Vector(parts) | Edn::List(parts) => {
+            let mut values = parts.iter().map(value_of).collect::<Result<Vec<_>, _>>()?;
+            if let (Some(Edn::Key(name)), Some(first)) = (parts.first(), values.first_mut()) {
+                *first = Value::Text((&**name).into());
+            }
+            Ok(Value::List(values.into()))
+        }
+        other => value_of(other),
+    };
+    match body {
+        Edn::Vector(items) | Edn::List(items) => {
+            Ok(Value::List(items.iter().map(step).collect::<Result<Vec<_>, String>>()?.into()))
+        }
+        other => value_of(other),
+    }
+}
+
 fn ret_of(op: &Op, value: &Edn<'_>, keys: Keys) -> Result<Ret, String> {
-    let value = || split(&Edn::Nil, value, keys).and_then(|(_, value)| value_of(value));
+    let inner = |of: fn(&Edn<'_>) -> Result<Value, String>| {
+        split(&NIL, value, keys).and_then(|(_, value)| of(value))
+    };
+    let value = || inner(value_of);
     Ok(match op.kind() {
-        OpKind::Read | OpKind::Dequeue | OpKind::Generate | OpKind::Txn => Ret::Value(value()?),
+        OpKind::Read | OpKind::Dequeue | OpKind::Generate => Ret::Value(value()?),
+        OpKind::Txn => Ret::Value(inner(steps)?),
         OpKind::Acquire => match value()? {
             token @ Value::Int(_) => Ret::Value(token),
             _ => Ret::Done,
@@ -392,7 +584,8 @@ fn value_of(value: &Edn<'_>) -> Result<Value, String> {
         Edn::Nil => Value::Nil,
         Edn::Int(number) => Value::Int(*number),
         Edn::Bool(truth) => Value::Text(truth.to_string().into()),
-        Edn::Str(text) | Edn::Key(text) | Edn::Symbol(text) => Value::Text((&**text).into()),
+        Edn::Str(text) | Edn::Symbol(text) => Value::Text((&**text).into()),
+        Edn::Key(text) => Value::Text(format!(":{text}").into()),
         Edn::Char(letter) => Value::Text(letter.to_string().into()),
         Edn::Vector(items) | Edn::List(items) => list(&mut items.iter())?,
         Edn::Set(items) => list(&mut items.iter())?,
@@ -408,67 +601,94 @@ fn value_of(value: &Edn<'_>) -> Result<Value, String> {
     })
 }
 
-/// Writes a history as Jepsen does: a map a line. Where there is more than one key, each value is a
-/// pair of key and value, as `jepsen.independent` has it.
+/// Writes a history as Jepsen does: a map a line. Each value is a pair of key and value, as
+/// `jepsen.independent` has it; reads of replicas, which promise less, are `:read-replica`.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write(history: &History, writer: impl Write) -> io::Result<()> {
     let mut writer = io::BufWriter::new(writer);
-    let pairs = history.key_count() > 1;
+    writeln!(writer, "{MARK}")?;
     for (index, (time, event)) in history.events().enumerate() {
-        let (process, kind, f, value, error) = match event {
-            Event::Invoke(operation) => {
-                let op = history.op(operation.id);
-                let value = paired(pairs, op.key(), asked(&op));
-                (operation.process.to_string(), "invoke", op.kind().name(), value, None)
-            }
-            Event::Complete(operation) => {
-                let op = history.op(operation.id);
-                let outcome = operation.outcome.expect("a completed operation has an outcome");
-                let (kind, value, error) = match outcome {
-                    Outcome::Ok(Ret::Value(id)) => ("ok", to_edn(history.value(*id)), None),
-                    Outcome::Ok(Ret::Done) => ("ok", asked(&op), None),
-                    Outcome::Fail(reason) => ("fail", asked(&op), Some(reason)),
-                    Outcome::Info(reason) => ("info", asked(&op), Some(reason)),
-                };
-                let error =
-                    error.map(|reason| reason.map(|id| history.value(*id).clone()).to_string());
-                let value = paired(pairs, op.key(), value);
-                (operation.process.to_string(), kind, op.kind().name(), value, error)
-            }
+        let fields = match event {
+            Event::Invoke(operation) => invoked(history, &operation),
+            Event::Complete(operation) => completed(history, &operation),
             Event::Fault(fault) => {
                 let edge = if fault.edge == FaultEdge::Begin { "start" } else { "stop" };
-                let (value, f) = (Edn::string(&fault.what[..]), format!("{edge}-{}", fault.kind));
-                let error = None;
-                put(&mut writer, index, time.as_nanos(), ":nemesis", "info", &f, &value, error)?;
-                continue;
+                let name = format!("{edge}-{}", fault.kind);
+                let f = function(&name);
+                let what = Edn::string(&fault.what[..]);
+                format!(":process :nemesis, :type :info, :f {f}, :value {what}")
             }
-            Event::Phase(_) => continue,
+            Event::Phase(phase) => {
+                let known = PHASES.iter().find(|(known, _)| *known == phase);
+                let name = known.map(|(_, name)| *name).expect("every phase is in the table");
+                format!(":process :nemesis, :type :info, :f :{PHASE}, :value :{name}")
+            }
         };
-        put(&mut writer, index, time.as_nanos(), &process, kind, f, &value, error)?;
+        let line = format!("{{:index {index}, :time {}, {fields}}}", time.as_nanos());
+        put(&mut writer, &line)?;
     }
     writer.flush()
 }
 
-#[expect(clippy::too_many_arguments, reason = "the fields of a line, in their order")]
-fn put(
-    writer: &mut impl Write,
-    index: usize,
-    time: u64,
-    process: &str,
-    kind: &str,
-    f: &str,
-    value: &Edn<'_>,
-    error: Option<String>,
-) -> io::Result<()> {
-    let mut line = format!(
-        "{{:index {index}, :time {time}, :process {process}, :type :{kind}, :f :{f}, :value {value}"
-    );
-    if let Some(error) = error {
-        let _ = write!(line, ", :error {}", Edn::string(error));
+/// What a nemesis does: a keyword, where that can be one.
+fn function(name: &str) -> Edn<'_> {
+    let is_of_keywords = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if name.chars().all(is_of_keywords) { Edn::key(name) } else { Edn::string(name) }
+}
+
+/// What a client asks for.
+fn called(op: &Op) -> &'static str {
+    match op {
+        Op::Read { level: ReadLevel::Replica, .. } => READ_REPLICA,
+        op => op.kind().name(),
     }
-    line.push('}');
+}
+
+fn invoked(history: &History, operation: &Operation<'_>) -> String {
+    let op = history.op(operation.id);
+    let (process, f, value) = (operation.process, called(&op), paired(op.key(), asked(&op)));
+    let mut fields = format!(":process {process}, :type :invoke, :f :{f}, :value {value}");
+    // Another process of a session goes on with what its client had.
+    let _ = write!(fields, ", :session {}", operation.session);
+    if let Some(node) = operation.node {
+        let _ = write!(fields, ", :node {node}");
+    }
+    fields
+}
+
+fn completed(history: &History, operation: &Operation<'_>) -> String {
+    let op = history.op(operation.id);
+    let outcome = operation.outcome.expect("a completed operation has an outcome");
+    let (kind, value, reason) = match outcome {
+        Outcome::Ok(Ret::Value(id)) => ("ok", to_edn(history.value(*id)), None),
+        Outcome::Ok(Ret::Done) => ("ok", asked(&op), None),
+        Outcome::Fail(reason) => ("fail", asked(&op), Some(reason)),
+        Outcome::Info(reason) => ("info", asked(&op), Some(reason)),
+    };
+    let (process, f, value) = (operation.process, called(&op), paired(op.key(), value));
+    let mut fields = format!(":process {process}, :type :{kind}, :f :{f}, :value {value}");
+    let error = match reason {
+        None => None,
+        Some(Reason::Mismatch { actual }) => {
+            let found = actual.map(|id| to_edn(history.value(id)));
+            Some(Edn::Vector([Edn::key("mismatch")].into_iter().chain(found).collect()))
+        }
+        Some(Reason::Timeout) => Some(Edn::key("timeout")),
+        Some(Reason::Unsupported) => Some(Edn::key("unsupported")),
+        Some(reason) => Some(Edn::string(reason.map(|id| history.value(*id).clone()).to_string())),
+    };
+    if let Some(error) = error {
+        let _ = write!(fields, ", :error {error}");
+    }
+    if let Some(version) = history.version(operation.id) {
+        let _ = write!(fields, ", :version {version}");
+    }
+    fields
+}
+
+fn put(writer: &mut impl Write, line: &str) -> io::Result<()> {
     // Only texts hold characters that a terminal would obey.
     for letter in line.chars() {
         if letter.is_control() {
@@ -480,9 +700,8 @@ fn put(
     writer.write_all(b"\n")
 }
 
-fn paired(pairs: bool, key: &Key, value: Edn<'static>) -> Edn<'static> {
-    let key = || Edn::string(key.as_str().to_owned());
-    if pairs { Edn::Vector(vec![key(), value]) } else { value }
+fn paired(key: &Key, value: Edn<'static>) -> Edn<'static> {
+    Edn::Vector(vec![Edn::string(key.as_str().to_owned()), value])
 }
 
 /// The value of an invocation.

@@ -38,6 +38,8 @@ pub struct History {
     fault_places: Vec<EventIndex>,
     keys: Vec<Key>,
     values: Vec<Value>,
+    /// Of a history of another tool, the line of each event in its file.
+    lines: Vec<u32>,
 }
 
 /// The columns of the operations, in the order of invocation.
@@ -229,6 +231,16 @@ impl History {
             Happening::Phase(phase) => Event::Phase(phase),
         };
         (self.times[index.index()], event)
+    }
+
+    /// The line of an event in the file of another tool that the history was read from.
+    pub fn line(&self, index: EventIndex) -> Option<u32> {
+        self.lines.get(index.index()).copied()
+    }
+
+    /// Whether its times are times: a history of another tool may have none.
+    pub fn has_times(&self) -> bool {
+        self.times.first().is_none_or(|time| !time.is_line())
     }
 
     /// All events and their times, in order.

@@ -27,6 +27,20 @@ impl Time {
         Time(millis * 1_000_000)
     }
 
+    /// What marks a line in the place of a moment: no run lasts so many nanoseconds, 292 years.
+    const LINE: u64 = 1 << 63;
+
+    /// Makes what stands in the place of the moment of an event in a file without times: its line.
+    /// Lines are ordered as moments are, and later than any.
+    pub(super) const fn of_line(line: u64) -> Time {
+        Time(Time::LINE | line)
+    }
+
+    /// Whether it is a line of a file, and no moment.
+    pub(crate) const fn is_line(self) -> bool {
+        self.0 & Time::LINE != 0
+    }
+
     /// Nanoseconds since the run began.
     pub const fn as_nanos(self) -> u64 {
         self.0
@@ -52,11 +66,12 @@ impl std::ops::Add<Duration> for Time {
 }
 
 /// Seconds with three decimals, as every report shows a moment: `1.204 s`. What these cannot show
-/// is in smaller units: `37 ns`, as of a history whose times only count.
+/// is in smaller units: `37 ns`, as of a history whose times only count. A line is `line 12`.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (millis, micros) = (self.0 / 1_000_000, self.0 / 1_000);
         match self.0 {
+            Time::LINE.. => write!(f, "line {}", self.0 ^ Time::LINE),
             1..1_000 => write!(f, "{} ns", self.0),
             1_000..1_000_000 => write!(f, "{micros}.{:03} µs", self.0 % 1_000),
             _ => write!(f, "{}.{:03} s", millis / 1000, millis % 1000),

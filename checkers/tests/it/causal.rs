@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use stormglass_checkers::checker::Checker;
 use stormglass_checkers::checker::causal::{Causal, CausalLevel};
+use stormglass_checkers::checker::{Checker, Model};
 use stormglass_checkers::history::{Op, Operation, Outcome, Reason, ValueId};
 use stormglass_checkers::{History, Verdict};
 
@@ -15,6 +15,11 @@ use crate::notation::history;
 fn names(level: CausalLevel, history: &History) -> BTreeSet<String> {
     let verdict = Causal::new(level).check(history);
     verdict.anomalies().iter().map(|anomaly| anomaly.name.clone()).collect()
+}
+
+fn reason(verdict: &Verdict) -> &str {
+    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+    reason
 }
 
 /// Checks what each level finds.
@@ -92,6 +97,21 @@ fn what_was_overwritten_is_not_read_by_who_knows() {
         `write x 2` comes causally after `write x 1` and before the session's read, which found what the earlier one wrote"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
     // Who does not know may read it, however late.
     check(&text.replacen("2 ok 2", "2 ok 1", 1), &[], &[]);
+}
+
+#[test]
+fn a_value_of_a_key_that_nobody_wrote_is_not_passed_over() {
+    // Counters begin with 0, registers do not: nothing says what y is.
+    let text = lines("0 w x 1\n0 r x 1\n1 r y 0");
+    let verdict = Causal::default().check(&history(&text));
+    expect!["key y was only read: nothing says what it is"].assert_eq(reason(&verdict));
+    let register = Causal::with_model(CausalLevel::Consistency, Model::Register);
+    let verdict = register.check(&history(&text));
+    assert_eq!(verdict.anomalies()[0].name, "thin-air-read");
+    // What is neither 0 nor empty, only registers hold without being written to.
+    check(&text.replace("1 ok 0", "1 ok 7"), &["thin-air-read"], &["thin-air-read"]);
+    // A read of nothing shows nothing that would have to come from somewhere.
+    check(&text.replace("1 ok 0", "1 ok nil"), &[], &[]);
 }
 
 #[test]

@@ -496,3 +496,34 @@ fn who_tried_to_write_what_was_read_is_named() {
         process 1 saw 1, which nobody wrote there, but for process 0, which failed"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
+
+#[test]
+fn of_many_writes_of_a_value_the_last_one_proves_that_it_was_written_over() {
+    let mut text = "0 invoke write x 2\n0 ok\n".repeat(50);
+    text += "1 invoke write x 1\n1 ok\n2 invoke read x\n2 ok 2";
+    let verdict = Linearizable::new(Limits::default()).check(&history(&text));
+    expect![[r#"
+        process 0 wrote x = 2 (from 0.098 s to 0.099 s)
+        process 1 wrote x = 1 (from 0.100 s to 0.101 s)
+        process 2 read x = 2 (from 0.102 s to 0.103 s)
+        process 2 saw x = 2 after 0.102 s, but x = 1 had been acknowledged to process 1 at 0.101 s, before that, and nothing made it 2 after it
+        all 50 writes of 2 by then were over before that; of these, the one that was over last is shown"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+    // One of them that had not ended by then may be what was read.
+    let open = format!("3 invoke write x 2\n{text}");
+    assert!(Linearizable::new(Limits::default()).check(&history(&open)).is_valid());
+}
+
+#[test]
+fn what_is_plainly_wrong_is_found_however_many_operations_are_open() {
+    let many = |of: &str| (0..2_000).map(|process| format!("{process} {of}\n")).collect::<String>();
+    let writes = (0..2_000).map(|process| format!("{process} invoke write x {}\n", process % 5));
+    let text = writes.collect::<String>() + &many("ok");
+    let judge = |read: &str| {
+        let text = format!("{text}9 invoke read x\n9 ok {read}");
+        Linearizable::new(Limits::default()).check(&history(&text))
+    };
+    assert_eq!(judge("8").anomalies()[0].name, "unwritten-value");
+    assert_eq!(judge("nil").anomalies()[0].name, "stale-read");
+    assert!(matches!(judge("1"), Verdict::Unknown { .. }));
+}

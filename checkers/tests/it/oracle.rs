@@ -250,6 +250,12 @@ fn check_words(smalls: &[Small], anomaly: &Anomaly) {
         };
         is_effective(small) && small.from < read.to && written.to_string() == value
     };
+    if let Some(why) = anomaly.explanation.iter().find(|words| words.contains("is the older one")) {
+        // What is told of the newer value is of the time at which it was there only once.
+        let (_, rest) = why.split_once(", before process ").unwrap();
+        let after = &smalls[rest.split(' ').next().unwrap().parse::<usize>().unwrap()];
+        assert!(after.from < read.to, "{why}: {smalls:#?}");
+    }
     let makers: Vec<&Small> = smalls.iter().filter(makes_it).collect();
     let is_single = makers.len() + usize::from(value == "nil") == 1;
     let are_over = makers.iter().all(|small| !is_unknown(small) && small.to < newer.from);

@@ -1,18 +1,20 @@
 //! `stormglass check`: judges histories that somebody else recorded.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::BufRead as _;
+use std::num::IntErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use checkers::checker::causal::{Causal, CausalLevel};
 use checkers::checker::linearizable::{Linearizable, Linearization, NilReads, Settings};
 use checkers::checker::{CHECKERS, Checker, Limits, Model};
 use checkers::history::format::Format;
-use checkers::history::jepsen_edn::Keys;
+use checkers::history::jepsen_edn::{self, Keys};
 use checkers::history::jsonl::ReadLimits;
-use checkers::history::{History, Op, OperationId, Outcome, Reason, Ret, Value};
-use checkers::{Facts, Guarantee, Verdict};
+use checkers::history::{EventIndex, History, Op, OperationId, Outcome, Reason, Ret, Value};
+use checkers::{Anomaly, Facts, Guarantee, Verdict};
 use clap::ValueEnum;
 use cpu_time::ProcessTime;
 use serde::Serialize;
@@ -51,7 +53,7 @@ pub(super) struct Arguments {
     /// it), and `absent` for the others. Reads by transactions count, what a queue gives does not.
     #[arg(long, value_enum)]
     nil_reads: Option<NilReadsFlag>,
-    /// How the keys of jepsen-edn are told apart.
+    /// How the keys of jepsen-edn are told apart. What `stormglass export` wrote says it itself.
     #[arg(long, value_enum, default_value_t)]
     keys: KeysFlag,
     /// Which guarantees the history is held against; `all` for every checker there is.
@@ -103,8 +105,10 @@ enum NilReadsFlag {
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum KeysFlag {
-    /// There is one object, or each operation has a `:key`.
+    /// As the file says; one object, or a `:key` for each operation, unless that is in doubt.
     #[default]
+    Auto,
+    /// There is one object, or each operation has a `:key`.
     Single,
     /// Each value is a pair of a key and a value.
     Independent,
@@ -129,12 +133,20 @@ fn parse_model(text: &str) -> Result<Model, String> {
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what a parser of flags returns")]
 fn parse_value(text: &str) -> Result<Value, String> {
     Ok(match text {
         "nil" => Value::Nil,
         "empty" => Value::Text("".into()),
-        text => text.parse().map_or_else(|_| Value::Text(text.into()), Value::Int),
+        text => match text.parse() {
+            Ok(number) => Value::Int(number),
+            Err(error) => {
+                let error: std::num::ParseIntError = error;
+                if !matches!(error.kind(), IntErrorKind::InvalidDigit | IntErrorKind::Empty) {
+                    return Err("whole numbers have 64 bits here".to_owned());
+                }
+                Value::Text(text.into())
+            }
+        },
     })
 }
 
@@ -167,8 +179,9 @@ struct Checked {
     /// The expected verdict, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
-    /// What judging took; explaining comes on top.
+    /// What judging took, and what it took on top to explain the violations.
     cpu_seconds: f64,
+    explaining_cpu_seconds: f64,
     verdicts: Vec<Judged>,
     /// What the history says beyond verdicts, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,6 +193,43 @@ struct Judged {
     guarantee: Guarantee,
     #[serde(flatten)]
     verdict: Verdict,
+    /// For each anomaly, where the operations of its witness are in the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<Vec<Lines>>,
+}
+
+/// The lines of an operation.
+#[derive(Serialize)]
+struct Lines {
+    operation: OperationId,
+    invoked: u64,
+    completed: Option<u64>,
+}
+
+impl Lines {
+    /// Those of the witnesses of a verdict.
+    fn of(history: &History, verdict: &Verdict) -> Vec<Vec<Lines>> {
+        // Our own format has a line for each event, after a header.
+        let line =
+            |event: EventIndex| history.line(event).map_or(u64::from(event.0) + 2, u64::from);
+        let of_one = |id: &OperationId| {
+            let operation = history.operation(*id);
+            let completed = operation.completed.map(line);
+            Lines { operation: *id, invoked: line(operation.invoked), completed }
+        };
+        let of_anomaly =
+            |anomaly: &Anomaly| anomaly.witness.operations.iter().map(of_one).collect();
+        verdict.anomalies().iter().map(of_anomaly).collect()
+    }
+}
+
+impl fmt::Display for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.completed {
+            Some(completed) => write!(f, "{}-{completed}", self.invoked),
+            None => write!(f, "{}", self.invoked),
+        }
+    }
 }
 
 /// The order of one key's operations, as it is written.
@@ -259,7 +309,8 @@ impl Arguments {
                 }
             }
         }
-        if let Some(path) = &self.linearization {
+        // Where nothing was judged, what an earlier command wrote is worth more than nothing.
+        if let Some(path) = self.linearization.as_ref().filter(|_| !checked.is_empty()) {
             replace(path, &orders)?;
         }
         let content = Content { files: &checked, errors: &errors };
@@ -354,6 +405,13 @@ impl Arguments {
             })
             .collect();
         if let Some(table) = &self.expect {
+            if self.files.is_empty() && (self.model != Model::Auto || self.initial != Value::Nil) {
+                bail!(
+                    "--model and --initial are for the files that are named; {} says both for each \
+                     of its files",
+                    table.display()
+                );
+            }
             let text = std::fs::read_to_string(table)
                 .with_context(|| format!("cannot read {}", table.display()))?;
             for (number, line) in (1..).zip(text.lines()) {
@@ -370,29 +428,37 @@ impl Arguments {
 
     /// Judges one history, and adds its orders to those of the others where they are asked for.
     fn check(&self, mut task: Task, orders: &mut Vec<u8>) -> anyhow::Result<Checked> {
-        let (history, format) = self.read(&task.path, task.from)?;
-        let otherwise =
-            if format == Format::JepsenEdn { NilReads::Unknown } else { NilReads::Absent };
+        let (history, format, otherwise) = self.read(&task.path, task.from)?;
         task.settings.nil_reads = task.nil_reads.unwrap_or(otherwise);
-        let mut judging = Duration::ZERO;
+        if self.staleness_max.is_some() && !history.has_times() {
+            bail!("{}: has no times, which --staleness-max needs", task.path.display());
+        }
+        let (mut judging, mut explaining) = (Duration::ZERO, Duration::ZERO);
         let mut verdicts = Vec::new();
         for entry in CHECKERS {
             if !self.is_wanted(entry.guarantee) {
                 continue;
             }
             let start = ProcessTime::now();
-            let mut verdict = if entry.guarantee == Guarantee::Linearizable {
-                let bare = Settings { explain: false, ..task.settings.clone() };
-                Linearizable::with(bare).check(&history)
-            } else {
-                (entry.build)(&task.settings.limits).check(&history)
+            let mut verdict = match entry.guarantee {
+                Guarantee::Linearizable => {
+                    let bare = Settings { explain: false, ..task.settings.clone() };
+                    Linearizable::with(bare).check(&history)
+                }
+                Guarantee::Causal => {
+                    Causal::with_model(CausalLevel::default(), task.settings.model).check(&history)
+                }
+                _ => (entry.build)(&task.settings.limits).check(&history),
             };
             judging += start.elapsed();
             if entry.guarantee == Guarantee::Linearizable && verdict.is_invalid() {
                 // What it takes to explain is no part of judging.
+                let start = ProcessTime::now();
                 verdict = Linearizable::with(task.settings.clone()).check(&history);
+                explaining += start.elapsed();
             }
-            verdicts.push(Judged { guarantee: entry.guarantee, verdict });
+            let lines = Lines::of(&history, &verdict);
+            verdicts.push(Judged { guarantee: entry.guarantee, verdict, lines });
         }
         if self.linearization.is_some() {
             let linearizable = Linearizable::with(Settings { explain: false, ..task.settings });
@@ -409,6 +475,7 @@ impl Arguments {
             operations: history.operation_count(),
             expected: task.expected,
             cpu_seconds: judging.as_secs_f64(),
+            explaining_cpu_seconds: explaining.as_secs_f64(),
             facts: self.facts.then(|| Facts::of(&history)),
             verdicts,
         })
@@ -428,22 +495,24 @@ impl Arguments {
             || self.guarantee.iter().any(|Which(which)| which.is_none_or(|one| one == guarantee))
     }
 
-    fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format)> {
+    /// The history of a file, its format, and what its reads of `nil` say unless told otherwise.
+    fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format, NilReads)> {
         let name = path.display();
         let mut reader = input::open(path)?;
+        let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
+        let is_ours = jepsen_edn::is_ours(start);
         let format = match from.0 {
             Some(format) => format,
-            None => {
-                let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
-                Format::detect(start).ok_or_else(|| {
-                    anyhow!(
-                        "{name}: line 1: looks like no format that is known; \
-                         say which it is with --from"
-                    )
-                })?
-            }
+            None => Format::detect(start).ok_or_else(|| {
+                anyhow!(
+                    "{name}: line 1: looks like no format that is known; \
+                     say which it is with --from"
+                )
+            })?,
         };
         let keys = match self.keys {
+            KeysFlag::Auto if is_ours => Keys::Independent,
+            KeysFlag::Auto => Keys::Auto,
             KeysFlag::Single => Keys::Single,
             KeysFlag::Independent if format == Format::JepsenEdn => Keys::Independent,
             KeysFlag::Independent => {
@@ -453,7 +522,11 @@ impl Arguments {
         let history = format
             .read(reader, &ReadLimits::default(), keys)
             .map_err(|error| anyhow!("{name}: {error}"))?;
-        Ok((history, format))
+        let nil_reads = match format {
+            Format::JepsenEdn if !is_ours => NilReads::Unknown,
+            _ => NilReads::Absent,
+        };
+        Ok((history, format, nil_reads))
     }
 }
 
@@ -556,6 +629,10 @@ fn tell(text: &mut String, file: &str, judged: &Judged) {
                 many => writeln!(text, "\n{file}: {many} anomalies, the first:"),
             };
             text.push_str(&run::explanation(&anomalies[0]));
+            let lines: Vec<String> = judged.lines[0].iter().map(Lines::to_string).collect();
+            if !lines.is_empty() {
+                let _ = writeln!(text, "  (lines {} of the file)", lines.join(", "));
+            }
         }
     }
 }
@@ -564,20 +641,34 @@ fn totals(checked: &[Checked]) -> String {
     let count = |is: fn(&Verdict) -> bool| {
         checked.iter().flat_map(|one| &one.verdicts).filter(|judged| is(&judged.verdict)).count()
     };
-    let unknown = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });
     // The sum of nothing would be a negative zero.
-    let cpu = checked.iter().fold(0.0, |sum, one| sum + one.cpu_seconds);
-    let files = match checked.len() {
+    let sum = |of: fn(&Checked) -> f64| checked.iter().fold(0.0, |sum, one| sum + of(one)) * 1e3;
+    let mut text = match checked.len() {
         1 => "1 file".to_owned(),
         many => format!("{many} files"),
     };
-    let mut text = format!(
-        "{files}: {} valid, {} invalid, {} unknown; judging took {:.3} CPU ms",
+    let verdicts: usize = checked.iter().map(|one| one.verdicts.len()).sum();
+    if verdicts != checked.len() {
+        let _ = write!(text, ", {verdicts} verdicts");
+    }
+    let _ = write!(
+        text,
+        ": {} valid, {} invalid, {} unknown",
         count(Verdict::is_valid),
         count(Verdict::is_invalid),
-        count(unknown),
-        cpu * 1e3,
+        count(|verdict| word(verdict) == "unknown"),
     );
+    match count(|verdict| word(verdict) == "vacuous") {
+        0 => {}
+        vacuous => {
+            let _ = write!(text, ", {vacuous} vacuous");
+        }
+    }
+    let _ = write!(text, "; judging took {:.3} CPU ms", sum(|one| one.cpu_seconds));
+    if count(Verdict::is_invalid) > 0 {
+        let explaining = sum(|one| one.explaining_cpu_seconds);
+        let _ = write!(text, ", explaining {explaining:.3} CPU ms");
+    }
     if checked.iter().any(|one| one.expected.is_some()) {
         let off = checked.iter().filter(|one| !one.is_as_expected()).count();
         let _ = match off {

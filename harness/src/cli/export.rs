@@ -27,7 +27,9 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum To {
-    /// A map a line, as Jepsen and Knossos read them.
+    /// A map a line, as Jepsen and Knossos read them; each value is a pair of a key and a value, as
+    /// `jepsen.independent` has it. `stormglass check` judges it as the history it was made from; where
+    /// its first line is gone, `--keys independent --nil-reads absent` says the same.
     JepsenEdn,
     /// Our own lines of JSON.
     Jsonl,

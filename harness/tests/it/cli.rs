@@ -449,7 +449,7 @@ fn an_export_does_not_change_what_values_hold() {
     let (code, stdout, _) = stormglass(at, &["export", "own.jsonl", "--to", "jsonl"]);
     assert_eq!((code, stdout), (0, hostile));
     let (_, stdout, _) = stormglass(at, &["export", "own.jsonl", "--to", "jepsen-edn"]);
-    assert!(stdout.contains(r#":value "\u001b[31mred\u0007""#), "{stdout}");
+    assert!(stdout.contains(r#":value ["x" "\u001b[31mred\u0007"]"#), "{stdout}");
 }
 
 /// A write that a later read misses, and that no replica holds in the end.
@@ -507,11 +507,75 @@ fn a_history_is_exported_and_read_back() {
     let own = "results/runs/raft-1/history.jsonl";
     refused(at, &[&over[..], &[own]].concat(), &["it is one of the files that are read"]);
     let text = fs::read_to_string(at.join("raft.edn")).unwrap();
-    assert!(text.starts_with("{:index "), "{text}");
-    let check = ["check", "raft.edn", "--keys", "independent"];
-    let (code, stdout, stderr) = stormglass(at, &check);
-    assert!(code == 0 && stdout.contains("1 valid"), "{stdout}{stderr}");
+    assert!(text.starts_with("; stormglass: each value is a pair"), "{text}");
+    for check in [&["check", "raft.edn"][..], &["check", "raft.edn", "--keys", "independent"]] {
+        let (code, stdout, stderr) = stormglass(at, check);
+        assert!(code == 0 && stdout.contains("1 valid"), "{stdout}{stderr}");
+    }
+    // Without its first line it is anybody's, and nobody knows whether its values are pairs.
+    let (_, rest) = text.split_once('\n').unwrap();
+    fs::write(at.join("theirs.edn"), rest).unwrap();
+    let (code, _, stderr) = stormglass(at, &["check", "theirs.edn"]);
+    let words = "say with `--keys independent` that values are pairs";
+    assert!(code == 2 && stderr.contains(words), "{code}: {stderr}");
     refused(at, &["export", "nowhere", "--to", "jsonl"], &["cannot read nowhere"]);
+}
+
+#[test]
+fn an_exported_run_has_the_verdicts_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for (plan, seed) in
+        [("primary-async-session", "1"), ("primary-async", "0"), ("leaderless", "6")]
+    {
+        stormglass(at, &["run", "--plan", plan, "--seed", seed, "--store"]);
+        let run = format!("results/runs/{plan}-{seed}");
+        let export = ["export", &run, "--to", "jepsen-edn", "-o", "run.edn"];
+        assert_eq!(stormglass(at, &export).0, 0);
+        let own = format!("{run}/history.jsonl");
+        let files = ["check", "--guarantee", "all", "--format", "json", &own, "run.edn"];
+        let (_, stdout, stderr) = stormglass(at, &files);
+        let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        let verdicts = |file: usize| -> Vec<(String, String, usize)> {
+            let verdicts = document["files"][file]["verdicts"].as_array().unwrap();
+            let one = |verdict: &serde_json::Value| {
+                let word = |name: &str| verdict[name].to_string();
+                let anomalies = verdict["anomalies"].as_array().map_or(0, Vec::len);
+                (word("guarantee"), word("verdict"), anomalies)
+            };
+            verdicts.iter().map(one).collect()
+        };
+        assert!(verdicts(0).len() > 15, "{stderr}");
+        assert_eq!(verdicts(1), verdicts(0), "{plan}");
+    }
+}
+
+#[test]
+fn orders_that_were_written_are_left_alone_where_nothing_was_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("orders.jsonl"), "precious\n").unwrap();
+    let check = ["check", "--linearization", "orders.jsonl", "nowhere.edn"];
+    assert_eq!(stormglass(at, &check).0, 2);
+    assert_eq!(fs::read_to_string(at.join("orders.jsonl")).unwrap(), "precious\n");
+}
+
+#[test]
+fn the_last_line_counts_files_and_verdicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("stale.edn"), STALE).unwrap();
+    let words = ["check", "stale.edn", "--guarantee", "linearizable", "--guarantee", "set"];
+    let (_, stdout, _) = stormglass(at, &words);
+    assert!(
+        stdout.contains("1 file, 2 verdicts: 0 valid, 1 invalid, 0 unknown, 1 vacuous; judging"),
+        "{stdout}"
+    );
+    assert!(stdout.contains(" of the file)"), "{stdout}");
+    refused(at, &["check", "stale.edn", "--initial", "99999999999999999999"], &["have 64 bits"]);
+    fs::write(at.join("verdicts.tsv"), "file\tformat\tmodel\tinitial\texpected\n").unwrap();
+    let expect = ["check", "--expect", "verdicts.tsv", "--model", "set"];
+    refused(at, &expect, &["--model and --initial are for the files that are named"]);
 }
 
 #[test]

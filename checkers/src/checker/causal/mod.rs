@@ -13,10 +13,14 @@
 //! A write without an answer may take effect late: what its session had done comes before it, but
 //! nothing of its session comes after it. If somebody read it, it took effect. Keys of which a value
 //! was written twice are left out, and so are reads of `nil` where the key was deleted.
+//!
+//! Keys that are no registers are not judged. Where a key may be one and nothing says so, the verdict
+//! is not valid: what was read there may have come from nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
+use super::keys::{Keys, Model};
 use super::order::Order;
 use super::words::sentence;
 use crate::history::{History, KeyId, OperationId};
@@ -43,18 +47,24 @@ pub enum CausalLevel {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Causal {
     level: CausalLevel,
+    model: Model,
 }
 
 impl Causal {
-    /// Makes a checker of one level.
+    /// Makes a checker of one level, which takes every key for what its operations say.
     pub fn new(level: CausalLevel) -> Causal {
-        Causal { level }
+        Causal::with_model(level, Model::Auto)
+    }
+
+    /// Makes a checker of one level that takes every key for the same.
+    pub fn with_model(level: CausalLevel, model: Model) -> Causal {
+        Causal { level, model }
     }
 }
 
 impl Checker for Causal {
     fn check(&self, history: &History) -> Verdict {
-        let order = Order::new(history);
+        let order = Order::with_keys(history, Keys::taken_for(history, self.model));
         let method = match self.level {
             CausalLevel::Consistency => "bad patterns of causal consistency (CC)",
             CausalLevel::Convergence => "bad patterns of causal convergence (CCv)",
@@ -77,6 +87,10 @@ impl Checker for Causal {
         anomalies.sort_by_key(|anomaly| anomaly.at);
         if !anomalies.is_empty() {
             return Verdict::Invalid { anomalies, coverage };
+        }
+        if let [reason, ..] = order.keys_without_model() {
+            coverage.keys += order.keys_without_model().len();
+            return Verdict::Unknown { reason: reason.clone(), coverage };
         }
         if coverage.operations > 0 {
             return Verdict::Valid(coverage);

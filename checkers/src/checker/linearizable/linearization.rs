@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::search::{Budget, Call, Found, order};
 use super::zones::{Held, Zones};
 use super::{Linearizable, OfKey, RegisterCall, Registers, objects, seen, versions, written};
-use crate::checker::keys::Model;
+use crate::checker::keys::{Keys, Model};
 use crate::checker::{Checker, Limits};
 use crate::history::{History, KeyId, OperationId, ValueId};
 use crate::model::SequentialSpec;
@@ -38,7 +38,7 @@ impl Linearizable {
         if !verdict.is_valid() {
             return Err(verdict);
         }
-        let models = self.settings.keys(history);
+        let models = Keys::taken_for(history, self.settings.model);
         let object = Registers::new(history, &self.settings);
         let is_register = |key: KeyId| models.are(key, Model::Register);
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);

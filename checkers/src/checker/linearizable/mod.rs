@@ -9,7 +9,7 @@
 //! 2. other registers whose store reports versions, in the [order that they give](versions), if it
 //!    explains every answer;
 //! 3. queues whose values are put in once, in the [time that sorting takes](objects);
-//! 4. everything else by a [search](fn@search).
+//! 4. everything else by a [search](fn@search), unless it is [plainly wrong](overwritten).
 //!
 //! Reads of [replica level](ReadLevel::Replica) ask for less and are left out; so are reads without
 //! an answer, and operations that certainly did not take effect.
@@ -35,6 +35,7 @@ use zones::{Judged, Zones};
 mod linearization;
 mod naming;
 mod objects;
+mod overwritten;
 mod rounds;
 mod search;
 mod shrink;
@@ -93,15 +94,6 @@ impl Default for Settings {
             initial: Value::Nil,
             nil_reads: NilReads::Absent,
             explain: true,
-        }
-    }
-}
-
-impl Settings {
-    fn keys(&self, history: &History) -> Keys {
-        match self.model {
-            Model::Auto => Keys::new(history),
-            model => Keys::all(history, model),
         }
     }
 }
@@ -213,7 +205,7 @@ impl Checker for Linearizable {
     fn check(&self, history: &History) -> Verdict {
         let object = Registers::new(history, &self.settings);
         let mut report = Report::default();
-        let keys = self.settings.keys(history);
+        let keys = Keys::taken_for(history, self.settings.model);
         report.reasons.clone_from(&keys.reasons);
         report.coverage.keys += keys.reasons.len();
         self.registers(&object, &keys, &mut report);
@@ -301,6 +293,16 @@ impl Linearizable {
         for of_key in &mut keys {
             of_key.leave_out_unseen();
         }
+        // What is plainly wrong needs no search, which may not come to an end.
+        keys.retain(|of_key| {
+            let Some(found) = overwritten::find(object.initial, &of_key.calls) else { return true };
+            report.anomalies.push(if self.settings.explain {
+                witness::of_overwritten(object, of_key, &found)
+            } else {
+                unexplained(object.history, of_key.ids[found.read])
+            });
+            false
+        });
         let start = CasRegister(object.initial);
         let calls: Vec<(CasRegister<ValueId>, &[RegisterCall])> =
             keys.iter().map(|of_key| (start, &of_key.calls[..])).collect();

@@ -134,9 +134,10 @@ impl<'a> Proof<'a> {
                 let why = holds.and_then(|holds| self.is_older(value, holds, newer, read));
                 if let Some(why) = why {
                     let mut words = vec![self.stale_words(read, newer, value)];
-                    if let Older::Seen(why) = why {
-                        words.push(why);
-                    }
+                    words.extend(match why {
+                        Older::Seen(why) => Some(why),
+                        Older::Itself => self.not_shown(read, value),
+                    });
                     return Some(("stale-read", words));
                 }
             }
@@ -154,9 +155,14 @@ impl<'a> Proof<'a> {
         read: &Operation<'a>,
     ) -> Option<Older> {
         let is_single = self.is_single(value, read);
+        let is_kept = |value: ValueId| self.kept.contains(&value);
+        let all_over = self.writers_by(value, read).all(|write| write.precedes(by));
+        // Whoever saw something else after all writes of a value, saw what came after it.
+        if all_over && !is_kept(value) && !is_kept(newer) {
+            return Some(Older::Itself);
+        }
         let left_by = by.is_ok() && by.value_written() == Some(newer);
         if left_by {
-            let all_over = self.writers_by(value, read).all(|write| write.precedes(by));
             let mut before = self.operations.iter().filter(|saw| saw.precedes(by));
             let is_seen = shown(by) == Some(value) || before.any(|saw| shown(saw) == Some(value));
             if all_over || is_single && is_seen {
@@ -171,8 +177,16 @@ impl<'a> Proof<'a> {
             may_write(operation, what) || shown(operation) == Some(what)
         };
         for before in self.operations.iter().filter(|operation| touches(operation, value)) {
-            let begins_after =
-                |after: &&Operation<'_>| touches(after, newer) && before.precedes(after);
+            // What came after the read was over may be another time that it was there.
+            let is_of_that_time = |after: &Operation<'_>| {
+                let (by, end) = (after.completed, read.completed);
+                let is_over = by.is_some_and(|by| end.is_none_or(|end| by < end));
+                let has_begun = end.is_none_or(|end| after.invoked < end);
+                is_over || has_begun && may_write(after, newer)
+            };
+            let begins_after = |after: &&Operation<'_>| {
+                touches(after, newer) && before.precedes(after) && is_of_that_time(after)
+            };
             let Some(after) = self.operations.iter().find(begins_after) else { continue };
             let verb = |operation: &Operation<'_>, what| {
                 if may_write(operation, what) { "write" } else { "read" }
@@ -191,6 +205,22 @@ impl<'a> Proof<'a> {
             )));
         }
         None
+    }
+
+    /// How many writes of a value there were that the witness does not show. It shows the one that was
+    /// over last.
+    fn not_shown(&self, read: &Operation<'a>, value: ValueId) -> Option<String> {
+        let is_shown =
+            |write: &&Operation<'a>| self.operations.iter().any(|shown| shown.id == write.id);
+        let all = self.writers_by(value, read).count();
+        let shown = self.writers_by(value, read).filter(is_shown).count();
+        (shown < all).then(|| {
+            format!(
+                "all {all} writes of {} by then were over before that; of these, the one that was over \
+                 last is shown",
+                self.value(value)
+            )
+        })
     }
 
     fn stale_words(&self, read: &Operation<'_>, newer: &Operation<'_>, value: ValueId) -> String {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::overwritten::Overwritten;
 use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
 use super::{OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
@@ -53,6 +54,18 @@ pub(super) fn of_zones(
     explain(object, of_key, part, None)
 }
 
+/// Explains that a value was seen after it had been written over.
+pub(super) fn of_overwritten(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    found: &Overwritten,
+) -> Anomaly {
+    let operations: Vec<OperationId> =
+        found.proof().into_iter().map(|place| of_key.ids[place]).collect();
+    let named = naming::name(object, of_key, &operations);
+    anomaly(object.history, operations, of_key.ids[found.read], named)
+}
+
 /// Explains why no order of a key's operations gets past the one that is `stuck`.
 pub(super) fn of_search(object: &Registers<'_>, of_key: &OfKey, stuck: usize) -> Anomaly {
     let all: Part = of_key.ids.iter().copied().zip(of_key.calls.iter().cloned()).collect();
@@ -63,8 +76,41 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
     let history = object.history;
     let part = OfRegister::new(object.initial, &of_key.calls).smallest_of(part, guess);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let named = naming::name(object, of_key, &operations);
+    let mut named = naming::name(object, of_key, &operations);
+    named.1.extend(not_shown(object, of_key, &part));
     anomaly(history, operations, *shrink::last(&part), named)
+}
+
+/// Of the values that somebody read in a part, how many writes are not in it: nobody can have seen them.
+fn not_shown(object: &Registers<'_>, of_key: &OfKey, part: &Part) -> Option<String> {
+    let mut left_out = 0;
+    let mut read: FxHashMap<ValueId, u32> = FxHashMap::default();
+    for (_, call) in part.iter().filter(|(_, call)| written(call).is_none()) {
+        if let Some(value) = seen(call) {
+            let end = read.entry(value).or_default();
+            *end = call.completed.max(*end);
+        }
+    }
+    let mut values: Vec<ValueId> = Vec::new();
+    for (id, call) in of_key.ids.iter().zip(&of_key.calls) {
+        let Some(value) = brings(call) else { continue };
+        let is_before = read.get(&value).is_some_and(|end| call.invoked < *end);
+        if is_before && part.iter().all(|(shown, _)| shown != id) {
+            left_out += 1;
+            values.push(value);
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    let names: Vec<String> =
+        values.iter().map(|value| object.history.value(*value).to_string()).collect();
+    (left_out > 0).then(|| {
+        format!(
+            "{left_out} more writes of {} cannot be what was seen: after each was over, and before \
+             that was seen, somebody left or saw something else",
+            names.join(", ")
+        )
+    })
 }
 
 /// Leaves out operations on a register.
@@ -164,8 +210,9 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     /// An answer may always go, and what replaces a value by the same. A write may go only where
     /// nobody that stays read its value: then, in an order of the whole, it can be crossed out, and
     /// what has no order without it has none with it. Otherwise the proof would become another one,
-    /// that of a value which nobody wrote. What a compare-and-set replaced may lose its writers all
-    /// together, and the compare-and-set is taken for a write then; but not some of them.
+    /// that of a value which nobody wrote. Of several writes of a value, one may go that [nobody who
+    /// stays](may_be_seen) saw. What a compare-and-set replaced may lose its writers all together, and
+    /// the compare-and-set is taken for a write then; but not some of them.
     fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
         let mut stays: Vec<bool> = (0..part.len()).map(|index| !range.contains(&index)).collect();
         loop {
@@ -177,11 +224,14 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
             let replaced: FxHashSet<ValueId> = calls().filter_map(source).collect();
             let still_written: FxHashSet<ValueId> =
                 calls().filter_map(written).chain([self.initial]).collect();
+            let still_brought: FxHashSet<ValueId> = calls().filter_map(brings).collect();
+            let all: Vec<&RegisterCall> = calls().collect();
             let is_needed = |call: &RegisterCall| {
                 brings(call).is_some_and(|value| {
-                    blind
-                        || read.contains(&value)
-                        || replaced.contains(&value) && still_written.contains(&value)
+                    let is_shown = read.contains(&value)
+                        || replaced.contains(&value) && still_written.contains(&value);
+                    let is_last = !still_brought.contains(&value);
+                    blind || is_shown && (is_last || may_be_seen(call, value, &all))
                 })
             };
             let come_back: Vec<usize> = range
@@ -199,6 +249,29 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     fn is_spent(&self) -> bool {
         self.states_left == 0
     }
+}
+
+/// Whether some of these calls may have seen what another one brought. That cannot have been where
+/// somebody left or saw something else, who began when it was over, and was over when they began: in an
+/// order of all of them nobody looks between this write and the next, and so it can be crossed out.
+fn may_be_seen(write: &RegisterCall, value: ValueId, all: &[&RegisterCall]) -> bool {
+    /// With more calls than this, comparing takes longer than what comes of it is worth.
+    const COMPARED_MAX: usize = 256;
+    if write.ret.is_none() || all.len() > COMPARED_MAX {
+        return true;
+    }
+    let is_between = |other: &&&RegisterCall| {
+        let holds = brings(other).or_else(|| seen(other));
+        other.ret.is_some()
+            && other.invoked > write.completed
+            && holds.is_some_and(|holds| holds != value)
+    };
+    let Some(over) = all.iter().filter(is_between).map(|other| other.completed).min() else {
+        return true;
+    };
+    let shows = |call: &RegisterCall| seen(call) == Some(value) || source(call) == Some(value);
+    let end = |call: &RegisterCall| if call.ret.is_some() { call.completed } else { u32::MAX };
+    all.iter().any(|call| shows(call) && write.invoked < end(call) && call.invoked <= over)
 }
 
 /// The value that a call brings, if it took effect; what replaces a value by the same brings none.

@@ -55,8 +55,7 @@ impl Checker for ListAppend {
         let dependencies = graph(&versions, self.level);
         for cycle in forbidden(&dependencies, txns.list().len(), self.level) {
             let kinds: Vec<Kinds> = cycle.steps.iter().map(|(_, kind, _)| *kind).collect();
-            let numbers: Vec<u32> = cycle.steps.iter().map(|(txn, _, _)| *txn).collect();
-            let words = explain(&versions, &cycle);
+            let (numbers, words) = explain(&versions, &cycle);
             anomalies.push(self.anomaly(&txns, &cycle_name(&kinds), None, &numbers, words));
         }
         let coverage = coverage(&versions);

@@ -306,6 +306,22 @@ impl<'a> Versions<'a> {
         self.lists[read.key as usize].order[..length].last().copied().flatten()
     }
 
+    /// Who read a list so far that it shows what comes just before an append, and whether that append
+    /// comes next: of some transactions, or otherwise of all, the first that read most.
+    ///
+    /// That one append came after another, neither of their transactions shows: one that appends without
+    /// reading may have found the list empty.
+    pub(super) fn reader_of_order(&self, append: u32, first: &[u32]) -> u32 {
+        let append = self.appends[append as usize];
+        let list = &self.lists[append.key as usize];
+        // What nobody read comes after all that was read.
+        let shown = append.place().map_or(list.order.len(), |place| place + 1);
+        let shows = |read: &&Read<'_>| {
+            read.key == append.key && read.items.len() >= shown && first.contains(&read.txn)
+        };
+        self.reads.iter().find(shows).map_or(list.reader, |read| read.txn)
+    }
+
     /// An element of a read that its own transaction appended only later.
     pub(super) fn own_of_later(&self, read: &Read<'_>) -> Option<&Append<'a>> {
         let shown = self.others(read)..read.items.len();

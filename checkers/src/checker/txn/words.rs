@@ -15,18 +15,30 @@ pub(super) fn introduce(txns: &Txns<'_>, numbers: &[u32]) -> Vec<String> {
     numbers.iter().enumerate().map(one).collect()
 }
 
-/// Why a cycle is one.
-pub(super) fn explain(versions: &Versions<'_>, cycle: &Cycle) -> Vec<String> {
-    let numbers: Vec<u32> = cycle.steps.iter().map(|(txn, _, _)| *txn).collect();
-    let mut sentences = introduce(versions.txns, &numbers);
+/// The transactions that prove that a cycle is one, and why: those of the cycle first, then those whose
+/// reads show in which order the lists were appended to.
+pub(super) fn explain(versions: &Versions<'_>, cycle: &Cycle) -> (Vec<u32>, Vec<String>) {
+    let mut numbers: Vec<u32> = cycle.steps.iter().map(|(txn, _, _)| *txn).collect();
+    let mut reasons = Vec::new();
     for (index, (_, kind, about)) in cycle.steps.iter().enumerate() {
         let from = format!("T{}", index + 1);
         let to = format!("T{}", (index + 1) % cycle.steps.len() + 1);
-        let reason = reason(versions, &from, &to, *kind, *about);
-        sentences.push(format!("{from} comes before {to}: {reason}"));
+        let mut reason = reason(versions, &from, &to, *kind, *about);
+        if *kind == Kinds::WW {
+            let reader = versions.reader_of_order(*about, &numbers);
+            let place = numbers.iter().position(|number| *number == reader);
+            let place = place.unwrap_or(numbers.len());
+            if place == numbers.len() {
+                numbers.push(reader);
+            }
+            reason += &format!(", as T{} read", place + 1);
+        }
+        reasons.push(format!("{from} comes before {to}: {reason}"));
     }
+    let mut sentences = introduce(versions.txns, &numbers);
+    sentences.extend(reasons);
     sentences.push("so T1 would have to come before itself".to_owned());
-    sentences
+    (numbers, sentences)
 }
 
 fn reason(versions: &Versions<'_>, from: &str, to: &str, kind: Kinds, about: u32) -> String {

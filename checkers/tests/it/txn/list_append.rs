@@ -86,8 +86,9 @@ fn g0_two_transactions_overwrite_each_other() {
     expect![[r#"
         T1: process 0 did append x 1, append y 1 (from 0.000 s to 0.003 s)
         T2: process 1 did append x 2, append y 2 (from 0.001 s to 0.004 s)
-        T1 comes before T2: T2 appended 2 to x after T1 appended 1
-        T2 comes before T1: T1 appended 1 to y after T2 appended 2
+        T3: process 2 did r x [1 2], r y [2 1] (from 0.002 s to 0.005 s)
+        T1 comes before T2: T2 appended 2 to x after T1 appended 1, as T3 read
+        T2 comes before T1: T1 appended 1 to y after T2 appended 2, as T3 read
         so T1 would have to come before itself"#]]
     .assert_eq(&sentences(&RC, &text));
 }
@@ -375,7 +376,7 @@ fn two_transactions_that_append_to_what_both_read() {
     .assert_eq(&sentences(&SI, &text));
     check(&text.replace("2 ok [[r,x,[7]],[append,x,2]]", "2 info timeout"), ["valid"; 4]);
     let read = text + "9 invoke txn db [[r,x,nil]]\n9 ok [[r,x,[7,1,2]]]";
-    let both = "G-single lost-update";
+    let both = "lost-update G-single";
     check(&read, ["valid", both, both, both]);
 }
 

@@ -49,10 +49,15 @@ pub(super) trait Object:
     }
 
     /// The calls that an order has to have if there is one: the others, all of them unanswered, can
-    /// be left out.
+    /// be left out, also where only a part of the calls is judged.
     fn needed(calls: &[Call<Self>]) -> Vec<usize> {
         let answered = (0..calls.len()).filter(|place| calls[*place].ret.is_some());
         Self::bonds(calls).stay_with(answered)
+    }
+
+    /// The calls that an order of exactly these can use: all but some that are unanswered.
+    fn usable(calls: &[Call<Self>]) -> Vec<usize> {
+        (0..calls.len()).collect()
     }
 }
 
@@ -118,9 +123,18 @@ impl Object for AppendString {
             Op::Append { value, .. } => AppendOp::Append(text(value).map_err(Strange::Asked)?),
             _ => AppendOp::Get,
         };
-        given.asks(asked, || {
-            given.value.map_or(Ok(AppendRet::Done), |value| text(value).map(AppendRet::Text))
-        })
+        given
+            .asks(asked, || {
+                given.value.map_or(Ok(AppendRet::Done), |value| text(value).map(AppendRet::Text))
+            })
+            .map_err(|strange| match (strange, given.value) {
+                // Values are put at the end of lists as well.
+                (Strange::Answered(_), Some(Value::List(_))) => {
+                    let words = "it holds lists, which are judged in transactions only";
+                    Strange::Asked(words.to_owned())
+                }
+                (strange, _) => strange,
+            })
     }
 
     /// Where a read does not show a text, that text was gone: a put came after it, and without it the
@@ -292,22 +306,31 @@ impl Object for FifoQueue<Value> {
         queue::order(calls)
     }
 
-    fn needed(calls: &[Call<FifoQueue<Value>>]) -> Vec<usize> {
+    /// An unanswered dequeue can only have taken what nobody else took: of each value, as many as were
+    /// put in more often than taken out. They are all the same, but that those which began earlier can
+    /// take effect earlier; and they are in that order.
+    ///
+    /// Of a part of the calls this has to be asked anew. Where 1 was put in, a dequeue found nothing
+    /// and a later one took the 1, another one without an answer took nothing; but without the one that
+    /// took the 1, it may have.
+    fn usable(calls: &[Call<FifoQueue<Value>>]) -> Vec<usize> {
         let is_lost = |call: &Call<Self>| call.op == QueueOp::Dequeue && call.ret.is_none();
-        let answered = (0..calls.len()).filter(|place| calls[*place].ret.is_some());
-        let mut needed = Self::bonds(calls).stay_with(answered);
-        // An unanswered dequeue is needed only for what nobody else took. They are all the same, but
-        // that those which began earlier can take effect earlier; and they are in that order.
-        let of = |place: &usize| &calls[*place];
-        let puts = needed.iter().filter(|place| of(place).op != QueueOp::Dequeue).count();
-        let took = |place: &&usize| matches!(of(place).ret, Some(QueueRet::Taken(Some(_))));
-        let mut left = puts.saturating_sub(needed.iter().filter(took).count());
-        needed.retain(|place| {
-            let stays = !is_lost(of(place)) || left > 0;
-            left -= usize::from(stays && is_lost(of(place)));
-            stays
-        });
-        needed
+        let mut in_queue: FxHashMap<&Value, isize> = FxHashMap::default();
+        for call in calls {
+            match (&call.op, &call.ret) {
+                (QueueOp::Enqueue(value), _) => *in_queue.entry(value).or_default() += 1,
+                (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => {
+                    *in_queue.entry(value).or_default() -= 1;
+                }
+                (QueueOp::Dequeue, _) => {}
+            }
+        }
+        let mut left: isize = in_queue.into_values().map(|count| count.max(0)).sum();
+        let mut is_usable = |call: &Call<Self>| {
+            left -= isize::from(is_lost(call));
+            !is_lost(call) || left >= 0
+        };
+        (0..calls.len()).filter(|place| is_usable(&calls[*place])).collect()
     }
 }
 

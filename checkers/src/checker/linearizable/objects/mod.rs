@@ -16,6 +16,7 @@ use crate::model::fifo_queue::FifoQueue;
 use crate::model::multi_register::MultiRegister;
 use crate::model::mutex::Mutex;
 use crate::model::set::Set;
+use crate::verdict::Anomaly;
 use calls::{Given, NoOrder, Object, Strange};
 
 mod bonds;
@@ -29,6 +30,9 @@ struct OfKey<S: SequentialSpec> {
     ids: Vec<OperationId>,
     start: S,
     calls: Vec<Call<S>>,
+    /// Unanswered calls that no order of all these calls can use. One of some of them may: whatever
+    /// is concluded from a part has to reckon with them.
+    left_out: Vec<(OperationId, Call<S>)>,
 }
 
 /// Judges every key that is no register.
@@ -135,8 +139,9 @@ impl Judge<'_> {
             return Vec::new();
         };
         let mut keys: BTreeMap<KeyId, OfKey<S>> = BTreeMap::new();
-        // Keys that turn out to be something else.
+        // Keys that turn out to be something else; what is wrong with answers on the others.
         let mut others: BTreeSet<KeyId> = BTreeSet::new();
+        let mut strange: Vec<(KeyId, Anomaly)> = Vec::new();
         for operation in self.history.operations() {
             let key = *operation.op.key();
             if !self.keys.are(key, S::MODEL) || !self.says_something(&operation) {
@@ -152,6 +157,7 @@ impl Judge<'_> {
                         ids: Vec::new(),
                         start: start.clone(),
                         calls: Vec::new(),
+                        left_out: Vec::new(),
                     });
                     let invoked = operation.invoked.0;
                     let completed = operation.completed.map_or(u32::MAX, |event| event.0);
@@ -161,7 +167,7 @@ impl Judge<'_> {
                 Ok(None) => {}
                 Err(Strange::Answered(what)) => {
                     let (id, named) = (operation.id, ("strange-answer", vec![what]));
-                    report.anomalies.push(anomaly(self.history, vec![id], id, named));
+                    strange.push((key, anomaly(self.history, vec![id], id, named)));
                 }
                 Err(Strange::Asked(what)) if others.insert(key) => {
                     let (key, model) = (self.history.key(key), S::MODEL.name());
@@ -171,6 +177,8 @@ impl Judge<'_> {
                 Err(Strange::Asked(_)) => {}
             }
         }
+        strange.retain(|(key, _)| !others.contains(key));
+        report.anomalies.extend(strange.into_iter().map(|(_, anomaly)| anomaly));
         keys.retain(|key, _| !others.contains(key));
         for of_key in keys.values_mut() {
             report.coverage.operations += of_key.calls.len();
@@ -199,10 +207,21 @@ impl<S: Object> OfKey<S> {
     /// Leaves out unanswered calls that no order needs.
     fn keep_needed(&mut self) {
         if self.calls.iter().any(|call| call.ret.is_none()) {
-            let needed = S::needed(&self.calls);
-            self.ids = needed.iter().map(|place| self.ids[*place]).collect();
-            self.calls = needed.iter().map(|place| self.calls[*place].clone()).collect();
+            self.keep(&S::needed(&self.calls));
+            let usable = S::usable(&self.calls);
+            let is_left_out = |place: &usize| usable.binary_search(place).is_err();
+            let left_out = (0..self.calls.len()).filter(is_left_out);
+            let left_out = left_out.map(|place| (self.ids[place], self.calls[place].clone()));
+            self.left_out = left_out.collect();
+            self.keep(&usable);
         }
         self.start = self.start.clone().awaiting(&self.calls);
+    }
+
+    fn keep(&mut self, places: &[usize]) {
+        if places.len() < self.calls.len() {
+            self.ids = places.iter().map(|place| self.ids[*place]).collect();
+            self.calls = places.iter().map(|place| self.calls[*place].clone()).collect();
+        }
     }
 }

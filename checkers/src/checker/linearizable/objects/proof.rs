@@ -18,12 +18,22 @@ const STATES_MAX: u64 = 1_000_000;
 
 /// Explains why no order of the calls gets past the one that is `stuck`.
 pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: usize) -> Anomaly {
-    let bonds = S::bonds(&object.calls);
+    let known = object.ids.iter().copied().zip(object.calls.iter().cloned());
+    let mut all: Vec<(OperationId, Call<S>)> = known.chain(object.left_out.clone()).collect();
+    all.sort_by_key(|(_, call)| call.invoked);
+    let (ids, calls): (Vec<OperationId>, Vec<Call<S>>) = all.into_iter().unzip();
+    let bonds = S::bonds(&calls);
     let mut of_object = OfObject { start: &object.start, bonds, states_left: STATES_MAX };
-    let all: Part<usize, S> = object.calls.iter().cloned().enumerate().collect();
-    let kept = of_object.smallest_of(all, Some(object.calls[stuck].completed));
-    let operations: Vec<OperationId> = kept.iter().map(|(place, _)| object.ids[*place]).collect();
-    anomaly(history, operations, object.ids[*shrink::last(&kept)], naming::no_order())
+    let all: Part<usize, S> = calls.into_iter().enumerate().collect();
+    let kept = usable(&of_object.smallest_of(all, Some(object.calls[stuck].completed)));
+    let operations: Vec<OperationId> = kept.iter().map(|(place, _)| ids[*place]).collect();
+    anomaly(history, operations, ids[*shrink::last(&kept)], naming::no_order())
+}
+
+/// The calls of a part that an order of it can use.
+fn usable<S: Object>(part: &[(usize, Call<S>)]) -> Part<usize, S> {
+    let calls: Vec<Call<S>> = part.iter().map(|(_, call)| call.clone()).collect();
+    S::usable(&calls).into_iter().map(|place| part[place].clone()).collect()
 }
 
 /// Leaves out calls of an object, each known by its place, with what is bound to them.
@@ -35,7 +45,7 @@ struct OfObject<'a, S> {
 
 impl<S: Object> Shrink<usize, S> for OfObject<'_, S> {
     fn has_no_order(&mut self, part: &[(usize, Call<S>)]) -> bool {
-        let calls: Vec<Call<S>> = part.iter().map(|(_, call)| call.clone()).collect();
+        let calls: Vec<Call<S>> = usable(part).into_iter().map(|(_, call)| call).collect();
         // Also what is refused at once was copied and laid out: long parts get fewer tries.
         let mut cost = calls.len() as u64 / 16 + 1;
         let found = match S::order(&calls) {

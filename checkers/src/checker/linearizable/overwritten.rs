@@ -1,0 +1,149 @@
+//! What no order explains, as far as it can be found without a search: a value that somebody saw after
+//! the key had come to hold something else, or that nobody had written.
+//!
+//! **What is looked for.** A read of `v`, and an operation that left or saw something else, that was over
+//! when the read began, and that began when all writes of `v` were over, those apart that began after the
+//! read. It comes after all of them and before the read, and so the read cannot have seen `v`. What the key
+//! holds in the beginning was written before everything.
+//!
+//! A history may break in other ways, which only a search finds. But this is how most do, and it takes
+//! the time that sorting takes: however many operations are open at one time, and however often each
+//! value was written.
+//!
+//! Four operations prove it: the read, what came between, who wrote the value that it saw where it wrote
+//! none, and the write of `v` that was over last. That all others were over, too, is said in words. Values
+//! that somebody replaced by the same are left to the search: who did so saw what he did not bring.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::witness::brings;
+use super::{RegisterCall, seen, written};
+use crate::history::ValueId;
+
+/// A value that was seen and cannot have been there: places among the calls.
+pub(super) struct Overwritten {
+    /// Who saw it.
+    pub(super) read: usize,
+    /// Who had written it last, if anybody had.
+    pub(super) writer: Option<usize>,
+    /// Who had left or seen something else after that; none where nobody had written the value.
+    pub(super) newer: Option<usize>,
+    /// Who may have written what was only seen.
+    pub(super) writer_of_newer: Option<usize>,
+}
+
+impl Overwritten {
+    /// The operations that prove it, in the order of invocation.
+    pub(super) fn proof(&self) -> Vec<usize> {
+        let others = [self.writer, self.newer, self.writer_of_newer].into_iter().flatten();
+        let mut proof: Vec<usize> = others.chain([self.read]).collect();
+        proof.sort_unstable();
+        proof.dedup();
+        proof
+    }
+}
+
+/// Looks for it among the calls of a key, which are in the order of invocation.
+pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritten> {
+    let writers = Writers::of(calls);
+    let kept: FxHashSet<ValueId> =
+        calls.iter().filter(|call| brings(call).is_none()).filter_map(written).collect();
+    let holds = |call: &RegisterCall| {
+        let held = brings(call).or_else(|| seen(call)).filter(|value| !kept.contains(value));
+        held.filter(|_| call.ret.is_some())
+    };
+    let mut ends: Vec<usize> =
+        (0..calls.len()).filter(|place| holds(&calls[*place]).is_some()).collect();
+    ends.sort_unstable_by_key(|place| calls[*place].completed);
+    let mut ends = ends.into_iter().peekable();
+    let mut over = Newest::default();
+    for (read, call) in calls.iter().enumerate() {
+        while let Some(place) = ends.next_if(|place| calls[*place].completed < call.invoked) {
+            let value = holds(&calls[place]).expect("the others were left out");
+            over.add(value, calls[place].invoked, place);
+        }
+        let Some(value) = seen(call).filter(|value| !kept.contains(value)) else { continue };
+        let last = writers.last(value, call.completed);
+        if last.is_none() && value != initial {
+            return Some(Overwritten { read, writer: None, newer: None, writer_of_newer: None });
+        }
+        let Some(newer) = over.other_than(value) else { continue };
+        if last.is_none_or(|(end, _)| end < calls[newer].invoked) {
+            let by = &calls[newer];
+            let only_seen = seen(by).filter(|_| brings(by).is_none());
+            let writer_of_newer = only_seen.and_then(|value| writers.first(value, by.completed));
+            let writer = last.map(|(_, place)| place);
+            return Some(Overwritten { read, writer, newer: Some(newer), writer_of_newer });
+        }
+    }
+    None
+}
+
+/// Who may have brought each value, in the order of invocation.
+struct Writers(FxHashMap<ValueId, Vec<Writer>>);
+
+/// One of those who may have brought a value.
+struct Writer {
+    invoked: u32,
+    /// Of those so far, the one that is over last: when, and its place.
+    last: (u32, usize),
+}
+
+impl Writers {
+    fn of(calls: &[RegisterCall]) -> Writers {
+        let mut writers: FxHashMap<ValueId, Vec<Writer>> = FxHashMap::default();
+        for (place, call) in calls.iter().enumerate() {
+            let Some(value) = brings(call) else { continue };
+            let end = if call.ret.is_some() { call.completed } else { u32::MAX };
+            let of_value = writers.entry(value).or_default();
+            let so_far = of_value.last().map(|writer| writer.last);
+            let last = so_far.filter(|(other, _)| *other >= end).unwrap_or((end, place));
+            of_value.push(Writer { invoked: call.invoked, last });
+        }
+        Writers(writers)
+    }
+
+    /// Who began first to write the value, if that was before a moment.
+    fn first(&self, value: ValueId, before: u32) -> Option<usize> {
+        let first = self.0.get(&value)?.first().filter(|writer| writer.invoked < before)?;
+        // Of itself alone, it is the one that is over last.
+        Some(first.last.1)
+    }
+
+    /// Of those who began to write the value before a moment, the one that is over last, and when.
+    fn last(&self, value: ValueId, before: u32) -> Option<(u32, usize)> {
+        let of_value = self.0.get(&value)?;
+        let begun = of_value.partition_point(|writer| writer.invoked < before);
+        begun.checked_sub(1).map(|place| of_value[place].last)
+    }
+}
+
+/// Of some operations that left or saw a value, the one that began last, and the one of another value
+/// that did.
+#[derive(Default)]
+struct Newest {
+    first: Option<(ValueId, u32, usize)>,
+    other: Option<(ValueId, u32, usize)>,
+}
+
+impl Newest {
+    fn add(&mut self, value: ValueId, invoked: u32, place: usize) {
+        let new = (value, invoked, place);
+        let is_newer =
+            |than: Option<(ValueId, u32, usize)>| than.is_none_or(|(_, other, _)| other < invoked);
+        if self.first.is_some_and(|(first, ..)| first == value) {
+            if is_newer(self.first) {
+                self.first = Some(new);
+            }
+        } else if is_newer(self.first) {
+            self.other = self.first.replace(new);
+        } else if is_newer(self.other) {
+            self.other = Some(new);
+        }
+    }
+
+    fn other_than(&self, value: ValueId) -> Option<usize> {
+        let mut known = self.first.iter().chain(&self.other);
+        known.find(|(newest, ..)| *newest != value).map(|(_, _, place)| *place)
+    }
+}
