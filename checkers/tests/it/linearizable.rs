@@ -133,7 +133,43 @@ fn nil_after_an_acknowledged_write_is_stale() {
 
 #[test]
 fn a_value_nobody_wrote_is_named_so() {
-    check("0 invoke write x 1\n 0 ok\n 0 invoke read x\n 0 ok 7", Invalid("unwritten-value"));
+    // Who failed to write it elsewhere, or to write another one, has nothing to do with it.
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke write y 7
+        1 fail refused
+        2 invoke write x 8
+        2 fail refused
+        0 invoke read x
+        0 ok 7
+        ",
+        &expect![[r#"
+            unwritten-value at 0.007 s on x
+            operations [3], faults []
+            process 0 read x = 7 (from 0.006 s to 0.007 s)
+            process 0 saw 7, which nobody wrote there
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_that_was_only_replaced_by_itself_was_written_by_nobody() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 7 7
+        1 ok
+        ",
+        &expect![[r#"
+            unwritten-value at 0.003 s on x
+            operations [1], faults []
+            process 1 set x from 7 to 7 (from 0.002 s to 0.003 s)
+            process 1 saw 7, which nobody wrote in the place of anything else
+        "#]],
+    );
 }
 
 #[test]
@@ -165,6 +201,9 @@ fn two_that_replace_the_same_lose_an_update() {
         2 ok
     ";
     check(text, Invalid("lost-update"));
+    let verdict = judge(text, Limits::default().states_max);
+    let words = "processes 1 and 2 both replaced 1, which was there only once";
+    assert_eq!(verdict.anomalies()[0].explanation.last().unwrap(), words);
 }
 
 #[test]
@@ -296,6 +335,25 @@ fn a_delete_makes_a_key_nil_and_may_be_indeterminate() {
     check(&format!("{perhaps} 0 invoke read x\n 0 ok 1\n 0 invoke read x\n 0 ok nil"), Valid);
     let twice = "0 invoke read x\n0 ok nil\n0 invoke write x 2\n0 ok\n0 invoke read x\n0 ok nil";
     check(&format!("{perhaps} {twice}"), Invalid("not-linearizable"));
+}
+
+#[test]
+fn a_verdict_counts_the_operations_that_say_something_and_their_keys() {
+    let verdict = judge(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke read x
+        1 info timeout
+        2 invoke add s 1
+        2 ok
+        0 invoke read x
+        0 ok 1
+        ",
+        Limits::default().states_max,
+    );
+    assert!(verdict.is_valid());
+    assert_eq!((verdict.coverage().operations, verdict.coverage().keys), (3, 2));
 }
 
 #[test]

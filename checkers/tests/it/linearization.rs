@@ -80,6 +80,48 @@ fn chains_stand_one_after_the_other() {
 }
 
 #[test]
+fn a_failure_that_does_not_tell_what_it_found_stands_where_its_value_is_not() {
+    // The value was there when it was called, so it failed after the next one.
+    let after = "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 1 9
+        2 invoke write y 1
+        2 ok
+        0 invoke write x 2
+        0 ok
+        1 fail mismatch
+    ";
+    assert_eq!(order(after), ["write x 1", "write x 2", "cas x 1 9"]);
+    // The value came later.
+    let before = "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 2 9
+        2 invoke write y 1
+        2 ok
+        0 invoke write x 2
+        0 ok
+        1 fail mismatch
+        2 invoke read x
+        2 ok 2
+    ";
+    assert_eq!(order(before), ["write x 1", "cas x 2 9", "write x 2", "read x"]);
+    // The value was there all the time until the next one was written, by whoever began before it.
+    let between = "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 2
+        1 invoke cas x 1 9
+        2 invoke read x
+        2 ok 1
+        1 fail mismatch
+        0 ok
+    ";
+    assert_eq!(order(between), ["write x 1", "read x", "write x 2", "cas x 1 9"]);
+}
+
+#[test]
 fn what_had_no_effect_is_left_out() {
     let text = "
         0 invoke write x 1

@@ -11,6 +11,7 @@ mod formats;
 mod guarantees;
 mod linearizable;
 mod linearization;
+mod models;
 mod notation;
 mod objects;
 mod oracle;

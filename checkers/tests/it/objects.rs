@@ -427,6 +427,28 @@ fn a_read_of_nil_may_say_nothing() {
     let set = "0 invoke add s 1\n 0 ok\n 1 invoke read s\n 1 ok nil\n 1 invoke read s\n 1 ok [1]";
     assert!(check(set, NilReads::Absent).is_invalid());
     assert!(check(set, NilReads::Unknown).is_valid());
+    let register = set.replace("add s", "write s").replace("[1]", "1");
+    assert!(check(&register, NilReads::Absent).is_invalid());
+    assert!(check(&register, NilReads::Unknown).is_valid());
+}
+
+#[test]
+fn a_key_of_which_no_model_offers_everything_is_told_with_what_was_asked() {
+    // Who generates unique values is judged elsewhere.
+    let text = "
+        0 invoke generate g
+        0 ok 1
+        0 invoke write x 1
+        0 ok
+        0 invoke enqueue x 2
+        0 ok
+    ";
+    let check = |text: &str| Linearizable::new(Limits::default()).check(&history(text));
+    let verdict = check(text);
+    assert_eq!(verdict.coverage().keys, 1);
+    let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
+    expect!["no model offers all that is asked of key x: write, enqueue"].assert_eq(&reason);
+    assert!(check(&text.replace("enqueue x 2\n        0 ok", "read x\n        0 ok 1")).is_valid());
 }
 
 #[test]

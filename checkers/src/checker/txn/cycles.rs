@@ -53,13 +53,11 @@ struct Search {
 impl Search {
     fn search(&mut self, graph: &Graph, class: Class, kinds: Kinds) {
         let is_split = class == Class::Nonadjacent;
+        let original = |node: u32| if is_split { node / 2 } else { node };
         let mut component_of = vec![u32::MAX; graph.node_count()];
         let mut paths = Paths::new(graph);
         for (number, nodes) in graph.components(kinds).iter().enumerate() {
-            let is_told = |node: &u32| {
-                let node = if is_split { node / 2 } else { *node };
-                self.told.get(node as usize) == Some(&true)
-            };
+            let is_told = |node: &u32| self.told.get(original(*node) as usize) == Some(&true);
             if nodes.iter().any(is_told) {
                 continue;
             }
@@ -81,9 +79,11 @@ impl Search {
             self.spent += std::mem::take(&mut paths.steps);
             let mut path = path.expect("an edge within a component is on a cycle");
             if is_split {
-                path = joined(path);
+                path = simple(path);
             }
-            let cycle = collapse(&path, self.txns as u32);
+            let step = |(node, edge): &(u32, Edge)| (original(*node), edge.kind, edge.about);
+            let steps: Vec<(u32, Kinds, u32)> = path.iter().map(step).collect();
+            let cycle = collapse(&steps, self.txns as u32);
             for (txn, _, _) in &cycle.steps {
                 self.told[*txn as usize] = true;
             }
@@ -130,15 +130,15 @@ impl Component<'_> {
     }
 }
 
-/// A cycle of a split graph as one of the graph that was split, without coming twice through the
-/// same node.
-fn joined(mut path: Path) -> Path {
+/// A cycle of a split graph that does not come twice through the same node of the graph that was
+/// split.
+fn simple(mut path: Path) -> Path {
     loop {
         let mut seen: FxHashMap<u32, usize> = FxHashMap::default();
         let twice = path.iter().enumerate().find_map(|(place, (node, _))| {
             seen.insert(node / 2, place).map(|earlier| (earlier, place))
         });
-        let Some((earlier, place)) = twice else { break };
+        let Some((earlier, place)) = twice else { return path };
         // It comes to the node once by an `rw` edge and leaves it then by another one. The part
         // from there on to the other time is a cycle by itself, without two `rw` edges in a row.
         if path[earlier].0 % 2 == 1 {
@@ -147,20 +147,20 @@ fn joined(mut path: Path) -> Path {
             path.drain(earlier..place);
         }
     }
-    path.into_iter().map(|(node, edge)| (node / 2, Edge { to: edge.to / 2, ..edge })).collect()
 }
 
 /// A cycle without the nodes that are no transactions.
-fn collapse(path: &Path, txns: u32) -> Cycle {
+fn collapse(path: &[(u32, Kinds, u32)], txns: u32) -> Cycle {
+    let is_txn = |(node, _, _): &(u32, Kinds, u32)| *node < txns;
     let mut steps: Vec<(u32, Kinds, u32)> = Vec::new();
-    let start = path.iter().position(|(node, _)| *node < txns);
+    let start = path.iter().position(is_txn);
     let start = start.expect("nodes of lists and barriers alone are on no cycle");
-    for (node, edge) in path[start..].iter().chain(&path[..start]) {
-        if *node < txns {
-            steps.push((*node, edge.kind, edge.about));
+    for step in path[start..].iter().chain(&path[..start]) {
+        if is_txn(step) {
+            steps.push(*step);
         } else if let Some((_, _, about)) = steps.last_mut() {
             // The last step tells which append it led to.
-            *about = edge.about;
+            *about = step.2;
         }
     }
     let first = steps.iter().enumerate().min_by_key(|(_, (txn, _, _))| *txn);

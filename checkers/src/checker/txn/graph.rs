@@ -86,10 +86,6 @@ impl Graph {
         self.starts.len() - 1
     }
 
-    pub(super) fn edge_count(&self) -> usize {
-        self.edges.len()
-    }
-
     /// The edges that leave a node.
     pub(super) fn out(&self, node: u32) -> &[Edge] {
         let node = node as usize;
@@ -100,7 +96,7 @@ impl Graph {
     /// `2 n` for those who come by another edge and `2 n + 1` for those who come by an `rw` edge
     /// and may not leave by one.
     pub(super) fn split(&self) -> Graph {
-        let mut list = Vec::with_capacity(2 * self.edge_count());
+        let mut list = Vec::new();
         for node in 0..self.node_count() as u32 {
             for edge in self.out(node) {
                 let mut add = |from: u32, to: u32| list.push((from, Edge { to, ..*edge }));
@@ -264,11 +260,8 @@ impl<'a> Paths<'a> {
         let round = self.round;
         self.reached[from as usize] = round;
         self.distance[from as usize] = 0;
-        let mut queue = VecDeque::from([(from, 0)]);
-        while let Some((node, length)) = queue.pop_front() {
-            if self.distance[node as usize] < length {
-                continue;
-            }
+        let mut queue = VecDeque::from([from]);
+        while let Some(node) = queue.pop_front() {
             if node == to {
                 return Some(self.path(from, to));
             }
@@ -278,7 +271,7 @@ impl<'a> Paths<'a> {
                     continue;
                 }
                 let next = edge.to as usize;
-                let length = length + u32::from(edge.kind != Kinds::STEP);
+                let length = self.distance[node as usize] + u32::from(edge.kind != Kinds::STEP);
                 if self.reached[next] == round && self.distance[next] <= length {
                     continue;
                 }
@@ -286,9 +279,9 @@ impl<'a> Paths<'a> {
                 self.distance[next] = length;
                 self.came[next] = (node, *edge);
                 if edge.kind == Kinds::STEP {
-                    queue.push_front((edge.to, length));
+                    queue.push_front(edge.to);
                 } else {
-                    queue.push_back((edge.to, length));
+                    queue.push_back(edge.to);
                 }
             }
         }
