@@ -585,3 +585,33 @@ fn what_is_plainly_wrong_is_found_however_many_operations_are_open() {
     assert_eq!(judge("nil").anomalies()[0].name, "stale-read");
     assert!(matches!(judge("1"), Verdict::Unknown { .. }));
 }
+
+#[test]
+fn a_proof_leaves_out_writes_that_nobody_in_it_can_have_seen() {
+    let mut text = "0 invoke write x 1\n0 ok\n".repeat(10);
+    text += "
+        0 invoke write x 2
+        0 ok
+        1 invoke write x 1
+        2 invoke write x 3
+        3 invoke read x
+        3 ok 1
+        3 invoke read x
+        3 ok 3
+        3 invoke read x
+        3 ok 1
+        1 ok
+        2 ok
+    ";
+    let verdict = Linearizable::new(Limits::default()).check(&history(&text));
+    let anomaly = &verdict.anomalies()[0];
+    assert_eq!(anomaly.witness.operations.len(), 5, "{anomaly:#?}");
+    assert_eq!(
+        anomaly.explanation.last().unwrap(),
+        "10 more writes of 1 cannot be what was seen: after each was over, and before that was seen, \
+         somebody left or saw something else"
+    );
+    // Without what came between, each of them may be what the first read saw.
+    let open = text.replace("write x 2", "write x 1");
+    assert!(Linearizable::new(Limits::default()).check(&history(&open)).is_valid());
+}

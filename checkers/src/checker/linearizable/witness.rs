@@ -74,7 +74,7 @@ pub(super) fn of_search(object: &Registers<'_>, of_key: &OfKey, stuck: usize) ->
 
 fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32>) -> Anomaly {
     let history = object.history;
-    let part = OfRegister::new(object.initial, &of_key.calls).smallest_of(part, guess);
+    let part = OfRegister::new(object.initial, of_key).smallest_of(part, guess);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
     let mut named = naming::name(object, of_key, &operations);
     named.1.extend(not_shown(object, of_key, &part));
@@ -118,19 +118,40 @@ struct OfRegister {
     initial: ValueId,
     /// When somebody first began to write each value.
     begun: FxHashMap<ValueId, u32>,
+    /// Since when each write was certainly written over; none where that is open.
+    over: FxHashMap<OperationId, u32>,
     states_left: u64,
 }
 
 impl OfRegister {
-    fn new(initial: ValueId, of_key: &[RegisterCall]) -> OfRegister {
+    fn new(initial: ValueId, of_key: &OfKey) -> OfRegister {
         let mut begun = FxHashMap::default();
-        for call in of_key {
+        for call in &of_key.calls {
             if let Some(value) = written(call) {
                 // Calls come in the order of invocation.
                 begun.entry(value).or_insert(call.invoked);
             }
         }
-        OfRegister { initial, begun, states_left: STATES_MAX }
+        OfRegister { initial, begun, over: written_over(of_key), states_left: STATES_MAX }
+    }
+
+    /// Whether some of these calls may have seen what a write brought. That cannot have been where it was
+    /// written over before they began: in an order of the whole nobody of them looks between this write
+    /// and the next, and so it can be crossed out.
+    fn may_be_seen(
+        &self,
+        (id, write): &(OperationId, RegisterCall),
+        value: ValueId,
+        all: &[&RegisterCall],
+    ) -> bool {
+        /// With more calls than this, comparing takes longer than what comes of it is worth.
+        const COMPARED_MAX: usize = 1024;
+        let Some(over) = self.over.get(id).filter(|_| all.len() <= COMPARED_MAX) else {
+            return true;
+        };
+        let shows = |call: &RegisterCall| seen(call) == Some(value) || source(call) == Some(value);
+        let end = |call: &RegisterCall| if call.ret.is_some() { call.completed } else { u32::MAX };
+        all.iter().any(|call| shows(call) && write.invoked < end(call) && call.invoked <= *over)
     }
 
     /// The calls of a part as a history of its own: events and values without gaps, the initial
@@ -210,8 +231,8 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     /// An answer may always go, and what replaces a value by the same. A write may go only where
     /// nobody that stays read its value: then, in an order of the whole, it can be crossed out, and
     /// what has no order without it has none with it. Otherwise the proof would become another one,
-    /// that of a value which nobody wrote. Of several writes of a value, one may go that [nobody who
-    /// stays](may_be_seen) saw. What a compare-and-set replaced may lose its writers all together, and
+    /// that of a value which nobody wrote. Of several writes of a value, one may go that nobody who
+    /// stays [may have seen](Self::may_be_seen). What a compare-and-set replaced may lose its writers all together, and
     /// the compare-and-set is taken for a write then; but not some of them.
     fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
         let mut stays: Vec<bool> = (0..part.len()).map(|index| !range.contains(&index)).collect();
@@ -226,18 +247,16 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
                 calls().filter_map(written).chain([self.initial]).collect();
             let still_brought: FxHashSet<ValueId> = calls().filter_map(brings).collect();
             let all: Vec<&RegisterCall> = calls().collect();
-            let is_needed = |call: &RegisterCall| {
-                brings(call).is_some_and(|value| {
+            let is_needed = |one: &(OperationId, RegisterCall)| {
+                brings(&one.1).is_some_and(|value| {
                     let is_shown = read.contains(&value)
                         || replaced.contains(&value) && still_written.contains(&value);
                     let is_last = !still_brought.contains(&value);
-                    blind || is_shown && (is_last || may_be_seen(call, value, &all))
+                    blind || is_shown && (is_last || self.may_be_seen(one, value, &all))
                 })
             };
-            let come_back: Vec<usize> = range
-                .clone()
-                .filter(|index| !stays[*index] && is_needed(&part[*index].1))
-                .collect();
+            let come_back: Vec<usize> =
+                range.clone().filter(|index| !stays[*index] && is_needed(&part[*index])).collect();
             if come_back.is_empty() {
                 return staying().map(|(one, _)| one.clone()).collect();
             }
@@ -251,27 +270,45 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     }
 }
 
-/// Whether some of these calls may have seen what another one brought. That cannot have been where
-/// somebody left or saw something else, who began when it was over, and was over when they began: in an
-/// order of all of them nobody looks between this write and the next, and so it can be crossed out.
-fn may_be_seen(write: &RegisterCall, value: ValueId, all: &[&RegisterCall]) -> bool {
-    /// With more calls than this, comparing takes longer than what comes of it is worth.
-    const COMPARED_MAX: usize = 256;
-    if write.ret.is_none() || all.len() > COMPARED_MAX {
-        return true;
+/// Since when each write, by its operation, was certainly written over: the first moment at which
+/// somebody was over who left or saw something else and began after the write was over.
+fn written_over(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
+    let holds = |call: &RegisterCall| brings(call).or_else(|| seen(call));
+    let mut over = FxHashMap::default();
+    // Of those that begin later: the first that is over, and the first of another value that is.
+    let mut first: [Option<(ValueId, u32)>; 2] = [None, None];
+    let mut writes: Vec<usize> = (0..of_key.calls.len())
+        .filter(|place| {
+            of_key.calls[*place].ret.is_some() && brings(&of_key.calls[*place]).is_some()
+        })
+        .collect();
+    writes.sort_unstable_by_key(|place| of_key.calls[*place].completed);
+    for other in (0..of_key.calls.len()).rev().map(Some).chain([None]) {
+        // Calls come in the order of invocation.
+        let invoked = other.map_or(0, |place| of_key.calls[place].invoked);
+        while let Some(place) = writes.pop_if(|place| of_key.calls[*place].completed >= invoked) {
+            let value = brings(&of_key.calls[place]);
+            let mut known = first.iter().flatten();
+            if let Some((_, end)) = known.find(|(held, _)| Some(*held) != value) {
+                over.insert(of_key.ids[place], *end);
+            }
+        }
+        let Some(call) = other.map(|place| &of_key.calls[place]) else { continue };
+        let Some(value) = holds(call).filter(|_| call.ret.is_some()) else { continue };
+        let is_first =
+            |than: Option<(ValueId, u32)>| than.is_none_or(|(_, end)| call.completed < end);
+        let new = Some((value, call.completed));
+        if first[0].is_some_and(|(held, _)| held == value) {
+            if is_first(first[0]) {
+                first[0] = new;
+            }
+        } else if is_first(first[0]) {
+            first = [new, first[0]];
+        } else if is_first(first[1]) {
+            first[1] = new;
+        }
     }
-    let is_between = |other: &&&RegisterCall| {
-        let holds = brings(other).or_else(|| seen(other));
-        other.ret.is_some()
-            && other.invoked > write.completed
-            && holds.is_some_and(|holds| holds != value)
-    };
-    let Some(over) = all.iter().filter(is_between).map(|other| other.completed).min() else {
-        return true;
-    };
-    let shows = |call: &RegisterCall| seen(call) == Some(value) || source(call) == Some(value);
-    let end = |call: &RegisterCall| if call.ret.is_some() { call.completed } else { u32::MAX };
-    all.iter().any(|call| shows(call) && write.invoked < end(call) && call.invoked <= over)
+    over
 }
 
 /// The value that a call brings, if it took effect; what replaces a value by the same brings none.
