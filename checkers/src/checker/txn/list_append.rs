@@ -110,11 +110,12 @@ impl ListAppend {
             numbers.sort_unstable();
             numbers.dedup();
             let mut words = introduce(txns, &numbers);
-            words.push(finding.words.clone());
             if finding.more > 0 {
                 let (more, key) = (finding.more, txns.key(*key));
                 words.push(format!("the same happened {more} more times on {key}"));
             }
+            // The last sentence draws the conclusion.
+            words.push(finding.words.clone());
             anomalies.push(self.anomaly(txns, what.name(), Some(*key), &numbers, words));
         }
         anomalies

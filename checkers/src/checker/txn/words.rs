@@ -37,7 +37,12 @@ pub(super) fn explain(versions: &Versions<'_>, cycle: &Cycle) -> (Vec<u32>, Vec<
     }
     let mut sentences = introduce(versions.txns, &numbers);
     sentences.extend(reasons);
-    sentences.push("so T1 would have to come before itself".to_owned());
+    let around: Vec<String> = (1..=cycle.steps.len())
+        .map(|number| format!("T{number}"))
+        .chain(["T1".to_owned()])
+        .collect();
+    let around = around.join(" before ");
+    sentences.push(format!("so T1 would have to come before itself: {around}"));
     (numbers, sentences)
 }
 
