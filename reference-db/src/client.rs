@@ -1,12 +1,16 @@
 //! The client library: sessions, retries, finding a node that answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::env::{ClientEnv, NodeId, Time};
-use crate::kv::{Command, ReadLevel, Reply};
+use crate::kv::{Command, ReadLevel, Reply, Update};
+use crate::merge::VersionVector;
 use crate::wire::{self, Frame, Request};
+
+mod rewrite;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,11 @@ pub struct Policy {
     pub pause: Duration,
     /// Whether it goes on to the next node where one does not answer, or knows no leader.
     pub roam: bool,
+    /// How many nodes further the next node is: 1, or the number of regions for a client that stays in
+    /// its region.
+    pub stride: usize,
+    /// Whether it keeps sets in registers, for a store that has no sets.
+    pub rewrites_sets: bool,
     /// Where it reads what some replica holds.
     pub replica_reads: ReplicaReads,
     /// Whether the store remembers every change that it has made. Where a leader may be replaced by
@@ -71,6 +80,8 @@ pub struct Client<C> {
     sequence: u64,
     /// The greatest position of an answer.
     seen: u64,
+    /// Of keys that were read as siblings and not written since, what was read.
+    contexts: BTreeMap<String, VersionVector>,
 }
 
 /// A session that a node has opened.
@@ -98,7 +109,8 @@ impl<C: ClientEnv> Client<C> {
     /// Makes a client. Its session is opened with the first call that needs one.
     pub fn new(env: C, policy: Policy) -> Client<C> {
         let node = policy.home % env.nodes().len();
-        Client { env, policy, node, session: None, sequence: 0, seen: 0 }
+        let contexts = BTreeMap::new();
+        Client { env, policy, node, session: None, sequence: 0, seen: 0, contexts }
     }
 
     /// The world that the client lives in: its clock is the one that deadlines refer to.
@@ -108,7 +120,53 @@ impl<C: ClientEnv> Client<C> {
 
     /// Does one thing, and tries again until `deadline`. The store applies it once, however often
     /// it is asked.
+    ///
+    /// Where the store keeps siblings, a write replaces what the client has read of the key before, and
+    /// nothing else.
     pub async fn call(&mut self, command: Command, deadline: Time) -> Answer {
+        let rewrites = self.policy.rewrites_sets;
+        match command {
+            Command::Update { key, update: update @ (Update::Add(_) | Update::Remove(_)) }
+                if rewrites =>
+            {
+                self.rewrite(key, update, deadline).await
+            }
+            Command::Read { key, level } => {
+                let command = Command::Read { key: key.clone(), level };
+                match self.call_plainly(command, deadline).await {
+                    Answer::Reply(reply) => {
+                        if let Reply::Siblings { context, .. } = &reply {
+                            self.contexts.insert(key, context.clone());
+                        }
+                        let reply = if rewrites { rewrite::as_set(reply) } else { reply };
+                        Answer::Reply(reply)
+                    }
+                    answer => answer,
+                }
+            }
+            command => {
+                let command = self.with_context(command);
+                self.call_plainly(command, deadline).await
+            }
+        }
+    }
+
+    /// A write as one that replaces what the client has read, where it has read siblings.
+    fn with_context(&mut self, command: Command) -> Command {
+        let (key, value) = match command {
+            Command::Write { key, value } => (key, Some(value)),
+            Command::Delete { key } => (key, None),
+            command => return command,
+        };
+        match (self.contexts.remove(&key), value) {
+            (Some(context), value) => Command::Replace { key, value, context },
+            (None, Some(value)) => Command::Write { key, value },
+            (None, None) => Command::Delete { key },
+        }
+    }
+
+    /// Sends a command as it is.
+    async fn call_plainly(&mut self, command: Command, deadline: Time) -> Answer {
         let writes = !matches!(
             command,
             Command::Read { .. } | Command::OpenSession | Command::Transfer { .. }
@@ -242,10 +300,17 @@ impl<C: ClientEnv> Client<C> {
     /// node alone knows is left behind with the node; one that wanders comes back to it.
     fn move_on(&mut self, wanders: bool) {
         if wanders || self.policy.roam {
-            self.node = (self.node + 1) % self.env.nodes().len();
+            self.node = self.next_node();
         }
         if !wanders && self.policy.roam {
             self.session = self.session.filter(|session| session.shared);
         }
+    }
+
+    /// The node that follows, as far away as the policy says; the first of the same round after the
+    /// last.
+    fn next_node(&self) -> usize {
+        let next = self.node + self.policy.stride;
+        if next < self.env.nodes().len() { next } else { self.node % self.policy.stride }
     }
 }

@@ -108,6 +108,9 @@ pub trait Env: Clone + 'static {
     /// All members of the cluster, this one included, in order.
     fn nodes(&self) -> Vec<NodeId>;
 
+    /// The nodes that the cluster does not begin with, and that may be let in later.
+    fn spares(&self) -> Vec<NodeId>;
+
     /// Whether the operator says that the cluster existed before the node's disk: an empty one is then
     /// not that of a node that the cluster begins with, but of one that has lost what it had.
     fn restored(&self) -> bool;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::env::NodeId;
+use crate::merge::VersionVector;
 use crate::wire::Request;
 
 mod datum;
@@ -50,13 +51,16 @@ impl Kv {
         match &request.command {
             Command::OpenSession => Some(self.open(at, sessions_max)),
             Command::Read { key, .. } => Some(self.read(key)),
-            // It changes no state, and no log holds it.
-            Command::Transfer { .. } => Some(Reply::Unsupported),
+            // They change no state: who leads and who takes part is no part of it.
+            Command::Transfer { .. } | Command::Admit { .. } | Command::Dismiss { .. } => {
+                Some(Reply::Unsupported)
+            }
             Command::Write { .. }
             | Command::Cas { .. }
             | Command::Delete { .. }
             | Command::Update { .. }
             | Command::Txn { .. } => self.change_once(at, request),
+            Command::Replace { .. } => Some(Reply::Unsupported),
         }
     }
 
@@ -126,7 +130,12 @@ fn change(values: &mut BTreeMap<String, Datum>, command: &Command) -> Reply {
             }
         }
         Command::Txn { steps } => return txn::perform(values, steps),
-        Command::OpenSession | Command::Read { .. } | Command::Transfer { .. } => {
+        Command::OpenSession
+        | Command::Read { .. }
+        | Command::Replace { .. }
+        | Command::Transfer { .. }
+        | Command::Admit { .. }
+        | Command::Dismiss { .. } => {
             unreachable!("only what changes a value needs a session")
         }
     }
@@ -176,6 +185,17 @@ pub enum Command {
         /// What it holds afterwards.
         to: Option<Vec<u8>>,
     },
+    /// Lets a node in that does not take part, where one log orders all changes; answered when it is
+    /// agreed on.
+    Admit {
+        /// The node.
+        node: NodeId,
+    },
+    /// Lets a node go.
+    Dismiss {
+        /// The node.
+        node: NodeId,
+    },
     /// Makes the key absent.
     Delete {
         /// The key that is emptied.
@@ -188,6 +208,16 @@ pub enum Command {
         key: String,
         /// How.
         update: Update,
+    },
+    /// Makes the key hold `value`, or nothing, in place of what the client has read of it, and of
+    /// nothing else.
+    Replace {
+        /// The key that is written.
+        key: String,
+        /// What it holds afterwards, besides what the client has not read.
+        value: Option<Vec<u8>>,
+        /// What the client has read: the context of its last [`Reply::Siblings`].
+        context: VersionVector,
     },
     /// Does several steps at once, or none of them; answered with [`Reply::Txn`].
     Txn {
@@ -224,6 +254,13 @@ pub enum Reply {
     Value(Option<Vec<u8>>),
     /// What the key holds, where that is no register.
     Datum(Datum),
+    /// What the key holds, where writes that did not know of each other stand side by side.
+    Siblings {
+        /// All of them; none where the key is absent.
+        values: Vec<Vec<u8>>,
+        /// What the client has seen with this, for its next write of the key.
+        context: VersionVector,
+    },
     /// A transaction was done: what each of its reads found, in their order.
     Txn(Vec<Option<Datum>>),
     /// A compare-and-set found this instead of `from`, and changed nothing.

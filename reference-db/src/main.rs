@@ -10,13 +10,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
+use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
+use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::raft::StrongReads;
-use stormglass_reference_db::protocol::{Timing, leaderless};
+use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,6 +79,20 @@ enum Action {
         from: String,
         /// What it holds afterwards
         to: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Lets a node in, which must be among the peers of all: `serve --spare`
+    Admit {
+        /// The node's number
+        node: u32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Lets a node go
+    Dismiss {
+        /// The node's number
+        node: u32,
         #[command(flatten)]
         cluster: Cluster,
     },
@@ -149,8 +165,12 @@ struct Serve {
     /// cluster begins with
     #[arg(long)]
     join: bool,
+    /// Numbers of nodes that --peers lists and the cluster does not begin with: mode `raft` lets them
+    /// in by `admit`; the same for every node
+    #[arg(long, value_delimiter = ',')]
+    spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
-    /// `leaderless` or `leaderless-abd`; the same for every node
+    /// `multi-leader`, `leaderless` or `leaderless-abd`; the same for every node
     #[arg(long, default_value_t = Mode::Raft)]
     mode: Mode,
     /// How often a leader shows that it lives, in milliseconds
@@ -163,6 +183,15 @@ struct Serve {
     /// How many log entries a node keeps before it takes a snapshot
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     snapshot_entries: u64,
+    /// With several leaders: over how many regions the nodes are spread, in turn. It never changes
+    #[arg(long, default_value_t = 3)]
+    regions: usize,
+    /// With several leaders: which regions are linked. It never changes
+    #[arg(long, default_value = "all-to-all")]
+    topology: Topology,
+    /// With several leaders: what becomes of changes that did not know of each other. It never changes
+    #[arg(long, default_value = "lww")]
+    conflicts: Conflicts,
     /// In the mode `raft`: how reads are answered: `read-index`, `lease`, `follower` or `stale`; the
     /// same for every node. `lease` counts on clocks whose rates are right to a tenth
     #[arg(long, default_value = "read-index", value_parser = strong_reads)]
@@ -199,6 +228,16 @@ impl Serve {
             sloppy: self.sloppy,
             ..majorities
         };
+        settings.check().map_err(|error| anyhow!(error))?;
+        Ok(settings)
+    }
+}
+
+impl Serve {
+    /// Which regions there are, where each has a leader.
+    fn multi_leader(&self) -> anyhow::Result<multi_leader::Settings> {
+        let Serve { regions, topology, conflicts, .. } = *self;
+        let settings = multi_leader::Settings { regions, topology, conflicts };
         settings.check().map_err(|error| anyhow!(error))?;
         Ok(settings)
     }
@@ -297,6 +336,12 @@ fn run(action: Action) -> Result<(), Failure> {
             let (from, to) = (Some(from.into_bytes()), Some(to.into_bytes()));
             on_one_thread(ask(cluster, Command::Cas { key, from, to }))?
         }
+        Action::Admit { node, cluster } => {
+            on_one_thread(ask(cluster, Command::Admit { node: NodeId(node) }))?
+        }
+        Action::Dismiss { node, cluster } => {
+            on_one_thread(ask(cluster, Command::Dismiss { node: NodeId(node) }))?
+        }
         Action::Delete { key, cluster } => on_one_thread(ask(cluster, Command::Delete { key }))?,
         Action::Increment { key, by, cluster } => update(cluster, key, Update::Increment(by))?,
         Action::Add { key, element, cluster } => {
@@ -334,18 +379,28 @@ async fn serve(options: Serve) -> Result<(), Failure> {
              that lives"
         )));
     }
+    if !options.spare.is_empty() && options.mode != Mode::Raft {
+        let mode = options.mode;
+        return Err(Failure::Usage(anyhow!("--spare is for mode raft: {mode} lets no nodes in")));
+    }
     let leaderless = options.leaderless().map_err(Failure::Usage)?;
+    let multi_leader = options.multi_leader().map_err(Failure::Usage)?;
     let id = NodeId(options.id);
     let mut stop = stop_signals().context("no signals can be received")?;
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
+    node.spare(options.spare.iter().copied().map(NodeId).collect());
     if options.join {
         node.joins();
     }
     let layout = match options.mode {
         Mode::Raft | Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
             String::new()
+        }
+        Mode::MultiLeader => {
+            let multi_leader::Settings { regions, topology, conflicts } = multi_leader;
+            format!(" with {regions} regions, {}, {}", name_of(topology), name_of(conflicts))
         }
         Mode::Leaderless | Mode::LeaderlessAbd => {
             format!(" with {} replicas of each key", leaderless.replicas)
@@ -362,6 +417,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         sessions_max: SESSIONS_MAX,
         strong_reads: options.reads,
         leaderless,
+        multi_leader,
     };
     tokio::select! {
         ended = options.mode.serve(node, config) => {
@@ -372,6 +428,12 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         // Whatever was acknowledged is on the disk: there is nothing to wind up.
         () = stop.received() => Ok(()),
     }
+}
+
+/// What a choice is called on the command line.
+fn name_of(choice: impl ValueEnum) -> String {
+    let value = choice.to_possible_value().expect("no choice is hidden");
+    value.get_name().to_owned()
 }
 
 fn nodes(peers: &[Peer]) -> anyhow::Result<BTreeMap<NodeId, String>> {
@@ -443,6 +505,8 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         pause: PAUSE,
         roam: true,
         replica_reads,
+        stride: 1,
+        rewrites_sets: false,
         remembered: false,
     };
     let reads = matches!(command, Command::Read { .. });
@@ -451,6 +515,7 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         Answer::Reply(Reply::Value(Some(value))) => Ok(say(&String::from_utf8_lossy(&value))?),
         Answer::Reply(Reply::Value(None)) => Ok(()),
         Answer::Reply(Reply::Datum(datum)) => Ok(say_all(&datum)?),
+        Answer::Reply(Reply::Siblings { values, .. }) => Ok(say_all(&Datum::List(values))?),
         Answer::Reply(Reply::WrongKind) => Err(Failure::Run(anyhow!(
             "not done: the key holds another kind of value; delete it first"
         ))),

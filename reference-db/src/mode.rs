@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::env::Env;
 use crate::protocol::leaderless::Leaderless;
+use crate::protocol::multi_leader::MultiLeader;
 use crate::protocol::primary::{Acknowledge, Primary};
 use crate::protocol::raft::Raft;
 use crate::server::{self, ServerConfig};
@@ -23,6 +24,8 @@ pub enum Mode {
     PrimarySemiSync,
     /// The same, but it answers at once.
     PrimaryAsync,
+    /// Each region has a leader, and leaders tell each other: [`MultiLeader`].
+    MultiLeader,
     /// Any node takes changes to some others, and the later one wins: [`Leaderless`].
     Leaderless,
     /// The same in two phases, so that registers are linearizable.
@@ -35,6 +38,7 @@ pub const MODES: &[(Mode, &str)] = &[
     (Mode::PrimarySync, "primary-sync"),
     (Mode::PrimarySemiSync, "primary-semi-sync"),
     (Mode::PrimaryAsync, "primary-async"),
+    (Mode::MultiLeader, "multi-leader"),
     (Mode::Leaderless, "leaderless"),
     (Mode::LeaderlessAbd, "leaderless-abd"),
 ];
@@ -55,6 +59,7 @@ impl Mode {
             Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
                 server::serve::<Primary, E>(env, config, acknowledge).await
             }
+            Mode::MultiLeader => server::serve::<MultiLeader, E>(env, config, acknowledge).await,
             Mode::Leaderless | Mode::LeaderlessAbd => {
                 server::serve::<Leaderless, E>(env, config, acknowledge).await
             }
@@ -66,9 +71,11 @@ impl Mode {
         match self {
             Mode::PrimarySync => Acknowledge::All,
             Mode::PrimarySemiSync => Acknowledge::One,
-            Mode::PrimaryAsync | Mode::Raft | Mode::Leaderless | Mode::LeaderlessAbd => {
-                Acknowledge::None
-            }
+            Mode::PrimaryAsync
+            | Mode::Raft
+            | Mode::MultiLeader
+            | Mode::Leaderless
+            | Mode::LeaderlessAbd => Acknowledge::None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use crate::env::{Address, ClientId, Env, NodeId, Status};
 use crate::kv::Reply;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
-use crate::protocol::{leaderless, primary, raft};
+use crate::protocol::{leaderless, multi_leader, primary, raft};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
 
@@ -28,6 +28,8 @@ pub struct ServerConfig {
     pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, in the modes without a leader.
     pub leaderless: leaderless::Settings,
+    /// Which regions there are, in the mode with several leaders.
+    pub multi_leader: multi_leader::Settings,
 }
 
 /// Runs a node until its disk fails. `acknowledge` says who must have a change before it counts, in a
@@ -45,6 +47,7 @@ pub async fn serve<P: Protocol, E: Env>(
     let options = Options {
         id: env.id(),
         nodes: env.nodes(),
+        spares: env.spares(),
         restored: env.restored(),
         timing: config.timing,
         snapshot_entries: config.snapshot_entries,
@@ -52,6 +55,7 @@ pub async fn serve<P: Protocol, E: Env>(
         acknowledge,
         strong_reads: config.strong_reads,
         leaderless: config.leaderless,
+        multi_leader: config.multi_leader,
     };
     let protocol = P::recover(options, recovered, env.random("protocol"), env.now());
     let mut server = Server { env, protocol, storage, status: None, out: Vec::new() };

@@ -2,8 +2,9 @@
 //! is not older.
 //!
 //! Judged by the final reads at every replica: an acknowledged write is lost when what *every*
-//! replica holds in the end is [certainly older](super::order) than it. Where a replica that was
-//! asked did not answer, it may be the one that holds the write, and nothing is proved.
+//! replica holds in the end is [certainly older](super::order) than it; what was added to a set or a
+//! counter is lost when no replica shows it. Where a replica that was asked did not answer, it may be
+//! the one that holds the write, and nothing is proved.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::history::{
     ReadLevel, Time, ValueId,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+
+mod collections;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -39,35 +42,62 @@ struct Finals {
 
 impl Checker for Durable {
     fn check(&self, history: &History) -> Verdict {
-        let mut coverage = Coverage { method: "final reads".into(), ..Coverage::default() };
         let finals = finals(history);
         if finals.is_empty() {
             let reason = "no replica answered a read after the end of the run".to_owned();
+            let coverage = Coverage { method: METHOD.into(), ..Coverage::default() };
             return Verdict::Unknown { reason, coverage };
         }
-        let order = Order::new(history);
-        let Found { lost, unproven, judged } = find(history, &order, &finals);
-        coverage.operations = judged;
-        coverage.keys = finals.len();
-        if coverage.operations == 0 {
-            let reason = "no write was acknowledged".to_owned();
-            return Verdict::Unknown { reason, coverage };
+        together(check_registers(history, &finals), collections::check(history, &finals))
+    }
+}
+
+const METHOD: &str = "final reads";
+
+fn check_registers(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Verdict {
+    let order = Order::new(history);
+    let Found { lost, unproven, judged } = find(history, &order, finals);
+    let coverage = Coverage { method: METHOD.into(), operations: judged, keys: finals.len() };
+    if coverage.operations == 0 {
+        let reason = "no write was acknowledged".to_owned();
+        return Verdict::Unknown { reason, coverage };
+    }
+    if !lost.is_empty() {
+        let anomalies = explain(history, &order, finals, &lost);
+        return Verdict::Invalid { anomalies, coverage };
+    }
+    match unproven {
+        None => Verdict::Valid(coverage),
+        Some((write, node)) => {
+            let reason = format!(
+                "`{}` is on no replica that answered, but node n{node} did not say what it holds",
+                history.op(write)
+            );
+            Verdict::Unknown { reason, coverage }
         }
-        if !lost.is_empty() {
-            let anomalies = explain(history, &order, &finals, &lost);
-            return Verdict::Invalid { anomalies, coverage };
+    }
+}
+
+/// What two verdicts on different keys come to. One that had nothing to judge says nothing.
+fn together(one: Verdict, other: Verdict) -> Verdict {
+    if other.coverage().operations == 0 {
+        return one;
+    }
+    if one.coverage().operations == 0 {
+        return other;
+    }
+    let operations = one.coverage().operations + other.coverage().operations;
+    let coverage = Coverage { operations, ..one.coverage().clone() };
+    let mut anomalies = [one.anomalies(), other.anomalies()].concat();
+    match (one, other) {
+        _ if !anomalies.is_empty() => {
+            anomalies.sort_by_key(|anomaly| anomaly.at);
+            Verdict::Invalid { anomalies, coverage }
         }
-        match unproven {
-            None => Verdict::Valid(coverage),
-            Some((write, node)) => {
-                let reason = format!(
-                    "`{}` is on no replica that answered, but node n{node} did not say what it \
-                     holds",
-                    history.op(write)
-                );
-                Verdict::Unknown { reason, coverage }
-            }
+        (Verdict::Unknown { reason, .. }, _) | (_, Verdict::Unknown { reason, .. }) => {
+            Verdict::Unknown { reason, coverage }
         }
+        _ => Verdict::Valid(coverage),
     }
 }
 
@@ -84,7 +114,7 @@ fn find(history: &History, order: &Order<'_>, finals: &FxHashMap<KeyId, Finals>)
     for write in history.operations() {
         let Some(finals) = finals.get(write.op.key()) else { continue };
         let in_time = write.completed.is_some_and(|end| end < finals.began);
-        if !write.is_ok() || !write.op.kind().writes() || !in_time {
+        if !write.is_ok() || write.value_written().is_none() || !in_time {
             continue;
         }
         found.judged += 1;

@@ -131,7 +131,7 @@ pub const CHECKERS: &[Registration] = &[
     },
     Registration {
         guarantee: Guarantee::Durable,
-        about: "finds acknowledged writes of which every replica holds something older at the end",
+        about: "finds acknowledged writes and additions that no replica shows at the end",
         build: |_| Box::new(Durable),
     },
     Registration {

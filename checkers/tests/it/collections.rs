@@ -5,7 +5,7 @@ use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::{
-    CHECKERS, Checker, Convergent, Counter, Limits, Linearizable, Queue, Set, UniqueIds,
+    CHECKERS, Checker, Convergent, Counter, Durable, Limits, Linearizable, Queue, Set, UniqueIds,
 };
 use stormglass_checkers::history::{
     HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId, Time,
@@ -394,4 +394,61 @@ fn who_failed_after_it_was_seen_explains_nothing() {
     expect!["process 0 read 1 in s, which nobody had begun to add"].assert_eq(&words(&Set, set));
     let queue = "0 invoke dequeue q\n0 ok 1\n1 invoke enqueue q 1\n1 fail unavailable";
     expect!["process 0 took 1, which nobody had begun to put in"].assert_eq(&words(&Queue, queue));
+}
+
+/// A history whose replicas hold this of a key in the end.
+fn finally(text: &str, key: &str, reads: &[(u32, &str)]) -> String {
+    let mut text = format!("{text}\nphase final\n");
+    for (node, value) in reads {
+        let process = 90 + node;
+        text += &format!("{process} invoke read-replica {key} @n{node}\n{process} ok {value}\n");
+    }
+    text
+}
+
+#[test]
+fn an_element_is_lost_when_no_replica_has_it_in_the_end() {
+    check(&Durable, &finally(ADDED, "s", &[(1, "[1]"), (2, "[1]")]), &["lost-element"]);
+    check(&Durable, &finally(ADDED, "s", &[(1, "nil"), (2, "nil")]), &["lost-element"]);
+    check(&Durable, &finally(ADDED, "s", &[(1, "[1]"), (2, "[2]")]), &["valid"]);
+    let removed = format!("{ADDED} 1 invoke remove s 2\n 1 info timeout");
+    check(&Durable, &finally(&removed, "s", &[(1, "[1]"), (2, "[1]")]), &["valid"]);
+    let failed = format!("{ADDED} 1 invoke remove s 2\n 1 fail timeout");
+    check(&Durable, &finally(&failed, "s", &[(1, "[1]"), (2, "[1]")]), &["lost-element"]);
+    let unknown = format!("{ADDED} 1 invoke add s 3\n 1 info timeout");
+    check(&Durable, &finally(&unknown, "s", &[(1, "[1,2]"), (2, "[1,2]")]), &["valid"]);
+    let silent = "92 invoke read-replica s @n2\n92 info timeout\n";
+    check(&Durable, &(finally(ADDED, "s", &[(1, "[1]")]) + silent), &["unknown"]);
+    check(&Durable, &(finally(ADDED, "s", &[(1, "[1,2]")]) + silent), &["valid"]);
+    let verdict = Durable.check(&history(&finally(ADDED, "s", &[(1, "nil")])));
+    assert_eq!(
+        verdict.anomalies()[0].explanation.last().unwrap(),
+        "2 had been acknowledged, and nobody removed it; no replica shows it in the end (2 of this \
+         key are lost)"
+    );
+}
+
+#[test]
+fn an_increment_is_lost_when_no_replica_shows_a_sum_that_can_have_it() {
+    let counted = "0 invoke increment c 5\n0 ok\n0 invoke increment c -2\n0 ok\n";
+    let unknown = format!("{counted} 1 invoke increment c 10\n 1 info timeout\n");
+    check(&Durable, &finally(counted, "c", &[(1, "3"), (2, "3")]), &["valid"]);
+    check(&Durable, &finally(counted, "c", &[(1, "3"), (2, "5")]), &["valid"]);
+    check(&Durable, &finally(counted, "c", &[(1, "-2"), (2, "-2")]), &["lost-increment"]);
+    check(&Durable, &finally(counted, "c", &[(1, "5"), (2, "5")]), &["lost-increment"]);
+    check(&Durable, &finally(counted, "c", &[(1, "nil")]), &["lost-increment"]);
+    check(&Durable, &finally(&unknown, "c", &[(1, "13"), (2, "13")]), &["valid"]);
+    check(&Durable, &finally(&unknown, "c", &[(1, "2"), (2, "14")]), &["lost-increment"]);
+    let silent = "92 invoke read-replica c @n2\n92 info timeout\n";
+    check(&Durable, &(finally(counted, "c", &[(1, "5")]) + silent), &["unknown"]);
+}
+
+#[test]
+fn losses_of_registers_and_of_sets_are_found_side_by_side() {
+    let both = "0 invoke write x 1\n0 ok\n0 invoke write x 2\n0 ok\n".to_owned() + ADDED;
+    let registers = "93 invoke read-replica x @n1\n93 ok 1\n";
+    let sets = |value: &str| finally(&both, "s", &[(1, value)]) + registers;
+    check(&Durable, &sets("[1,2]"), &["lost-write"]);
+    check(&Durable, &sets("[1]"), &["lost-write", "lost-element"]);
+    check(&Durable, &sets("[1]").replace("93 ok 1", "93 ok 2"), &["lost-element"]);
 }

@@ -163,6 +163,7 @@ pub const SYSTEMS: &[Registration] = &[
     Registration { name: "primary-sync", build: reference_db::primary_sync },
     Registration { name: "primary-semi-sync", build: reference_db::primary_semi_sync },
     Registration { name: "primary-async", build: reference_db::primary_async },
+    Registration { name: "multi-leader", build: reference_db::multi_leader::build },
     Registration { name: "leaderless", build: reference_db::leaderless },
     Registration { name: "leaderless-abd", build: reference_db::leaderless_abd },
 ];

@@ -12,7 +12,7 @@ use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::Reply;
 use reference_db::mode::Mode;
 use reference_db::protocol::raft::StrongReads;
-use reference_db::protocol::{Timing as NodeTiming, leaderless};
+use reference_db::protocol::{Timing as NodeTiming, leaderless, multi_leader as multi};
 use reference_db::server::ServerConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::sim::{Address, Disk};
 
+pub(super) mod multi_leader;
 mod values;
 
 use self::values::{command_of, outcome_of};
@@ -40,6 +41,7 @@ const CONFIG: ServerConfig = ServerConfig {
     sessions_max: 256,
     strong_reads: StrongReads::ReadIndex,
     leaderless: leaderless::Settings::DEFAULT,
+    multi_leader: multi::Settings::DEFAULT,
 };
 
 /// How long the store takes, as plans and faults see it.
@@ -147,9 +149,11 @@ impl Ordered {
             Mode::PrimarySync => Claim::Breaks,
             // A majority may be without the two nodes that have everything.
             Mode::PrimarySemiSync => Claim::Silent,
-            Mode::Raft | Mode::PrimaryAsync | Mode::Leaderless | Mode::LeaderlessAbd => {
-                Claim::Holds
-            }
+            Mode::Raft
+            | Mode::PrimaryAsync
+            | Mode::MultiLeader
+            | Mode::Leaderless
+            | Mode::LeaderlessAbd => Claim::Holds,
         };
         let mut claims = vec![(Guarantee::Linearizable, when(keeps))];
         claims.extend(SESSIONS.map(|guarantee| (guarantee, when(in_order))));
@@ -363,10 +367,23 @@ impl System for WithoutLeader {
 }
 
 fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) -> Box<dyn Client> {
-    let (home, roam) = (cx.home().index() - 1, !cx.pinned());
-    let policy = Policy { home, attempt: ATTEMPT, pause: PAUSE, roam, replica_reads, remembered };
+    client_with(cx, |policy| Policy { replica_reads, remembered, ..policy })
+}
+
+/// A client with a policy that differs from the usual one as `adjust` says.
+fn client_with(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> Box<dyn Client> {
+    let usual = Policy {
+        home: cx.home().index() - 1,
+        attempt: ATTEMPT,
+        pause: PAUSE,
+        roam: !cx.pinned(),
+        stride: 1,
+        rewrites_sets: false,
+        replica_reads: ReplicaReads::Sticky,
+        remembered: true,
+    };
     let env = SimClient(Rc::new(cx));
-    let client = reference_db::client::Client::new(env.clone(), policy);
+    let client = reference_db::client::Client::new(env.clone(), adjust(usual));
     Box::new(StoreClient { env, client })
 }
 
@@ -394,6 +411,10 @@ impl Env for SimNode {
 
     fn nodes(&self) -> Vec<env::NodeId> {
         self.0.nodes().into_iter().map(to_env).collect()
+    }
+
+    fn spares(&self) -> Vec<env::NodeId> {
+        Vec::new()
     }
 
     fn restored(&self) -> bool {

@@ -247,3 +247,22 @@ fn a_store_without_a_majority_need_not_be_available() {
     let report = under(Quirk::None, 3, &[(all, 2000, 4500)]);
     assert!(verdict(&report, Guarantee::Available).is_valid(), "{:?}", report.judged);
 }
+
+const WIPE_FIRST: Fault = Fault::Wipe { target: Target::Node(NodeId(1)) };
+
+#[test]
+fn a_disk_that_is_lost_takes_with_it_what_was_synced() {
+    let report = under(Quirk::None, 3, &[(WIPE_FIRST, 2000, 2100)]);
+    assert!(report.effects[0].lost_bytes > 0 && report.effects[0].stopped == 1);
+    assert!(verdict(&report, Guarantee::Linearizable).is_invalid());
+    assert_eq!(report.conclusion(), Conclusion::Invalid);
+}
+
+#[test]
+fn a_second_disk_is_not_taken_before_the_first_node_says_that_it_is_whole() {
+    let report = under(Quirk::None, 3, &[(WIPE_FIRST, 2000, 2100), (WIPE_FIRST, 4000, 4100)]);
+    let [first, second] = &report.effects[..] else { panic!("two faults") };
+    assert_eq!((first.stopped, second.stopped), (1, 0), "this system never says so");
+    assert_eq!(second.what, "nobody, n1 is not whole yet");
+    assert!(report.vacuous.is_empty(), "{:?}", report.vacuous);
+}

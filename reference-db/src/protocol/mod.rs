@@ -14,6 +14,7 @@ use crate::kv::Reply;
 use crate::wire::Request;
 
 pub mod leaderless;
+pub mod multi_leader;
 mod pending;
 pub mod primary;
 pub mod raft;
@@ -51,8 +52,10 @@ pub trait Protocol: Sized + 'static {
 pub struct Options {
     /// The node's number.
     pub id: NodeId,
-    /// All members of the cluster, this one included, in order.
+    /// All nodes that the node can talk to, itself included, in order.
     pub nodes: Vec<NodeId>,
+    /// Those of them that the cluster does not begin with, and that may be let in later.
+    pub spares: Vec<NodeId>,
     /// Whether the cluster existed before the node's disk, so that an empty one has lost what it had.
     pub restored: bool,
     /// How long it waits for what.
@@ -67,6 +70,15 @@ pub struct Options {
     pub strong_reads: raft::StrongReads,
     /// How many nodes take part in what, where no leader does.
     pub leaderless: leaderless::Settings,
+    /// Which regions there are, where each has a leader.
+    pub multi_leader: multi_leader::Settings,
+}
+
+impl Options {
+    /// The nodes that the cluster begins with, in order.
+    pub fn founders(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().copied().filter(|node| !self.spares.contains(node))
+    }
 }
 
 /// How long a node waits for what. The same for every node of a cluster.

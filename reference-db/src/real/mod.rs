@@ -91,6 +91,8 @@ struct Node {
     nodes: Vec<NodeId>,
     /// Whether it joins a cluster that exists already.
     joins: Cell<bool>,
+    /// Those that the cluster does not begin with.
+    spares: RefCell<Vec<NodeId>>,
     /// Where it listens.
     address: SocketAddr,
     clock: Clock,
@@ -144,6 +146,7 @@ impl RealNode {
             id,
             nodes: nodes.keys().copied().collect(),
             joins: Cell::new(false),
+            spares: RefCell::default(),
             address: bound,
             clock: Clock(Instant::now()),
             disk,
@@ -161,6 +164,11 @@ impl RealNode {
         self.0.joins.set(true);
     }
 
+    /// Says which nodes the cluster does not begin with.
+    pub fn spare(&self, nodes: Vec<NodeId>) {
+        self.0.spares.replace(nodes);
+    }
+
     /// Where the node listens.
     pub fn address(&self) -> SocketAddr {
         self.0.address
@@ -176,6 +184,10 @@ impl Env for RealNode {
 
     fn nodes(&self) -> Vec<NodeId> {
         self.0.nodes.clone()
+    }
+
+    fn spares(&self) -> Vec<NodeId> {
+        self.0.spares.borrow().clone()
     }
 
     fn restored(&self) -> bool {

@@ -1,14 +1,15 @@
 //! What a client knows after a call, and what it says until then.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, NodeId, Time};
-use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
+use stormglass_reference_db::merge::{Actor, Dot, VersionVector};
 use stormglass_reference_db::wire::{self, Frame, Request};
 use tokio::time::Instant;
 
@@ -50,16 +51,6 @@ impl World {
         let script = script.iter().cloned().collect();
         let nodes = Nodes { script, sent: Vec::new(), arrivals: BTreeMap::new(), order: 0 };
         World(Rc::new(RefCell::new(nodes)), Instant::now())
-    }
-
-    /// All requests that were sent, as `node session sequence`.
-    fn sent(&self) -> Vec<(u32, u64, u64)> {
-        let nodes = self.0.borrow();
-        nodes
-            .sent
-            .iter()
-            .map(|(node, request)| (*node, request.session, request.sequence))
-            .collect()
     }
 }
 
@@ -127,6 +118,8 @@ fn policy() -> Policy {
         attempt: ATTEMPT,
         pause: Duration::from_millis(50),
         roam: true,
+        stride: 1,
+        rewrites_sets: false,
         replica_reads: ReplicaReads::Sticky,
         remembered: true,
     }
@@ -152,6 +145,14 @@ fn sent_and_seen(
     script: &[Step],
     calls: &[(Command, Answer)],
 ) -> (Vec<(u32, u64, u64)>, Vec<u64>) {
+    let requests = requests(policy, script, calls);
+    let sent = requests.iter().map(|(node, request)| (*node, request.session, request.sequence));
+    (sent.collect(), requests.iter().map(|(_, request)| request.seen).collect())
+}
+
+/// Makes calls one after the other, compares what the client knows after each, and returns the requests
+/// and the nodes that they went to.
+fn requests(policy: Policy, script: &[Step], calls: &[(Command, Answer)]) -> Vec<(u32, Request)> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
         let world = World::new(script);
@@ -162,8 +163,7 @@ fn sent_and_seen(
             assert_eq!(answer, *expected, "call {at}: {command:?}");
             assert!(world.now() <= deadline, "call {at} ended at {:?}", world.now());
         }
-        let seen = world.0.borrow().sent.iter().map(|(_, request)| request.seen).collect();
-        (world.sent(), seen)
+        world.0.borrow().sent.clone()
     })
 }
 
@@ -343,4 +343,96 @@ fn a_mismatch_after_silence_is_certain_only_where_changes_are_remembered() {
     let script = [OPENED, Silence, Says(mismatch.clone())];
     check(policy(), &script, &[(cas(), Answer::Reply(mismatch))]);
     check(Policy { remembered: false, ..policy() }, &script, &[(cas(), Answer::Unknown)]);
+}
+
+#[test]
+fn a_client_of_a_region_goes_on_to_the_next_node_of_its_region() {
+    let nodes = |home, stride| {
+        let sent =
+            check(Policy { home, stride, ..policy() }, &[Silence], &[(read(), Answer::Unknown)]);
+        sent.into_iter().map(|(node, ..)| node).take(4).collect::<Vec<_>>()
+    };
+    assert_eq!(nodes(0, 2), [1, 3, 1, 3]);
+    assert_eq!(nodes(1, 2), [2; 4]);
+    assert_eq!(nodes(1, 1), [2, 3, 1, 2]);
+}
+
+fn context(number: u64) -> VersionVector {
+    VersionVector::from_iter([Dot { actor: Actor(1), number }])
+}
+
+#[test]
+fn the_next_write_of_a_client_that_has_read_siblings_replaces_those_and_no_others() {
+    let read_by =
+        |number| Reply::Siblings { values: vec![b"1".to_vec()], context: context(number) };
+    let script = [
+        Says(read_by(4)),
+        OPENED,
+        Says(Reply::Done),
+        Says(Reply::Done),
+        Says(read_by(6)),
+        Says(Reply::Done),
+    ];
+    let delete = Command::Delete { key: "x".into() };
+    let calls = [
+        (read(), Answer::Reply(read_by(4))),
+        (write("2"), done()),
+        (write("3"), done()),
+        (read(), Answer::Reply(read_by(6))),
+        (delete, done()),
+    ];
+    let requests = requests(policy(), &script, &calls);
+    let sent: Vec<Command> = requests.into_iter().map(|(_, request)| request.command).collect();
+    let replaces = |value: Option<&str>, number| {
+        let (key, value) = ("x".into(), value.map(|value| value.into()));
+        Command::Replace { key, value, context: context(number) }
+    };
+    assert_eq!(sent[2..4], [replaces(Some("2"), 4), write("3")]);
+    assert_eq!(sent[5], replaces(None, 6));
+}
+
+fn add(element: &str) -> Command {
+    Command::Update { key: "x".into(), update: Update::Add(element.into()) }
+}
+
+/// The bytes that a client writes where it is to put an element into the set that it has read.
+fn written(element: &str, held: Reply) -> Command {
+    let script = [Says(held), OPENED, Says(Reply::Done)];
+    let policy = Policy { rewrites_sets: true, ..policy() };
+    let mut requests = requests(policy, &script, &[(add(element), done())]);
+    assert_eq!(requests[0].1.command, read());
+    requests.remove(2).1.command
+}
+
+#[test]
+fn a_set_in_a_register_is_read_and_changed_and_written_whole() {
+    let policy = Policy { rewrites_sets: true, ..policy() };
+    let Command::Write { value: a, .. } = written("a", Reply::Value(None)) else { panic!() };
+    let both = written("b", Reply::Value(Some(a.clone())));
+    let Command::Write { value: both, .. } = both else { panic!("{both:?}") };
+    let set = |elements: &[&str]| {
+        let elements = elements.iter().map(|element| element.as_bytes().to_vec());
+        Answer::Reply(Reply::Datum(Datum::Set(elements.collect::<BTreeSet<_>>())))
+    };
+    let shows = |held, expected| {
+        check(policy, &[Says(held)], &[(read(), expected)]);
+    };
+    shows(Reply::Value(Some(both)), set(&["a", "b"]));
+
+    // Of siblings, all are put together, and replaced.
+    let Command::Write { value: c, .. } = written("c", Reply::Value(None)) else { panic!() };
+    let siblings = Reply::Siblings { values: vec![a, c], context: context(3) };
+    shows(siblings.clone(), set(&["a", "c"]));
+    let Command::Replace { value: Some(all), context: replaced, .. } = written("d", siblings)
+    else {
+        panic!("siblings are replaced")
+    };
+    assert_eq!(replaced, context(3));
+    shows(Reply::Value(Some(all)), set(&["a", "c", "d"]));
+
+    // What is no set is none.
+    let number = Reply::Value(Some(b"7".to_vec()));
+    shows(number.clone(), Answer::Reply(number.clone()));
+    check(policy, &[Says(number)], &[(add("a"), Answer::Reply(Reply::WrongKind))]);
+    check(policy, &[Silence], &[(add("a"), Answer::NotDone)]);
 }

@@ -118,9 +118,11 @@ impl Counter {
                 tally.reads += 1;
             }
             Reply::SessionUnknown => panic!("a session was forgotten"),
-            Reply::Datum(_) | Reply::Txn(_) | Reply::WrongKind | Reply::TooLittle => {
-                panic!("nobody asked for this")
-            }
+            Reply::Datum(_)
+            | Reply::Siblings { .. }
+            | Reply::Txn(_)
+            | Reply::WrongKind
+            | Reply::TooLittle => panic!("nobody asked for this"),
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {
                 panic!("this mode does not say so")
             }

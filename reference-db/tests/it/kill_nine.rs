@@ -65,6 +65,11 @@ fn a_node_whose_folder_was_emptied_joins_again_in_every_mode() {
     }
 }
 
+#[test]
+fn a_cluster_lives_on_with_a_node_that_was_let_in_and_without_one_that_was_let_go() {
+    on_one_thread(let_in_and_let_go());
+}
+
 fn in_mode(mode: &'static str) {
     on_one_thread(kill_and_check(mode));
 }
@@ -150,6 +155,25 @@ async fn kill_where_nobody_waits() {
     cluster.agree(&more.keys()).await;
 }
 
+/// Lets another process in and one go, and kills two of the first three.
+async fn let_in_and_let_go() {
+    let mut cluster = Cluster::with_spare("raft");
+    let writers = Writers::start(&cluster);
+    writers.acknowledge(WRITES_BETWEEN).await;
+    cluster.join(NODES);
+    cluster.tell(&["admit", "4"]).await;
+    until("the new node has everything", || {
+        cluster.log(NODES).contains("has all that it should have again").then_some(())
+    })
+    .await;
+    cluster.tell(&["dismiss", "1"]).await;
+    cluster.kill(0);
+    cluster.kill(1);
+    writers.acknowledge(WRITES_BETWEEN).await;
+    writers.stop().await;
+    writers.check(&mut client(&cluster.addresses, NODES)).await;
+}
+
 /// Kills a node, takes its files away, and lets it join again while clients write; each node in turn.
 async fn wipe_and_check(mode: &'static str) {
     let waits_for_all = mode == "primary-sync";
@@ -185,6 +209,8 @@ fn client(addresses: &[String], home: usize) -> Client<RealClient> {
         pause: Duration::from_millis(20),
         roam: true,
         replica_reads: ReplicaReads::Sticky,
+        stride: 1,
+        rewrites_sets: false,
         remembered: true,
     };
     Client::new(RealClient::new(addresses), policy)
@@ -205,10 +231,19 @@ impl Cluster {
     }
 
     fn with_election(mode: &'static str, election_ms: u64) -> Cluster {
-        let addresses = (0..NODES).map(|_| free_address()).collect();
+        Cluster::made(mode, election_ms, NODES)
+    }
+
+    /// The same, and a node that runs later and that the cluster does not begin with.
+    fn with_spare(mode: &'static str) -> Cluster {
+        Cluster::made(mode, 200, NODES + 1)
+    }
+
+    fn made(mode: &'static str, election_ms: u64, nodes: usize) -> Cluster {
+        let addresses = (0..nodes).map(|_| free_address()).collect();
         let folder = TempDir::new().unwrap();
         let mut cluster = Cluster { mode, election_ms, folder, addresses, running: Vec::new() };
-        cluster.running.resize_with(NODES, || None);
+        cluster.running.resize_with(nodes, || None);
         (0..NODES).for_each(|node| cluster.restart(node));
         cluster
     }
@@ -220,6 +255,18 @@ impl Cluster {
     /// Starts a node that has lost its folder.
     fn join(&mut self, node: usize) {
         self.run(node, &["--join"]);
+    }
+
+    /// Has the cluster told something, by the command line.
+    async fn tell(&self, what: &[&str]) {
+        let mut told = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
+            .args(what)
+            .args(["--nodes", &self.addresses.join(",")])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary was built");
+        let ended = until("the command ends", || told.try_wait().unwrap()).await;
+        assert!(ended.success(), "{what:?}");
     }
 
     fn data(&self, node: usize) -> PathBuf {
@@ -259,6 +306,7 @@ impl Cluster {
             .args(["--snapshot-entries", "40"])
             .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
             .args(more)
+            .args((NODES + 1..=peers.len()).map(|id| format!("--spare={id}")))
             .arg("--data")
             .arg(self.data(node))
             .stdout(Stdio::null())
@@ -283,7 +331,8 @@ impl Cluster {
     /// Waits until a running node takes itself for the leader; of several, the one of the last term.
     async fn leader(&self) -> usize {
         until("there is a leader", || {
-            let leaders = (0..NODES).filter(|node| self.running[*node].is_some());
+            let nodes = 0..self.running.len();
+            let leaders = nodes.filter(|node| self.running[*node].is_some());
             let leaders = leaders.filter_map(|node| {
                 let log = self.log(node);
                 let said = log.lines().rfind(|line| line.contains(" in term "))?;

@@ -7,6 +7,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use stormglass_reference_db::env::{ClientId, NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, Kv, ReadLevel, Reply};
 use stormglass_reference_db::protocol::leaderless::Settings;
+use stormglass_reference_db::protocol::multi_leader;
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::log::{Entry, Log, Position};
 use stormglass_reference_db::protocol::raft::message::{
@@ -51,6 +52,7 @@ impl Alone {
         let options = Options {
             id: NodeId(id),
             nodes: (0..3).map(NodeId).collect(),
+            spares: Vec::new(),
             restored: false,
             timing: TIMING,
             snapshot_entries: 1000,
@@ -58,6 +60,7 @@ impl Alone {
             acknowledge: Acknowledge::None,
             strong_reads: StrongReads::ReadIndex,
             leaderless: Settings::DEFAULT,
+            multi_leader: multi_leader::Settings::DEFAULT,
         };
         let random = ChaCha8Rng::seed_from_u64(1);
         Alone { now: Time(1), node: Raft::recover(options, recovered, random, Time(1)) }

@@ -15,7 +15,7 @@ use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
-    Input, Options, Origin, Output, Protocol, Recovered, Timing,
+    Input, Options, Origin, Output, Protocol, Recovered, Timing, multi_leader,
 };
 use stormglass_reference_db::wire::Request;
 
@@ -110,6 +110,8 @@ pub(crate) struct Cluster<P: Protocol> {
     pub(crate) answers: Vec<Answer>,
     /// Messages that were delivered, for tests that look for one.
     pub(crate) delivered: u64,
+    /// Nodes that the cluster does not begin with.
+    pub(crate) spares: Vec<NodeId>,
     snapshot_entries: u64,
     sessions_max: usize,
     acknowledge: Acknowledge,
@@ -119,6 +121,9 @@ pub(crate) struct Cluster<P: Protocol> {
     /// How fast the clock of each node runs: so many nanoseconds for each 1000 that pass.
     rates_permille: Vec<u64>,
     pub(crate) leaderless: Settings,
+    multi_leader: multi_leader::Settings,
+    /// What nodes have told each other, if a test wants to see it: from, to, and what.
+    pub(crate) overheard: Option<Vec<(NodeId, NodeId, P::Message)>>,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
     seed: u64,
@@ -130,9 +135,40 @@ impl<P: Protocol> Cluster<P> {
         Cluster::with(count, seed, snapshot_entries, Settings::DEFAULT)
     }
 
+    /// The same, but the last node is down, and none that the cluster begins with.
+    pub(crate) fn with_spare(count: u32, seed: u64, snapshot_entries: u64) -> Self {
+        let mut cluster = Cluster::new(count, seed, snapshot_entries);
+        let spare = count as usize - 1;
+        cluster.spares.push(NodeId(count - 1));
+        for node in 0..count as usize {
+            cluster.wipe(node);
+            cluster.nodes[node].wiped = node == spare;
+            cluster.nodes[node].lost = false;
+            if node != spare {
+                cluster.start(node);
+            }
+        }
+        cluster
+    }
+
     /// The same, in a mode without a leader.
     pub(crate) fn with(count: u32, seed: u64, snapshot_entries: u64, leaderless: Settings) -> Self {
         Cluster::make(count, seed, snapshot_entries, leaderless, Acknowledge::None)
+    }
+
+    /// The same, in the mode with several leaders.
+    pub(crate) fn of_regions(
+        count: u32,
+        seed: u64,
+        snapshot_entries: u64,
+        regions: multi_leader::Settings,
+    ) -> Self {
+        let (leaderless, acknowledge) = (Settings::DEFAULT, Acknowledge::None);
+        let mut cluster =
+            Cluster::unstarted(count, seed, snapshot_entries, leaderless, acknowledge);
+        cluster.multi_leader = regions;
+        (0..count).for_each(|id| cluster.start(id as usize));
+        cluster
     }
 
     /// The same, in a mode with a primary.
@@ -199,6 +235,7 @@ impl<P: Protocol> Cluster<P> {
             cut: vec![vec![false; count as usize]; count as usize],
             answers: Vec::new(),
             delivered: 0,
+            spares: Vec::new(),
             snapshot_entries,
             sessions_max: 100,
             acknowledge,
@@ -206,6 +243,8 @@ impl<P: Protocol> Cluster<P> {
             transfers: false,
             rates_permille: vec![1000; count as usize],
             leaderless,
+            multi_leader: multi_leader::Settings::DEFAULT,
+            overheard: None,
             events: BTreeMap::new(),
             events_made: 0,
             seed,
@@ -234,6 +273,7 @@ impl<P: Protocol> Cluster<P> {
         Options {
             id: self.nodes[node].id,
             nodes: self.nodes.iter().map(|node| node.id).collect(),
+            spares: self.spares.clone(),
             restored: self.nodes[node].wiped,
             timing: TIMING,
             snapshot_entries: self.snapshot_entries,
@@ -241,6 +281,7 @@ impl<P: Protocol> Cluster<P> {
             acknowledge: self.acknowledge,
             strong_reads: self.strong_reads,
             leaderless: self.leaderless,
+            multi_leader: self.multi_leader,
         }
     }
 
@@ -330,6 +371,9 @@ impl<P: Protocol> Cluster<P> {
             Output::Snapshot(snapshot) => disk.unsynced.push(Write::Snapshot(snapshot)),
             Output::Send { to, message } => {
                 disk.sync(disk.unsynced.len());
+                if let Some(overheard) = &mut self.overheard {
+                    overheard.push((id, to, message.clone()));
+                }
                 self.post(id, to, |message| Event::Deliver { from: id, to, message }, message);
             }
             Output::Reply { to, sequence, reply, position } => {

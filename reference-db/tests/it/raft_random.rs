@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use stormglass_reference_db::env::Role;
-use stormglass_reference_db::kv::Kv;
+use stormglass_reference_db::env::{NodeId, Role, Time};
+use stormglass_reference_db::kv::{Command, Kv};
 use stormglass_reference_db::protocol::raft::Raft;
 use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::wire::Request;
 
-use super::counting::{Tally, Watch, play, play_with_wipes};
-use super::raft_cluster::{Answer, Cluster};
+use super::counting::{Tally, Watch, meddle, play, play_with_wipes, weather};
+use super::raft_cluster::{Answer, Cluster, MS};
 
 /// The five properties of Raft (figure 3), checked as the run goes.
 #[derive(Default)]
@@ -131,6 +131,56 @@ fn nor_do_disks_that_are_lost_one_at_a_time() {
     assert!(all.wiped > 1_500, "only {} disks lost: the test says little", all.wiped);
     assert!(all.counted > 10_000, "only {} counts: the test says little", all.counted);
     assert!(all.reads > 10_000, "only {} reads: the test says little", all.reads);
+}
+
+/// Lets a node in or go, or a fault begin or end.
+fn change_members(cluster: &mut Cluster<Raft>, sequence: u64) -> bool {
+    let node = NodeId(u32::try_from(cluster.draw(cluster.nodes.len() as u64)).unwrap());
+    let Some(leader) = cluster.leader().filter(|_| cluster.draw(2) == 0) else {
+        meddle(cluster);
+        return false;
+    };
+    let members = cluster.node(leader).core().members();
+    let (takes_part, enough) = (members.get(node).is_some(), members.voters().count() > 3);
+    let command = match takes_part {
+        false => Command::Admit { node },
+        true if enough => Command::Dismiss { node },
+        // One alone agrees with itself before its disk has it; what that comes to is tested elsewhere.
+        true => return false,
+    };
+    let before = cluster.node(leader).core().members().clone();
+    cluster.request(leader, 0, Request { session: 0, sequence, seen: 0, command });
+    cluster.nodes[leader].up.as_ref().is_some_and(|up| *up.core().members() != before)
+}
+
+#[test]
+fn nor_do_changes_of_the_members() {
+    let (mut changed, mut committed) = (0, 0);
+    for seed in 0..300 {
+        let mut cluster = Cluster::<Raft>::new(6, seed, [8, 30, 1000][seed as usize % 3]);
+        cluster.weather = weather(&mut cluster);
+        let mut safety = Safety::default();
+        for turn in 1..600 {
+            if turn % 10 == 0 {
+                changed += u64::from(change_members(&mut cluster, turn));
+            }
+            let node = usize::try_from(cluster.draw(6)).unwrap();
+            let open = Command::OpenSession;
+            cluster.request(
+                node,
+                0,
+                Request { session: 0, sequence: turn, seen: 0, command: open },
+            );
+            (0..6).for_each(|node| safety.check(node, &cluster));
+            let until = Time(cluster.now.0 + 5 * MS);
+            while let Some(node) = cluster.advance(until, usize::MAX) {
+                safety.check(node, &cluster);
+            }
+        }
+        committed += safety.committed.len();
+    }
+    assert!(changed > 3_000, "only {changed} changes: the test says little");
+    assert!(committed > 30_000, "only {committed} entries: the test says little");
 }
 
 #[test]

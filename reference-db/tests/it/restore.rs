@@ -33,6 +33,110 @@ fn others<P: Protocol>(cluster: &Cluster<P>, but: usize) -> Vec<usize> {
 mod raft {
     use super::*;
 
+    fn admit(sequence: u64, node: u32) -> Request {
+        request(0, sequence, Command::Admit { node: NodeId(node) })
+    }
+
+    fn dismiss(sequence: u64, node: usize) -> Request {
+        request(0, sequence, Command::Dismiss { node: NodeId(node as u32) })
+    }
+
+    /// A cluster of three in which much was written, and a fourth node that is none of it.
+    fn with_a_spare(snapshot_entries: u64) -> (Cluster<Raft>, usize, u64) {
+        let mut cluster = Cluster::<Raft>::with_spare(4, 1, snapshot_entries);
+        let leader = cluster.elect();
+        let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+        let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+        for sequence in 2..40 {
+            cluster.ask(leader, 0, write(session, sequence, "x"));
+        }
+        cluster.start(3);
+        (cluster, leader, session)
+    }
+
+    fn voters(cluster: &Cluster<Raft>, node: usize) -> Vec<u32> {
+        cluster.node(node).core().members().voters().map(|node| node.0).collect()
+    }
+
+    #[test]
+    fn a_node_that_is_let_in_gets_the_log_and_then_a_vote() {
+        for snapshot_entries in [8, 1000] {
+            let (mut cluster, leader, session) = with_a_spare(snapshot_entries);
+            cluster.run(500);
+            assert_eq!(cluster.status(3).unwrap().last, 0, "nobody has let it in");
+            assert_eq!(cluster.ask(leader, 7, admit(1, 3)), Some(Reply::Done));
+            assert!(cluster.run_until(|cluster| cluster.is_whole(3)));
+            cluster.run(100);
+            assert_eq!(voters(&cluster, leader), [0, 1, 2, 3]);
+            assert_eq!(cluster.node(3).kv(), cluster.node(leader).kv());
+            // Of four, three are a majority, the new one among them.
+            cluster.crash(others(&cluster, leader)[0]);
+            assert_eq!(cluster.ask(leader, 0, write(session, 40, "y")), Some(Reply::Done));
+            assert_eq!(cluster.ask(leader, 7, admit(2, 3)), Some(Reply::Done), "it is in already");
+            assert_eq!(cluster.ask(leader, 7, admit(3, 9)), Some(Reply::Unsupported));
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_let_go_neither_counts_nor_disturbs() {
+        let (mut cluster, leader, session) = started(3, 1, 1000);
+        let [gone, kept] = others(&cluster, leader)[..] else { panic!("of three") };
+        assert_eq!(cluster.ask(leader, 7, dismiss(1, gone)), Some(Reply::Done));
+        let term = cluster.status(leader).unwrap().term;
+        cluster.run(2_000);
+        assert_eq!(cluster.leader(), Some(leader));
+        assert_eq!(cluster.status(leader).unwrap().term, term);
+        cluster.crash(kept);
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), None, "one of two that count");
+    }
+
+    #[test]
+    fn a_leader_that_is_let_go_leads_until_that_is_agreed_on() {
+        let (mut cluster, old, session) = started(3, 1, 1000);
+        assert_eq!(cluster.ask(old, 7, dismiss(1, old)), Some(Reply::Done));
+        assert!(cluster.run_until(|c| c.leader().is_some_and(|leader| leader != old)));
+        let leader = cluster.leader().unwrap();
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), Some(Reply::Done));
+        assert!(!voters(&cluster, leader).contains(&(old as u32)));
+    }
+
+    #[test]
+    fn a_node_is_replaced_by_another_while_writes_go_on() {
+        let (mut cluster, leader, session) = with_a_spare(8);
+        let gone = others(&cluster, leader)[0];
+        assert_eq!(cluster.ask(leader, 7, admit(1, 3)), Some(Reply::Done));
+        for sequence in 40.. {
+            assert_eq!(cluster.ask(leader, 0, write(session, sequence, "y")), Some(Reply::Done));
+            if cluster.is_whole(3) {
+                break;
+            }
+        }
+        assert_eq!(cluster.ask(leader, 7, dismiss(2, gone)), Some(Reply::Done));
+        cluster.crash(gone);
+        cluster.crash(leader);
+        assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "two of three are left");
+        let kv = cluster.node(cluster.leader().unwrap()).kv();
+        assert!(kv.values().contains_key("x") && kv.values().contains_key("y"));
+    }
+
+    #[test]
+    fn a_change_waits_for_the_one_before() {
+        let (mut cluster, leader, _) = with_a_spare(1000);
+        let [first, second] = others(&cluster, leader)[..2] else { panic!("of four") };
+        cluster.split(&[leader]);
+        cluster.request(leader, 7, dismiss(1, first));
+        assert_eq!(cluster.ask(leader, 7, dismiss(2, second)), Some(Reply::NotLeader));
+        assert_eq!(voters(&cluster, leader).len(), 2, "the first one counts at once");
+    }
+
+    #[test]
+    fn the_last_member_is_not_let_go() {
+        let mut cluster = Cluster::<Raft>::new(1, 1, 1000);
+        let leader = cluster.elect();
+        cluster.run(100);
+        assert_eq!(cluster.ask(leader, 7, dismiss(1, 0)), Some(Reply::Unsupported));
+    }
+
     #[test]
     fn a_member_that_has_lost_its_disk_gets_the_log_before_it_gets_its_vote() {
         for snapshot_entries in [8, 1000] {
@@ -148,6 +252,19 @@ mod primary {
     }
 
     #[test]
+    fn members_stay_as_they_are() {
+        for acknowledge in MODES {
+            let (mut cluster, leader, _) = started(acknowledge, 3, 20);
+            for command in
+                [Command::Admit { node: NodeId(9) }, Command::Dismiss { node: NodeId(1) }]
+            {
+                let reply = cluster.ask(leader, 7, request(0, 1, command));
+                assert_eq!(reply, Some(Reply::Unsupported), "{acknowledge:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_follower_without_its_disk_gets_the_state_and_what_follows_while_writes_go_on() {
         for acknowledge in MODES {
             let (mut cluster, leader, session) = started(acknowledge, 3, 20);
@@ -178,12 +295,17 @@ mod primary {
     fn a_node_without_its_disk_is_whole_when_it_has_all_that_was_acknowledged() {
         for seed in 0..40 {
             let acknowledge = MODES[seed % 2];
-            let (mut cluster, leader, session) = started(acknowledge, 3, 20);
-            cluster.weather.delay_ms_max = 1 + seed as u64;
+            // A log that takes many messages, where the control plane's takes one.
+            let (mut cluster, leader, session) = started(acknowledge, 3, 10_000);
+            for sequence in 2..1_500 {
+                cluster.request(leader, 0, write(session, sequence, "x", "a"));
+            }
+            cluster.run(500);
+            cluster.weather.delay_ms_max = 1 + seed as u64 / 4;
             let lost = partner(&cluster, leader);
             cluster.wipe(lost);
             cluster.start(lost);
-            for sequence in 2.. {
+            for sequence in 1_500.. {
                 cluster.request(leader, 0, write(session, sequence, "x", "a"));
                 let acknowledged = cluster.node(leader).replica().committed();
                 if cluster.is_whole(lost) {

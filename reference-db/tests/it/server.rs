@@ -11,11 +11,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use stormglass_reference_db::env::{Address, ClientId, Env, NodeId, Role, Status, Time};
 use stormglass_reference_db::kv::{Command, Reply};
-use stormglass_reference_db::protocol::leaderless;
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
-    Input, Options, Origin, Output, Protocol, Recovered, Timing,
+    Input, Options, Origin, Output, Protocol, Recovered, Timing, leaderless, multi_leader,
 };
 use stormglass_reference_db::server::{ServerConfig, serve};
 use stormglass_reference_db::storage::StorageError;
@@ -172,6 +171,7 @@ impl World {
             sessions_max: 10,
             strong_reads: StrongReads::ReadIndex,
             leaderless: leaderless::Settings::DEFAULT,
+            multi_leader: multi_leader::Settings::DEFAULT,
         };
         let ended =
             timeout(time, serve::<Obedient, World>(self.clone(), config, Acknowledge::None)).await;
@@ -189,6 +189,10 @@ impl Env for World {
 
     fn nodes(&self) -> Vec<NodeId> {
         (1..=3).map(NodeId).collect()
+    }
+
+    fn spares(&self) -> Vec<NodeId> {
+        Vec::new()
     }
 
     fn restored(&self) -> bool {

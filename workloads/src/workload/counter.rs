@@ -31,8 +31,9 @@ impl Workload for Counter {
     }
 
     fn guarantees(&self) -> &'static [Guarantee] {
-        const JUDGED: [Guarantee; 5] = [
+        const JUDGED: [Guarantee; 6] = [
             Guarantee::Linearizable,
+            Guarantee::Durable,
             Guarantee::Convergent,
             Guarantee::Live,
             Guarantee::Available,

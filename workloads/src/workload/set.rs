@@ -28,8 +28,9 @@ impl Workload for Set {
     }
 
     fn guarantees(&self) -> &'static [Guarantee] {
-        const JUDGED: [Guarantee; 5] = [
+        const JUDGED: [Guarantee; 6] = [
             Guarantee::Linearizable,
+            Guarantee::Durable,
             Guarantee::Convergent,
             Guarantee::Live,
             Guarantee::Available,

@@ -19,7 +19,7 @@ use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::protocol::leaderless::Settings;
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::StrongReads;
-use stormglass_reference_db::protocol::{Input, Options, Output, Timing};
+use stormglass_reference_db::protocol::{Input, Options, Output, Timing, multi_leader};
 use stormglass_reference_db::wire::{self, Request};
 
 use super::digest::{Digest, digest};
@@ -287,6 +287,8 @@ impl<P: Subject> Scenario<P> {
             leaderless,
             strong_reads: StrongReads::ReadIndex,
             restored: false,
+            spares: Vec::new(),
+            multi_leader: multi_leader::Settings::DEFAULT,
         };
         let start = World {
             nodes: (0..NODES).map(|id| Arc::new(Node::new(options(id)))).collect(),

@@ -117,11 +117,13 @@ impl Leaderless {
                 // Whichever replica answers first.
                 (key, Task::Read { quorum: 1 })
             }
-            Command::Transfer { .. } => return reply(Reply::Unsupported, 0, out),
+            Command::Transfer { .. } | Command::Admit { .. } | Command::Dismiss { .. } => {
+                return reply(Reply::Unsupported, 0, out);
+            }
             Command::Cas { .. } if !settings.compare_and_set => {
                 return reply(Reply::Unsupported, 0, out);
             }
-            Command::Update { .. } | Command::Txn { .. } => {
+            Command::Update { .. } | Command::Txn { .. } | Command::Replace { .. } => {
                 return reply(Reply::Unsupported, 0, out);
             }
             Command::Write { key, value } => (key, Task::Put(Some(value))),

@@ -306,6 +306,8 @@ impl Primary {
         let committed = self.replica.committed();
         let (reply, position) = match (self.replica.reach(position(request.seen)), request.command)
         {
+            // A partner that is let go would have to be replaced first.
+            (_, Command::Admit { .. } | Command::Dismiss { .. }) => (Reply::Unsupported, 0),
             (Reach::Lost, _) => (Reply::Lost, 0),
             // The client has seen a later primary's work.
             (Reach::Behind, _) => (Reply::NotLeader, 0),
@@ -432,7 +434,7 @@ impl Primary {
     }
 
     fn others(&self) -> impl Iterator<Item = NodeId> {
-        self.options.nodes.iter().copied().filter(|node| *node != self.options.id)
+        self.options.founders().filter(|node| *node != self.options.id)
     }
 
     /// Becomes the primary, if it still leads in the term for which it was appointed. One that

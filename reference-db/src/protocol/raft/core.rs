@@ -36,7 +36,7 @@ pub enum Act<C, S> {
 pub struct Core<C, S> {
     pub(super) id: NodeId,
     /// The nodes that can be reached.
-    others: Vec<NodeId>,
+    pub(super) others: Vec<NodeId>,
     /// The number of the member's disk.
     pub(super) incarnation: u64,
     /// Those that the cluster began with.
@@ -102,7 +102,7 @@ impl<C: Clone, S> Core<C, S> {
                 Record::Incarnation(number) => incarnation = number,
             }
         }
-        let founders = Arc::new(Members::founded(options.nodes.iter().copied()));
+        let founders = Arc::new(Members::founded(options.founders()));
         let empty = hard == HardState::default() && log.last() == Position::default();
         let mut core = Core {
             id: options.id,

@@ -18,7 +18,7 @@
 //! and lets the new one in as a *learner*, which gets the log but has no vote. That change needs a
 //! majority of the others, so that everything that was committed with the lost disk is on those
 //! before any majority does without it. A second change gives the learner its vote when it has
-//! caught up.
+//! caught up. A node that is added goes the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,11 +27,27 @@ use serde::{Deserialize, Serialize};
 
 use super::BATCH_MAX;
 use super::core::{Act, Core, Standing};
+use super::log::Position;
 use super::message::{Message, Record};
 use crate::env::{NodeId, Time};
 
 /// The incarnation of a member whose disk was there when the cluster began.
 pub const FOUNDER: u64 = 0;
+/// The incarnation of a node that was let in and has not spoken yet. No disk has it.
+const UNSEEN: u64 = u64::MAX;
+
+/// What comes of a wish to change the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is so already, and agreed on.
+    Already,
+    /// It stands there in the log, and is done when that is committed.
+    Begun(Position),
+    /// Another change is under way, or the member does not lead. Nothing was done.
+    NotNow,
+    /// No cluster can be made so: the node is not known, or nobody with a vote would be left.
+    Never,
+}
 
 /// Who takes part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +118,19 @@ impl Members {
         Some(members)
     }
 
+    /// The members with another node as a learner, whatever its disk; nothing where it takes part.
+    fn with_another(&self, node: NodeId) -> Option<Members> {
+        let mut members = self.clone();
+        let learner = Member { incarnation: UNSEEN, votes: false };
+        members.present.insert(node, learner).is_none().then_some(members)
+    }
+
+    /// The members without a node; nothing where it does not take part.
+    fn without(&self, node: NodeId) -> Option<Members> {
+        let mut members = self.clone();
+        members.present.remove(&node).map(|_| members)
+    }
+
     /// The members with a vote for a learner.
     fn with_vote(&self, node: NodeId) -> Members {
         let mut members = self.clone();
@@ -142,8 +171,7 @@ impl<C: Clone, S> Core<C, S> {
 
     /// Gives the disk its number, if it is empty and the cluster is not.
     pub(super) fn begin_again(&mut self, incarnation: u64) {
-        // Zero is the founders'.
-        self.incarnation = incarnation.max(1);
+        self.incarnation = incarnation.clamp(FOUNDER + 1, UNSEEN - 1);
         self.acts.push(Act::Persist(Record::Incarnation(self.incarnation)));
     }
 
@@ -213,6 +241,33 @@ impl<C: Clone, S> Core<C, S> {
         if let Some(node) = ready {
             self.append_members(now, self.members.with_vote(node));
         }
+    }
+
+    /// Lets a node in that does not take part: as a learner at first, which gets its vote by
+    /// [`Core::promote`].
+    pub fn admit(&mut self, now: Time, node: NodeId) -> Change {
+        if node != self.id && !self.others.contains(&node) {
+            return Change::Never;
+        }
+        self.change_members(now, self.members.with_another(node))
+    }
+
+    /// Lets a node go. A leader that lets itself go leads until that is agreed on.
+    pub fn dismiss(&mut self, now: Time, node: NodeId) -> Change {
+        let without = self.members.without(node);
+        if without.as_ref().is_some_and(|members| members.voters().next().is_none()) {
+            return Change::Never;
+        }
+        self.change_members(now, without)
+    }
+
+    fn change_members(&mut self, now: Time, members: Option<Members>) -> Change {
+        if !self.may_change_members() {
+            return Change::NotNow;
+        }
+        let Some(members) = members else { return Change::Already };
+        self.append_members(now, members);
+        Change::Begun(self.log.last())
     }
 
     /// Whether a leader may begin a change: the last one is committed, and so is something of its own

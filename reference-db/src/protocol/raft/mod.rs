@@ -33,6 +33,7 @@ mod transfer;
 use self::core::{Act, Core};
 use self::follower_reads::FollowerReads;
 use self::lease::Lease;
+use self::members::Change as MembersChange;
 use self::read_index::{Read, Reads};
 use self::transfer::{Progress, Transfer};
 
@@ -244,6 +245,14 @@ impl Raft {
                 self.reads.add(Asker::Client(Read { origin, sequence, key }));
             }
             Command::Transfer { to } => self.begin_transfer(now, origin, sequence, to, out),
+            Command::Admit { node } => {
+                let change = self.core.admit(now, node);
+                self.on_members_change(change, origin, sequence, out);
+            }
+            Command::Dismiss { node } => {
+                let change = self.core.dismiss(now, node);
+                self.on_members_change(change, origin, sequence, out);
+            }
             // It would be one more thing for the next leader to catch up with.
             _ if self.transfer.is_some() => out.push(turned_down(origin, sequence)),
             _ => {
@@ -251,6 +260,23 @@ impl Raft {
                 self.pending.add(at, origin, sequence);
             }
         }
+    }
+
+    /// Answers who wants the members changed, or lets them wait until that is committed.
+    fn on_members_change(
+        &mut self,
+        change: MembersChange,
+        origin: Origin,
+        sequence: u64,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let reply = match change {
+            MembersChange::Begun(at) => return self.pending.add(at, origin, sequence),
+            MembersChange::Already => Reply::Done,
+            MembersChange::NotNow => Reply::NotLeader,
+            MembersChange::Never => Reply::Unsupported,
+        };
+        out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
     }
 
     /// Whether the leader may answer reads without asking whether it leads. Its state then has all that
@@ -341,9 +367,10 @@ impl Raft {
     fn apply_committed(&mut self, out: &mut Vec<Output<Self>>) {
         while let Some(entry) = self.core.committed_entry(self.applied + 1) {
             self.applied += 1;
-            let reply = entry.command.as_ref().and_then(|change| {
-                self.kv.apply(entry.at.index, change, self.options.sessions_max)
-            });
+            let reply = match &entry.command {
+                Some(change) => self.kv.apply(entry.at.index, change, self.options.sessions_max),
+                None => entry.members.is_some().then_some(Reply::Done),
+            };
             if let Some((to, sequence)) = self.pending.take(entry.at)
                 && let Some(reply) = reply
             {

@@ -1,0 +1,158 @@
+//! The mode of the reference store in which each region has a leader.
+
+use checkers::Guarantee;
+use checkers::history::OpKind;
+use reference_db::client::{Policy, ReplicaReads};
+use reference_db::mode::Mode;
+use reference_db::protocol::multi_leader as multi;
+use reference_db::protocol::multi_leader::conflicts::Conflicts;
+use reference_db::protocol::multi_leader::topology::Topology;
+use reference_db::server::ServerConfig;
+use serde::Deserialize;
+
+use super::{CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, parsed, run_node};
+use crate::system::{Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, Settings, System};
+
+/// Makes the system.
+pub(in crate::system) fn build() -> Box<dyn System> {
+    let settings = multi::Settings::DEFAULT;
+    Box::new(MultiLeader { settings, sets: false, clients: Clients::Stay })
+}
+
+struct MultiLeader {
+    settings: multi::Settings,
+    /// Whether clients keep sets in registers where the later write wins: they read, change and write.
+    sets: bool,
+    clients: Clients,
+}
+
+/// Where clients turn to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Clients {
+    /// To the nodes of one region.
+    #[default]
+    Stay,
+    /// To the next node where one does not answer, whatever its region, and to one node after the
+    /// other for replica reads.
+    Move,
+}
+
+/// What the mode takes from a plan.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct MultiLeaderSettings {
+    regions: Option<usize>,
+    topology: Topology,
+    conflicts: Conflicts,
+    sets: bool,
+    clients: Clients,
+}
+
+impl MultiLeader {
+    fn claims(&self, nemeses: &[String]) -> Vec<(Guarantee, Claim)> {
+        let multi::Settings { regions, topology, conflicts } = self.settings;
+        let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
+        // What one region has acknowledged, another one shows later. Alone, a region is linearizable.
+        let at_once = when(regions == 1);
+        let stays = regions == 1 || self.clients == Clients::Stay;
+        // A write that was replaced by a later one is not lost. But a set that a client has read, changed
+        // and written takes with it what others have added since.
+        let keeps = conflicts != Conflicts::Lww || !self.sets || regions == 1;
+        let mut claims = vec![(Guarantee::Linearizable, at_once)];
+        claims.extend(SESSIONS.map(|guarantee| (guarantee, when(stays))));
+        if regions > 1 && topology != Topology::AllToAll {
+            // There is one way from region to region, and where it is cut, nothing arrives.
+            claims.push((Guarantee::BoundedStaleness, Claim::Breaks));
+        }
+        claims.extend([
+            (Guarantee::Durable, when(keeps)),
+            (Guarantee::Convergent, Claim::Holds),
+            (Guarantee::Live, Claim::Holds),
+            // Of a majority of all nodes, some are a majority of their region.
+            (Guarantee::Available, Claim::Holds),
+            (Guarantee::Set, at_once),
+            (Guarantee::Counter, at_once),
+        ]);
+        for (guarantee, claim) in &mut claims {
+            *claim = self.waived(*guarantee, *claim, nemeses);
+        }
+        claims
+    }
+
+    /// What becomes of a claim under faults that it is not made for.
+    fn waived(&self, guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
+        let later_wins = self.settings.conflicts == Conflicts::Lww && self.settings.regions > 1;
+        if nemeses.iter().any(|name| name == "wipe") {
+            // A region of one or two nodes does not outlive one of their disks.
+            return Claim::Silent;
+        }
+        match guarantee {
+            // A region whose wall clock is ahead wins over all that others write meanwhile.
+            Guarantee::Durable if later_wins && falsifies_clocks(nemeses) => Claim::Breaks,
+            _ if later_wins && falsifies_clocks(nemeses) && SESSIONS.contains(&guarantee) => {
+                Claim::Silent
+            }
+            _ => claim,
+        }
+    }
+
+    fn offered(&self) -> Vec<OpKind> {
+        match self.settings.conflicts {
+            Conflicts::Lww if self.sets => vec![OpKind::Read, OpKind::Add, OpKind::Remove],
+            Conflicts::Lww => vec![OpKind::Read, OpKind::Write, OpKind::Delete],
+            // A register that holds several values is no register; a set can be put together.
+            Conflicts::Siblings => vec![OpKind::Read, OpKind::Add, OpKind::Remove],
+            Conflicts::Crdt => {
+                vec![OpKind::Read, OpKind::Add, OpKind::Remove, OpKind::Increment]
+            }
+        }
+    }
+}
+
+impl System for MultiLeader {
+    fn configure(&mut self, settings: &Settings) -> Result<(), String> {
+        let read: MultiLeaderSettings = parsed(settings)?;
+        let MultiLeaderSettings { regions, topology, conflicts, sets, clients } = read;
+        let regions = regions.unwrap_or(multi::Settings::DEFAULT.regions);
+        self.settings = multi::Settings { regions, topology, conflicts };
+        self.sets = sets;
+        self.clients = clients;
+        if sets && conflicts == Conflicts::Crdt {
+            return Err("sets = true with conflicts = \"crdt\": there are sets already".to_owned());
+        }
+        self.settings.check()
+    }
+
+    fn manifest(&self) -> Manifest {
+        self.manifest_under(&[])
+    }
+
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
+        Manifest {
+            name: Mode::MultiLeader.name().to_owned(),
+            about: "each region has a leader, and leaders tell each other later".to_owned(),
+            nodes: (self.settings.regions as u32, 9),
+            ops: self.offered(),
+            claims: self.claims(nemeses),
+            replica_claims: Vec::new(),
+            timing: TIMING,
+        }
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        run_node(Mode::MultiLeader, cx, ServerConfig { multi_leader: self.settings, ..CONFIG })
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        let moves = self.clients == Clients::Move;
+        let regions = self.settings.regions.min(cx.nodes().len());
+        let rewrites_sets = self.sets || self.settings.conflicts == Conflicts::Siblings;
+        client_with(cx, |policy| Policy {
+            stride: if moves { 1 } else { regions },
+            replica_reads: if moves { ReplicaReads::Any } else { ReplicaReads::Sticky },
+            rewrites_sets,
+            ..policy
+        })
+    }
+}

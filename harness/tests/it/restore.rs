@@ -1,0 +1,83 @@
+//! Nodes of the reference store that come back after they were away for long, and after they have lost
+//! their disks, in every mode, in virtual time.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use checkers::Guarantee;
+use checkers::history::{FaultId, NodeId, Time};
+use stormglass::nemesis::{Fault, Planned, Schedule, Target};
+use stormglass::plan::{self, Plan};
+use stormglass::run::{Conclusion, Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::system::{SYSTEMS, System};
+
+/// The plans of the campaign that takes disks away, with their systems.
+fn plans() -> Vec<(Plan, Arc<dyn System>)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns/restore.toml");
+    let plans = plan::load(&file, SYSTEMS).unwrap();
+    let system = |plan: &Plan| {
+        let entry = SYSTEMS.iter().find(|entry| (entry.build)().manifest().name == plan.system);
+        Arc::from(entry.unwrap().configured(&plan.settings).unwrap())
+    };
+    plans.into_iter().map(|plan| (plan.clone(), system(&plan))).collect()
+}
+
+/// Runs a plan under the given faults: kind, from and until in milliseconds.
+fn under(plan: &Plan, system: &Arc<dyn System>, faults: &[(Fault, u64, u64)]) -> Report {
+    let planned = faults.iter().enumerate().map(|(index, (fault, at, until))| Planned {
+        id: FaultId(index as u32),
+        at: Time::from_millis(*at),
+        until: Time::from_millis(*until),
+        fault: *fault,
+        salt: 7,
+    });
+    let schedule = Some(Schedule(planned.collect()));
+    let mut plan = plan.clone();
+    plan.nemeses.clear();
+    run(system, &plan, Seed(5), Options { schedule, trace: true, ..Options::default() })
+}
+
+/// Every claim was judged and held, all replicas agree, and so many nodes became whole again.
+fn assert_restored(report: &Report, name: &str, wiped: usize) {
+    assert_eq!(report.conclusion(), Conclusion::Valid, "{name}: {:?}", report.vacuous);
+    let convergent = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Convergent);
+    assert!(convergent.unwrap().verdict.is_valid(), "{name}: the replicas differ");
+    let trace = report.trace.as_ref().unwrap();
+    let whole = trace.iter().filter(|event| event.what == "is whole again");
+    assert_eq!(whole.count(), wiped, "{name}");
+}
+
+#[test]
+fn a_node_that_was_down_while_the_log_was_cut_catches_up_and_so_does_one_without_its_disk() {
+    let second = Target::Node(NodeId(2));
+    let away = Fault::Crash { target: second };
+    let lost = Fault::Wipe { target: second };
+    for (plan, system) in plans() {
+        let report = under(&plan, &system, &[(away, 2_000, 6_000), (lost, 9_000, 9_300)]);
+        assert_restored(&report, &plan.name, 1);
+        assert!(report.effects[1].lost_bytes > 0, "{}", plan.name);
+        let ok = report.effects[0].ok_during;
+        assert!(plan.name == "primary-sync" || ok > 100, "{}: {ok} cut no log", plan.name);
+    }
+}
+
+#[test]
+fn a_leader_that_loses_its_disk_comes_back_as_one_of_the_others() {
+    let lost = Fault::Wipe { target: Target::Leader };
+    for (plan, system) in plans() {
+        let faults = [(lost, 3_000, 3_200), (lost, 7_000, 7_200), (lost, 11_000, 11_200)];
+        let report = under(&plan, &system, &faults);
+        assert_restored(&report, &plan.name, 3);
+    }
+}
+
+#[test]
+fn claims_hold_whichever_disks_are_lost() {
+    for (plan, system) in plans() {
+        for seed in 0..4 {
+            let report = run(&system, &plan, Seed(seed), Options::default());
+            assert_ne!(report.conclusion(), Conclusion::Invalid, "{}, seed {seed}", plan.name);
+        }
+    }
+}
