@@ -90,6 +90,7 @@ fn silence_nodes() {
 
 fn say_findings(findings: &Findings, cpu: Duration) {
     let Findings { states, unique, nodes, depth, .. } = findings;
+    let nodes = nodes.len();
     let cpu = cpu.as_secs_f64();
     let mut text = format!(
         "  {states} states, {unique} unique, {nodes} of nodes, depth {depth}, {cpu:.1} s of CPU\n"

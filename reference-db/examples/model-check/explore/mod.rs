@@ -11,6 +11,7 @@ pub(crate) mod raft;
 pub(crate) mod semi_sync;
 pub(crate) mod world;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::Hash;
 
@@ -18,6 +19,7 @@ use stateright::{Checker as _, CheckerBuilder, Expectation, Model as _, Path, Pr
 use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::protocol::Protocol;
 
+use self::digest::Digest;
 use self::node::Node;
 use self::world::{Answer, Envelope, NODES, Scenario, World};
 
@@ -137,7 +139,7 @@ pub(crate) struct Findings {
     /// States that differ.
     pub(crate) unique: usize,
     /// States of single nodes that differ.
-    pub(crate) nodes: usize,
+    pub(crate) nodes: BTreeSet<Digest>,
     /// Steps to the furthest.
     pub(crate) depth: usize,
     /// What became of each property.

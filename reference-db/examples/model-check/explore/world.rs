@@ -385,10 +385,16 @@ impl<P: Subject> Scenario<P> {
         events
     }
 
-    /// How many states of nodes something has happened to.
-    pub(crate) fn nodes_known(&self) -> usize {
+    /// The states that nodes were in. One in which nothing happens to a node counts too: whether
+    /// anything is under way to it depends on what is forgotten.
+    pub(crate) fn nodes_known(&self) -> BTreeSet<Digest> {
         let known = self.known.lock().expect("nobody panics with it");
-        known.keys().map(|(digest, ..)| digest).collect::<BTreeSet<_>>().len()
+        let begun = self.start.nodes.iter().map(|node| node.digest);
+        let before = known.keys().map(|(digest, ..)| *digest);
+        let reactions =
+            known.values().filter_map(|outcome| outcome.as_ref().as_ref().ok()?.as_ref());
+        let after = reactions.map(|reaction| reaction.node.digest);
+        begun.chain(before).chain(after).collect()
     }
 
     /// What comes of an event. Worlds share most of their nodes: what one does, it does in all.

@@ -13,7 +13,7 @@ fn model(name: &str) -> &'static Entry {
 fn check(name: &str) {
     let model = model(name);
     let findings = (model.explore)((model.bounds)(Scope::Small), None);
-    assert!(findings.hold(), "{name}: {findings:?}");
+    assert!(findings.hold(), "{name}: {:?}", findings.properties);
     assert!(findings.states > findings.unique && findings.depth > 10, "{name} explores nothing");
 }
 
@@ -92,9 +92,11 @@ fn what_is_void_makes_no_difference() {
         let with = (model(name).explore)(Bounds { void: true, ..bounds }, None);
         let without = (model(name).explore)(Bounds { void: false, ..bounds }, None);
         assert!(without.unique < with.unique, "{name}: nothing was void");
-        assert_eq!(without.nodes, with.nodes, "{name}");
+        let differing = without.nodes.symmetric_difference(&with.nodes).count();
+        assert_eq!(differing, 0, "{name}: of {} states of nodes", with.nodes.len());
     };
     let bounds = Bounds { timers: 1, timed: &[0], crashes: 1, ..Bounds::NONE };
     of_nodes("raft-election", bounds);
-    of_nodes("raft-reads", Bounds { crashes: 0, asks: 2, ..bounds });
+    // A leader that crashes leads no longer, whoever answers it.
+    of_nodes("raft-reads", Bounds { timers: 0, asks: 2, ..bounds });
 }
