@@ -73,6 +73,16 @@ pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritt
             let only_seen = seen(by).filter(|_| brings(by).is_none());
             let writer_of_newer = only_seen.and_then(|value| writers.first(value, by.completed));
             let writer = last.map(|(_, place)| place);
+            // Whoever wrote it proves it without those who saw it, where that was between as well.
+            let is_between = |place: &usize| {
+                let by = &calls[*place];
+                let after = last.is_none_or(|(end, _)| end < by.invoked);
+                after && by.ret.is_some() && by.completed < call.invoked
+            };
+            if let Some(place) = writer_of_newer.filter(is_between) {
+                let newer = Some(place);
+                return Some(Overwritten { read, writer, newer, writer_of_newer: None });
+            }
             return Some(Overwritten { read, writer, newer: Some(newer), writer_of_newer });
         }
     }
