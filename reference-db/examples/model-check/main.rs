@@ -1,16 +1,21 @@
 //! Explores the protocols exhaustively in small scopes, and says what holds.
+//!
+//! `cargo run --release -p stormglass-reference-db --example model-check -- --scope full`: every order in
+//! which messages can arrive, be lost or come twice, timers fire, and nodes crash, within the bounds
+//! that the table names. `--planted` shows for each property how a mistake breaks it.
 
 mod explore;
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{panic, thread};
 
 use clap::{Parser, ValueEnum};
 use cpu_time::ProcessTime;
+use tabled::builder::Builder;
+use tabled::settings::Style;
 
-use self::explore::{Entry, Findings, MODELS, Planted, Scope};
+use self::explore::{Bounds, Entry, Findings, MODELS, Planted, Scope};
 
 /// Explores the replication protocols: every order in which messages can arrive, be lost or come
 /// twice, timers fire, and nodes crash, within bounds.
@@ -25,6 +30,9 @@ struct Arguments {
     /// So many crashes happen.
     #[arg(long)]
     crashes: Option<usize>,
+    /// Keeps messages under way that make no difference any more: more states, and the same of nodes.
+    #[arg(long)]
+    void: bool,
     /// Makes the mistakes instead that no protocol survives, and shows how each is found.
     #[arg(long)]
     planted: bool,
@@ -39,6 +47,10 @@ enum Size {
     /// Minutes.
     Full,
 }
+
+/// What the columns of the table hold.
+const HEAD: [&str; 8] =
+    ["model", "within", "states", "unique", "of nodes", "depth", "CPU", "properties"];
 
 fn main() -> ExitCode {
     silence_nodes();
@@ -56,23 +68,29 @@ fn main() -> ExitCode {
         Size::Small => Scope::Small,
         Size::Full => Scope::Full,
     };
+    let mut table = Builder::from_iter([HEAD]);
     let mut all_hold = true;
     for model in models {
         let mut bounds = (model.bounds)(scope);
         bounds.timers = arguments.timers.unwrap_or(bounds.timers);
         bounds.crashes = arguments.crashes.unwrap_or(bounds.crashes);
+        bounds.void |= arguments.void;
         say(&format!("{}: {bounds}\n", model.name));
         if arguments.planted {
             for planted in model.plants {
                 let findings = (model.explore)(bounds, Some(*planted));
                 all_hold &= say_planted(*planted, &findings);
             }
-        } else {
-            let begin = ProcessTime::now();
-            let findings = (model.explore)(bounds, None);
-            say_findings(&findings, begin.elapsed());
-            all_hold &= findings.hold();
+            continue;
         }
+        let begin = ProcessTime::now();
+        let findings = (model.explore)(bounds, None);
+        table.push_record(row(model.name, bounds, &findings, begin.elapsed()));
+        say_findings(&findings);
+        all_hold &= findings.hold();
+    }
+    if !arguments.planted {
+        say_table(table);
     }
     if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -88,24 +106,38 @@ fn silence_nodes() {
     }));
 }
 
-fn say_findings(findings: &Findings, cpu: Duration) {
-    let Findings { states, unique, nodes, depth, .. } = findings;
-    let nodes = nodes.len();
-    let cpu = cpu.as_secs_f64();
-    let mut text = format!(
-        "  {states} states, {unique} unique, {nodes} of nodes, depth {depth}, {cpu:.1} s of CPU\n"
-    );
+/// What became of each property, and the steps to where one is broken.
+fn say_findings(findings: &Findings) {
+    let mut table = Builder::from_iter([["property", "found"]]);
     for property in &findings.properties {
-        let holds = if property.holds { "holds" } else { "DOES NOT HOLD" };
-        let steps = property.steps.len();
-        let after = if steps > 0 { format!(", see {steps} steps") } else { String::new() };
-        writeln!(text, "  {:<40} {holds}{after}", property.name)
-            .expect("a string takes everything");
+        let found = match (property.holds, property.sometimes) {
+            (true, false) => "holds",
+            (false, false) => "BROKEN",
+            (true, true) => "reached",
+            (false, true) => "NEVER REACHED",
+        };
+        table.push_record([property.name, found]);
     }
-    say(&text);
+    say_table(table);
     for property in findings.properties.iter().filter(|property| !property.holds) {
+        say(&format!("{}\n", property.name));
         say_steps(&property.steps);
     }
+}
+
+/// What was explored of a model, as a row of [`HEAD`].
+fn row(name: &str, bounds: Bounds, findings: &Findings, cpu: Duration) -> [String; HEAD.len()] {
+    let Findings { states, unique, nodes, depth, .. } = findings;
+    [
+        name.to_owned(),
+        bounds.to_string(),
+        states.to_string(),
+        unique.to_string(),
+        nodes.len().to_string(),
+        depth.to_string(),
+        format!("{:.1} s", cpu.as_secs_f64()),
+        if findings.hold() { "holds" } else { "BROKEN" }.to_owned(),
+    ]
 }
 
 /// Whether the mistake was found.
@@ -123,6 +155,12 @@ fn say_steps(steps: &[String]) {
     for (step, number) in steps.iter().zip(1..) {
         say(&format!("    {number:>2} {step}\n"));
     }
+}
+
+fn say_table(builder: Builder) {
+    let mut table = builder.build();
+    table.with(Style::rounded());
+    say(&format!("{table}\n"));
 }
 
 #[expect(clippy::print_stdout, reason = "the one place that prints")]

@@ -10,25 +10,42 @@ use stormglass_reference_db::protocol::primary::Acknowledge;
 
 use super::node::Node;
 use super::world::{Answer, Envelope, NODES, Scenario, World, read, write};
-use super::{Bounds, LINEARIZABLE, Plant, Subject, explore};
+use super::{Bounds, LINEARIZABLE, Plant, Scope, Subject, explore};
 
 /// A change and two reads, each through a node of its own: the fewest operations with which a register
 /// can be regular and yet not atomic, because the second read misses what the first has seen.
 pub(crate) const REGISTER: super::Entry = super::Entry {
     name: "leaderless-abd",
-    // With a crash or a timer there is no end of it within minutes.
     bounds: |_| Bounds { asks: 3, ..Bounds::NONE },
     explore: |bounds, planted| {
         let atomic = planted.is_none_or(|(plant, _)| plant != Plant::OnePhase);
-        let majorities = Settings::majorities(NODES as usize);
-        let settings = Settings { atomic, read_repair: atomic, ..majorities };
-        let asks = [(0, write("a")), (1, read()), (2, read())];
-        let asks = asks.map(|(node, command)| (Some(NodeId(node)), command));
-        let fresh = || Scenario::<Leaderless>::fresh(Acknowledge::None, settings, bounds);
-        explore(|| fresh().asking(&asks), planted)
+        explore(|| abd(bounds, atomic), planted)
     },
     plants: &[(Plant::OnePhase, LINEARIZABLE), (Plant::Forgery, LINEARIZABLE)],
 };
+
+/// A change and a read, or two, and a crash of any node at any moment. With two reads, a timer
+/// besides would make it too much for minutes.
+pub(crate) const CRASH: super::Entry = super::Entry {
+    name: "leaderless-abd-crash",
+    bounds: |scope| match scope {
+        Scope::Small => Bounds { crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { crashes: 1, asks: 3, ..Bounds::NONE },
+    },
+    explore: |bounds, planted| explore(|| abd(bounds, true), planted),
+    plants: &[(Plant::EntriesForgotten, LINEARIZABLE), (Plant::OldImage, LINEARIZABLE)],
+};
+
+/// Each node is asked for one thing, and only the first one for a change. So no message is kept here for
+/// what it tells a clock, and [`super::digest`] does not see clocks: what is later than what is for the
+/// stamps of changes to say, and the first node takes its stamp when nobody has seen one yet.
+fn abd(bounds: Bounds, atomic: bool) -> Scenario<Leaderless> {
+    let majorities = Settings::majorities(NODES as usize);
+    let settings = Settings { atomic, read_repair: atomic, ..majorities };
+    let asks = [(0, write("a")), (1, read()), (2, read())].into_iter().take(bounds.asks);
+    let asks: Vec<_> = asks.map(|(id, command)| (Some(NodeId(id)), command)).collect();
+    Scenario::fresh(Acknowledge::None, settings, bounds).asking(&asks)
+}
 
 impl Subject for Leaderless {
     type Past = ();
@@ -42,12 +59,21 @@ impl Subject for Leaderless {
     fn note(_: &mut World<Self>, _: NodeId, _: &Node<Self>, _: &[Answer]) {}
 
     fn is_void(world: &World<Leaderless>, envelope: &Envelope<Message>) -> bool {
-        let (from, to) = (&world.node(envelope.from).up, &world.node(envelope.to).up);
+        let receiver = world.node(envelope.to);
+        if receiver.is_untouched() {
+            // With the first thing that it hears, whatever that is, it counts its start.
+            return false;
+        }
+        let (from, to) = (&world.node(envelope.from).up, &receiver.up);
         match &envelope.message {
             Message::Fetch { operation, .. } => !from.asks(*operation),
             Message::Fetched { operation, .. } => !to.asks(*operation),
             Message::Store { receipt: Receipt::Operation(operation), key, version } => {
-                let held = to.store().get(key).is_some_and(|held| held.stamp >= version.stamp);
+                let held = receiver
+                    .reborn
+                    .store()
+                    .get(key)
+                    .is_some_and(|held| held.stamp >= version.stamp);
                 held && !from.tells(*operation, envelope.to)
             }
             Message::Stored { receipt: Receipt::Operation(operation), .. } => {

@@ -2,9 +2,11 @@
 //!
 //! [`world`] is the model: the very code that runs in production, in a world in which whatever can
 //! happen does. [`node`] is a node in it, [`digest`] what tells two states apart. A file each says what
-//! must be true of a protocol: [`raft`], [`semi_sync`], [`abd`].
+//! must be true of a protocol: [`raft`], [`semi_sync`], [`abd`]. [`crdt`] has a world of its own: states
+//! that merge have no protocol.
 
 pub(crate) mod abd;
+pub(crate) mod crdt;
 pub(crate) mod digest;
 pub(crate) mod node;
 pub(crate) mod raft;
@@ -15,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::Hash;
 
-use stateright::{Checker as _, CheckerBuilder, Expectation, Model as _, Path, Property};
+use stateright::{Checker as _, CheckerBuilder, Expectation, Model, Path, Property};
 use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::protocol::Protocol;
 
@@ -96,10 +98,16 @@ impl Bounds {
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Bounds { timers, silence, timed, crashes, asks, .. } = self;
-        write!(f, "{NODES} nodes, {asks} operations, {timers} timers")?;
-        f.write_str(if *silence { " or silences" } else { "" })?;
-        write!(f, " of {timed:?}, ")?;
-        write!(f, "{crashes} crashes")
+        let plural = |number: usize, one: &'static str, more: &'static str| {
+            if number == 1 { one } else { more }
+        };
+        write!(f, "{NODES} nodes, {asks} {}", plural(*asks, "operation", "operations"))?;
+        if *timers > 0 {
+            write!(f, ", {timers} {}", plural(*timers, "timer", "timers"))?;
+            f.write_str(if *silence { " or silences" } else { "" })?;
+            write!(f, " of {timed:?}")?;
+        }
+        write!(f, ", {crashes} {}", plural(*crashes, "crash", "crashes"))
     }
 }
 
@@ -125,8 +133,19 @@ pub(crate) struct Entry {
 }
 
 /// Every model.
-pub(crate) const MODELS: &[Entry] =
-    &[raft::ELECTION, raft::REPLICATION, raft::READS, semi_sync::SEMI_SYNC, abd::REGISTER];
+pub(crate) const MODELS: &[Entry] = &[
+    raft::ELECTION,
+    raft::REPLICATION,
+    raft::READS,
+    semi_sync::SEMI_SYNC,
+    semi_sync::FAILOVER,
+    abd::REGISTER,
+    abd::CRASH,
+    crdt::SET,
+    crdt::COUNTER,
+    crdt::SIBLINGS,
+    crdt::REGISTER,
+];
 
 /// The property that all models share: what clients saw is what one copy would have shown them.
 pub(crate) const LINEARIZABLE: &str = "linearizable";
@@ -153,6 +172,8 @@ pub(crate) struct Finding {
     pub(crate) name: &'static str,
     /// Whether it is as it should be: never broken, or reached.
     pub(crate) holds: bool,
+    /// Whether it is to be reached, and not to hold always.
+    pub(crate) sometimes: bool,
     /// The steps to where it is broken, or reached.
     pub(crate) steps: Vec<String>,
 }
@@ -174,29 +195,69 @@ pub(crate) fn explore<P: Subject>(
     scenario: impl Fn() -> Scenario<P>,
     planted: Option<Planted>,
 ) -> Findings {
-    let Some((plant, name)) = planted else { return search(scenario().checker()) };
-    let broken = |findings: &Findings| findings.finding(name).is_some_and(|f| !f.holds);
-    let deeper =
-        (1..).map(|depth| search(scenario().planted(plant).checker().target_max_depth(depth)));
-    deeper.into_iter().find(broken).expect("there is no end of depths")
+    let model = |plant: Option<Plant>| match plant {
+        Some(plant) => scenario().planted(plant),
+        None => scenario(),
+    };
+    explore_model(model, Scenario::nodes_known, planted)
 }
 
-fn search<P: Subject>(builder: CheckerBuilder<Scenario<P>>) -> Findings {
+/// The same for any model that says which states its nodes were in.
+pub(crate) fn explore_model<M: Explored>(
+    model: impl Fn(Option<Plant>) -> M,
+    nodes: fn(&M) -> BTreeSet<Digest>,
+    planted: Option<Planted>,
+) -> Findings {
+    let Some((plant, name)) = planted else { return search(model(None).checker(), nodes) };
+    let broken = |findings: &Findings| findings.finding(name).is_some_and(|f| !f.holds);
+    let mut depth = 1;
+    loop {
+        let findings = search(model(Some(plant)).checker().target_max_depth(depth), nodes);
+        // Where nothing was left out for its depth, there is nothing further down.
+        if broken(&findings) || findings.depth < depth {
+            return findings;
+        }
+        depth += 1;
+    }
+}
+
+/// What can be explored.
+pub(crate) trait Explored:
+    Model<
+        State: Clone + fmt::Debug + Hash + PartialEq + Send + Sync,
+        Action: Clone + fmt::Debug + PartialEq,
+    > + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<M> Explored for M where
+    M: Model<
+            State: Clone + fmt::Debug + Hash + PartialEq + Send + Sync,
+            Action: Clone + fmt::Debug + PartialEq,
+        > + Send
+        + Sync
+        + 'static
+{
+}
+
+fn search<M: Explored>(builder: CheckerBuilder<M>, nodes: fn(&M) -> BTreeSet<Digest>) -> Findings {
     let checker = builder.spawn_bfs().join();
     let mut found = checker.discoveries();
-    let finding = |property: Property<Scenario<P>>| {
+    let finding = |property: Property<M>| {
         let path = found.remove(property.name);
-        let should = property.expectation == Expectation::Sometimes;
-        let holds = path.is_some() == should;
+        let sometimes = property.expectation == Expectation::Sometimes;
+        let holds = path.is_some() == sometimes;
         let actions = path.map(Path::into_actions).unwrap_or_default();
         let steps = actions.iter().map(|action| format!("{action:?}")).collect();
-        Finding { name: property.name, holds, steps }
+        Finding { name: property.name, holds, sometimes, steps }
     };
     let properties = checker.model().properties().into_iter().map(finding).collect();
     Findings {
         states: checker.state_count(),
         unique: checker.unique_state_count(),
-        nodes: checker.model().nodes_known(),
+        nodes: nodes(checker.model()),
         depth: checker.max_depth(),
         properties,
     }

@@ -119,6 +119,11 @@ impl<P: Subject> Node<P> {
         Ok(())
     }
 
+    /// Whether nothing has happened to it since it started.
+    pub(crate) fn is_untouched(&self) -> bool {
+        Arc::ptr_eq(&self.up, &self.reborn)
+    }
+
     /// How many writes may be lost.
     pub(crate) fn unsynced(&self) -> usize {
         self.unsynced.len()

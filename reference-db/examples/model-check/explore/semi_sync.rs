@@ -33,6 +33,21 @@ pub(crate) const SEMI_SYNC: super::Entry = super::Entry {
     plants: &[(Plant::EntriesForgotten, TWO_COPIES), (Plant::OldImage, ONE_LOG)],
 };
 
+/// A change that the first primary has acknowledged, and one more, which its successor may: the partner
+/// stands for election when the primary has crashed.
+pub(crate) const FAILOVER: super::Entry = super::Entry {
+    name: "primary-semi-sync-failover",
+    // With the timers of all nodes there is no end of it within minutes.
+    bounds: |_| Bounds { timers: 1, timed: &[1], crashes: 1, asks: 1, ..Bounds::NONE },
+    explore: |bounds, planted| {
+        let asks = [(None, write("b"))];
+        let fresh = || Scenario::<Primary>::fresh(Acknowledge::One, Settings::DEFAULT, bounds);
+        let led = || fresh().led_by(NodeId(0)).asking(&asks).having_done(write("a"));
+        explore(led, planted)
+    },
+    plants: &[(Plant::OldImage, TWO_COPIES)],
+};
+
 const TWO_COPIES: &str = "two copies";
 const ONE_LOG: &str = "one log";
 

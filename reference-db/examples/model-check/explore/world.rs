@@ -335,6 +335,19 @@ impl<P: Subject> Scenario<P> {
         self
     }
 
+    /// Has had this done before, by the client that asks first, and everything arrive that followed.
+    ///
+    /// # Panics
+    /// Where it is not done, or nobody leads.
+    pub(crate) fn having_done(mut self, command: Command) -> Self {
+        let id = leaders(&self.start).next().expect("there is a leader");
+        let node = Node::clone(self.start.node(id));
+        let input = request(0, self.sessions[0], SEQUENCE - 1, command);
+        let answers = self.advance(id, self.step(id, node, input, None));
+        assert_eq!(answers, [Reply::Done]);
+        self
+    }
+
     /// Lets that happen and everything arrive that follows, and returns what was answered.
     fn advance(&mut self, id: NodeId, outcome: Outcome<P>) -> Vec<Reply> {
         let mut answers = Vec::new();

@@ -14,7 +14,9 @@ fn check(name: &str) {
     let model = model(name);
     let findings = (model.explore)((model.bounds)(Scope::Small), None);
     assert!(findings.hold(), "{name}: {:?}", findings.properties);
-    assert!(findings.states > findings.unique && findings.depth > 10, "{name} explores nothing");
+    let reached = findings.properties.iter().filter(|property| property.sometimes).count();
+    assert!(reached > 0, "{name}: nothing has to be possible, and so nothing is shown to be");
+    assert!(findings.states > findings.unique && findings.depth >= 9, "{name} explores nothing");
 }
 
 /// Each mistake breaks its property, after so many steps and not before.
@@ -34,7 +36,7 @@ fn the_full_scope_has_no_fewer_timers_than_the_small_one() {
     for model in MODELS {
         let (small, full) = ((model.bounds)(Scope::Small), (model.bounds)(Scope::Full));
         assert!(small.timers <= full.timers, "{}", model.name);
-        assert_eq!(small.asks, full.asks, "{}", model.name);
+        assert!(small.asks <= full.asks, "{}", model.name);
     }
 }
 
@@ -59,8 +61,22 @@ fn two_disks_have_what_semi_sync_acknowledges() {
 }
 
 #[test]
+fn two_primaries_in_turn_acknowledge_into_one_log() {
+    check("primary-semi-sync-failover");
+}
+
+#[test]
+fn states_that_merge_converge() {
+    check("crdt-set");
+    check("crdt-counter");
+    check("crdt-siblings");
+    check("crdt-register");
+}
+
+#[test]
 fn registers_without_a_leader_are_atomic() {
     check("leaderless-abd");
+    check("leaderless-abd-crash");
 }
 
 #[test]
@@ -77,11 +93,21 @@ fn each_mistake_breaks_its_property_of_raft() {
 #[test]
 fn each_mistake_breaks_its_property_of_semi_sync() {
     check_planted("primary-semi-sync", &[3, 6]);
+    check_planted("primary-semi-sync-failover", &[4]);
 }
 
 #[test]
 fn each_mistake_makes_a_register_not_atomic() {
     check_planted("leaderless-abd", &[7, 7]);
+    check_planted("leaderless-abd-crash", &[9, 9]);
+}
+
+#[test]
+fn a_replica_that_numbers_its_changes_anew_breaks_convergence() {
+    check_planted("crdt-set", &[5]);
+    check_planted("crdt-counter", &[4]);
+    check_planted("crdt-siblings", &[6]);
+    check_planted("crdt-register", &[6]);
 }
 
 /// Worlds are told apart by what is under way, and what makes no difference must not: without it each
