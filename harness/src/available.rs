@@ -1,9 +1,9 @@
 //! Availability: whether operations succeed while a majority of the nodes is connected.
 //!
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
-//! connected by links that are not slow, no clock ran at a wrong rate, and which lasted for as long as the system takes to fail over.
-//! Of the operations that began in one of them, one that reads and one that writes must have succeeded by
-//! its end, if any was tried.
+//! connected by links that are not slow, no clock ran at a wrong rate, and which lasted for as long as the
+//! system takes to fail over. Of the operations that began in one of them, one that reads and one that
+//! writes must have succeeded by its end, if any was tried.
 
 use checkers::history::{FaultId, History, Operation, Time};
 use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};

@@ -95,8 +95,8 @@ impl Config {
         }
     }
 
-    /// Holds a configuration of a run with this workload that was read from a file against what can be drawn, so that a file
-    /// which was changed is refused and no run is endless.
+    /// Holds a configuration that was read from a file against what can be drawn for a run with this
+    /// workload, so that a file which was changed is refused and no run is endless.
     ///
     /// # Errors
     /// Names the first setting that is out of its range, and the range.

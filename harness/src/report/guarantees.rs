@@ -78,8 +78,7 @@ pub fn markdown(guarantees: &Guarantees, commands: &Commands, seeds: &Range<u64>
 }
 
 fn title(mode: &Mode) -> String {
-    let Mode { plan, system, about, .. } = mode;
-    if plan == system { format!("{plan}: {about}") } else { format!("{plan} ({system}): {about}") }
+    format!("{}: {}", matrix::name(&mode.plan, &mode.system), mode.about)
 }
 
 fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {

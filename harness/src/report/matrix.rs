@@ -58,11 +58,7 @@ fn builder(rows: &[&Row], escape: fn(&str) -> String, head_of: fn(&str) -> Strin
     builder
         .push_record(head.into_iter().chain(columns.iter().map(|column| head_of(column.name()))));
     for row in rows {
-        let name = if row.plan == row.system {
-            row.plan.clone()
-        } else {
-            format!("{} ({})", row.plan, row.system)
-        };
+        let name = name(&row.plan, &row.system);
         let cells = columns.iter().map(|guarantee| {
             row.cell(*guarantee).map_or_else(|| "not judged".to_owned(), |cell| words(row, cell))
         });
@@ -70,6 +66,11 @@ fn builder(rows: &[&Row], escape: fn(&str) -> String, head_of: fn(&str) -> Strin
         builder.push_record([escape(&name), row.runs.to_string()].into_iter().chain(cells));
     }
     builder
+}
+
+/// A plan, with its system where that has another name.
+pub fn name(plan: &str, system: &str) -> String {
+    if plan == system { plan.to_owned() } else { format!("{plan} ({system})") }
 }
 
 /// The mark of a guarantee.

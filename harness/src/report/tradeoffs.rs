@@ -7,8 +7,8 @@ use std::time::Duration;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::escape;
 use super::summary::Cost;
+use super::{escape, matrix};
 use crate::tradeoffs::{Mode, Sort, Tradeoffs, UnderFault};
 
 /// Three tables for each mode.
@@ -54,8 +54,7 @@ pub fn markdown(tradeoffs: &Tradeoffs, seeds: &Range<u64>) -> String {
 }
 
 fn title(mode: &Mode) -> String {
-    let Mode { plan, system, about, .. } = mode;
-    if plan == system { format!("{plan}: {about}") } else { format!("{plan} ({system}): {about}") }
+    format!("{}: {}", matrix::name(&mode.plan, &mode.system), mode.about)
 }
 
 /// The tables of a mode, each under a sentence that says what it shows.

@@ -27,7 +27,7 @@ use crate::env::{NodeId, Status, Time};
 use crate::kv::{Command, ReadLevel, Reply};
 use crate::merge::{Actor, Merge as _, VersionVector};
 use crate::protocol::pending::Pending;
-use crate::protocol::raft::core::{Act, Core};
+use crate::protocol::raft::core::Core;
 use crate::protocol::raft::message as region;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
@@ -318,23 +318,14 @@ impl MultiLeader {
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
         self.core.promote(now, |_| true);
-        self.act(out);
+        self.core.pass_on(out, Message::Region);
         self.apply_committed(now, out);
         self.take_or_leave_office(now);
         if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
             let spare = self.options.snapshot_entries / 2;
             self.core.compact(self.applied, self.state.clone(), spare);
-            self.act(out);
+            self.core.pass_on(out, Message::Region);
         }
-    }
-
-    /// Passes on what the core wants done.
-    fn act(&mut self, out: &mut Vec<Output<Self>>) {
-        out.extend(self.core.acts().map(|act| match act {
-            Act::Persist(record) => Output::Persist(record),
-            Act::Snapshot(snapshot) => Output::Snapshot(snapshot),
-            Act::Send(to, message) => Output::Send { to, message: Message::Region(message) },
-        }));
     }
 
     fn adopt_installed(&mut self) {

@@ -17,7 +17,7 @@ use super::members::{FOUNDER, Members};
 use super::message::{HardState, Image, Message, Record, Snapshot};
 use super::replication::Leadership;
 use crate::env::{NodeId, Role, Time};
-use crate::protocol::{Options, Recovered, Timing};
+use crate::protocol::{Options, Output, Protocol, Recovered, Timing};
 
 /// What the core wants done, in order. As with [`crate::protocol::Output`], nothing may be sent
 /// before what precedes it is durable.
@@ -219,6 +219,22 @@ impl<C: Clone, S> Core<C, S> {
     /// Takes what is to be done, in order.
     pub fn acts(&mut self) -> std::vec::Drain<'_, Act<C, S>> {
         self.acts.drain(..)
+    }
+
+    /// Passes on what is to be done, in order, to a protocol that persists what the core persists, and
+    /// nothing else; `message` makes a message of its own out of one of the core's.
+    pub fn pass_on<P>(
+        &mut self,
+        out: &mut Vec<Output<P>>,
+        message: impl Fn(Message<C, S>) -> P::Message,
+    ) where
+        P: Protocol<Record = Record<C>, Snapshot = Snapshot<C, S>>,
+    {
+        out.extend(self.acts().map(|act| match act {
+            Act::Persist(record) => Output::Persist(record),
+            Act::Snapshot(snapshot) => Output::Snapshot(snapshot),
+            Act::Send(to, sent) => Output::Send { to, message: message(sent) },
+        }));
     }
 
     /// Takes the state that replaces all that was applied so far, where there is one: after a

@@ -30,7 +30,7 @@ mod replication;
 mod snapshot;
 mod transfer;
 
-use self::core::{Act, Core};
+use self::core::Core;
 use self::follower_reads::FollowerReads;
 use self::lease::Lease;
 use self::members::Change as MembersChange;
@@ -338,23 +338,14 @@ impl Raft {
         self.adopt_installed();
         self.go_on_with_transfer(now, out);
         self.core.promote(now, |_| true);
-        self.act(out);
+        self.core.pass_on(out, Message::Core);
         self.apply_committed(out);
         if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
             let spare = self.options.snapshot_entries / 2;
             self.core.compact(self.applied, self.kv.clone(), spare);
-            self.act(out);
+            self.core.pass_on(out, Message::Core);
         }
         self.answer_reads(now, out);
-    }
-
-    /// Passes on what the core wants done.
-    fn act(&mut self, out: &mut Vec<Output<Self>>) {
-        out.extend(self.core.acts().map(|act| match act {
-            Act::Persist(record) => Output::Persist(record),
-            Act::Snapshot(snapshot) => Output::Snapshot(snapshot),
-            Act::Send(to, message) => Output::Send { to, message: Message::Core(message) },
-        }));
     }
 
     fn adopt_installed(&mut self) {
