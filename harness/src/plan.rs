@@ -213,8 +213,7 @@ struct CampaignFile {
     plan: Vec<Plan>,
 }
 
-/// The campaign that runs when none is named: every mode of the reference store under
-/// faults.
+/// The campaign that runs when none is named: every mode of the reference store under faults.
 pub const STOCK: &str = include_str!("../campaigns/stock.toml");
 
 /// The plans whose tradeoffs are measured when none are named: one for each mode of the reference store.

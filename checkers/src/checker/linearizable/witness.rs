@@ -232,8 +232,8 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     /// nobody that stays read its value: then, in an order of the whole, it can be crossed out, and
     /// what has no order without it has none with it. Otherwise the proof would become another one,
     /// that of a value which nobody wrote. Of several writes of a value, one may go that nobody who
-    /// stays [may have seen](Self::may_be_seen). What a compare-and-set replaced may lose its writers all together, and
-    /// the compare-and-set is taken for a write then; but not some of them.
+    /// stays [may have seen](Self::may_be_seen). What a compare-and-set replaced may lose its writers
+    /// all together, and the compare-and-set is taken for a write then; but not some of them.
     fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
         let mut stays: Vec<bool> = (0..part.len()).map(|index| !range.contains(&index)).collect();
         loop {
