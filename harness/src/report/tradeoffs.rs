@@ -9,7 +9,7 @@ use tabled::settings::Style;
 
 use super::summary::Cost;
 use super::{escape, matrix};
-use crate::tradeoffs::{Mode, Sort, Tradeoffs, UnderFault};
+use crate::tradeoffs::{Mode, Sort, Throughput, Tradeoffs, UnderFault, faults, throughput};
 
 /// Three tables for each mode.
 pub fn terminal(tradeoffs: &Tradeoffs, cost: Cost) -> String {
@@ -58,25 +58,33 @@ fn title(mode: &Mode) -> String {
 }
 
 /// The tables of a mode, each under a sentence that says what it shows.
-fn tables(mode: &Mode) -> Vec<(&'static str, Builder)> {
+fn tables(mode: &Mode) -> Vec<(String, Builder)> {
     let mut tables = Vec::new();
     if !mode.latency.is_empty() {
-        let words = "Latency for the clients of each region, with a node in each: half of the operations, and 99 of \
-                     100, take at most so long.";
-        tables.push((words, latency(mode)));
+        let words = "Latency for the clients of each region, with a node in each: half of the \
+                     operations, and 99 of 100, take at most so long.";
+        tables.push((words.to_owned(), latency(mode)));
     }
     if !mode.faults.is_empty() {
-        let words = "Under one fault for five seconds, with five nodes where the mode runs with them: of 100 \
-                     operations, those that were served; the longest time without an acknowledged write, \
-                     until four seconds after the fault (in half of the runs, and in the worst); \
-                     acknowledged writes that were lost; of 1000 replica reads, those that missed an \
-                     acknowledged write, and by how much 99 of 100 were behind at most.";
-        tables.push((words, faults(mode)));
+        let words = format!(
+            "Under one fault for {} seconds, with {} nodes where the mode runs with them: of 100 \
+             operations, those that were served; the longest time without an acknowledged write, \
+             until {} seconds after the fault (in half of the runs, and in the worst); acknowledged \
+             writes that were lost; of 1000 replica reads, those that missed an acknowledged write, \
+             and by how much 99 of 100 were behind at most.",
+            faults::LASTS.as_secs(),
+            faults::NODES,
+            faults::AFTER.as_secs(),
+        );
+        tables.push((words, under_faults(mode)));
     }
     if !mode.throughput.is_empty() {
-        let words = "Reads answered in a second, by the number of nodes, where each node handles 2000 \
-                     messages a second.";
-        tables.push((words, throughput(mode)));
+        let words = format!(
+            "Reads answered in a second, by the number of nodes, where each node handles {} messages \
+             a second.",
+            1_000_000_000 / throughput::MESSAGE_COST.as_nanos(),
+        );
+        tables.push((words, reads_a_second(mode)));
     }
     tables
 }
@@ -104,7 +112,7 @@ fn latency(mode: &Mode) -> Builder {
     builder
 }
 
-fn faults(mode: &Mode) -> Builder {
+fn under_faults(mode: &Mode) -> Builder {
     let mut builder = Builder::default();
     builder.push_record([
         "fault",
@@ -142,9 +150,9 @@ fn served(under: &UnderFault, sort: Sort) -> String {
     }
 }
 
-fn throughput(mode: &Mode) -> Builder {
+fn reads_a_second(mode: &Mode) -> Builder {
     let mut builder = Builder::default();
-    let row = |name: &str, of: fn(&crate::tradeoffs::Throughput) -> u64| {
+    let row = |name: &str, of: fn(&Throughput) -> u64| {
         let cells: Vec<String> = mode.throughput.iter().map(|one| of(one).to_string()).collect();
         [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
     };

@@ -13,12 +13,14 @@ use crate::nemesis::{Fault, Planned, Schedule, Shape, Target};
 use crate::run::Report;
 use crate::seed::Seed;
 
-/// When the fault begins, how long it lasts, and how long what comes after it is watched.
+/// When the fault begins.
 const BEGIN: Duration = Duration::from_secs(5);
-const LASTS: Duration = Duration::from_secs(5);
-const AFTER: Duration = Duration::from_secs(4);
+/// How long it lasts.
+pub const LASTS: Duration = Duration::from_secs(5);
+/// How long what comes after it is watched.
+pub const AFTER: Duration = Duration::from_secs(4);
 /// The size of the cluster, where the system runs with it.
-const NODES: u32 = 5;
+pub const NODES: u32 = 5;
 
 /// The faults that are tried, and their names.
 pub const FAULTS: [(&str, Option<Fault>); 9] = [

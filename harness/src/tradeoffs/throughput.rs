@@ -16,7 +16,7 @@ use crate::config::Config;
 /// The sizes that are tried, of those that the system runs with.
 pub(super) const NODES: RangeInclusive<u32> = 1..=7;
 /// How long a node is busy with each message.
-const MESSAGE_COST: Duration = Duration::from_micros(500);
+pub const MESSAGE_COST: Duration = Duration::from_micros(500);
 const CLIENTS: u32 = 84;
 /// From when to when the answers are counted. Before that, the cluster finds its leader.
 const COUNTED: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(5)];

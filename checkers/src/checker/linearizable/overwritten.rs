@@ -56,18 +56,19 @@ pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritt
         (0..calls.len()).filter(|place| holds(&calls[*place]).is_some()).collect();
     ends.sort_unstable_by_key(|place| calls[*place].completed);
     let mut ends = ends.into_iter().peekable();
-    let mut over = Newest::default();
+    // Of those that are over, who began last, and when.
+    let mut over = TwoBest::default();
     for (read, call) in calls.iter().enumerate() {
         while let Some(place) = ends.next_if(|place| calls[*place].completed < call.invoked) {
             let value = holds(&calls[place]).expect("the others were left out");
-            over.add(value, calls[place].invoked, place);
+            over.add(value, (calls[place].invoked, place));
         }
         let Some(value) = seen(call).filter(|value| !kept.contains(value)) else { continue };
         let last = writers.last(value, call.completed);
         if last.is_none() && value != initial {
             return Some(Overwritten { read, writer: None, newer: None, writer_of_newer: None });
         }
-        let Some(newer) = over.other_than(value) else { continue };
+        let Some((_, newer)) = over.other_than(value) else { continue };
         if last.is_none_or(|(end, _)| end < calls[newer].invoked) {
             let by = &calls[newer];
             let only_seen = seen(by).filter(|_| brings(by).is_none());
@@ -128,32 +129,31 @@ impl Writers {
     }
 }
 
-/// Of some operations that left or saw a value, the one that began last, and the one of another value
-/// that did.
+/// Of what each of some values is worth, the most that any has, and the most that any other one has.
 #[derive(Default)]
-struct Newest {
-    first: Option<(ValueId, u32, usize)>,
-    other: Option<(ValueId, u32, usize)>,
+pub(super) struct TwoBest<W> {
+    best: Option<(ValueId, W)>,
+    other: Option<(ValueId, W)>,
 }
 
-impl Newest {
-    fn add(&mut self, value: ValueId, invoked: u32, place: usize) {
-        let new = (value, invoked, place);
-        let is_newer =
-            |than: Option<(ValueId, u32, usize)>| than.is_none_or(|(_, other, _)| other < invoked);
-        if self.first.is_some_and(|(first, ..)| first == value) {
-            if is_newer(self.first) {
-                self.first = Some(new);
+impl<W: Copy + Ord> TwoBest<W> {
+    pub(super) fn add(&mut self, value: ValueId, worth: W) {
+        let new = (value, worth);
+        let is_better = |than: Option<(ValueId, W)>| than.is_none_or(|(_, other)| other < worth);
+        if self.best.is_some_and(|(best, _)| best == value) {
+            if is_better(self.best) {
+                self.best = Some(new);
             }
-        } else if is_newer(self.first) {
-            self.other = self.first.replace(new);
-        } else if is_newer(self.other) {
+        } else if is_better(self.best) {
+            self.other = self.best.replace(new);
+        } else if is_better(self.other) {
             self.other = Some(new);
         }
     }
 
-    fn other_than(&self, value: ValueId) -> Option<usize> {
-        let mut known = self.first.iter().chain(&self.other);
-        known.find(|(newest, ..)| *newest != value).map(|(_, _, place)| *place)
+    /// The most that a value other than this one has.
+    pub(super) fn other_than(&self, value: ValueId) -> Option<W> {
+        let mut known = self.best.iter().chain(&self.other);
+        known.find(|(known, _)| *known != value).map(|(_, worth)| *worth)
     }
 }

@@ -1,10 +1,11 @@
 //! The smallest part of a key's history that no order explains.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::overwritten::Overwritten;
+use super::overwritten::{Overwritten, TwoBest};
 use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
 use super::{OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
@@ -275,8 +276,8 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
 fn written_over(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
     let holds = |call: &RegisterCall| brings(call).or_else(|| seen(call));
     let mut over = FxHashMap::default();
-    // Of those that begin later: the first that is over, and the first of another value that is.
-    let mut first: [Option<(ValueId, u32)>; 2] = [None, None];
+    // Of those that begin later, who is over first.
+    let mut first = TwoBest::default();
     let mut writes: Vec<usize> = (0..of_key.calls.len())
         .filter(|place| {
             of_key.calls[*place].ret.is_some() && brings(&of_key.calls[*place]).is_some()
@@ -287,26 +288,14 @@ fn written_over(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
         // Calls come in the order of invocation.
         let invoked = other.map_or(0, |place| of_key.calls[place].invoked);
         while let Some(place) = writes.pop_if(|place| of_key.calls[*place].completed >= invoked) {
-            let value = brings(&of_key.calls[place]);
-            let mut known = first.iter().flatten();
-            if let Some((_, end)) = known.find(|(held, _)| Some(*held) != value) {
-                over.insert(of_key.ids[place], *end);
+            let value = brings(&of_key.calls[place]).expect("the others were left out");
+            if let Some(Reverse(end)) = first.other_than(value) {
+                over.insert(of_key.ids[place], end);
             }
         }
         let Some(call) = other.map(|place| &of_key.calls[place]) else { continue };
         let Some(value) = holds(call).filter(|_| call.ret.is_some()) else { continue };
-        let is_first =
-            |than: Option<(ValueId, u32)>| than.is_none_or(|(_, end)| call.completed < end);
-        let new = Some((value, call.completed));
-        if first[0].is_some_and(|(held, _)| held == value) {
-            if is_first(first[0]) {
-                first[0] = new;
-            }
-        } else if is_first(first[0]) {
-            first = [new, first[0]];
-        } else if is_first(first[1]) {
-            first[1] = new;
-        }
+        first.add(value, Reverse(call.completed));
     }
     over
 }
