@@ -108,7 +108,7 @@ impl<T: Case> Replicas<T> {
 }
 
 fn actor(at: usize) -> Actor {
-    Actor(u32::try_from(at).unwrap())
+    Actor(at as u128)
 }
 
 /// Every step that can happen to so many replicas.
