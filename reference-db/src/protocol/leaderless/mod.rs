@@ -8,11 +8,21 @@
 //! date in three ways: by the reads that notice it (read repair), by whoever kept a change for a
 //! node that it could not reach ([`hints`]), and by comparing hash trees ([`anti_entropy`]).
 //!
-//! The later of two changes wins, by a hybrid of wall clock and logical clock that the coordinator
+//! With [`Conflicts::Lww`] the later of two changes wins, by a hybrid of wall clock and logical clock that the coordinator
 //! reads ([`version`]). A client tells each coordinator how far it has seen, so that its next change
 //! is later than its last, whatever the clocks say. Where `read + write > replicas`, a client so
 //! reads its own writes. Nothing more follows from quorums: a change that has reached one node is
 //! seen by one read and not by the next.
+//!
+//! With [`Conflicts::Siblings`], two changes that did not know of each other both stay, and a client's
+//! next write replaces those that it has read ([`siblings`]). Where `read + write > replicas` and
+//! nobody stands in, a read shows everything that was acknowledged, or shown to anyone, before it
+//! began, unless its replacement is shown. What breaks the second half: a change has reached node 1
+//! alone, a read asks 1 and 2 and shows it, and the next one asks 2 and 3. So a read that finds
+//! replicas apart leaves what it shows at so many as a change would, before it answers. That is not
+//! linearizable: of two changes under way, one read may show the first alone, and another one the
+//! second. And what one client takes out of a set that it keeps there comes back with a write of
+//! another one that had read it before.
 //!
 //! With [`Settings::atomic`], registers are linearizable (Attiya, Bar-Noy and Dolev, "Sharing Memory
 //! Robustly in Message-Passing Systems", 1995; for several writers: Lynch and Shvartsman, 1997): a

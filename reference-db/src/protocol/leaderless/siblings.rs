@@ -21,8 +21,8 @@
 //! replaced. So an actor is one start of a node with one disk, which is durable before anything is told
 //! of it and which [`Stamp`](super::version::Stamp) says as well, and one that forgets what it issued
 //! without starting anew counts that too. A replica that has lost its disk issues nothing until it is
-//! whole, and then as another actor: what it had issued and told nobody but a client's reader is still
-//! nobody else's dot.
+//! whole, and then as another actor: a change that it had told one other replica alone, and has not got
+//! back from there, is not taken for one that its next change has replaced.
 //!
 //! Nothing of it is ever forgotten by replicas. A key that was deleted keeps its context, because a
 //! replica that has missed the deletion would bring back what was there; and the context grows by an
@@ -38,7 +38,7 @@ use crate::kv::Reply;
 use crate::merge::{Actor, Dot, Siblings, VersionVector};
 
 /// Keys of which a node that does not hold them keeps what it has issued, at most.
-pub const ISSUED_MAX: usize = 4096;
+pub const ISSUED_MAX: usize = 1024;
 
 /// What becomes of two changes of a key that did not know of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
