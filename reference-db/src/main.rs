@@ -189,7 +189,8 @@ struct Serve {
     /// With several leaders: which regions are linked. It never changes
     #[arg(long, default_value = "all-to-all")]
     topology: Topology,
-    /// With several leaders: what becomes of changes that did not know of each other. It never changes
+    /// With several leaders, or without one: what becomes of changes that did not know of each other;
+    /// `crdt` is for several leaders alone. It never changes
     #[arg(long, default_value = "lww")]
     conflicts: Conflicts,
     /// In the mode `raft`: how reads are answered: `read-index`, `lease`, `follower` or `stale`; the
@@ -220,12 +221,21 @@ impl Serve {
         if replicas > nodes {
             bail!("--replicas {replicas} is more than the {nodes} nodes that --peers lists");
         }
+        let without_leader = matches!(self.mode, Mode::Leaderless | Mode::LeaderlessAbd);
+        let conflicts = match self.conflicts {
+            Conflicts::Crdt if without_leader => {
+                bail!("--conflicts crdt is for mode multi-leader: use lww or siblings")
+            }
+            Conflicts::Lww | Conflicts::Crdt => leaderless::siblings::Conflicts::Lww,
+            Conflicts::Siblings => leaderless::siblings::Conflicts::Siblings,
+        };
         let majorities = leaderless::Settings::majorities(replicas);
         let settings = leaderless::Settings {
             read: self.read_quorum.unwrap_or(majorities.read),
             write: self.write_quorum.unwrap_or(majorities.write),
             atomic: self.mode == Mode::LeaderlessAbd,
             sloppy: self.sloppy,
+            conflicts,
             ..majorities
         };
         settings.check().map_err(|error| anyhow!(error))?;
@@ -403,7 +413,11 @@ async fn serve(options: Serve) -> Result<(), Failure> {
             format!(" with {regions} regions, {}, {}", name_of(topology), name_of(conflicts))
         }
         Mode::Leaderless | Mode::LeaderlessAbd => {
-            format!(" with {} replicas of each key", leaderless.replicas)
+            let siblings = match leaderless.conflicts {
+                leaderless::siblings::Conflicts::Lww => "",
+                leaderless::siblings::Conflicts::Siblings => ", siblings",
+            };
+            format!(" with {} replicas of each key{siblings}", leaderless.replicas)
         }
     };
     own(node.disk(), &format!("node {} in mode {}{layout}\n", options.id, options.mode)).await?;

@@ -11,6 +11,7 @@ use reference_db::client::{Answer, Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::Reply;
 use reference_db::mode::Mode;
+use reference_db::protocol::leaderless::siblings::Conflicts;
 use reference_db::protocol::raft::StrongReads;
 use reference_db::protocol::{Timing as NodeTiming, leaderless, multi_leader as multi};
 use reference_db::server::ServerConfig;
@@ -271,21 +272,24 @@ struct LeaderlessSettings {
     read_repair: Option<bool>,
     sloppy: bool,
     compare_and_set: bool,
+    conflicts: Conflicts,
+    sets: bool,
 }
 
 impl LeaderlessSettings {
-    fn read(settings: &Settings, atomic: bool) -> Result<leaderless::Settings, String> {
-        let read: LeaderlessSettings = parsed(settings)?;
-        let replicas = read.replicas.unwrap_or(leaderless::Settings::DEFAULT.replicas);
+    /// How many nodes take part in what, where that goes together.
+    fn checked(&self, atomic: bool) -> Result<leaderless::Settings, String> {
+        let replicas = self.replicas.unwrap_or(leaderless::Settings::DEFAULT.replicas);
         let majorities = leaderless::Settings::majorities(replicas);
         let settings = leaderless::Settings {
             replicas,
-            read: read.read_quorum.unwrap_or(majorities.read),
-            write: read.write_quorum.unwrap_or(majorities.write),
+            read: self.read_quorum.unwrap_or(majorities.read),
+            write: self.write_quorum.unwrap_or(majorities.write),
             atomic,
-            read_repair: read.read_repair.unwrap_or(majorities.read_repair),
-            sloppy: read.sloppy,
-            compare_and_set: read.compare_and_set,
+            read_repair: self.read_repair.unwrap_or(majorities.read_repair),
+            sloppy: self.sloppy,
+            compare_and_set: self.compare_and_set,
+            conflicts: self.conflicts,
         };
         settings.check().map(|()| settings)
     }
@@ -296,6 +300,7 @@ pub(super) fn leaderless() -> Box<dyn System> {
         name: "leaderless",
         about: "any node takes changes to some others; the later one wins, by hybrid clocks",
         settings: leaderless::Settings::DEFAULT,
+        sets: false,
     })
 }
 
@@ -304,6 +309,7 @@ pub(super) fn leaderless_abd() -> Box<dyn System> {
         name: "leaderless-abd",
         about: "the same in two phases: changes ask first, reads write back; registers are atomic",
         settings: leaderless::Settings { atomic: true, ..leaderless::Settings::DEFAULT },
+        sets: false,
     })
 }
 
@@ -312,9 +318,39 @@ struct WithoutLeader {
     name: &'static str,
     about: &'static str,
     settings: leaderless::Settings,
+    /// Whether clients keep sets in registers where the later write wins: they read, change and write.
+    sets: bool,
 }
 
 impl WithoutLeader {
+    /// Whether changes that did not know of each other stand side by side.
+    fn keeps_siblings(&self) -> bool {
+        self.settings.conflicts == Conflicts::Siblings
+    }
+
+    fn offered(&self) -> Vec<OpKind> {
+        if self.keeps_siblings() || self.sets {
+            // A register that holds several values is no register; a set can be put together.
+            return vec![OpKind::Read, OpKind::Add, OpKind::Remove];
+        }
+        let cas = self.settings.compare_and_set;
+        OpKind::REGISTER.into_iter().filter(|kind| cas || *kind != OpKind::Cas).collect()
+    }
+
+    /// What sets are promised.
+    fn claims_of_sets(&self, meet: bool) -> Vec<(Guarantee, Claim)> {
+        let when = |holds| if holds { Claim::Holds } else { Claim::Breaks };
+        // Where the later write wins, a set that was read, changed and written takes with it what others
+        // have added since. Siblings are put together whenever they are met.
+        let keeps = self.keeps_siblings();
+        vec![
+            // An element that is removed while another client writes the set comes back.
+            (Guarantee::Linearizable, Claim::Breaks),
+            (Guarantee::Durable, when(keeps)),
+            (Guarantee::Set, when(keeps && meet)),
+        ]
+    }
+
     fn claims(&self, nemeses: &[String]) -> Vec<(Guarantee, Claim)> {
         let leaderless::Settings { replicas, read, write, atomic, sloppy, .. } = self.settings;
         let leaderless::Settings { read_repair, compare_and_set, .. } = self.settings;
@@ -336,7 +372,17 @@ impl WithoutLeader {
             // Most replicas of a key may be among them, and the others do not tell what it was.
             return Vec::new();
         }
-        vec![
+        let available = if sloppy { Claim::Holds } else { Claim::Silent };
+        let common = [
+            (Guarantee::Convergent, Claim::Holds),
+            (Guarantee::Live, Claim::Holds),
+            // Those that are connected may be without a quorum of some key's replicas.
+            (Guarantee::Available, available),
+        ];
+        if self.keeps_siblings() || self.sets {
+            return [self.claims_of_sets(meet), common.to_vec()].concat();
+        }
+        let of_registers = vec![
             (Guarantee::Linearizable, when(linearizable)),
             (Guarantee::ReadYourWrites, when(meet && later_wins)),
             (Guarantee::MonotonicReads, if goes_back { Claim::Breaks } else { follows }),
@@ -344,17 +390,16 @@ impl WithoutLeader {
             (Guarantee::WritesFollowReads, follows),
             (Guarantee::Causal, follows),
             (Guarantee::Durable, when(later_wins)),
-            (Guarantee::Convergent, Claim::Holds),
-            (Guarantee::Live, Claim::Holds),
-            // Those that are connected may be without a quorum of some key's replicas.
-            (Guarantee::Available, if sloppy { Claim::Holds } else { Claim::Silent }),
-        ]
+        ];
+        [of_registers, common.to_vec()].concat()
     }
 }
 
 impl System for WithoutLeader {
     fn configure(&mut self, settings: &Settings) -> Result<(), String> {
-        self.settings = LeaderlessSettings::read(settings, self.settings.atomic)?;
+        let read: LeaderlessSettings = parsed(settings)?;
+        self.settings = read.checked(self.settings.atomic)?;
+        self.sets = read.sets;
         Ok(())
     }
 
@@ -363,13 +408,17 @@ impl System for WithoutLeader {
     }
 
     fn manifest_under(&self, nemeses: &[String]) -> Manifest {
-        let cas = self.settings.compare_and_set;
-        let offers = |kind: &OpKind| cas || *kind != OpKind::Cas;
+        let about = match self.settings.conflicts {
+            Conflicts::Lww => self.about,
+            Conflicts::Siblings => {
+                "any node takes changes to some others; two that did not know of each other both stay"
+            }
+        };
         Manifest {
             name: self.name.to_owned(),
-            about: self.about.to_owned(),
+            about: about.to_owned(),
             nodes: (self.settings.replicas as u32, 9),
-            ops: OpKind::REGISTER.into_iter().filter(offers).collect(),
+            ops: self.offered(),
             claims: self.claims(nemeses),
             replica_claims: Vec::new(),
             timing: TIMING,
@@ -381,7 +430,8 @@ impl System for WithoutLeader {
     }
 
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
-        client_of_store(cx, ReplicaReads::Sticky, true)
+        let rewrites_sets = self.sets || self.keeps_siblings();
+        client_with(cx, |policy| Policy { rewrites_sets, ..policy })
     }
 }
 

@@ -282,6 +282,8 @@ fn the_settings_of_a_system_are_checked() {
         ("leaderless", "{ qorum = 4 }", "unknown field `qorum`"),
         ("leaderless-abd", "{ read-quorum = 1 }", "any two quorums must meet"),
         ("leaderless-abd", "{ sloppy = true }", "stand-ins are no quorum"),
+        ("leaderless-abd", "{ conflicts = \"siblings\" }", "has no order"),
+        ("leaderless", "{ conflicts = \"crdt\" }", "unknown variant `crdt`, expected `lww`"),
         ("leaderless", "{ replicas = 7 }", "nodes = [3, 5] has no size"),
     ] {
         plan(system, settings);

@@ -8,6 +8,7 @@ mod cli;
 mod clocks;
 mod restore;
 mod shape;
+mod siblings;
 mod systems;
 mod tradeoffs;
 mod waivers;

@@ -100,6 +100,8 @@ fn clocks_waive_what_counts_on_them_and_nothing_else() {
     assert_eq!(says(&*later_wins, Guarantee::Durable, "delay"), Claim::Holds);
     let atomic = store("leaderless-abd", "").unwrap();
     assert_eq!(says(&*atomic, Guarantee::Durable, "clock"), Claim::Holds);
+    let siblings = store("leaderless", "conflicts = \"siblings\"").unwrap();
+    assert_eq!(says(&*siblings, Guarantee::Durable, "clock"), Claim::Holds);
 }
 
 #[test]

@@ -42,6 +42,17 @@ impl<V> Dotted<V> {
         self.held.iter().map(|(dot, value)| (*dot, value))
     }
 
+    /// The same without the values: as much as it takes to tell whether two states differ.
+    pub fn outline(&self) -> Dotted<()> {
+        Dotted { known: self.known.clone(), held: self.held.keys().map(|dot| (*dot, ())).collect() }
+    }
+
+    /// Whether everything that `other` knows is known, so that merging it changes nothing.
+    pub fn contains<W>(&self, other: &Dotted<W>) -> bool {
+        let took_away = |dot: &Dot| other.known.has(*dot) && !other.held.contains_key(dot);
+        self.known.contains(&other.known) && !self.held.keys().any(took_away)
+    }
+
     /// Whether no value is held.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()

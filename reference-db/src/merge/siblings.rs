@@ -38,6 +38,16 @@ impl Siblings {
         self.0.known()
     }
 
+    /// The same without the values: as much as it takes to tell whether two states differ.
+    pub fn outline(&self) -> Dotted<()> {
+        self.0.outline()
+    }
+
+    /// Whether everything is known of which the outline of another state tells.
+    pub fn contains(&self, outline: &Dotted<()>) -> bool {
+        self.0.contains(outline)
+    }
+
     /// Whether the key is absent.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Merge;
 
-/// One who makes changes and numbers them: a region, or a node where nodes make them.
+/// One who makes changes and numbers them: a region, or one start of a node where nodes make them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Actor(pub u32);
+pub struct Actor(pub u128);
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,10 +34,15 @@ struct Node {
 
 impl Node {
     fn start(mode: &str) -> Node {
+        Node::with(mode, &[])
+    }
+
+    fn with(mode: &str, flags: &[&str]) -> Node {
         let folder = TempDir::new().unwrap();
         let address = free_address();
         let mut process = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
             .args(["serve", "--id", "1", "--peers", &format!("1={address}"), "--mode", mode])
+            .args(flags)
             .args(["--heartbeat-ms", "20", "--election-ms", "60", "--data"])
             .arg(folder.path())
             .stdout(Stdio::piped())
@@ -76,6 +81,17 @@ fn what_is_put_is_got_in_every_mode() {
         check(&format!("delete x {nodes}"), 0, "ok\n", "");
         check(&format!("cas x 2 3 {nodes}"), 1, "mismatch: absent\n", "");
     }
+}
+
+#[test]
+fn what_was_put_without_reading_stands_side_by_side_and_is_deleted_together() {
+    let node = Node::with("leaderless", &["--conflicts", "siblings"]);
+    let nodes = format!("--nodes {}", node.address);
+    check(&format!("put x 1 {nodes}"), 0, "ok\n", "");
+    check(&format!("put x 2 {nodes}"), 0, "ok\n", "");
+    check(&format!("get x {nodes}"), 0, "1\n2\n", "");
+    check(&format!("delete x {nodes}"), 0, "ok\n", "");
+    check(&format!("get x {nodes}"), 0, "", "");
 }
 
 #[test]
@@ -130,6 +146,10 @@ fn flags_that_make_no_sense_are_bad_usage() {
     check(&with("--id 1 --peers 1=127.0.0.1:1,2=127.0.0.1:1"), 2, "", "to two nodes");
     check(&with("--id 1 --peers 1=h:1 --mode best"), 2, "", "no mode is called `best`; there are");
     check(&with("--id 1 --peers 1=h:1 --election-ms 60"), 2, "", "twice --heartbeat-ms");
+    let crdt = with("--id 1 --peers 1=h:1 --mode leaderless --conflicts crdt");
+    check(&crdt, 2, "", "use lww or siblings");
+    let atomic = with("--id 1 --peers 1=h:1 --mode leaderless-abd --conflicts siblings");
+    check(&atomic, 2, "", "has no order");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::ClientEnv;
-use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::MODES;
 use stormglass_reference_db::real::RealClient;
 use tempfile::TempDir;
@@ -25,6 +25,8 @@ const NODES: usize = 3;
 const ROUNDS: usize = 3;
 /// How many writes are acknowledged between two faults.
 const WRITES_BETWEEN: usize = 25;
+/// The key of the set that is added to.
+const SET: &str = "set";
 /// How long any condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,6 +53,11 @@ fn nor_where_the_later_of_two_changes_wins() {
 #[test]
 fn nor_where_registers_are_linearizable_without_a_leader() {
     on_one_thread(kill_in_turn_and_check("leaderless-abd"));
+}
+
+#[test]
+fn no_element_of_a_set_is_lost_where_changes_stand_side_by_side() {
+    on_one_thread(kill_in_turn_and_check_a_set());
 }
 
 #[test]
@@ -111,6 +118,24 @@ async fn kill_and_check(mode: &'static str) {
 async fn kill_in_turn_and_check(mode: &'static str) {
     let mut cluster = Cluster::start(mode);
     let writers = Writers::start(&cluster);
+    kill_in_turn(&mut cluster, &writers).await;
+    for node in 0..NODES {
+        writers.check(&mut client(&cluster.addresses, node)).await;
+    }
+}
+
+/// The same where clients read a set, add something, and write it back.
+async fn kill_in_turn_and_check_a_set() {
+    let flags = &["--conflicts", "siblings"];
+    let mut cluster = Cluster::made("leaderless", 200, NODES, flags);
+    let writers = Writers::starting(&cluster, Writers::add);
+    kill_in_turn(&mut cluster, &writers).await;
+    for node in 0..NODES {
+        writers.check_set(&mut client(&cluster.addresses, node)).await;
+    }
+}
+
+async fn kill_in_turn(cluster: &mut Cluster, writers: &Writers) {
     for node in (0..NODES).cycle().take(ROUNDS * 2) {
         writers.acknowledge(WRITES_BETWEEN).await;
         cluster.kill(node);
@@ -121,9 +146,6 @@ async fn kill_in_turn_and_check(mode: &'static str) {
     (0..NODES).for_each(|node| cluster.restart(node));
     writers.acknowledge(WRITES_BETWEEN).await;
     writers.stop().await;
-    for node in 0..NODES {
-        writers.check(&mut client(&cluster.addresses, node)).await;
-    }
     assert!(cluster.took_snapshots(), "every node was to take snapshots");
 }
 
@@ -210,7 +232,7 @@ fn client(addresses: &[String], home: usize) -> Client<RealClient> {
         roam: true,
         replica_reads: ReplicaReads::Sticky,
         stride: 1,
-        rewrites_sets: false,
+        rewrites_sets: true,
         remembered: true,
     };
     Client::new(RealClient::new(addresses), policy)
@@ -223,6 +245,8 @@ struct Cluster {
     folder: TempDir,
     addresses: Vec<String>,
     running: Vec<Option<Child>>,
+    /// What each node is started with besides.
+    flags: &'static [&'static str],
 }
 
 impl Cluster {
@@ -231,18 +255,24 @@ impl Cluster {
     }
 
     fn with_election(mode: &'static str, election_ms: u64) -> Cluster {
-        Cluster::made(mode, election_ms, NODES)
+        Cluster::made(mode, election_ms, NODES, &[])
     }
 
     /// The same, and a node that runs later and that the cluster does not begin with.
     fn with_spare(mode: &'static str) -> Cluster {
-        Cluster::made(mode, 200, NODES + 1)
+        Cluster::made(mode, 200, NODES + 1, &[])
     }
 
-    fn made(mode: &'static str, election_ms: u64, nodes: usize) -> Cluster {
+    fn made(
+        mode: &'static str,
+        election_ms: u64,
+        nodes: usize,
+        flags: &'static [&'static str],
+    ) -> Cluster {
         let addresses = (0..nodes).map(|_| free_address()).collect();
         let folder = TempDir::new().unwrap();
-        let mut cluster = Cluster { mode, election_ms, folder, addresses, running: Vec::new() };
+        let running = Vec::new();
+        let mut cluster = Cluster { mode, election_ms, folder, addresses, running, flags };
         cluster.running.resize_with(nodes, || None);
         (0..NODES).for_each(|node| cluster.restart(node));
         cluster
@@ -307,6 +337,7 @@ impl Cluster {
             // A region of one node does not outlive its disk.
             .args(["--regions", "1"])
             .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
+            .args(self.flags)
             .args(more)
             .args((NODES + 1..=peers.len()).map(|id| format!("--spare={id}")))
             .arg("--data")
@@ -381,10 +412,17 @@ struct Writers {
 impl Writers {
     /// Starts two that write until they are told to stop.
     fn start(cluster: &Cluster) -> Rc<Writers> {
+        Writers::starting(cluster, Writers::write)
+    }
+
+    fn starting<F: Future<Output = ()> + 'static>(
+        cluster: &Cluster,
+        write: impl Fn(Rc<Writers>, usize, Client<RealClient>) -> F,
+    ) -> Rc<Writers> {
         let writers = Rc::new(Writers::default());
         for number in 0..2 {
             let client = client(&cluster.addresses, number);
-            let task = tokio::task::spawn_local(Rc::clone(&writers).write(number, client));
+            let task = tokio::task::spawn_local(write(Rc::clone(&writers), number, client));
             writers.tasks.borrow_mut().push(task);
         }
         writers
@@ -426,6 +464,22 @@ impl Writers {
         }
     }
 
+    /// Adds every number to the set that all of them add to.
+    async fn add(self: Rc<Self>, writer: usize, mut client: Client<RealClient>) {
+        for number in 0_u64.. {
+            if self.stop.get() {
+                return;
+            }
+            let deadline = client.env().now() + PATIENCE;
+            let element = format!("{writer}/{number}").into_bytes();
+            let update = Update::Add(element.clone());
+            let add = Command::Update { key: SET.to_owned(), update };
+            if client.call(add, deadline).await == Answer::Reply(Reply::Done) {
+                self.acknowledged.borrow_mut().push((SET.to_owned(), element));
+            }
+        }
+    }
+
     /// Waits until `more` further writes are acknowledged.
     async fn acknowledge(&self, more: usize) {
         let enough = self.acknowledged.borrow().len() + more;
@@ -449,6 +503,18 @@ impl Writers {
             let held = read(client, &key, ReadLevel::Strong).await.expect("it was written");
             let held: u64 = String::from_utf8(held).unwrap().parse().unwrap();
             assert!(held >= last, "{key} holds {held}, but {last} was acknowledged");
+        }
+    }
+
+    async fn check_set(&self, client: &mut Client<RealClient>) {
+        let command = Command::Read { key: SET.to_owned(), level: ReadLevel::Strong };
+        let deadline = client.env().now() + PATIENCE;
+        let Answer::Reply(Reply::Datum(Datum::Set(held))) = client.call(command, deadline).await
+        else {
+            panic!("no set is there")
+        };
+        for (_, element) in self.acknowledged.borrow().iter() {
+            assert!(held.contains(element), "{element:?} was acknowledged");
         }
     }
 }

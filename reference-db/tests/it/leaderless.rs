@@ -68,7 +68,7 @@ fn value(value: &str) -> Option<Reply> {
 /// What a node holds of a key.
 fn held(cluster: &Cluster<Leaderless>, node: usize, key: &str) -> Option<String> {
     let version = cluster.node(node).store().get(key)?;
-    version.value.clone().map(|bytes| String::from_utf8(bytes).unwrap())
+    version.value().map(|bytes| String::from_utf8(bytes.clone()).unwrap())
 }
 
 fn cluster(nodes: u32, settings: Settings) -> Cluster<Leaderless> {

@@ -25,4 +25,5 @@ mod raft_reads;
 mod real;
 mod restore;
 mod server;
+mod siblings;
 mod storage;

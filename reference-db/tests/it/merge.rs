@@ -108,7 +108,7 @@ impl<T: Case> Replicas<T> {
 }
 
 fn actor(at: usize) -> Actor {
-    Actor(u32::try_from(at).unwrap())
+    Actor(at as u128)
 }
 
 /// Every step that can happen to so many replicas.
@@ -175,6 +175,18 @@ fn merging_is_a_join_in_every_state_that_few_steps_reach() {
     check_laws_everywhere::<Counter>(4);
     check_laws_everywhere::<Register>(4);
     check_laws_everywhere::<VersionVector>(5);
+}
+
+#[test]
+fn an_outline_tells_whether_its_state_has_anything_to_give_to_another() {
+    let (mut gives, mut count) = (0_u64, 0_u64);
+    visit_all::<Siblings>(2, 5, &mut |steps, replicas| {
+        let [a, b] = &replicas.states[..] else { panic!("two replicas") };
+        count += 1;
+        gives += u64::from(!a.contains(&b.outline()));
+        assert_eq!(a.contains(&b.outline()), merged(a, b) == *a, "after {steps:?}");
+    });
+    assert!(gives > 100 && gives < count, "{gives} of {count} test too little");
 }
 
 fn step() -> impl Strategy<Value = Step> {

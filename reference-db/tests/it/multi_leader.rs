@@ -35,7 +35,8 @@ pub(crate) fn started(
 /// The node that leads a region.
 fn leader(cluster: &Cluster<MultiLeader>, region: u32) -> Option<usize> {
     (0..cluster.nodes.len()).find(|node| {
-        cluster.role(*node) == Some(Role::Leader) && cluster.node(*node).region() == Actor(region)
+        cluster.role(*node) == Some(Role::Leader)
+            && cluster.node(*node).region() == Actor(region.into())
     })
 }
 
@@ -165,7 +166,7 @@ fn no_region_hears_of_its_own_changes_and_each_is_sent_where_it_is_missing() {
         cluster.run(500);
         for region in 0..3 {
             let arrived: Vec<Dot> = sent(&cluster, region).map(|(_, change)| change.dot).collect();
-            let own = arrived.iter().filter(|dot| dot.actor == Actor(region)).count();
+            let own = arrived.iter().filter(|dot| dot.actor == Actor(region.into())).count();
             assert_eq!(own, 0, "{topology:?}: region {region} heard of its own changes");
             let once: BTreeSet<Dot> = arrived.iter().copied().collect();
             assert_eq!(once.len(), 40, "{topology:?}");

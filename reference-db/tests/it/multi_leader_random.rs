@@ -244,7 +244,8 @@ impl Play {
             }
         }
         for region in 0..3 {
-            let own = sent(&self.cluster, region).find(|(_, c)| c.dot.actor == Actor(region));
+            let own =
+                sent(&self.cluster, region).find(|(_, c)| c.dot.actor == Actor(region.into()));
             assert!(own.is_none(), "seed {seed}: region {region} heard of its own: {own:?}");
         }
     }

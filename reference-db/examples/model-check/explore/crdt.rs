@@ -373,7 +373,7 @@ impl<T: Convergent> Model for Replicas<T> {
                     numbers.filter(|(by, _)| *by == id).count()
                 };
                 let number = (id, own(&mut world.made.keys()) + 1);
-                let dot = Dot { actor: Actor(id), number: own(&mut seen.iter()) as u64 + 1 };
+                let dot = Dot { actor: Actor(id.into()), number: own(&mut seen.iter()) as u64 + 1 };
                 state.change(change, dot, format!("{number:?}").into_bytes());
                 next.made.insert(number, Seen { number, change, after: seen.clone() });
                 seen.insert(number);

@@ -3,12 +3,12 @@
 //! An exchange keeps no state: each message is answered from what the receiver holds at that
 //! moment. Roots that differ are answered with the hashes under them, leaves that differ with the
 //! stamps of their keys, and those with what is later here and with a request for what is later
-//! there.
+//! there. Of siblings, their outlines tell the same: each side may have what the other one lacks.
 
 use super::ring::Ring;
 use super::store::{Branch, LEAF_LEVEL};
-use super::version::Stamp;
-use super::{Leaderless, Message, Receipt, send};
+use super::version::{Outline, Version};
+use super::{Conflicts, Leaderless, Message, Receipt, send};
 use crate::env::{NodeId, Time};
 use crate::protocol::{Output, Timing};
 
@@ -80,9 +80,7 @@ impl Leaderless {
         let (mut hashes, mut leaves) = (Vec::new(), Vec::new());
         for (branch, _) in theirs.iter().filter(differs) {
             if branch.level == LEAF_LEVEL {
-                let keys = self.store.leaf(*branch);
-                let stamps = keys.map(|(key, version)| (key.to_owned(), version.stamp)).collect();
-                leaves.push((*branch, stamps));
+                leaves.push(*branch);
             } else {
                 let children = branch.children();
                 hashes.extend(children.filter_map(|child| Some((child, self.store.hash(child)?))));
@@ -94,28 +92,40 @@ impl Leaderless {
             send(from, Message::Compare(hashes), out);
         }
         if !leaves.is_empty() {
-            send(from, Message::Leaves(leaves), out);
+            let message = match self.options.leaderless.conflicts {
+                Conflicts::Lww => Message::Leaves(self.outlines(&leaves)),
+                Conflicts::Siblings => Message::Siblings(self.outlines(&leaves)),
+            };
+            send(from, message, out);
         }
     }
 
-    pub(super) fn on_leaves(
+    /// The keys of some leaves, and an outline of what each holds.
+    fn outlines<O: Outline>(&self, leaves: &[Branch]) -> Vec<(Branch, Vec<(String, O)>)> {
+        let outline = |(key, version): (&str, &Version)| (key.to_owned(), O::of(version));
+        let leaf = |branch: &Branch| (*branch, self.store.leaf(*branch).map(outline).collect());
+        leaves.iter().map(leaf).collect()
+    }
+
+    pub(super) fn on_leaves<O: Outline>(
         &self,
         from: NodeId,
-        theirs: &[(Branch, Vec<(String, Stamp)>)],
+        theirs: &[(Branch, Vec<(String, O)>)],
         out: &mut Vec<Output<Self>>,
     ) {
         let mut later_here = Vec::new();
         let mut later_there = Vec::new();
-        for (branch, stamps) in theirs {
-            let stamp_there =
-                |key: &str| stamps.iter().find(|(there, _)| there == key).map(|(_, stamp)| *stamp);
+        for (branch, outlines) in theirs {
+            let lacks = |key: &str, version: &Version| {
+                let there = outlines.iter().find(|(there, _)| there == key);
+                there.is_none_or(|(_, there)| !there.contains(&O::of(version)))
+            };
             let here = self.store.leaf(*branch);
             later_here.extend(
-                here.filter(|(key, version)| Some(version.stamp) > stamp_there(key))
-                    .map(|(key, _)| key.to_owned()),
+                here.filter(|(key, version)| lacks(key, version)).map(|(key, _)| key.to_owned()),
             );
-            let later = stamps.iter().filter(|(key, stamp)| {
-                self.store.get(key).is_none_or(|version| version.stamp < *stamp)
+            let later = outlines.iter().filter(|(key, there)| {
+                self.store.get(key).is_none_or(|version| !O::of(version).contains(there))
             });
             later_there.extend(later.map(|(key, _)| key.clone()));
         }

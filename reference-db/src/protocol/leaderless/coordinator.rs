@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ring::Ring;
 use super::sessions::Admission;
+use super::siblings::changes_of;
 use super::version::{Stamp, Version};
-use super::{Leaderless, Message, Receipt, send};
+use super::{Conflicts, Leaderless, Message, Receipt, Settings, send};
 use crate::env::{NodeId, Time};
 use crate::kv::{Command, ReadLevel, Reply};
+use crate::merge::VersionVector;
 use crate::protocol::{Origin, Output};
 use crate::wire::Request;
 
@@ -36,8 +38,9 @@ pub(super) struct Operation {
 enum Task {
     /// To see the latest version that so many answers have.
     Read { quorum: usize },
-    /// To make the key hold this.
-    Put(Option<Vec<u8>>),
+    /// To make the key hold this, or nothing: where changes stand side by side, in place of those that
+    /// the context has, or, without one, of those that a quorum has.
+    Put { value: Option<Vec<u8>>, context: Option<VersionVector> },
     /// To make it hold `to` if it holds `from`.
     Cas { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
 }
@@ -69,6 +72,43 @@ impl Operation {
     }
 }
 
+impl Settings {
+    /// What a command comes to that is not done at once; nothing where the mode does not offer it.
+    fn task(&self, command: Command) -> Option<(String, Task)> {
+        let siblings = self.conflicts == Conflicts::Siblings;
+        // A client that has read nothing deletes what there is, but writes beside it.
+        let context = || siblings.then(VersionVector::default);
+        Some(match command {
+            Command::Read { key, level: ReadLevel::Strong } => {
+                (key, Task::Read { quorum: self.read })
+            }
+            // Whichever replica answers first.
+            Command::Read { key, level: ReadLevel::Replica } => (key, Task::Read { quorum: 1 }),
+            Command::Write { key, value } => {
+                (key, Task::Put { value: Some(value), context: context() })
+            }
+            Command::Delete { key } => (key, Task::Put { value: None, context: None }),
+            Command::Replace { key, value, context } if siblings => {
+                (key, Task::Put { value, context: Some(context) })
+            }
+            Command::Cas { key, from, to } if self.compare_and_set => (key, Task::Cas { from, to }),
+            Command::OpenSession
+            | Command::Cas { .. }
+            | Command::Update { .. }
+            | Command::Replace { .. }
+            | Command::Txn { .. }
+            | Command::Transfer { .. }
+            | Command::Admit { .. }
+            | Command::Dismiss { .. } => return None,
+        })
+    }
+
+    /// Whether a read that finds replicas apart leaves at a quorum what it is about to tell.
+    fn writes_back(&self) -> bool {
+        self.atomic || self.conflicts == Conflicts::Siblings
+    }
+}
+
 impl Leaderless {
     /// Whether the node still asks replicas on behalf of an operation.
     pub fn asks(&self, operation: u64) -> bool {
@@ -97,38 +137,19 @@ impl Leaderless {
         if self.disks.restoring {
             return reply(Reply::NotLeader, 0, out);
         }
-        let settings = self.options.leaderless;
-        let (key, task) = match command {
-            Command::OpenSession => {
-                let session = self.fresh_session();
-                self.sessions.open(session);
-                return reply(Reply::NodeSession(session), 0, out);
-            }
-            Command::Read { key, level: ReadLevel::Strong } => {
-                (key, Task::Read { quorum: settings.read })
-            }
-            Command::Read { key, level: ReadLevel::Replica } => {
-                if self.ring.holds(self.options.id, self.store.segment(&key)) {
-                    let held = self.store.get(&key);
-                    let position = held.map_or(0, |version| version.stamp.time);
-                    let value = held.and_then(|version| version.value.clone());
-                    return reply(Reply::Value(value), position, out);
-                }
-                // Whichever replica answers first.
-                (key, Task::Read { quorum: 1 })
-            }
-            Command::Transfer { .. } | Command::Admit { .. } | Command::Dismiss { .. } => {
-                return reply(Reply::Unsupported, 0, out);
-            }
-            Command::Cas { .. } if !settings.compare_and_set => {
-                return reply(Reply::Unsupported, 0, out);
-            }
-            Command::Update { .. } | Command::Txn { .. } | Command::Replace { .. } => {
-                return reply(Reply::Unsupported, 0, out);
-            }
-            Command::Write { key, value } => (key, Task::Put(Some(value))),
-            Command::Delete { key } => (key, Task::Put(None)),
-            Command::Cas { key, from, to } => (key, Task::Cas { from, to }),
+        if command == Command::OpenSession {
+            let session = self.fresh_session();
+            self.sessions.open(session);
+            return reply(Reply::NodeSession(session), 0, out);
+        }
+        if let Command::Read { key, level: ReadLevel::Replica } = &command
+            && self.ring.holds(self.options.id, self.store.segment(key))
+        {
+            let held = self.store.get(key);
+            return reply(self.shown(held), self.position(held), out);
+        }
+        let Some((key, task)) = self.options.leaderless.task(command) else {
+            return reply(Reply::Unsupported, 0, out);
         };
         if !matches!(task, Task::Read { .. }) {
             match self.sessions.admit(session, sequence) {
@@ -154,14 +175,9 @@ impl Leaderless {
         earliest: u64,
         out: &mut Vec<Output<Self>>,
     ) {
-        let phase = match &task {
-            Task::Put(value) if !self.options.leaderless.atomic => {
-                let version = Version { stamp: self.clock.issue(earliest), value: value.clone() };
-                Phase::Tell { version, has: BTreeSet::new(), reply: Reply::Done }
-            }
-            Task::Read { .. } | Task::Put(_) | Task::Cas { .. } => {
-                Phase::Ask { answers: BTreeMap::new() }
-            }
+        let phase = match self.changed_at_once(&key, &task, earliest) {
+            Some(version) => Phase::Tell { version, has: BTreeSet::new(), reply: Reply::Done },
+            None => Phase::Ask { answers: BTreeMap::new() },
         };
         let timing = self.options.timing;
         let operation = Operation {
@@ -178,6 +194,19 @@ impl Leaderless {
         self.operations.insert(number, operation);
         self.turn_to_replicas(number, out);
         self.settle(number, out);
+    }
+
+    /// What a change leaves that asks nobody first.
+    fn changed_at_once(&mut self, key: &str, task: &Task, earliest: u64) -> Option<Version> {
+        let Task::Put { value, context } = task else { return None };
+        match (self.options.leaderless.conflicts, context) {
+            (Conflicts::Lww, _) if self.options.leaderless.atomic => None,
+            (Conflicts::Lww, _) => Some(Version::latest(self.clock.issue(earliest), value.clone())),
+            (Conflicts::Siblings, Some(context)) => {
+                Some(self.replaced(key, value.clone(), context))
+            }
+            (Conflicts::Siblings, None) => None,
+        }
     }
 
     /// Asks or tells the replicas that have not answered in this phase.
@@ -226,7 +255,7 @@ impl Leaderless {
         for (node, stand_in) in pairs {
             match &version {
                 None if stand_in == own => {
-                    let kept = self.hints.latest(&self.options.nodes, &key).cloned();
+                    let kept = self.hints.joined(&self.options.nodes, &key);
                     self.answer(number, own, kept);
                 }
                 None => {
@@ -313,7 +342,7 @@ impl Leaderless {
             Phase::Ask { answers } => {
                 let quorum = match operation.task {
                     Task::Read { quorum } => quorum,
-                    Task::Put(_) | Task::Cas { .. } => settings.read,
+                    Task::Put { .. } | Task::Cas { .. } => settings.read,
                 };
                 if answers.len() >= quorum {
                     self.on_quorum_answered(number, out);
@@ -321,7 +350,7 @@ impl Leaderless {
             }
             Phase::Tell { version, has, reply } => {
                 if has.len() >= settings.write {
-                    let (reply, position) = (reply.clone(), version.stamp.time);
+                    let (reply, position) = (reply.clone(), self.position(Some(version)));
                     self.reply(number, reply, position, out);
                 }
                 self.forget_if_done(number);
@@ -334,21 +363,25 @@ impl Leaderless {
         let settings = self.options.leaderless;
         let Some(operation) = self.operations.get(&number) else { return };
         let Phase::Ask { answers } = &operation.phase else { return };
-        let latest = answers.values().flatten().max_by_key(|version| version.stamp).cloned();
-        let value = latest.as_ref().and_then(|version| version.value.clone());
+        let joined = Version::joined(answers.values().flatten());
+        let value = joined.as_ref().and_then(Version::value).cloned();
+        let position = self.position(joined.as_ref());
+        let key = operation.key.clone();
         let to_put = match &operation.task {
             Task::Read { quorum } => {
-                let stamp = latest.as_ref().map(|version| version.stamp);
-                let has = |held: &Option<Version>| held.as_ref().map(|held| held.stamp) == stamp;
-                if settings.atomic && *quorum > 1 && !answers.values().all(has) {
+                let shown = self.shown(joined.as_ref());
+                let has = |held: &Option<Version>| match (held, &joined) {
+                    (Some(held), Some(joined)) => held.covers(joined),
+                    (held, joined) => held.is_some() == joined.is_some(),
+                };
+                if settings.writes_back() && *quorum > 1 && !answers.values().all(has) {
                     // Somebody lacks it: a later read could miss what this one is about to tell.
-                    let version = latest.expect("the answers differ, so there is a latest one");
                     let who = answers.iter().filter(|(_, held)| has(held)).map(|(node, _)| *node);
                     let has = who.collect();
-                    self.tell(number, version, has, Reply::Value(value), out);
+                    let version = joined.expect("the answers differ, so there is one");
+                    self.tell(number, version, has, shown, out);
                 } else {
-                    let position = stamp.map_or(0, |stamp| stamp.time);
-                    self.reply(number, Reply::Value(value), position, out);
+                    self.reply(number, shown, position, out);
                     if settings.read_repair {
                         self.repair(number, out);
                     }
@@ -356,17 +389,19 @@ impl Leaderless {
                 }
                 return;
             }
-            Task::Put(value) => value.clone(),
+            Task::Put { value, .. } => value.clone(),
             Task::Cas { from, .. } if *from != value => {
-                let position = latest.map_or(0, |version| version.stamp.time);
                 self.reply(number, Reply::Mismatch(value), position, out);
                 self.operations.remove(&number);
                 return;
             }
             Task::Cas { to, .. } => to.clone(),
         };
-        // The clock has seen the answers, so that this is later than all of them.
-        let version = Version { stamp: self.clock.issue(0), value: to_put };
+        let version = match settings.conflicts {
+            // The clock has seen the answers, so that this is later than all of them.
+            Conflicts::Lww => Version::latest(self.clock.issue(0), to_put),
+            Conflicts::Siblings => self.replaced(&key, to_put, &changes_of(joined.as_ref())),
+        };
         self.tell(number, version, BTreeSet::new(), Reply::Done, out);
     }
 
@@ -397,19 +432,18 @@ impl Leaderless {
     fn repair(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
         let Some(operation) = self.operations.get_mut(&number) else { return };
         let Phase::Ask { answers } = &mut operation.phase else { return };
-        let latest = answers.values().flatten().max_by_key(|version| version.stamp).cloned();
-        let Some(latest) = latest else { return };
+        let Some(joined) = Version::joined(answers.values().flatten()) else { return };
         let mut behind = Vec::new();
         for (node, held) in answers {
             let is_replica = self.ring.holds(*node, operation.segment);
-            if is_replica && held.as_ref().is_none_or(|held| held.stamp < latest.stamp) {
-                *held = Some(latest.clone());
+            if is_replica && held.as_ref().is_none_or(|held| !held.covers(&joined)) {
+                *held = Some(joined.clone());
                 behind.push(*node);
             }
         }
         let key = operation.key.clone();
         for node in behind {
-            let (key, version) = (key.clone(), latest.clone());
+            let (key, version) = (key.clone(), joined.clone());
             if node == self.options.id {
                 self.take(&key, version, out);
             } else {

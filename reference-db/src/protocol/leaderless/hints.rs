@@ -1,12 +1,12 @@
 //! Changes that are kept for nodes that could not be reached.
 //!
 //! Dynamo, section 4.6: a hint is durable, is handed over when the other node answers again, and is
-//! then forgotten. There is at most one for a key and node, the latest. Beyond a limit none are
-//! kept: [`super::anti_entropy`] finds what they would have told.
+//! then forgotten. There is at most one for a key and node, the latest, or all siblings together.
+//! Beyond a limit none are kept: [`super::anti_entropy`] finds what they would have told.
 
 use std::collections::BTreeMap;
 
-use super::version::{Stamp, Version};
+use super::version::{Held, Stamp, Version};
 use super::{Leaderless, Message, Receipt, Record, send};
 use crate::env::{NodeId, Time};
 use crate::protocol::Output;
@@ -30,13 +30,13 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// Keeps a version for a node; false where one that is as late is kept already, or no more are.
+    /// Keeps a version for a node; false where everything in it is kept already, or no more are.
     pub(super) fn add(&mut self, node: NodeId, key: String, version: Version) -> bool {
         let full = self.kept.len() >= HINTS_MAX;
         match self.kept.get_mut(&(node, key.clone())) {
-            Some(held) if held.stamp >= version.stamp => false,
+            Some(held) if held.covers(&version) => false,
             Some(held) => {
-                *held = version;
+                held.take_in(version);
                 true
             }
             None if full => false,
@@ -55,10 +55,9 @@ impl Hints {
         self.kept.get(&(node, key.to_owned()))
     }
 
-    /// The latest of what is kept of a key for any of the nodes.
-    pub(super) fn latest(&self, nodes: &[NodeId], key: &str) -> Option<&Version> {
-        let of_key = nodes.iter().filter_map(|node| self.get(*node, key));
-        of_key.max_by_key(|version| version.stamp)
+    /// What is kept of a key for all of the nodes together.
+    pub(super) fn joined(&self, nodes: &[NodeId], key: &str) -> Option<Version> {
+        Version::joined(nodes.iter().filter_map(|node| self.get(*node, key)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,12 +86,27 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) -> bool {
         self.clock.see(version.stamp);
-        let stamp = version.stamp;
-        if self.hints.add(node, key.to_owned(), version.clone()) {
+        let hint = self.with_kept(node, key, version.clone());
+        if self.hints.add(node, key.to_owned(), hint.clone()) {
             self.hints.offer_at = self.hints.offer_at.max(now + self.options.timing.heartbeat);
-            self.persist(Record::Hint(node, key.to_owned(), version), out);
+            self.persist(Record::Hint(node, key.to_owned(), hint), out);
         }
-        self.hints.get(node, key).is_some_and(|held| held.stamp >= stamp)
+        self.hints.get(node, key).is_some_and(|held| held.covers(&version))
+    }
+
+    /// A version as it is to be kept, with the siblings that are kept already. Then it gets a stamp
+    /// that nothing had before: a hint is offered, another change that began earlier is put to it, and
+    /// now the other node says that it has the hint. By the later of the two stamps it would be taken
+    /// to have both.
+    fn with_kept(&mut self, node: NodeId, key: &str, version: Version) -> Version {
+        let kept = self.hints.get(node, key).filter(|kept| !kept.covers(&version));
+        let Some(kept) = kept.filter(|kept| matches!(kept.held, Held::Siblings(_))) else {
+            return version;
+        };
+        let mut hint = kept.clone();
+        hint.take_in(version);
+        hint.stamp = self.clock.issue(hint.stamp.time.saturating_add(1));
+        hint
     }
 
     /// Offers what is kept to those for whom it is.

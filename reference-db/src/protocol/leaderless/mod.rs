@@ -8,11 +8,21 @@
 //! date in three ways: by the reads that notice it (read repair), by whoever kept a change for a
 //! node that it could not reach ([`hints`]), and by comparing hash trees ([`anti_entropy`]).
 //!
-//! The later of two changes wins, by a hybrid of wall clock and logical clock that the coordinator
+//! With [`Conflicts::Lww`] the later of two changes wins, by a hybrid of wall clock and logical clock that the coordinator
 //! reads ([`version`]). A client tells each coordinator how far it has seen, so that its next change
 //! is later than its last, whatever the clocks say. Where `read + write > replicas`, a client so
 //! reads its own writes. Nothing more follows from quorums: a change that has reached one node is
 //! seen by one read and not by the next.
+//!
+//! With [`Conflicts::Siblings`], two changes that did not know of each other both stay, and a client's
+//! next write replaces those that it has read ([`siblings`]). Where `read + write > replicas` and
+//! nobody stands in, a read shows everything that was acknowledged, or shown to anyone, before it
+//! began, unless its replacement is shown. What breaks the second half: a change has reached node 1
+//! alone, a read asks 1 and 2 and shows it, and the next one asks 2 and 3. So a read that finds
+//! replicas apart leaves what it shows at so many as a change would, before it answers. That is not
+//! linearizable: of two changes under way, one read may show the first alone, and another one the
+//! second. And what one client takes out of a set that it keeps there comes back with a write of
+//! another one that had read it before.
 //!
 //! With [`Settings::atomic`], registers are linearizable (Attiya, Bar-Noy and Dolev, "Sharing Memory
 //! Robustly in Message-Passing Systems", 1995; for several writers: Lynch and Shvartsman, 1997): a
@@ -34,6 +44,7 @@ mod hints;
 mod restore;
 pub mod ring;
 mod sessions;
+pub mod siblings;
 pub mod store;
 pub mod version;
 
@@ -43,8 +54,9 @@ use self::hints::Hints;
 use self::restore::{Disks, number_in};
 use self::ring::Ring;
 use self::sessions::Sessions;
+use self::siblings::{Conflicts, Issued};
 use self::store::{Branch, Store};
-use self::version::{Clock, Stamp, Version};
+use self::version::{Changes, Clock, Stamp, Version};
 
 /// How many nodes hold a key, and how many take part in what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +77,8 @@ pub struct Settings {
     /// Whether compare-and-sets are done: by reading, comparing and writing, which is no
     /// compare-and-set as soon as two clients do so at once.
     pub compare_and_set: bool,
+    /// What becomes of changes that did not know of each other.
+    pub conflicts: Conflicts,
 }
 
 impl Settings {
@@ -83,6 +97,7 @@ impl Settings {
             read_repair: true,
             sloppy: false,
             compare_and_set: false,
+            conflicts: Conflicts::Lww,
         }
     }
 
@@ -91,7 +106,8 @@ impl Settings {
     /// # Errors
     /// Names the setting and what would do.
     pub fn check(&self) -> Result<(), String> {
-        let Settings { replicas, read, write, atomic, sloppy, .. } = *self;
+        let Settings { replicas, read, write, atomic, sloppy, compare_and_set, conflicts, .. } =
+            *self;
         if !(1..=9).contains(&replicas) {
             return Err(format!("replicas = {replicas} must lie between 1 and 9"));
         }
@@ -110,6 +126,12 @@ impl Settings {
         }
         if atomic && sloppy {
             return Err("sloppy = true with two phases: stand-ins are no quorum".to_owned());
+        }
+        if conflicts == Conflicts::Siblings && (atomic || compare_and_set) {
+            let what = if atomic { "two phases" } else { "compare-and-set = true" };
+            return Err(format!(
+                "conflicts = \"siblings\" with {what}: what stands side by side has no order"
+            ));
         }
         Ok(())
     }
@@ -192,6 +214,8 @@ pub enum Message {
         /// What it says.
         message: Box<Message>,
     },
+    /// The same as `Leaves`, where changes stand side by side.
+    Siblings(Vec<(Branch, Vec<(String, Changes)>)>),
 }
 
 /// What a change was sent for, and so what its acknowledgement means.
@@ -245,6 +269,7 @@ pub struct Leaderless {
     ring: Ring,
     store: Store,
     clock: Clock,
+    issued: Issued,
     sessions: Sessions,
     random: ChaCha8Rng,
     /// What the node coordinates, by number.
@@ -313,6 +338,7 @@ impl Protocol for Leaderless {
             ring,
             store,
             clock,
+            issued: Issued::default(),
             sessions: Sessions::new(options.sessions_max),
             random,
             operations: BTreeMap::new(),
@@ -420,10 +446,9 @@ impl Leaderless {
             Message::Fetch { .. } | Message::Restore { .. } | Message::Keep { .. }
                 if self.disks.restoring => {}
             Message::Fetch { operation, key } => {
-                let held = self.store.get(&key);
+                let held = self.store.get(&key).cloned();
                 // A stand-in holds what it keeps for others.
-                let version = held.or_else(|| self.hints.latest(&self.options.nodes, &key));
-                let version = version.cloned();
+                let version = held.or_else(|| self.hints.joined(&self.options.nodes, &key));
                 send(from, Message::Fetched { operation, version }, out);
             }
             Message::Fetched { operation, version } => {
@@ -452,6 +477,7 @@ impl Leaderless {
             Message::Stored { receipt: Receipt::None, .. } => {}
             Message::Compare(theirs) => self.on_compare(from, &theirs, out),
             Message::Leaves(theirs) => self.on_leaves(from, &theirs, out),
+            Message::Siblings(theirs) => self.on_leaves(from, &theirs, out),
             Message::Want(keys) => self.on_want(from, &keys, out),
             Message::Restore { after } => self.on_restore(from, after, out),
             Message::Restored { disk, after, versions } => {

@@ -3,7 +3,7 @@
 //! Merkle, "A Digital Signature Based on a Conventional Encryption Function" (1987), as Dynamo uses
 //! it in section 4.7: two nodes find the keys in which they differ by comparing hashes from the root
 //! down. A leaf covers the keys whose hash ends in its number; what it holds is the sum (exclusive
-//! or) of the hashes of its keys with their stamps, so that a change costs one addition.
+//! or) of the hashes of its keys with what they hold, so that a change costs one addition.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,8 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 
 use super::ring::Ring;
-use super::version::{Stamp, Version};
+use super::version::{Held, Version};
+use crate::wire;
 
 /// Children of an inner node of the tree. There are three levels: the root, `FANOUT` nodes under it,
 /// and as many leaves under each of those.
@@ -103,22 +104,22 @@ impl Store {
         self.versions.get(&(self.place(key), key.to_owned()))
     }
 
-    /// Takes over a version if it is later than what is held, and says whether it was.
+    /// Takes in a version if there is anything in it that is not held, and says whether there was.
     pub(super) fn put(&mut self, key: &str, version: Version) -> bool {
         let place = self.place(key);
         let leaf = &mut self.trees[place.segment][place.leaf];
-        let added = hash_with(key, version.stamp);
         match self.versions.get_mut(&(place, key.to_owned())) {
-            Some(held) if held.stamp >= version.stamp => return false,
+            Some(held) if held.covers(&version) => return false,
             Some(held) => {
-                *leaf ^= hash_with(key, held.stamp);
-                *held = version;
+                *leaf ^= hash_with(key, held);
+                held.take_in(version);
+                *leaf ^= hash_with(key, held);
             }
             None => {
+                *leaf ^= hash_with(key, &version);
                 self.versions.insert((place, key.to_owned()), version);
             }
         }
-        *leaf ^= added;
         true
     }
 
@@ -163,12 +164,19 @@ impl Store {
     }
 }
 
-/// The hash of a key with the stamp of what it holds.
-fn hash_with(key: &str, stamp: Stamp) -> u64 {
+/// The hash of a key with that in which what it holds differs from anything else that it could hold:
+/// its stamp, or the changes that siblings know and show. Their stamp says when they were last put
+/// together, which each replica does on its own.
+fn hash_with(key: &str, version: &Version) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&stamp.time.to_le_bytes());
-    hasher.update(&stamp.node.0.to_le_bytes());
-    hasher.update(&stamp.start.to_le_bytes());
+    if let Held::Siblings(siblings) = &version.held {
+        hasher.update(&wire::encode(&siblings.outline()));
+    } else {
+        let stamp = version.stamp;
+        hasher.update(&stamp.time.to_le_bytes());
+        hasher.update(&stamp.node.0.to_le_bytes());
+        hasher.update(&stamp.start.to_le_bytes());
+    }
     hasher.update(key.as_bytes());
     first_word(hasher.finalize())
 }

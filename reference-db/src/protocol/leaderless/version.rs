@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::env::NodeId;
+use crate::merge::{Dotted, Merge as _, Siblings};
 
 /// The place of a change in the one order of all changes of a key. No two changes share a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,13 +19,107 @@ pub struct Stamp {
     pub start: u64,
 }
 
-/// What one change left in a key.
+/// What a key holds at a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// When.
+    /// When it was changed. What stands side by side was changed more than once, and then this says no
+    /// more than that one state is not another one.
     pub stamp: Stamp,
-    /// What; `None` where it made the key absent.
-    pub value: Option<Vec<u8>>,
+    /// What there is.
+    pub held: Held,
+}
+
+/// What there is of a key. The first two are written to disks and sent in the same bytes as a value
+/// that may be absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Held {
+    /// Nothing: the change made the key absent.
+    Nothing,
+    /// What the latest change left.
+    Value(Vec<u8>),
+    /// What is left of all changes that did not know of each other.
+    Siblings(Siblings),
+}
+
+impl Version {
+    /// What a change leaves where the later one wins.
+    pub(super) fn latest(stamp: Stamp, value: Option<Vec<u8>>) -> Version {
+        Version { stamp, held: value.map_or(Held::Nothing, Held::Value) }
+    }
+
+    /// What one reads where there is one value at most.
+    pub fn value(&self) -> Option<&Vec<u8>> {
+        match &self.held {
+            Held::Value(value) => Some(value),
+            Held::Nothing | Held::Siblings(_) => None,
+        }
+    }
+
+    /// Whether taking in `other` changes nothing: it is not later, or nothing in it is missing here.
+    pub fn covers(&self, other: &Version) -> bool {
+        match (&self.held, &other.held) {
+            (Held::Siblings(held), Held::Siblings(other)) => held.contains(&other.outline()),
+            _ => self.stamp >= other.stamp,
+        }
+    }
+
+    /// Takes in what somebody else holds.
+    pub(super) fn take_in(&mut self, other: Version) {
+        let later = self.stamp.max(other.stamp);
+        match (&mut self.held, &other.held) {
+            (Held::Siblings(held), Held::Siblings(other)) => held.merge(other),
+            _ if self.stamp < other.stamp => self.held = other.held,
+            _ => {}
+        }
+        self.stamp = later;
+    }
+
+    /// Everything in some versions together; nothing where there are none.
+    pub(super) fn joined<'a>(versions: impl IntoIterator<Item = &'a Version>) -> Option<Version> {
+        let mut versions = versions.into_iter();
+        let mut joined = versions.next()?.clone();
+        versions.for_each(|other| {
+            if !joined.covers(other) {
+                joined.take_in(other.clone());
+            }
+        });
+        Some(joined)
+    }
+}
+
+/// As much of what a key holds as it takes to tell who has something to give to whom.
+pub(super) trait Outline: Sized {
+    /// The outline of a version.
+    fn of(version: &Version) -> Self;
+
+    /// Whether the other one has nothing to give to this one.
+    fn contains(&self, other: &Self) -> bool;
+}
+
+impl Outline for Stamp {
+    fn of(version: &Version) -> Stamp {
+        version.stamp
+    }
+
+    fn contains(&self, other: &Stamp) -> bool {
+        self >= other
+    }
+}
+
+/// The changes that are known, and those of them that are shown.
+pub type Changes = Dotted<()>;
+
+impl Outline for Changes {
+    fn of(version: &Version) -> Changes {
+        match &version.held {
+            Held::Siblings(siblings) => siblings.outline(),
+            Held::Nothing | Held::Value(_) => Changes::default(),
+        }
+    }
+
+    fn contains(&self, other: &Changes) -> bool {
+        Dotted::contains(self, other)
+    }
 }
 
 /// A coordinator's clock (Kulkarni et al., "Logical Physical Clocks", 2014): never behind what it has

@@ -124,7 +124,7 @@ impl State {
         let Request { session, sequence, command, .. } = request;
         let key = match command {
             Command::OpenSession => {
-                let number = u64::from(rules.regions.own().0) << REGION_SHIFT | at;
+                let number = (rules.regions.own().0 as u64) << REGION_SHIFT | at;
                 self.sessions.open(number, at, rules.sessions_max);
                 return Some(Reply::Session(number));
             }

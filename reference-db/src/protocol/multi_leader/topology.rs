@@ -45,7 +45,7 @@ impl Regions {
             members[place % count].push(*node);
         }
         let own = members.iter().position(|members| members.contains(&id));
-        let own = Actor(own.expect("the node is one of the nodes") as u32);
+        let own = Actor(own.expect("the node is one of the nodes") as u128);
         Regions { own, members, topology }
     }
 
@@ -56,7 +56,7 @@ impl Regions {
 
     /// All regions, in order.
     pub fn all(&self) -> impl Iterator<Item = Actor> + use<> {
-        (0..self.members.len() as u32).map(Actor)
+        (0..self.members.len() as u128).map(Actor)
     }
 
     /// The nodes of a region; none where there is no such region.
@@ -71,7 +71,7 @@ impl Regions {
 
     /// The regions that this one tells something.
     pub fn told(&self) -> Vec<Actor> {
-        let (own, count) = (self.own.0, self.members.len() as u32);
+        let (own, count) = (self.own.0, self.members.len() as u128);
         match self.topology {
             Topology::AllToAll => self.all().filter(|region| *region != self.own).collect(),
             Topology::Ring if count == 1 => Vec::new(),
