@@ -25,6 +25,8 @@ use crate::trace::Trace;
 /// thousand a second.
 const MESSAGES_MAX: u64 = 100_000;
 const MESSAGES_A_SECOND_MAX: u64 = 100_000;
+/// How many operations a client draws for one of a kind that has never succeeded.
+const DRAWS_MAX: u32 = 1000;
 /// How often a final read is tried again.
 const FINAL_TRIES_MAX: u32 = 20;
 
@@ -52,6 +54,8 @@ pub(crate) struct Played {
 pub(crate) struct Timeline {
     /// Faults have been undone; the cluster recovers.
     pub(crate) liveness: Time,
+    /// Clients do what has never succeeded so far.
+    pub(crate) catch_up: Time,
     /// Clients begin no more operations.
     pub(crate) clients_stop: Time,
     /// The replicas have had their time to converge, and are read.
@@ -63,11 +67,12 @@ pub(crate) struct Timeline {
 impl Timeline {
     fn new(config: &Config, timing: Timing) -> Timeline {
         let liveness = Time::ZERO + config.safety;
+        let catch_up = liveness + config.liveness / 2;
         let clients_stop = liveness + config.liveness;
         // The last operations may take as long as they are allowed to.
         let final_reads = clients_stop + timing.operation + timing.converge;
         let end = final_reads + timing.operation * FINAL_TRIES_MAX;
-        Timeline { liveness, clients_stop, final_reads, end }
+        Timeline { liveness, catch_up, clients_stop, final_reads, end }
     }
 }
 
@@ -89,6 +94,7 @@ pub(crate) fn play(
         operation: timing.operation,
         think_max: config.think_max,
         workload,
+        kinds: workload.kinds(&config.workload()).into(),
         gate: Rc::default(),
         readers: Rc::new(Cell::new(config.nodes)),
         sessions: Rc::new(Cell::new(config.clients + config.nodes)),
@@ -110,7 +116,7 @@ pub(crate) fn play(
     director.complete(&mut effects);
     let mut vacuous = director.vacuous(&effects);
     let stretches = director.stretches();
-    vacuous.extend(too_little(&stage.recorder, &workload.kinds(&config.workload())));
+    vacuous.extend(stage.lacking().map(|kind| format!("no {kind} succeeded in the whole run")));
     vacuous.extend(overload);
     let nonsense = stage.nonsense.take();
     let history = stage.recorder.finish();
@@ -123,12 +129,6 @@ fn flooded(world: &World) -> bool {
     world.messages().0 > MESSAGES_MAX + MESSAGES_A_SECOND_MAX * seconds
 }
 
-/// The kinds of operations of which none succeeded.
-fn too_little(recorder: &Recorder, kinds: &[OpKind]) -> Vec<String> {
-    let none_ok = kinds.iter().filter(|kind| recorder.ok_of(**kind) == 0);
-    none_ok.map(|kind| format!("no {kind} succeeded in the whole run")).collect()
-}
-
 /// What every client needs.
 #[derive(Clone)]
 struct Stage {
@@ -138,6 +138,8 @@ struct Stage {
     operation: Duration,
     think_max: Duration,
     workload: &'static dyn Workload,
+    /// The kinds of operations that the workload does.
+    kinds: Rc<[OpKind]>,
     /// Opens when what the workload does before anything else is done.
     gate: Rc<Gate>,
     /// Final readers that are not done yet.
@@ -145,6 +147,25 @@ struct Stage {
     /// How many sessions there were so far.
     sessions: Rc<Cell<u32>>,
     nonsense: Rc<Cell<Option<String>>>,
+}
+
+impl Stage {
+    /// The kinds of operations of which none has succeeded so far.
+    fn lacking(&self) -> impl Iterator<Item = OpKind> + '_ {
+        self.kinds.iter().copied().filter(|kind| self.recorder.ok_of(*kind) == 0)
+    }
+
+    /// What a client does next: what its workload draws. But where the end is near and operations of
+    /// some kind have never succeeded, because faults left the system little time for them, it draws
+    /// until one of these comes.
+    fn next(&self, generator: &mut dyn Generator, now: Time) -> Op {
+        let op = generator.next();
+        let lacks = |op: &Op| self.lacking().any(|kind| kind == op.kind());
+        if now < self.timeline.catch_up || self.lacking().next().is_none() || lacks(&op) {
+            return op;
+        }
+        (0..DRAWS_MAX).map(|_| generator.next()).find(lacks).unwrap_or(op)
+    }
 }
 
 /// All clients: those of the workload, and one for each node that reads everything there at the end.
@@ -258,7 +279,7 @@ async fn act(
     let stop = stage.timeline.clients_stop;
     let mut think: Stream = cx.random("think");
     let gate = stage.gate.clone();
-    let mut actor = Actor::new(stage, spec, cx);
+    let mut actor = Actor::new(stage.clone(), spec, cx);
     if let Some(op) = first {
         while matches!(actor.perform(&op).await, Outcome::Fail(_)) && actor.now() < stop {
             tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
@@ -267,7 +288,7 @@ async fn act(
     }
     gate.pass().await;
     while actor.now() < stop {
-        let op = generator.next();
+        let op = stage.next(&mut *generator, actor.now());
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
         tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;

@@ -88,7 +88,7 @@ pub enum Role {
     /// It follows a leader, or waits for one.
     #[default]
     Follower,
-    /// It asks for votes.
+    /// It asks for votes, or has been elected and may not lead yet.
     Candidate,
     /// It leads.
     Leader,

@@ -107,6 +107,7 @@ impl Fault {
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
                 "clock"
             }
+            Fault::Wipe { target: Target::Minority } => "wipe-minority",
             Fault::Wipe { .. } => "wipe",
         }
     }
@@ -316,6 +317,12 @@ pub const NEMESES: &[Registration] = &[
         name: "wipe",
         about: "takes power and disk from a node, one at a time; it comes back with nothing",
         usual: false,
-        nemesis: &wipe::Wipe,
+        nemesis: &wipe::ONE,
+    },
+    Registration {
+        name: "wipe-minority",
+        about: "takes power and disks from a minority at once; they come back with nothing",
+        usual: false,
+        nemesis: &wipe::MINORITY,
     },
 ];

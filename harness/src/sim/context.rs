@@ -62,7 +62,7 @@ pub enum Role {
     /// It follows a leader, waits for one, or knows no such role.
     #[default]
     Follower,
-    /// It asks for votes.
+    /// It asks for votes, or has been elected and may not lead yet.
     Candidate,
     /// It leads.
     Leader,

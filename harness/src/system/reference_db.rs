@@ -177,6 +177,16 @@ impl Ordered {
         for (guarantee, claim) in &mut claims {
             *claim = self.reading(*guarantee, *claim, nemeses);
         }
+        if self.mode == Mode::PrimarySemiSync && wipes_several(nemeses) {
+            // Both that have everything may be among them. Then what only they had is gone, and nobody
+            // may lead.
+            for (guarantee, claim) in &mut claims {
+                *claim = match guarantee {
+                    Guarantee::Durable | Guarantee::Live => Claim::Breaks,
+                    _ => Claim::Silent,
+                };
+            }
+        }
         claims
     }
 
@@ -201,6 +211,11 @@ impl Ordered {
 /// Whether clocks may be wrong by more than any system can allow for.
 fn falsifies_clocks(nemeses: &[String]) -> bool {
     nemeses.iter().any(|name| name == "clock")
+}
+
+/// Whether several disks may be lost at once.
+fn wipes_several(nemeses: &[String]) -> bool {
+    nemeses.iter().any(|name| name == "wipe-minority")
 }
 
 impl System for Ordered {
@@ -352,6 +367,10 @@ impl WithoutLeader {
         let goes_back = !atomic && !read_repair;
         // A wall clock that is ahead makes a change win over all that others make meanwhile.
         let later_wins = atomic || !falsifies_clocks(nemeses);
+        if wipes_several(nemeses) {
+            // Most replicas of a key may be among them, and the others do not tell what it was.
+            return Vec::new();
+        }
         let available = if sloppy { Claim::Holds } else { Claim::Silent };
         let common = [
             (Guarantee::Convergent, Claim::Holds),

@@ -58,7 +58,7 @@ fn a_node_that_was_down_while_the_log_was_cut_catches_up_and_so_does_one_without
         assert_restored(&report, &plan.name, 1);
         assert!(report.effects[1].lost_bytes > 0, "{}", plan.name);
         let ok = report.effects[0].ok_during;
-        assert!(plan.name == "primary-sync" || ok > 100, "{}: {ok} cut no log", plan.name);
+        assert!(plan.system == "primary-sync" || ok > 100, "{}: {ok} cut no log", plan.name);
     }
 }
 
@@ -69,6 +69,18 @@ fn a_leader_that_loses_its_disk_comes_back_as_one_of_the_others() {
         let faults = [(lost, 3_000, 3_200), (lost, 7_000, 7_200), (lost, 11_000, 11_200)];
         let report = under(&plan, &system, &faults);
         assert_restored(&report, &plan.name, 3);
+    }
+}
+
+#[test]
+fn a_minority_that_loses_its_disks_at_once_loses_nothing_that_a_majority_had() {
+    let lost = Fault::Wipe { target: Target::Minority };
+    let minority = |plan: &Plan| plan.nemeses.iter().any(|name| name == "wipe-minority");
+    let plans: Vec<_> = plans().into_iter().filter(|(plan, _)| minority(plan)).collect();
+    assert_eq!(plans.len(), 2);
+    for (plan, system) in plans {
+        let report = under(&plan, &system, &[(lost, 3_000, 3_200), (lost, 9_000, 9_200)]);
+        assert_restored(&report, &plan.name, 4);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use checkers::history::{FaultId, NodeId, Time};
+use checkers::history::{FaultId, NodeId, Op, OpKind, Outcome, Time};
 use checkers::{Guarantee, Verdict};
+use stormglass::config::Config;
 use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
@@ -121,6 +122,20 @@ fn a_workload_of_which_nothing_succeeds_leaves_no_run_valid() {
     assert_ne!(report.conclusion(), Conclusion::Valid);
     assert!(report.vacuous.contains(&"no read succeeded in the whole run".to_owned()));
     assert!(!verdict(&report, Guarantee::Linearizable).is_valid());
+}
+
+#[test]
+fn what_chance_left_out_is_done_before_the_run_ends() {
+    let (system, plan, seed) = (one_copy(Quirk::None), plan(&[]), Seed(1));
+    let mut config = Config::draw(&plan, &system.manifest(), seed);
+    config.mix.insert(OpKind::Read, 3000);
+    config.mix.insert(OpKind::Cas, 1);
+    let report = run(&system, &plan, seed, Options { config: Some(config), ..Options::default() });
+    let first = report.history.operations().find(|operation| {
+        matches!(operation.op, Op::Cas { .. }) && matches!(operation.outcome, Some(Outcome::Ok(_)))
+    });
+    assert!(first.unwrap().invoked_at > Time::from_millis(7000), "half of the time to recover");
+    assert_eq!(report.conclusion(), Conclusion::Valid, "{:?} {:?}", report.judged, report.vacuous);
 }
 
 #[test]

@@ -159,8 +159,11 @@ fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
 #[test]
 fn no_write_is_accepted_before_the_appointment_is_committed() {
     let mut cluster = Cluster::<Primary>::new(3, 1, 100);
-    let leader = cluster.elect();
-    assert!(!cluster.node(leader).is_primary(), "it leads, but is not appointed yet");
+    let elected = |cluster: &Cluster<Primary>| (0..3).find(|n| cluster.node(*n).is_elected());
+    assert!(cluster.run_until(|cluster| elected(cluster).is_some()));
+    let leader = elected(&cluster).unwrap();
+    assert!(!cluster.node(leader).is_primary(), "it is elected, but not appointed yet");
+    assert_eq!(cluster.role(leader), Some(Role::Candidate));
     let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
     assert_eq!(reply, Some(Reply::NotLeader));
 }

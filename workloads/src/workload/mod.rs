@@ -58,7 +58,8 @@ pub trait Generator {
     /// The client's next operation.
     fn next(&mut self) -> Op;
 
-    /// What became of the operation before.
+    /// What became of the operation before. Operations that were drawn and of which nothing is learned
+    /// were never begun.
     fn learn(&mut self, op: &Op, outcome: &Outcome);
 }
 

@@ -83,7 +83,7 @@ impl MultiLeader {
     /// What becomes of a claim under faults that it is not made for.
     fn waived(&self, guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
         let later_wins = self.settings.conflicts == Conflicts::Lww && self.settings.regions > 1;
-        if nemeses.iter().any(|name| name == "wipe") {
+        if nemeses.iter().any(|name| name == "wipe" || name == "wipe-minority") {
             // A region of one or two nodes does not outlive one of their disks.
             return Claim::Silent;
         }

@@ -37,7 +37,7 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::env::{NodeId, Status, Time};
+use crate::env::{NodeId, Role, Status, Time};
 use crate::kv::{Command, ReadLevel, Reply};
 use crate::protocol::pending::{Ahead, AheadReads, Pending};
 use crate::protocol::raft::core::{Act, Core};
@@ -241,11 +241,14 @@ impl Protocol for Primary {
         self.control.deadline().min(office)
     }
 
-    /// The role is the control plane's; the positions are those of the data.
+    /// The role is that of the data: who leads the control plane and is not in office, because its
+    /// appointment is under way or because it hands over to one that may be appointed, only stands for
+    /// it. The positions are those of the data too.
     fn status(&self) -> Status {
         let committed = self.replica.committed().index;
+        let stands = self.is_elected() && !self.is_primary();
         Status {
-            role: self.control.role(),
+            role: if stands { Role::Candidate } else { self.control.role() },
             term: self.control.term(),
             last: self.replica.last().index,
             committed,
@@ -259,6 +262,11 @@ impl Primary {
     /// The node's state and data log, for whoever wants to look at it.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Whether the control plane has elected the node, which may be appointed then, or not.
+    pub fn is_elected(&self) -> bool {
+        self.control.role() == Role::Leader
     }
 
     /// Whether the node takes itself for the primary.
