@@ -350,6 +350,7 @@ impl WithoutLeader {
             (Guarantee::Set, when(keeps && meet)),
         ]
     }
+
     fn claims(&self, nemeses: &[String]) -> Vec<(Guarantee, Claim)> {
         let leaderless::Settings { replicas, read, write, atomic, sloppy, .. } = self.settings;
         let leaderless::Settings { read_repair, compare_and_set, .. } = self.settings;
