@@ -26,7 +26,7 @@ pub enum Mode {
     PrimaryAsync,
     /// Each region has a leader, and leaders tell each other: [`MultiLeader`].
     MultiLeader,
-    /// Any node takes changes to some others, and the later one wins: [`Leaderless`].
+    /// Any node takes changes to some others, and the later one wins, or both stay: [`Leaderless`].
     Leaderless,
     /// The same in two phases, so that registers are linearizable.
     LeaderlessAbd,

@@ -160,7 +160,7 @@ pub enum Message {
         receipt: Receipt,
         /// The key.
         key: String,
-        /// What it holds, unless something later is there.
+        /// What it holds, unless something later is there. Siblings go to those that are there.
         version: Version,
     },
     /// The receiver is to keep this for another node.
@@ -491,7 +491,7 @@ impl Leaderless {
         }
     }
 
-    /// Holds a version, unless something later is held.
+    /// Takes in a version, unless everything in it is held.
     fn take(&mut self, key: &str, version: Version, out: &mut Vec<Output<Self>>) {
         self.clock.see(version.stamp);
         if self.store.put(key, version.clone()) {
