@@ -1,0 +1,187 @@
+//! Nodes that are let in and go in the modes with a primary, while clients write.
+
+#![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
+
+use stormglass_reference_db::env::NodeId;
+use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
+use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
+use stormglass_reference_db::wire::Request;
+
+use super::primary_cluster::{holds, others, primary, read, request, write};
+use super::raft_cluster::Cluster;
+
+const MODES: [Acknowledge; 3] = [Acknowledge::All, Acknowledge::One, Acknowledge::None];
+const DONE: Option<Reply> = Some(Reply::Done);
+
+fn admit(sequence: u64, node: usize) -> Request {
+    request(0, sequence, Command::Admit { node: NodeId(node as u32) })
+}
+
+fn dismiss(sequence: u64, node: usize) -> Request {
+    request(0, sequence, Command::Dismiss { node: NodeId(node as u32) })
+}
+
+/// Three nodes that hold what was written so far, with their primary and a session, and a fourth one that
+/// is none of them.
+fn sparing(acknowledge: Acknowledge, seed: u64) -> (Cluster<Primary>, usize, u64) {
+    let mut cluster = Cluster::acknowledging(acknowledge, 4, seed, 8).sparing_the_last();
+    let governed = |cluster: &Cluster<Primary>| primary(cluster).is_some();
+    assert!(cluster.run_until(governed), "nobody becomes primary");
+    cluster.run(200);
+    let leader = primary(&cluster).unwrap();
+    let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+    for sequence in 2..40 {
+        assert_eq!(cluster.ask(leader, 0, write(session, sequence, "x", "a")), DONE);
+    }
+    cluster.start(3);
+    (cluster, leader, session)
+}
+
+/// The partner that the primary has.
+fn partner(cluster: &Cluster<Primary>, leader: usize) -> usize {
+    let appointed = cluster.node(leader).appointed();
+    appointed.unwrap().partner.unwrap().0 as usize
+}
+
+#[test]
+fn a_node_that_is_let_in_gets_the_state_and_what_follows_while_writes_go_on() {
+    for acknowledge in MODES {
+        let (mut cluster, leader, session) = sparing(acknowledge, 1);
+        cluster.request(leader, 7, admit(1, 3));
+        for sequence in 40..200 {
+            assert_eq!(cluster.ask(leader, 0, write(session, sequence, "y", "b")), DONE);
+        }
+        let counts = |cluster: &Cluster<Primary>| {
+            cluster.answers.iter().any(|answer| answer.client.0 == 7 && answer.reply == Reply::Done)
+        };
+        assert!(cluster.run_until(counts), "{acknowledge:?}: it never counts");
+        cluster.run(200);
+        assert!(cluster.is_whole(3), "{acknowledge:?}");
+        let kv = |node: usize| cluster.node(node).replica().kv();
+        assert_eq!(kv(3), kv(leader), "{acknowledge:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_node_that_is_let_in_before_it_has_everything() {
+    let (mut cluster, leader, session) = sparing(Acknowledge::All, 1);
+    cluster.crash(3);
+    cluster.request(leader, 7, admit(1, 3));
+    for sequence in 40..60 {
+        assert_eq!(cluster.ask(leader, 0, write(session, sequence, "y", "b")), DONE);
+    }
+    assert!(cluster.answers.iter().all(|answer| answer.client.0 != 7), "it has nothing yet");
+    cluster.start(3);
+    assert_eq!(cluster.ask(leader, 7, admit(2, 3)), DONE);
+    cluster.crash(3);
+    let stalled = cluster.ask(leader, 0, write(session, 60, "y", "c"));
+    assert_eq!(stalled, None, "from here on, nothing counts without it");
+}
+
+#[test]
+fn a_node_that_is_down_holds_up_no_changes_once_it_is_let_go() {
+    let (mut cluster, leader, session) = sparing(Acknowledge::All, 1);
+    let down = others(3, &[leader])[0];
+    cluster.crash(down);
+    cluster.request(leader, 0, write(session, 40, "y", "b"));
+    cluster.run(1_000);
+    let last = cluster.node(leader).replica().last();
+    assert!(cluster.node(leader).replica().committed() < last, "one node lacks it");
+    assert_eq!(cluster.ask(leader, 7, dismiss(1, down)), DONE);
+    cluster.run(50);
+    assert_eq!(cluster.node(leader).replica().committed(), last);
+    assert_eq!(cluster.ask(leader, 0, write(session, 41, "y", "c")), DONE);
+}
+
+#[test]
+fn a_primary_that_is_down_is_let_go_by_its_successor_and_changes_go_on() {
+    for acknowledge in MODES {
+        let (mut cluster, old, session) = sparing(acknowledge, 1);
+        assert_eq!(cluster.ask(old, 7, admit(1, 3)), DONE);
+        cluster.run(100);
+        cluster.crash(old);
+        assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "{acknowledge:?}");
+        let leader = primary(&cluster).unwrap();
+        assert_eq!(cluster.ask(leader, 7, dismiss(2, old)), DONE, "{acknowledge:?}");
+        cluster.run(50);
+        assert_eq!(cluster.ask(leader, 0, write(session, 40, "y", "b")), DONE, "{acknowledge:?}");
+        assert_eq!(cluster.ask(leader, 1, read(1, "x", ReadLevel::Strong)), holds("a"));
+    }
+}
+
+#[test]
+fn a_partner_is_replaced_before_it_is_let_go() {
+    let (mut cluster, leader, session) = sparing(Acknowledge::One, 1);
+    let gone = partner(&cluster, leader);
+    assert_eq!(cluster.ask(leader, 7, dismiss(1, gone)), DONE);
+    assert_ne!(partner(&cluster, leader), gone);
+    assert_eq!(primary(&cluster), Some(leader), "the primary stays in office");
+    assert_eq!(cluster.ask(leader, 0, write(session, 40, "y", "b")), DONE);
+    let last = partner(&cluster, leader);
+    let refused = cluster.ask(leader, 7, dismiss(2, last));
+    assert_eq!(refused, Some(Reply::Unsupported), "it would be the only copy");
+}
+
+#[test]
+fn a_primary_that_is_let_go_hands_over_all_that_it_has_acknowledged() {
+    for acknowledge in MODES {
+        for seed in 0..20 {
+            let (mut cluster, old, session) = sparing(acknowledge, seed);
+            let heir = (acknowledge == Acknowledge::One).then(|| partner(&cluster, old));
+            // Its followers are behind.
+            cluster.weather.delay_ms_max = 15;
+            for sequence in 40..80 {
+                cluster.request(old, 0, write(session, sequence, "z", &sequence.to_string()));
+            }
+            cluster.request(old, 7, dismiss(1, old));
+            cluster.run(5);
+            let acknowledged = cluster.answers.iter().filter(|answer| answer.reply == Reply::Done);
+            let last = acknowledged.map(|answer| answer.sequence).max().unwrap();
+            let moved = |c: &Cluster<Primary>| primary(c).is_some_and(|leader| leader != old);
+            assert!(cluster.run_until(moved), "{acknowledge:?}, seed {seed}: nobody takes over");
+            cluster.run(200);
+            let leader = primary(&cluster).unwrap();
+            assert!(heir.is_none_or(|heir| heir == leader), "only the partner has everything");
+            assert_eq!(cluster.ask(leader, 7, dismiss(2, old)), DONE, "{acknowledge:?} {seed}");
+            if last >= 40 {
+                let reply = cluster.ask(leader, 1, read(1, "z", ReadLevel::Strong));
+                let Some(Reply::Value(Some(held))) = reply else { panic!("{reply:?}") };
+                let held: u64 = String::from_utf8(held).unwrap().parse().unwrap();
+                assert!(held >= last, "{acknowledge:?}, seed {seed}: {held}, not {last}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deposed_primary_that_was_let_go_answers_no_strong_read() {
+    for acknowledge in [Acknowledge::All, Acknowledge::One] {
+        for seed in 0..50 {
+            let (mut cluster, old, session) = sparing(acknowledge, seed);
+            cluster.split(&[old]);
+            let elected = |cluster: &Cluster<Primary>| {
+                others(3, &[old]).into_iter().any(|node| cluster.node(node).is_primary())
+            };
+            assert!(cluster.run_until(elected), "seed {seed}");
+            let leader = primary(&cluster).unwrap();
+            assert_eq!(cluster.ask(leader, 7, dismiss(1, old)), DONE, "seed {seed}");
+            cluster.run(50);
+            assert_eq!(cluster.ask(leader, 0, write(session, 40, "x", "b")), DONE);
+            let before = cluster.answers.len();
+            cluster.request(old, 1, read(1, "x", ReadLevel::Strong));
+            cluster.run(2_000);
+            let told = cluster.answers[before..].iter().map(|answer| &answer.reply);
+            assert!(told.into_iter().all(|reply| !matches!(reply, Reply::Value(_))), "{seed}");
+        }
+    }
+}
+
+#[test]
+fn without_spare_nodes_nobody_is_let_go_where_everyone_is_waited_for() {
+    let mut cluster = Cluster::<Primary>::acknowledging(Acknowledge::All, 3, 1, 20);
+    assert!(cluster.run_until(|cluster| primary(cluster).is_some()));
+    let leader = primary(&cluster).unwrap();
+    let reply = cluster.ask(leader, 7, dismiss(1, others(3, &[leader])[0]));
+    assert_eq!(reply, Some(Reply::Unsupported), "a primary answers reads without asking here");
+}
