@@ -105,6 +105,29 @@ mod raft {
     }
 
     #[test]
+    fn a_leader_that_let_itself_go_is_elected_once_more_where_nobody_else_knows_of_it() {
+        for seed in 0..20 {
+            let (mut cluster, old, session) = started(2, seed, 1000);
+            assert_eq!(cluster.ask(old, 0, write(session, 2, "x")), Some(Reply::Done));
+            let other = 1 - old;
+            cluster.cut[old][other] = true;
+            cluster.request(old, 7, dismiss(1, old));
+            cluster.run(20);
+            assert_eq!(voters(&cluster, old), [other as u32]);
+            assert_eq!(voters(&cluster, other).len(), 2, "it has not heard of it");
+            cluster.crash(old);
+            cluster.crash(other);
+            cluster.heal();
+            cluster.start(old);
+            cluster.start(other);
+            let alone =
+                |c: &Cluster<Raft>| c.leader() == Some(other) && voters(c, other).len() == 1;
+            assert!(cluster.run_until(alone), "seed {seed}: each waits for the other");
+            assert_eq!(cluster.ask(other, 0, write(session, 3, "y")), Some(Reply::Done));
+        }
+    }
+
+    #[test]
     fn a_node_is_replaced_by_another_while_writes_go_on() {
         let (mut cluster, leader, session) = with_a_spare(8);
         let gone = others(&cluster, leader)[0];

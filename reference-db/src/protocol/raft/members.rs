@@ -186,6 +186,14 @@ impl<C: Clone, S> Core<C, S> {
         self.members.votes(self.id, self.incarnation)
     }
 
+    /// Whether the member may look for votes: it has one itself, or had one until a change that is not
+    /// known to be agreed on. Of two, leader 1 lets itself go, and nobody but it has that in its log when
+    /// both are restarted: 2 needs the vote of 1 and does not get it, because its log is the shorter one.
+    /// Then 1 must lead once more, by the vote of 2 (dissertation, section 4.2.2).
+    pub(super) fn may_stand(&self) -> bool {
+        self.has_vote() || self.agreed_members().votes(self.id, self.incarnation)
+    }
+
     /// Whether the cluster knows the member's disk, as far as it knows itself. One that was not let
     /// in yet has nothing to say in an election.
     pub(super) fn was_let_in(&self) -> bool {
