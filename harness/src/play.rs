@@ -83,6 +83,7 @@ pub(crate) fn play(
     let Manifest { timing, .. } = system.manifest();
     let timeline = Timeline::new(config, timing);
     let rules = system.membership().filter(|_| config.spares > 0);
+    let operators = u32::from(config.spares > 0);
     let stage = Stage {
         system: system.clone(),
         recorder: Recorder::default(),
@@ -92,7 +93,7 @@ pub(crate) fn play(
         workload,
         gate: Rc::default(),
         readers: Rc::new(Cell::new(config.all_nodes())),
-        sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + 1)),
+        sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
         nonsense: Rc::default(),
         roster: Rc::new(Roster::new(rules, config.nodes)),
         in_doubt: Rc::default(),
@@ -239,7 +240,7 @@ impl Actor {
 
     /// Does one operation and writes it down.
     async fn perform(&mut self, op: &Op) -> Outcome {
-        let (session, home) = (self.session, self.spec.home);
+        let (session, home) = (self.session, self.stage.roster.home_of(self.spec.home));
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
         let answer = tokio::time::timeout(self.stage.operation, self.client.invoke(op)).await;

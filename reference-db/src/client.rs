@@ -194,6 +194,14 @@ impl<C: ClientEnv> Client<C> {
         answer
     }
 
+    /// Turns to another node from here on, by its place among the nodes: the one before is none any more. A
+    /// session that only that one knows is left behind with it.
+    pub fn turn_to(&mut self, home: usize) {
+        self.policy.home = home;
+        self.node = home % self.env.nodes().len();
+        self.session = self.session.filter(|session| session.shared);
+    }
+
     /// Stops waiting for whatever was under way: a late answer to it is ignored.
     pub fn abandon(&mut self) {
         self.sequence += 1;

@@ -421,9 +421,10 @@ impl ClientCx {
         self.session
     }
 
-    /// The node that the client turns to.
+    /// The node that the client turns to. Where that is removed from the cluster, it is another one from
+    /// then on.
     pub fn home(&self) -> NodeId {
-        self.home
+        self.port.shared.roster.home_of(self.home)
     }
 
     /// Whether the client must stay with its home, even where that does not answer. Clients that

@@ -86,6 +86,18 @@ impl Roster {
         self.members.borrow().contains(&node) && !in_doubt
     }
 
+    /// The node that a client turns to which was to turn to this one: another one of its group where this
+    /// one takes no part. Whoever removes a node tells its clients.
+    pub(crate) fn home_of(&self, node: NodeId) -> NodeId {
+        let members = self.members.borrow();
+        if members.contains(&node) {
+            return node;
+        }
+        let group = self.group(node);
+        let mut around = members.range(node..).chain(members.range(..node));
+        around.find(|other| self.group(**other) == group).copied().unwrap_or(node)
+    }
+
     /// What the operator does at the moment.
     pub(crate) fn under_way(&self) -> Option<Step> {
         self.under_way.get()

@@ -385,8 +385,9 @@ fn client_with(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> Box<dyn Clien
 }
 
 fn store_client(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> StoreClient {
+    let home = cx.home();
     let usual = Policy {
-        home: cx.home().index() - 1,
+        home: home.index() - 1,
         attempt: ATTEMPT,
         pause: PAUSE,
         roam: !cx.pinned(),
@@ -397,7 +398,7 @@ fn store_client(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> StoreClient 
     };
     let env = SimClient(Rc::new(cx));
     let client = reference_db::client::Client::new(env.clone(), adjust(usual));
-    StoreClient { env, client }
+    StoreClient { env, home, client }
 }
 
 fn run_node(mode: Mode, cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'static, String> {
@@ -562,6 +563,8 @@ impl ClientEnv for SimClient {
 /// A client of the store, as a workload sees it.
 struct StoreClient {
     env: SimClient,
+    /// The node that it was told to turn to.
+    home: NodeId,
     client: reference_db::client::Client<SimClient>,
 }
 
@@ -571,6 +574,10 @@ impl Client for StoreClient {
             let Some(command) = command_of(op) else {
                 return Outcome::Fail(Reason::Unsupported);
             };
+            let home = self.env.0.home();
+            if std::mem::replace(&mut self.home, home) != home {
+                self.client.turn_to(home.index() - 1);
+            }
             // A little before the harness would cut the operation off.
             let deadline = self.env.now() + (OPERATION - Duration::from_millis(10));
             match self.client.call(command, deadline).await {

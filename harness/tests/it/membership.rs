@@ -106,9 +106,10 @@ fn whoever_waits_for_a_node_that_is_down_replaces_it() {
 
 #[test]
 fn claims_hold_whoever_comes_and_goes() {
-    // With seed 8, a region of two could not agree on which of them had gone.
+    // With seeds 8 and 170, a region of two could not agree on which of them had gone; with seed 278, all
+    // clients of the only region that was connected stayed with a node that had gone.
     for (plan, system) in plans() {
-        for seed in [0, 1, 2, 8] {
+        for seed in [0, 1, 8, 170, 278] {
             let report = run(&system, &plan, Seed(seed), Options::default());
             assert_ne!(report.conclusion(), Conclusion::Invalid, "{}, seed {seed}", plan.name);
             let judged = report.judged.iter();

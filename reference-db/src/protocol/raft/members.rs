@@ -160,13 +160,13 @@ impl<C: Clone, S> Core<C, S> {
         &self.members
     }
 
-    /// The members that are agreed on, as far as it knows: of those that stand in the log, the latest that
-    /// are committed.
+    /// The latest members that are certain to be agreed on. Those before the ones that stand in the log are,
+    /// even where the member has forgotten how far that is committed: no leader begins a change before.
     pub(in crate::protocol) fn agreed_members(&self) -> Arc<Members> {
         if self.members_at <= self.commit {
             Arc::clone(&self.members)
         } else {
-            self.members_up_to(self.commit).0
+            self.members_up_to(self.members_at - 1).0
         }
     }
 
