@@ -7,7 +7,8 @@ use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
 use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
 use stormglass_reference_db::wire::Request;
 
-use super::primary_cluster::{holds, others, primary, read, request, write};
+use super::counting::{OPERATOR, meddle, play_with};
+use super::primary_cluster::{Copies, holds, others, primary, read, request, write};
 use super::raft_cluster::Cluster;
 
 const MODES: [Acknowledge; 3] = [Acknowledge::All, Acknowledge::One, Acknowledge::None];
@@ -184,4 +185,48 @@ fn without_spare_nodes_nobody_is_let_go_where_everyone_is_waited_for() {
     let leader = primary(&cluster).unwrap();
     let reply = cluster.ask(leader, 7, dismiss(1, others(3, &[leader])[0]));
     assert_eq!(reply, Some(Reply::Unsupported), "a primary answers reads without asking here");
+}
+
+/// Lets a node in or go, or a fault begin or end.
+fn change_members(cluster: &mut Cluster<Primary>) -> bool {
+    let node = usize::try_from(cluster.draw(cluster.nodes.len() as u64)).unwrap();
+    let Some(leader) = primary(cluster).filter(|_| cluster.draw(2) == 0) else {
+        meddle(cluster);
+        return false;
+    };
+    let members = cluster.node(leader).members();
+    let takes_part = members.get(NodeId(node as u32)).is_some();
+    if !takes_part {
+        cluster.request(leader, OPERATOR, admit(1, node));
+    } else if members.voters().count() > 3 {
+        cluster.request(leader, OPERATOR, dismiss(1, node));
+    }
+    false
+}
+
+fn nothing_is_lost_whoever_comes_and_goes(acknowledge: Acknowledge) {
+    let (mut counted, mut reads, mut changed) = (0, 0, 0);
+    for seed in 0..400 {
+        let snapshot_entries = [8, 30, 100][usize::try_from(seed % 3).unwrap()];
+        let mut cluster =
+            Cluster::acknowledging(acknowledge, 5, seed, snapshot_entries).sparing_the_last();
+        cluster.start(4);
+        let (tally, _) = play_with(cluster, Copies::new(2), seed, change_members);
+        counted += tally.counted;
+        reads += tally.reads;
+        changed += tally.changed;
+    }
+    assert!(changed > 1_000, "only {changed} changes: the test says little");
+    assert!(counted > 2_500, "only {counted} counts: the test says little");
+    assert!(reads > 2_000, "only {reads} reads: the test says little");
+}
+
+#[test]
+fn nothing_is_lost_where_everyone_is_waited_for_whoever_comes_and_goes() {
+    nothing_is_lost_whoever_comes_and_goes(Acknowledge::All);
+}
+
+#[test]
+fn nothing_is_lost_where_a_partner_is_waited_for_whoever_comes_and_goes() {
+    nothing_is_lost_whoever_comes_and_goes(Acknowledge::One);
 }

@@ -276,6 +276,11 @@ impl Primary {
         self.office.is_some()
     }
 
+    /// Who takes part, as the log of the control plane says.
+    pub fn members(&self) -> &Members {
+        self.control.members()
+    }
+
     /// The last appointment that the node knows to be committed.
     pub fn appointed(&self) -> Option<Appointment> {
         self.appointed
