@@ -7,6 +7,7 @@ use checkers::history::OpKind;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
+use crate::nemesis::membership;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
 use crate::system::Manifest;
@@ -15,8 +16,11 @@ use crate::system::Manifest;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How many nodes.
+    /// How many nodes the cluster begins with.
     pub nodes: u32,
+    /// How many there are besides, which may be added.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spares: u32,
     /// How many clients.
     pub clients: u32,
     /// Of the clients, how many stay with one node; the others go on to the next where one does not
@@ -53,7 +57,20 @@ pub struct Config {
     pub calm_max: Duration,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Config {
+    /// All nodes that there are: those that the cluster begins with, and then the spare ones.
+    pub fn all_nodes(&self) -> u32 {
+        self.nodes + self.spares
+    }
+
     /// Draws the configuration of one run.
     ///
     /// # Panics
@@ -74,6 +91,7 @@ impl Config {
             nodes: *stream
                 .pick(&sizes)
                 .expect("a checked plan lists sizes that the system runs with"),
+            spares: if plan.changes_members() { membership::SPARES } else { 0 },
             clients,
             pinned: stream.between(1, clients.into()) as u32,
             keys: stream.between(fewest.into(), most.into()) as u32,
@@ -108,6 +126,7 @@ impl Config {
         }
         let numbers = [
             ("nodes", self.nodes, 1..=9),
+            ("spares", self.spares, 0..=membership::SPARES),
             ("clients", self.clients, 1..=100),
             ("pinned", self.pinned, 0..=self.clients),
             ("keys", self.keys, 1..=10_000),

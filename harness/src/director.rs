@@ -7,7 +7,7 @@ use crate::nemesis::{Fault, Planned, Schedule};
 use crate::play::Timeline;
 use crate::record::Recorder;
 use crate::run::Effect;
-use crate::sim::{Failure, World};
+use crate::sim::{Failure, NOBODY, World};
 
 /// See the module.
 pub(crate) struct Director {
@@ -19,6 +19,8 @@ pub(crate) struct Director {
     on: Vec<Begun>,
     ended: Vec<Ended>,
     phase: Phase,
+    /// How many changes of the members there were when the stretch began.
+    members_changed: u64,
     /// The stretch that lasts, while a quorum is connected.
     calm: Option<Stretch>,
     /// Those that are over.
@@ -65,6 +67,7 @@ impl Director {
             on: Vec::new(),
             ended: Vec::new(),
             phase: Phase::Safety,
+            members_changed: 0,
             calm: Some(Stretch { from: Time::ZERO, to: Time::ZERO, faults: Vec::new() }),
             stretches: Vec::new(),
             failures: Vec::new(),
@@ -99,8 +102,8 @@ impl Director {
         let due = |begun: &mut Begun| begun.planned.until <= now || liveness <= now;
         let over: Vec<Begun> = self.on.extract_if(.., due).collect();
         let any = !over.is_empty();
-        for Begun { planned, at, what } in over {
-            world.end(&planned);
+        for Begun { planned, at, .. } in over {
+            let what = world.end(&planned).what.clone();
             let ok_during = self.recorder.fault_ends(now, &planned, &what);
             self.ended.push(Ended { planned, from: at, to: now, what, ok_during });
         }
@@ -121,11 +124,13 @@ impl Director {
         any
     }
 
-    /// Takes note of nodes that went wrong by themselves in the last step.
+    /// Takes note of nodes that went wrong by themselves in the last step, and of members that changed.
     pub(crate) fn watch(&mut self, world: &mut World) {
         let failures = world.failures();
-        if !failures.is_empty() {
+        let members_changed = world.members_changed();
+        if !failures.is_empty() || members_changed != self.members_changed {
             let now = world.now();
+            self.members_changed = members_changed;
             self.failures.extend(failures.into_iter().map(|(node, how)| (now, node, how)));
             self.note_change(world, now);
         }
@@ -176,6 +181,11 @@ impl Director {
             // It has waited in vain for a node that lost its disk before.
             return true;
         }
+        // To agree takes longer under any other fault, and the change before may take that long, too.
+        let agrees = matches!(fault.planned.fault, Fault::Membership { .. });
+        if agrees && fault.what.starts_with(NOBODY) {
+            return true;
+        }
         self.ended.iter().any(|other| {
             let takes_power = matches!(
                 other.planned.fault,
@@ -184,7 +194,7 @@ impl Director {
             let overlaps = other.from <= fault.to && fault.from <= other.to;
             let cuts = matches!(other.planned.fault, Fault::Partition { .. })
                 && matches!(fault.planned.fault, Fault::Delay { .. });
-            (takes_power || cuts) && overlaps && other.planned.id != fault.planned.id
+            (takes_power || cuts || agrees) && overlaps && other.planned.id != fault.planned.id
         })
     }
 

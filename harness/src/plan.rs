@@ -8,6 +8,7 @@ use checkers::checker::Limits;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
+use crate::nemesis::membership;
 use crate::{config, nemesis, system};
 
 /// What the runs of one row of a campaign share.
@@ -331,7 +332,53 @@ impl Plan {
             plan: self.name.clone(),
             message: format!("settings: {error}"),
         })?;
-        self.check_settings(&system.manifest())
+        self.check_settings(&system.manifest())?;
+        self.check_membership(&*system, systems)
+    }
+
+    /// Whether members of the cluster come and go.
+    pub fn changes_members(&self) -> bool {
+        self.nemeses.iter().any(|name| name == membership::NAME)
+    }
+
+    /// Where members are to come and go, the system must be able to change them, and have room for the
+    /// spare nodes. `systems` are those of which the others can be named instead.
+    ///
+    /// # Errors
+    /// As [`Plan::check`].
+    pub fn check_membership(
+        &self,
+        system: &dyn system::System,
+        systems: &[system::Registration],
+    ) -> Result<(), PlanError> {
+        if !self.changes_members() {
+            return Ok(());
+        }
+        let (name, refused) = (membership::NAME, |message| {
+            Err(PlanError::OutOfRange { plan: self.name.clone(), message })
+        });
+        if system.membership().is_none() {
+            let able = systems.iter().filter(|entry| (entry.build)().membership().is_some());
+            let able: Vec<&str> = able.map(|entry| entry.name).collect();
+            let others = match &able[..] {
+                [] => "a system can where its `System::membership` says so".to_owned(),
+                able => format!("there are {}", able.join(", ")),
+            };
+            return refused(format!(
+                "nemeses: `{name}` is for systems whose members change while they run, which those of \
+                 {} do not; {others}",
+                system.manifest().name
+            ));
+        }
+        let most = system.manifest().nodes.1.saturating_sub(membership::SPARES);
+        if self.nodes.iter().any(|size| *size > most) {
+            return refused(format!(
+                "nodes = {:?} leaves no room for the {} spare nodes of `{name}`; {most} at most",
+                self.nodes,
+                membership::SPARES
+            ));
+        }
+        Ok(())
     }
 
     /// Holds all but the name of the system against what there is, and against the system.

@@ -17,7 +17,7 @@ use crate::nemesis::Schedule;
 use crate::record::Recorder;
 use crate::run::{Counts, Effect};
 use crate::seed::{Seed, Stream};
-use crate::sim::{ClientCx, ClientSpec, Clock, Failure, Play, World};
+use crate::sim::{ClientCx, ClientSpec, Clock, Failure, Play, Roster, Step, World, operate};
 use crate::system::{Client, Manifest, System, Timing};
 use crate::trace::Trace;
 
@@ -87,6 +87,8 @@ pub(crate) fn play(
 ) -> Played {
     let Manifest { timing, .. } = system.manifest();
     let timeline = Timeline::new(config, timing);
+    let rules = system.membership().filter(|_| config.spares > 0);
+    let operators = u32::from(config.spares > 0);
     let stage = Stage {
         system: system.clone(),
         recorder: Recorder::default(),
@@ -96,11 +98,14 @@ pub(crate) fn play(
         workload,
         kinds: workload.kinds(&config.workload()).into(),
         gate: Rc::default(),
-        readers: Rc::new(Cell::new(config.nodes)),
-        sessions: Rc::new(Cell::new(config.clients + config.nodes)),
+        readers: Rc::new(Cell::new(config.all_nodes())),
+        sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
         nonsense: Rc::default(),
+        roster: Rc::new(Roster::new(rules, config.nodes)),
+        in_doubt: Rc::default(),
     };
-    let mut world = World::new(system, config, seed, trace, cast(&stage, config, seed));
+    let roster = stage.roster.clone();
+    let mut world = World::new(system, config, seed, trace, roster, cast(&stage, config, seed));
     let mut director = Director::new(schedule, timeline, stage.recorder.clone());
     while world.now() < timeline.end && stage.readers.get() > 0 && !flooded(&world) {
         director.direct(&mut world);
@@ -118,6 +123,8 @@ pub(crate) fn play(
     let stretches = director.stretches();
     vacuous.extend(stage.lacking().map(|kind| format!("no {kind} succeeded in the whole run")));
     vacuous.extend(overload);
+    vacuous
+        .extend(stage.in_doubt.get().map(|step| format!("when replicas were read, {step} still")));
     let nonsense = stage.nonsense.take();
     let history = stage.recorder.finish();
     let failures = director.failures;
@@ -147,6 +154,10 @@ struct Stage {
     /// How many sessions there were so far.
     sessions: Rc<Cell<u32>>,
     nonsense: Rc<Cell<Option<String>>>,
+    /// Who takes part.
+    roster: Rc<Roster>,
+    /// What the operator had begun and was not sure of when replicas were read.
+    in_doubt: Rc<Cell<Option<Step>>>,
 }
 
 impl Stage {
@@ -168,7 +179,8 @@ impl Stage {
     }
 }
 
-/// All clients: those of the workload, and one for each node that reads everything there at the end.
+/// All clients: those of the workload, one for each node that reads everything there at the end, and where
+/// members change, the operator.
 fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
     let options = config.workload();
     let mut opening = stage.workload.opening(&options);
@@ -185,11 +197,22 @@ fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
         let (stage, first) = (stage.clone(), opening.take());
         cast.push((spec, Box::new(move |cx| Box::pin(act(stage, spec, cx, first, generator)))));
     }
-    for node in 1..=config.nodes {
+    for node in 1..=config.all_nodes() {
         let session = SessionId(config.clients + node - 1);
         let spec = ClientSpec { session, home: NodeId(node), pinned: true };
         let stage = stage.clone();
         cast.push((spec, Box::new(move |cx| Box::pin(read_all(stage, spec, cx)))));
+    }
+    if config.spares > 0 {
+        let session = SessionId(config.clients + config.all_nodes());
+        let spec = ClientSpec { session, home: NodeId(1), pinned: false };
+        let stage = stage.clone();
+        let acts = async move |cx| {
+            if let Some(operator) = stage.system.operator(cx) {
+                operate(stage.roster, operator).await;
+            }
+        };
+        cast.push((spec, Box::new(|cx| Box::pin(acts(cx)))));
     }
     cast
 }
@@ -238,7 +261,7 @@ impl Actor {
 
     /// Does one operation and writes it down.
     async fn perform(&mut self, op: &Op) -> Outcome {
-        let (session, home) = (self.session, self.spec.home);
+        let (session, home) = (self.session, self.stage.roster.home_of(self.spec.home));
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
         let answer = tokio::time::timeout(self.stage.operation, self.client.invoke(op)).await;
@@ -295,9 +318,16 @@ async fn act(
     }
 }
 
-/// Reads every key at one node once the cluster has had time to converge.
+/// Reads every key at one node once the cluster has had time to converge. A node that takes no part by then
+/// holds what it held when it went.
 async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
     cx.sleep_until(stage.timeline.final_reads).await;
+    if !stage.roster.surely_has(spec.home) {
+        let in_doubt = stage.roster.under_way();
+        stage.in_doubt.set(stage.in_doubt.get().or(in_doubt));
+        stage.readers.set(stage.readers.get() - 1);
+        return;
+    }
     let keys = stage.recorder.keys();
     let readers = stage.readers.clone();
     let mut tries_left = FINAL_TRIES_MAX;

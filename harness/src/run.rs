@@ -221,8 +221,19 @@ pub struct Effect {
     pub stopped: u32,
     /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
+    /// Changes of the members that were agreed on while it lasted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changed: u32,
     /// Operations that ended `ok` while it lasted.
     pub ok_during: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Effect {
@@ -237,13 +248,15 @@ impl Effect {
             misread: 0,
             stopped: 0,
             lost_bytes: 0,
+            changed: 0,
             ok_during: 0,
         }
     }
 
     /// Whether the world was any different for it.
     pub fn took_effect(&self) -> bool {
-        self.dropped > 0 || self.delayed > 0 || self.misread > 0 || self.stopped > 0
+        let Effect { dropped, delayed, misread, stopped, changed, .. } = *self;
+        dropped > 0 || delayed > 0 || misread > 0 || stopped > 0 || changed > 0
     }
 }
 

@@ -10,6 +10,7 @@ use crate::kv::{Command, ReadLevel, Reply, Update};
 use crate::merge::VersionVector;
 use crate::wire::{self, Frame, Request};
 
+mod members;
 mod rewrite;
 
 /// How a client behaves.
@@ -80,6 +81,8 @@ pub struct Client<C> {
     sequence: u64,
     /// The greatest position of an answer.
     seen: u64,
+    /// How far it has seen the members change.
+    members_seen: u64,
     /// Of keys that were read as siblings and not written since, what was read.
     contexts: BTreeMap<String, VersionVector>,
 }
@@ -110,7 +113,8 @@ impl<C: ClientEnv> Client<C> {
     pub fn new(env: C, policy: Policy) -> Client<C> {
         let node = policy.home % env.nodes().len();
         let contexts = BTreeMap::new();
-        Client { env, policy, node, session: None, sequence: 0, seen: 0, contexts }
+        let members_seen = 0;
+        Client { env, policy, node, session: None, sequence: 0, seen: 0, members_seen, contexts }
     }
 
     /// The world that the client lives in: its clock is the one that deadlines refer to.
@@ -143,6 +147,9 @@ impl<C: ClientEnv> Client<C> {
                     }
                     answer => answer,
                 }
+            }
+            command @ (Command::Admit { .. } | Command::Dismiss { .. }) => {
+                self.change_members(command, deadline).await
             }
             command => {
                 let command = self.with_context(command);
@@ -185,6 +192,14 @@ impl<C: ClientEnv> Client<C> {
             return Answer::NotDone;
         }
         answer
+    }
+
+    /// Turns to another node from here on, by its place among the nodes: the one before is none any more. A
+    /// session that only that one knows is left behind with it.
+    pub fn turn_to(&mut self, home: usize) {
+        self.policy.home = home;
+        self.node = home % self.env.nodes().len();
+        self.session = self.session.filter(|session| session.shared);
     }
 
     /// Stops waiting for whatever was under way: a late answer to it is ignored.

@@ -185,13 +185,12 @@ pub enum Command {
         /// What it holds afterwards.
         to: Option<Vec<u8>>,
     },
-    /// Lets a node in that does not take part, where one log orders all changes; answered when it is
-    /// agreed on.
+    /// Lets a node in that does not take part; answered when it has what the others have, and counts.
     Admit {
         /// The node.
         node: NodeId,
     },
-    /// Lets a node go.
+    /// Lets a node go; answered when that is agreed on.
     Dismiss {
         /// The node.
         node: NodeId,

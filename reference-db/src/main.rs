@@ -165,8 +165,8 @@ struct Serve {
     /// cluster begins with
     #[arg(long)]
     join: bool,
-    /// Numbers of nodes that --peers lists and the cluster does not begin with: mode `raft` lets them
-    /// in by `admit`; the same for every node
+    /// Numbers of nodes that --peers lists and the cluster does not begin with: modes with a leader let
+    /// them in by `admit`; the same for every node. A spare node is started with --join
     #[arg(long, value_delimiter = ',')]
     spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
@@ -389,9 +389,11 @@ async fn serve(options: Serve) -> Result<(), Failure> {
              that lives"
         )));
     }
-    if !options.spare.is_empty() && options.mode != Mode::Raft {
+    if !options.spare.is_empty() && !options.mode.changes_members() {
         let mode = options.mode;
-        return Err(Failure::Usage(anyhow!("--spare is for mode raft: {mode} lets no nodes in")));
+        return Err(Failure::Usage(anyhow!(
+            "--spare is for modes with a leader: {mode} lets no nodes in"
+        )));
     }
     let leaderless = options.leaderless().map_err(Failure::Usage)?;
     let multi_leader = options.multi_leader().map_err(Failure::Usage)?;

@@ -89,7 +89,8 @@ impl Campaign {
     pub fn plan(mut self, mut plan: Plan) -> Campaign {
         let system = self.system.clone().expect("`Campaign::new` names the system of its plans");
         plan.system = system.manifest().name;
-        if let Err(error) = plan.check_settings(&system.manifest()) {
+        let settings = plan.check_settings(&system.manifest());
+        if let Err(error) = settings.and_then(|()| plan.check_membership(&*system, &[])) {
             panic!("{error}");
         }
         self.entries.push(Entry { plan, system });

@@ -39,6 +39,14 @@ pub(super) struct Selection {
 impl Source {
     /// All plans there are.
     pub(super) fn plans(&self, context: &Context) -> anyhow::Result<Vec<Plan>> {
+        let plans = self.unchecked(context)?;
+        plans.iter().try_for_each(|plan| self.check(context, plan))?;
+        Ok(plans)
+    }
+
+    /// The same, but whether their systems take the nemeses that a flag names is not asked yet: of plans
+    /// that are not selected, it does not matter.
+    fn unchecked(&self, context: &Context) -> anyhow::Result<Vec<Plan>> {
         let mut plans = match &self.plans {
             Some(file) => plan::load(file, context.systems)?,
             None => stock(context.systems)?,
@@ -47,18 +55,26 @@ impl Source {
             for plan in &mut plans {
                 plan.nemeses =
                     self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
-                plan.check(context.systems).context("--nemeses")?;
             }
         }
         Ok(plans)
     }
 
+    fn check(&self, context: &Context, plan: &Plan) -> anyhow::Result<()> {
+        if !self.nemeses.is_empty() {
+            plan.check(context.systems).context("--nemeses")?;
+        }
+        Ok(())
+    }
+
     /// The plan of one name, with its system.
     pub(super) fn entry(&self, context: &Context, name: &str) -> anyhow::Result<Entry> {
-        let plans = self.plans(context)?;
+        let plans = self.unchecked(context)?;
         check_names(&plans, &[name.to_owned()])?;
         let named = plans.into_iter().find(|plan| plan.name == name);
-        Ok(entry_of(context, named.expect("the name was checked")))
+        let named = named.expect("the name was checked");
+        self.check(context, &named)?;
+        Ok(entry_of(context, named))
     }
 
     /// The flags that name these plans, for another call of the program.
@@ -96,14 +112,18 @@ fn as_typed(flags: &[OsString]) -> String {
 impl Selection {
     /// The selected plans, each with its system.
     pub(super) fn entries(&self, context: &Context) -> anyhow::Result<Vec<Entry>> {
-        let plans = self.source.plans(context)?;
+        let plans = self.source.unchecked(context)?;
         check_names(&plans, &self.only)?;
         check_names(&plans, &self.skip)?;
         let selected = plans.into_iter().filter(|plan| {
             (self.only.is_empty() || self.only.contains(&plan.name))
                 && !self.skip.contains(&plan.name)
         });
-        Ok(selected.map(|plan| entry_of(context, plan)).collect())
+        let entry = |plan| {
+            self.source.check(context, &plan)?;
+            Ok(entry_of(context, plan))
+        };
+        selected.map(entry).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::seed::Stream;
 mod clock;
 mod crash;
 mod delay;
+pub(crate) mod membership;
 mod partition;
 mod restart;
 mod schedule;
@@ -94,6 +95,12 @@ pub enum Fault {
         /// Which nodes.
         target: Target,
     },
+    /// An operator changes who takes part, by what the system has for it. Where the change cannot be, it
+    /// is another one: nobody goes where too few would be left, and nobody comes where all are in.
+    Membership {
+        /// How.
+        change: Change,
+    },
 }
 
 impl Fault {
@@ -109,6 +116,7 @@ impl Fault {
             }
             Fault::Wipe { target: Target::Minority } => "wipe-minority",
             Fault::Wipe { .. } => "wipe",
+            Fault::Membership { .. } => membership::NAME,
         }
     }
 }
@@ -128,6 +136,7 @@ impl fmt::Display for Fault {
                 write!(f, "clock {target}{}", self.error_of_clocks())
             }
             Fault::Wipe { target } => write!(f, "wipe {target}"),
+            Fault::Membership { change } => write!(f, "membership {change}"),
         }
     }
 }
@@ -146,7 +155,36 @@ impl Fault {
             | Fault::Delay { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
-            | Fault::Wipe { .. } => String::new(),
+            | Fault::Wipe { .. }
+            | Fault::Membership { .. } => String::new(),
+        }
+    }
+}
+
+/// A change of who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// A spare node comes.
+    Add,
+    /// A member goes.
+    Remove {
+        /// Which; perhaps one that is down instead.
+        target: Target,
+    },
+    /// A spare node comes, and when it counts, a member goes.
+    Replace {
+        /// Which goes; perhaps one that is down instead.
+        target: Target,
+    },
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Add => f.write_str("add"),
+            Change::Remove { target } => write!(f, "remove {target}"),
+            Change::Replace { target } => write!(f, "replace {target}"),
         }
     }
 }
@@ -324,5 +362,11 @@ pub const NEMESES: &[Registration] = &[
         about: "takes power and disks from a minority at once; they come back with nothing",
         usual: false,
         nemesis: &wipe::MINORITY,
+    },
+    Registration {
+        name: membership::NAME,
+        about: "adds nodes, removes them, and replaces them, through the system, one change at a time",
+        usual: false,
+        nemesis: &membership::Membership,
     },
 ];

@@ -7,6 +7,7 @@ use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::escape;
+use crate::config::Config;
 use crate::run::{Conclusion, Judged};
 use crate::store::Record;
 use crate::system::Claim;
@@ -86,7 +87,7 @@ fn configuration(record: &Record) -> String {
     let time = |duration| humantime::format_duration(duration).to_string();
     let mix: Vec<_> = config.mix.iter().map(|(kind, weight)| format!("{kind} {weight}")).collect();
     let lines = [
-        ("nodes", config.nodes.to_string()),
+        ("nodes", nodes(config)),
         ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
         ("keys in use at a time", config.keys.to_string()),
         ("operations a set of keys", config.operations_a_key_set.to_string()),
@@ -101,6 +102,13 @@ fn configuration(record: &Record) -> String {
     ];
     let lines = lines.map(|(name, value)| format!("  {name:<26}{value}"));
     lines.join("\n")
+}
+
+fn nodes(config: &Config) -> String {
+    match config.spares {
+        0 => config.nodes.to_string(),
+        spares => format!("{} ({spares} more are spare when it begins)", config.nodes),
+    }
 }
 
 fn faults(record: &Record) -> String {

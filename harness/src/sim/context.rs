@@ -271,13 +271,20 @@ impl NodeCx {
         self.0.id
     }
 
-    /// All members of the cluster, this one included, in order.
+    /// All nodes that there are, this one included, in order.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.0.port.shared.node_ids()
     }
 
-    /// Whether a fault has taken the node's disk away since the run began: an empty disk is then not the
-    /// one that the cluster began with.
+    /// Those of them that the cluster does not begin with, in order: none but where members change
+    /// ([`System::membership`](crate::system::System::membership)).
+    pub fn spares(&self) -> Vec<NodeId> {
+        let shared = &self.0.port.shared;
+        shared.node_ids().into_iter().filter(|id| id.0 > shared.founders).collect()
+    }
+
+    /// Whether a fault has taken the node's disk away since the run began, or the cluster began without the
+    /// node: an empty disk is then not one that the cluster began with.
     pub fn restored(&self) -> bool {
         self.0.port.shared.node(self.0.id).wiped.get()
     }
@@ -414,9 +421,10 @@ impl ClientCx {
         self.session
     }
 
-    /// The node that the client turns to.
+    /// The node that the client turns to. Where that is removed from the cluster, it is another one from
+    /// then on.
     pub fn home(&self) -> NodeId {
-        self.home
+        self.port.shared.roster.home_of(self.home)
     }
 
     /// Whether the client must stay with its home, even where that does not answer. Clients that
@@ -425,7 +433,7 @@ impl ClientCx {
         self.pinned
     }
 
-    /// All members of the cluster, in order.
+    /// All nodes that there are, in order, whether or not they take part at the moment.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.port.shared.node_ids()
     }

@@ -10,6 +10,7 @@ mod disk;
 mod geography;
 mod guard;
 mod network;
+mod roster;
 mod shared;
 mod target;
 mod world;
@@ -17,7 +18,8 @@ mod world;
 pub(crate) use context::ClientSpec;
 pub use context::{Address, ClientCx, Clock, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
 pub use disk::Disk;
-pub(crate) use world::{Play, World};
+pub(crate) use roster::{Roster, Step, operate};
+pub(crate) use world::{NOBODY, Play, World};
 
 /// The port that every node listens on.
 const NODE_PORT: u16 = 7000;

@@ -14,6 +14,7 @@ use super::disk::{Disk, Platter};
 use super::geography::Geography;
 use super::guard::PollBudget;
 use super::network::Links;
+use super::roster::Roster;
 use super::{CLIENT_PORT, Failure, NODE_PORT};
 use crate::config::Config;
 use crate::seed::Seed;
@@ -42,7 +43,7 @@ pub(super) struct NodeState {
     pub(super) power: RefCell<Rc<Cell<bool>>>,
     pub(super) incarnation: Cell<u32>,
     pub(super) clock: NodeClock,
-    /// Whether its disk was ever taken away.
+    /// Whether its disk was ever taken away, or the cluster began without it.
     pub(super) wiped: Cell<bool>,
     /// Whether it was, and the node has not said since that it is whole again.
     pub(super) lost: Cell<bool>,
@@ -55,8 +56,11 @@ pub(super) struct Shared {
     /// The world's time at the end of the last step.
     pub(super) now: Cell<Time>,
     pub(super) links: RefCell<Links>,
-    /// In order; the first has the number 1.
+    /// In order; the first has the number 1. Spare ones come last.
     pub(super) nodes: Vec<NodeState>,
+    /// How many nodes the cluster begins with.
+    pub(super) founders: u32,
+    pub(super) roster: Rc<Roster>,
     pub(super) failures: RefCell<Vec<(NodeId, Failure)>>,
     /// Messages that each fault kept from being delivered.
     pub(super) dropped_by: RefCell<Vec<u64>>,
@@ -80,8 +84,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: &Config, seed: Seed, trace: bool, ips: Vec<IpAddr>) -> Shared {
-        let node = |number| {
+    pub(super) fn new(
+        config: &Config,
+        seed: Seed,
+        trace: bool,
+        ips: Vec<IpAddr>,
+        roster: Rc<Roster>,
+    ) -> Shared {
+        let node = |number: u32| {
             let stream = seed.stream(&format!("disk/{number}"));
             NodeState {
                 platter: Rc::new(RefCell::new(Platter::new(config.sync_max, stream))),
@@ -90,7 +100,7 @@ impl Shared {
                 power: RefCell::new(Rc::new(Cell::new(true))),
                 incarnation: Cell::new(0),
                 clock: NodeClock::default(),
-                wiped: Cell::new(false),
+                wiped: Cell::new(number > config.nodes),
                 lost: Cell::new(false),
                 budget: PollBudget::default(),
             }
@@ -98,8 +108,10 @@ impl Shared {
         Shared {
             seed,
             now: Cell::new(Time::ZERO),
-            links: RefCell::new(Links::new(config.nodes as usize + 1)),
-            nodes: (1..=config.nodes).map(node).collect(),
+            links: RefCell::new(Links::new(config.all_nodes() as usize + 1)),
+            nodes: (1..=config.all_nodes()).map(node).collect(),
+            founders: config.nodes,
+            roster,
             failures: RefCell::default(),
             dropped_by: RefCell::default(),
             delayed_by: RefCell::default(),
@@ -226,6 +238,9 @@ impl Shared {
         }
         if !self.may_deliver(at, from, to) {
             return None;
+        }
+        if from != Place::CLIENTS && to != Place::CLIENTS {
+            self.roster.note_sent(NodeId(to.0 as u32), bytes);
         }
         let mut links = self.links.borrow_mut();
         let (delay, slowing) = links.delay(from.0, to.0);

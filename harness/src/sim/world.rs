@@ -11,15 +11,19 @@ use turmoil::Sim;
 
 use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
-use super::shared::Shared;
+use super::roster::Roster;
+use super::shared::{Place, Shared};
 use super::target::{self, Observed};
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::config::Config;
-use crate::nemesis::{Fault, Planned};
+use crate::nemesis::{Change, Fault, Planned};
 use crate::run::Effect;
-use crate::seed::Seed;
+use crate::seed::{Seed, Stream};
 use crate::system::{LocalBoxFuture, System};
 use crate::trace::Trace;
+
+/// How the effect of a fault begins that has hit nobody.
+pub(crate) const NOBODY: &str = "nobody";
 
 /// What a client does from the start of the run to its end.
 pub(crate) type Play = Box<dyn FnOnce(ClientCx) -> LocalBoxFuture<'static, ()>>;
@@ -42,13 +46,14 @@ impl World {
         config: &Config,
         seed: Seed,
         trace: bool,
+        roster: Rc<Roster>,
         clients: Vec<(ClientSpec, Play)>,
     ) -> World {
         let mut sim = build(config, seed);
         let mut names = vec!["clients".to_owned()];
-        names.extend((1..=config.nodes).map(|number| format!("n{number}")));
+        names.extend((1..=config.all_nodes()).map(|number| format!("n{number}")));
         let ips: Vec<IpAddr> = names.iter().map(|name| sim.lookup(name.as_str())).collect();
-        let shared = Rc::new(Shared::new(config, seed, trace, ips));
+        let shared = Rc::new(Shared::new(config, seed, trace, ips, roster));
         for id in shared.node_ids() {
             let (system, shared) = (system.clone(), shared.clone());
             sim.host(format!("n{id}"), move || start_node(system.clone(), shared.clone(), id));
@@ -118,14 +123,15 @@ impl World {
                 target::list(&nodes) + &planned.fault.error_of_clocks()
             }
             Fault::Wipe { target } => self.wipe(id, &observed.resolve(target, &mut stream)),
+            Fault::Membership { change } => self.change_members(change, &mut stream),
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
         effect
     }
 
-    /// Undoes a fault.
-    pub(crate) fn end(&mut self, planned: &Planned) {
+    /// Undoes a fault; its effect says in words what it did, as far as more is known of that by now.
+    pub(crate) fn end(&mut self, planned: &Planned) -> &Effect {
         let id = planned.id;
         match planned.fault {
             Fault::Partition { .. } | Fault::Delay { .. } => {
@@ -141,7 +147,37 @@ impl World {
                     node.clock.set_right(self.now(), id);
                 }
             }
+            Fault::Membership { .. } => {
+                let (changed, what) = self.shared.roster.end_order();
+                let effect = &mut self.effects[id.index()];
+                if !effect.what.starts_with(NOBODY) {
+                    (effect.changed, effect.what) = (changed, what);
+                }
+            }
         }
+        &self.effects[id.index()]
+    }
+
+    /// Lets the operator change who takes part, unless a node has lost its disk and is not whole yet: it is
+    /// one less that counts.
+    fn change_members(&self, change: Change, stream: &mut Stream) -> String {
+        if let Some(id) = self.lost() {
+            return format!("{NOBODY}, n{id} is not whole yet");
+        }
+        // Those that take no part may come, so all are looked at.
+        let what = self.shared.roster.order(change, &self.observe(|_| true), stream);
+        self.shared.record(self.now(), Place::CLIENTS, || format!("the operator is to {what}"));
+        what
+    }
+
+    /// A node that has lost its disk and is not whole again.
+    fn lost(&self) -> Option<NodeId> {
+        self.shared.node_ids().into_iter().find(|id| self.shared.node(*id).lost.get())
+    }
+
+    /// How many changes of the members there were.
+    pub(crate) fn members_changed(&self) -> u64 {
+        self.shared.roster.changes()
     }
 
     /// Lets a fault falsify the clocks of a node.
@@ -158,16 +194,16 @@ impl World {
             | Fault::Delay { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
-            | Fault::Wipe { .. } => unreachable!("it does nothing to clocks"),
+            | Fault::Wipe { .. }
+            | Fault::Membership { .. } => unreachable!("it does nothing to clocks"),
         }
     }
 
     /// Takes power and disk from nodes, unless one of them all is not whole yet: then what only one more
     /// disk has would be lost with it. Returns in words whom it hit.
     fn wipe(&mut self, fault: FaultId, nodes: &[NodeId]) -> String {
-        let lost = |id: &NodeId| self.shared.node(*id).lost.get();
-        if let Some(id) = self.shared.node_ids().into_iter().find(lost) {
-            return format!("nobody, n{id} is not whole yet");
+        if let Some(id) = self.lost() {
+            return format!("{NOBODY}, n{id} is not whole yet");
         }
         let effect = fault.index();
         for id in nodes {
@@ -176,7 +212,7 @@ impl World {
             let bytes = node.platter.borrow_mut().wipe();
             node.wiped.set(true);
             node.lost.set(true);
-            self.shared.record(self.now(), super::shared::Place::of_node(*id), || {
+            self.shared.record(self.now(), Place::of_node(*id), || {
                 format!("lost its disk with {bytes} bytes")
             });
             self.effects[effect].lost_bytes += bytes;
@@ -191,7 +227,7 @@ impl World {
     fn lose_power(&mut self, id: NodeId) -> u64 {
         self.stop(id);
         let lost = self.shared.node(id).platter.borrow_mut().lose_power();
-        self.shared.record(self.now(), super::shared::Place::of_node(id), || {
+        self.shared.record(self.now(), Place::of_node(id), || {
             format!("lost power, and {lost} bytes that were not synced")
         });
         lost
@@ -210,7 +246,7 @@ impl World {
         node.incarnation.set(node.incarnation.get() + 1);
         *node.power.borrow_mut() = Rc::new(Cell::new(true));
         node.up.set(true);
-        self.shared.record(self.now(), super::shared::Place::of_node(id), || "starts".to_owned());
+        self.shared.record(self.now(), Place::of_node(id), || "starts".to_owned());
         self.sim.bounce(format!("n{id}"));
     }
 
@@ -234,25 +270,31 @@ impl World {
         }
     }
 
-    /// Whether some node that is up hears, and is heard by, enough nodes to make a majority; nodes that
-    /// have lost their disks and are not whole again are none of them.
+    /// Whether some node that is up hears, and is heard by, enough members to make a majority, also when
+    /// the change of them that is under way counts; nodes that have lost their disks and are not whole
+    /// again are none of them.
     pub(crate) fn has_quorum(&self) -> bool {
         let links = self.shared.links.borrow();
-        let up: Vec<NodeId> = self
-            .shared
-            .node_ids()
-            .into_iter()
-            .filter(|id| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get())
-            .collect();
-        let majority = self.shared.nodes.len() / 2 + 1;
-        up.iter().any(|a| {
-            let heard = up.iter().filter(|b| links.connected(a.index(), b.index()));
-            heard.count() >= majority
+        let counts =
+            |id: &NodeId| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get();
+        self.shared.roster.possible().into_iter().all(|members| {
+            let majority = members.len() / 2 + 1;
+            let up: Vec<NodeId> = members.into_iter().filter(counts).collect();
+            up.iter().any(|a| {
+                let heard = up.iter().filter(|b| links.connected(a.index(), b.index()));
+                heard.count() >= majority
+            })
         })
     }
 
+    /// Those that take part, or are about to, as observed at the moment.
     fn observed(&self) -> Observed {
-        let nodes = self.shared.node_ids().into_iter().map(|id| {
+        let members = self.shared.roster.all();
+        self.observe(|id| members.contains(id))
+    }
+
+    fn observe(&self, whom: impl Fn(&NodeId) -> bool) -> Observed {
+        let nodes = self.shared.node_ids().into_iter().filter(whom).map(|id| {
             let node = self.shared.node(id);
             (id, node.up.get(), node.status.get())
         });

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use checkers::history::{Op, OpKind, Outcome};
+use checkers::history::{NodeId, Op, OpKind, Outcome};
 use serde::{Deserialize, Serialize};
 
 pub use crate::sim::{ClientCx, NodeCx, NodeStatus, Role};
@@ -58,6 +58,41 @@ pub trait System: Send + Sync {
 
     /// Makes one client of the cluster.
     fn client(&self, cx: ClientCx) -> Box<dyn Client>;
+
+    /// Whether nodes can be added to the cluster and removed from it while it runs, and how few must stay.
+    /// Where they can, [`System::operator`] makes the one who does it; the nemesis `membership` is
+    /// refused for other systems, which do not override this.
+    fn membership(&self) -> Option<Membership> {
+        None
+    }
+
+    /// Makes the operator of a cluster whose members change. Its nodes are then told which of them are
+    /// [spare](NodeCx::spares).
+    fn operator(&self, cx: ClientCx) -> Option<Box<dyn Operator>> {
+        let _ = cx;
+        None
+    }
+}
+
+/// How the members of a system's clusters change while they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Over how many groups the nodes are spread, in turn: node *i* is in group *i - 1* modulo their
+    /// number. One where there are no groups.
+    pub groups: u32,
+    /// How many members of each group must stay, or as many as it began with where that were fewer.
+    pub least: u32,
+}
+
+/// Who changes the members of a cluster, as the system has it done.
+pub trait Operator {
+    /// Adds a node; whether it is certain that it takes part now and has what the others have. It is
+    /// asked again until it is.
+    fn admit(&mut self, node: NodeId) -> LocalBoxFuture<'_, bool>;
+
+    /// Removes a node; whether it is certain that it takes no part any more. It is asked again until it
+    /// is. A node that was removed is left running with its disk, and may be added again.
+    fn dismiss(&mut self, node: NodeId) -> LocalBoxFuture<'_, bool>;
 }
 
 /// A client of the system under test: all that a workload sees of it.

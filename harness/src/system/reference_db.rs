@@ -19,12 +19,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, NodeStatus, Role, Settings, System,
-    Timing,
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, NodeStatus, Operator,
+    Role, Settings, System, Timing,
 };
 use crate::sim::{Address, Disk};
 
 pub(super) mod multi_leader;
+mod operator;
 mod values;
 
 use self::values::{command_of, outcome_of};
@@ -256,6 +257,14 @@ impl System for Ordered {
     fn client(&self, cx: ClientCx) -> Box<dyn Client> {
         client_of_store(cx, self.replica_reads, self.keeps())
     }
+
+    fn membership(&self) -> Option<Membership> {
+        Some(Membership { groups: 1, least: 3 })
+    }
+
+    fn operator(&self, cx: ClientCx) -> Option<Box<dyn Operator>> {
+        Some(operator::of_store(cx))
+    }
 }
 
 fn parsed<T: DeserializeOwned>(settings: &Settings) -> Result<T, String> {
@@ -441,8 +450,13 @@ fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) 
 
 /// A client with a policy that differs from the usual one as `adjust` says.
 fn client_with(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> Box<dyn Client> {
+    Box::new(store_client(cx, adjust))
+}
+
+fn store_client(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> StoreClient {
+    let home = cx.home();
     let usual = Policy {
-        home: cx.home().index() - 1,
+        home: home.index() - 1,
         attempt: ATTEMPT,
         pause: PAUSE,
         roam: !cx.pinned(),
@@ -453,7 +467,7 @@ fn client_with(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> Box<dyn Clien
     };
     let env = SimClient(Rc::new(cx));
     let client = reference_db::client::Client::new(env.clone(), adjust(usual));
-    Box::new(StoreClient { env, client })
+    StoreClient { env, home, client }
 }
 
 fn run_node(mode: Mode, cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'static, String> {
@@ -483,7 +497,7 @@ impl Env for SimNode {
     }
 
     fn spares(&self) -> Vec<env::NodeId> {
-        Vec::new()
+        self.0.spares().into_iter().map(to_env).collect()
     }
 
     fn restored(&self) -> bool {
@@ -618,6 +632,8 @@ impl ClientEnv for SimClient {
 /// A client of the store, as a workload sees it.
 struct StoreClient {
     env: SimClient,
+    /// The node that it was told to turn to.
+    home: NodeId,
     client: reference_db::client::Client<SimClient>,
 }
 
@@ -627,6 +643,10 @@ impl Client for StoreClient {
             let Some(command) = command_of(op) else {
                 return Outcome::Fail(Reason::Unsupported);
             };
+            let home = self.env.0.home();
+            if std::mem::replace(&mut self.home, home) != home {
+                self.client.turn_to(home.index() - 1);
+            }
             // A little before the harness would cut the operation off.
             let deadline = self.env.now() + (OPERATION - Duration::from_millis(10));
             match self.client.call(command, deadline).await {

@@ -70,6 +70,25 @@ fn unknown_names_are_answered_with_those_that_exist() {
 }
 
 #[test]
+fn members_that_cannot_change_are_refused_with_the_systems_whose_members_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let plan = "[[plan]]\nname = \"a\"\nsystem = \"leaderless\"\nnemeses = [\"membership\"]\n";
+    fs::write(at.join("p.toml"), plan).unwrap();
+    let able = "there are raft, primary-sync, primary-semi-sync, primary-async, multi-leader";
+    refused(at, &["campaign", "--plans", "p.toml"], &["p.toml:4: plan `a`: nemeses:", able]);
+    refused(at, &["campaign", "--nemeses", "membership", "--only", "leaderless"], &[able]);
+    let plan = plan.replace("leaderless", "raft").replace("nemeses", "nodes = [3, 8]\nnemeses");
+    fs::write(at.join("p.toml"), plan).unwrap();
+    let words =
+        ["p.toml:4: plan `a`: nodes = [3, 8] leaves no room for the 2 spare nodes", "7 at most"];
+    refused(at, &["campaign", "--plans", "p.toml"], &words);
+    let raft = ["campaign", "--nemeses", "membership", "--only", "raft", "--seeds", "0..1"];
+    let (code, stdout, stderr) = stormglass(at, &raft);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+}
+
+#[test]
 fn a_malformed_plan_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -6,6 +6,7 @@
 mod campaign;
 mod cli;
 mod clocks;
+mod membership;
 mod restore;
 mod shape;
 mod siblings;

@@ -20,6 +20,11 @@ pub(crate) trait Watch<P: Protocol> {
 
     /// The state of a node.
     fn kv(node: &P) -> &Kv;
+
+    /// Those that take part, and agree in the end.
+    fn members(cluster: &Cluster<P>) -> Vec<usize> {
+        (0..cluster.nodes.len()).collect()
+    }
 }
 
 /// A client that counts a shared number up by compare-and-set, and reads it in between.
@@ -50,6 +55,8 @@ pub(crate) struct Tally {
     pub(crate) reads: u64,
     /// Disks that were taken away.
     pub(crate) wiped: u64,
+    /// Members that were let in or go, as far as their operator was told.
+    pub(crate) changed: u64,
 }
 
 fn number(value: u64) -> Option<Vec<u8>> {
@@ -165,8 +172,8 @@ fn transfer<P: Protocol>(cluster: &mut Cluster<P>) {
     cluster.request(asked, OPERATOR, Request { session: 0, sequence: 1, seen: 0, command });
 }
 
-/// The client that asks for transfers.
-const OPERATOR: u64 = 1_000;
+/// The client that asks for transfers, and for members to come and go.
+pub(crate) const OPERATOR: u64 = 1_000;
 
 /// Takes a node's disk away, where every disk that was taken before is whole again; whether it did.
 pub(crate) fn wipe_one<P: Protocol>(cluster: &mut Cluster<P>) -> bool {
@@ -216,7 +223,9 @@ impl<P: Protocol, W: Watch<P>> Play<P, W> {
         while let Some(answer) = self.cluster.answers.get(self.answered).cloned() {
             self.answered += 1;
             self.watch.answered(&answer, &self.cluster);
-            // Whoever has leadership handed over is no counter.
+            // An operator is no counter.
+            let of_operator = answer.client.0 == OPERATOR && answer.reply == Reply::Done;
+            self.tally.changed += u64::from(of_operator);
             let client = usize::try_from(answer.client.0).unwrap();
             let Some(counter) = self.counters.get_mut(client) else { continue };
             counter.answered(answer.sequence, &answer.reply, self.cluster.now, &mut self.tally);
@@ -274,8 +283,9 @@ pub(crate) fn play_with_wipes<P: Protocol, W: Watch<P>>(
     })
 }
 
-/// Two seconds of faults, of which some take a disk away, then quiet until all clients are answered and all nodes agree.
-fn play_with<P: Protocol, W: Watch<P>>(
+/// Two seconds of faults, then quiet until all clients are answered and all members agree. `fault` says
+/// whether it took a disk away.
+pub(crate) fn play_with<P: Protocol, W: Watch<P>>(
     mut cluster: Cluster<P>,
     watch: W,
     seed: u64,
@@ -300,8 +310,9 @@ fn play_with<P: Protocol, W: Watch<P>>(
     }
     let waiting = play.counters.iter().filter(|counter| counter.asked.is_some()).count();
     assert_eq!(waiting, 0, "seed {seed}: requests without an answer after a quiet three seconds");
-    let first = W::kv(play.cluster.node(0));
-    for node in 1..play.cluster.nodes.len() {
+    let members = W::members(&play.cluster);
+    let first = W::kv(play.cluster.node(members[0]));
+    for node in members {
         assert_eq!(W::kv(play.cluster.node(node)), first, "seed {seed}: states differ");
     }
     let counted = parse(first.values().get("n").and_then(Datum::register));

@@ -16,6 +16,7 @@ mod multi_leader_random;
 mod ports;
 mod primary_async;
 mod primary_cluster;
+mod primary_members;
 mod primary_semi_sync;
 mod primary_sync;
 mod raft;

@@ -10,7 +10,7 @@ use stormglass_reference_db::protocol::primary::{Acknowledge, Primary, Record, p
 use stormglass_reference_db::protocol::raft::log::Position;
 use stormglass_reference_db::wire::Request;
 
-use super::counting::Watch;
+use super::counting::{OPERATOR, Watch};
 use super::raft_cluster::{Answer, Cluster, Disk};
 
 pub(crate) fn request(session: u64, sequence: u64, command: Command) -> Request {
@@ -120,7 +120,8 @@ impl Watch<Primary> for Copies {
     }
 
     fn answered(&mut self, answer: &Answer, cluster: &Cluster<Primary>) {
-        if answer.reply == Reply::Done {
+        // What operators are told goes by the members.
+        if answer.reply == Reply::Done && answer.client.0 != OPERATOR {
             self.acknowledged = self.acknowledged.max(position(answer.position));
             self.check(0, cluster);
         }
@@ -128,5 +129,10 @@ impl Watch<Primary> for Copies {
 
     fn kv(node: &Primary) -> &Kv {
         node.replica().kv()
+    }
+
+    fn members(cluster: &Cluster<Primary>) -> Vec<usize> {
+        let leader = primary(cluster).expect("there is a primary in the end");
+        cluster.node(leader).members().voters().map(|node| node.0 as usize).collect()
     }
 }

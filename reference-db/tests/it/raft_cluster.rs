@@ -137,18 +137,22 @@ impl<P: Protocol> Cluster<P> {
 
     /// The same, but the last node is down, and none that the cluster begins with.
     pub(crate) fn with_spare(count: u32, seed: u64, snapshot_entries: u64) -> Self {
-        let mut cluster = Cluster::new(count, seed, snapshot_entries);
-        let spare = count as usize - 1;
-        cluster.spares.push(NodeId(count - 1));
-        for node in 0..count as usize {
-            cluster.wipe(node);
-            cluster.nodes[node].wiped = node == spare;
-            cluster.nodes[node].lost = false;
+        Cluster::new(count, seed, snapshot_entries).sparing_the_last()
+    }
+
+    /// A cluster that was just started, begun again without its last node, which is down.
+    pub(crate) fn sparing_the_last(mut self) -> Self {
+        let spare = self.nodes.len() - 1;
+        self.spares.push(self.nodes[spare].id);
+        for node in 0..=spare {
+            self.wipe(node);
+            self.nodes[node].wiped = node == spare;
+            self.nodes[node].lost = false;
             if node != spare {
-                cluster.start(node);
+                self.start(node);
             }
         }
-        cluster
+        self
     }
 
     /// The same, in a mode without a leader.

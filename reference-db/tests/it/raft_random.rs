@@ -156,7 +156,7 @@ fn change_members(cluster: &mut Cluster<Raft>, sequence: u64) -> bool {
 #[test]
 fn nor_do_changes_of_the_members() {
     let (mut changed, mut committed) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..320 {
         let mut cluster = Cluster::<Raft>::new(6, seed, [8, 30, 1000][seed as usize % 3]);
         cluster.weather = weather(&mut cluster);
         let mut safety = Safety::default();

@@ -31,7 +31,11 @@ fn others<P: Protocol>(cluster: &Cluster<P>, but: usize) -> Vec<usize> {
 }
 
 mod raft {
+    use stormglass_reference_db::protocol::raft::wishes::FOUNDED;
+
     use super::*;
+
+    const DONE: Option<Reply> = Some(Reply::Done);
 
     fn admit(sequence: u64, node: u32) -> Request {
         request(0, sequence, Command::Admit { node: NodeId(node) })
@@ -101,6 +105,46 @@ mod raft {
     }
 
     #[test]
+    fn a_leader_that_let_itself_go_is_elected_once_more_where_nobody_else_knows_of_it() {
+        for seed in 0..20 {
+            let (mut cluster, old, _) = started(2, seed, 1000);
+            assert_one_remains(&mut cluster, old, 1 - old);
+        }
+    }
+
+    #[test]
+    fn and_so_is_one_that_the_cluster_did_not_begin_with() {
+        for seed in 0..20 {
+            let mut cluster = Cluster::<Raft>::with_spare(2, seed, 1000);
+            cluster.elect();
+            cluster.start(1);
+            assert_eq!(cluster.ask(0, 7, admit(2, 1)), DONE);
+            let transfer = Command::Transfer { to: NodeId(1) };
+            assert_eq!(cluster.ask(0, 7, request(0, 3, transfer)), DONE);
+            cluster.run(100);
+            assert_one_remains(&mut cluster, 1, 0);
+        }
+    }
+
+    /// Of two, the leader lets itself go, and both are restarted before the other one has heard of it.
+    fn assert_one_remains(cluster: &mut Cluster<Raft>, old: usize, other: usize) {
+        cluster.cut[old][other] = true;
+        cluster.request(old, 7, dismiss(1, old));
+        cluster.run(20);
+        assert_eq!(voters(cluster, old), [other as u32]);
+        assert_eq!(voters(cluster, other).len(), 2, "it has not heard of it");
+        cluster.crash(old);
+        cluster.crash(other);
+        cluster.heal();
+        cluster.start(old);
+        cluster.start(other);
+        let alone = |c: &Cluster<Raft>| c.leader() == Some(other) && voters(c, other).len() == 1;
+        assert!(cluster.run_until(alone), "each waits for the other");
+        let open = request(0, 9, Command::OpenSession);
+        assert!(matches!(cluster.ask(other, 0, open), Some(Reply::Session(_))));
+    }
+
+    #[test]
     fn a_node_is_replaced_by_another_while_writes_go_on() {
         let (mut cluster, leader, session) = with_a_spare(8);
         let gone = others(&cluster, leader)[0];
@@ -125,8 +169,41 @@ mod raft {
         let [first, second] = others(&cluster, leader)[..2] else { panic!("of four") };
         cluster.split(&[leader]);
         cluster.request(leader, 7, dismiss(1, first));
-        assert_eq!(cluster.ask(leader, 7, dismiss(2, second)), Some(Reply::NotLeader));
+        cluster.request(leader, 7, dismiss(2, second));
+        cluster.run(50);
         assert_eq!(voters(&cluster, leader).len(), 2, "the first one counts at once");
+        cluster.heal();
+        assert_eq!(cluster.ask(leader, 7, dismiss(3, second)), Some(Reply::Done));
+        assert_eq!(voters(&cluster, leader), [leader as u32]);
+    }
+
+    #[test]
+    fn a_node_that_is_let_in_is_reported_when_it_counts() {
+        let (mut cluster, leader, _) = with_a_spare(8);
+        cluster.cut[leader][3] = true;
+        cluster.request(leader, 7, admit(1, 3));
+        cluster.run(500);
+        let answered = |cluster: &Cluster<Raft>| {
+            cluster.answers.iter().any(|answer| (answer.client.0, answer.sequence) == (7, 1))
+        };
+        assert!(cluster.node(leader).core().members().get(NodeId(3)).is_some(), "it is let in");
+        assert!(!answered(&cluster), "but has nothing yet");
+        cluster.heal();
+        assert!(cluster.run_until(answered));
+        assert_eq!(voters(&cluster, leader), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_copy_of_a_wish_that_comes_late_changes_nothing() {
+        let (mut cluster, leader, _) = with_a_spare(1000);
+        let late = Request { seen: FOUNDED, ..dismiss(1, 3) };
+        assert_eq!(cluster.ask(leader, 7, Request { seen: FOUNDED, ..admit(2, 3) }), DONE);
+        assert_eq!(cluster.ask(leader, 7, late.clone()), Some(Reply::NotLeader));
+        assert_eq!(voters(&cluster, leader), [0, 1, 2, 3]);
+        let told = cluster.answers.last().unwrap().position;
+        assert_eq!(cluster.ask(leader, 7, Request { seen: told, ..dismiss(3, 3) }), DONE);
+        assert_eq!(voters(&cluster, leader), [0, 1, 2]);
+        assert_eq!(cluster.ask(leader, 7, late), DONE, "what is so already, nobody is refused");
     }
 
     #[test]
@@ -252,15 +329,12 @@ mod primary {
     }
 
     #[test]
-    fn members_stay_as_they_are() {
+    fn a_node_that_the_others_do_not_know_is_not_let_in() {
         for acknowledge in MODES {
             let (mut cluster, leader, _) = started(acknowledge, 3, 20);
-            for command in
-                [Command::Admit { node: NodeId(9) }, Command::Dismiss { node: NodeId(1) }]
-            {
-                let reply = cluster.ask(leader, 7, request(0, 1, command));
-                assert_eq!(reply, Some(Reply::Unsupported), "{acknowledge:?}");
-            }
+            let admit = request(0, 1, Command::Admit { node: NodeId(9) });
+            let reply = cluster.ask(leader, 7, admit);
+            assert_eq!(reply, Some(Reply::Unsupported), "{acknowledge:?}");
         }
     }
 

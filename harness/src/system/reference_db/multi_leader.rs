@@ -10,8 +10,11 @@ use reference_db::protocol::multi_leader::topology::Topology;
 use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
-use super::{CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, parsed, run_node};
-use crate::system::{Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, Settings, System};
+use super::{CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, operator, parsed, run_node};
+use crate::system::{
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
+    System,
+};
 
 /// Makes the system.
 pub(in crate::system) fn build() -> Box<dyn System> {
@@ -154,5 +157,14 @@ impl System for MultiLeader {
             rewrites_sets,
             ..policy
         })
+    }
+
+    /// Nodes come and go within their regions, of which none is left without any.
+    fn membership(&self) -> Option<Membership> {
+        Some(Membership { groups: self.settings.regions as u32, least: 1 })
+    }
+
+    fn operator(&self, cx: ClientCx) -> Option<Box<dyn Operator>> {
+        Some(operator::of_store(cx))
     }
 }

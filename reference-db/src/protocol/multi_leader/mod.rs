@@ -19,6 +19,11 @@
 //! Changes of one key that did not know of each other are a conflict, and [`conflicts`] says what
 //! becomes of it. Nothing waits for another region, so nothing is linearizable across regions, and
 //! two regions cannot agree on who comes first: there is no compare-and-set, and no transaction.
+//!
+//! Nodes are let in and go as members of a region's group, which agrees on it by itself, and each node has
+//! its region by its place among all nodes, spare ones included. Which regions there are never changes:
+//! one that is added would have to hear what the others have forgotten, and of one that goes nobody else
+//! knows whether it has made a change that somebody depends on.
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -29,6 +34,7 @@ use crate::merge::{Actor, Merge as _, VersionVector};
 use crate::protocol::pending::Pending;
 use crate::protocol::raft::core::Core;
 use crate::protocol::raft::message as region;
+use crate::protocol::raft::wishes::{Dismissal, Wishes};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
 
@@ -117,6 +123,7 @@ pub struct MultiLeader {
     applied: u64,
     pending: Pending,
     office: Option<Office>,
+    wishes: Wishes,
 }
 
 /// What a node keeps while it leads its region.
@@ -155,6 +162,7 @@ impl Protocol for MultiLeader {
             applied: 0,
             pending: Pending::default(),
             office: None,
+            wishes: Wishes::default(),
         };
         node.adopt_installed();
         node
@@ -255,6 +263,16 @@ impl MultiLeader {
         let sequence = request.sequence;
         let reply = if let Command::Read { key, level: ReadLevel::Replica } = &request.command {
             self.state.read(&self.rules, key)
+        } else if let Command::Admit { node } | Command::Dismiss { node } = request.command
+            && self.rules.regions.of(node) != Some(self.region())
+        {
+            // Each region sees to its own nodes.
+            self.rules.regions.of(node).map_or(Reply::Unsupported, |_| Reply::NotLeader)
+        } else if self.core.is_leader()
+            && matches!(request.command, Command::Admit { .. } | Command::Dismiss { .. })
+        {
+            self.wishes.add(now, &self.options.timing, origin, &request);
+            return;
         } else if self.core.is_leader() {
             // One too many is dropped, as the network might have done.
             if let Some(at) = self.core.propose(now, Logged::Asked { request, wall }) {
@@ -318,6 +336,7 @@ impl MultiLeader {
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
         self.core.promote(now, |_| true);
+        self.wishes.go_on(now, &mut self.core, |_| Dismissal::Now, out);
         self.core.pass_on(out, Message::Region);
         self.apply_committed(now, out);
         self.take_or_leave_office(now);

@@ -33,6 +33,10 @@
 //! A client may say how far it has [seen](crate::wire::Request::seen). Then nobody answers it from a
 //! state that does not contain that: a node that is behind waits, and where it was lost, the client is
 //! told so ([`Reply::Lost`]).
+//!
+//! `members` says how nodes are let in and go meanwhile.
+
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -40,16 +44,18 @@ use serde::{Deserialize, Serialize};
 use crate::env::{NodeId, Role, Status, Time};
 use crate::kv::{Command, ReadLevel, Reply};
 use crate::protocol::pending::{Ahead, AheadReads, Pending};
+use crate::protocol::raft::UNCOMMITTED_MAX;
 use crate::protocol::raft::core::{Act, Core};
 use crate::protocol::raft::log::{Entry, Position};
 use crate::protocol::raft::members::Members;
 use crate::protocol::raft::message as control;
 use crate::protocol::raft::read_index::{Read, Reads};
-use crate::protocol::raft::{BATCH_MAX, UNCOMMITTED_MAX};
+use crate::protocol::raft::wishes::Wishes;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
 
 pub mod lineage;
+mod members;
 pub mod partner;
 pub mod replica;
 pub mod stream;
@@ -132,7 +138,7 @@ pub struct Snapshot {
     /// The latest epoch that the node has heard of.
     pub epoch: u64,
     /// The state.
-    pub image: Option<std::sync::Arc<ReplicaImage>>,
+    pub image: Option<Arc<ReplicaImage>>,
     /// The changes that follow the image.
     pub entries: Vec<Entry<Request>>,
 }
@@ -149,13 +155,16 @@ pub struct Primary {
     /// The primary's view of the others, while the node is one.
     office: Option<Office>,
     /// The members that it goes by.
-    followed: Members,
+    followed: Arc<Members>,
     /// Whom it counts on.
     partner: Partner,
     /// The latest epoch for which the node has proposed itself.
     asked_for: Option<u64>,
-    /// When the node, leading without being entitled to office, last asked another one to lead.
+    /// When the node, leading without being entitled to office or about to be let go, last asked another
+    /// one to lead.
     handed_over: Option<Time>,
+    /// Who is to take part, and who no longer.
+    wishes: Wishes,
     pending: Pending,
     reads: Reads,
     ahead: AheadReads,
@@ -194,10 +203,11 @@ impl Protocol for Primary {
             appointed: None,
             replica,
             office: None,
-            followed: Members::default(),
+            followed: Arc::default(),
             partner: Partner::default(),
             asked_for: None,
             handed_over: None,
+            wishes: Wishes::default(),
             pending: Pending::default(),
             reads: Reads::default(),
             ahead: AheadReads::default(),
@@ -274,6 +284,11 @@ impl Primary {
         self.office.is_some()
     }
 
+    /// Who takes part, as the log of the control plane says.
+    pub fn members(&self) -> &Members {
+        self.control.members()
+    }
+
     /// The last appointment that the node knows to be committed.
     pub fn appointed(&self) -> Option<Appointment> {
         self.appointed
@@ -288,10 +303,13 @@ impl Primary {
         out: &mut Vec<Output<Self>>,
     ) {
         let (sequence, seen) = (request.sequence, request.seen);
-        if let Command::Read { key, level: ReadLevel::Replica } = request.command {
+        let of_members = matches!(request.command, Command::Admit { .. } | Command::Dismiss { .. });
+        if of_members && self.control.is_leader() {
+            self.wishes.add(now, &self.options.timing, origin, &request);
+        } else if let Command::Read { key, level: ReadLevel::Replica } = request.command {
             let until = now + self.options.timing.election;
             self.ahead.add(Ahead { origin, sequence, key, seen, until });
-        } else if self.serves() {
+        } else if self.serves() && !of_members {
             self.serve(now, origin, request, out);
         } else if let Some(to) = leader {
             let message = Message::Forward { origin, request };
@@ -314,19 +332,19 @@ impl Primary {
         let committed = self.replica.committed();
         let (reply, position) = match (self.replica.reach(position(request.seen)), request.command)
         {
-            // A partner that is let go would have to be replaced first.
-            (_, Command::Admit { .. } | Command::Dismiss { .. }) => (Reply::Unsupported, 0),
             (Reach::Lost, _) => (Reply::Lost, 0),
             // The client has seen a later primary's work.
             (Reach::Behind, _) => (Reply::NotLeader, 0),
             (Reach::Has, Command::Read { key, .. }) => {
-                if self.options.acknowledge == Acknowledge::One {
+                if self.asks_before_reads() {
                     self.reads.add(Read { origin, sequence, key });
                     return;
                 }
                 (self.replica.kv().read(&key), number(committed))
             }
             (Reach::Has, Command::Transfer { .. }) => (Reply::Unsupported, 0),
+            // It would be one more thing for the next primary to have.
+            (Reach::Has, _) if self.wishes.is_to_go(self.options.id) => (Reply::NotLeader, 0),
             (Reach::Has, command) => {
                 if self.replica.last().index - committed.index < UNCOMMITTED_MAX {
                     let entry = self.replica.append(Some(Request { command, ..request }));
@@ -358,7 +376,9 @@ impl Primary {
             }
         }
         self.ask_for_office(now);
-        self.restore_others(now);
+        self.change_members(now, out);
+        self.follow_members(now);
+        self.give_votes(now);
         self.act(out);
         if self.control_applied >= self.control.imaged() + CONTROL_ENTRIES_MAX {
             self.control.compact(self.control_applied, self.appointed, CONTROL_ENTRIES_MAX / 2);
@@ -409,38 +429,6 @@ impl Primary {
         }
     }
 
-    /// Goes by the members that the control plane has, and gives those their votes back that lost their
-    /// disks and have everything again.
-    ///
-    /// A vote is what makes a node eligible for office. One that had it before would lead with a log that
-    /// lacks what it had acknowledged: primary 1 and partner 2 have a change, 2 loses its disk, 1 goes
-    /// down, and 3 elects 2, which takes office with nothing.
-    fn restore_others(&mut self, now: Time) {
-        if self.followed != *self.control.members() {
-            self.followed = self.control.members().clone();
-            let others = followers(&self.followed, self.options.id);
-            if let Some(office) = &mut self.office {
-                office.follow(now, others);
-            }
-        }
-        if !self.serves() {
-            return;
-        }
-        let Some(office) = &self.office else { return };
-        let committed = self.replica.committed().index;
-        let ready = |node: NodeId| {
-            let waited_for = match self.options.acknowledge {
-                Acknowledge::All => true,
-                Acknowledge::One => self.partner.is_counted_on(node),
-                Acknowledge::None => false,
-            };
-            // Whom nothing waits for is always a little behind.
-            let spare = if waited_for { 0 } else { BATCH_MAX as u64 };
-            office.matched(|other| other == node) >= committed.saturating_sub(spare)
-        };
-        self.control.promote(now, ready);
-    }
-
     fn others(&self) -> impl Iterator<Item = NodeId> {
         self.options.founders().filter(|node| *node != self.options.id)
     }
@@ -456,9 +444,9 @@ impl Primary {
         let first = self.replica.last().term < appointed.epoch;
         if self.office.is_none() && leads && first {
             let entry = self.replica.append(None);
-            self.followed = self.control.members().clone();
-            let others = followers(&self.followed, self.options.id);
             let timing = self.options.timing;
+            self.followed = self.all_members();
+            let others = members::followers(&self.followed, self.options.id);
             self.office = Some(Office::new(entry.at, others, timing, now));
             out.push(Output::Persist(Record::Data(entry)));
         }
@@ -489,9 +477,11 @@ impl Primary {
         let committed = self.replica.committed().index;
         let wait = self.options.timing.election;
         let heard = |node| self.control.heard(node).is_some_and(|at| now.since(at) < wait);
-        let fails = |node| !heard(node) || office.is_stuck(now, node, last);
+        let fails =
+            |node| !heard(node) || office.is_stuck(now, node, last) || self.wishes.is_to_go(node);
         let Some(present) = self.partner.failing(fails) else { return };
-        let may = |node| node != present && !fails(node);
+        // One without a vote could not take office.
+        let may = |node| node != present && !fails(node) && self.control.members().is_voter(node);
         let Some(next) = office.most_advanced(committed, may) else { return };
         let appointment =
             Appointment { node: self.options.id, epoch: office.epoch(), partner: Some(next) };
@@ -573,7 +563,10 @@ impl Primary {
     fn settle_data(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         if let Some(office) = &self.office {
             let reached = match self.options.acknowledge {
-                Acknowledge::All => office.matched(|_| true),
+                Acknowledge::All => {
+                    let agreed = self.control.agreed_members();
+                    office.matched(|node| self.is_waited_for(now, office, &agreed, node))
+                }
                 Acknowledge::One => office.matched(|node| self.partner.is_counted_on(node)),
                 Acknowledge::None => u64::MAX,
             };
@@ -608,12 +601,6 @@ impl Primary {
         let leads = self.office.is_some();
         self.reads.answer(now, &mut self.control, leads, (kv, committed.index, here), out);
     }
-}
-
-/// The others, and their disks.
-fn followers(members: &Members, own: NodeId) -> impl Iterator<Item = (NodeId, u64)> {
-    let others = members.iter().filter(move |(node, _)| *node != own);
-    others.map(|(node, member)| (node, member.incarnation))
 }
 
 const INDEX_BITS: u32 = 40;

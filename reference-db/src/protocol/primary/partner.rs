@@ -33,6 +33,11 @@ impl Partner {
         self.agreed.filter(|partner| self.proposed.is_none() && fails(*partner))
     }
 
+    /// Whether the control plane has agreed on this partner, and no other was proposed.
+    pub(super) fn is_agreed_on(&self, node: NodeId) -> bool {
+        self.agreed == Some(node) && self.proposed.is_none()
+    }
+
     /// Whether nothing counts that this node does not have.
     pub(super) fn is_counted_on(&self, node: NodeId) -> bool {
         self.agreed == Some(node) || self.proposed == Some(node)

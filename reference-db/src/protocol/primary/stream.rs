@@ -162,6 +162,13 @@ impl Office {
         followers.any(|f| f.matched < last && now.since(f.moved) >= self.timing.election)
     }
 
+    /// Whether a follower lacks no more than fits into one message, and keeps up.
+    pub(super) fn is_near(&self, now: Time, node: NodeId, last: u64) -> bool {
+        let near = |f: &Follower| f.reached.is_some() && f.matched + BATCH_MAX as u64 >= last;
+        let is_near = self.followers.iter().any(|follower| follower.node == node && near(follower));
+        is_near && !self.is_stuck(now, node, last)
+    }
+
     /// The follower that has the most, of those that have everything up to `index`.
     pub(super) fn most_advanced(&self, index: u64, may: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let able = self.followers.iter().filter(|f| f.matched >= index && may(f.node));

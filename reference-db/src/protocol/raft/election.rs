@@ -19,7 +19,7 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn campaign(&mut self, now: Time) {
         self.leader = None;
         self.postpone_election(now);
-        if !self.has_vote() {
+        if !self.may_stand() {
             // A learner, or one that was removed, waits for whoever leads.
             self.standing = Standing::Follower;
             return;

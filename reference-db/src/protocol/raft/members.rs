@@ -18,7 +18,8 @@
 //! and lets the new one in as a *learner*, which gets the log but has no vote. That change needs a
 //! majority of the others, so that everything that was committed with the lost disk is on those
 //! before any majority does without it. A second change gives the learner its vote when it has
-//! caught up. A node that is added goes the same way.
+//! caught up. A node that is added goes the same way, and [`wishes`](super::wishes) says what operators
+//! are told of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -96,7 +97,12 @@ impl Members {
 
     /// Whether this incarnation of a node votes.
     pub fn votes(&self, node: NodeId, incarnation: u64) -> bool {
-        self.has(node, incarnation) && self.get(node).is_some_and(|member| member.votes)
+        self.has(node, incarnation) && self.is_voter(node)
+    }
+
+    /// Whether a node votes, whatever its incarnation.
+    pub fn is_voter(&self, node: NodeId) -> bool {
+        self.get(node).is_some_and(|member| member.votes)
     }
 
     /// Whether these are more than half of those that vote.
@@ -131,6 +137,13 @@ impl Members {
         members.present.remove(&node).map(|_| members)
     }
 
+    /// These members, and of `later` ones those that are not among them, or have another disk.
+    pub(in crate::protocol) fn with_all_of(&self, later: &Members) -> Members {
+        let mut members = self.clone();
+        members.present.extend(later.iter());
+        members
+    }
+
     /// The members with a vote for a learner.
     fn with_vote(&self, node: NodeId) -> Members {
         let mut members = self.clone();
@@ -147,6 +160,16 @@ impl<C: Clone, S> Core<C, S> {
         &self.members
     }
 
+    /// The latest members that are certain to be agreed on. Those before the ones that stand in the log are,
+    /// even where the member has forgotten how far that is committed: no leader begins a change before.
+    pub(in crate::protocol) fn agreed_members(&self) -> Arc<Members> {
+        if self.members_at <= self.commit {
+            Arc::clone(&self.members)
+        } else {
+            self.members_up_to(self.members_at - 1).0
+        }
+    }
+
     /// The number of the member's disk.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
@@ -161,6 +184,14 @@ impl<C: Clone, S> Core<C, S> {
     /// Whether the member itself votes and counts, as far as it knows.
     pub(super) fn has_vote(&self) -> bool {
         self.members.votes(self.id, self.incarnation)
+    }
+
+    /// Whether the member may look for votes: it has one itself, or had one until a change that is not
+    /// known to be agreed on. Of two, leader 1 lets itself go, and nobody but it has that in its log when
+    /// both are restarted: 2 needs the vote of 1 and does not get it, because its log is the shorter one.
+    /// Then 1 must lead once more, by the vote of 2 (dissertation, section 4.2.2).
+    pub(super) fn may_stand(&self) -> bool {
+        self.has_vote() || self.agreed_members().votes(self.id, self.incarnation)
     }
 
     /// Whether the cluster knows the member's disk, as far as it knows itself. One that was not let
@@ -277,7 +308,7 @@ impl<C: Clone, S> Core<C, S> {
     /// 3 with 3 and 4 and removes 1, which it commits with 3 alone of 2, 3 and 4. Then 1 is elected in
     /// term 4 by 4 and 5, three of its five, and replaces what was committed (Ongaro, "bug in
     /// single-server membership changes", raft-dev, 2015).
-    fn may_change_members(&self) -> bool {
+    pub(super) fn may_change_members(&self) -> bool {
         self.knows_all_commits() && self.members_at <= self.commit
     }
 }

@@ -29,13 +29,14 @@ pub(super) mod read_index;
 mod replication;
 mod snapshot;
 mod transfer;
+pub mod wishes;
 
 use self::core::Core;
 use self::follower_reads::FollowerReads;
 use self::lease::Lease;
-use self::members::Change as MembersChange;
 use self::read_index::{Read, Reads};
 use self::transfer::{Progress, Transfer};
+use self::wishes::{Dismissal, Wishes};
 
 pub use self::follower_reads::Ticket;
 pub use self::read_index::READS_MAX;
@@ -107,6 +108,7 @@ pub struct Raft {
     lease: Lease,
     follower_reads: FollowerReads,
     transfer: Option<Transfer>,
+    wishes: Wishes,
 }
 
 impl Protocol for Raft {
@@ -136,6 +138,7 @@ impl Protocol for Raft {
             lease: Lease::default(),
             follower_reads: FollowerReads::new(start),
             transfer: None,
+            wishes: Wishes::default(),
         };
         raft.adopt_installed();
         raft
@@ -245,13 +248,8 @@ impl Raft {
                 self.reads.add(Asker::Client(Read { origin, sequence, key }));
             }
             Command::Transfer { to } => self.begin_transfer(now, origin, sequence, to, out),
-            Command::Admit { node } => {
-                let change = self.core.admit(now, node);
-                self.on_members_change(change, origin, sequence, out);
-            }
-            Command::Dismiss { node } => {
-                let change = self.core.dismiss(now, node);
-                self.on_members_change(change, origin, sequence, out);
+            Command::Admit { .. } | Command::Dismiss { .. } => {
+                self.wishes.add(now, &self.options.timing, origin, &request);
             }
             // It would be one more thing for the next leader to catch up with.
             _ if self.transfer.is_some() => out.push(turned_down(origin, sequence)),
@@ -260,23 +258,6 @@ impl Raft {
                 self.pending.add(at, origin, sequence);
             }
         }
-    }
-
-    /// Answers who wants the members changed, or lets them wait until that is committed.
-    fn on_members_change(
-        &mut self,
-        change: MembersChange,
-        origin: Origin,
-        sequence: u64,
-        out: &mut Vec<Output<Self>>,
-    ) {
-        let reply = match change {
-            MembersChange::Begun(at) => return self.pending.add(at, origin, sequence),
-            MembersChange::Already => Reply::Done,
-            MembersChange::NotNow => Reply::NotLeader,
-            MembersChange::Never => Reply::Unsupported,
-        };
-        out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
     }
 
     /// Whether the leader may answer reads without asking whether it leads. Its state then has all that
@@ -338,6 +319,7 @@ impl Raft {
         self.adopt_installed();
         self.go_on_with_transfer(now, out);
         self.core.promote(now, |_| true);
+        self.wishes.go_on(now, &mut self.core, |_| Dismissal::Now, out);
         self.core.pass_on(out, Message::Core);
         self.apply_committed(out);
         if self.applied >= self.core.imaged() + self.options.snapshot_entries.max(1) {
@@ -360,7 +342,7 @@ impl Raft {
             self.applied += 1;
             let reply = match &entry.command {
                 Some(change) => self.kv.apply(entry.at.index, change, self.options.sessions_max),
-                None => entry.members.is_some().then_some(Reply::Done),
+                None => None,
             };
             if let Some((to, sequence)) = self.pending.take(entry.at)
                 && let Some(reply) = reply
