@@ -48,7 +48,7 @@ fn show(anomaly: &Anomaly) -> String {
 }
 
 #[track_caller]
-fn check_explained(text: &str, expected: &Expect) {
+pub(crate) fn check_explained(text: &str, expected: &Expect) {
     let verdict = judge(text, Limits::default().states_max);
     let anomalies: Vec<String> = verdict.anomalies().iter().map(show).collect();
     expected.assert_eq(&anomalies.join("\n"));
