@@ -534,6 +534,18 @@ fn no_more_states_are_visited_than_there_may_be() {
 }
 
 #[test]
+fn what_was_not_judged_in_one_part_may_be_wrong_in_another_one() {
+    // Nobody else is there at the reads, so that they can be searched by themselves.
+    let reads = |count: usize| "99 invoke read x\n99 ok 5000\n".repeat(count);
+    let text = hard("x", 0) + &reads(20_000);
+    let Verdict::Unknown { reason, .. } = judge(&text, 1_000) else { panic!("judged") };
+    expect!["the search of 1000 states ended at key x: it was judged up to operation 12 of 20013"]
+        .assert_eq(&reason);
+    let wrong = text + "99 invoke read x\n99 ok 7\n" + &reads(1);
+    assert!(judge(&wrong, 1_000).is_invalid());
+}
+
+#[test]
 fn fewer_states_than_keys_come_to_an_end() {
     let text = hard("x", 0) + &hard("y", 100) + &hard("z", 200);
     for states_max in 0..=20 {

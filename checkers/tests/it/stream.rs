@@ -285,8 +285,10 @@ fn shows(process: u32, value: i64) -> Event {
 #[test]
 fn a_value_is_forgotten_because_of_any_that_came_after_it() {
     // 2 came after 1, and 3 was written some time while all that happened: of the values that came
-    // after others, 3 says nothing about 1, and must not take the place of 2.
+    // after others, 3 says nothing about 1, and must not take the place of 2. Until the read of 3 is
+    // over, nothing can be forgotten.
     let events = [
+        read(9),
         write(1, 1),
         write(3, 3),
         done(1),
@@ -295,6 +297,7 @@ fn a_value_is_forgotten_because_of_any_that_came_after_it() {
         shows(4, 1),
         done(2),
         done(3),
+        shows(9, 3),
         read(5),
         shows(5, 1),
     ];
