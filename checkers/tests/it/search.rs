@@ -127,6 +127,43 @@ fn where_less_was_used_up_nothing_is_tried_again() {
     assert_eq!(found, Found::NoOrder { stuck: 16 });
 }
 
+#[test]
+fn where_other_operations_were_used_up_all_is_tried_again() {
+    // A sum of 3 comes of 1 and 2, or of 3 alone: then 5 can still come of it, by 2. And 9 comes of
+    // it by 1 and 5, or of 6 by 3, whichever of them is tried first.
+    for numbers in [[1, 2, 3, 5], [3, 1, 2, 5], [5, 3, 2, 1], [2, 3, 5, 1], [5, 2, 1, 3]] {
+        let mut calls: Vec<Call<Counter>> = numbers
+            .into_iter()
+            .zip(0..)
+            .map(|(by, at)| unanswered(CounterOp::Add(by), at))
+            .collect();
+        let sums = |sums: &[i128]| {
+            let reads = sums.iter().zip(0..).map(|(sum, place)| {
+                call(CounterOp::Read, CounterRet::Sum(*sum), 10 + 2 * place, 11 + 2 * place)
+            });
+            reads.collect::<Vec<_>>()
+        };
+        for (shown, expected) in [
+            (&[3, 5][..], true),
+            (&[3, 6], true),
+            (&[3, 4, 6, 11], true),
+            (&[3, 8, 11], true),
+            (&[5, 8, 11], true),
+            (&[3, 4, 9, 11], true),
+            (&[3, 5, 6, 7], false),
+            (&[6, 9, 11], true),
+            (&[6, 8, 11], true),
+            (&[6, 10], false),
+        ] {
+            calls.truncate(4);
+            calls.extend(sums(shown));
+            let found = within(10_000, &Counter(0), &calls);
+            assert_eq!(has_an_order(&calls, &Counter(0)), expected, "{numbers:?}: {shown:?}");
+            assert_eq!(found == Found::Order, expected, "{numbers:?}: {shown:?}");
+        }
+    }
+}
+
 /// Two writes at the same time, and a read of the second, again and again.
 fn pairs(count: u32, begin: u32) -> Vec<Call<Register>> {
     let pair = |pair: u32| {
@@ -360,6 +397,21 @@ fn where_an_operation_is_open_nothing_is_cut() {
         calls.push(read(77, 170_001, 170_002));
         calls.sort_by_key(|call| call.invoked);
         assert_eq!(within(100_000, &CasRegister(0), &calls), Found::Order, "from {begin}");
+    }
+}
+
+#[test]
+fn what_begins_with_the_answer_of_another_one_is_not_cut_off_it() {
+    // As many as make a part, and one more that may have taken effect before the last of them.
+    let mut calls: Vec<Call<Register>> =
+        (0..1 << 14).map(|place| write(place % 5, place * 10, place * 10 + 5)).collect();
+    let last = calls[calls.len() - 1].clone();
+    let CasOp::Write(value) = last.op else { panic!("all of them are writes") };
+    calls.push(write(9, last.completed, last.completed + 1));
+    for shown in [9, value] {
+        calls.push(read(shown, last.completed + 2, last.completed + 3));
+        assert_eq!(within(100_000, &CasRegister(0), &calls), Found::Order, "{shown}");
+        calls.pop();
     }
 }
 
