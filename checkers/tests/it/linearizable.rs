@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
+use stormglass_checkers::checker::linearizable::Settings;
 use stormglass_checkers::checker::{Checker, Limits, Linearizable};
+use stormglass_checkers::history::Value;
 use stormglass_checkers::{Anomaly, Verdict};
 
 use crate::linearization::replay;
@@ -48,7 +50,7 @@ fn show(anomaly: &Anomaly) -> String {
 }
 
 #[track_caller]
-fn check_explained(text: &str, expected: &Expect) {
+pub(crate) fn check_explained(text: &str, expected: &Expect) {
     let verdict = judge(text, Limits::default().states_max);
     let anomalies: Vec<String> = verdict.anomalies().iter().map(show).collect();
     expected.assert_eq(&anomalies.join("\n"));
@@ -532,6 +534,18 @@ fn no_more_states_are_visited_than_there_may_be() {
 }
 
 #[test]
+fn what_was_not_judged_in_one_part_may_be_wrong_in_another_one() {
+    // Nobody else is there at the reads, so that they can be searched by themselves.
+    let reads = |count: usize| "99 invoke read x\n99 ok 5000\n".repeat(count);
+    let text = hard("x", 0) + &reads(20_000);
+    let Verdict::Unknown { reason, .. } = judge(&text, 1_000) else { panic!("judged") };
+    expect!["the search of 1000 states ended at key x: it was judged up to operation 12 of 20013"]
+        .assert_eq(&reason);
+    let wrong = text + "99 invoke read x\n99 ok 7\n" + &reads(1);
+    assert!(judge(&wrong, 1_000).is_invalid());
+}
+
+#[test]
 fn fewer_states_than_keys_come_to_an_end() {
     let text = hard("x", 0) + &hard("y", 100) + &hard("z", 200);
     for states_max in 0..=20 {
@@ -614,4 +628,41 @@ fn a_proof_leaves_out_writes_that_nobody_in_it_can_have_seen() {
     // Without what came between, each of them may be what the first read saw.
     let open = text.replace("write x 2", "write x 1");
     assert!(Linearizable::new(Limits::default()).check(&history(&open)).is_valid());
+}
+
+#[test]
+fn a_key_may_hold_something_in_the_beginning_and_become_absent() {
+    let checker = Linearizable::with(Settings { initial: Value::Int(7), ..Settings::default() });
+    let text = "
+        0 invoke read x
+        0 ok 7
+        0 invoke delete x
+        0 ok
+        0 invoke write x 1
+        0 ok
+        1 invoke read x
+        1 ok 1
+    ";
+    assert!(checker.check(&history(text)).is_valid());
+    let verdict = checker.check(&history(&text.replace("1 ok 1", "1 ok nil")));
+    expect![[r#"
+        stale-read at 0.007 s on x
+        operations [1, 2, 3], faults []
+        process 0 deleted x (from 0.002 s to 0.003 s)
+        process 0 wrote x = 1 (from 0.004 s to 0.005 s)
+        process 1 read x = nil (from 0.006 s to 0.007 s)
+        process 1 saw x = nil after 0.006 s, but x = 1 had been acknowledged to process 0 at 0.005 s, before that, and nothing made it nil after it
+    "#]]
+    .assert_eq(&show(&verdict.anomalies()[0]));
+}
+
+#[test]
+fn writes_without_an_answer_that_nobody_saw_are_not_searched() {
+    // Each of them would be tried before and after each of the others.
+    let mut text = "0 invoke write x -1\n0 ok\n0 invoke write x -1\n0 ok\n".to_owned();
+    for process in 1..40 {
+        writeln!(text, "{process} invoke write x {process}\n{process} info timeout").unwrap();
+    }
+    text += "0 invoke read x\n0 ok 20\n0 invoke read x\n0 ok -1\n";
+    assert!(judge(&text, 100).is_invalid());
 }

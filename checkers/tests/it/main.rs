@@ -15,6 +15,7 @@ mod models;
 mod notation;
 mod objects;
 mod oracle;
+mod proofs;
 mod recovery;
 mod search;
 mod sessions;

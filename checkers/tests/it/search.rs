@@ -127,6 +127,43 @@ fn where_less_was_used_up_nothing_is_tried_again() {
     assert_eq!(found, Found::NoOrder { stuck: 16 });
 }
 
+#[test]
+fn where_other_operations_were_used_up_all_is_tried_again() {
+    // A sum of 3 comes of 1 and 2, or of 3 alone: then 5 can still come of it, by 2. And 9 comes of
+    // it by 1 and 5, or of 6 by 3, whichever of them is tried first.
+    for numbers in [[1, 2, 3, 5], [3, 1, 2, 5], [5, 3, 2, 1], [2, 3, 5, 1], [5, 2, 1, 3]] {
+        let mut calls: Vec<Call<Counter>> = numbers
+            .into_iter()
+            .zip(0..)
+            .map(|(by, at)| unanswered(CounterOp::Add(by), at))
+            .collect();
+        let sums = |sums: &[i128]| {
+            let reads = sums.iter().zip(0..).map(|(sum, place)| {
+                call(CounterOp::Read, CounterRet::Sum(*sum), 10 + 2 * place, 11 + 2 * place)
+            });
+            reads.collect::<Vec<_>>()
+        };
+        for (shown, expected) in [
+            (&[3, 5][..], true),
+            (&[3, 6], true),
+            (&[3, 4, 6, 11], true),
+            (&[3, 8, 11], true),
+            (&[5, 8, 11], true),
+            (&[3, 4, 9, 11], true),
+            (&[3, 5, 6, 7], false),
+            (&[6, 9, 11], true),
+            (&[6, 8, 11], true),
+            (&[6, 10], false),
+        ] {
+            calls.truncate(4);
+            calls.extend(sums(shown));
+            let found = within(10_000, &Counter(0), &calls);
+            assert_eq!(has_an_order(&calls, &Counter(0)), expected, "{numbers:?}: {shown:?}");
+            assert_eq!(found == Found::Order, expected, "{numbers:?}: {shown:?}");
+        }
+    }
+}
+
 /// Two writes at the same time, and a read of the second, again and again.
 fn pairs(count: u32, begin: u32) -> Vec<Call<Register>> {
     let pair = |pair: u32| {
@@ -154,7 +191,12 @@ fn memory_is_bounded_where_there_are_cuts() {
     let mut calls = pairs(40_000, 10);
     calls.insert(0, unanswered(CasOp::Write(1), 0));
     calls.insert(1, write(55, 1, 1_000_000));
-    let found = search(&CasRegister(0), &calls, &mut limit());
+    let mut left = limit();
+    let found = search(&CasRegister(0), &calls, &mut left);
+    assert!(matches!(found, Found::Exhausted { of: Shortage::Bytes, .. }), "{found:?}");
+    // And so it is not gone through again from cut to cut, for which there were no states here.
+    let states = limit().states - left.states + 10;
+    let found = search(&CasRegister(0), &calls, &mut Budget { states, ..limit() });
     assert!(matches!(found, Found::Exhausted { of: Shortage::Bytes, .. }), "{found:?}");
 }
 
@@ -163,8 +205,11 @@ fn what_follows_a_known_state_is_searched_by_itself() {
     // The memory is bounded for each part, and there are parts because the reads are alone.
     let limit = || Budget { states: 10_000_000, bytes: 3_000_000 };
     let mut calls = pairs(40_000, 0);
-    let found = order(&CasRegister(0), &calls, &mut limit());
+    let mut left = limit();
+    let found = order(&CasRegister(0), &calls, &mut left);
     replay(&CasRegister(0), &calls, &found.unwrap());
+    // Nothing was gone through twice because the memory had run out.
+    assert_eq!(limit().states - left.states, 2 * 40_000);
     calls[90_002] = read(77, calls[90_002].invoked, calls[90_002].completed);
     let found = search(&CasRegister(0), &calls, &mut limit());
     assert_eq!(found, Found::NoOrder { stuck: 90_002 });
@@ -274,4 +319,158 @@ fn every_model_is_judged_as_the_oracle_does() {
             _ => (AppendOp::Get, AppendRet::Text(text)),
         }
     });
+}
+
+/// An atomic register under some clients, with times that coincide now and then, and long stretches
+/// in which one client is alone. Most values come again.
+fn atomic(seed: u64, count: usize) -> Vec<Call<Register>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut calls: Vec<Call<Register>> = Vec::new();
+    // What each client is at, and whether that has taken effect.
+    let mut at: [Option<(usize, bool)>; 3] = [None; 3];
+    let (mut held, mut now) = (0, 0);
+    while calls.len() < count || at.iter().any(Option::is_some) {
+        // Each client is alone for a while, and then all of them are there.
+        let alone = (calls.len() / 50) % 4;
+        let client = if alone == 3 { random.random_range(0..3) } else { alone };
+        let others_are_done =
+            alone == 3 || at.iter().enumerate().all(|(one, at)| one == client || at.is_none());
+        let client = match at.iter().position(Option::is_some) {
+            Some(open) if !others_are_done => open,
+            _ => client,
+        };
+        now += random.random_range(0..3);
+        at[client] = match at[client] {
+            None if calls.len() >= count => None,
+            None => {
+                let op = match random.random_range(0..3) {
+                    0 => CasOp::Write(random.random_range(0..5)),
+                    _ => CasOp::Read,
+                };
+                calls.push(Call { op, ret: None, invoked: now, completed: 0 });
+                Some((calls.len() - 1, false))
+            }
+            Some((place, false)) => {
+                calls[place].ret = Some(match calls[place].op {
+                    CasOp::Write(value) => {
+                        held = value;
+                        CasRet::Done
+                    }
+                    _ => CasRet::Value(held),
+                });
+                Some((place, true))
+            }
+            Some((place, true)) => {
+                calls[place].completed = now;
+                None
+            }
+        };
+    }
+    calls
+}
+
+#[test]
+fn wherever_a_long_history_is_cut_its_order_is_found() {
+    for seed in 0..6 {
+        let mut calls = atomic(seed, 40_000);
+        assert_eq!(within(100_000, &CasRegister(0), &calls), Found::Order, "seed {seed}");
+        // What began before everything else may be told at last.
+        for call in &mut calls {
+            (call.invoked, call.completed) = (call.invoked + 2, call.completed + 2);
+        }
+        calls.push(read(0, 0, 1));
+        assert_eq!(within(100_000, &CasRegister(0), &calls), Found::Order, "seed {seed}");
+    }
+}
+
+#[test]
+fn where_an_operation_is_open_nothing_is_cut() {
+    // All others are one after the other. The 77 is written last of all, whenever that began.
+    for begin in [0, 16_380, 16_384, 16_388] {
+        let mut calls: Vec<Call<Register>> = (0..8_195)
+            .flat_map(|pair| {
+                let (at, value) = (pair * 20, pair % 4);
+                [write(value, at, at + 5), read(value, at + 10, at + 15)]
+            })
+            .collect();
+        calls.push(write(77, begin * 10 + 3, 170_000));
+        calls.push(read(77, 170_001, 170_002));
+        calls.sort_by_key(|call| call.invoked);
+        assert_eq!(within(100_000, &CasRegister(0), &calls), Found::Order, "from {begin}");
+    }
+}
+
+#[test]
+fn what_begins_with_the_answer_of_another_one_is_not_cut_off_it() {
+    // As many as make a part, and one more that may have taken effect before the last of them.
+    let mut calls: Vec<Call<Register>> =
+        (0..1 << 14).map(|place| write(place % 5, place * 10, place * 10 + 5)).collect();
+    let last = calls[calls.len() - 1].clone();
+    let CasOp::Write(value) = last.op else { panic!("all of them are writes") };
+    calls.push(write(9, last.completed, last.completed + 1));
+    for shown in [9, value] {
+        calls.push(read(shown, last.completed + 2, last.completed + 3));
+        assert_eq!(within(100_000, &CasRegister(0), &calls), Found::Order, "{shown}");
+        calls.pop();
+    }
+}
+
+#[test]
+#[should_panic(expected = "call Some(1) is answered before it begins")]
+fn an_answer_before_its_call_is_a_mistake_of_the_caller() {
+    within(10, &CasRegister(0), &[read(0, 0, 1), read(0, 3, 2)]);
+}
+
+#[test]
+fn texts_that_can_no_longer_be_read_are_not_gone_on_with() {
+    // Of ten texts put at the end at the same time, only one order shows what was read.
+    let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let appends = letters.iter().zip(0..).map(|(text, at)| {
+        call(AppendOp::Append((*text).to_owned()), AppendRet::Done, at, 100 + at)
+    });
+    let mut calls: Vec<Call<AppendString>> = appends.collect();
+    for text in ["jihgfedcba", "dahbgciefj"] {
+        calls.push(call(AppendOp::Get, AppendRet::Text(text.to_owned()), 200, 201));
+        assert_eq!(within(100, &AppendString::default(), &calls), Found::Order);
+        calls.pop();
+    }
+}
+
+/// The fewest bytes with which a search does not run out of them.
+fn bytes_needed<S: SequentialSpec>(start: &S, calls: &[Call<S>]) -> u64 {
+    let (mut low, mut high) = (0, 1 << 30);
+    while low < high {
+        let bytes = u64::midpoint(low, high);
+        let found = search(start, calls, &mut Budget { states: u64::MAX, bytes });
+        if matches!(found, Found::Exhausted { of: Shortage::Bytes, .. }) {
+            low = bytes + 1;
+        } else {
+            high = bytes;
+        }
+    }
+    low
+}
+
+#[test]
+fn a_search_gives_up_at_the_same_byte_everywhere() {
+    // What has to be remembered is counted, never measured. A change of these numbers is a change of
+    // what is remembered, or of how much of it is counted.
+    let mut counted: Vec<Call<Counter>> = (0..6)
+        .map(|bit| call(CounterOp::Add(1 << bit), CounterRet::Done, bit, 100 + bit))
+        .collect();
+    counted.push(call(CounterOp::Read, CounterRet::Sum(99), 200, 201));
+    let answered = bytes_needed(&Counter(0), &counted);
+    let mut texts: Vec<Call<AppendString>> = (0..4)
+        .map(|text| {
+            let text = ["aaaaaaaa", "b", "c", "d"][text as usize].to_owned();
+            call(AppendOp::Append(text), AppendRet::Done, 0, 100)
+        })
+        .collect();
+    texts.push(call(AppendOp::Get, AppendRet::Text("dcbaaaaaaaa".to_owned()), 200, 201));
+    let texts = bytes_needed(&AppendString::default(), &texts);
+    let mut unknown: Vec<Call<Counter>> =
+        (0..7).map(|bit| unanswered(CounterOp::Add(1 << bit), bit)).collect();
+    unknown.push(call(CounterOp::Read, CounterRet::Sum(200), 200, 201));
+    let unanswered = bytes_needed(&Counter(0), &unknown);
+    assert_eq!((answered, texts, unanswered), (11_200, 2_158, 49_764), "on a machine of 64 bits");
 }

@@ -248,3 +248,91 @@ fn a_value_may_come_again_once_it_is_forgotten_but_not_while_it_may_be_read() {
     assert_eq!(act(&mut stream, Op::Write { key: 2, value: 1 }, done()), None);
     assert_eq!(stream.summary().given_up, 2);
 }
+
+/// Begins or ends operations on register 1, in this order; the violation that the last one proves.
+fn last_of(events: &[Event]) -> Option<(i64, Breach<i64>)> {
+    let mut stream = Streaming::new(0);
+    let mut found = None;
+    for event in events {
+        assert_eq!(found, None, "it was to be the last event that proves something");
+        match event {
+            Event::Invoke(process, op) => stream.invoke(*process, *op, &0),
+            Event::Complete(process, outcome) => {
+                let violation = stream.complete(*process, outcome);
+                found = violation.map(|violation| (violation.value, violation.breach));
+            }
+        }
+    }
+    found
+}
+
+fn write(process: u32, value: i64) -> Event {
+    Event::Invoke(ProcessId(process), Op::Write { key: 1, value })
+}
+
+fn read(process: u32) -> Event {
+    Event::Invoke(ProcessId(process), Op::Read { key: 1, level: ReadLevel::Strong })
+}
+
+fn done(process: u32) -> Event {
+    Event::Complete(ProcessId(process), Outcome::Ok(Ret::Done))
+}
+
+fn shows(process: u32, value: i64) -> Event {
+    Event::Complete(ProcessId(process), Outcome::Ok(Ret::Value(value)))
+}
+
+#[test]
+fn a_value_is_forgotten_because_of_any_that_came_after_it() {
+    // 2 came after 1, and 3 was written some time while all that happened: of the values that came
+    // after others, 3 says nothing about 1, and must not take the place of 2. Until the read of 3 is
+    // over, nothing can be forgotten.
+    let events = [
+        read(9),
+        write(1, 1),
+        write(3, 3),
+        done(1),
+        write(2, 2),
+        read(4),
+        shows(4, 1),
+        done(2),
+        done(3),
+        shows(9, 3),
+        read(5),
+        shows(5, 1),
+    ];
+    assert_eq!(last_of(&events), Some((1, Breach::Gone)));
+}
+
+#[test]
+fn a_breach_names_the_value_that_was_around() {
+    // 2 was there when 1 was written at last, and was seen after that; then 1 was seen.
+    let events = [
+        write(0, 1),
+        write(1, 2),
+        done(1),
+        read(2),
+        done(0),
+        read(3),
+        shows(3, 2),
+        read(4),
+        shows(4, 1),
+    ];
+    assert_eq!(last_of(&events), Some((1, Breach::Around(2))));
+}
+
+#[test]
+fn compare_and_sets_that_failed_without_saying_what_they_found_are_counted() {
+    let mut stream: Streaming<u32, i64> = Streaming::new(0);
+    let mut fail = |process, key, actual| {
+        let process = ProcessId(process);
+        stream.invoke(process, Op::Cas { key, from: 7, to: 8 }, &0);
+        let outcome = Outcome::Fail(Reason::Mismatch { actual });
+        assert_eq!(stream.complete(process, &outcome), None);
+        stream.summary().blind
+    };
+    assert_eq!(fail(0, 1, None), 1);
+    assert_eq!(fail(1, 1, Some(0)), 1);
+    assert_eq!(fail(2, 1, None), 2);
+    assert_eq!(fail(3, 2, None), 3);
+}

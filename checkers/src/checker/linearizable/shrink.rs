@@ -36,7 +36,7 @@ pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
     fn smallest_of(&mut self, part: Part<K, S>, guess: Option<u32>) -> Part<K, S> {
         let mut part = self.first_break(part, guess);
         let mut size = part.len().div_ceil(2);
-        while size > 0 && !self.is_spent() {
+        while !self.is_spent() {
             let mut start = 0;
             let mut any = false;
             while start < part.len() && !self.is_spent() {

@@ -145,8 +145,8 @@ impl Object for AppendString {
         let texts: BTreeSet<&str> = calls
             .iter()
             .filter_map(|call| match &call.op {
-                AppendOp::Put(text) | AppendOp::Append(text) if !text.is_empty() => Some(&**text),
-                _ => None,
+                AppendOp::Put(text) | AppendOp::Append(text) => Some(&**text),
+                AppendOp::Get => None,
             })
             .collect();
         let shown = |call: &Call<AppendString>| match &call.ret {
@@ -162,9 +162,7 @@ impl Object for AppendString {
             }
             (AppendOp::Get, _) => Bond::free(),
             (AppendOp::Append(text), _) if text.is_empty() => Bond::free(),
-            (AppendOp::Append(text) | AppendOp::Put(text), _)
-                if texts.contains(&**text) && !is_too_much =>
-            {
+            (AppendOp::Append(text) | AppendOp::Put(text), _) if !is_too_much => {
                 Bond::of(vec![&**text], Vec::new())
             }
             _ => Bond::fixed(),
@@ -281,21 +279,11 @@ impl Object for FifoQueue<Value> {
         })
     }
 
-    /// Without a value, the others come in the same order. What nobody put in, each dequeue shows
-    /// alone.
+    /// Without a value, the others come in the same order.
     fn bonds(calls: &[Call<FifoQueue<Value>>]) -> Bonds {
-        let values: BTreeSet<&Value> = calls
-            .iter()
-            .filter_map(|call| match &call.op {
-                QueueOp::Enqueue(value) => Some(value),
-                QueueOp::Dequeue => None,
-            })
-            .collect();
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
-            (QueueOp::Enqueue(value), _) => Bond::together(value),
-            (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) if values.contains(value) => {
-                Bond::together(value)
-            }
+            (QueueOp::Enqueue(value), _)
+            | (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => Bond::together(value),
             (QueueOp::Dequeue, Some(_)) => Bond::free(),
             // It may have taken anything.
             (QueueOp::Dequeue, None) => Bond::fixed(),
@@ -372,7 +360,7 @@ impl Object for Mutex {
         let mut clients: FxHashMap<u32, Calls> = FxHashMap::default();
         let mut number = |call: &Call<Mutex>| {
             let so_far = clients.entry(client(call)).or_default();
-            so_far.is_whole |= so_far.count > 0 && call.invoked < so_far.end || call.ret.is_none();
+            so_far.is_whole |= call.invoked < so_far.end || call.ret.is_none();
             so_far.end = call.completed;
             so_far.count += 1;
             so_far.count - 1

@@ -535,19 +535,18 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                 self.go_to(at.frontier);
             }
             if at.frontier == frontier || at.frontier == self.goal {
-                let last = self.plan.end() - 1;
-                self.furthest = self.furthest.max(at.frontier.min(last));
+                self.furthest = self.furthest.max(at.frontier);
                 return (at, waiting);
             }
         }
     }
 
-    /// Whether an operation with an answer has taken effect.
+    /// Whether an operation has taken effect that returns at the frontier or later.
     fn is_done(&self, index: u32, at: &Configuration<N>) -> bool {
         // One that was called later cannot have taken effect.
         let slot = self.plan.slots[index as usize];
         let is_open = self.open_mask.has(slot) && self.open[usize::from(slot)] == index;
-        self.plan.rank(index) < at.frontier || is_open && at.done.has(slot)
+        is_open && at.done.has(slot)
     }
 
     /// Whether the pure operation that has to return next can still have its answer.

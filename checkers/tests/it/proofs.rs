@@ -1,0 +1,290 @@
+//! What a violation is proved by and how it is told, word for word: what is said has to be true of the
+//! whole history, and to say as much as can be said.
+
+use expect_test::expect;
+
+use crate::linearizable::check_explained;
+
+#[test]
+fn what_was_replaced_was_written_by_whoever_wrote_it() {
+    // Nobody in the proof wrote 1, but somebody did.
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 1 2
+        2 invoke cas x 2 3
+        2 ok
+        1 ok
+        3 invoke cas x 2 4
+        3 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.007 s on x
+            operations [1, 2, 3], faults []
+            process 1 set x from 1 to 2 (from 0.002 s to 0.005 s)
+            process 2 set x from 2 to 3 (from 0.003 s to 0.004 s)
+            process 3 set x from 2 to 4 (from 0.006 s to 0.007 s)
+            process 3 saw x = 2 after 0.006 s, but x = 3 had been acknowledged to process 2 at 0.004 s, before that, and nothing made it 2 after it
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_answer_that_shows_a_value_counts() {
+    // Process 1 began first, but process 2 had its answer before 2 was written.
+    check_explained(
+        "
+        0 invoke write x 1
+        1 invoke read x
+        2 invoke read x
+        2 ok 1
+        3 invoke write x 2
+        3 ok
+        4 invoke read x
+        1 ok 1
+        4 ok 1
+        0 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.008 s on x
+            operations [0, 2, 3, 4], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.009 s)
+            process 2 read x = 1 (from 0.002 s to 0.003 s)
+            process 3 wrote x = 2 (from 0.004 s to 0.005 s)
+            process 4 read x = 1 (from 0.006 s to 0.008 s)
+            process 4 saw x = 1 after 0.006 s, but x = 2 had been acknowledged to process 3 at 0.005 s, before that, and nothing made it 1 after it
+        "#]],
+    );
+}
+
+#[test]
+fn a_read_after_all_writes_of_a_value_shows_what_came_after_it() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 1
+        0 ok
+        1 invoke write x 2
+        2 invoke read x
+        2 ok 2
+        2 invoke read x
+        2 ok 1
+        1 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.008 s on x
+            operations [1, 2, 3, 4], faults []
+            process 0 wrote x = 1 (from 0.002 s to 0.003 s)
+            process 1 wrote x = 2 (from 0.004 s to 0.009 s)
+            process 2 read x = 2 (from 0.005 s to 0.006 s)
+            process 2 read x = 1 (from 0.007 s to 0.008 s)
+            process 2 saw x = 1 after 0.007 s, but process 2 had seen x = 2, a newer value, by 0.006 s, before that, and nothing made it 1 after it
+            all 2 writes of 1 by then were over before that; of these, the one that was over last is shown
+        "#]],
+    );
+}
+
+#[test]
+fn who_wrote_a_newer_value_proves_it_without_those_who_saw_it() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 1
+        0 ok
+        1 invoke write x 2
+        2 invoke read x
+        2 ok 2
+        1 ok
+        3 invoke read x
+        3 ok 1
+        ",
+        &expect![[r#"
+            stale-read at 0.009 s on x
+            operations [1, 2, 4], faults []
+            process 0 wrote x = 1 (from 0.002 s to 0.003 s)
+            process 1 wrote x = 2 (from 0.004 s to 0.007 s)
+            process 3 read x = 1 (from 0.008 s to 0.009 s)
+            process 3 saw x = 1 after 0.008 s, but x = 2 had been acknowledged to process 1 at 0.007 s, before that, and nothing made it 1 after it
+            all 2 writes of 1 by then were over before that; of these, the one that was over last is shown
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_that_was_seen_before_another_one_was_is_the_older_one() {
+    check_explained(
+        "
+        0 invoke write x 1
+        1 invoke write x 2
+        2 invoke read x
+        2 ok 1
+        2 invoke read x
+        2 ok 2
+        2 invoke read x
+        2 ok 1
+        0 ok
+        1 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.007 s on x
+            operations [0, 1, 2, 3, 4], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.008 s)
+            process 1 wrote x = 2 (from 0.001 s to 0.009 s)
+            process 2 read x = 1 (from 0.002 s to 0.003 s)
+            process 2 read x = 2 (from 0.004 s to 0.005 s)
+            process 2 read x = 1 (from 0.006 s to 0.007 s)
+            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
+            1 is the older one: process 2 was over with its read of it at 0.003 s, before process 2 began its read of 2 at 0.004 s; each was there only once
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_that_was_seen_before_another_one_was_begun_is_the_older_one() {
+    check_explained(
+        "
+        0 invoke write x 1
+        2 invoke read x
+        2 ok 1
+        1 invoke write x 2
+        2 invoke read x
+        2 ok 2
+        2 invoke read x
+        2 ok 1
+        1 ok
+        0 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.007 s on x
+            operations [0, 1, 2, 3, 4], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.009 s)
+            process 2 read x = 1 (from 0.001 s to 0.002 s)
+            process 1 wrote x = 2 (from 0.003 s to 0.008 s)
+            process 2 read x = 2 (from 0.004 s to 0.005 s)
+            process 2 read x = 1 (from 0.006 s to 0.007 s)
+            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
+            1 is the older one: process 2 was over with its read of it at 0.002 s, before process 1 began its write of 2 at 0.003 s; each was there only once
+        "#]],
+    );
+}
+
+#[test]
+fn a_value_that_was_written_before_another_one_was_seen_is_the_older_one() {
+    check_explained(
+        "
+        0 invoke write x 1
+        1 invoke write x 2
+        1 ok
+        2 invoke read x
+        2 ok 1
+        3 invoke cas x 2 2
+        3 ok
+        0 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.006 s on x
+            operations [0, 1, 2, 3], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.007 s)
+            process 1 wrote x = 2 (from 0.001 s to 0.002 s)
+            process 2 read x = 1 (from 0.003 s to 0.004 s)
+            process 3 set x from 2 to 2 (from 0.005 s to 0.006 s)
+            process 3 saw x = 2 after 0.005 s, but process 2 had seen x = 1, a newer value, by 0.004 s, before that, and nothing made it 2 after it
+            2 is the older one: process 1 was over with its write of it at 0.002 s, before process 2 began its read of 1 at 0.003 s; each was there only once
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_there_twice_is_no_lost_update() {
+    // Only process 2 made the second 1 possible, so it did not replace that one; but it was there.
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 1 3
+        2 invoke cas x 1 2
+        1 ok
+        3 invoke cas x 2 1
+        2 ok
+        3 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.006 s on x
+            operations [0, 1, 2, 3], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+            process 1 set x from 1 to 3 (from 0.002 s to 0.004 s)
+            process 2 set x from 1 to 2 (from 0.003 s to 0.006 s)
+            process 3 set x from 2 to 1 (from 0.005 s to 0.007 s)
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn every_write_that_may_have_been_seen_is_shown() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 1
+        0 ok
+        2 invoke cas x 1 1
+        2 fail mismatch 1
+        0 invoke write x 2
+        0 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.005 s on x
+            operations [0, 1, 2], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+            process 0 wrote x = 1 (from 0.002 s to 0.003 s)
+            process 2 tried to set x from 1 to 1 and found 1 (from 0.004 s to 0.005 s)
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn who_failed_to_replace_a_value_is_no_reason_to_show_who_wrote_it() {
+    check_explained(
+        "
+        0 invoke write x 2
+        1 invoke write x 2
+        0 ok
+        2 invoke cas x 2 1
+        2 fail mismatch nil
+        1 ok
+        3 invoke cas x 2 2
+        3 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.004 s on x
+            operations [0, 2], faults []
+            process 0 wrote x = 2 (from 0.000 s to 0.002 s)
+            process 2 tried to set x from 2 to 1 and found nil (from 0.003 s to 0.004 s)
+            process 2 saw x = nil after 0.003 s, but x = 2 had been acknowledged to process 0 at 0.002 s, before that, and nothing made it nil after it
+        "#]],
+    );
+}
+
+#[test]
+fn a_failure_that_does_not_tell_proves_nothing_about_other_values() {
+    // Either is wrong by itself.
+    check_explained(
+        "
+        0 invoke cas x nil 7
+        0 fail mismatch
+        1 invoke read x
+        1 ok 5
+        ",
+        &expect![[r#"
+            unwritten-value at 0.003 s on x
+            operations [1], faults []
+            process 1 read x = 5 (from 0.002 s to 0.003 s)
+            process 1 saw 5, which nobody wrote there
+        "#]],
+    );
+}
