@@ -2,8 +2,8 @@
 //!
 //! A `ww` edge leads from the writer of each version to that of the next, a `wr` edge from the
 //! writer of the last element of a read to the reader, an `rw` edge from a reader to the writer of
-//! the next version (Adya 1999, chapter 3). A committed append that nobody read comes after all
-//! that was read: reads are beginnings of the list, and it is in none. Which of several such
+//! the next version (Adya 1999, chapter 3). An append that nobody read, of a transaction that took
+//! effect, comes after all that was read: reads are beginnings of the list, and it is in none. Which of several such
 //! appends is the first is not known, so nodes of the list stand before them: there, `rw` means
 //! `rw` and maybe some `ww`.
 //!
@@ -94,14 +94,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Edges to the committed appends that nobody read.
+    /// Edges to the appends that nobody read, of transactions that took effect.
     fn by_unread(&mut self) {
         let versions = self.versions;
+        let takes_part = self.takes_part();
         let mut unread: Vec<Vec<(u32, u32)>> = vec![Vec::new(); versions.lists.len()];
         for (id, append) in versions.appends.iter().enumerate() {
             let of_key = &mut unread[append.key as usize];
             let is_new = of_key.last().is_none_or(|(txn, _)| *txn != append.txn);
-            if append.place().is_none() && versions.fate(append.txn) == Fate::Committed && is_new {
+            if append.place().is_none() && takes_part[append.txn as usize] && is_new {
                 of_key.push((append.txn, id as u32));
             }
         }
@@ -134,22 +135,33 @@ impl<'a> Builder<'a> {
             self.add(gate, *txn, Kinds::STEP, *append);
         }
         let last = list.order.last().copied().flatten();
-        if let Some(writer) = self.writer(last).filter(|writer| !appends_too(*writer)) {
-            self.add(writer, gate, Kinds::WW, unread[0].1);
+        if let Some(writer) = self.writer(last) {
+            if appends_too(writer) {
+                self.lead_to_others(writer, Kinds::WW, unread);
+            } else {
+                self.add(writer, gate, Kinds::WW, unread[0].1);
+            }
         }
         let (both, only): (Vec<u32>, Vec<u32>) =
             readers.iter().partition(|reader| appends_too(**reader));
         for reader in only {
             self.add(reader, gate, Kinds::RW, unread[0].1);
         }
-        // Who reads and appends does not come before itself, so it needs a gate without itself.
-        // Several of them have lost an update, which is found without the graph.
+        // Several that read and append have lost an update, which is found without the graph.
         if let [reader] = both[..] {
-            let gate = self.node();
-            self.add(reader, gate, Kinds::RW, unread[0].1);
-            for (txn, append) in unread.iter().filter(|(txn, _)| *txn != reader) {
-                self.add(gate, *txn, Kinds::STEP, *append);
-            }
+            self.lead_to_others(reader, Kinds::RW, unread);
+        }
+    }
+
+    /// Edges from one that has an unread append itself to the unread appends of others. It does not come
+    /// before itself, so it needs a gate without itself.
+    fn lead_to_others(&mut self, txn: u32, kind: Kinds, unread: &[(u32, u32)]) {
+        let others = || unread.iter().filter(|(other, _)| *other != txn);
+        let Some((_, first)) = others().next() else { return };
+        let gate = self.node();
+        self.add(txn, gate, kind, *first);
+        for (other, append) in others() {
+            self.add(gate, *other, Kinds::STEP, *append);
         }
     }
 

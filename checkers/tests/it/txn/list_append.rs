@@ -391,6 +391,24 @@ fn g_single_half_of_a_transaction_was_seen() {
 }
 
 #[test]
+fn of_a_transaction_without_an_answer_that_was_seen_all_took_effect() {
+    let text = concurrent(&["info [[append,x,1],[append,y,1]]", "[[r,x,[1]],[r,y,nil]]"]);
+    check(&text, ["valid", "G-single", "G-single", "G-single"]);
+    // Nobody has seen anything of this one.
+    let unseen = concurrent(&["info [[append,x,1],[append,y,1]]", "[[r,x,nil],[r,y,nil]]"]);
+    check(&unseen, ["unknown"; 4]);
+}
+
+#[test]
+fn what_nobody_read_comes_after_a_transaction_that_read_itself_and_went_on() {
+    let updates =
+        concurrent(&["[[r,x,nil],[append,x,1]]", "[[append,x,2],[r,x,[2]],[append,x,3]]"]);
+    check(&updates, ["valid", "G-single", "G-single", "G-single"]);
+    let late = [(0, "[[append,x,1]]"), (1, "[[append,x,2],[r,x,[2]],[append,x,3]]")];
+    check(&sequential(&late), ["valid", "valid", "valid", "G0-realtime"]);
+}
+
+#[test]
 fn g_nonadjacent_two_long_forks_of_snapshots() {
     // Two writers, and two readers that saw them in opposite orders.
     let text = concurrent(&[

@@ -178,7 +178,7 @@ fn play(random: &mut ChaCha8Rng, isolation: Isolation, count: usize) -> Played {
         }
         let index = random.random_range(0..store.running.len());
         let mut running = store.running.swap_remove(index);
-        if random.random_bool(0.04) {
+        if random.random_bool(0.08) {
             // The client gives up; the store may go on, or never hears of it again.
             store.end(running.txn, Fate::Info);
             if random.random_bool(0.5) {
@@ -233,7 +233,8 @@ impl Played {
             Value::List(items) => items.to_vec(),
             _ => Vec::new(),
         };
-        match random.random_range(0..4) {
+        match random.random_range(0..5) {
+            4 if !items.is_empty() => drop(items.remove(0)),
             0 => drop(items.pop()),
             1 if items.len() > 1 => items.swap(0, 1),
             2 => items.clear(),
@@ -464,6 +465,6 @@ fn nothing_is_wrong_that_some_order_explains() {
     assert!(explained.iter().all(|count| *count > 2_000), "{explained:?}");
     assert!(cycles_proved > 500, "only {cycles_proved} cycles were proved by themselves");
     // What is missed at snapshot isolation needs the order of two appends that nobody read.
-    expect_test::expect!["found [940, 1015, 1136] of [946, 1015, 1136]"]
+    expect_test::expect!["found [900, 959, 1098] of [903, 959, 1098]"]
         .assert_eq(&format!("found {found:?} of {unexplained:?}"));
 }
