@@ -189,6 +189,18 @@ fn an_outline_tells_whether_its_state_has_anything_to_give_to_another() {
     assert!(gives > 100 && gives < count, "{gives} of {count} test too little");
 }
 
+#[test]
+fn states_that_know_the_same_and_show_something_else_are_told_apart() {
+    let nothing = VersionVector::default();
+    let dot = Dot { actor: Actor(0), number: 1 };
+    let [mut shows, mut took_away] = [Siblings::default(), Siblings::default()];
+    shows.write(dot, &nothing, Some(b"a".to_vec()));
+    // Only a client that lies about what it has read makes such a state.
+    took_away.write(dot, &nothing, None);
+    assert_eq!(shows.context(), took_away.context());
+    assert!(!shows.contains(&took_away.outline()) && took_away.contains(&shows.outline()));
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let change = (0..4_usize, 0..4_usize).prop_map(|(at, how)| Step::Change { at, how });
     let merge =
