@@ -152,6 +152,18 @@ fn a_value_that_was_there_all_the_time() {
 }
 
 #[test]
+fn a_value_that_was_there_until_it_was_replaced() {
+    // No search is needed to see that, whoever shows that it was there.
+    let begins = "0 invoke write x 1\n0 ok\n1 invoke cas x 1 5\n1 fail mismatch\n";
+    for after in ["2 invoke cas x 1 2\n2 ok", "2 invoke read x\n2 ok 1"] {
+        let text = format!("{begins}{after}");
+        let verdict = Linearizable::new(Limits::default()).check(&history(&text));
+        assert_eq!(verdict.coverage().method, "zones", "{after}");
+        assert!(verdict.is_invalid(), "{after}");
+    }
+}
+
+#[test]
 fn a_write_without_an_answer_explains_one_failure() {
     let text = "
         0 invoke write x 1

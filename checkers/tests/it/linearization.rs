@@ -122,6 +122,24 @@ fn a_failure_that_does_not_tell_what_it_found_stands_where_its_value_is_not() {
 }
 
 #[test]
+fn the_order_of_values_that_are_written_once_takes_no_search() {
+    let limits = Limits { states_max: 0, ..Limits::default() };
+    let text = "
+        0 invoke write x 1
+        1 invoke write x 2
+        0 ok
+        1 ok
+        2 invoke read x
+        2 ok 1
+    ";
+    let history = history(text);
+    let orders = Linearizable::new(limits).linearizations(&history).unwrap();
+    replay(&history, &orders);
+    let order = orders[0].operations.iter().map(|id| history.op(*id).to_string());
+    assert_eq!(order.collect::<Vec<_>>(), ["write x 2", "write x 1", "read x"]);
+}
+
+#[test]
 fn what_had_no_effect_is_left_out() {
     let text = "
         0 invoke write x 1

@@ -194,10 +194,8 @@ fn memory_is_bounded_where_there_are_cuts() {
     let mut left = limit();
     let found = search(&CasRegister(0), &calls, &mut left);
     assert!(matches!(found, Found::Exhausted { of: Shortage::Bytes, .. }), "{found:?}");
-    // And so it is not gone through again from cut to cut, for which there were no states here.
-    let states = limit().states - left.states + 10;
-    let found = search(&CasRegister(0), &calls, &mut Budget { states, ..limit() });
-    assert!(matches!(found, Found::Exhausted { of: Shortage::Bytes, .. }), "{found:?}");
+    // Nor is it gone through again to look for one: that would be twice as many.
+    assert!(limit().states - left.states < 10_000);
 }
 
 #[test]

@@ -257,15 +257,16 @@ impl Schedule {
         &self.failures[hold.failures.start as usize..hold.failures.end as usize]
     }
 
-    /// The order of the theorem's proof.
+    /// The order in which the zones begin. It is one that the theorem asks for: where `A` has to come
+    /// before `B`, `f(A) < s(B)`, it begins before it. That is so where `A` is forward, and begins at
+    /// `f(A)`, because two forward zones do not overlap. Where `A` is backward, it begins at `s(A)`,
+    /// which is `f(A)` at most; and `B`, if it is forward, does not begin before that, or `A` would lie
+    /// within it.
     fn arrange(&mut self) {
-        let zones = self.chains.iter().skip(1).map(|chain| (chain.f, chain.s));
-        let mut forward: Vec<(u32, u32)> = zones.filter(|(f, s)| f < s).collect();
-        forward.sort_unstable();
         let mut order: Vec<u32> = (1..self.chains.len() as u32).collect();
-        order.sort_by_cached_key(|chain| {
+        order.sort_by_key(|chain| {
             let chain = &self.chains[*chain as usize];
-            (moment(chain, &forward), chain.s)
+            chain.f.min(chain.s)
         });
         order.insert(0, 0);
         self.order = order;
@@ -494,17 +495,4 @@ impl Schedule {
         self.chains.push(Chain { f: NEVER, s: called, holds: begin..begin + 1 });
         Some(chain)
     }
-}
-
-/// The moment by which a chain is ordered, as the proof of the theorem says; moments are doubled, so
-/// that there is one between any two events. `forward` are the zones that are, in their order.
-fn moment(chain: &Chain, forward: &[(u32, u32)]) -> u64 {
-    let (f, s) = (u64::from(chain.f), u64::from(chain.s));
-    if f < s {
-        return 2 * f;
-    }
-    // The forward zone that the backward one begins in, if there is one, ends before it does.
-    let before = forward.partition_point(|(begin, _)| u64::from(*begin) < s);
-    let within = before.checked_sub(1).map(|last| u64::from(forward[last].1));
-    within.filter(|end| s < *end).map_or(2 * s, |end| 2 * end + 1)
 }
