@@ -631,6 +631,29 @@ fn a_proof_leaves_out_writes_that_nobody_in_it_can_have_seen() {
 }
 
 #[test]
+fn what_only_holds_each_other_is_left_out_of_a_proof() {
+    let unanswered = "
+        0 invoke cas x 2 1
+        0 info timeout
+        1 invoke cas x nil 1
+        1 ok
+        2 invoke cas x 1 2
+        2 info timeout
+        3 invoke cas x 1 2
+        3 info timeout
+        4 invoke read x
+        4 ok nil
+    ";
+    let there_and_back = "0 invoke cas x 1 2\n0 ok\n0 invoke cas x 2 1\n0 ok\n".repeat(3);
+    let answered = format!("0 invoke write x 1\n0 ok\n{there_and_back}1 invoke read x\n1 ok nil");
+    for text in [unanswered, &answered] {
+        let verdict = Linearizable::new(Limits::default()).check(&history(text));
+        let anomaly = &verdict.anomalies()[0];
+        assert_eq!(anomaly.witness.operations.len(), 2, "{anomaly:#?}");
+    }
+}
+
+#[test]
 fn a_key_may_hold_something_in_the_beginning_and_become_absent() {
     let checker = Linearizable::with(Settings { initial: Value::Int(7), ..Settings::default() });
     let text = "

@@ -388,10 +388,7 @@ impl WithoutLeader {
             // Those that are connected may be without a quorum of some key's replicas.
             (Guarantee::Available, available),
         ];
-        if self.keeps_siblings() || self.sets {
-            return [self.claims_of_sets(meet), common.to_vec()].concat();
-        }
-        let of_registers = vec![
+        let of_registers = [
             (Guarantee::Linearizable, when(linearizable)),
             (Guarantee::ReadYourWrites, when(meet && later_wins)),
             (Guarantee::MonotonicReads, if goes_back { Claim::Breaks } else { follows }),
@@ -400,7 +397,19 @@ impl WithoutLeader {
             (Guarantee::Causal, follows),
             (Guarantee::Durable, when(later_wins)),
         ];
-        [of_registers, common.to_vec()].concat()
+        let of_values = if self.keeps_siblings() || self.sets {
+            self.claims_of_sets(meet)
+        } else {
+            of_registers.to_vec()
+        };
+        let mut claims = [of_values, common.to_vec()].concat();
+        if sloppy && nemeses.iter().any(|name| name == "wipe") {
+            // What only stand-ins have is lost with the last of them: nobody gives it back to them.
+            for (_, claim) in claims.iter_mut().filter(|(named, _)| *named == Guarantee::Durable) {
+                *claim = Claim::Silent;
+            }
+        }
+        claims
     }
 }
 

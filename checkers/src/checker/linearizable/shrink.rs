@@ -2,8 +2,6 @@
 //! "Simplifying and Isolating Failure-Inducing Input", 2002), with what may be left out said by each
 //! kind of object.
 
-use std::ops::Range;
-
 use super::search::Call;
 use crate::model::SequentialSpec;
 
@@ -25,9 +23,12 @@ pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
     /// Whether the part certainly has no order.
     fn has_no_order(&mut self, part: &[(K, Call<S>)]) -> bool;
 
-    /// What is left without a range, as far as it may be left out: what has no order without it has
-    /// none with it.
-    fn without(&self, part: &[(K, Call<S>)], range: Range<usize>) -> Part<K, S>;
+    /// What is left when some calls go, by their places, as far as they may: what has no order without
+    /// them has none with them.
+    fn without(&self, part: &[(K, Call<S>)], goes: impl Fn(usize) -> bool) -> Part<K, S>;
+
+    /// Calls, by their places, that may go together where none of them may alone, in groups.
+    fn groups(&self, part: &[(K, Call<S>)]) -> Vec<Vec<usize>>;
 
     /// Whether all attempts have been used up.
     fn is_spent(&self) -> bool;
@@ -35,14 +36,45 @@ pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
     /// The smallest part that was found.
     fn smallest_of(&mut self, part: Part<K, S>, guess: Option<u32>) -> Part<K, S> {
         let mut part = self.first_break(part, guess);
+        // Those without an answer may explain each other, and nothing else.
+        let unanswered = |place: usize| part[place].1.ret.is_none();
+        if let Some(rest) = self.smaller(&part, unanswered) {
+            part = rest;
+        }
+        loop {
+            part = self.range_by_range(part);
+            let groups = self.groups(&part);
+            let smaller = |group: &Vec<usize>| self.smaller(&part, |place| group.contains(&place));
+            match groups.iter().find_map(smaller) {
+                Some(rest) => part = rest,
+                None => return part,
+            }
+        }
+    }
+
+    /// What is left when some calls go, if that is less and has no order either.
+    fn smaller(
+        &mut self,
+        part: &[(K, Call<S>)],
+        goes: impl Fn(usize) -> bool,
+    ) -> Option<Part<K, S>> {
+        if self.is_spent() {
+            return None;
+        }
+        let rest = self.without(part, goes);
+        let is_smaller = !rest.is_empty() && rest.len() < part.len();
+        (is_smaller && self.has_no_order(&rest)).then_some(rest)
+    }
+
+    /// Leaves out ranges, shorter and shorter ones, until no single call can go.
+    fn range_by_range(&mut self, mut part: Part<K, S>) -> Part<K, S> {
         let mut size = part.len().div_ceil(2);
-        while !self.is_spent() {
+        while size > 0 && !self.is_spent() {
             let mut start = 0;
             let mut any = false;
             while start < part.len() && !self.is_spent() {
                 let end = (start + size).min(part.len());
-                let rest = self.without(&part, start..end);
-                if !rest.is_empty() && rest.len() < part.len() && self.has_no_order(&rest) {
+                if let Some(rest) = self.smaller(&part, |place| (start..end).contains(&place)) {
                     part = rest;
                     any = true;
                 } else {

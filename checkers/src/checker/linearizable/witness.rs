@@ -1,7 +1,7 @@
 //! The smallest part of a key's history that no order explains.
 
 use std::cmp::Reverse;
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -235,8 +235,10 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     /// that of a value which nobody wrote. Of several writes of a value, one may go that nobody who
     /// stays [may have seen](Self::may_be_seen). What a compare-and-set replaced may lose its writers
     /// all together, and the compare-and-set is taken for a write then; but not some of them.
-    fn without(&self, part: &[(OperationId, RegisterCall)], range: Range<usize>) -> Part {
-        let mut stays: Vec<bool> = (0..part.len()).map(|index| !range.contains(&index)).collect();
+    fn without(&self, part: &[(OperationId, RegisterCall)], goes: impl Fn(usize) -> bool) -> Part {
+        let going: Vec<usize> = (0..part.len()).filter(|index| goes(*index)).collect();
+        let mut stays = vec![true; part.len()];
+        going.iter().for_each(|index| stays[*index] = false);
         loop {
             let staying = || part.iter().zip(&stays).filter(|(_, stays)| **stays);
             let calls = || staying().map(|((_, call), _)| call);
@@ -256,14 +258,26 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
                     blind || is_shown && (is_last || self.may_be_seen(one, value, &all))
                 })
             };
-            let come_back: Vec<usize> =
-                range.clone().filter(|index| !stays[*index] && is_needed(&part[*index])).collect();
+            let needed = |index: &&usize| !stays[**index] && is_needed(&part[**index]);
+            let come_back: Vec<usize> = going.iter().filter(needed).copied().collect();
             if come_back.is_empty() {
                 return staying().map(|(one, _)| one.clone()).collect();
             }
             // What comes back may need others in its turn.
             come_back.into_iter().for_each(|index| stays[index] = true);
         }
+    }
+
+    /// Compare-and-sets that replace what the others bring hold each other: of each value, all that
+    /// bring it.
+    fn groups(&self, part: &[(OperationId, RegisterCall)]) -> Vec<Vec<usize>> {
+        let mut groups: BTreeMap<ValueId, Vec<usize>> = BTreeMap::new();
+        for (index, (_, call)) in part.iter().enumerate() {
+            if let Some(value) = brings(call) {
+                groups.entry(value).or_default().push(index);
+            }
+        }
+        groups.into_values().filter(|group| group.len() > 1).collect()
     }
 
     fn is_spent(&self) -> bool {

@@ -1,7 +1,5 @@
 //! The smallest part of an object's calls that no order explains.
 
-use std::ops::Range;
-
 use super::OfKey;
 use super::bonds::Bonds;
 use super::calls::Object;
@@ -63,10 +61,16 @@ impl<S: Object> Shrink<usize, S> for OfObject<'_, S> {
         found
     }
 
-    fn without(&self, part: &[(usize, Call<S>)], range: Range<usize>) -> Part<usize, S> {
-        let gone = self.bonds.go_with(part[range].iter().map(|(place, _)| *place));
+    fn without(&self, part: &[(usize, Call<S>)], goes: impl Fn(usize) -> bool) -> Part<usize, S> {
+        let going = part.iter().enumerate().filter(|(index, _)| goes(*index));
+        let gone = self.bonds.go_with(going.map(|(_, (place, _))| *place));
         let stays = |(place, _): &&(usize, Call<S>)| gone.binary_search(place).is_err();
         part.iter().filter(stays).cloned().collect()
+    }
+
+    /// What depends on each other goes together anyway.
+    fn groups(&self, _: &[(usize, Call<S>)]) -> Vec<Vec<usize>> {
+        Vec::new()
     }
 
     fn is_spent(&self) -> bool {
