@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// The seeds that each plan runs with.
-    #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..100")]
+    #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..50")]
     seeds: Range<u64>,
     /// Begin no run after this time.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
