@@ -2,8 +2,10 @@
 //! whole history, and to say as much as can be said.
 
 use expect_test::expect;
+use stormglass_checkers::checker::{Checker, Limits, Linearizable};
 
 use crate::linearizable::check_explained;
+use crate::notation::history;
 
 #[test]
 fn what_was_replaced_was_written_by_whoever_wrote_it() {
@@ -287,4 +289,33 @@ fn a_failure_that_does_not_tell_proves_nothing_about_other_values() {
             process 1 saw 5, which nobody wrote there
         "#]],
     );
+}
+
+#[test]
+fn what_a_proof_has_too_little_time_to_leave_out_stays_in_it() {
+    // That no order gives this sum takes a state for each of the sums of 15 numbers: more than a try
+    // to leave something out may take.
+    let mut text = String::new();
+    for process in 0..15 {
+        text += &format!("{process} invoke increment c {}\n", 1 << process);
+    }
+    text += &(0..15).map(|process| format!("{process} ok\n")).collect::<String>();
+    text += "15 invoke read c\n15 ok 40000\n";
+    assert_eq!(size_of_proof(&text), 16);
+    // Each value is replaced by the next three of seven, all at the same time: whoever does all that
+    // ends where he began, in very many ways.
+    let mut text = "0 invoke write x 10\n0 ok\n".to_owned();
+    let edges = || (0..7).flat_map(|from| (1..4).map(move |step| (from, (from + step) % 7)));
+    for (process, (from, to)) in (1..).zip(edges()) {
+        text += &format!("{process} invoke cas x {} {}\n", 10 + from, 10 + to);
+    }
+    text += &(1..22).map(|process| format!("{process} ok\n")).collect::<String>();
+    text += "0 invoke read x\n0 ok 11\n";
+    assert_eq!(size_of_proof(&text), 23);
+}
+
+fn size_of_proof(text: &str) -> usize {
+    let verdict = Linearizable::new(Limits::default()).check(&history(text));
+    let [anomaly] = verdict.anomalies() else { panic!("{verdict:#?}") };
+    anomaly.witness.operations.len()
 }
