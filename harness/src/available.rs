@@ -3,9 +3,11 @@
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
 //! connected by links that are not slow, no clock ran at a wrong rate, and which lasted for as long as the
 //! system takes to fail over. Of the operations that began in one of them, one that reads and one that
-//! writes must have succeeded by its end, if any was tried.
+//! writes must have succeeded by its end, if any was tried at a node that the majority was connected with.
 
-use checkers::history::{FaultId, History, Operation, Time};
+use std::collections::BTreeSet;
+
+use checkers::history::{FaultId, History, NodeId, Operation, Time};
 use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 use crate::system::Timing;
@@ -17,6 +19,8 @@ pub(crate) struct Stretch {
     pub(crate) to: Time,
     /// The faults that were on, and whom they hit.
     pub(crate) faults: Vec<(FaultId, String)>,
+    /// The nodes that a majority was connected with.
+    pub(crate) quorum: BTreeSet<NodeId>,
 }
 
 /// Judges a history; nothing where no stretch was long enough to tell.
@@ -36,10 +40,15 @@ pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) ->
                 .filter(|operation| was_tried(operation, stretch))
                 .collect();
             coverage.operations += tried.len();
-            if let Some(last) = tried.last()
+            // Who stays with a node that is cut off is not served, however well the others are.
+            let is_fair = |operation: &&Operation<'_>| {
+                operation.node.is_none_or(|node| stretch.quorum.contains(&node))
+            };
+            let fair: Vec<&Operation<'_>> = tried.iter().filter(is_fair).collect();
+            if let Some(last) = fair.last()
                 && !tried.iter().any(|operation| was_served(operation, stretch))
             {
-                anomalies.push(stall(stretch, writes, tried.len(), last));
+                anomalies.push(stall(stretch, writes, fair.len(), last));
             }
         }
     }
@@ -64,7 +73,7 @@ fn was_served(operation: &Operation<'_>, stretch: &Stretch) -> bool {
 }
 
 fn stall(stretch: &Stretch, writes: bool, tried: usize, last: &Operation<'_>) -> Anomaly {
-    let Stretch { from, to, faults } = stretch;
+    let Stretch { from, to, faults, .. } = stretch;
     let sort = if writes { "writes" } else { "reads" };
     let on = faults.iter().map(|(fault, what)| format!("fault {fault} ({what})"));
     let on = on.collect::<Vec<_>>().join(", ");

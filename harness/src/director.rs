@@ -55,7 +55,14 @@ struct Ended {
 }
 
 impl Director {
-    pub(crate) fn new(schedule: &Schedule, timeline: Timeline, recorder: Recorder) -> Director {
+    /// The director of a run that begins with so many nodes, all connected.
+    pub(crate) fn new(
+        schedule: &Schedule,
+        timeline: Timeline,
+        recorder: Recorder,
+        nodes: u32,
+    ) -> Director {
+        let quorum = (1..=nodes).map(NodeId).collect();
         let mut to_begin = schedule.0.clone();
         to_begin.sort_by_key(|planned| planned.at);
         to_begin.reverse();
@@ -68,7 +75,7 @@ impl Director {
             ended: Vec::new(),
             phase: Phase::Safety,
             members_changed: 0,
-            calm: Some(Stretch { from: Time::ZERO, to: Time::ZERO, faults: Vec::new() }),
+            calm: Some(Stretch { from: Time::ZERO, to: Time::ZERO, faults: Vec::new(), quorum }),
             stretches: Vec::new(),
             failures: Vec::new(),
         }
@@ -141,11 +148,12 @@ impl Director {
     fn note_change(&mut self, world: &World, now: Time) {
         self.stretches.extend(self.calm.take().map(|calm| Stretch { to: now, ..calm }));
         let slow = self.on.iter().any(|on| slows(&on.planned.fault));
-        if self.phase == Phase::Safety && !slow && world.has_quorum() {
+        let quorum = world.quorum();
+        if self.phase == Phase::Safety && !slow && !quorum.is_empty() {
             let named =
                 |on: &Begun| (on.planned.id, format!("{} {}", on.planned.fault.kind(), on.what));
             let faults = self.on.iter().map(named).collect();
-            self.calm = Some(Stretch { from: now, to: now, faults });
+            self.calm = Some(Stretch { from: now, to: now, faults, quorum });
         }
     }
 

@@ -333,7 +333,26 @@ impl Plan {
             message: format!("settings: {error}"),
         })?;
         self.check_settings(&system.manifest())?;
-        self.check_membership(&*system, systems)
+        self.check_membership(&*system, systems)?;
+        self.check_claims(&system.manifest_under(&self.nemeses))
+    }
+
+    /// Where the system says nothing about anything that the workload shows, nothing could be checked.
+    fn check_claims(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+        let says = |guarantee: &checkers::Guarantee| {
+            manifest.claim(*guarantee, self.replica_reads_percent > 0) != system::Claim::Silent
+        };
+        if self.workload().guarantees().iter().any(says) {
+            return Ok(());
+        }
+        let message = format!(
+            "nothing would be checked: under the nemeses {} and with these settings, {} says nothing about \
+             what the workload `{}` shows",
+            self.nemeses.join(", "),
+            manifest.name,
+            self.workload
+        );
+        Err(PlanError::OutOfRange { plan: self.name.clone(), message })
     }
 
     /// Whether members of the cluster come and go.
@@ -393,6 +412,7 @@ impl Plan {
             self.check_name("nemesis", name, &nemeses)?;
         }
         self.check_ranges()?;
+        self.check_disks()?;
         self.check_nodes(manifest)?;
         self.check_ops(manifest)
     }
@@ -405,6 +425,22 @@ impl Plan {
         let mut table = workloads::WORKLOADS.iter();
         let entry = table.find(|entry| entry.name == self.workload);
         entry.expect("the plan was checked").workload
+    }
+
+    /// Where disks are lost, something has to be on another one.
+    fn check_disks(&self) -> Result<(), PlanError> {
+        let wipes = self.nemeses.iter().find(|name| name.starts_with("wipe"));
+        match (wipes, self.nodes.iter().find(|size| **size < 3)) {
+            (Some(name), Some(size)) => {
+                let message = format!(
+                    "nodes = {:?} with the nemesis `{name}`: of {size} nodes that lose a disk, no majority \
+                     has another one; 3 at least",
+                    self.nodes
+                );
+                Err(PlanError::OutOfRange { plan: self.name.clone(), message })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Each run draws one of the sizes that the system runs with: there must be one.

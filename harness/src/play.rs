@@ -106,7 +106,7 @@ pub(crate) fn play(
     };
     let roster = stage.roster.clone();
     let mut world = World::new(system, config, seed, trace, roster, cast(&stage, config, seed));
-    let mut director = Director::new(schedule, timeline, stage.recorder.clone());
+    let mut director = Director::new(schedule, timeline, stage.recorder.clone(), config.nodes);
     while world.now() < timeline.end && stage.readers.get() > 0 && !flooded(&world) {
         director.direct(&mut world);
         world.step();
@@ -191,7 +191,7 @@ fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
     for client in 0..config.clients {
         let session = SessionId(client);
         let home = NodeId(client % config.nodes + 1);
-        let spec = ClientSpec { session, home, pinned: client < config.pinned };
+        let spec = ClientSpec { session, home, pinned: client < config.pinned, inspects: false };
         let random = seed.stream(&format!("workload/{client}")).into_rng();
         let generator = stage.workload.generator(&options, client, random);
         let (stage, first) = (stage.clone(), opening.take());
@@ -199,13 +199,13 @@ fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
     }
     for node in 1..=config.all_nodes() {
         let session = SessionId(config.clients + node - 1);
-        let spec = ClientSpec { session, home: NodeId(node), pinned: true };
+        let spec = ClientSpec { session, home: NodeId(node), pinned: true, inspects: true };
         let stage = stage.clone();
         cast.push((spec, Box::new(move |cx| Box::pin(read_all(stage, spec, cx)))));
     }
     if config.spares > 0 {
         let session = SessionId(config.clients + config.all_nodes());
-        let spec = ClientSpec { session, home: NodeId(1), pinned: false };
+        let spec = ClientSpec { session, home: NodeId(1), pinned: false, inspects: false };
         let stage = stage.clone();
         let acts = async move |cx| {
             if let Some(operator) = stage.system.operator(cx) {

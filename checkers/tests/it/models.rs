@@ -120,7 +120,8 @@ fn a_set_shows_its_elements() {
         SetRet::Elements(vec![2, 1]),
     ];
     holds(&states, &ops, &rets);
-    assert_eq!(set(&[1, 2, 3]).heap_bytes(), 3 * 8);
+    assert_eq!(set(&[1, 2, 3]).heap_bytes(), 11 * 8 + 32);
+    assert_eq!(set(&[]).heap_bytes(), 0);
 }
 
 #[test]

@@ -403,17 +403,18 @@ pub struct ClientCx {
     session: SessionId,
     home: NodeId,
     pinned: bool,
+    inspects: bool,
     port: Port,
     tickets: Cell<u64>,
 }
 
 impl ClientCx {
     pub(super) async fn open(shared: Rc<Shared>, client: ClientSpec) -> ClientCx {
-        let ClientSpec { session, home, pinned } = client;
+        let ClientSpec { session, home, pinned, inspects } = client;
         let number = super::CLIENT_PORT + session.0 as u16;
         shared.homes.borrow_mut().insert(session, home);
         let port = open_port(shared, Address::Client(session), number).await;
-        ClientCx { session, home, pinned, port, tickets: Cell::new(0) }
+        ClientCx { session, home, pinned, inspects, port, tickets: Cell::new(0) }
     }
 
     /// The client's session, which no other client of the run has.
@@ -431,6 +432,12 @@ impl ClientCx {
     /// follow leader hints hide stale reads; pinned ones show them.
     pub fn pinned(&self) -> bool {
         self.pinned
+    }
+
+    /// Whether the client reads what its home holds, at the end of a run: whatever the reads of the
+    /// workload are allowed, this one must turn to no other node.
+    pub fn inspects(&self) -> bool {
+        self.inspects
     }
 
     /// All nodes that there are, in order, whether or not they take part at the moment.
@@ -503,4 +510,5 @@ pub(crate) struct ClientSpec {
     pub(crate) session: SessionId,
     pub(crate) home: NodeId,
     pub(crate) pinned: bool,
+    pub(crate) inspects: bool,
 }

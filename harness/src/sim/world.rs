@@ -1,6 +1,7 @@
 //! One run's world on turmoil: steps it, and applies and undoes faults between the steps.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -205,6 +206,10 @@ impl World {
         if let Some(id) = self.lost() {
             return format!("{NOBODY}, n{id} is not whole yet");
         }
+        // What is a minority of all is none of those that count, when one of them comes or goes.
+        if let Some(step) = self.shared.roster.under_way() {
+            return format!("{NOBODY}, {step} still");
+        }
         let effect = fault.index();
         for id in nodes {
             self.stop(*id);
@@ -270,21 +275,24 @@ impl World {
         }
     }
 
-    /// Whether some node that is up hears, and is heard by, enough members to make a majority, also when
-    /// the change of them that is under way counts; nodes that have lost their disks and are not whole
-    /// again are none of them.
-    pub(crate) fn has_quorum(&self) -> bool {
+    /// The nodes that some majority is connected with: some node that is up hears, and is heard by, enough
+    /// members to make one, also when the change of them that is under way counts. Nobody where there is
+    /// none. Nodes that have lost their disks and are not whole again are none of them.
+    pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
         let counts =
             |id: &NodeId| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get();
-        self.shared.roster.possible().into_iter().all(|members| {
+        let quorums = self.shared.roster.possible().into_iter().map(|members| {
             let majority = members.len() / 2 + 1;
             let up: Vec<NodeId> = members.into_iter().filter(counts).collect();
-            up.iter().any(|a| {
+            let heard = up.iter().map(|a| {
                 let heard = up.iter().filter(|b| links.connected(a.index(), b.index()));
-                heard.count() >= majority
-            })
-        })
+                heard.copied().collect::<BTreeSet<NodeId>>()
+            });
+            heard.filter(|heard| heard.len() >= majority).flatten().collect()
+        });
+        let both = quorums.reduce(|a: BTreeSet<NodeId>, b| a.intersection(&b).copied().collect());
+        both.unwrap_or_default()
     }
 
     /// Those that take part, or are about to, as observed at the moment.

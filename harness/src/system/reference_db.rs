@@ -377,7 +377,8 @@ impl WithoutLeader {
         let goes_back = !atomic && !read_repair;
         // A wall clock that is ahead makes a change win over all that others make meanwhile.
         let later_wins = atomic || !falsifies_clocks(nemeses);
-        if wipes_several(nemeses) {
+        let wipes = nemeses.iter().any(|name| name == "wipe");
+        if wipes_several(nemeses) || wipes && replicas < 3 {
             // Most replicas of a key may be among them, and the others do not tell what it was.
             return Vec::new();
         }
@@ -403,7 +404,7 @@ impl WithoutLeader {
             of_registers.to_vec()
         };
         let mut claims = [of_values, common.to_vec()].concat();
-        if sloppy && nemeses.iter().any(|name| name == "wipe") {
+        if sloppy && wipes {
             // What only stand-ins have is lost with the last of them: nobody gives it back to them.
             for (_, claim) in claims.iter_mut().filter(|(named, _)| *named == Guarantee::Durable) {
                 *claim = Claim::Silent;
@@ -474,8 +475,14 @@ fn store_client(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> StoreClient 
         replica_reads: ReplicaReads::Sticky,
         remembered: true,
     };
+    let policy = match adjust(usual) {
+        policy if cx.inspects() => {
+            Policy { roam: false, replica_reads: ReplicaReads::Sticky, ..policy }
+        }
+        policy => policy,
+    };
     let env = SimClient(Rc::new(cx));
-    let client = reference_db::client::Client::new(env.clone(), adjust(usual));
+    let client = reference_db::client::Client::new(env.clone(), policy);
     StoreClient { env, home, client }
 }
 

@@ -308,6 +308,14 @@ fn the_settings_of_a_system_are_checked() {
         plan(system, settings);
         refused(folder.path(), &run, &["p.toml:", words]);
     }
+    for (text, words) in [
+        ("system = \"raft\"\nnodes = [2]\nnemeses = [\"wipe\"]", "of 2 nodes that lose a disk"),
+        ("system = \"multi-leader\"\nnemeses = [\"wipe\"]", "nothing would be checked"),
+    ] {
+        let text = format!("[[plan]]\nname = \"p\"\n{text}\n");
+        fs::write(folder.path().join("p.toml"), text).unwrap();
+        refused(folder.path(), &run, &["p.toml:", words]);
+    }
     plan("leaderless", "{ replicas = 5, read-quorum = 2, write-quorum = 4 }");
     let (code, stdout, stderr) = stormglass(folder.path(), &run);
     assert_eq!(code, 0, "{stderr}");

@@ -263,6 +263,23 @@ fn a_store_without_a_majority_need_not_be_available() {
     assert!(verdict(&report, Guarantee::Available).is_valid(), "{:?}", report.judged);
 }
 
+#[test]
+fn a_client_that_is_cut_off_says_nothing_of_availability() {
+    // The only client of these runs stays with its node, which is cut off for long enough in some.
+    let mut plan = Plan::new("test", "raft");
+    plan.nemeses = ["partition", "crash", "restart", "delay"].map(str::to_owned).into();
+    plan.clients = [1, 1];
+    let raft = SYSTEMS.iter().find(|entry| entry.name == "raft").unwrap();
+    let system: Arc<dyn System> = Arc::from((raft.build)());
+    for seed in 0..24 {
+        let report = run(&system, &plan, Seed(seed), Options::default());
+        let mut judged = report.judged.iter();
+        let available = judged.find(|judged| judged.guarantee == Guarantee::Available);
+        let is_broken = available.is_some_and(|judged| judged.verdict.is_invalid());
+        assert!(!is_broken, "seed {seed}: {available:?}");
+    }
+}
+
 const WIPE_FIRST: Fault = Fault::Wipe { target: Target::Node(NodeId(1)) };
 
 #[test]

@@ -48,6 +48,13 @@ pub(super) trait Object:
         None
     }
 
+    /// Smaller objects, each as places of calls and what they are there, of which every one has an order
+    /// where the whole has one: cheap to judge, and what has none proves it with little.
+    fn projections(calls: &[Call<Self>]) -> Vec<Vec<(usize, Call<Self>)>> {
+        let _ = calls;
+        Vec::new()
+    }
+
     /// The calls that an order has to have if there is one: the others, all of them unanswered, can
     /// be left out, also where only a part of the calls is judged.
     fn needed(calls: &[Call<Self>]) -> Vec<usize> {
@@ -213,6 +220,40 @@ impl Object for Set<Value> {
             }
             (SetOp::Read, _) => Bond::free(),
         }))
+    }
+
+    /// Each element by itself: whether it is in the set.
+    fn projections(calls: &[Call<Set<Value>>]) -> Vec<Vec<(usize, Call<Set<Value>>)>> {
+        /// With more than this to look at, looking takes longer than what comes of it is worth.
+        const CALLS_MAX: usize = 10_000_000;
+        let elements: BTreeSet<&Value> = calls
+            .iter()
+            .flat_map(|call| match (&call.op, &call.ret) {
+                (SetOp::Add(value) | SetOp::Remove(value), _) => std::slice::from_ref(value),
+                (SetOp::Read, Some(SetRet::Elements(elements))) => elements,
+                (SetOp::Read, _) => &[],
+            })
+            .collect();
+        if elements.len() * calls.len() > CALLS_MAX {
+            return Vec::new();
+        }
+        let of = |element: &Value, call: &Call<Set<Value>>| {
+            let ret = match (&call.op, &call.ret) {
+                (SetOp::Add(value) | SetOp::Remove(value), ret) if value == element => ret.clone(),
+                (SetOp::Read, Some(SetRet::Elements(shown))) => {
+                    // An element that is shown twice is shown twice here as well.
+                    let shown = shown.iter().filter(|shown| *shown == element).cloned();
+                    Some(SetRet::Elements(shown.collect()))
+                }
+                _ => return None,
+            };
+            Some(Call { ret, ..call.clone() })
+        };
+        let alone = |element: &Value| {
+            let calls = calls.iter().enumerate();
+            calls.filter_map(|(place, call)| Some((place, of(element, call)?))).collect()
+        };
+        elements.into_iter().map(alone).collect()
     }
 }
 

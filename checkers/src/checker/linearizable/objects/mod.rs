@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rounds::Rounds;
 use super::{Linearizable, Linearization, NilReads, Report, Settings, anomaly, unexplained};
 use crate::checker::keys::{Keys, Model};
-use crate::checker::linearizable::search::{Call, Found};
+use crate::checker::linearizable::search::{Budget, Call, Found, search};
 use crate::history::{
     History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
 };
@@ -78,6 +78,7 @@ impl Judge<'_> {
             return;
         }
         let (mut judged, mut to_search) = (Vec::new(), Vec::new());
+        let objects: Vec<OfKey<S>> = objects.into_iter().map(OfKey::or_what_is_wrong).collect();
         for object in &objects {
             match S::order(&object.calls) {
                 Some(Ok(_)) => judged.push((object, Found::Order)),
@@ -216,6 +217,23 @@ impl<S: Object> OfKey<S> {
             self.keep(&usable);
         }
         self.start = self.start.clone().awaiting(&self.calls);
+    }
+
+    /// The smaller object that has no order, where one of those that can be seen by themselves has none.
+    fn or_what_is_wrong(self) -> OfKey<S> {
+        /// States that each of them may take: most are judged with one for each call.
+        const STATES_MAX: u64 = 10_000;
+        let has_no_order = |part: &Vec<(usize, Call<S>)>| {
+            let calls: Vec<Call<S>> = part.iter().map(|(_, call)| call.clone()).collect();
+            let mut budget = Budget::of_states(STATES_MAX + 2 * calls.len() as u64);
+            matches!(search(&self.start, &calls, &mut budget), Found::NoOrder { .. })
+        };
+        let Some(part) = S::projections(&self.calls).into_iter().find(has_no_order) else {
+            return self;
+        };
+        let (places, calls): (Vec<usize>, Vec<Call<S>>) = part.into_iter().unzip();
+        let ids = places.into_iter().map(|place| self.ids[place]).collect();
+        OfKey { ids, calls, ..self }
     }
 
     fn keep(&mut self, places: &[usize]) {
