@@ -293,6 +293,53 @@ fn a_log_of_etcd_is_read() {
 }
 
 #[test]
+fn a_completion_in_a_log_of_etcd_that_contradicts_its_invocation_is_refused() {
+    let read =
+        |text: &str| Format::EtcdLog.read(text.as_bytes(), &ReadLimits::default(), Keys::Single);
+    let ended = |asked: &str, end: &str| {
+        let start = "INFO  jepsen.util - 0";
+        read(&format!("{start}\t:invoke\t{asked}\n{start}\t{end}\n"))
+            .map(|history| told(&history).concat())
+            .map_err(|error| error.to_string())
+    };
+    let refused = |asked: &str, end: &str, words: &str| {
+        assert_eq!(ended(asked, end).unwrap_err(), format!("line 2: this completes a {words}"));
+    };
+    assert_eq!(ended(":write 1", ":ok :write 1").unwrap(), "p0 write x 1: ok");
+    assert_eq!(ended(":write 1", ":ok :write").unwrap(), "p0 write x 1: ok", "it is left out");
+    assert_eq!(ended(":cas [nil 1]", ":ok :cas [nil 1]").unwrap(), "p0 cas x nil 1: ok");
+    assert_eq!(ended(":cas [1 2]", ":fail :cas :lost").unwrap(), "p0 cas x 1 2: fail :lost");
+    let was_write = "but a :write is what its process asked for";
+    refused(":write 1", ":ok :read 7", &format!(":read, {was_write}"));
+    refused(":write 1", ":info :cas :timed-out", &format!(":cas, {was_write}"));
+    refused(":write 1", ":ok :write 7", ":write of 7, but `write x 1` was asked");
+    refused(":write 1", ":info :write 7", ":write of 7, but `write x 1` was asked");
+    for kind in ["ok", "fail"] {
+        let words = ":cas of [4 5], but `cas x nil 1` was asked";
+        refused(":cas [nil 1]", &format!(":{kind} :cas [4 5]"), words);
+    }
+}
+
+#[test]
+fn a_damaged_line_of_an_operation_in_a_log_of_etcd_is_no_line_of_others() {
+    let read =
+        |text: &str| Format::EtcdLog.read(text.as_bytes(), &ReadLimits::default(), Keys::Single);
+    let sound = "INFO  jepsen.util - 1\t:invoke\t:read\tnil\n";
+    for process in ["x1", "", "1.5"] {
+        let text = format!("{sound}{}", sound.replace('1', process).replace("read", "write"));
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.starts_with("line 2: `"), "{error}");
+        assert!(error.contains("where the number of a process, or a keyword"), "{error}");
+    }
+    for other in
+        ["jepsen.core - x1 :invoke", "jepsen.util - :nemesis :info :start", "jepsen.util - ok"]
+    {
+        let history = read(&format!("{sound}INFO  {other}\n")).unwrap();
+        assert_eq!(told(&history), ["p1 read x: "]);
+    }
+}
+
+#[test]
 fn an_indeterminate_compare_and_set_may_have_no_effect_at_all() {
     // Forcing it to succeed, now or later, would leave no order: its source never holds again.
     let text = "
