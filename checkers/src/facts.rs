@@ -26,8 +26,9 @@ pub struct Facts {
 /// How the replicas ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Convergence {
-    /// How long after the faults had been undone all replicas were known to hold what they hold at
-    /// the end, nanoseconds: an upper bound. None where they do not hold the same.
+    /// How long after the run had become quiet (the faults undone, where there were any) all replicas
+    /// were known to hold what they hold at the end, nanoseconds: an upper bound. None where they do
+    /// not hold the same.
     #[serde(rename = "after_ns", with = "nanos_if_any")]
     pub after: Option<Duration>,
     /// A digest of what each replica held at the end. Replicas with equal ones hold the same.
@@ -71,10 +72,11 @@ impl fmt::Display for Staleness {
         }
         write!(
             f,
-            "{} of {} reads were stale, by up to {} versions and {} (99 of 100 by at most {} and {})",
+            "{} of {} reads were stale, by up to {} version{} and {} (99 of 100 by at most {} and {})",
             self.stale,
             self.reads,
             self.versions_max,
+            if self.versions_max == 1 { "" } else { "s" },
             seconds(self.time_max),
             self.versions_p99,
             seconds(self.time_p99),
@@ -102,7 +104,7 @@ impl fmt::Display for Losses {
 impl fmt::Display for Convergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.after {
-            Some(after) => write!(f, "converged within {} of the faults' end", seconds(after))?,
+            Some(after) => write!(f, "converged within {} of quiet", seconds(after))?,
             None => write!(f, "not known to have converged")?,
         }
         let mut separator = "; digests ";

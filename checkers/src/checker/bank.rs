@@ -158,15 +158,18 @@ fn not_a_bank(txns: &Txns<'_>, written: usize) -> Option<String> {
             match (step.action, step.value) {
                 (Action::Read, _) => {}
                 (Action::Inc, Value::Int(by)) => change += i128::from(*by),
-                (Action::Inc, _) => return Some(format!("operation {} adds no number", txn.id)),
+                (Action::Inc, _) => {
+                    return Some(format!("{}: it adds no number", txns.sentence(txn)));
+                }
                 (Action::Write | Action::Append, _) => {
                     let name = step.action.name();
-                    return Some(format!("operation {} is no transfer: it has a {name}", txn.id));
+                    let sentence = txns.sentence(txn);
+                    return Some(format!("{sentence}: it is no transfer, it has a {name}"));
                 }
             }
         }
         if change != 0 {
-            return Some(format!("operation {} changes the total by {change}", txn.id));
+            return Some(format!("{}: it changes the total by {change}", txns.sentence(txn)));
         }
     }
     None

@@ -21,6 +21,9 @@ use crate::verdict::{Guarantee, Verdict};
 #[derive(Clone, Copy, Debug)]
 pub struct Counter;
 
+/// How many increments an explanation shows; it counts more of them.
+const SHOWN_MAX: usize = 8;
+
 /// What one counter may come to.
 #[derive(Clone, Default)]
 struct Sums {
@@ -74,15 +77,19 @@ impl Checker for Counter {
         strange.into_iter().for_each(|reason| found.leave_open(reason));
         // What there was when each read began.
         let mut before: FxHashMap<OperationId, Sums> = FxHashMap::default();
+        // The increments that were begun and did not fail, by key.
+        let mut begun: Vec<Vec<OperationId>> = vec![Vec::new(); history.key_count()];
         for (_, event) in history.events() {
             let (Event::Invoke(operation) | Event::Complete(operation)) = event else { continue };
             let Some(of_key) = sums[operation.op.key().index()].as_mut() else { continue };
+            let begun = &mut begun[operation.op.key().index()];
             let begins = matches!(event, Event::Invoke(_));
             match operation.op {
                 Op::Increment { by, .. } => {
                     let by = number(history, by).expect("only numbers are added to what is judged");
                     if begins && !matches!(operation.outcome, Some(Outcome::Fail(_))) {
                         of_key.begin(by);
+                        begun.push(operation.id);
                     } else if !begins && operation.is_ok() {
                         of_key.acknowledge(by);
                     }
@@ -93,7 +100,7 @@ impl Checker for Counter {
                 Op::Read { level: ReadLevel::Strong, .. } => {
                     let before = before.remove(&operation.id).expect("it began");
                     if let Some(value) = operation.value_read() {
-                        judge(&mut found, history, of_key, &before, &operation, value);
+                        judge(&mut found, (history, begun), of_key, &before, &operation, value);
                     }
                 }
                 _ => {}
@@ -105,7 +112,7 @@ impl Checker for Counter {
 
 fn judge(
     found: &mut Findings<'_>,
-    history: &History,
+    (history, begun): (&History, &[OperationId]),
     sums: &mut Sums,
     before: &Sums,
     read: &Operation<'_>,
@@ -122,12 +129,21 @@ fn judge(
     let (low, high) = (before.up + sums.begun_down, before.down + sums.begun_up);
     let greatest = before.greatest.filter(|(greatest, _)| !sums.any_down && value < *greatest);
     if value < low || value > high {
+        let bounds = if low == high { low.to_string() } else { format!("{low} to {high}") };
+        let mut proof = Vec::new();
+        let counted = if begun.len() <= SHOWN_MAX {
+            proof.extend(begun);
+            String::new()
+        } else {
+            format!(" of {} increments", begun.len())
+        };
+        proof.push(read.id);
         let conclusion = format!(
-            "{key} was {low} to {high} while process {} read it, by what was acknowledged before and \
-             begun by then; it read {value}",
+            "{key} was {bounds} while process {} read it, by what was acknowledged before and begun by \
+             then{counted}; it read {value}",
             read.process
         );
-        found.add("counter-out-of-bounds", &[read.id], conclusion);
+        found.add("counter-out-of-bounds", &proof, conclusion);
     } else if let Some((greatest, by)) = greatest {
         let conclusion = format!(
             "process {} had read {greatest} before process {} read {value}, and nothing counts down",

@@ -111,12 +111,14 @@ pub const CHECKERS: &[Registration] = &[
     },
     Registration {
         guarantee: Guarantee::MonotonicWrites,
-        about: "finds who saw a write and then a state from before the same session's earlier ones",
+        about: "finds who saw a write and then what its session's earlier write had left there, or \
+                anything older",
         build: |_| Box::new(session::MonotonicWrites),
     },
     Registration {
         guarantee: Guarantee::WritesFollowReads,
-        about: "finds who saw a write and then a state older than what its session had read",
+        about: "finds who saw a write and then what its session had read there before, or anything \
+                older",
         build: |_| Box::new(session::WritesFollowReads),
     },
     Registration {

@@ -122,11 +122,14 @@ fn taken(
     }
     match item.dequeued {
         Some(before) => {
-            let conclusion = format!(
-                "{name} was put in once, and taken by process {} and by process {}",
-                history.operation(before).process,
-                dequeue.process
-            );
+            let (first, second) = (history.operation(before).process, dequeue.process);
+            let conclusion = if first == second {
+                format!("{name} was put in once, and taken twice by process {first}")
+            } else {
+                format!(
+                    "{name} was put in once, and taken by process {first} and by process {second}"
+                )
+            };
             found.add("duplicate-dequeue", &[enqueue.id, before, dequeue.id], conclusion);
         }
         None => item.dequeued = Some(dequeue.id),

@@ -237,6 +237,7 @@ impl BoundedStaleness {
             let by_versions = versions_behind_max.filter(|bound| lag.versions > *bound);
             let bound = match (by_time, by_versions) {
                 (Some(bound), _) => seconds(bound),
+                (None, Some(1)) => "1 version".to_owned(),
                 (None, Some(bound)) => format!("{bound} versions"),
                 (None, None) => continue,
             };
@@ -252,10 +253,13 @@ impl BoundedStaleness {
             operations.dedup();
             let mut explanation: Vec<String> =
                 operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
+            let (writes, which) = match lag.versions {
+                1 => ("1 newer write".to_owned(), ""),
+                many => (format!("{many} newer writes"), " the first of them"),
+            };
             explanation.push(format!(
-                "{} newer writes had been acknowledged when the read began, the first of them {} \
-                 before; the bound is {bound}",
-                lag.versions,
+                "{writes} had been acknowledged when the read began,{which} {} before; the bound is \
+                 {bound}",
                 seconds(lag.time),
             ));
             anomalies.push(Anomaly {

@@ -8,8 +8,9 @@
 //! - After `:info` a process is somebody else, whatever its number.
 //! - A process that is no number is the nemesis: what it does are faults.
 //! - `nil` is the value `nil`; see [`NilReads`](crate::checker::linearizable::NilReads) for reads.
-//! - A keyword is another value than a text: `:a` is not `"a"`. Only the steps of transactions have
-//!   their names either way.
+//! - A keyword is another value than a text: `:a` is neither `"a"` nor `":a"`, and so it is with all that
+//!   is no text (`edn_value.rs` has how). Only the steps of transactions have their names either way.
+//! - A set or a map that is read is its elements, or its pairs; where a key is written to, it is itself.
 //! - A completion repeats what was asked, or leaves it out; what contradicts it is refused.
 //!
 //! What this module writes begins with a comment, [`is_ours`], and says with `:session`, `:node`,
@@ -23,6 +24,9 @@ use std::ops::Range;
 use clojure_reader::edn::{self, Edn};
 use clojure_reader::error::{Code, Error};
 
+use rustc_hash::FxHashMap;
+
+use super::edn_value::{Texts, doubled, elements_of, value_of};
 use super::foreign::{Client, Foreign};
 use super::jsonl::{ReadError, ReadLimits};
 use super::{
@@ -64,11 +68,39 @@ pub enum Keys {
     Independent,
 }
 
+/// The value as which a text is read in a file that this module did not write.
+pub fn value_of_text(text: &str) -> Value {
+    Value::Text((&*doubled(text)).into())
+}
+
+/// How the words of a file are read.
+#[derive(Clone, Copy)]
+struct How {
+    keys: Keys,
+    texts: Texts,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Whether its name is a text.
+    is_text: bool,
+    /// Whether it was given a value as a whole.
+    is_written: bool,
+}
+
 /// Reads a history.
 ///
 /// # Errors
 /// Names the first line of the first operation that is not what belongs there.
-pub fn read(reader: impl BufRead, limits: &ReadLimits, keys: Keys) -> Result<History, ReadError> {
+pub fn read(
+    mut reader: impl BufRead,
+    limits: &ReadLimits,
+    keys: Keys,
+) -> Result<History, ReadError> {
+    let is_ours = is_ours(reader.fill_buf()?);
+    let how = How { keys, texts: if is_ours { Texts::AsTheyAre } else { Texts::Doubled } };
+    let mut known = FxHashMap::default();
     let mut maps = Maps { reader, limits: *limits, line: 1, begun: 1, text: Vec::new() };
     let mut foreign = Foreign::new();
     let mut outer = Outer::default();
@@ -80,7 +112,7 @@ pub fn read(reader: impl BufRead, limits: &ReadLimits, keys: Keys) -> Result<His
             let what = format!("more than {} events, the limit", limits.events_max);
             return Err(maps.error(what));
         }
-        add(&mut foreign, maps.begun, &map, keys).map_err(|what| maps.error(what))?;
+        add(&mut foreign, &mut known, maps.begun, &map, how).map_err(|what| maps.error(what))?;
     }
     if foreign.len() == 0 {
         return Err(maps.error(
@@ -223,6 +255,7 @@ impl<R: BufRead> Maps<R> {
                 }
                 b'"' => in_text = !in_text,
                 _ if in_text => {}
+                b'^' => return Err(self.error("`^` (metadata) is not understood; leave it out")),
                 b';' => {
                     self.text.pop();
                     self.comment()?;
@@ -285,7 +318,13 @@ impl<R: BufRead> Maps<R> {
 }
 
 /// Adds what one map says, which begins on a line.
-fn add(foreign: &mut Foreign, line: u64, map: &Edn<'_>, keys: Keys) -> Result<(), String> {
+fn add(
+    foreign: &mut Foreign,
+    known: &mut FxHashMap<Key, Known>,
+    line: u64,
+    map: &Edn<'_>,
+    how: How,
+) -> Result<(), String> {
     let Edn::Map(_) = map else {
         return Err("a map {…} of an operation belongs there".to_owned());
     };
@@ -298,34 +337,26 @@ fn add(foreign: &mut Foreign, line: u64, map: &Edn<'_>, keys: Keys) -> Result<()
     let (kind, f) = (word(field("type")), word(field("f")));
     let process = match field("process") {
         Edn::Int(process) => *process,
-        Edn::Key(_) => {
-            let what = match field("value") {
-                Edn::Nil => String::new(),
-                value => value.to_string(),
-            };
-            let f = f.ok_or("a nemesis says what it does in `:f`")?;
-            if let Some(phase) = phase_of(&f, field("value")) {
-                return foreign.phase(phase);
-            }
-            return foreign.fault(&f, what);
-        }
+        Edn::Key(_) => return add_fault(foreign, f, field("value")),
         _ => return Err("`:process` is a whole number, or a keyword such as :nemesis".to_owned()),
     };
     match kind.as_deref() {
         Some("invoke") => {
             let f = f.ok_or("an operation says what it does in `:f`")?;
-            let op = op_of(&f, field("key"), field("value"), keys)?;
-            if keys == Keys::Auto {
+            let op = op_of(&f, field("key"), field("value"), how)?;
+            if how.keys == Keys::Auto {
                 check_is_no_pair(&op, field("value"))?;
             }
+            note(known, &op, key_of(field("key"), field("value"), how.keys))?;
             let client = Client { session: number(field("session")), node: number(field("node")) };
             foreign.invoke(process, client, op)
         }
         Some("ok") => {
             let op = foreign.open(process)?;
             check_function(op, f.as_deref())?;
-            check_repeated(op, field("key"), field("value"), keys)?;
-            let ret = ret_of(op, field("value"), keys)?;
+            check_repeated(op, field("key"), field("value"), how)?;
+            let is_written = known.get(op.key()).is_some_and(|key| key.is_written);
+            let ret = ret_of(op, field("value"), how, is_written)?;
             let version = match field("version") {
                 Edn::Int(version) => u64::try_from(*version).ok(),
                 _ => None,
@@ -335,7 +366,7 @@ fn add(foreign: &mut Foreign, line: u64, map: &Edn<'_>, keys: Keys) -> Result<()
         Some("fail") => {
             let op = foreign.open(process)?;
             check_function(op, f.as_deref())?;
-            let reason = mismatch(op, field("error"))?;
+            let reason = mismatch(op, field("error"), how.texts)?;
             let reason = reason.unwrap_or_else(|| self::reason(field("error"), "fail"));
             foreign.complete(process, &Outcome::Fail(reason), None)
         }
@@ -344,6 +375,38 @@ fn add(foreign: &mut Foreign, line: u64, map: &Edn<'_>, keys: Keys) -> Result<()
             foreign.complete(process, &Outcome::Info(reason(field("error"), "info")), None)
         }
         _ => Err("`:type` is one of :invoke, :ok, :fail and :info".to_owned()),
+    }
+}
+
+/// Adds what a nemesis does.
+fn add_fault(foreign: &mut Foreign, f: Option<String>, value: &Edn<'_>) -> Result<(), String> {
+    let f = f.ok_or("a nemesis says what it does in `:f`")?;
+    if let Some(phase) = phase_of(&f, value) {
+        return foreign.phase(phase);
+    }
+    let what = if *value == Edn::Nil { String::new() } else { value.to_string() };
+    foreign.fault(&f, what)
+}
+
+/// Takes note of what an operation says of its key.
+fn note(known: &mut FxHashMap<Key, Known>, op: &Op, key: &Edn<'_>) -> Result<(), String> {
+    let is_text = matches!(key, Edn::Str(_));
+    let writes =
+        matches!(op.kind(), OpKind::Write | OpKind::Cas | OpKind::Append | OpKind::Enqueue);
+    match known.get_mut(op.key()) {
+        Some(before) if before.is_text != is_text => Err(format!(
+            "`{key}` is the key of this operation, and before there was another one, which {} a text, of \
+             the same name; call one of them differently",
+            if is_text { "is not" } else { "is" }
+        )),
+        Some(before) => {
+            before.is_written |= writes;
+            Ok(())
+        }
+        None => {
+            known.insert(op.key().clone(), Known { is_text, is_written: writes });
+            Ok(())
+        }
     }
 }
 
@@ -415,9 +478,9 @@ fn check_function(op: &Op, f: Option<&str>) -> Result<(), String> {
 }
 
 /// Fails where a completion says another key or value than was asked. Left out, it is the same.
-fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, keys: Keys) -> Result<(), String> {
-    let is_told = keys == Keys::Independent || *key != Edn::Nil;
-    let (of_key, value) = split(key, value, keys)?;
+fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<(), String> {
+    let is_told = how.keys == Keys::Independent || *key != Edn::Nil;
+    let (of_key, value) = split(key, value, how.keys)?;
     if is_told && of_key != *op.key() {
         return Err(format!("this completes an operation on {of_key}, but {} was asked", op.key()));
     }
@@ -434,20 +497,20 @@ fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, keys: Keys) -> Result
     if returns || *value == Edn::Nil {
         return Ok(());
     }
-    match given(op.kind(), op.key().clone(), value) {
+    match given(op.kind(), op.key().clone(), value, how.texts) {
         Ok(repeated) if repeated == *op => Ok(()),
         _ => Err(format!("this completes a :{} of {value}, but `{op}` was asked", op.kind())),
     }
 }
 
 /// What a compare-and-set found that did nothing, as this module writes it.
-fn mismatch(op: &Op, error: &Edn<'_>) -> Result<Option<Reason>, String> {
+fn mismatch(op: &Op, error: &Edn<'_>, texts: Texts) -> Result<Option<Reason>, String> {
     let Edn::Vector(parts) = error else { return Ok(None) };
     match &parts[..] {
         [Edn::Key(name), found @ ..]
             if name == "mismatch" && found.len() <= 1 && op.kind() == OpKind::Cas =>
         {
-            let actual = found.first().map(value_of).transpose()?;
+            let actual = found.first().map(|found| value_of(found, texts)).transpose()?;
             Ok(Some(Reason::Mismatch { actual }))
         }
         _ => Ok(None),
@@ -469,28 +532,43 @@ fn split<'a>(
     value: &'a Edn<'a>,
     keys: Keys,
 ) -> Result<(Key, &'a Edn<'a>), String> {
-    let name = |key: &Edn<'_>| match key {
-        Edn::Str(text) => Key::from(&**text),
-        // Its text, `:x`, tells a keyword from a text.
-        other => Key::from(other.to_string()),
-    };
     match (keys, value) {
         (Keys::Independent, Edn::Vector(pair) | Edn::List(pair)) if pair.len() == 2 => {
-            Ok((name(&pair[0]), &pair[1]))
+            Ok((name(&pair[0])?, &pair[1]))
         }
         (Keys::Independent, _) => {
             Err("with independent keys, `:value` is a pair [key value]".to_owned())
         }
         (Keys::Auto | Keys::Single, _) if *key == Edn::Nil => Ok((Key::from("x"), value)),
-        (Keys::Auto | Keys::Single, _) => Ok((name(key), value)),
+        (Keys::Auto | Keys::Single, _) => Ok((name(key)?, value)),
     }
 }
 
-fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, keys: Keys) -> Result<Op, String> {
-    let (key, value) = split(key, value, keys)?;
+/// What an operation has for a key, if anything.
+fn key_of<'a>(key: &'a Edn<'a>, value: &'a Edn<'a>, keys: Keys) -> &'a Edn<'a> {
+    match (keys, value) {
+        (Keys::Independent, Edn::Vector(pair) | Edn::List(pair)) => pair.first().unwrap_or(key),
+        _ => key,
+    }
+}
+
+/// What a key is called. Whether a text is called so, or something else, is [noted](note).
+fn name(key: &Edn<'_>) -> Result<Key, String> {
+    Ok(match key {
+        Edn::Str(text) | Edn::Symbol(text) => Key::from(&**text),
+        Edn::Bool(truth) => Key::from(truth.to_string()),
+        other => match value_of(other, Texts::Doubled)? {
+            Value::Text(text) => Key::from(&*text),
+            value => Key::from(value.to_string()),
+        },
+    })
+}
+
+fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<Op, String> {
+    let (key, value) = split(key, value, how.keys)?;
     match kind_of(f) {
         Some(OpKind::Read) if f == READ_REPLICA => Ok(Op::Read { key, level: ReadLevel::Replica }),
-        Some(kind) => given(kind, key, value),
+        Some(kind) => given(kind, key, value, how.texts),
         None => {
             let known: Vec<String> =
                 OpKind::ALL.iter().map(|kind| format!(":{}", kind.name())).collect();
@@ -512,8 +590,8 @@ fn kind_of(f: &str) -> Option<OpKind> {
 }
 
 /// An operation with the value that it was given.
-fn given(kind: OpKind, key: Key, value: &Edn<'_>) -> Result<Op, String> {
-    let given = || value_of(value);
+fn given(kind: OpKind, key: Key, value: &Edn<'_>, texts: Texts) -> Result<Op, String> {
+    let given = || value_of(value, texts);
     Ok(match kind {
         OpKind::Read => Op::Read { key, level: ReadLevel::Strong },
         OpKind::Write => Op::Write { key, value: given()? },
@@ -524,7 +602,7 @@ fn given(kind: OpKind, key: Key, value: &Edn<'_>) -> Result<Op, String> {
             let [from, to] = &pair[..] else {
                 return Err("the value of a :cas is a pair [from to]".to_owned());
             };
-            Op::Cas { key, from: value_of(from)?, to: value_of(to)? }
+            Op::Cas { key, from: value_of(from, texts)?, to: value_of(to, texts)? }
         }
         OpKind::Delete => Op::Delete { key },
         OpKind::Add => Op::Add { key, value: given()? },
@@ -536,68 +614,44 @@ fn given(kind: OpKind, key: Key, value: &Edn<'_>) -> Result<Op, String> {
         OpKind::Acquire => Op::Acquire { key },
         OpKind::Release => Op::Release { key },
         OpKind::Generate => Op::Generate { key },
-        OpKind::Txn => Op::Txn { key, body: steps(value)? },
+        OpKind::Txn => Op::Txn { key, body: steps(value, texts)? },
     })
 }
 
 /// The steps of a transaction, their names as texts.
-fn steps(body: &Edn<'_>) -> Result<Value, String> {
+fn steps(body: &Edn<'_>, texts: Texts) -> Result<Value, String> {
     let step = |step: &Edn<'_>| match step {
         Edn::Vector(parts) | Edn::List(parts) => {
-            let mut values = parts.iter().map(value_of).collect::<Result<Vec<_>, _>>()?;
+            let values = parts.iter().map(|part| value_of(part, texts));
+            let mut values = values.collect::<Result<Vec<_>, _>>()?;
             if let (Some(Edn::Key(name)), Some(first)) = (parts.first(), values.first_mut()) {
                 *first = Value::Text((&**name).into());
             }
             Ok(Value::List(values.into()))
         }
-        other => value_of(other),
+        other => value_of(other, texts),
     };
     match body {
         Edn::Vector(items) | Edn::List(items) => {
             Ok(Value::List(items.iter().map(step).collect::<Result<Vec<_>, String>>()?.into()))
         }
-        other => value_of(other),
+        other => value_of(other, texts),
     }
 }
 
-fn ret_of(op: &Op, value: &Edn<'_>, keys: Keys) -> Result<Ret, String> {
-    let inner = |of: fn(&Edn<'_>) -> Result<Value, String>| {
-        split(&NIL, value, keys).and_then(|(_, value)| of(value))
-    };
-    let value = || inner(value_of);
+fn ret_of(op: &Op, value: &Edn<'_>, how: How, is_written: bool) -> Result<Ret, String> {
+    let (_, value) = split(&NIL, value, how.keys)?;
     Ok(match op.kind() {
-        OpKind::Read | OpKind::Dequeue | OpKind::Generate => Ret::Value(value()?),
-        OpKind::Txn => Ret::Value(inner(steps)?),
-        OpKind::Acquire => match value()? {
+        OpKind::Read if !is_written => Ret::Value(elements_of(value, how.texts)?),
+        OpKind::Read | OpKind::Dequeue | OpKind::Generate => {
+            Ret::Value(value_of(value, how.texts)?)
+        }
+        OpKind::Txn => Ret::Value(steps(value, how.texts)?),
+        OpKind::Acquire => match value_of(value, how.texts)? {
             token @ Value::Int(_) => Ret::Value(token),
             _ => Ret::Done,
         },
         _ => Ret::Done,
-    })
-}
-
-fn value_of(value: &Edn<'_>) -> Result<Value, String> {
-    let list = |items: &mut dyn Iterator<Item = &Edn<'_>>| -> Result<Value, String> {
-        Ok(Value::List(items.map(value_of).collect::<Result<Vec<_>, _>>()?.into()))
-    };
-    Ok(match value {
-        Edn::Nil => Value::Nil,
-        Edn::Int(number) => Value::Int(*number),
-        Edn::Bool(truth) => Value::Text(truth.to_string().into()),
-        Edn::Str(text) | Edn::Symbol(text) => Value::Text((&**text).into()),
-        Edn::Key(text) => Value::Text(format!(":{text}").into()),
-        Edn::Char(letter) => Value::Text(letter.to_string().into()),
-        Edn::Vector(items) | Edn::List(items) => list(&mut items.iter())?,
-        Edn::Set(items) => list(&mut items.iter())?,
-        Edn::Map(pairs) => {
-            let pair = |(key, value): (&Edn<'_>, &Edn<'_>)| -> Result<Value, String> {
-                Ok(Value::List([value_of(key)?, value_of(value)?].into()))
-            };
-            Value::List(pairs.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into())
-        }
-        Edn::Tagged(_, value) => value_of(value)?,
-        // A number of more than 64 bits, a fraction: its text tells it from any other.
-        other => Value::Text(other.to_string().into()),
     })
 }
 

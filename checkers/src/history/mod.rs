@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 mod builder;
+mod edn_value;
 pub mod etcd_log;
 mod foreign;
 pub mod format;

@@ -98,7 +98,7 @@ fn the_linear_method_and_the_search_agree() {
         let verdict = checker.check(&recorded);
         let calls: Vec<_> = smalls.iter().map(call).collect();
         let found = search(&CasRegister(Value::Nil), &calls, &mut Budget::of_states(1_000_000));
-        let is_left = verdict.coverage().method != "zones";
+        let is_left = !["zones", "nothing to judge"].contains(&&*verdict.coverage().method);
         match found {
             Found::Order => left.0 += usize::from(is_left),
             _ => left.1 += usize::from(is_left),

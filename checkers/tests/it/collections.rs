@@ -95,6 +95,33 @@ fn what_no_replica_has_in_the_end_is_lost() {
 }
 
 #[test]
+fn what_one_process_took_twice_is_told_so() {
+    let text = "0 invoke enqueue q a\n0 ok\n1 invoke dequeue q\n1 ok a\n1 invoke dequeue q\n1 ok a";
+    let verdict = Queue.check(&history(text));
+    let words = verdict.anomalies()[0].explanation.last().unwrap();
+    assert_eq!(words, r#""a" was put in once, and taken twice by process 1"#);
+}
+
+#[test]
+fn the_bounds_of_a_counter_are_proved_by_few_increments_and_counted_of_many() {
+    let text = |increments: usize| {
+        let each = "0 invoke increment c 1\n0 ok\n".repeat(increments);
+        history(&format!("{each}2 invoke read c\n2 ok 99"))
+    };
+    let verdict = Counter.check(&text(3));
+    let found = &verdict.anomalies()[0];
+    assert_eq!(found.witness.operations.len(), 4, "{found:?}");
+    let words = found.explanation.last().unwrap();
+    assert!(words.starts_with("c was 3 while process 2 read it"), "{words}");
+    assert!(words.ends_with("begun by then; it read 99"), "{words}");
+    let verdict = Counter.check(&text(30));
+    let found = &verdict.anomalies()[0];
+    assert_eq!(found.witness.operations.len(), 1, "{found:?}");
+    let words = found.explanation.last().unwrap();
+    assert!(words.ends_with("begun by then of 30 increments; it read 99"), "{words}");
+}
+
+#[test]
 fn a_counter_shows_what_can_have_been_added() {
     let read = |value: &str| {
         format!(

@@ -162,6 +162,131 @@ fn a_keyword_is_another_value_than_a_text() {
     assert_eq!(told(&edn(txn).unwrap()), [r#"p0 txn x [["append" ":x" 1] ["r" ":x" nil]]: "#]);
 }
 
+/// What the same write becomes with each of several values.
+fn read_as(values: &[&str]) -> Vec<Value> {
+    let asked = |value: &&str| {
+        let text = format!("{{:process 0, :type :invoke, :f :write, :value {value}}}");
+        let Op::Write { value, .. } = edn(&text).unwrap().op(OperationId(0)) else {
+            panic!("it is no write: {text}")
+        };
+        value
+    };
+    values.iter().map(asked).collect()
+}
+
+#[test]
+fn different_values_of_edn_are_different_here() {
+    let values = read_as(&[
+        "nil",
+        "\"nil\"",
+        ":nil",
+        "true",
+        "\"true\"",
+        "\"#true\"",
+        "\"##true\"",
+        ":true",
+        "false",
+        "1",
+        "\"1\"",
+        "1.0",
+        "\"1.0\"",
+        "\"#1.0\"",
+        "1M",
+        "1.5",
+        "1.5M",
+        "1/2",
+        "\"1/2\"",
+        ":a",
+        "\":a\"",
+        "\"::a\"",
+        "\":::a\"",
+        "a",
+        "\"a\"",
+        "\\a",
+        "\"#'a\"",
+        "[1]",
+        "#{1}",
+        "#{[1]}",
+        "#{\"1\"}",
+        "\"#{1}\"",
+        "[[1 2]]",
+        "{1 2}",
+        "#{[1 2]}",
+        "#inst \"2026\"",
+        "\"2026\"",
+        "#uuid \"2026\"",
+        "[]",
+        "#{}",
+        "{}",
+        "\"\"",
+        "99999999999999999999",
+        "99999999999999999998",
+        "99999999999999999999M",
+    ]);
+    for (index, value) in values.iter().enumerate() {
+        let same = values[..index].iter().position(|other| other == value);
+        assert_eq!(same, None, "{value}");
+    }
+}
+
+#[test]
+fn equal_values_of_edn_are_one_here() {
+    let classes: [&[&str]; 7] = [
+        &["1", "1N", "+1", "2/2"],
+        &["[1 2]", "(1 2)", "(1N 4/2)"],
+        &["1/2", "2/4"],
+        &["0.0", "-0.0"],
+        &["1.5M", "1.50M"],
+        &["#{1 2 :a}", "#{:a 2 1N}"],
+        &["{1 2, :a [3]}", "{:a (3) 1N 2}"],
+    ];
+    for class in classes {
+        let values = read_as(class);
+        assert!(values.iter().all(|value| *value == values[0]), "{class:?}: {values:?}");
+    }
+}
+
+#[test]
+fn texts_that_are_put_together_are_read_as_the_whole() {
+    let [a, b, whole] = &read_as(&["\"a:\"", "\":#b\"", "\"a::#b\""])[..] else {
+        panic!("there are three")
+    };
+    let (Value::Text(a), Value::Text(b)) = (a, b) else { panic!("{a} and {b} are texts") };
+    assert_eq!(*whole, Value::Text(format!("{a}{b}").into()));
+    assert_eq!(*whole, jepsen_edn::value_of_text("a::#b"));
+}
+
+#[test]
+fn a_set_that_is_read_is_its_elements_unless_its_key_holds_sets() {
+    let read = |f: &str, value: &str, shown: &str| {
+        let asked = format!("{{:process 0, :type :invoke, :f :{f}, :value {value}}}\n");
+        let read = "{:process 1, :type :invoke, :f :read}\n";
+        let end = format!("{{:process 1, :type :ok, :f :read, :value {shown}}}");
+        let history = edn(&format!("{asked}{read}{end}")).unwrap();
+        Linearizable::with(Settings::default()).check(&history)
+    };
+    for shown in ["#{1}", "[1]", "#ordered/set (1)"] {
+        assert!(read("add", "1", shown).is_valid(), "{shown}");
+        assert!(read("write", "#{1}", shown).is_valid() == (shown == "#{1}"), "{shown}");
+    }
+    assert!(read("write", "#{1}", "[1]").is_invalid());
+    assert!(read("write", "{1 2}", "{1N 2}").is_valid());
+    assert!(read("write", "{1 2}", "[[1 2]]").is_invalid());
+}
+
+#[test]
+fn what_could_be_taken_for_another_value_is_refused() {
+    let write = |value: &str| format!("{{:process 0, :type :invoke, :f :write, :value {value}}}");
+    refused(&write("^{:a 1} [1]"), "line 1: `^` (metadata) is not understood; leave it out");
+    assert!(edn(&write("\"^\"")).is_ok() && edn(&write("\\^")).is_ok(), "these are none");
+    refused(&write("::a"), "line 1: `::a` is no keyword of EDN; write its namespace out");
+    let keyed =
+        |key: &str| write("1").replace(":process 0", &format!(":process {key}, :key {key}"));
+    assert!(edn(&format!("{}\n{}", keyed("7"), keyed("8"))).is_ok());
+    let two = format!("{}\n{}", keyed("7"), keyed("8").replace(":key 8", ":key \"7\""));
+    refused(&two, "line 2: `\"7\"` is the key of this operation, and before there was another one");
+}
+
 #[test]
 fn what_is_said_of_a_file_names_its_own_processes_and_lines() {
     let text = "; no times\n\
@@ -293,6 +418,53 @@ fn a_log_of_etcd_is_read() {
 }
 
 #[test]
+fn a_completion_in_a_log_of_etcd_that_contradicts_its_invocation_is_refused() {
+    let read =
+        |text: &str| Format::EtcdLog.read(text.as_bytes(), &ReadLimits::default(), Keys::Single);
+    let ended = |asked: &str, end: &str| {
+        let start = "INFO  jepsen.util - 0";
+        read(&format!("{start}\t:invoke\t{asked}\n{start}\t{end}\n"))
+            .map(|history| told(&history).concat())
+            .map_err(|error| error.to_string())
+    };
+    let refused = |asked: &str, end: &str, words: &str| {
+        assert_eq!(ended(asked, end).unwrap_err(), format!("line 2: this completes a {words}"));
+    };
+    assert_eq!(ended(":write 1", ":ok :write 1").unwrap(), "p0 write x 1: ok");
+    assert_eq!(ended(":write 1", ":ok :write").unwrap(), "p0 write x 1: ok", "it is left out");
+    assert_eq!(ended(":cas [nil 1]", ":ok :cas [nil 1]").unwrap(), "p0 cas x nil 1: ok");
+    assert_eq!(ended(":cas [1 2]", ":fail :cas :lost").unwrap(), "p0 cas x 1 2: fail :lost");
+    let was_write = "but a :write is what its process asked for";
+    refused(":write 1", ":ok :read 7", &format!(":read, {was_write}"));
+    refused(":write 1", ":info :cas :timed-out", &format!(":cas, {was_write}"));
+    refused(":write 1", ":ok :write 7", ":write of 7, but `write x 1` was asked");
+    refused(":write 1", ":info :write 7", ":write of 7, but `write x 1` was asked");
+    for kind in ["ok", "fail"] {
+        let words = ":cas of [4 5], but `cas x nil 1` was asked";
+        refused(":cas [nil 1]", &format!(":{kind} :cas [4 5]"), words);
+    }
+}
+
+#[test]
+fn a_damaged_line_of_an_operation_in_a_log_of_etcd_is_no_line_of_others() {
+    let read =
+        |text: &str| Format::EtcdLog.read(text.as_bytes(), &ReadLimits::default(), Keys::Single);
+    let sound = "INFO  jepsen.util - 1\t:invoke\t:read\tnil\n";
+    for process in ["x1", "", "1.5"] {
+        let text = format!("{sound}{}", sound.replace('1', process).replace("read", "write"));
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.starts_with("line 2: `"), "{error}");
+        assert!(error.contains("where the number of a process, or a keyword"), "{error}");
+    }
+    for other in
+        ["jepsen.core - x1 :invoke", "jepsen.util - :nemesis :info :start", "jepsen.util - ok"]
+    {
+        let history = read(&format!("{sound}INFO  {other}\n")).unwrap();
+        assert_eq!(told(&history), ["p1 read x: "]);
+    }
+}
+
+#[test]
 fn an_indeterminate_compare_and_set_may_have_no_effect_at_all() {
     // Forcing it to succeed, now or later, would leave no order: its source never holds again.
     let text = "
@@ -333,7 +505,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Nil),
         any::<i64>().prop_map(Value::Int),
-        "[a-z\"\\\\\n {}\\[;#]{0,6}".prop_map(|text| Value::Text(text.into())),
+        "[a-z\"\\\\\n {}\\[;:#]{0,6}".prop_map(|text| Value::Text(text.into())),
     ];
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop::collection::vec(inner, 0..3).prop_map(|values| Value::List(values.into()))

@@ -203,7 +203,7 @@ fn who_sees_a_write_sees_what_its_session_had_read() {
     assert_eq!(
         verdict.anomalies()[0].explanation.last().unwrap(),
         "session 0 did write y 2 after it had read x = 1; session 3 saw y = 2 and then found x = \
-         nil, as it was before"
+         nil, as it was before x = 1"
     );
 }
 

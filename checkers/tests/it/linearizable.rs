@@ -381,7 +381,7 @@ fn wide(count: usize, read: &str) -> String {
 fn a_budget_that_runs_out_says_unknown_and_at_which_key() {
     let text = "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok 1\n".to_owned() + &wide(8, "3");
     let Verdict::Unknown { reason, coverage } = judge(&text, 4) else { panic!("not unknown") };
-    expect!["the search of 4 states ended at key y: it was judged up to operation 4 of 11"]
+    expect!["the search of 4 states ended at key y: it was judged up to operation 4 of the 11 of that key which an order has to explain"]
         .assert_eq(&reason);
     assert_eq!((coverage.keys, coverage.operations), (2, 13));
 }
@@ -539,7 +539,7 @@ fn what_was_not_judged_in_one_part_may_be_wrong_in_another_one() {
     let reads = |count: usize| "99 invoke read x\n99 ok 5000\n".repeat(count);
     let text = hard("x", 0) + &reads(20_000);
     let Verdict::Unknown { reason, .. } = judge(&text, 1_000) else { panic!("judged") };
-    expect!["the search of 1000 states ended at key x: it was judged up to operation 12 of 20013"]
+    expect!["the search of 1000 states ended at key x: it was judged up to operation 12 of the 20013 of that key which an order has to explain"]
         .assert_eq(&reason);
     let wrong = text + "99 invoke read x\n99 ok 7\n" + &reads(1);
     assert!(judge(&wrong, 1_000).is_invalid());

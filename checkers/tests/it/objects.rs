@@ -386,7 +386,7 @@ fn what_a_model_does_not_offer_is_nobodys_fault() {
     "#;
     let verdict = Linearizable::new(Limits::default()).check(&history(appended));
     let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
-    expect![[r#"key t is no multi-register: ["append" "x" 1] is no step ["r" key nil] or ["w" key value]"#]]
+    expect![[r#"key t is no multi-register: ["append" "x" 1] is no step ["r" key nil] or ["w" key value]; transactions that append are judged by --guarantee strict-serializable, serializable, snapshot-isolation or read-committed"#]]
         .assert_eq(&reason);
     // Values are put at the end of lists, too, and lists of texts are no texts.
     for list in ["1", "a"] {

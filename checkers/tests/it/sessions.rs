@@ -182,6 +182,21 @@ const TWO_KEYS: &str = "
 ";
 
 #[test]
+fn what_was_found_on_the_key_of_a_write_is_told_from_before_that_write() {
+    let text = "1 invoke write x 1\n1 ok\n1 invoke write x 2\n1 ok\n";
+    let words = explanation(&MonotonicWrites, &then(text, &["read x = 2", "read x = 1"]));
+    let conclusion = words.lines().last().unwrap();
+    assert!(conclusion.ends_with("then found x = 1, as it was before write x 2"), "{conclusion}");
+    let words = explanation(&MonotonicWrites, &then(text, &["read x = 2", "read x = nil"]));
+    let conclusion = words.lines().last().unwrap();
+    assert!(conclusion.ends_with("then found x = nil, as it was before write x 1"), "{conclusion}");
+    let text = "2 invoke write x 1\n2 ok\n1 invoke read x\n1 ok 1\n1 invoke write x 2\n1 ok\n";
+    let words = explanation(&WritesFollowReads, &then(text, &["read x = 2", "read x = 1"]));
+    let conclusion = words.lines().last().unwrap();
+    assert!(conclusion.ends_with("then found x = 1, as it was before write x 2"), "{conclusion}");
+}
+
+#[test]
 fn a_write_of_one_key_comes_with_the_sessions_earlier_write_of_another() {
     broken(&then(TWO_KEYS, &["read y = 2", "read x = 1"]), "");
     broken(&then(TWO_KEYS, &["read x = nil", "read y = 2"]), "");
@@ -193,7 +208,7 @@ fn a_write_of_one_key_comes_with_the_sessions_earlier_write_of_another() {
         process 1 wrote y = 2 (from 0.002 s to 0.003 s)
         process 5 read y = 2 (from 0.004 s to 0.005 s)
         process 5 read x = nil (from 0.006 s to 0.007 s)
-        session 1 did write y 2 after its own write x 1; session 5 saw y = 2 and then found x = nil, as it was before"#]]
+        session 1 did write y 2 after its own write x 1; session 5 saw y = 2 and then found x = nil, as it was before write x 1"#]]
     .assert_eq(&explanation(&MonotonicWrites, &text));
     let open = TWO_KEYS
         .replacen("1 ok", "1 info timeout", 1)
@@ -221,7 +236,7 @@ fn a_write_comes_with_what_its_session_had_read() {
         process 1 wrote y = 2 (from 0.004 s to 0.005 s)
         process 5 read y = 2 (from 0.006 s to 0.007 s)
         process 5 read x = nil (from 0.008 s to 0.009 s)
-        session 1 did write y 2 after it had read x = 1; session 5 saw y = 2 and then found x = nil, as it was before"#]]
+        session 1 did write y 2 after it had read x = 1; session 5 saw y = 2 and then found x = nil, as it was before x = 1"#]]
     .assert_eq(&explanation(&WritesFollowReads, &text));
     broken(&then(READ_THEN_WRITE, &["read y = 2", "read x = 1"]), "");
     // On one key, what was read must not even come again.

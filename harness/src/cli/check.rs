@@ -13,7 +13,9 @@ use checkers::checker::{CHECKERS, Checker, Limits, Model};
 use checkers::history::format::Format;
 use checkers::history::jepsen_edn::{self, Keys};
 use checkers::history::jsonl::ReadLimits;
-use checkers::history::{EventIndex, History, Op, OperationId, Outcome, Reason, Ret, Value};
+use checkers::history::{
+    EventIndex, History, Op, OpKind, OperationId, Outcome, Reason, Ret, Value,
+};
 use checkers::{Anomaly, Facts, Guarantee, Verdict};
 use clap::ValueEnum;
 use cpu_time::ProcessTime;
@@ -27,9 +29,11 @@ use crate::report::{escape, run};
 
 const EXIT_CODES: &str = "\
 Exit codes, the first that applies:
-  1  a history broke a guarantee, or with --expect had another verdict than expected
+  1  a history that was named broke a guarantee, or one of the table of --expect had another verdict
+     than expected
   2  a file or a flag was wrong; what could be read was judged
-  3  nothing was judged valid, or a guarantee that was named could not be judged
+  3  nothing was judged; or of the files that were named, nothing was valid, or a guarantee that was
+     named could not be judged
   0  otherwise";
 
 #[derive(clap::Args)]
@@ -42,13 +46,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = parse_format)]
     from: From,
     /// What each key is taken for: auto, register (or cas-register), append-string (or
-    /// append-string-kv), set, counter, fifo-queue, mutex, multi-register.
-    #[arg(long, default_value = "auto", value_parser = parse_model)]
-    model: Model,
-    /// What each key holds in the beginning: nil, empty, a whole number or a text. Counters begin
-    /// with a number; sets, queues, locks and multi-registers with nil.
-    #[arg(long, value_name = "VALUE", default_value = "nil", value_parser = parse_value)]
-    initial: Value,
+    /// append-string-kv), set, counter, fifo-queue, mutex, multi-register. Without it, auto; for
+    /// porcupine-kv that is asked nothing but get, put and append, append-string.
+    #[arg(long, value_parser = parse_model)]
+    model: Option<Model>,
+    /// What each key holds in the beginning: nil, empty, a whole number, a text, or for jepsen-edn a
+    /// keyword such as `:a`. Counters begin with a number; sets, queues, locks and multi-registers
+    /// with nil. Without it, nil; for porcupine-kv, empty.
+    #[arg(long, value_name = "VALUE", value_parser = parse_value)]
+    initial: Option<Value>,
     /// What a read that returned nil says; without it, `unknown` for jepsen-edn (as Knossos takes
     /// it), and `absent` for the others. Reads by transactions count, what a queue gives does not.
     #[arg(long, value_enum)]
@@ -61,7 +67,8 @@ pub(super) struct Arguments {
     guarantee: Vec<Which>,
     /// A table of histories and their verdicts: tab-separated, with the columns file, format,
     /// model, initial and expected. Each is checked, and has to have that verdict; one that shows
-    /// nothing, which is vacuous here, may be `valid` there.
+    /// nothing, which is vacuous here, may be `valid` there. Files that are named besides count as
+    /// they do without a table.
     #[arg(long, value_name = "TSV")]
     expect: Option<PathBuf>,
     /// How many states a search may visit in one history.
@@ -82,7 +89,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     facts: bool,
     /// Write the orders that prove valid verdicts to a file: a line of JSON for each key, with its
-    /// operations in the order in which they took effect.
+    /// operations in the order in which they took effect. Not to the standard output, which has the
+    /// verdicts.
     #[arg(long, value_name = "FILE")]
     linearization: Option<PathBuf>,
 }
@@ -165,9 +173,45 @@ fn parse_guarantee(text: &str) -> Result<Which, String> {
 struct Task {
     path: PathBuf,
     from: From,
-    settings: Settings,
+    limits: Limits,
+    /// None where the format says it.
+    model: Option<Model>,
+    initial: Option<Value>,
     nil_reads: Option<NilReads>,
     expected: Option<String>,
+}
+
+impl Task {
+    /// How its history is judged, which the format says where nothing else does.
+    fn settings(&self, history: &History, format: Format, is_ours: bool) -> Settings {
+        // Porcupine's model of it: texts that are empty in the beginning, and appended to.
+        let is_kv = format == Format::PorcupineKv;
+        let is_asked_all = || {
+            history.operations().all(|operation| {
+                matches!(operation.op.kind(), OpKind::Read | OpKind::Write | OpKind::Append)
+            })
+        };
+        let model = match self.model {
+            Some(model) => model,
+            None if is_kv && is_asked_all() => Model::AppendString,
+            None => Model::Auto,
+        };
+        let is_empty = is_kv && matches!(model, Model::AppendString | Model::Register);
+        let is_edn = !is_ours && matches!(format, Format::JepsenEdn | Format::PorcupineKv);
+        let initial = match &self.initial {
+            None if is_empty => Value::Text("".into()),
+            None => Value::Nil,
+            Some(Value::Text(text)) if is_edn && !text.starts_with(':') => {
+                jepsen_edn::value_of_text(text)
+            }
+            Some(value) => value.clone(),
+        };
+        let nil_reads = self.nil_reads.unwrap_or(match format {
+            Format::JepsenEdn if !is_ours => NilReads::Unknown,
+            _ => NilReads::Absent,
+        });
+        Settings { limits: self.limits, model, initial, nil_reads, ..Settings::default() }
+    }
 }
 
 /// What became of one file.
@@ -179,7 +223,9 @@ struct Checked {
     /// The expected verdict, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
-    /// What judging took, and what it took on top to explain the violations.
+    /// What reading took, what judging took for all guarantees together, and what it took on top to
+    /// explain the violations.
+    reading_cpu_seconds: f64,
     cpu_seconds: f64,
     explaining_cpu_seconds: f64,
     verdicts: Vec<Judged>,
@@ -191,6 +237,8 @@ struct Checked {
 #[derive(Serialize)]
 struct Judged {
     guarantee: Guarantee,
+    /// What judging it took.
+    cpu_seconds: f64,
     #[serde(flatten)]
     verdict: Verdict,
     /// For each anomaly, where the operations of its witness are in the file.
@@ -247,6 +295,8 @@ struct Step {
     invoked: u32,
     completed: Option<u32>,
     process: u32,
+    /// Who holds a lock: processes of one session go on with what it has.
+    session: u32,
     op: Op,
     /// What it was answered; none if nothing.
     value: Option<Value>,
@@ -269,6 +319,7 @@ impl Order {
                 invoked: operation.invoked.0,
                 completed: operation.completed.map(|event| event.0),
                 process: operation.process.0,
+                session: operation.session.0,
                 op: history.op(*id),
                 value: value.map(|value| history.value(value).clone()),
                 outcome,
@@ -294,6 +345,9 @@ impl Arguments {
         let mut errors = Vec::new();
         let tasks = self.tasks()?;
         if let Some(path) = &self.linearization {
+            if path == Path::new("-") {
+                bail!("--linearization names a file; the standard output has the verdicts");
+            }
             let inputs = tasks.iter().map(|task| &*task.path).chain(self.expect.as_deref());
             check_other(path, inputs)?;
             check_writable(path)?;
@@ -313,25 +367,30 @@ impl Arguments {
         if let Some(path) = self.linearization.as_ref().filter(|_| !checked.is_empty()) {
             replace(path, &orders)?;
         }
+        if let Some(table) =
+            self.expect.as_ref().filter(|_| checked.is_empty() && errors.is_empty())
+        {
+            let table = escape::terminal(&table.display().to_string());
+            context.output.note(&format!("nothing was judged: {table} names no file"));
+        }
         let content = Content { files: &checked, errors: &errors };
         context.output.result("check", content, || self.human(&checked))?;
         Ok(self.exit_code(&checked, &errors))
     }
 
     fn exit_code(&self, checked: &[Checked], errors: &[String]) -> u8 {
-        let any = |is: fn(&Verdict) -> bool| {
-            checked.iter().flat_map(|one| &one.verdicts).any(|judged| is(&judged.verdict))
-        };
-        let broken = match self.expect {
-            Some(_) => checked.iter().any(|one| !one.is_as_expected()),
-            None => any(Verdict::is_invalid),
-        };
-        if broken {
+        let named: Vec<&Judged> = checked
+            .iter()
+            .filter(|one| one.expected.is_none())
+            .flat_map(|one| &one.verdicts)
+            .collect();
+        let any = |is: fn(&Verdict) -> bool| named.iter().any(|judged| is(&judged.verdict));
+        if any(Verdict::is_invalid) || !checked.iter().all(Checked::is_as_expected) {
             1
         } else if !errors.is_empty() {
             USAGE
-        } else if self.expect.is_none()
-            && (!any(Verdict::is_valid) || self.misses_what_was_named(checked))
+        } else if checked.is_empty()
+            || !named.is_empty() && (!any(Verdict::is_valid) || self.misses_what_was_named(&named))
         {
             3
         } else {
@@ -340,9 +399,8 @@ impl Arguments {
     }
 
     /// Whether a guarantee that was asked for by name could not be judged.
-    fn misses_what_was_named(&self, checked: &[Checked]) -> bool {
-        let mut judged = checked.iter().flat_map(|one| &one.verdicts);
-        judged.any(|one| {
+    fn misses_what_was_named(&self, judged: &[&Judged]) -> bool {
+        judged.iter().any(|one| {
             self.is_named(one.guarantee) && matches!(one.verdict, Verdict::Unknown { .. })
         })
     }
@@ -394,18 +452,15 @@ impl Arguments {
             .map(|path| Task {
                 path: path.clone(),
                 from: self.from,
-                settings: Settings {
-                    limits,
-                    model: self.model,
-                    initial: self.initial.clone(),
-                    ..Settings::default()
-                },
+                limits,
+                model: self.model,
+                initial: self.initial.clone(),
                 nil_reads,
                 expected: None,
             })
             .collect();
         if let Some(table) = &self.expect {
-            if self.files.is_empty() && (self.model != Model::Auto || self.initial != Value::Nil) {
+            if self.files.is_empty() && (self.model.is_some() || self.initial.is_some()) {
                 bail!(
                     "--model and --initial are for the files that are named; {} says both for each \
                      of its files",
@@ -416,10 +471,17 @@ impl Arguments {
                 .with_context(|| format!("cannot read {}", table.display()))?;
             for (number, line) in (1..).zip(text.lines()) {
                 let place = || format!("{}: line {number}", table.display());
-                if number == 1 || line.trim().is_empty() {
+                if line.trim().is_empty() {
                     continue;
                 }
-                let task = expected_task(table, line, limits, nil_reads).with_context(place)?;
+                let task = expected_task(table, line, limits, nil_reads).with_context(place);
+                if number == 1 {
+                    if task.is_ok() {
+                        bail!("{}: a file stands where the names of the columns belong", place());
+                    }
+                    continue;
+                }
+                let task = task?;
                 tasks.push(task);
             }
         }
@@ -427,9 +489,11 @@ impl Arguments {
     }
 
     /// Judges one history, and adds its orders to those of the others where they are asked for.
-    fn check(&self, mut task: Task, orders: &mut Vec<u8>) -> anyhow::Result<Checked> {
-        let (history, format, otherwise) = self.read(&task.path, task.from)?;
-        task.settings.nil_reads = task.nil_reads.unwrap_or(otherwise);
+    fn check(&self, task: Task, orders: &mut Vec<u8>) -> anyhow::Result<Checked> {
+        let start = ProcessTime::now();
+        let (history, format, is_ours) = self.read(&task.path, task.from)?;
+        let reading = start.elapsed();
+        let settings = task.settings(&history, format, is_ours);
         if self.staleness_max.is_some() && !history.has_times() {
             bail!("{}: has no times, which --staleness-max needs", task.path.display());
         }
@@ -442,26 +506,29 @@ impl Arguments {
             let start = ProcessTime::now();
             let mut verdict = match entry.guarantee {
                 Guarantee::Linearizable => {
-                    let bare = Settings { explain: false, ..task.settings.clone() };
+                    let bare = Settings { explain: false, ..settings.clone() };
                     Linearizable::with(bare).check(&history)
                 }
                 Guarantee::Causal => {
-                    Causal::with_model(CausalLevel::default(), task.settings.model).check(&history)
+                    let model = task.model.unwrap_or(Model::Auto);
+                    Causal::with_model(CausalLevel::default(), model).check(&history)
                 }
-                _ => (entry.build)(&task.settings.limits).check(&history),
+                _ => (entry.build)(&settings.limits).check(&history),
             };
-            judging += start.elapsed();
+            let took = start.elapsed();
+            judging += took;
             if entry.guarantee == Guarantee::Linearizable && verdict.is_invalid() {
                 // What it takes to explain is no part of judging.
                 let start = ProcessTime::now();
-                verdict = Linearizable::with(task.settings.clone()).check(&history);
+                verdict = Linearizable::with(settings.clone()).check(&history);
                 explaining += start.elapsed();
             }
             let lines = Lines::of(&history, &verdict);
-            verdicts.push(Judged { guarantee: entry.guarantee, verdict, lines });
+            let (guarantee, cpu_seconds) = (entry.guarantee, took.as_secs_f64());
+            verdicts.push(Judged { guarantee, cpu_seconds, verdict, lines });
         }
         if self.linearization.is_some() {
-            let linearizable = Linearizable::with(Settings { explain: false, ..task.settings });
+            let linearizable = Linearizable::with(Settings { explain: false, ..settings });
             // Without an order there is a verdict that says so.
             for of_key in linearizable.linearizations(&history).unwrap_or_default() {
                 let line = Order::of(&history, &task.path, &of_key);
@@ -474,6 +541,7 @@ impl Arguments {
             format: format.name(),
             operations: history.operation_count(),
             expected: task.expected,
+            reading_cpu_seconds: reading.as_secs_f64(),
             cpu_seconds: judging.as_secs_f64(),
             explaining_cpu_seconds: explaining.as_secs_f64(),
             facts: self.facts.then(|| Facts::of(&history)),
@@ -495,8 +563,8 @@ impl Arguments {
             || self.guarantee.iter().any(|Which(which)| which.is_none_or(|one| one == guarantee))
     }
 
-    /// The history of a file, its format, and what its reads of `nil` say unless told otherwise.
-    fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format, NilReads)> {
+    /// The history of a file, its format, and whether `stormglass export` wrote it as EDN.
+    fn read(&self, path: &Path, from: From) -> anyhow::Result<(History, Format, bool)> {
         let name = path.display();
         let mut reader = input::open(path)?;
         let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
@@ -522,11 +590,7 @@ impl Arguments {
         let history = format
             .read(reader, &ReadLimits::default(), keys)
             .map_err(|error| anyhow!("{name}: {error}"))?;
-        let nil_reads = match format {
-            Format::JepsenEdn if !is_ours => NilReads::Unknown,
-            _ => NilReads::Absent,
-        };
-        Ok((history, format, nil_reads))
+        Ok((history, format, is_ours))
     }
 }
 
@@ -548,12 +612,9 @@ fn expected_task(
     Ok(Task {
         path: table.parent().unwrap_or(Path::new("")).join(file),
         from: parse_format(format).map_err(said)?,
-        settings: Settings {
-            limits,
-            model: parse_model(model).map_err(said)?,
-            initial: parse_value(initial).map_err(said)?,
-            ..Settings::default()
-        },
+        limits,
+        model: Some(parse_model(model).map_err(said)?),
+        initial: Some(parse_value(initial).map_err(said)?),
         nil_reads,
         expected: Some(expected.to_owned()),
     })
@@ -605,7 +666,7 @@ fn table(checked: &[Checked]) -> String {
                 let expected = one.expected.clone().unwrap_or_default();
                 row.push(if one.is_as_expected() { expected } else { format!("{expected} ✗") });
             }
-            row.push(format!("{:.3} ms", one.cpu_seconds * 1e3));
+            row.push(format!("{:.3} ms", judged.cpu_seconds * 1e3));
             row.push(coverage.method.clone());
             table.push_record(row);
         }
@@ -664,7 +725,8 @@ fn totals(checked: &[Checked]) -> String {
             let _ = write!(text, ", {vacuous} vacuous");
         }
     }
-    let _ = write!(text, "; judging took {:.3} CPU ms", sum(|one| one.cpu_seconds));
+    let (reading, judging) = (sum(|one| one.reading_cpu_seconds), sum(|one| one.cpu_seconds));
+    let _ = write!(text, "; reading took {reading:.3} CPU ms, judging {judging:.3} CPU ms");
     if count(Verdict::is_invalid) > 0 {
         let explaining = sum(|one| one.explaining_cpu_seconds);
         let _ = write!(text, ", explaining {explaining:.3} CPU ms");

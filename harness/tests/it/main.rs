@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod campaign;
+mod check;
 mod cli;
 mod clocks;
 mod membership;

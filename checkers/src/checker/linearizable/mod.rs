@@ -167,7 +167,8 @@ impl Report {
             Shortage::Bytes => format!("in {} bytes", settings.limits.search_bytes_max),
         };
         self.reasons.push(format!(
-            "the search {budget} ended at key {}: it was judged up to operation {stuck} of {}",
+            "the search {budget} ended at key {}: it was judged up to operation {stuck} of the {} of that key \
+             which an order has to explain",
             history.key(key),
             calls.len(),
         ));
@@ -187,7 +188,7 @@ impl Report {
             // What was found counts, whatever showed it.
         } else if !self.shows {
             let reason = "no operation was answered with what a key held".to_owned();
-            (coverage.operations, coverage.keys) = (0, 0);
+            coverage = Coverage { method: "nothing to judge".to_owned(), ..Coverage::default() };
             return Verdict::Unknown { reason, coverage };
         }
         if !self.anomalies.is_empty() {

@@ -73,7 +73,7 @@ pub struct Summary {
     /// How many registers there were.
     pub registers: usize,
     /// Registers that were not judged to the end: a value was written again while it could still be
-    /// read.
+    /// read, or there was a violation, which was told, and after which nothing more is judged.
     pub given_up: usize,
     /// Compare-and-sets that failed without saying what they found: they were not judged.
     pub blind: u64,

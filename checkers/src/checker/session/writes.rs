@@ -27,14 +27,16 @@ use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
 /// Monotonic writes: a session's writes take effect in their order, for everybody.
 ///
 /// A violation is an observer that has seen a session's write, and then finds a key as it was before
-/// an acknowledged earlier write of that session.
+/// an acknowledged earlier write of that session, or the key of the write as that one had left it. It
+/// may well be one of monotonic reads, too.
 #[derive(Clone, Copy, Debug)]
 pub struct MonotonicWrites;
 
 /// Writes-follow-reads: what a session writes is newer, for everybody, than what it had read.
 ///
 /// A violation is an observer that has seen a session's write, and then finds a key as it was before
-/// what that session had read earlier.
+/// what that session had read earlier, or the key of the write as the session had read it. It may well
+/// be one of monotonic reads, too.
 #[derive(Clone, Copy, Debug)]
 pub struct WritesFollowReads;
 
@@ -278,11 +280,21 @@ impl<'a> Judge<'a> {
         } else {
             format!("after it had read {} = {}", key(&on), found(&on))
         };
+        // On the key of the write, what the write depends on is old enough.
+        let (state, before) = if self.guarantee == Guarantee::MonotonicWrites {
+            (on.value_written(), history.op(on.id).to_string())
+        } else {
+            let state = observed(history, &on).map(|observation| observation.value);
+            (state, format!("{} = {}", key(&on), found(&on)))
+        };
+        let is_at_write = read.op.key() == write.op.key()
+            && state == observed(history, read).map(|observation| observation.value);
+        let before = if is_at_write { history.op(write.id).to_string() } else { before };
         let place = read.node.filter(|_| observer(read).is_some_and(|(_, node)| node.is_some()));
         let place = place.map_or_else(String::new, |node| format!(" at n{node}"));
         let what = format!(
             "session {} did {} {after}; session {} saw {} = {}{place} and then found {} = {}, as it \
-             was before{}",
+             was before {before}{}",
             write.session,
             history.op(write.id),
             read.session,

@@ -474,7 +474,10 @@ fn steps(body: &Value) -> Result<Vec<Answered>, String> {
                 _ => {}
             }
         }
-        Err(format!("{step} is no step [\"r\" key nil] or [\"w\" key value]"))
+        Err(format!(
+            "{step} is no step [\"r\" key nil] or [\"w\" key value]; transactions that append are judged by \
+             --guarantee strict-serializable, serializable, snapshot-isolation or read-committed"
+        ))
     };
     steps.iter().map(step).collect()
 }
