@@ -106,9 +106,13 @@ fn not_shown(object: &Registers<'_>, of_key: &OfKey, part: &Part) -> Option<Stri
     let names: Vec<String> =
         values.iter().map(|value| object.history.value(*value).to_string()).collect();
     (left_out > 0).then(|| {
+        let (count, each) = match left_out {
+            1 => ("one more write".to_owned(), "it"),
+            many => (format!("{many} more writes"), "each"),
+        };
         format!(
-            "{left_out} more writes of {} cannot be what was seen: after each was over, and before \
-             that was seen, somebody left or saw something else",
+            "{count} of {} cannot be what was seen: after {each} was over, and before that was seen, \
+             somebody left or saw something else",
             names.join(", ")
         )
     })
