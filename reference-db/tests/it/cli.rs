@@ -150,6 +150,9 @@ fn flags_that_make_no_sense_are_bad_usage() {
     check(&crdt, 2, "", "use lww or siblings");
     let atomic = with("--id 1 --peers 1=h:1 --mode leaderless-abd --conflicts siblings");
     check(&atomic, 2, "", "has no order");
+    let four = "1=h:1,2=h:2,3=h:3,4=h:4 --replicas 4 --read-quorum 2";
+    let atomic = with(&format!("--id 1 --peers {four} --mode leaderless-abd"));
+    check(&atomic, 2, "", "use at least 3");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
 }
 
