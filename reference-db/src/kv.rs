@@ -279,4 +279,6 @@ pub enum Reply {
     /// The session is unknown, or was forgotten. Whether an earlier copy of the request took
     /// effect cannot be said.
     SessionUnknown,
+    /// The request has [more bytes](crate::wire::REQUEST_LEN_MAX) than one may have, and nothing was done.
+    TooLong,
 }

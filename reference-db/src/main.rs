@@ -21,6 +21,7 @@ use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
+use stormglass_reference_db::wire::REQUEST_LEN_MAX;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -54,6 +55,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Runs a node until it is told to stop; prints `listening on ADDR` when it is ready
+    #[command(
+        after_help = "Limits: a request of a client is at most 1 MiB long, keys and values together. What nodes
+tell each other at a time is at most 256 MiB long: so much may a node hold, if one that has lost its
+disk, or is far behind, is to get it."
+    )]
     Serve(Serve),
     /// Prints what a key holds, and nothing where it is absent
     Get {
@@ -544,6 +550,9 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         }
         Answer::Reply(Reply::Unsupported) => Err(Failure::Run(anyhow!(
             "not done: the mode of this store does not offer it, or there is no such node"
+        ))),
+        Answer::Reply(Reply::TooLong) => Err(Failure::Run(anyhow!(
+            "not done: a request is at most {REQUEST_LEN_MAX} bytes long, keys and values together"
         ))),
         Answer::Reply(
             reply @ (Reply::Session(_)

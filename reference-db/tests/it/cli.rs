@@ -212,3 +212,10 @@ fn the_help_documents_the_exit_codes() {
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("Exit codes:"));
 }
+
+#[test]
+fn the_help_of_a_node_documents_how_long_requests_and_states_may_be() {
+    let output = binary().args(["serve", "--help"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("at most 1 MiB") && said.contains("at most 256 MiB"), "{said}");
+}
