@@ -145,6 +145,10 @@ fn flags_that_make_no_sense_are_bad_usage() {
     check(&with("--id 1 --peers 1=127.0.0.1:1,1=127.0.0.1:2"), 2, "", "lists node 1 twice");
     check(&with("--id 1 --peers 1=127.0.0.1:1,2=127.0.0.1:1"), 2, "", "to two nodes");
     check(&with("--id 1 --peers 1=h:1 --mode best"), 2, "", "no mode is called `best`; there are");
+    check(&with("--id 1 --peers 1=h:1 --spare 7"), 2, "", "--spare 7 is not among the nodes");
+    check(&with("--id 1 --peers 1=h:1,2=h:2 --spare 1,2"), 2, "", "--spare names every node");
+    let regions = with("--id 1 --peers 1=h:1,2=h:2 --mode multi-leader --regions 5");
+    check(&regions, 2, "", "--regions 5 is more than the 2 nodes");
     check(&with("--id 1 --peers 1=h:1 --election-ms 60"), 2, "", "twice --heartbeat-ms");
     let crdt = with("--id 1 --peers 1=h:1 --mode leaderless --conflicts crdt");
     check(&crdt, 2, "", "use lww or siblings");

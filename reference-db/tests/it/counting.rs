@@ -130,7 +130,8 @@ impl Counter {
             | Reply::Txn(_)
             | Reply::WrongKind
             | Reply::TooLittle
-            | Reply::TooLong => panic!("nobody asked for this"),
+            | Reply::TooLong
+            | Reply::NoSuchNode => panic!("nobody asked for this"),
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {
                 panic!("this mode does not say so")
             }
