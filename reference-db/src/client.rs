@@ -172,8 +172,11 @@ impl<C: ClientEnv> Client<C> {
         }
     }
 
-    /// Sends a command as it is.
+    /// Sends a command as it is, unless no node would take one that is so long.
     async fn call_plainly(&mut self, command: Command, deadline: Time) -> Answer {
+        if wire::is_too_long(&command) {
+            return Answer::Reply(Reply::TooLong);
+        }
         let writes = !matches!(
             command,
             Command::Read { .. } | Command::OpenSession | Command::Transfer { .. }

@@ -272,11 +272,15 @@ pub enum Reply {
     /// have everything again. Proof that *this copy* of the
     /// request had no effect; says nothing about copies sent earlier.
     NotLeader,
-    /// The mode does not offer this, or there is no such node, and nothing was done.
+    /// The mode does not offer this, or too few nodes would be left, and nothing was done.
     Unsupported,
     /// What the client has seen was lost: no state contains it any more, and nothing was done.
     Lost,
     /// The session is unknown, or was forgotten. Whether an earlier copy of the request took
     /// effect cannot be said.
     SessionUnknown,
+    /// The request has [more bytes](crate::wire::REQUEST_LEN_MAX) than one may have, and nothing was done.
+    TooLong,
+    /// No such node takes part, or can be let in, and nothing was done.
+    NoSuchNode,
 }

@@ -21,6 +21,7 @@ use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
+use stormglass_reference_db::wire::REQUEST_LEN_MAX;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -54,6 +55,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Runs a node until it is told to stop; prints `listening on ADDR` when it is ready
+    #[command(
+        after_help = "Limits: a request of a client is at most 1 MiB long, keys and values together. What nodes
+tell each other at a time is at most 256 MiB long: so much may a node hold, if one that has lost its
+disk, or is far behind, is to get it."
+    )]
     Serve(Serve),
     /// Prints what a key holds, and nothing where it is absent
     Get {
@@ -183,9 +189,10 @@ struct Serve {
     /// How many log entries a node keeps before it takes a snapshot
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     snapshot_entries: u64,
-    /// With several leaders: over how many regions the nodes are spread, in turn. It never changes
-    #[arg(long, default_value_t = 3)]
-    regions: usize,
+    /// With several leaders: over how many regions the nodes are spread, in turn; 3, or as many as there
+    /// are nodes where there are fewer, where it is not given. It never changes
+    #[arg(long)]
+    regions: Option<usize>,
     /// With several leaders: which regions are linked. It never changes
     #[arg(long, default_value = "all-to-all")]
     topology: Topology,
@@ -244,9 +251,37 @@ impl Serve {
 }
 
 impl Serve {
+    /// Which nodes the cluster does not begin with.
+    fn spares(&self) -> anyhow::Result<Vec<NodeId>> {
+        let mode = self.mode;
+        if !self.spare.is_empty() && !mode.changes_members() {
+            bail!("--spare is for modes with a leader: {mode} lets no nodes in");
+        }
+        let spares: Vec<_> = self.spare.iter().copied().map(NodeId).collect();
+        let listed = |spare: &NodeId| self.peers.iter().any(|peer| peer.id == *spare);
+        if let Some(stranger) = spares.iter().find(|spare| !listed(spare)) {
+            let id = stranger.0;
+            bail!("--spare {id} is not among the nodes: --peers must list it, with its address");
+        }
+        if self.peers.iter().all(|peer| spares.contains(&peer.id)) {
+            bail!("--spare names every node: leave out those that the cluster is to begin with");
+        }
+        Ok(spares)
+    }
+}
+
+impl Serve {
     /// Which regions there are, where each has a leader.
     fn multi_leader(&self) -> anyhow::Result<multi_leader::Settings> {
-        let Serve { regions, topology, conflicts, .. } = *self;
+        let Serve { topology, conflicts, .. } = *self;
+        let nodes = self.peers.len();
+        if let Some(regions) = self.regions.filter(|regions| *regions > nodes) {
+            bail!(
+                "--regions {regions} is more than the {nodes} nodes that --peers lists: use at most \
+                 {nodes}"
+            );
+        }
+        let regions = self.regions.unwrap_or(multi_leader::Settings::DEFAULT.regions);
         let settings = multi_leader::Settings { regions, topology, conflicts };
         settings.check().map_err(|error| anyhow!(error))?;
         Ok(settings)
@@ -389,12 +424,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
              that lives"
         )));
     }
-    if !options.spare.is_empty() && !options.mode.changes_members() {
-        let mode = options.mode;
-        return Err(Failure::Usage(anyhow!(
-            "--spare is for modes with a leader: {mode} lets no nodes in"
-        )));
-    }
+    let spares = options.spares().map_err(Failure::Usage)?;
     let leaderless = options.leaderless().map_err(Failure::Usage)?;
     let multi_leader = options.multi_leader().map_err(Failure::Usage)?;
     let id = NodeId(options.id);
@@ -402,7 +432,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
-    node.spare(options.spare.iter().copied().map(NodeId).collect());
+    node.spare(spares);
     if options.join {
         node.joins();
     }
@@ -543,7 +573,14 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             Err(Failure::Mismatch)
         }
         Answer::Reply(Reply::Unsupported) => Err(Failure::Run(anyhow!(
-            "not done: the mode of this store does not offer it, or there is no such node"
+            "not done: the mode of this store does not offer it, or too few nodes would be left"
+        ))),
+        Answer::Reply(Reply::NoSuchNode) => Err(Failure::Run(anyhow!(
+            "not done: there is no such node; name one that takes part, or, to let it in, one that \
+             --peers of every node lists"
+        ))),
+        Answer::Reply(Reply::TooLong) => Err(Failure::Run(anyhow!(
+            "not done: a request is at most {REQUEST_LEN_MAX} bytes long, keys and values together"
         ))),
         Answer::Reply(
             reply @ (Reply::Session(_)

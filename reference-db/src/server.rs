@@ -123,6 +123,13 @@ impl<P: Protocol, E: Env> Server<P, E> {
                 self.send(Address::Client(client), &Frame::Response { sequence, reply, position });
                 return;
             }
+            (Address::Client(_), Frame::Request(request))
+                if bytes.len() > wire::REQUEST_LEN_MAX && wire::is_too_long(&request.command) =>
+            {
+                let (sequence, reply) = (request.sequence, Reply::TooLong);
+                self.send(from, &Frame::Response { sequence, reply, position: 0 });
+                return;
+            }
             (Address::Client(from), Frame::Request(request)) => {
                 Input::Request { from, request, wall: self.env.wall() }
             }

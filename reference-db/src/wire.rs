@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::env::ClientId;
 use crate::kv::{Command, Reply};
 
+/// The most that a client may ask at once, in bytes: all keys and values of a command together, and the
+/// few bytes that say what they are. More is refused with [`Reply::TooLong`], by the client library before
+/// anything is sent, and by a node that is sent it all the same.
+pub const REQUEST_LEN_MAX: usize = 1 << 20;
+
+/// Whether a command is more than a client may ask at once.
+pub fn is_too_long(command: &Command) -> bool {
+    encode(command).len() > REQUEST_LEN_MAX
+}
+
 /// What a client asks of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

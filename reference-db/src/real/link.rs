@@ -2,6 +2,11 @@
 //!
 //! A frame is its length, four bytes little-endian, and its content. The first frame of a connection
 //! says who calls; whoever is called says nothing before it has read that.
+//!
+//! Between nodes a frame may be 256 MiB long: a state travels in one piece. What a client asks is at most
+//! 1 MiB ([`wire::REQUEST_LEN_MAX`]), so that the message that passes on as many requests as a message
+//! takes, 64, always fits. Were the two limits one, a request just under it would be taken on, and what
+//! replicates it would be dropped again and again.
 
 use std::io;
 use std::time::Duration;
@@ -15,13 +20,20 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::env::{Address, NodeId};
 use crate::wire;
 
-/// The longest frame, in bytes. What is longer is neither sent nor read.
-pub(super) const FRAME_LEN_MAX: usize = 16 << 20;
+/// The longest frame that a node sends, in bytes. What is longer is neither sent nor read.
+pub(super) const FRAME_LEN_MAX: usize = 256 << 20;
+/// The longest frame that is read from a client, in bytes. It is more than a request may have, so that a
+/// client is told so; one that sends more is hung up on.
+pub(super) const CLIENT_FRAME_LEN_MAX: usize = 16 << 20;
+/// The longest first frame, in bytes: it comes from a stranger.
+const GREETING_LEN_MAX: usize = 1 << 10;
+/// So many bytes of a frame must go out while patience lasts.
+const PIECE_LEN: usize = 1 << 20;
 /// Messages that wait for one connection. What comes on top is dropped.
 pub(super) const QUEUE_MAX: usize = 1024;
 /// What the first frame of a connection begins with; the last byte is the version.
 const MAGIC: &[u8; 8] = b"sgnet\0\0\x01";
-/// How long connecting, the first frame, or writing one frame may take.
+/// How long connecting, the first frame, or writing one piece of a frame may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
@@ -89,8 +101,8 @@ impl Link {
         }
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.into_split();
-        patiently(write_frame(&mut writer, &greeting(self.hello))).await?;
-        patiently(write_frame(&mut writer, &first)).await?;
+        write_frame(&mut writer, &greeting(self.hello)).await?;
+        write_frame(&mut writer, &first).await?;
         // Reading ends when the other end does: without it, a broken connection would be noticed
         // one lost message later.
         tokio::select! {
@@ -106,7 +118,7 @@ pub(super) async fn send_all(
     queue: &mut mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     while let Some(bytes) = queue.recv().await {
-        patiently(write_frame(writer, &bytes)).await?;
+        write_frame(writer, &bytes).await?;
     }
     Ok(())
 }
@@ -117,8 +129,12 @@ pub(super) async fn receive_all(
     from: Address,
     inbox: &Inbox,
 ) -> io::Result<()> {
+    let len_max = match from {
+        Address::Node(_) => FRAME_LEN_MAX,
+        Address::Client(_) => CLIENT_FRAME_LEN_MAX,
+    };
     loop {
-        let bytes = read_frame(reader).await?;
+        let bytes = read_frame(reader, len_max).await?;
         if inbox.send((from, bytes)).await.is_err() {
             return Ok(());
         }
@@ -128,7 +144,7 @@ pub(super) async fn receive_all(
 /// Reads who opened a connection.
 pub(super) async fn read_greeting(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
     let stranger = || io::Error::new(io::ErrorKind::InvalidData, "the caller speaks otherwise");
-    let frame = patiently(read_frame(reader)).await?;
+    let frame = patiently(read_frame(reader, GREETING_LEN_MAX)).await?;
     let hello = frame.strip_prefix(MAGIC).ok_or_else(stranger)?;
     wire::decode(hello).map_err(|_| stranger())
 }
@@ -142,18 +158,23 @@ fn greeting(hello: Hello) -> Vec<u8> {
 async fn write_frame(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     debug_assert!(bytes.len() <= FRAME_LEN_MAX, "whoever queues a message looks at its length");
     let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    let mut frame = Vec::with_capacity(4 + bytes.len());
-    frame.extend_from_slice(&len.to_le_bytes());
-    frame.extend_from_slice(bytes);
-    writer.write_all(&frame).await
+    let (first, rest) = bytes.split_at(bytes.len().min(PIECE_LEN));
+    let mut piece = Vec::with_capacity(4 + first.len());
+    piece.extend_from_slice(&len.to_le_bytes());
+    piece.extend_from_slice(first);
+    patiently(writer.write_all(&piece)).await?;
+    for piece in rest.chunks(PIECE_LEN) {
+        patiently(writer.write_all(piece)).await?;
+    }
+    Ok(())
 }
 
-async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin), len_max: usize) -> io::Result<Vec<u8>> {
     let len = reader.read_u32_le().await? as usize;
-    if len > FRAME_LEN_MAX {
+    if len > len_max {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame is too long"));
     }
-    // The room grows with what arrives: a stranger must not get 16 MiB for four bytes.
+    // The room grows with what arrives: nobody must get 256 MiB for four bytes.
     let mut bytes = Vec::new();
     reader.take(len as u64).read_to_end(&mut bytes).await?;
     if bytes.len() < len {

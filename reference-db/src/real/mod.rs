@@ -24,7 +24,7 @@ mod disk;
 mod link;
 
 pub use disk::RealDisk;
-use link::{FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX};
+use link::{CLIENT_FRAME_LEN_MAX, FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX};
 
 /// Messages that wait for a node or a client to take them.
 const INBOX_MAX: usize = 4096;
@@ -357,7 +357,7 @@ impl ClientEnv for RealClient {
     }
 
     fn send(&self, to: NodeId, bytes: Vec<u8>) {
-        if bytes.len() > FRAME_LEN_MAX {
+        if bytes.len() > CLIENT_FRAME_LEN_MAX {
             log(format_args!("the client drops a request of {} bytes", bytes.len()));
             return;
         }

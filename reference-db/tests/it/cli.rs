@@ -145,11 +145,18 @@ fn flags_that_make_no_sense_are_bad_usage() {
     check(&with("--id 1 --peers 1=127.0.0.1:1,1=127.0.0.1:2"), 2, "", "lists node 1 twice");
     check(&with("--id 1 --peers 1=127.0.0.1:1,2=127.0.0.1:1"), 2, "", "to two nodes");
     check(&with("--id 1 --peers 1=h:1 --mode best"), 2, "", "no mode is called `best`; there are");
+    check(&with("--id 1 --peers 1=h:1 --spare 7"), 2, "", "--spare 7 is not among the nodes");
+    check(&with("--id 1 --peers 1=h:1,2=h:2 --spare 1,2"), 2, "", "--spare names every node");
+    let regions = with("--id 1 --peers 1=h:1,2=h:2 --mode multi-leader --regions 5");
+    check(&regions, 2, "", "--regions 5 is more than the 2 nodes");
     check(&with("--id 1 --peers 1=h:1 --election-ms 60"), 2, "", "twice --heartbeat-ms");
     let crdt = with("--id 1 --peers 1=h:1 --mode leaderless --conflicts crdt");
     check(&crdt, 2, "", "use lww or siblings");
     let atomic = with("--id 1 --peers 1=h:1 --mode leaderless-abd --conflicts siblings");
     check(&atomic, 2, "", "has no order");
+    let four = "1=h:1,2=h:2,3=h:3,4=h:4 --replicas 4 --read-quorum 2";
+    let atomic = with(&format!("--id 1 --peers {four} --mode leaderless-abd"));
+    check(&atomic, 2, "", "use at least 3");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
 }
 
@@ -208,4 +215,11 @@ fn the_help_documents_the_exit_codes() {
     let output = binary().arg("--help").output().unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("Exit codes:"));
+}
+
+#[test]
+fn the_help_of_a_node_documents_how_long_requests_and_states_may_be() {
+    let output = binary().args(["serve", "--help"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("at most 1 MiB") && said.contains("at most 256 MiB"), "{said}");
 }

@@ -129,7 +129,9 @@ impl Counter {
             | Reply::Siblings { .. }
             | Reply::Txn(_)
             | Reply::WrongKind
-            | Reply::TooLittle => panic!("nobody asked for this"),
+            | Reply::TooLittle
+            | Reply::TooLong
+            | Reply::NoSuchNode => panic!("nobody asked for this"),
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {
                 panic!("this mode does not say so")
             }

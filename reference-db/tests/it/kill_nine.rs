@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
-use stormglass_reference_db::env::ClientEnv;
+use stormglass_reference_db::env::{ClientEnv, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::MODES;
 use stormglass_reference_db::real::RealClient;
+use stormglass_reference_db::wire::{self, Frame, REQUEST_LEN_MAX, Request};
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, LocalSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ports::free_address;
 
@@ -76,6 +77,20 @@ fn a_node_whose_folder_was_emptied_joins_again_in_every_mode() {
 fn a_cluster_lives_on_with_a_node_that_was_let_in_and_without_one_that_was_let_go() {
     for (mode, _) in MODES.iter().filter(|(mode, _)| mode.changes_members()) {
         on_one_thread(let_in_and_let_go(mode.name()));
+    }
+}
+
+#[test]
+fn a_state_longer_than_any_request_reaches_a_node_whose_folder_was_emptied() {
+    for mode in ["raft", "primary-sync"] {
+        on_one_thread(wipe_where_much_is_held(mode));
+    }
+}
+
+#[test]
+fn a_request_that_is_too_long_is_refused_and_the_cluster_goes_on() {
+    for mode in ["raft", "primary-semi-sync", "leaderless"] {
+        on_one_thread(ask_too_much(mode));
     }
 }
 
@@ -229,6 +244,63 @@ async fn wipe_and_check(mode: &'static str) {
         }
     }
     cluster.agree(&writers.keys()).await;
+}
+
+/// Writes 20 MiB, kills a node, takes its files away, and lets it join again.
+async fn wipe_where_much_is_held(mode: &'static str) {
+    // Sending so much takes a while, in which nobody else is talked to.
+    let mut cluster = Cluster::with_election(mode, 1_000);
+    let mut writer = client(&cluster.addresses, 0);
+    let large = |number: u8| vec![number; 1_000_000];
+    // More often than a log is long, so that the log alone does not do.
+    for number in 0..45 {
+        let number = number % 21;
+        let write = Command::Write { key: number.to_string(), value: large(number) };
+        done(&mut writer, write).await;
+    }
+    until("every node has taken a snapshot", || cluster.took_snapshots().then_some(())).await;
+    let node = (cluster.leader().await + 1) % NODES;
+    cluster.kill(node);
+    fs::remove_dir_all(cluster.data(node)).expect("it has files");
+    cluster.join(node);
+    until("the node has everything again", || {
+        cluster.log(node).contains("has all that it should have again").then_some(())
+    })
+    .await;
+    let mut reader = client(&cluster.addresses, node);
+    for number in 0..21 {
+        let held = read(&mut reader, &number.to_string(), ReadLevel::Replica).await;
+        assert_eq!(held, Some(large(number)), "{mode}: {number}");
+    }
+}
+
+/// Asks for more than a request may have, by the library and past it, and then for almost as much.
+async fn ask_too_much(mode: &'static str) {
+    let cluster = Cluster::with_election(mode, 1_000);
+    let mut writer = client(&cluster.addresses, 0);
+    let write = |len: usize| Command::Write { key: "x".to_owned(), value: vec![7; len] };
+    done(&mut writer, write(REQUEST_LEN_MAX - 100)).await;
+    let deadline = writer.env().now() + PATIENCE;
+    let refused = writer.call(write(REQUEST_LEN_MAX), deadline).await;
+    assert_eq!(refused, Answer::Reply(Reply::TooLong));
+    let stranger = RealClient::new(&cluster.addresses);
+    for (sequence, len) in [(1, REQUEST_LEN_MAX), (2, 15 << 20)] {
+        let request = Request { session: 1, sequence, seen: 0, command: write(len) };
+        stranger.send(NodeId(1), wire::encode(&Frame::<()>::Request(request)));
+        let (_, said) = timeout(PATIENCE, stranger.recv()).await.expect("it is answered");
+        let said = wire::decode::<Frame<()>>(&said).unwrap();
+        let Frame::Response { sequence: answered, reply, .. } = said else { panic!("{said:?}") };
+        assert_eq!((answered, reply), (sequence, Reply::TooLong), "{mode}");
+    }
+    for number in 0..5 {
+        done(&mut writer, write(REQUEST_LEN_MAX - 100 - number)).await;
+    }
+}
+
+/// Has something done.
+async fn done(client: &mut Client<RealClient>, command: Command) {
+    let deadline = client.env().now() + PATIENCE;
+    assert_eq!(client.call(command, deadline).await, Answer::Reply(Reply::Done));
 }
 
 fn client(addresses: &[String], home: usize) -> Client<RealClient> {

@@ -273,6 +273,23 @@ fn a_request_is_taken_on_once_and_only_by_the_start_that_opened_its_session() {
 }
 
 #[test]
+fn quorums_of_reads_that_need_not_meet_are_refused_in_two_phases() {
+    for replicas in 1..=9 {
+        for read in 1..=replicas {
+            let settings = Settings { read, write: replicas, atomic: true, ..Settings::DEFAULT };
+            let checked = Settings { replicas, ..settings }.check();
+            assert_eq!(checked.is_ok(), 2 * read > replicas, "{read} of {replicas}: {checked:?}");
+            let plain = Settings { replicas, atomic: false, ..settings };
+            assert_eq!(plain.check(), Ok(()), "in one phase nothing was promised");
+        }
+    }
+    let half = Settings { read: 2, write: 3, ..Settings::majorities(4) };
+    let refusal = Settings { atomic: true, ..half }.check().unwrap_err();
+    assert!(refusal.contains("read-quorum = 2 of 4 replicas"), "{refusal}");
+    assert!(refusal.contains("leaves nothing for the next; use at least 3"), "{refusal}");
+}
+
+#[test]
 fn a_read_in_two_phases_leaves_what_it_returns_at_a_majority() {
     let mut cluster = cluster(3, ATOMIC);
     let mut writer = Client::of(&mut cluster, 0);

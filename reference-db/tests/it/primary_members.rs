@@ -218,6 +218,61 @@ fn a_partner_is_replaced_before_it_is_let_go() {
     assert_eq!(refused, Some(Reply::Unsupported), "it would be the only copy");
 }
 
+/// One node that holds what was written so far, and two that are let in.
+fn grown_from_one(seed: u64) -> (Cluster<Primary>, u64) {
+    let mut cluster = Cluster::acknowledging(Acknowledge::One, 3, seed, 8).begun_by(1);
+    assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "nobody becomes primary");
+    let reply = cluster.ask(0, 0, request(0, 1, Command::OpenSession));
+    let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+    assert_eq!(cluster.ask(0, 0, write(session, 2, "x", "a")), DONE, "alone, it is enough");
+    for node in [1, 2] {
+        cluster.start(node);
+        assert_eq!(cluster.ask(0, 7, admit(node as u64, node)), DONE);
+    }
+    let has_one = |cluster: &Cluster<Primary>| {
+        cluster.node(0).appointed().is_some_and(|appointed| appointed.partner.is_some())
+    };
+    assert!(cluster.run_until(has_one), "it has no partner");
+    (cluster, session)
+}
+
+#[test]
+fn a_primary_that_began_alone_takes_a_partner_that_can_take_its_place() {
+    for seed in 0..20 {
+        let (mut cluster, session) = grown_from_one(seed);
+        let other = partner(&cluster, 0);
+        cluster.cut[0][other] = true;
+        cluster.request(0, 0, write(session, 3, "x", "b"));
+        cluster.run(10);
+        let told = |cluster: &Cluster<Primary>| {
+            let mut answers = cluster.answers.iter();
+            answers.any(|answer| (answer.client.0, answer.sequence) == (0, 3))
+        };
+        assert!(!told(&cluster), "seed {seed}: it is on one disk");
+        cluster.heal();
+        assert!(cluster.run_until(told), "seed {seed}: on two disks it counts");
+        cluster.crash(0);
+        assert!(cluster.run_until(|cluster| primary(cluster).is_some()), "seed {seed}");
+        cluster.run(200);
+        let leader = primary(&cluster).unwrap();
+        assert_eq!(cluster.ask(leader, 1, read(1, "x", ReadLevel::Strong)), holds("b"));
+        assert_eq!(cluster.ask(leader, 0, write(session, 4, "x", "c")), DONE);
+    }
+}
+
+#[test]
+fn a_primary_that_began_alone_can_be_let_go() {
+    let (mut cluster, session) = grown_from_one(1);
+    cluster.request(0, 7, dismiss(3, 0));
+    let moved = |cluster: &Cluster<Primary>| primary(cluster).is_some_and(|leader| leader != 0);
+    assert!(cluster.run_until(moved), "nobody takes over");
+    cluster.run(200);
+    let leader = primary(&cluster).unwrap();
+    assert_eq!(cluster.ask(leader, 7, dismiss(4, 0)), DONE);
+    assert_eq!(cluster.ask(leader, 1, read(1, "x", ReadLevel::Strong)), holds("a"));
+    assert_eq!(cluster.ask(leader, 0, write(session, 3, "x", "b")), DONE);
+}
+
 #[test]
 fn a_primary_that_is_let_go_hands_over_all_that_it_has_acknowledged() {
     for acknowledge in MODES {

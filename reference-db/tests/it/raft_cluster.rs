@@ -141,14 +141,19 @@ impl<P: Protocol> Cluster<P> {
     }
 
     /// A cluster that was just started, begun again without its last node, which is down.
-    pub(crate) fn sparing_the_last(mut self) -> Self {
-        let spare = self.nodes.len() - 1;
-        self.spares.push(self.nodes[spare].id);
-        for node in 0..=spare {
+    pub(crate) fn sparing_the_last(self) -> Self {
+        let founders = self.nodes.len() - 1;
+        self.begun_by(founders)
+    }
+
+    /// A cluster that was just started, begun again with so many nodes; the others are down.
+    pub(crate) fn begun_by(mut self, founders: usize) -> Self {
+        self.spares.extend(self.nodes[founders..].iter().map(|node| node.id));
+        for node in 0..self.nodes.len() {
             self.wipe(node);
-            self.nodes[node].wiped = node == spare;
+            self.nodes[node].wiped = node >= founders;
             self.nodes[node].lost = false;
-            if node != spare {
+            if node < founders {
                 self.start(node);
             }
         }

@@ -307,6 +307,17 @@ fn a_leader_takes_on_no_change_while_it_hands_over_and_leads_on_where_nothing_co
 fn a_transfer_to_the_leader_is_done_and_one_to_a_stranger_is_refused() {
     let (mut cluster, leader, _) = started(StrongReads::ReadIndex);
     assert_eq!(cluster.ask(leader, OPERATOR, transfer(leader)), Some(Reply::Done));
-    assert_eq!(cluster.ask(leader, OPERATOR, transfer(17)), Some(Reply::Unsupported));
+    assert_eq!(cluster.ask(leader, OPERATOR, transfer(17)), Some(Reply::NoSuchNode));
     assert!(cluster.now > Time(MS));
+}
+
+#[test]
+fn a_transfer_to_a_node_that_takes_no_part_is_refused_at_once() {
+    let mut cluster = Cluster::<Raft>::with_spare(4, 1, 1000);
+    let leader = cluster.elect();
+    cluster.start(3);
+    cluster.run(100);
+    let asked = cluster.now;
+    assert_eq!(cluster.ask(leader, OPERATOR, transfer(3)), Some(Reply::NoSuchNode));
+    assert!(cluster.now.since(asked).as_millis() < 20, "it waited for something");
 }

@@ -77,7 +77,7 @@ mod raft {
             cluster.crash(others(&cluster, leader)[0]);
             assert_eq!(cluster.ask(leader, 0, write(session, 40, "y")), Some(Reply::Done));
             assert_eq!(cluster.ask(leader, 7, admit(2, 3)), Some(Reply::Done), "it is in already");
-            assert_eq!(cluster.ask(leader, 7, admit(3, 9)), Some(Reply::Unsupported));
+            assert_eq!(cluster.ask(leader, 7, admit(3, 9)), Some(Reply::NoSuchNode));
         }
     }
 
@@ -334,7 +334,7 @@ mod primary {
             let (mut cluster, leader, _) = started(acknowledge, 3, 20);
             let admit = request(0, 1, Command::Admit { node: NodeId(9) });
             let reply = cluster.ask(leader, 7, admit);
-            assert_eq!(reply, Some(Reply::Unsupported), "{acknowledge:?}");
+            assert_eq!(reply, Some(Reply::NoSuchNode), "{acknowledge:?}");
         }
     }
 

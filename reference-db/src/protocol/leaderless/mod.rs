@@ -68,7 +68,11 @@ pub struct Settings {
     /// How many must have a change before it is acknowledged (W).
     pub write: usize,
     /// Whether reads and changes have two phases, which makes registers linearizable. It needs
-    /// quorums that meet: `read + write > replicas` and `2 * write > replicas`.
+    /// quorums that meet: `read + write > replicas`, `2 * write > replicas` and `2 * read > replicas`.
+    ///
+    /// The last, because a read leaves nothing at others where all that it asked agree: of four
+    /// replicas, a write has reached 1 and 2 of the three that it needs, a read of two asks these and
+    /// shows it, and the next one asks 3 and 4, which agree on the value before.
     pub atomic: bool,
     /// Whether a read brings those replicas up to date that it has found behind.
     pub read_repair: bool,
@@ -122,6 +126,13 @@ impl Settings {
             return Err(format!(
                 "write-quorum = {write} with read-quorum = {read} of {replicas} replicas: with two \
                  phases, any two quorums must meet"
+            ));
+        }
+        if atomic && 2 * read <= replicas {
+            return Err(format!(
+                "read-quorum = {read} of {replicas} replicas: with two phases, any two reads must meet, \
+                 because one whose answers agree leaves nothing for the next; use at least {}",
+                replicas / 2 + 1
             ));
         }
         if atomic && sloppy {

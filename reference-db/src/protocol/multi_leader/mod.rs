@@ -267,7 +267,7 @@ impl MultiLeader {
             && self.rules.regions.of(node) != Some(self.region())
         {
             // Each region sees to its own nodes.
-            self.rules.regions.of(node).map_or(Reply::Unsupported, |_| Reply::NotLeader)
+            self.rules.regions.of(node).map_or(Reply::NoSuchNode, |_| Reply::NotLeader)
         } else if self.core.is_leader()
             && matches!(request.command, Command::Admit { .. } | Command::Dismiss { .. })
         {

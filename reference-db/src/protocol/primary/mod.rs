@@ -470,8 +470,11 @@ impl Primary {
         }
     }
 
-    /// Looks for another partner where the present one does not keep up.
+    /// Looks for another partner where there is none, or the present one does not keep up.
     fn replace_partner(&mut self, now: Time) {
+        if self.options.acknowledge != Acknowledge::One {
+            return;
+        }
         let Some(office) = &self.office else { return };
         let last = self.replica.last().index;
         let committed = self.replica.committed().index;
@@ -479,9 +482,13 @@ impl Primary {
         let heard = |node| self.control.heard(node).is_some_and(|at| now.since(at) < wait);
         let fails =
             |node| !heard(node) || office.is_stuck(now, node, last) || self.wishes.is_to_go(node);
-        let Some(present) = self.partner.failing(fails) else { return };
-        // One without a vote could not take office.
-        let may = |node| node != present && !fails(node) && self.control.members().is_voter(node);
+        if !self.partner.is_wanted(fails) {
+            return;
+        }
+        // One without a vote could not take office. Where the vote is not agreed on yet, the appointment
+        // stands behind it in the log, and is not agreed on without it.
+        let votes = |node| self.control.members().is_voter(node);
+        let may = |node| !self.partner.is_counted_on(node) && !fails(node) && votes(node);
         let Some(next) = office.most_advanced(committed, may) else { return };
         let appointment =
             Appointment { node: self.options.id, epoch: office.epoch(), partner: Some(next) };

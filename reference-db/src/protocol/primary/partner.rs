@@ -7,6 +7,12 @@
 //! before the agreement, the control plane could still name it in a failover, without what has counted
 //! meanwhile; were the new one counted on only afterwards, it could be named without what counted until
 //! then.
+//!
+//! A primary that was appointed without a partner, because the cluster began with it alone, proposes one
+//! as soon as a node has a vote and everything that counts. Otherwise it would go on alone: 1 begins, 2
+//! and 3 are let in and follow, a change counts that 1 alone has, 1 is lost, and neither of the others may
+//! ever take office. And only who has a vote becomes the partner: 2 is let in and is still without one
+//! when it is named, 1 goes down, and the one node beside it that has everything cannot be elected.
 
 use crate::env::NodeId;
 
@@ -28,9 +34,9 @@ impl Partner {
         self.proposed = Some(partner);
     }
 
-    /// The present partner, if it fails and no other was proposed yet.
-    pub(super) fn failing(&self, fails: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        self.agreed.filter(|partner| self.proposed.is_none() && fails(*partner))
+    /// Whether another one is wanted: there is none, or it fails, and no other was proposed yet.
+    pub(super) fn is_wanted(&self, fails: impl Fn(NodeId) -> bool) -> bool {
+        self.proposed.is_none() && self.agreed.is_none_or(fails)
     }
 
     /// Whether the control plane has agreed on this partner, and no other was proposed.

@@ -290,9 +290,10 @@ impl Raft {
         to: NodeId,
         out: &mut Vec<Output<Self>>,
     ) {
-        if to == self.options.id || !self.options.nodes.contains(&to) {
-            let own = to == self.options.id;
-            let reply = if own { Reply::Done } else { Reply::Unsupported };
+        let own = to == self.options.id;
+        // One that takes no part could not be elected, and its operator would wait in vain.
+        if own || self.core.members().get(to).is_none() {
+            let reply = if own { Reply::Done } else { Reply::NoSuchNode };
             out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
             return;
         }

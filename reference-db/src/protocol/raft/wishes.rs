@@ -136,6 +136,10 @@ impl Wish {
                 Dismissal::Never => Change::Never,
             },
         };
-        (change == Change::Never).then_some(Reply::Unsupported)
+        let refusal = match self.wanted {
+            Wanted::In => Reply::NoSuchNode,
+            Wanted::Out => Reply::Unsupported,
+        };
+        (change == Change::Never).then_some(refusal)
     }
 }
