@@ -57,11 +57,12 @@ pub struct Config {
     pub calm_max: Duration,
 }
 
+/// Whether a number need not be written down.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes what it asks about by reference"
 )]
-fn is_zero(number: &u32) -> bool {
+pub(crate) fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 

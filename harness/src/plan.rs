@@ -328,13 +328,29 @@ impl Plan {
         self.check_name("system", &self.system, &names)?;
         let mut table = systems.iter();
         let named = table.find(|entry| entry.name == self.system).expect("the name was checked");
-        let system = named.configured(&self.settings).map_err(|error| PlanError::OutOfRange {
-            plan: self.name.clone(),
-            message: format!("settings: {error}"),
-        })?;
-        self.check_settings(&system.manifest())?;
-        self.check_membership(&*system, systems)?;
+        let system = named.configured(&self.settings);
+        let system = system.map_err(|error| self.refused(format!("settings: {error}")))?;
+        self.check_for(&*system, systems)?;
         self.check_claims(&system.manifest_under(&self.nemeses))
+    }
+
+    /// Holds all but the name of the system against what there is, and against the system. `systems` are
+    /// those of which others can be named instead.
+    ///
+    /// # Errors
+    /// As [`Plan::check`].
+    pub fn check_for(
+        &self,
+        system: &dyn system::System,
+        systems: &[system::Registration],
+    ) -> Result<(), PlanError> {
+        self.check_settings(&system.manifest())?;
+        self.check_membership(system, systems)
+    }
+
+    /// The error of a plan that asks for what cannot be. The first word of what it says is the setting.
+    fn refused(&self, message: String) -> PlanError {
+        PlanError::OutOfRange { plan: self.name.clone(), message }
     }
 
     /// Where the system says nothing about anything that the workload shows, nothing could be checked.
@@ -345,14 +361,13 @@ impl Plan {
         if self.workload().guarantees().iter().any(says) {
             return Ok(());
         }
-        let message = format!(
-            "nothing would be checked: under the nemeses {} and with these settings, {} says nothing about \
-             what the workload `{}` shows",
+        Err(self.refused(format!(
+            "nemeses: under {} and with these settings, {} says nothing about what the workload `{}` shows: \
+             nothing would be checked",
             self.nemeses.join(", "),
             manifest.name,
             self.workload
-        );
-        Err(PlanError::OutOfRange { plan: self.name.clone(), message })
+        )))
     }
 
     /// Whether members of the cluster come and go.
@@ -361,11 +376,8 @@ impl Plan {
     }
 
     /// Where members are to come and go, the system must be able to change them, and have room for the
-    /// spare nodes. `systems` are those of which the others can be named instead.
-    ///
-    /// # Errors
-    /// As [`Plan::check`].
-    pub fn check_membership(
+    /// spare nodes.
+    fn check_membership(
         &self,
         system: &dyn system::System,
         systems: &[system::Registration],
@@ -373,9 +385,7 @@ impl Plan {
         if !self.changes_members() {
             return Ok(());
         }
-        let (name, refused) = (membership::NAME, |message| {
-            Err(PlanError::OutOfRange { plan: self.name.clone(), message })
-        });
+        let name = membership::NAME;
         if system.membership().is_none() {
             let able = systems.iter().filter(|entry| (entry.build)().membership().is_some());
             let able: Vec<&str> = able.map(|entry| entry.name).collect();
@@ -383,28 +393,25 @@ impl Plan {
                 [] => "a system can where its `System::membership` says so".to_owned(),
                 able => format!("there are {}", able.join(", ")),
             };
-            return refused(format!(
+            return Err(self.refused(format!(
                 "nemeses: `{name}` is for systems whose members change while they run, which those of \
                  {} do not; {others}",
                 system.manifest().name
-            ));
+            )));
         }
         let most = system.manifest().nodes.1.saturating_sub(membership::SPARES);
         if self.nodes.iter().any(|size| *size > most) {
-            return refused(format!(
+            return Err(self.refused(format!(
                 "nodes = {:?} leaves no room for the {} spare nodes of `{name}`; {most} at most",
                 self.nodes,
                 membership::SPARES
-            ));
+            )));
         }
         Ok(())
     }
 
-    /// Holds all but the name of the system against what there is, and against the system.
-    ///
-    /// # Errors
-    /// As [`Plan::check`].
-    pub fn check_settings(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+    /// Holds what does not depend on the nemeses together against what there is, and against the system.
+    pub(crate) fn check_settings(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
         let nemeses: Vec<&str> = nemesis::NEMESES.iter().map(|entry| entry.name).collect();
         let workloads: Vec<&str> = workloads::WORKLOADS.iter().map(|entry| entry.name).collect();
         self.check_name("workload", &self.workload, &workloads)?;
@@ -430,17 +437,13 @@ impl Plan {
     /// Where disks are lost, something has to be on another one.
     fn check_disks(&self) -> Result<(), PlanError> {
         let wipes = self.nemeses.iter().find(|name| name.starts_with("wipe"));
-        match (wipes, self.nodes.iter().find(|size| **size < 3)) {
-            (Some(name), Some(size)) => {
-                let message = format!(
-                    "nodes = {:?} with the nemesis `{name}`: of {size} nodes that lose a disk, no majority \
-                     has another one; 3 at least",
-                    self.nodes
-                );
-                Err(PlanError::OutOfRange { plan: self.name.clone(), message })
-            }
-            _ => Ok(()),
-        }
+        let few = self.nodes.iter().find(|size| **size < 3);
+        let (Some(name), Some(size)) = (wipes, few) else { return Ok(()) };
+        Err(self.refused(format!(
+            "nodes = {:?} with the nemesis `{name}`: of {size} nodes that lose a disk, no majority has \
+             another one; 3 at least",
+            self.nodes
+        )))
     }
 
     /// Each run draws one of the sizes that the system runs with: there must be one.
@@ -453,7 +456,7 @@ impl Plan {
             "nodes = {:?} has no size that {} runs with: {fewest} to {most}",
             self.nodes, manifest.name
         );
-        Err(PlanError::OutOfRange { plan: self.name.clone(), message })
+        Err(self.refused(message))
     }
 
     /// Of the workload's operations, the system must offer some.
@@ -464,7 +467,7 @@ impl Plan {
         }
         let message =
             format!("workload = \"{}\" does nothing that {} offers", self.workload, manifest.name);
-        Err(PlanError::OutOfRange { plan: self.name.clone(), message })
+        Err(self.refused(message))
     }
 
     fn check_name(&self, what: &'static str, name: &str, known: &[&str]) -> Result<(), PlanError> {
@@ -553,7 +556,7 @@ impl Plan {
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             None => Ok(()),
-            Some((_, message)) => Err(PlanError::OutOfRange { plan: self.name.clone(), message }),
+            Some((_, message)) => Err(self.refused(message)),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
 use crate::available;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
 use crate::play::{Played, play};
@@ -222,18 +222,10 @@ pub struct Effect {
     /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
     /// Changes of the members that were agreed on while it lasted.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "config::is_zero")]
     pub changed: u32,
     /// Operations that ended `ok` while it lasted.
     pub ok_during: u64,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes what it asks about by reference"
-)]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Effect {

@@ -230,6 +230,13 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it changes who takes part.
+    pub(crate) fn is_about_members(&self) -> bool {
+        matches!(self, Command::Admit { .. } | Command::Dismiss { .. })
+    }
+}
+
 /// How much a read asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ReadLevel {

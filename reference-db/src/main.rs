@@ -248,9 +248,7 @@ impl Serve {
         settings.check().map_err(|error| anyhow!(error))?;
         Ok(settings)
     }
-}
 
-impl Serve {
     /// Which nodes the cluster does not begin with.
     fn spares(&self) -> anyhow::Result<Vec<NodeId>> {
         let mode = self.mode;
@@ -268,9 +266,7 @@ impl Serve {
         }
         Ok(spares)
     }
-}
 
-impl Serve {
     /// Which regions there are, where each has a leader.
     fn multi_leader(&self) -> anyhow::Result<multi_leader::Settings> {
         let Serve { topology, conflicts, .. } = *self;

@@ -100,7 +100,7 @@ impl Checker for Counter {
                 Op::Read { level: ReadLevel::Strong, .. } => {
                     let before = before.remove(&operation.id).expect("it began");
                     if let Some(value) = operation.value_read() {
-                        judge(&mut found, (history, begun), of_key, &before, &operation, value);
+                        judge(&mut found, begun, of_key, &before, &operation, value);
                     }
                 }
                 _ => {}
@@ -112,13 +112,14 @@ impl Checker for Counter {
 
 fn judge(
     found: &mut Findings<'_>,
-    (history, begun): (&History, &[OperationId]),
+    begun: &[OperationId],
     sums: &mut Sums,
     before: &Sums,
     read: &Operation<'_>,
     value: ValueId,
 ) {
     found.coverage.operations += 1;
+    let history = found.history;
     let key = history.key(*read.op.key());
     let Some(value) = number(history, value) else {
         let conclusion = format!("{} is no whole number", history.value(value));

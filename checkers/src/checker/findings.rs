@@ -6,7 +6,7 @@ use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// The violations of one guarantee, and what was judged.
 pub(super) struct Findings<'a> {
-    history: &'a History,
+    pub(super) history: &'a History,
     guarantee: Guarantee,
     pub(super) coverage: Coverage,
     anomalies: Vec<Anomaly>,

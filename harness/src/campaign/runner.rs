@@ -89,8 +89,7 @@ impl Campaign {
     pub fn plan(mut self, mut plan: Plan) -> Campaign {
         let system = self.system.clone().expect("`Campaign::new` names the system of its plans");
         plan.system = system.manifest().name;
-        let settings = plan.check_settings(&system.manifest());
-        if let Err(error) = settings.and_then(|()| plan.check_membership(&*system, &[])) {
+        if let Err(error) = plan.check_for(&*system, &[]) {
             panic!("{error}");
         }
         self.entries.push(Entry { plan, system });

@@ -209,14 +209,24 @@ impl Ordered {
     }
 }
 
+/// Whether a nemesis is among those of a run.
+fn is_among(nemeses: &[String], name: &str) -> bool {
+    nemeses.iter().any(|nemesis| nemesis == name)
+}
+
 /// Whether clocks may be wrong by more than any system can allow for.
 fn falsifies_clocks(nemeses: &[String]) -> bool {
-    nemeses.iter().any(|name| name == "clock")
+    is_among(nemeses, "clock")
+}
+
+/// Whether disks may be lost, one at a time.
+fn wipes(nemeses: &[String]) -> bool {
+    is_among(nemeses, "wipe")
 }
 
 /// Whether several disks may be lost at once.
 fn wipes_several(nemeses: &[String]) -> bool {
-    nemeses.iter().any(|name| name == "wipe-minority")
+    is_among(nemeses, "wipe-minority")
 }
 
 impl System for Ordered {
@@ -377,8 +387,7 @@ impl WithoutLeader {
         let goes_back = !atomic && !read_repair;
         // A wall clock that is ahead makes a change win over all that others make meanwhile.
         let later_wins = atomic || !falsifies_clocks(nemeses);
-        let wipes = nemeses.iter().any(|name| name == "wipe");
-        if wipes_several(nemeses) || wipes && replicas < 3 {
+        if wipes_several(nemeses) || wipes(nemeses) && replicas < 3 {
             // Most replicas of a key may be among them, and the others do not tell what it was.
             return Vec::new();
         }
@@ -404,7 +413,7 @@ impl WithoutLeader {
             of_registers.to_vec()
         };
         let mut claims = [of_values, common.to_vec()].concat();
-        if sloppy && wipes {
+        if sloppy && wipes(nemeses) {
             // What only stand-ins have is lost with the last of them: nobody gives it back to them.
             for (_, claim) in claims.iter_mut().filter(|(named, _)| *named == Guarantee::Durable) {
                 *claim = Claim::Silent;

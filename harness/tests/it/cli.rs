@@ -310,7 +310,10 @@ fn the_settings_of_a_system_are_checked() {
     }
     for (text, words) in [
         ("system = \"raft\"\nnodes = [2]\nnemeses = [\"wipe\"]", "of 2 nodes that lose a disk"),
-        ("system = \"multi-leader\"\nnemeses = [\"wipe\"]", "nothing would be checked"),
+        (
+            "system = \"multi-leader\"\nnemeses = [\"wipe\"]",
+            "nemeses: under wipe and with these settings, multi-leader says nothing",
+        ),
     ] {
         let text = format!("[[plan]]\nname = \"p\"\n{text}\n");
         fs::write(folder.path().join("p.toml"), text).unwrap();

@@ -2,43 +2,29 @@
 //! is known, and what the reference store makes of it, in every mode with a leader.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use checkers::history::{FaultId, NodeId, Time};
-use stormglass::nemesis::{Change, Fault, Planned, Schedule, Shape, Target};
-use stormglass::plan::{self, Plan};
+use checkers::history::NodeId;
+use stormglass::nemesis::{Change, Fault, Shape, Target};
+use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{
     Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, SYSTEMS, System,
 };
 
-use crate::systems::{OneCopy, Quirk};
+use crate::systems::{OneCopy, Quirk, plans_of, schedule};
 
 /// The plans of the campaign in which members come and go, with their systems.
 fn plans() -> Vec<(Plan, Arc<dyn System>)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns/membership.toml");
-    let plans = plan::load(&file, SYSTEMS).unwrap();
-    let system = |plan: &Plan| {
-        let entry = SYSTEMS.iter().find(|entry| entry.name == plan.system);
-        Arc::from(entry.unwrap().configured(&plan.settings).unwrap())
-    };
-    plans.into_iter().map(|plan| (plan.clone(), system(&plan))).collect()
+    plans_of("membership.toml")
 }
 
 /// Runs a plan under the given faults: kind, from and until in milliseconds.
 fn under(plan: &Plan, system: &Arc<dyn System>, faults: &[(Fault, u64, u64)]) -> Report {
-    let planned = faults.iter().enumerate().map(|(index, (fault, at, until))| Planned {
-        id: FaultId(index as u32),
-        at: Time::from_millis(*at),
-        until: Time::from_millis(*until),
-        fault: *fault,
-        salt: index as u64,
-    });
-    let schedule = Some(Schedule(planned.collect()));
+    let schedule = Some(schedule(faults, |number| number));
     let mut plan = plan.clone();
     plan.nemeses = vec!["membership".to_owned()];
     run(system, &plan, Seed(5), Options { schedule, ..Options::default() })

@@ -1,38 +1,26 @@
 //! Nodes of the reference store that come back after they were away for long, and after they have lost
 //! their disks, in every mode, in virtual time.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use checkers::Guarantee;
-use checkers::history::{FaultId, NodeId, Time};
-use stormglass::nemesis::{Fault, Planned, Schedule, Target};
-use stormglass::plan::{self, Plan};
+use checkers::history::NodeId;
+use stormglass::nemesis::{Fault, Target};
+use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
-use stormglass::system::{SYSTEMS, System};
+use stormglass::system::System;
+
+use crate::systems::{plans_of, schedule};
 
 /// The plans of the campaign that takes disks away, with their systems.
 fn plans() -> Vec<(Plan, Arc<dyn System>)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns/restore.toml");
-    let plans = plan::load(&file, SYSTEMS).unwrap();
-    let system = |plan: &Plan| {
-        let entry = SYSTEMS.iter().find(|entry| (entry.build)().manifest().name == plan.system);
-        Arc::from(entry.unwrap().configured(&plan.settings).unwrap())
-    };
-    plans.into_iter().map(|plan| (plan.clone(), system(&plan))).collect()
+    plans_of("restore.toml")
 }
 
 /// Runs a plan under the given faults: kind, from and until in milliseconds.
 fn under(plan: &Plan, system: &Arc<dyn System>, faults: &[(Fault, u64, u64)]) -> Report {
-    let planned = faults.iter().enumerate().map(|(index, (fault, at, until))| Planned {
-        id: FaultId(index as u32),
-        at: Time::from_millis(*at),
-        until: Time::from_millis(*until),
-        fault: *fault,
-        salt: 7,
-    });
-    let schedule = Some(Schedule(planned.collect()));
+    let schedule = Some(schedule(faults, |_| 7));
     let mut plan = plan.clone();
     plan.nemeses.clear();
     run(system, &plan, Seed(5), Options { schedule, trace: true, ..Options::default() })

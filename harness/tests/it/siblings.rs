@@ -1,24 +1,20 @@
 //! Sets that clients read, change and write back, in the mode without a leader, in virtual time.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use checkers::history::{FaultId, NodeId, Time};
+use checkers::history::NodeId;
 use checkers::{Guarantee, Verdict};
-use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
-use stormglass::plan::{self, Plan};
+use stormglass::nemesis::{Fault, Shape, Target};
+use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
-use stormglass::system::{SYSTEMS, System};
+use stormglass::system::System;
+
+use crate::systems::{plans_of, schedule};
 
 /// A plan of the stock campaign, with its system.
 fn stock(name: &str) -> (Plan, Arc<dyn System>) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns/stock.toml");
-    let plans = plan::load(&file, SYSTEMS).unwrap();
-    let plan = plans.into_iter().find(|plan| plan.name == name).unwrap();
-    let entry = SYSTEMS.iter().find(|entry| entry.name == plan.system).unwrap();
-    let system = Arc::from(entry.configured(&plan.settings).unwrap());
-    (plan, system)
+    plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == name).unwrap()
 }
 
 fn verdict(report: &Report, guarantee: Guarantee) -> &Verdict {
@@ -70,14 +66,7 @@ fn coordinators_that_start_again_and_reach_few_lose_no_element() {
             (Fault::Crash { target: at(node) }, begins + 800, begins + 1_000),
         ]
     });
-    let planned = faults.enumerate().map(|(index, (fault, at, until))| Planned {
-        id: FaultId(index as u32),
-        at: Time::from_millis(at),
-        until: Time::from_millis(until),
-        fault,
-        salt: 3,
-    });
-    let schedule = Some(Schedule(planned.collect()));
+    let schedule = Some(schedule(&faults.collect::<Vec<_>>(), |_| 3));
     let report = run(&system, &plan, Seed(2), Options { schedule, ..Options::default() });
     assert_eq!(report.conclusion(), Conclusion::Valid, "{:?}", report.vacuous);
     assert!(verdict(&report, Guarantee::Set).is_valid());

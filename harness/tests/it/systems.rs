@@ -1,15 +1,41 @@
 //! Small systems of the tests' own, each with one property or one mistake.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use checkers::history::{Key, NodeId, Op, OpKind, Outcome, Reason, Ret, Value};
+use checkers::history::{FaultId, Key, NodeId, Op, OpKind, Outcome, Reason, Ret, Time, Value};
+use stormglass::nemesis::{Fault, Planned, Schedule};
+use stormglass::plan::{self, Plan};
 use stormglass::sim::Address;
 use stormglass::system::{
-    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing,
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, SYSTEMS, System, Timing,
 };
+
+/// The plans of a campaign of this repository, with their systems.
+pub(crate) fn plans_of(campaign: &str) -> Vec<(Plan, Arc<dyn System>)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("campaigns").join(campaign);
+    let plans = plan::load(&file, SYSTEMS).unwrap();
+    let system = |plan: &Plan| {
+        let entry = SYSTEMS.iter().find(|entry| entry.name == plan.system);
+        Arc::from(entry.unwrap().configured(&plan.settings).unwrap())
+    };
+    plans.into_iter().map(|plan| (plan.clone(), system(&plan))).collect()
+}
+
+/// The given faults, each with its beginning and end in milliseconds, and with the salt for its number.
+pub(crate) fn schedule(faults: &[(Fault, u64, u64)], salt: impl Fn(u64) -> u64) -> Schedule {
+    let planned = faults.iter().enumerate().map(|(index, (fault, at, until))| Planned {
+        id: FaultId(index as u32),
+        at: Time::from_millis(*at),
+        until: Time::from_millis(*until),
+        fault: *fault,
+        salt: salt(index as u64),
+    });
+    Schedule(planned.collect())
+}
 
 /// What a node of [`OneCopy`] does besides its duty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

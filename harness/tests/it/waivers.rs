@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use checkers::history::{FaultId, Time};
 use stormglass::campaign::guarantees::{Guarantees, Line, measure};
 use stormglass::campaign::{Ending, Entry, Standing};
-use stormglass::nemesis::{Fault, Planned, Rate, Schedule, Shape, Target};
+use stormglass::nemesis::{Fault, Rate, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Options, run};
 use stormglass::seed::Seed;
@@ -15,7 +14,7 @@ use stormglass::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, SYSTEMS, Settings, System,
 };
 
-use crate::systems::{OneCopy, Quirk};
+use crate::systems::{OneCopy, Quirk, schedule};
 
 /// A store that promises to be linearizable, unless nodes lose power.
 struct Waiving(OneCopy);
@@ -121,17 +120,10 @@ fn broken_leases(rate: Rate) -> usize {
     plan.keys = [1, 2];
     let target = Target::Leader;
     let faults = [
-        (Fault::ClockDrift { target, rate }, 5000),
-        (Fault::Partition { shape: Shape::Isolate { target } }, 5500),
+        (Fault::ClockDrift { target, rate }, 5000, 9000),
+        (Fault::Partition { shape: Shape::Isolate { target } }, 5500, 9000),
     ];
-    let planned = faults.iter().enumerate().map(|(index, (fault, at))| Planned {
-        id: FaultId(index as u32),
-        at: Time::from_millis(*at),
-        until: Time::from_millis(9000),
-        fault: *fault,
-        salt: 1,
-    });
-    let schedule = Schedule(planned.collect());
+    let schedule = schedule(&faults, |_| 1);
     let broken = (0..25).filter(|seed| {
         let options = Options { schedule: Some(schedule.clone()), ..Options::default() };
         let report = run(&system, &plan, Seed(*seed), options);

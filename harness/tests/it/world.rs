@@ -11,7 +11,7 @@ use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{SYSTEMS, System};
 
-use crate::systems::{Quirk, one_copy};
+use crate::systems::{Quirk, one_copy, schedule};
 
 fn plan(nemeses: &[&str]) -> Plan {
     let mut plan = Plan::new("test", "one-copy");
@@ -27,14 +27,7 @@ fn under(quirk: Quirk, seed: u64, faults: &[(Fault, u64, u64)]) -> Report {
 }
 
 fn run_under(quirk: Quirk, plan: &Plan, seed: u64, faults: &[(Fault, u64, u64)]) -> Report {
-    let planned = faults.iter().enumerate().map(|(index, (fault, at, until))| Planned {
-        id: FaultId(index as u32),
-        at: Time::from_millis(*at),
-        until: Time::from_millis(*until),
-        fault: *fault,
-        salt: 1,
-    });
-    let schedule = Some(Schedule(planned.collect()));
+    let schedule = Some(schedule(faults, |_| 1));
     let options = Options { schedule, ..Options::default() };
     run(&one_copy(quirk), plan, Seed(seed), options)
 }

@@ -164,6 +164,38 @@ pub(crate) fn meddle<P: Protocol>(cluster: &mut Cluster<P>) {
     }
 }
 
+/// Who meddles with a cluster now and then.
+pub(crate) struct Meddler {
+    next: Time,
+}
+
+impl Meddler {
+    /// One who begins at once.
+    pub(crate) fn new<P: Protocol>(cluster: &Cluster<P>) -> Meddler {
+        Meddler { next: cluster.now }
+    }
+
+    /// Meddles where it is time to, by taking a disk away now and then where it `wipes`; whether it did.
+    pub(crate) fn act<P: Protocol>(&mut self, cluster: &mut Cluster<P>, wipes: bool) -> bool {
+        if self.next > cluster.now {
+            return false;
+        }
+        let wiped = wipes && cluster.draw(3) == 0 && wipe_one(cluster);
+        if !wiped {
+            meddle(cluster);
+        }
+        self.next = Time(cluster.now.0 + cluster.draw(300) * MS);
+        wiped
+    }
+}
+
+/// Lets so many milliseconds pass, in which a node may lose power after the first thing that it does.
+pub(crate) fn let_pass<P: Protocol>(cluster: &mut Cluster<P>, ms: u64) {
+    let outputs = if cluster.draw(400) == 0 { 1 } else { usize::MAX };
+    let until = Time(cluster.now.0 + ms * MS);
+    while cluster.advance(until, outputs).is_some() {}
+}
+
 /// Asks a node to have leadership handed over to another one.
 fn transfer<P: Protocol>(cluster: &mut Cluster<P>) {
     let count = cluster.nodes.len() as u64;

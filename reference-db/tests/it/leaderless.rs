@@ -10,7 +10,7 @@ use stormglass_reference_db::protocol::leaderless::{Leaderless, Settings};
 use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
 use stormglass_reference_db::wire::Request;
 
-use super::counting::{calm, meddle, weather, wipe_one};
+use super::counting::{Meddler, calm, let_pass, weather};
 use super::raft_cluster::{Answer, Cluster, MS};
 
 const STRICT: Settings = Settings::DEFAULT;
@@ -434,20 +434,11 @@ impl Play {
 
     fn run(mut self, wipes: bool) -> Play {
         let faults_end = Time(self.cluster.now.0 + 2500 * MS);
-        let mut meddle_at = self.cluster.now;
+        let mut meddler = Meddler::new(&self.cluster);
         while self.cluster.now < faults_end {
-            if meddle_at <= self.cluster.now {
-                if wipes && self.cluster.draw(3) == 0 && wipe_one(&mut self.cluster) {
-                    self.wiped += 1;
-                } else {
-                    meddle(&mut self.cluster);
-                }
-                meddle_at = Time(self.cluster.now.0 + self.cluster.draw(300) * MS);
-            }
+            self.wiped += u64::from(meddler.act(&mut self.cluster, wipes));
             (0..self.actors.len()).for_each(|id| self.act(id));
-            let outputs = if self.cluster.draw(400) == 0 { 1 } else { usize::MAX };
-            let until = Time(self.cluster.now.0 + MS);
-            while self.cluster.advance(until, outputs).is_some() {}
+            let_pass(&mut self.cluster, 1);
             self.take_answers();
         }
         self.check_the_end();

@@ -12,7 +12,7 @@ use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::multi_leader::{MultiLeader, Settings};
 use stormglass_reference_db::wire::Request;
 
-use super::counting::{calm, meddle, weather};
+use super::counting::{Meddler, calm, let_pass, weather};
 use super::multi_leader::{TOPOLOGIES, sent};
 use super::raft_cluster::{Answer, Cluster, MS};
 
@@ -252,16 +252,11 @@ impl Play {
 
     fn run(mut self, seed: u64) -> (u64, u64) {
         let faults_end = Time(self.cluster.now.0 + 2000 * MS);
-        let mut meddle_at = self.cluster.now;
+        let mut meddler = Meddler::new(&self.cluster);
         while self.cluster.now < faults_end {
-            if meddle_at <= self.cluster.now {
-                meddle(&mut self.cluster);
-                meddle_at = Time(self.cluster.now.0 + self.cluster.draw(300) * MS);
-            }
+            meddler.act(&mut self.cluster, false);
             (0..CLIENTS).for_each(|id| self.act(id, true));
-            let outputs = if self.cluster.draw(400) == 0 { 1 } else { usize::MAX };
-            let until = Time(self.cluster.now.0 + 2 * MS);
-            while self.cluster.advance(until, outputs).is_some() {}
+            let_pass(&mut self.cluster, 2);
             self.take_answers();
             self.watch();
         }

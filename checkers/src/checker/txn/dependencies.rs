@@ -3,9 +3,9 @@
 //! A `ww` edge leads from the writer of each version to that of the next, a `wr` edge from the
 //! writer of the last element of a read to the reader, an `rw` edge from a reader to the writer of
 //! the next version (Adya 1999, chapter 3). An append that nobody read, of a transaction that took
-//! effect, comes after all that was read: reads are beginnings of the list, and it is in none. Which of several such
-//! appends is the first is not known, so nodes of the list stand before them: there, `rw` means
-//! `rw` and maybe some `ww`.
+//! effect, comes after all that was read: reads are beginnings of the list, and it is in none. Which
+//! of several such appends is the first is not known, so nodes of the list stand before them: there,
+//! `rw` means `rw` and maybe some `ww`.
 //!
 //! Time needs O(n) edges: barriers, a chain of nodes, one for each group of completions between two
 //! invocations. A transaction leads to the barrier of its completion, and the last barrier to each

@@ -10,7 +10,10 @@ use reference_db::protocol::multi_leader::topology::Topology;
 use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
-use super::{CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, operator, parsed, run_node};
+use super::{
+    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, operator, parsed, run_node, wipes,
+    wipes_several,
+};
 use crate::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
     System,
@@ -86,7 +89,7 @@ impl MultiLeader {
     /// What becomes of a claim under faults that it is not made for.
     fn waived(&self, guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
         let later_wins = self.settings.conflicts == Conflicts::Lww && self.settings.regions > 1;
-        if nemeses.iter().any(|name| name == "wipe" || name == "wipe-minority") {
+        if wipes(nemeses) || wipes_several(nemeses) {
             // A region of one or two nodes does not outlive one of their disks.
             return Claim::Silent;
         }

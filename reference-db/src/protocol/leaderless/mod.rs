@@ -8,11 +8,11 @@
 //! date in three ways: by the reads that notice it (read repair), by whoever kept a change for a
 //! node that it could not reach ([`hints`]), and by comparing hash trees ([`anti_entropy`]).
 //!
-//! With [`Conflicts::Lww`] the later of two changes wins, by a hybrid of wall clock and logical clock that the coordinator
-//! reads ([`version`]). A client tells each coordinator how far it has seen, so that its next change
-//! is later than its last, whatever the clocks say. Where `read + write > replicas`, a client so
-//! reads its own writes. Nothing more follows from quorums: a change that has reached one node is
-//! seen by one read and not by the next.
+//! With [`Conflicts::Lww`] the later of two changes wins, by a hybrid of wall clock and logical clock
+//! that the coordinator reads ([`version`]). A client tells each coordinator how far it has seen, so
+//! that its next change is later than its last, whatever the clocks say. Where
+//! `read + write > replicas`, a client so reads its own writes. Nothing more follows from quorums: a
+//! change that has reached one node is seen by one read and not by the next.
 //!
 //! With [`Conflicts::Siblings`], two changes that did not know of each other both stay, and a client's
 //! next write replaces those that it has read ([`siblings`]). Where `read + write > replicas` and

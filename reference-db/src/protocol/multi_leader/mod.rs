@@ -268,9 +268,7 @@ impl MultiLeader {
         {
             // Each region sees to its own nodes.
             self.rules.regions.of(node).map_or(Reply::NoSuchNode, |_| Reply::NotLeader)
-        } else if self.core.is_leader()
-            && matches!(request.command, Command::Admit { .. } | Command::Dismiss { .. })
-        {
+        } else if self.core.is_leader() && request.command.is_about_members() {
             self.wishes.add(now, &self.options.timing, origin, &request);
             return;
         } else if self.core.is_leader() {

@@ -303,7 +303,7 @@ impl Primary {
         out: &mut Vec<Output<Self>>,
     ) {
         let (sequence, seen) = (request.sequence, request.seen);
-        let of_members = matches!(request.command, Command::Admit { .. } | Command::Dismiss { .. });
+        let of_members = request.command.is_about_members();
         if of_members && self.control.is_leader() {
             self.wishes.add(now, &self.options.timing, origin, &request);
         } else if let Command::Read { key, level: ReadLevel::Replica } = request.command {

@@ -341,10 +341,9 @@ impl Raft {
     fn apply_committed(&mut self, out: &mut Vec<Output<Self>>) {
         while let Some(entry) = self.core.committed_entry(self.applied + 1) {
             self.applied += 1;
-            let reply = match &entry.command {
-                Some(change) => self.kv.apply(entry.at.index, change, self.options.sessions_max),
-                None => None,
-            };
+            let sessions_max = self.options.sessions_max;
+            let apply = |change| self.kv.apply(entry.at.index, change, sessions_max);
+            let reply = entry.command.as_deref().and_then(apply);
             if let Some((to, sequence)) = self.pending.take(entry.at)
                 && let Some(reply) = reply
             {

@@ -50,9 +50,9 @@ pub(super) trait Object:
 
     /// Smaller objects, each as places of calls and what they are there, of which every one has an order
     /// where the whole has one: cheap to judge, and what has none proves it with little.
-    fn projections(calls: &[Call<Self>]) -> Vec<Vec<(usize, Call<Self>)>> {
+    fn projections(calls: &[Call<Self>]) -> impl Iterator<Item = Vec<(usize, Call<Self>)>> {
         let _ = calls;
-        Vec::new()
+        std::iter::empty()
     }
 
     /// The calls that an order has to have if there is one: the others, all of them unanswered, can
@@ -223,10 +223,12 @@ impl Object for Set<Value> {
     }
 
     /// Each element by itself: whether it is in the set.
-    fn projections(calls: &[Call<Set<Value>>]) -> Vec<Vec<(usize, Call<Set<Value>>)>> {
+    fn projections(
+        calls: &[Call<Set<Value>>],
+    ) -> impl Iterator<Item = Vec<(usize, Call<Set<Value>>)>> {
         /// With more than this to look at, looking takes longer than what comes of it is worth.
         const CALLS_MAX: usize = 10_000_000;
-        let elements: BTreeSet<&Value> = calls
+        let mut elements: BTreeSet<&Value> = calls
             .iter()
             .flat_map(|call| match (&call.op, &call.ret) {
                 (SetOp::Add(value) | SetOp::Remove(value), _) => std::slice::from_ref(value),
@@ -235,7 +237,7 @@ impl Object for Set<Value> {
             })
             .collect();
         if elements.len() * calls.len() > CALLS_MAX {
-            return Vec::new();
+            elements.clear();
         }
         let of = |element: &Value, call: &Call<Set<Value>>| {
             let ret = match (&call.op, &call.ret) {
@@ -247,13 +249,13 @@ impl Object for Set<Value> {
                 }
                 _ => return None,
             };
-            Some(Call { ret, ..call.clone() })
+            let Call { op, invoked, completed, .. } = call;
+            Some(Call { op: op.clone(), ret, invoked: *invoked, completed: *completed })
         };
-        let alone = |element: &Value| {
+        elements.into_iter().map(move |element| {
             let calls = calls.iter().enumerate();
             calls.filter_map(|(place, call)| Some((place, of(element, call)?))).collect()
-        };
-        elements.into_iter().map(alone).collect()
+        })
     }
 }
 
