@@ -71,8 +71,9 @@ const SESSIONS: [Guarantee; 5] = [
 ];
 
 /// What transactions are promised, where nothing comes between their steps and nothing is lost.
-const TRANSACTIONS: [Guarantee; 4] = [
+const TRANSACTIONS: [Guarantee; 5] = [
     Guarantee::Bank,
+    Guarantee::LongFork,
     Guarantee::ReadCommitted,
     Guarantee::SnapshotIsolation,
     Guarantee::Serializable,
@@ -101,7 +102,7 @@ pub(super) fn primary_async() -> Box<dyn System> {
 }
 
 /// What can be asked where one log orders all changes.
-const OFFERED: [OpKind; 9] = [
+const OFFERED: [OpKind; 12] = [
     OpKind::Read,
     OpKind::Write,
     OpKind::Cas,
@@ -110,6 +111,9 @@ const OFFERED: [OpKind; 9] = [
     OpKind::Remove,
     OpKind::Increment,
     OpKind::Append,
+    OpKind::Enqueue,
+    OpKind::Dequeue,
+    OpKind::Generate,
     OpKind::Txn,
 ];
 
@@ -170,6 +174,8 @@ impl Ordered {
             // What is lost with a primary, some read may have shown.
             (Guarantee::Set, when(keeps)),
             (Guarantee::Counter, when(keeps)),
+            (Guarantee::Queue, when(keeps)),
+            (Guarantee::UniqueIds, when(keeps)),
             (Guarantee::StrictSerializable, when(keeps)),
         ]);
         if keeps {

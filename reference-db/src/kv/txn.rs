@@ -23,6 +23,9 @@ pub enum Step {
     /// Takes so much from a counter. Where it does not hold as much, nothing of the transaction is
     /// done: a balance never goes below zero.
     Take(String, u64),
+    /// Takes the first element of a list out of it, and returns it as a read would a register. A list that
+    /// is absent or empty has none.
+    Shift(String),
 }
 
 /// Does all steps, or none.
@@ -31,8 +34,11 @@ pub(super) fn perform(values: &mut BTreeMap<String, Datum>, steps: &[Step]) -> R
     let mut before: BTreeMap<&str, Option<Datum>> = BTreeMap::new();
     let mut found = Vec::new();
     for step in steps {
-        let (Step::Read(key) | Step::Write(key, _) | Step::Update(key, _) | Step::Take(key, _)) =
-            step;
+        let (Step::Read(key)
+        | Step::Write(key, _)
+        | Step::Update(key, _)
+        | Step::Take(key, _)
+        | Step::Shift(key)) = step;
         let held = values.get(key).cloned();
         let done = match step {
             Step::Read(_) => {
@@ -45,6 +51,7 @@ pub(super) fn perform(values: &mut BTreeMap<String, Datum>, steps: &[Step]) -> R
             }
             Step::Update(_, change) => datum::update(values, key, change),
             Step::Take(_, amount) => take(values.get_mut(key), *amount),
+            Step::Shift(_) => shift(values.get_mut(key)).map(|first| found.push(first)),
         };
         before.entry(key).or_insert(held);
         if let Err(refused) = done {
@@ -65,6 +72,15 @@ fn take(held: Option<&mut Datum>, amount: u64) -> Result<(), Reply> {
         None if amount == 0 => Ok(()),
         None => Err(Reply::TooLittle),
         Some(Datum::Register(_) | Datum::Set(_) | Datum::List(_)) => Err(Reply::WrongKind),
+    }
+}
+
+fn shift(held: Option<&mut Datum>) -> Result<Option<Datum>, Reply> {
+    match held {
+        Some(Datum::List(elements)) if elements.is_empty() => Ok(None),
+        Some(Datum::List(elements)) => Ok(Some(Datum::Register(elements.remove(0)))),
+        None => Ok(None),
+        Some(Datum::Register(_) | Datum::Counter(_) | Datum::Set(_)) => Err(Reply::WrongKind),
     }
 }
 

@@ -45,10 +45,11 @@ fn parse_update(name: &str, value: &str) -> Update {
     }
 }
 
-/// A step written as `read:x`, `write:x:a`, `take:x:3` or an update.
+/// A step written as `read:x`, `shift:x`, `write:x:a`, `take:x:3` or an update.
 fn parse_step(step: &str) -> Step {
     match step.split(':').collect::<Vec<_>>()[..] {
         ["read", key] => Step::Read(key.into()),
+        ["shift", key] => Step::Shift(key.into()),
         ["write", key, value] => Step::Write(key.into(), Datum::Register(value.into())),
         ["take", key, amount] => Step::Take(key.into(), amount.parse().unwrap()),
         [name, key, value] => Step::Update(key.into(), parse_update(name, value)),
@@ -240,6 +241,32 @@ fn a_transaction_is_done_whole_or_not_at_all() {
         ],
     );
     assert_eq!(kv.values().keys().collect::<Vec<_>>(), ["a", "b", "l", "r"]);
+}
+
+#[test]
+fn what_is_shifted_out_of_a_list_is_its_first_element_and_leaves_it_once() {
+    let found = |found: &[Option<&str>]| {
+        let register = |bytes: &str| Datum::Register(bytes.into());
+        Some(Reply::Txn(found.iter().map(|one| one.map(register)).collect()))
+    };
+    check(
+        9,
+        &[
+            (0, 1, "open", session(1)),
+            (1, 1, "txn shift:q", found(&[None])),
+            (1, 2, "append q a", DONE),
+            (1, 3, "append q b", DONE),
+            (1, 4, "txn shift:q", found(&[Some("a")])),
+            // A retry is given the same, and takes nothing more.
+            (1, 4, "txn shift:q", found(&[Some("a")])),
+            // What is taken by a transaction that cannot be done is put back where it was.
+            (1, 5, "append q c", DONE),
+            (1, 6, "txn shift:q take:nowhere:1", Some(Reply::TooLittle)),
+            (1, 7, "txn shift:q shift:q shift:q", found(&[Some("b"), Some("c"), None])),
+            (1, 8, "increment n 1", DONE),
+            (1, 9, "txn shift:n", Some(Reply::WrongKind)),
+        ],
+    );
 }
 
 #[test]

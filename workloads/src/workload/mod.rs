@@ -9,8 +9,11 @@ use rand_chacha::ChaCha8Rng;
 mod append;
 mod bank;
 mod counter;
+mod long_fork;
+mod queue;
 mod register;
 mod set;
+mod unique_ids;
 
 /// What clients do, and what it is judged by.
 pub trait Workload: Sync {
@@ -114,5 +117,20 @@ pub const WORKLOADS: &[Registration] = &[
         name: "append",
         about: "transactions that read lists and append unique elements to them",
         workload: &append::Append,
+    },
+    Registration {
+        name: "long-fork",
+        about: "transactions that write a key once, and some that read a group of keys",
+        workload: &long_fork::LongFork,
+    },
+    Registration {
+        name: "queue",
+        about: "puts unique values into queues and takes them out",
+        workload: &queue::Queue,
+    },
+    Registration {
+        name: "unique-ids",
+        about: "asks for values that nobody was ever given",
+        workload: &unique_ids::UniqueIds,
     },
 ];

@@ -29,19 +29,21 @@ pub(super) fn command_of(op: &Op) -> Option<Command> {
         Op::Increment { by: Value::Int(by), .. } => {
             Command::Update { key, update: Update::Increment(*by) }
         }
-        Op::Append { value, .. } => {
+        Op::Append { value, .. } | Op::Enqueue { value, .. } => {
             Command::Update { key, update: Update::Append(bytes_of(value)??) }
         }
         Op::Txn { body: Value::List(steps), .. } => {
             Command::Txn { steps: steps.iter().map(step_of).collect::<Option<_>>()? }
         }
-        Op::Increment { .. }
-        | Op::Txn { .. }
-        | Op::Enqueue { .. }
-        | Op::Dequeue { .. }
-        | Op::Acquire { .. }
-        | Op::Release { .. }
-        | Op::Generate { .. } => return None,
+        // A queue is a list that is taken from at its beginning.
+        Op::Dequeue { .. } => Command::Txn { steps: vec![Step::Shift(key)] },
+        // What nobody was given is one more than what was given last.
+        Op::Generate { .. } => Command::Txn {
+            steps: vec![Step::Update(key.clone(), Update::Increment(1)), Step::Read(key)],
+        },
+        Op::Increment { .. } | Op::Txn { .. } | Op::Acquire { .. } | Op::Release { .. } => {
+            return None;
+        }
     })
 }
 
@@ -73,7 +75,8 @@ pub(super) fn outcome_of(op: &Op, reply: Reply) -> Outcome {
             | Op::Add { .. }
             | Op::Remove { .. }
             | Op::Increment { .. }
-            | Op::Append { .. },
+            | Op::Append { .. }
+            | Op::Enqueue { .. },
             Reply::Done,
         ) => Outcome::Ok(Ret::Done),
         (Op::Cas { .. }, Reply::Mismatch(bytes)) => {
@@ -81,6 +84,10 @@ pub(super) fn outcome_of(op: &Op, reply: Reply) -> Outcome {
         }
         (Op::Txn { body: Value::List(steps), .. }, Reply::Txn(found)) => {
             Outcome::Ok(Ret::Value(Value::List(answered(steps, found))))
+        }
+        (Op::Dequeue { .. } | Op::Generate { .. }, Reply::Txn(found)) => {
+            let value = found.into_iter().next().flatten();
+            Outcome::Ok(Ret::Value(value.map_or(Value::Nil, value_of_datum)))
         }
         (_, Reply::WrongKind) => Outcome::Fail(Reason::Other("the key holds another kind".into())),
         (_, Reply::TooLittle) => {

@@ -1,0 +1,70 @@
+//! Long fork: transactions write a key once, and others read a group of keys at once (the long-fork workload
+//! of Jepsen, `jepsen.tests.long-fork`).
+//!
+//! Keys are numbered, and each group is as many in a row. Which client writes which key follows from the
+//! number, so that nobody has to ask: the clients take turns. Neighbours write the keys of one group at about
+//! the same time, and that is when two readers can see the writes in opposite orders.
+
+use checkers::Guarantee;
+use checkers::history::{Key, Op, OpKind, Outcome, Value};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Generator, Options, Share, Workload};
+use crate::draw::Draw;
+
+/// Of ten transactions, how many write.
+const WRITES_OF_TEN: u32 = 4;
+
+/// See the module.
+pub(super) struct LongFork;
+
+impl Workload for LongFork {
+    fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
+        Box::new(Client { draw: Draw::new(options, client, random), client, written: 0 })
+    }
+
+    fn mix(&self) -> &'static [Share] {
+        const MIX: [Share; 1] = [Share { kind: OpKind::Txn, least: 1, most: 1 }];
+        &MIX
+    }
+
+    fn guarantees(&self) -> &'static [Guarantee] {
+        const JUDGED: [Guarantee; 3] = [Guarantee::Live, Guarantee::Available, Guarantee::LongFork];
+        &JUDGED
+    }
+
+    fn final_read(&self, _key: Key) -> Option<Op> {
+        None
+    }
+}
+
+/// One client's operations.
+struct Client {
+    draw: Draw,
+    client: u32,
+    /// How many keys it has written.
+    written: u32,
+}
+
+impl Generator for Client {
+    fn next(&mut self) -> Op {
+        let clients = self.draw.options.clients;
+        let first = self.written * clients;
+        let steps: Vec<Value> = if self.draw.below(10) < WRITES_OF_TEN {
+            self.written += 1;
+            vec![step("w", first + self.client, self.draw.fresh_value())]
+        } else {
+            // A fork takes two keys that are read together.
+            let size = self.draw.options.keys.max(2);
+            let group = (first + self.draw.below(clients)) / size;
+            (0..size).map(|place| step("r", group * size + place, Value::Nil)).collect()
+        };
+        Op::Txn { key: Key::from("keys"), body: Value::List(steps.into()) }
+    }
+
+    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
+}
+
+fn step(name: &str, key: u32, value: Value) -> Value {
+    Value::List([Value::Text(name.into()), Value::Int(key.into()), value].into())
+}

@@ -1,0 +1,47 @@
+//! Unique ids: clients ask generators for values that nobody was ever given.
+
+use checkers::Guarantee;
+use checkers::history::{Key, Op, OpKind, Outcome};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Generator, Options, Share, Workload};
+use crate::draw::Draw;
+
+/// See the module.
+pub(super) struct UniqueIds;
+
+impl Workload for UniqueIds {
+    fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
+        Box::new(Client { draw: Draw::new(options, client, random) })
+    }
+
+    fn mix(&self) -> &'static [Share] {
+        const MIX: [Share; 1] = [Share { kind: OpKind::Generate, least: 1, most: 1 }];
+        &MIX
+    }
+
+    fn guarantees(&self) -> &'static [Guarantee] {
+        const JUDGED: [Guarantee; 3] =
+            [Guarantee::Live, Guarantee::Available, Guarantee::UniqueIds];
+        &JUDGED
+    }
+
+    /// What a generator holds is its own affair.
+    fn final_read(&self, _key: Key) -> Option<Op> {
+        None
+    }
+}
+
+/// One client's operations.
+struct Client {
+    draw: Draw,
+}
+
+impl Generator for Client {
+    fn next(&mut self) -> Op {
+        self.draw.begin();
+        Op::Generate { key: self.draw.key() }
+    }
+
+    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
+}
