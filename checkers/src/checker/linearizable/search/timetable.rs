@@ -34,12 +34,13 @@ impl Timetable {
         }
         // A call and a return of the same number overlap: the call comes first.
         events.sort_unstable();
+        let answered = events.len() - calls.len();
         let mut plan = Timetable {
-            returns: Vec::new(),
-            called: Vec::new(),
-            called_before: Vec::new(),
-            unanswered: Vec::new(),
-            unanswered_before: Vec::new(),
+            returns: Vec::with_capacity(answered),
+            called: Vec::with_capacity(answered),
+            called_before: Vec::with_capacity(answered),
+            unanswered: Vec::with_capacity(calls.len() - answered),
+            unanswered_before: Vec::with_capacity(answered),
             ranks: vec![u32::MAX; calls.len()],
             slots: vec![0; calls.len()],
             width: 0,
