@@ -11,6 +11,8 @@
 //! - A keyword is another value than a text: `:a` is neither `"a"` nor `":a"`, and so it is with all that
 //!   is no text (`edn_value.rs` has how). Only the steps of transactions have their names either way.
 //! - A set or a map that is read is its elements, or its pairs; where a key is written to, it is itself.
+//! - A `:read` or `:write` of steps, `[[:r 1 nil] [:r 2 nil]]`, is a transaction (so does the long-fork
+//!   workload write them). What is added to a key that shows numbers and no sets, is added to a counter.
 //! - A completion repeats what was asked, or leaves it out; what contradicts it is refused.
 //!
 //! What this module writes begins with a comment, [`is_ours`], and says with `:session`, `:node`,
@@ -120,7 +122,40 @@ pub fn read(
              :value nil}",
         ));
     }
-    Ok(foreign.finish())
+    let mut history = foreign.finish();
+    if !is_ours {
+        find_counters(&mut history);
+    }
+    Ok(history)
+}
+
+/// Takes for counters what numbers are added to and what is read as a number: Jepsen has one word for that
+/// and for what is done to sets.
+fn find_counters(history: &mut History) {
+    let mut shows_numbers = vec![false; history.key_count()];
+    let mut is_other = shows_numbers.clone();
+    for operation in history.operations() {
+        let key = operation.op.key().index();
+        match operation.op {
+            Op::Add { value, .. } => {
+                is_other[key] |= !matches!(history.value(value), Value::Int(_));
+            }
+            Op::Read { .. } => match operation.value_read().map(|value| history.value(value)) {
+                Some(Value::Int(_)) => shows_numbers[key] = true,
+                Some(Value::Text(_) | Value::List(_)) => is_other[key] = true,
+                Some(Value::Nil) | None => {}
+            },
+            _ => is_other[key] = true,
+        }
+    }
+    for op in &mut history.operations.ops {
+        if let Op::Add { key, value } = *op
+            && shows_numbers[key.index()]
+            && !is_other[key.index()]
+        {
+            *op = Op::Increment { key, by: value };
+        }
+    }
 }
 
 /// What is wrong with a map, in words.
@@ -470,6 +505,8 @@ fn check_is_no_pair(op: &Op, value: &Edn<'_>) -> Result<(), String> {
 fn check_function(op: &Op, f: Option<&str>) -> Result<(), String> {
     let asked = op.kind();
     match f {
+        // A transaction has either name where its steps say what it does.
+        Some("read" | "write") if asked == OpKind::Txn => Ok(()),
         Some(f) if kind_of(f) != Some(asked) => {
             Err(format!("this completes a :{f}, but a :{asked} is what its process had asked for"))
         }
@@ -568,6 +605,9 @@ fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<Op, String
     let (key, value) = split(key, value, how.keys)?;
     match kind_of(f) {
         Some(OpKind::Read) if f == READ_REPLICA => Ok(Op::Read { key, level: ReadLevel::Replica }),
+        Some(OpKind::Read | OpKind::Write) if are_steps(value) => {
+            given(OpKind::Txn, key, value, how.texts)
+        }
         Some(kind) => given(kind, key, value, how.texts),
         None => {
             let known: Vec<String> =
@@ -616,6 +656,18 @@ fn given(kind: OpKind, key: Key, value: &Edn<'_>, texts: Texts) -> Result<Op, St
         OpKind::Generate => Op::Generate { key },
         OpKind::Txn => Op::Txn { key, body: steps(value, texts)? },
     })
+}
+
+/// Whether a value is the steps of a transaction, and nothing that somebody would write.
+fn are_steps(value: &Edn<'_>) -> bool {
+    let is_step = |step: &Edn<'_>| match step {
+        Edn::Vector(parts) => match &parts[..] {
+            [Edn::Key(name), _, _] => matches!(&**name, "r" | "w" | "append"),
+            _ => false,
+        },
+        _ => false,
+    };
+    matches!(value, Edn::Vector(steps) if !steps.is_empty() && steps.iter().all(is_step))
 }
 
 /// The steps of a transaction, their names as texts.

@@ -24,6 +24,48 @@ fn refused(text: &str, words: &str) {
     assert!(error.contains(words), "{error}");
 }
 
+#[test]
+fn what_is_added_to_a_key_that_is_read_as_a_number_is_counted() {
+    let adds = |key: &str, read: &str| {
+        format!(
+            "{{:process 0, :type :invoke, :f :add, :key {key}, :value 2}}\n\
+             {{:process 0, :type :ok, :f :add, :key {key}, :value 2}}\n\
+             {{:process 0, :type :invoke, :f :read, :key {key}}}\n\
+             {{:process 0, :type :ok, :f :read, :key {key}, :value {read}}}\n"
+        )
+    };
+    let both = edn(&(adds("1", "2") + &adds("2", "#{2}"))).unwrap();
+    let asked: Vec<String> = both.operations().map(|of| both.op(of.id).to_string()).collect();
+    assert_eq!(asked, ["increment 1 2", "read 1", "add 2 2", "read 2"]);
+    let judged = |text: &str| Linearizable::new(Limits::default()).check(&edn(text).unwrap());
+    assert!(judged(&adds("1", "2")).is_valid());
+    assert!(judged(&adds("1", "3")).is_invalid());
+    // Where somebody saw a set, a number is none; and nobody counts texts.
+    let set = adds("1", "#{2}") + "{:process 1, :type :invoke, :f :read, :key 1}\n";
+    let torn = set + "{:process 1, :type :ok, :f :read, :key 1, :value 2}\n";
+    assert_eq!(told(&edn(&torn).unwrap())[0], "p0 add 1 2: ok");
+    let text = adds("1", "2").replace(":add, :key 1, :value 2", ":add, :key 1, :value :a");
+    assert_eq!(told(&edn(&text).unwrap())[0], "p0 add 1 \":a\": ok");
+}
+
+#[test]
+fn reads_and_writes_of_steps_are_transactions() {
+    let text = "{:process 0, :type :invoke, :f :write, :value [[:w 1 7]]}\n\
+                {:process 0, :type :ok, :f :write, :value [[:w 1 7]]}\n\
+                {:process 1, :type :invoke, :f :read, :value [[:r 1 nil] [:r 2 nil]]}\n\
+                {:process 1, :type :ok, :f :read, :value [[:r 1 7] [:r 2 nil]]}\n\
+                {:process 0, :type :invoke, :f :write, :value [[1 7]]}\n";
+    let history = jepsen_edn::read(text.as_bytes(), &ReadLimits::default(), Keys::Auto).unwrap();
+    assert_eq!(
+        told(&history),
+        [
+            "p0 txn x [[\"w\" 1 7]]: ok [[\"w\" 1 7]]",
+            "p1 txn x [[\"r\" 1 nil] [\"r\" 2 nil]]: ok [[\"r\" 1 7] [\"r\" 2 nil]]",
+            "p0 write x [[1 7]]: ",
+        ]
+    );
+}
+
 /// The operations of a history, with their outcomes, as text.
 fn told(history: &History) -> Vec<String> {
     history
