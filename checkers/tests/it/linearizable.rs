@@ -622,7 +622,7 @@ fn a_proof_leaves_out_writes_that_nobody_in_it_can_have_seen() {
     assert_eq!(anomaly.witness.operations.len(), 5, "{anomaly:#?}");
     assert_eq!(
         anomaly.explanation.last().unwrap(),
-        "10 more writes of 1 cannot be what was seen: after each was over, and before that was seen, \
+        "10 more writes of 1 cannot be what was read: after each was over, and before that was read, \
          somebody left or saw something else"
     );
     // Without what came between, each of them may be what the first read saw.

@@ -68,11 +68,6 @@ impl<S: Object> Shrink<usize, S> for OfObject<'_, S> {
         part.iter().filter(stays).cloned().collect()
     }
 
-    /// What depends on each other goes together anyway.
-    fn groups(&self, _: &[(usize, Call<S>)]) -> Vec<Vec<usize>> {
-        Vec::new()
-    }
-
     fn is_spent(&self) -> bool {
         self.states_left == 0
     }
