@@ -63,6 +63,21 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
         *op == SetOp::Read
     }
 
+    const LOOKS_AHEAD: bool = true;
+
+    /// What is missing is still added, and what is too much is still removed.
+    fn may_return(&self, _op: &SetOp<V>, ret: &SetRet<V>, others: &[&SetOp<V>]) -> bool {
+        let SetRet::Elements(shown) = ret else { return true };
+        let is_added = |value: &V| {
+            others.iter().any(|other| matches!(other, SetOp::Add(added) if added == value))
+        };
+        let is_removed = |value: &V| {
+            others.iter().any(|other| matches!(other, SetOp::Remove(removed) if removed == value))
+        };
+        shown.iter().all(|value| self.0.contains(value) || is_added(value))
+            && self.0.iter().all(|value| shown.binary_search(value).is_ok() || is_removed(value))
+    }
+
     fn shows(_op: &SetOp<V>, ret: &SetRet<V>) -> Option<Set<V>> {
         match ret {
             SetRet::Elements(elements) => Some(Set(elements.iter().cloned().collect())),

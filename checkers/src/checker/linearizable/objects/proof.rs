@@ -49,10 +49,9 @@ impl<S: Object> Shrink<usize, S> for OfObject<'_, S> {
         let found = match S::order(&calls) {
             Some(order) => order.is_err(),
             None => {
-                let start = self.start.clone().awaiting(&calls);
                 let share = (STATES_A_TRY + 2 * calls.len() as u64).min(self.states_left);
                 let mut left = Budget::of_states(share);
-                let found = search(&start, &calls, &mut left);
+                let found = search(self.start, &calls, &mut left);
                 cost = cost.max(share - left.states);
                 matches!(found, Found::NoOrder { .. })
             }
