@@ -74,8 +74,17 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
         let is_removed = |value: &V| {
             others.iter().any(|other| matches!(other, SetOp::Remove(removed) if removed == value))
         };
-        shown.iter().all(|value| self.0.contains(value) || is_added(value))
-            && self.0.iter().all(|value| shown.binary_search(value).is_ok() || is_removed(value))
+        // Both are in order: a set may be large, and is compared with all that is open.
+        let mut held = self.0.iter().peekable();
+        let fits = shown.iter().all(|value| {
+            while let Some(too_much) = held.next_if(|held| *held < value) {
+                if !is_removed(too_much) {
+                    return false;
+                }
+            }
+            held.next_if_eq(&value).is_some() || is_added(value)
+        });
+        fits && held.all(is_removed)
     }
 
     fn shows(_op: &SetOp<V>, ret: &SetRet<V>) -> Option<Set<V>> {
