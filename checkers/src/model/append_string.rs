@@ -1,18 +1,10 @@
 //! A text that is put, added to at its end, and read: one key of Porcupine's key-value model.
 
-use std::collections::BTreeMap;
-
 use super::SequentialSpec;
 
-/// The text. A history of it says in [`puts_left`](Self::puts_left) what it is going to put.
+/// The text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct AppendString {
-    /// What it holds.
-    pub text: String,
-    /// The texts that are still to be put in its place, and how often. From one to the next it only
-    /// grows: so a search can tell, from what it holds, that a read can no longer be explained.
-    pub puts_left: BTreeMap<String, u32>,
-}
+pub struct AppendString(pub String);
 
 /// What can be asked of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,24 +32,16 @@ impl SequentialSpec for AppendString {
 
     fn invoke(&mut self, op: &AppendOp) -> AppendRet {
         match op {
-            AppendOp::Get => return AppendRet::Text(self.text.clone()),
-            AppendOp::Put(text) => {
-                self.text.clone_from(text);
-                if let Some(left) = self.puts_left.get_mut(text) {
-                    *left -= 1;
-                    if *left == 0 {
-                        self.puts_left.remove(text);
-                    }
-                }
-            }
-            AppendOp::Append(text) => self.text.push_str(text),
+            AppendOp::Get => return AppendRet::Text(self.0.clone()),
+            AppendOp::Put(text) => self.0.clone_from(text),
+            AppendOp::Append(text) => self.0.push_str(text),
         }
         AppendRet::Done
     }
 
     fn is_valid_step(&mut self, op: &AppendOp, ret: &AppendRet) -> bool {
         match (op, ret) {
-            (AppendOp::Get, AppendRet::Text(text)) => self.text == *text,
+            (AppendOp::Get, AppendRet::Text(text)) => self.0 == *text,
             _ => self.invoke(op) == *ret,
         }
     }
@@ -66,18 +50,45 @@ impl SequentialSpec for AppendString {
         *op == AppendOp::Get
     }
 
-    fn may_return(&self, _op: &AppendOp, ret: &AppendRet) -> bool {
+    const LOOKS_AHEAD: bool = true;
+
+    /// What it holds now, or what is still put in its place, only grows until then: by texts of which one
+    /// is next, one is last, and all together are long enough.
+    fn may_return(&self, _op: &AppendOp, ret: &AppendRet, others: &[&AppendOp]) -> bool {
+        let AppendRet::Text(text) = ret else { return true };
+        let appended = || {
+            others.iter().filter_map(|other| match other {
+                AppendOp::Append(text) if !text.is_empty() => Some(&**text),
+                _ => None,
+            })
+        };
+        let may_grow_from = |begin: &str| {
+            text.strip_prefix(begin).is_some_and(|rest| {
+                rest.is_empty()
+                    || appended().any(|next| rest.starts_with(next))
+                        && appended().any(|last| rest.ends_with(last))
+                        && appended().map(str::len).sum::<usize>() >= rest.len()
+            })
+        };
+        may_grow_from(&self.0)
+            || others.iter().any(|other| matches!(other, AppendOp::Put(put) if may_grow_from(put)))
+    }
+
+    fn shows(_op: &AppendOp, ret: &AppendRet) -> Option<AppendString> {
         match ret {
-            AppendRet::Text(text) => {
-                let may_grow_from = |begin: &String| text.starts_with(&**begin);
-                may_grow_from(&self.text) || self.puts_left.keys().any(may_grow_from)
-            }
-            AppendRet::Done => true,
+            AppendRet::Text(text) => Some(AppendString(text.clone())),
+            AppendRet::Done => None,
+        }
+    }
+
+    fn makes(op: &AppendOp) -> Option<AppendString> {
+        match op {
+            AppendOp::Put(text) => Some(AppendString(text.clone())),
+            AppendOp::Get | AppendOp::Append(_) => None,
         }
     }
 
     fn heap_bytes(&self) -> usize {
-        let puts = self.puts_left.keys().map(|text| text.capacity() + size_of::<(String, u32)>());
-        self.text.capacity() + puts.sum::<usize>()
+        self.0.capacity()
     }
 }

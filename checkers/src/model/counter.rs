@@ -43,10 +43,38 @@ impl SequentialSpec for Counter {
         matches!(op, CounterOp::Read | CounterOp::Add(0))
     }
 
+    const LOOKS_AHEAD: bool = true;
+
+    /// What is missing lies between all that counts down and all that counts up, and is a multiple of
+    /// whatever divides each of the others.
+    fn may_return(&self, _op: &CounterOp, ret: &CounterRet, others: &[&CounterOp]) -> bool {
+        let CounterRet::Sum(sum) = ret else { return true };
+        let missing = sum - self.0;
+        let (mut up, mut down, mut divisor) = (0, 0, 0);
+        for other in others {
+            if let CounterOp::Add(number) = other {
+                let number = i128::from(*number);
+                up += number.max(0);
+                down += number.min(0);
+                divisor = gcd(divisor, number);
+            }
+        }
+        // Where there are no others, nothing is missing.
+        (down..=up).contains(&missing) && (missing == 0 || missing % divisor == 0)
+    }
+
     fn shows(_op: &CounterOp, ret: &CounterRet) -> Option<Counter> {
         match ret {
             CounterRet::Sum(sum) => Some(Counter(*sum)),
             CounterRet::Done => None,
         }
     }
+}
+
+/// The greatest number that divides both; of 0 and a number, the number.
+fn gcd(mut one: i128, mut other: i128) -> i128 {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one
 }

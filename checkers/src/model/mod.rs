@@ -40,10 +40,13 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         false
     }
 
-    /// Whether the operation can still return `ret`, now or after others. Where it says no, a search
-    /// goes no further; it may always say yes.
-    fn may_return(&self, op: &Self::Op, ret: &Self::Ret) -> bool {
-        let _ = (op, ret);
+    /// Whether [`may_return`](Self::may_return) ever says no. Where it never does, nobody asks it.
+    const LOOKS_AHEAD: bool = false;
+
+    /// Whether the operation can still return `ret`, now or after some of these others, each of them
+    /// once at most, in any order. Where it says no, a search goes no further; it may always say yes.
+    fn may_return(&self, op: &Self::Op, ret: &Self::Ret, others: &[&Self::Op]) -> bool {
+        let _ = (op, ret, others);
         true
     }
 

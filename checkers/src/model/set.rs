@@ -63,6 +63,30 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
         *op == SetOp::Read
     }
 
+    const LOOKS_AHEAD: bool = true;
+
+    /// What is missing is still added, and what is too much is still removed.
+    fn may_return(&self, _op: &SetOp<V>, ret: &SetRet<V>, others: &[&SetOp<V>]) -> bool {
+        let SetRet::Elements(shown) = ret else { return true };
+        let is_added = |value: &V| {
+            others.iter().any(|other| matches!(other, SetOp::Add(added) if added == value))
+        };
+        let is_removed = |value: &V| {
+            others.iter().any(|other| matches!(other, SetOp::Remove(removed) if removed == value))
+        };
+        // Both are in order: a set may be large, and is compared with all that is open.
+        let mut held = self.0.iter().peekable();
+        let fits = shown.iter().all(|value| {
+            while let Some(too_much) = held.next_if(|held| *held < value) {
+                if !is_removed(too_much) {
+                    return false;
+                }
+            }
+            held.next_if_eq(&value).is_some() || is_added(value)
+        });
+        fits && held.all(is_removed)
+    }
+
     fn shows(_op: &SetOp<V>, ret: &SetRet<V>) -> Option<Set<V>> {
         match ret {
             SetRet::Elements(elements) => Some(Set(elements.iter().cloned().collect())),

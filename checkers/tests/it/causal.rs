@@ -105,6 +105,7 @@ fn a_value_of_a_key_that_nobody_wrote_is_not_passed_over() {
     let text = lines("0 w x 1\n0 r x 1\n1 r y 0");
     let verdict = Causal::default().check(&history(&text));
     expect!["key y was only read: nothing says what it is"].assert_eq(reason(&verdict));
+    assert_eq!(verdict.coverage().keys, 2);
     let register = Causal::with_model(CausalLevel::Consistency, Model::Register);
     let verdict = register.check(&history(&text));
     assert_eq!(verdict.anomalies()[0].name, "thin-air-read");

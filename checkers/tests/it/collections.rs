@@ -466,6 +466,11 @@ fn an_increment_is_lost_when_no_replica_shows_a_sum_that_can_have_it() {
     check(&Durable, &finally(counted, "c", &[(1, "nil")]), &["lost-increment"]);
     check(&Durable, &finally(&unknown, "c", &[(1, "13"), (2, "13")]), &["valid"]);
     check(&Durable, &finally(&unknown, "c", &[(1, "2"), (2, "14")]), &["lost-increment"]);
+    // Who may have counted down makes less of it possible.
+    let down = "0 invoke increment c 5\n0 ok\n1 invoke increment c -3\n1 info timeout\n";
+    check(&Durable, &finally(down, "c", &[(1, "2")]), &["valid"]);
+    check(&Durable, &finally(down, "c", &[(1, "1")]), &["lost-increment"]);
+    check(&Durable, &finally(down, "c", &[(1, "6")]), &["lost-increment"]);
     let silent = "92 invoke read-replica c @n2\n92 info timeout\n";
     check(&Durable, &(finally(counted, "c", &[(1, "5")]) + silent), &["unknown"]);
 }
@@ -477,5 +482,31 @@ fn losses_of_registers_and_of_sets_are_found_side_by_side() {
     let sets = |value: &str| finally(&both, "s", &[(1, value)]) + registers;
     check(&Durable, &sets("[1,2]"), &["lost-write"]);
     check(&Durable, &sets("[1]"), &["lost-write", "lost-element"]);
-    check(&Durable, &sets("[1]").replace("93 ok 1", "93 ok 2"), &["lost-element"]);
+    let one_lost = sets("[1]").replace("93 ok 1", "93 ok 2");
+    check(&Durable, &one_lost, &["lost-element"]);
+    let verdict = Durable.check(&history(&one_lost));
+    assert_eq!(
+        verdict.anomalies()[0].explanation.last().unwrap(),
+        "2 had been acknowledged, and nobody removed it; no replica shows it in the end"
+    );
+}
+
+#[test]
+fn registers_and_sets_are_durable_where_both_are() {
+    let write = |value: u32| format!("0 invoke write x {value}\n0 ok\n");
+    let both = write(0) + &write(1) + &write(2) + ADDED;
+    let registers = "93 invoke read-replica x @n1\n93 ok 2\n";
+    let text = finally(&both, "s", &[(1, "[1,2]")]) + registers;
+    let Verdict::Valid(coverage) = Durable.check(&history(&text)) else {
+        panic!("nothing is lost")
+    };
+    assert_eq!((&*coverage.method, coverage.operations, coverage.keys), ("final reads", 5, 2));
+    // What one of them leaves open is open.
+    let silent = "92 invoke read-replica s @n2\n92 info timeout\n";
+    let sets = finally(&both, "s", &[(1, "[1]")]) + registers + silent;
+    check(&Durable, &sets, &["unknown"]);
+    let silent = "92 invoke read-replica x @n2\n92 info timeout\n";
+    let text = text.replace("93 ok 2", "93 ok 1");
+    check(&Durable, &(text + silent), &["unknown"]);
+    assert_eq!(Durable.check(&history(&both)).coverage().method, "final reads");
 }

@@ -1,16 +1,17 @@
 //! Histories of other tools: what is read, what is refused, and what is written.
 
+use expect_test::expect;
 use proptest::prelude::*;
-use stormglass_checkers::History;
 use stormglass_checkers::checker::linearizable::{Linearizable, NilReads, Settings};
 use stormglass_checkers::checker::{CHECKERS, Checker, Limits};
 use stormglass_checkers::history::format::Format;
 use stormglass_checkers::history::jepsen_edn::{self, Keys};
 use stormglass_checkers::history::jsonl::{ReadError, ReadLimits};
 use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason, Ret,
+    Event, HistoryBuilder, Invocation, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason, Ret,
     SessionId, Time, Value,
 };
+use stormglass_checkers::{Anomaly, History};
 
 use crate::notation::history;
 
@@ -286,6 +287,13 @@ fn equal_values_of_edn_are_one_here() {
         let values = read_as(class);
         assert!(values.iter().all(|value| *value == values[0]), "{class:?}: {values:?}");
     }
+}
+
+#[test]
+fn fractions_are_read_in_their_lowest_terms() {
+    let text = |text: &str| Value::Text(text.into());
+    let expected = [text("#1/2"), text("#-3/2"), Value::Int(3), Value::Int(0)];
+    assert_eq!(read_as(&["2/4", "-6/4", "9/3", "0/5"]), expected);
 }
 
 #[test]
@@ -627,4 +635,160 @@ fn what_a_terminal_would_obey_is_exported_by_its_number() {
     let again = jepsen_edn::read(&bytes[..], &ReadLimits::default(), Keys::Independent).unwrap();
     assert_eq!(again.op(id), history.op(id));
     assert_eq!(again.operation(id).outcome, history.operation(id).outcome);
+}
+
+/// How the operations of a history ended.
+fn outcomes(history: &History) -> Vec<Outcome> {
+    let value = |id: &_| history.value(*id).clone();
+    let of = |outcome: &Outcome<_>| match outcome {
+        Outcome::Ok(Ret::Done) => Outcome::Ok(Ret::Done),
+        Outcome::Ok(Ret::Value(id)) => Outcome::Ok(Ret::Value(value(id))),
+        Outcome::Fail(reason) => Outcome::Fail(reason.map(value)),
+        Outcome::Info(reason) => Outcome::Info(reason.map(value)),
+    };
+    history.operations().map(|operation| of(operation.outcome.unwrap())).collect()
+}
+
+#[test]
+fn only_a_compare_and_set_that_failed_in_a_log_of_etcd_found_another_value() {
+    let ended = |end: &str, f: &str| {
+        let given = if f == ":cas" { "[4 2]" } else { "4" };
+        let line = |kind: &str, rest: &str| format!("INFO  jepsen.util - 0\t{kind}\t{f}\t{rest}\n");
+        let rest = if end.ends_with(" nil") { "nil" } else { given };
+        let text = line(":invoke", given) + &line(end.split(' ').next().unwrap(), rest);
+        let history = Format::EtcdLog.read(text.as_bytes(), &ReadLimits::default(), Keys::Single);
+        outcomes(&history.unwrap()).remove(0)
+    };
+    let mismatch = Outcome::Fail(Reason::Mismatch { actual: None });
+    assert_eq!(ended(":fail", ":cas"), mismatch);
+    assert_eq!(ended(":fail nil", ":cas"), mismatch);
+    assert_eq!(ended(":info", ":cas"), Outcome::Info(Reason::Timeout));
+    assert_eq!(ended(":info nil", ":cas"), Outcome::Info(Reason::Timeout));
+    assert_eq!(ended(":fail", ":write"), Outcome::Fail(Reason::Timeout));
+}
+
+#[test]
+fn why_an_operation_did_not_end_well_is_read_as_it_was_written() {
+    let ended = |f: &str, error: &str| {
+        let value = if f == "cas" { "[1 2]" } else { "1" };
+        let text = format!(
+            "{{:process 0, :type :invoke, :f :{f}, :value {value}}}\n\
+             {{:process 0, :type :fail, :f :{f}, :error {error}}}"
+        );
+        match outcomes(&edn(&text).unwrap()).remove(0) {
+            Outcome::Fail(reason) => reason,
+            other => panic!("it ended {other:?}"),
+        }
+    };
+    let other = |text: &str| Reason::Other(text.into());
+    let found = |actual: Option<i64>| Reason::Mismatch { actual: actual.map(Value::Int) };
+    assert_eq!(ended("cas", "[:mismatch 1]"), found(Some(1)));
+    assert_eq!(ended("cas", "[:mismatch]"), found(None));
+    assert_eq!(ended("cas", "[:mismatch 1 2]"), other("[:mismatch 1 2]"));
+    assert_eq!(ended("cas", "[:missed 1]"), other("[:missed 1]"));
+    assert_eq!(ended("write", "[:mismatch 1]"), other("[:mismatch 1]"));
+    assert_eq!(ended("write", ":unsupported"), Reason::Unsupported);
+    assert_eq!(ended("write", ":refused"), other("refused"));
+    assert_eq!(ended("write", ":timed-out"), Reason::Timeout);
+}
+
+#[test]
+fn functions_have_the_names_that_others_call_them_by() {
+    let text = "{:process 0, :type :invoke, :f :inc, :key \"c\", :value 2}\n\
+                {:process 1, :type :invoke, :f :lock, :key \"l\", :value nil}\n\
+                {:process 1, :type :ok, :f :lock, :key \"l\", :value 7}\n\
+                {:process 1, :type :invoke, :f :unlock, :key \"l\", :value nil}\n\
+                {:process 1, :type :ok, :f :unlock, :key \"l\", :value nil}\n\
+                {:process 1, :type :invoke, :f :lock, :key \"l\", :value nil}\n\
+                {:process 1, :type :ok, :f :lock, :key \"l\", :value :locked}";
+    let expected =
+        ["p0 increment c 2: ", "p1 acquire l: ok 7", "p1 release l: ok", "p1 acquire l: ok"];
+    assert_eq!(told(&edn(text).unwrap()), expected);
+}
+
+#[test]
+fn keys_of_one_name_are_one_key_in_pairs_and_in_completions_as_well() {
+    let keys = Keys::Independent;
+    let read = |text: &str| jepsen_edn::read(text.as_bytes(), &ReadLimits::default(), keys);
+    let write = |process: u32, key: &str| {
+        format!("{{:process {process}, :type :invoke, :f :write, :value [{key} 1]}}\n")
+    };
+    assert!(read(&(write(0, "7") + &write(1, "7"))).is_ok());
+    let error = read(&(write(0, "7") + &write(1, "\"7\""))).unwrap_err().to_string();
+    assert!(error.starts_with("line 2: `\"7\"` is the key of this operation"), "{error}");
+    let asked = "{:process 0, :type :invoke, :f :write, :key 7, :value 1}\n";
+    let ok = "{:process 0, :type :ok, :f :write, :key 7, :value 1}";
+    assert!(edn(&format!("{asked}{ok}")).is_ok());
+    assert!(edn(&format!("{asked}{}", ok.replace(":key 7, ", ""))).is_ok(), "it is the same");
+    let other = format!("{asked}{}", ok.replace(":key 7", ":key 8"));
+    refused(&other, "line 2: this completes an operation on 8, but 7 was asked");
+}
+
+#[test]
+fn what_a_nemesis_does_is_read_and_written_as_it_is() {
+    let text = "{:process :nemesis, :type :info, :f :start, :value [1 2]}\n\
+                {:process :nemesis, :type :info, :f :stop, :value nil}\n\
+                {:process :nemesis, :type :info, :f :start, :value :final}\n\
+                {:process :nemesis, :type :info, :f :phase, :value :final}\n\
+                {:process 0, :type :invoke, :f :read}";
+    let history = edn(text).unwrap();
+    let events: Vec<String> = history
+        .events()
+        .map(|(_, event)| match event {
+            Event::Fault(fault) => format!("{:?} {} {:?}", fault.edge, fault.kind, fault.what),
+            Event::Phase(phase) => format!("{phase:?}"),
+            Event::Invoke(_) | Event::Complete(_) => "operation".to_owned(),
+        })
+        .collect();
+    expect![[r#"Begin start "[1 2]", End stop "", Begin start ":final", Final, operation"#]]
+        .assert_eq(&events.join(", "));
+    // A name that is no keyword is a text.
+    let faults = "fault 0 begin disk-full n1\nfault 1 begin clock:skew n1\n0 invoke read x";
+    let mut bytes = Vec::new();
+    jepsen_edn::write(&crate::notation::history(faults), &mut bytes).unwrap();
+    let written = String::from_utf8(bytes).unwrap();
+    assert!(written.contains(":f :start-disk-full,"), "{written}");
+    assert!(written.contains(":f \"start-clock:skew\","), "{written}");
+}
+
+#[test]
+fn times_are_those_of_a_file_that_begins_with_one() {
+    let times =
+        |text: &str| -> Vec<Time> { edn(text).unwrap().events().map(|(time, _)| time).collect() };
+    let with = "{:process 0, :type :invoke, :f :read, :time 10}\n";
+    let without = "{:process 1, :type :invoke, :f :read}\n";
+    let at = Time::from_nanos;
+    assert_eq!(times(&format!("{with}{without}")), [at(10), at(10)]);
+    // Lines are later than any time.
+    let lines = times(&format!("{without}{with}"));
+    assert!(lines[0] > at(1 << 62) && lines[0] < lines[1], "{lines:?}");
+    let history = edn(&format!("{without}{with}")).unwrap();
+    assert!(!history.has_times());
+    assert!(edn(with).unwrap().has_times());
+}
+
+#[test]
+fn a_verdict_on_a_file_without_times_has_none_and_is_read_back() {
+    let text = "{:process 0, :type :invoke, :f :read}\n{:process 0, :type :ok, :f :read, :value 5}";
+    let timed = text.replace(":f :read", ":time 10, :f :read");
+    for (text, at) in [(text, serde_json::Value::Null), (&timed, 10.into())] {
+        let verdict = Linearizable::with(Settings::default()).check(&edn(text).unwrap());
+        let anomaly = &verdict.anomalies()[0];
+        let written = serde_json::to_value(anomaly).unwrap();
+        assert_eq!(written["at"], at);
+        let again: Anomaly = serde_json::from_value(written).unwrap();
+        let expected = if at.is_null() { Time::ZERO } else { Time::from_nanos(10) };
+        assert_eq!((again.at, again.explanation), (expected, anomaly.explanation.clone()));
+    }
+    let nothing = edn("{:process 0, :type :invoke, :f :write, :value 1}").unwrap();
+    let verdict = Linearizable::with(Settings::default()).check(&nothing);
+    assert_eq!(verdict.coverage().method, "nothing to judge");
+}
+
+#[test]
+fn a_tag_begins_with_a_letter() {
+    for value in ["#+a 1", "#.a 1", "#1 1", "#: 1", "#' 1"] {
+        let text = format!("{{:process 0, :type :invoke, :f :write, :value {value}}}");
+        assert!(edn(&text).is_err(), "{value}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use expect_test::expect;
+use stormglass_checkers::Facts;
 use stormglass_checkers::checker::convergent::{converged_at, digests};
 use stormglass_checkers::checker::durable::losses;
 use stormglass_checkers::history::{NodeId, OperationId, Time};
@@ -149,4 +151,19 @@ fn replicas_have_converged_when_none_shows_anything_else_again() {
     };
     assert_eq!((end("9 ok nil"), end("9 info timeout")), (None, None));
     assert_eq!(converged_at(&history("0 invoke write x 1\n0 ok")), None);
+}
+
+#[test]
+fn what_a_history_says_beyond_verdicts_is_told_in_words() {
+    let told = |text: &str| Facts::of(&history(text)).to_string();
+    expect![[r#"
+        1 of 1 reads were stale, by up to 2 versions and 0.006 s (99 of 100 by at most 2 and 0.006 s)
+        acknowledged writes lost: 2, acknowledged from 0.003 s to 0.005 s; recovery point 0.002 s, recovery time 0.004 s
+        converged within 0.004 s of quiet; digests n1 a9a8cd56e8a31c61, n2 a9a8cd56e8a31c61
+    "#]].assert_eq(&told(LOST));
+    let read = "0 invoke write x 1\n0 ok\n1 invoke read x\n1 ok 1\n";
+    expect![[r#"
+        none of 1 reads was stale
+    "#]]
+    .assert_eq(&told(read));
 }

@@ -128,7 +128,8 @@ struct Clusters {
     values: FxHashSet<ValueId>,
     /// And what compare-and-sets replaced by these values.
     with_sources: FxHashSet<ValueId>,
-    /// The call of a compare-and-set that failed blindly, where it is one that had no moment.
+    /// The call of a compare-and-set that failed blindly, where it is one that had no moment: whatever
+    /// was written has to be asked whether it gave it one.
     failed: Option<u32>,
 }
 
@@ -136,7 +137,7 @@ impl Clusters {
     fn touches(&self, call: &RegisterCall) -> bool {
         seen(call).is_some_and(|value| self.values.contains(&value))
             || written(call).is_some_and(|value| self.with_sources.contains(&value))
-            || self.failed == Some(call.invoked)
+            || self.failed.is_some_and(|failed| failed == call.invoked || written(call).is_some())
     }
 }
 

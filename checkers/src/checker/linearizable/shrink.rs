@@ -27,29 +27,13 @@ pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
     /// them has none with them.
     fn without(&self, part: &[(K, Call<S>)], goes: impl Fn(usize) -> bool) -> Part<K, S>;
 
-    /// Calls, by their places, that may go together where none of them may alone, in groups.
-    fn groups(&self, part: &[(K, Call<S>)]) -> Vec<Vec<usize>>;
-
     /// Whether all attempts have been used up.
     fn is_spent(&self) -> bool;
 
     /// The smallest part that was found.
     fn smallest_of(&mut self, part: Part<K, S>, guess: Option<u32>) -> Part<K, S> {
-        let mut part = self.first_break(part, guess);
-        // Those without an answer may explain each other, and nothing else.
-        let unanswered = |place: usize| part[place].1.ret.is_none();
-        if let Some(rest) = self.smaller(&part, unanswered) {
-            part = rest;
-        }
-        loop {
-            part = self.range_by_range(part);
-            let groups = self.groups(&part);
-            let smaller = |group: &Vec<usize>| self.smaller(&part, |place| group.contains(&place));
-            match groups.iter().find_map(smaller) {
-                Some(rest) => part = rest,
-                None => return part,
-            }
-        }
+        let part = self.first_break(part, guess);
+        self.range_by_range(part)
     }
 
     /// What is left when some calls go, if that is less and has no order either.

@@ -1,7 +1,17 @@
 //! The smallest part of a key's history that no order explains.
+//!
+//! **What is left out** may have been done or not: a part proves something only where no order explains
+//! what it saw, whatever the others brought. So who wrote what was read stays, and what is not known
+//! because somebody is left out is [assumed](OfRegister::standing_alone).
+//!
+//! **How small it can be.** Where every value is written once, six operations do: three of each of two
+//! values. Compare-and-sets in a circle, 1 to 2, 2 to 3, and so on to 1 again, take all of it, however long
+//! it is: without one of them, somebody else may have brought what the next one replaced. Where values
+//! come again, what is seen at `k` times between which something else was there, and was written `k - 1`
+//! times, is proved by all of that: by `2k - 1` operations, if those who saw it replaced it, and by
+//! `3k - 2` if others wrote over it. With one of them less there is an order.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -111,7 +121,7 @@ fn not_shown(object: &Registers<'_>, of_key: &OfKey, part: &Part) -> Option<Stri
             many => (format!("{many} more writes"), "each"),
         };
         format!(
-            "{count} of {} cannot be what was seen: after {each} was over, and before that was seen, \
+            "{count} of {} cannot be what was read: after {each} was over, and before that was read, \
              somebody left or saw something else",
             names.join(", ")
         )
@@ -121,8 +131,10 @@ fn not_shown(object: &Registers<'_>, of_key: &OfKey, part: &Part) -> Option<Stri
 /// Leaves out operations on a register.
 struct OfRegister {
     initial: ValueId,
-    /// When somebody first began to write each value.
-    begun: FxHashMap<ValueId, u32>,
+    /// Who brought each value, of all operations of the key.
+    writes: FxHashMap<ValueId, Writes>,
+    /// When each of those who brought anything began.
+    begun: Vec<u32>,
     /// Since when each write was certainly written over; none where that is open.
     over: FxHashMap<OperationId, u32>,
     states_left: u64,
@@ -130,17 +142,12 @@ struct OfRegister {
 
 impl OfRegister {
     fn new(initial: ValueId, of_key: &OfKey) -> OfRegister {
-        let mut begun = FxHashMap::default();
-        for call in &of_key.calls {
-            if let Some(value) = written(call) {
-                // Calls come in the order of invocation.
-                begun.entry(value).or_insert(call.invoked);
-            }
-        }
-        OfRegister { initial, begun, over: written_over(of_key), states_left: STATES_MAX }
+        let over = written_over(of_key);
+        let writes = Writes::of_each(of_key.ids.iter().zip(&of_key.calls), &over);
+        OfRegister { initial, writes, begun: begun(&of_key.calls), over, states_left: STATES_MAX }
     }
 
-    /// Whether some of these calls may have seen what a write brought. That cannot have been where it was
+    /// Whether some of these calls may have read what a write brought. That cannot have been where it was
     /// written over before they began: in an order of the whole nobody of them looks between this write
     /// and the next, and so it can be crossed out.
     fn may_be_seen(
@@ -154,18 +161,41 @@ impl OfRegister {
         let Some(over) = self.over.get(id).filter(|_| all.len() <= COMPARED_MAX) else {
             return true;
         };
-        let shows = |call: &RegisterCall| seen(call) == Some(value) || source(call) == Some(value);
-        let end = |call: &RegisterCall| if call.ret.is_some() { call.completed } else { u32::MAX };
-        all.iter().any(|call| shows(call) && write.invoked < end(call) && call.invoked <= *over)
+        let shows = |call: &RegisterCall| written(call).is_none() && seen(call) == Some(value);
+        let may_see = |call: &RegisterCall| write.invoked < call.completed && call.invoked <= *over;
+        all.iter().any(|call| shows(call) && may_see(call))
+    }
+
+    /// Whether everybody is in a part who may have brought what a compare-and-set of it replaced, and
+    /// somebody who did, where anybody of the whole did. After the last answer of the part, at event
+    /// `end`, it makes no difference.
+    fn is_explained(
+        &self,
+        call: &RegisterCall,
+        from: ValueId,
+        of_part: &FxHashMap<ValueId, Writes>,
+        end: u32,
+    ) -> bool {
+        let until = if call.ret.is_some() { call.completed } else { end.max(call.invoked) };
+        let seen_of = |writes: &FxHashMap<ValueId, Writes>| {
+            writes.get(&from).map_or((0, 0), |writes| writes.seen(call.invoked, until))
+        };
+        let (begun, may_be_seen) = seen_of(&self.writes);
+        let (begun_here, may_be_seen_here) = seen_of(of_part);
+        let is_here = begun_here > 0 || begun == 0 || from == self.initial;
+        is_here && may_be_seen_here == may_be_seen
     }
 
     /// The calls of a part as a history of its own: events and values without gaps, the initial
     /// value as `nil`.
     ///
-    /// A compare-and-set whose source nobody of the part wrote, though somebody else may have, is
-    /// taken for a write: that it found its source is assumed. In an order of the whole, whoever
-    /// wrote the source could be crossed out then, so that what has no order like this has none with
-    /// it.
+    /// A compare-and-set is taken for a write where not [everybody](Self::is_explained) is in the part
+    /// who may have brought what it replaced: that it found its source is assumed. In an order of the
+    /// whole, whoever brought the source can be crossed out then, so that what has no order like this
+    /// has none with it.
+    ///
+    /// Whoever failed without saying what was there may have found anything that is not in the part: each
+    /// of them gets a write of its own, without an answer, where there is any.
     fn standing_alone(&self, part: &[(OperationId, RegisterCall)]) -> (Vec<RegisterCall>, usize) {
         let mut events: Vec<u32> = part
             .iter()
@@ -174,16 +204,18 @@ impl OfRegister {
             .collect();
         events.sort_unstable();
         events.dedup();
-        let place = |event: u32| events.partition_point(|other| *other < event) as u32;
-        let sources: FxHashSet<ValueId> =
-            part.iter().filter_map(|(_, call)| written(call)).chain([self.initial]).collect();
+        // With room for one more event before each.
+        let place = |event: u32| 2 * events.partition_point(|other| *other < event) as u32 + 1;
+        let writes = Writes::of_each(part.iter().map(|(id, call)| (id, call)), &self.over);
+        let answered = part.iter().filter(|(_, call)| call.ret.is_some());
+        let end = answered.map(|(_, call)| call.completed).max().unwrap_or(0);
         let mut numbers: FxHashMap<ValueId, u32> = FxHashMap::default();
         numbers.insert(self.initial, 0);
         let mut number = |value: ValueId| {
             let next = numbers.len() as u32;
             ValueId(*numbers.entry(value).or_insert(next))
         };
-        let calls = part
+        let mut calls: Vec<RegisterCall> = part
             .iter()
             .map(|(_, call)| {
                 let op = match call.op {
@@ -191,10 +223,7 @@ impl OfRegister {
                     CasOp::Write(value) => CasOp::Write(number(value)),
                     CasOp::Cas(from, to)
                         if written(call).is_some()
-                            && !sources.contains(&from)
-                            && self.begun.get(&from).is_some_and(|begun| {
-                                call.ret.is_none() || *begun < call.completed
-                            }) =>
+                            && !self.is_explained(call, from, &writes, end) =>
                     {
                         CasOp::Write(number(to))
                     }
@@ -205,7 +234,28 @@ impl OfRegister {
                 RegisterCall { op, ret, invoked: place(call.invoked), completed }
             })
             .collect();
-        (calls, numbers.len())
+        let mut values = numbers.len();
+        for call in self.failed_at_others(part) {
+            let op = CasOp::Write(ValueId(values as u32));
+            let invoked = place(call.invoked) - 1;
+            calls.push(RegisterCall { op, ret: None, invoked, completed: u32::MAX });
+            values += 1;
+        }
+        calls.sort_by_key(|call| call.invoked);
+        (calls, values)
+    }
+
+    /// Whoever failed without saying what was there, where that may have been something of which the
+    /// writer is not in the part.
+    fn failed_at_others<'a>(
+        &self,
+        part: &'a [(OperationId, RegisterCall)],
+    ) -> impl Iterator<Item = &'a RegisterCall> {
+        let begun = begun(part.iter().map(|(_, call)| call));
+        part.iter().map(|(_, call)| call).filter(move |call| {
+            let by_then = |begun: &[u32]| begun.partition_point(|begun| *begun < call.completed);
+            is_blind(call) && by_then(&begun) < by_then(&self.begun)
+        })
     }
 }
 
@@ -237,8 +287,8 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
     /// nobody that stays read its value: then, in an order of the whole, it can be crossed out, and
     /// what has no order without it has none with it. Otherwise the proof would become another one,
     /// that of a value which nobody wrote. Of several writes of a value, one may go that nobody who
-    /// stays [may have seen](Self::may_be_seen). What a compare-and-set replaced may lose its writers
-    /// all together, and the compare-and-set is taken for a write then; but not some of them.
+    /// stays [may have read](Self::may_be_seen). Who wrote what a compare-and-set replaced may go; the
+    /// compare-and-set is [taken for a write](Self::standing_alone) then.
     fn without(&self, part: &[(OperationId, RegisterCall)], goes: impl Fn(usize) -> bool) -> Part {
         let going: Vec<usize> = (0..part.len()).filter(|index| goes(*index)).collect();
         let mut stays = vec![true; part.len()];
@@ -246,20 +296,14 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
         loop {
             let staying = || part.iter().zip(&stays).filter(|(_, stays)| **stays);
             let calls = || staying().map(|((_, call), _)| call);
-            let blind = calls().any(is_blind);
             let read: FxHashSet<ValueId> =
                 calls().filter(|call| written(call).is_none()).filter_map(seen).collect();
-            let replaced: FxHashSet<ValueId> = calls().filter_map(source).collect();
-            let still_written: FxHashSet<ValueId> =
-                calls().filter_map(written).chain([self.initial]).collect();
             let still_brought: FxHashSet<ValueId> = calls().filter_map(brings).collect();
             let all: Vec<&RegisterCall> = calls().collect();
             let is_needed = |one: &(OperationId, RegisterCall)| {
                 brings(&one.1).is_some_and(|value| {
-                    let is_shown = read.contains(&value)
-                        || replaced.contains(&value) && still_written.contains(&value);
                     let is_last = !still_brought.contains(&value);
-                    blind || is_shown && (is_last || self.may_be_seen(one, value, &all))
+                    read.contains(&value) && (is_last || self.may_be_seen(one, value, &all))
                 })
             };
             let needed = |index: &&usize| !stays[**index] && is_needed(&part[**index]);
@@ -272,21 +316,50 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
         }
     }
 
-    /// Compare-and-sets that replace what the others bring hold each other: of each value, all that
-    /// bring it.
-    fn groups(&self, part: &[(OperationId, RegisterCall)]) -> Vec<Vec<usize>> {
-        let mut groups: BTreeMap<ValueId, Vec<usize>> = BTreeMap::new();
-        for (index, (_, call)) in part.iter().enumerate() {
-            if let Some(value) = brings(call) {
-                groups.entry(value).or_default().push(index);
-            }
-        }
-        groups.into_values().filter(|group| group.len() > 1).collect()
-    }
-
     fn is_spent(&self) -> bool {
         self.states_left == 0
     }
+}
+
+/// The operations that brought a value: when each began, and since when each was certainly written over,
+/// as far as it was; in the order of time.
+#[derive(Default)]
+struct Writes {
+    begun: Vec<u32>,
+    over: Vec<u32>,
+}
+
+impl Writes {
+    /// Those of each value.
+    fn of_each<'a>(
+        calls: impl Iterator<Item = (&'a OperationId, &'a RegisterCall)>,
+        over: &FxHashMap<OperationId, u32>,
+    ) -> FxHashMap<ValueId, Writes> {
+        let mut each: FxHashMap<ValueId, Writes> = FxHashMap::default();
+        for (id, call) in calls {
+            let Some(value) = brings(call) else { continue };
+            let of_value = each.entry(value).or_default();
+            // Calls come in the order of invocation.
+            of_value.begun.push(call.invoked);
+            of_value.over.extend(over.get(id));
+        }
+        each.values_mut().for_each(|of_value| of_value.over.sort_unstable());
+        each
+    }
+
+    /// How many began before the second of two moments, and how many of these were not written over
+    /// before the first.
+    fn seen(&self, from: u32, until: u32) -> (usize, usize) {
+        let begun = self.begun.partition_point(|begun| *begun < until);
+        // What was written over has begun before that.
+        (begun, begun - self.over.partition_point(|over| *over < from))
+    }
+}
+
+/// When each of those began that brought anything, in the order of time.
+fn begun<'a>(calls: impl IntoIterator<Item = &'a RegisterCall>) -> Vec<u32> {
+    // Calls come in the order of invocation.
+    calls.into_iter().filter(|call| brings(call).is_some()).map(|call| call.invoked).collect()
 }
 
 /// Since when each write, by its operation, was certainly written over: the first moment at which

@@ -1,7 +1,7 @@
 //! Each model as an object of a history: what it begins as, its operations, and which of them can
 //! be crossed out of an order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
@@ -28,12 +28,6 @@ pub(super) trait Object:
 
     /// What it is in the beginning; none if it cannot hold that.
     fn start(initial: &Value) -> Option<Self>;
-
-    /// What it is in the beginning of these calls.
-    fn awaiting(self, calls: &[Call<Self>]) -> Self {
-        let _ = calls;
-        self
-    }
 
     /// The operation as the model sees it; none if it says nothing.
     fn call(given: &Given<'_>) -> Result<Option<Asked<Self>>, Strange>;
@@ -110,18 +104,7 @@ impl Object for AppendString {
     const MODEL: Model = Model::AppendString;
 
     fn start(initial: &Value) -> Option<AppendString> {
-        let text = text(initial).ok()?;
-        Some(AppendString { text, puts_left: BTreeMap::new() })
-    }
-
-    fn awaiting(mut self, calls: &[Call<AppendString>]) -> AppendString {
-        self.puts_left.clear();
-        for call in calls {
-            if let AppendOp::Put(text) = &call.op {
-                *self.puts_left.entry(text.clone()).or_default() += 1;
-            }
-        }
-        self
+        text(initial).ok().map(AppendString)
     }
 
     fn call(given: &Given<'_>) -> Result<Option<Asked<AppendString>>, Strange> {

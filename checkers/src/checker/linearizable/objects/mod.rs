@@ -216,7 +216,6 @@ impl<S: Object> OfKey<S> {
             self.left_out = left_out.collect();
             self.keep(&usable);
         }
-        self.start = self.start.clone().awaiting(&self.calls);
     }
 
     /// The smaller object that has no order, where one of those that can be seen by themselves has none.

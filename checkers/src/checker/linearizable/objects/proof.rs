@@ -49,10 +49,9 @@ impl<S: Object> Shrink<usize, S> for OfObject<'_, S> {
         let found = match S::order(&calls) {
             Some(order) => order.is_err(),
             None => {
-                let start = self.start.clone().awaiting(&calls);
                 let share = (STATES_A_TRY + 2 * calls.len() as u64).min(self.states_left);
                 let mut left = Budget::of_states(share);
-                let found = search(&start, &calls, &mut left);
+                let found = search(self.start, &calls, &mut left);
                 cost = cost.max(share - left.states);
                 matches!(found, Found::NoOrder { .. })
             }
@@ -66,11 +65,6 @@ impl<S: Object> Shrink<usize, S> for OfObject<'_, S> {
         let gone = self.bonds.go_with(going.map(|(_, (place, _))| *place));
         let stays = |(place, _): &&(usize, Call<S>)| gone.binary_search(place).is_err();
         part.iter().filter(stays).cloned().collect()
-    }
-
-    /// What depends on each other goes together anyway.
-    fn groups(&self, _: &[(usize, Call<S>)]) -> Vec<Vec<usize>> {
-        Vec::new()
     }
 
     fn is_spent(&self) -> bool {

@@ -398,7 +398,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         let mut path: Vec<Frame<N>> = Vec::new();
         for entry in entries {
             self.trail.clear();
-            let mut next = Some((entry.at, None));
+            let mut next = self.leaves_all_possible(&entry.at).then_some((entry.at, None));
             loop {
                 if let Some((at, waiting)) = next.take() {
                     let (at, waiting) = self.settle(at, waiting);
@@ -549,15 +549,58 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         is_open && at.done.has(slot)
     }
 
-    /// Whether the pure operation that has to return next can still have its answer.
+    /// Whether the pure operation that has to return next can still have its answer, and whatever else
+    /// is open: on the way to what the one shows, what another one shows may be passed.
     fn has_a_future(&self, at: &Configuration<N>) -> bool {
+        if !S::LOOKS_AHEAD {
+            return true;
+        }
         let first = self.pure_before[at.frontier as usize] as usize;
         let due = self.pure_returns[first..].iter().find(|due| !self.is_done(**due, at));
-        due.is_none_or(|due| {
-            let call = &self.calls[*due as usize];
-            let ret = call.ret.as_ref().expect("a pure operation has an answer");
-            self.states[at.state as usize].may_return(&call.op, ret)
-        })
+        let open = self.open_mask.without(&at.done);
+        let pure = open.without(&open.without(&self.pure_mask));
+        let mut pure = pure.slots().map(|slot| self.open[usize::from(slot)]);
+        due.is_none_or(|due| self.may_return(*due, at))
+            && pure.all(|index| self.may_return(index, at))
+    }
+
+    /// Whether every pure operation can still have its answer, however late it returns: what is said only
+    /// once need not be found in every way that leads there.
+    fn leaves_all_possible(&mut self, at: &Configuration<N>) -> bool {
+        if !S::LOOKS_AHEAD {
+            return true;
+        }
+        self.go_to(at.frontier);
+        let first = self.pure_before[at.frontier as usize] as usize;
+        let mut left = self.pure_returns[first..].iter().filter(|index| !self.is_done(**index, at));
+        left.all(|index| self.may_return(*index, at))
+    }
+
+    /// Whether a pure operation can still have its answer after some of those that may take effect before
+    /// it returns.
+    fn may_return(&self, index: u32, at: &Configuration<N>) -> bool {
+        /// With more than these, asking takes longer than what comes of it is worth.
+        const LATER_MAX: usize = 256;
+        let call = &self.calls[index as usize];
+        let is_called = |other: &u32| self.calls[*other as usize].invoked <= call.completed;
+        let called = self.plan.called_before[at.frontier as usize] as usize;
+        let later = &self.plan.called[called..];
+        let later = &later[..later.partition_point(is_called)];
+        let unanswered = self.plan.unanswered.partition_point(is_called);
+        if later.len() + unanswered > LATER_MAX {
+            return true;
+        }
+        let open = self.open_mask.without(&at.done).without(&self.pure_mask).slots();
+        let open = open.map(|slot| self.open[usize::from(slot)]);
+        let unanswered = self.classes.iter().zip(0..).flat_map(|(members, class)| {
+            let used = self.used_sets.count(at.used, class);
+            members[used as usize..].iter().map(|place| self.plan.unanswered[*place as usize])
+        });
+        let others = open.chain(later.iter().copied()).chain(unanswered.filter(is_called));
+        let ret = call.ret.as_ref().expect("a pure operation has an answer");
+        let others = others.map(|other| &self.calls[other as usize].op);
+        let others: SmallVec<[&S::Op; 32]> = others.collect();
+        self.states[at.state as usize].may_return(&call.op, ret, &others)
     }
 
     /// Whether a state was left that somebody must still be shown, and that does not come back before
