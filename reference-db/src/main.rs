@@ -171,8 +171,8 @@ struct Serve {
     /// cluster begins with
     #[arg(long)]
     join: bool,
-    /// Numbers of nodes that --peers lists and the cluster does not begin with: modes with a leader let
-    /// them in by `admit`; the same for every node. A spare node is started with --join
+    /// Numbers of nodes that --peers lists and the cluster does not begin with: `admit` lets them
+    /// in; the same for every node. A spare node is started with --join
     #[arg(long, value_delimiter = ',')]
     spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
@@ -251,10 +251,6 @@ impl Serve {
 
     /// Which nodes the cluster does not begin with.
     fn spares(&self) -> anyhow::Result<Vec<NodeId>> {
-        let mode = self.mode;
-        if !self.spare.is_empty() && !mode.changes_members() {
-            bail!("--spare is for modes with a leader: {mode} lets no nodes in");
-        }
         let spares: Vec<_> = self.spare.iter().copied().map(NodeId).collect();
         let listed = |spare: &NodeId| self.peers.iter().any(|peer| peer.id == *spare);
         if let Some(stranger) = spares.iter().find(|spare| !listed(spare)) {

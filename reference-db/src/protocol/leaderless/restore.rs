@@ -37,6 +37,8 @@ pub(super) struct Disks {
     numbers: BTreeMap<NodeId, u64>,
     /// Whether the node lacks what its disk before had.
     pub(super) restoring: bool,
+    /// Whether it lacks what others hold and it is to hold.
+    filling: bool,
     /// How far it has fetched from whom.
     fetched: BTreeMap<NodeId, Fetched>,
     again_at: Time,
@@ -58,7 +60,7 @@ pub(super) fn number_in(disks: &[(NodeId, u64)], node: NodeId) -> u64 {
 impl Disks {
     pub(super) fn new(own: NodeId, numbers: Vec<(NodeId, u64)>, restoring: bool) -> Disks {
         let (numbers, fetched) = (numbers.into_iter().collect(), BTreeMap::new());
-        Disks { own, numbers, restoring, fetched, again_at: Time(0) }
+        Disks { own, numbers, restoring, filling: false, fetched, again_at: Time(0) }
     }
 
     /// Takes a number from the node's own disk.
@@ -94,8 +96,13 @@ impl Disks {
         (self.number(self.own) << 20 | start) << 36
     }
 
+    /// Whether the node lacks anything that it should have.
+    pub(super) fn lacks(&self) -> bool {
+        self.restoring || self.filling
+    }
+
     pub(super) fn deadline(&self) -> Time {
-        if self.restoring { self.again_at } else { Time::NEVER }
+        if self.lacks() { self.again_at } else { Time::NEVER }
     }
 }
 
@@ -166,7 +173,7 @@ impl Leaderless {
         }
         self.disks.again_at = now + self.options.timing.heartbeat * 2;
         self.go_live_if_whole(out);
-        if !self.disks.restoring {
+        if !self.disks.lacks() {
             return;
         }
         for node in self.anti_entropy.partners().to_vec() {
@@ -201,8 +208,9 @@ impl Leaderless {
         versions: Vec<(String, Version)>,
         out: &mut Vec<Output<Self>>,
     ) {
+        let lacks = self.disks.lacks();
         let fetched = self.disks.fetched.entry(from).or_insert(Fetched::UpTo(None));
-        if !self.disks.restoring || *fetched != Fetched::UpTo(after) {
+        if !lacks || *fetched != Fetched::UpTo(after) {
             return;
         }
         if let Some((last, _)) = versions.last() {
@@ -218,23 +226,64 @@ impl Leaderless {
         }
     }
 
-    /// Is a replica like the others from here on, if it has everything that was ever acknowledged.
-    fn go_live_if_whole(&mut self, out: &mut Vec<Output<Self>>) {
-        let settings = self.options.leaderless;
+    /// Fetches from the beginning what the node lacks by another ring than before.
+    pub(super) fn begin_filling(&mut self, now: Time) {
         let own = self.options.id;
-        let whole = (0..self.ring.segments()).filter(|segment| self.ring.holds(own, *segment)).all(
-            |segment| {
-                let count = self.ring.replicas(segment).count() - 1;
-                // And a majority, so that the node learns the number of any disk that was whole before.
-                let enough = (settings.replicas + 1 - settings.write).max(count / 2 + 1).min(count);
-                let all = |node: &NodeId| self.disks.fetched.get(node) == Some(&Fetched::All);
-                self.ring.replicas(segment).filter(all).count() >= enough
-            },
-        );
-        if whole {
-            self.disks.restoring = false;
-            self.disks.fetched.clear();
+        let mut to_fill = self.ring.changing().flat_map(|segment| self.ring.to_fill(segment));
+        self.disks.filling = to_fill.any(|node| node == own);
+        self.disks.fetched.clear();
+        self.disks.again_at = now;
+    }
+
+    /// Is a replica like the others from here on, if it has everything that was ever acknowledged. One that
+    /// is no replica yet stays what it is.
+    fn go_live_if_whole(&mut self, out: &mut Vec<Output<Self>>) {
+        let own = self.options.id;
+        let all = |segment: &usize| self.ring.holds(own, *segment);
+        let restored = || (0..self.ring.segments()).filter(all).all(|s| self.is_restored(s));
+        let filled = || {
+            let mut to_fill = self
+                .ring
+                .changing()
+                .filter(|segment| self.ring.to_fill(*segment).any(|node| node == own));
+            to_fill.all(|segment| self.is_filled(segment))
+        };
+        if !self.layout.has(own) || self.disks.restoring && !restored() || !filled() {
+            return;
+        }
+        self.disks.filling = false;
+        self.disks.fetched.clear();
+        if std::mem::replace(&mut self.disks.restoring, false) {
             self.persist(Record::Whole, out);
         }
+    }
+
+    /// Whether a node that has lost its disk has everything of a segment that was ever acknowledged.
+    fn is_restored(&self, segment: usize) -> bool {
+        let settings = self.options.leaderless;
+        let count = self.others_with(segment).count();
+        // And a majority, so that the node learns the number of any disk that was whole before.
+        let enough = (settings.replicas + 1 - settings.write).max(count / 2 + 1).min(count);
+        self.others_with(segment).filter(|node| self.has_all_of(*node)).count() >= enough
+    }
+
+    /// Whether a node that is to hold a segment has everything of it that was ever acknowledged.
+    fn is_filled(&self, segment: usize) -> bool {
+        let settings = self.options.leaderless;
+        let owners = self.ring.owners(segment);
+        let enough = (settings.replicas + 1 - settings.write).min(owners.len());
+        let itself = usize::from(owners.contains(&self.options.id));
+        let fetched = self.others_with(segment).filter(|node| self.has_all_of(*node)).count();
+        fetched + itself >= enough
+    }
+
+    /// The others that hold a segment now.
+    fn others_with(&self, segment: usize) -> impl Iterator<Item = NodeId> + '_ {
+        let own = self.options.id;
+        self.ring.owners(segment).iter().copied().filter(move |node| *node != own)
+    }
+
+    fn has_all_of(&self, node: NodeId) -> bool {
+        self.disks.fetched.get(&node) == Some(&Fetched::All)
     }
 }
