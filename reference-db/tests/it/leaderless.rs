@@ -4,9 +4,10 @@
 
 use stormglass_reference_db::env::{ClientId, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
-use stormglass_reference_db::protocol::leaderless::ring::Ring;
+use stormglass_reference_db::protocol::leaderless::ring::{Layout, Ring};
 use stormglass_reference_db::protocol::leaderless::version::Version;
 use stormglass_reference_db::protocol::leaderless::{Leaderless, Settings};
+use stormglass_reference_db::protocol::raft::wishes::FOUNDED;
 use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
 use stormglass_reference_db::wire::Request;
 
@@ -350,8 +351,12 @@ struct Play {
     reads: u64,
     writes: u64,
     wiped: u64,
-    /// The last number of an operator's wish, and how many were fulfilled.
+    /// What an operator wants, and the number with which it asked last.
+    wish: Option<Command>,
+    /// How far it has seen the members change.
+    members_seen: u64,
     sequence: u64,
+    /// How many wishes were fulfilled.
     changed: u64,
 }
 
@@ -370,6 +375,8 @@ impl Play {
             reads: 0,
             writes: 0,
             wiped: 0,
+            wish: None,
+            members_seen: FOUNDED,
             sequence: 0,
             changed: 0,
         }
@@ -385,18 +392,18 @@ impl Play {
         play
     }
 
-    /// An operator wants some node to come or go, and asks some other one for that.
+    /// An operator wants some node to come or go, until it is so, and asks one node after the other. Three
+    /// remain: of two, one that loses its disk is not let in again by the other one.
     fn change_members(&mut self) {
         let cluster = &mut self.cluster;
-        let [node, asked] = [5, 5].map(|count| cluster.draw(count) as usize);
+        let [node, asked] = [5, 5].map(|count| usize::try_from(cluster.draw(count)).unwrap());
         let id = cluster.nodes[node].id;
-        let command = match cluster.draw(2) {
-            0 => Command::Admit { node: id },
-            _ => Command::Dismiss { node: id },
-        };
+        let comes = cluster.draw(2) == 0 || last_layout(cluster).is_none_or(|l| l.nodes.len() <= 3);
+        let wish = if comes { Command::Admit { node: id } } else { Command::Dismiss { node: id } };
+        let command = self.wish.get_or_insert(wish).clone();
         self.sequence += 1;
-        let request = Request { session: 0, sequence: self.sequence, seen: 0, command };
-        cluster.request(asked, OPERATOR, request);
+        let (sequence, seen) = (self.sequence, self.members_seen);
+        cluster.request(asked, OPERATOR, Request { session: 0, sequence, seen, command });
     }
 
     /// The client asks for something, if it does not wait already.
@@ -433,7 +440,12 @@ impl Play {
             self.answered += 1;
             let Answer { client, sequence, reply, position } = answer;
             if client.0 == OPERATOR {
-                self.changed += u64::from(reply == Reply::Done);
+                self.members_seen = self.members_seen.max(position);
+                let is_last = sequence == self.sequence;
+                if is_last && reply != Reply::NotLeader {
+                    self.wish = None;
+                    self.changed += u64::from(reply == Reply::Done);
+                }
                 continue;
             }
             let actor = &mut self.actors[usize::try_from(client.0).unwrap()];
@@ -480,9 +492,7 @@ impl Play {
 
     /// Whether a node holds a key, by the last layout of all.
     fn holds(&self, node: usize, key: &str) -> bool {
-        let nodes = 0..self.cluster.nodes.len();
-        let layouts = nodes.map(|node| self.cluster.node(node).layout());
-        let last = layouts.max_by_key(|layout| layout.version).unwrap();
+        let last = last_layout(&self.cluster).unwrap();
         assert_eq!(last.next, None, "nobody comes or goes any more: {last:?}");
         let ring = Ring::of(last, self.cluster.leaderless.replicas);
         ring.holds(self.cluster.nodes[node].id, ring.segment(hash_of(key)))
@@ -529,26 +539,33 @@ fn in_one_phase_clients_read_their_own_writes_and_replicas_agree_in_the_end() {
 }
 
 /// The same while nodes come and go.
-fn random_runs_with_changes(settings: Settings) {
-    let (mut reads, mut writes, mut changed) = (0, 0, 0);
+fn random_runs_with_changes(settings: Settings, wipes: bool) {
+    let (mut reads, mut writes, mut changed, mut wiped) = (0, 0, 0, 0);
     for seed in 0..150 {
-        let play = Play::sparing(seed, settings).run(false);
+        let play = Play::sparing(seed, settings).run(wipes);
         reads += play.reads;
         writes += play.writes;
         changed += play.changed;
+        wiped += play.wiped;
     }
     assert!(changed > 300, "{changed} changes test too little");
+    assert!(!wipes || wiped > 80, "{wiped} disks lost test too little");
     assert!(reads > 1000 && writes > 1000, "{reads} reads and {writes} writes test too little");
 }
 
 #[test]
 fn nor_where_nodes_come_and_go() {
-    random_runs_with_changes(ATOMIC);
+    random_runs_with_changes(ATOMIC, false);
+}
+
+#[test]
+fn nor_where_nodes_come_and_go_and_lose_their_disks() {
+    random_runs_with_changes(ATOMIC, true);
 }
 
 #[test]
 fn clients_read_their_own_writes_whoever_comes_and_goes() {
-    random_runs_with_changes(STRICT);
+    random_runs_with_changes(STRICT, false);
 }
 
 #[test]
@@ -628,6 +645,12 @@ fn the_word_of_a_disk_that_was_lost_meanwhile_does_not_count() {
     link(&mut cluster, 3, 2, false);
     cluster.run(100);
     assert_eq!(cluster.answers[before..].len(), 1, "two have it");
+}
+
+/// The last layout that a node goes by which is up.
+fn last_layout(cluster: &Cluster<Leaderless>) -> Option<&Layout> {
+    let layouts = cluster.nodes.iter().filter_map(|node| Some(node.up.as_ref()?.layout()));
+    layouts.max_by_key(|layout| layout.version)
 }
 
 /// Which nodes hold a key, by the first of them.
