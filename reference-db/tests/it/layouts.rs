@@ -240,16 +240,72 @@ fn what_counts_while_somebody_comes_counts_by_both_layouts() {
 }
 
 #[test]
-fn a_node_that_was_let_in_and_never_came_is_let_go_again() {
-    let (mut cluster, leader) = sparing(4, ATOMIC);
-    cluster.crash(3);
-    cluster.request(leader, 7, admit(1, 3));
-    cluster.run(500);
-    assert!(cluster.node(leader).layout().next.is_some());
-    assert_eq!(cluster.ask(leader, 7, dismiss(2, 3)), DONE);
-    assert_eq!(holding(&cluster, leader), [0, 1, 2]);
-    assert!(cluster.answers.iter().all(|answer| answer.sequence != 1 || answer.client.0 != 7));
-    find_all(&mut cluster, leader);
+fn a_node_that_was_let_in_and_never_gets_its_share_is_let_go_again() {
+    for comes in [false, true] {
+        let (mut cluster, leader) = sparing(4, ATOMIC);
+        if comes {
+            for node in others(leader) {
+                cluster.cut[node][3] = true;
+            }
+        } else {
+            cluster.crash(3);
+        }
+        cluster.request(leader, 7, admit(1, 3));
+        cluster.run(500);
+        assert_eq!(
+            cluster.node(leader).layout().next.is_some(),
+            comes,
+            "nobody waits for the dead"
+        );
+        if comes {
+            cluster.crash(3);
+        }
+        assert_eq!(cluster.ask(leader, 7, dismiss(2, 3)), DONE);
+        assert_eq!(holding(&cluster, leader), [0, 1, 2]);
+        assert!(cluster.answers.iter().all(|answer| answer.sequence != 1 || answer.client.0 != 7));
+        find_all(&mut cluster, leader);
+    }
+}
+
+#[test]
+fn a_disk_that_is_lost_right_after_its_node_came_is_not_made_whole_by_those_who_missed_that() {
+    for settings in [STRICT, ATOMIC] {
+        let (mut cluster, leader) = sparing(4, settings);
+        let [stale, goes] = others(leader);
+        // Two of the founders hear of a node that comes, and of nothing after that.
+        cluster.cut[leader][3] = true;
+        cluster.request(leader, 7, admit(1, 3));
+        let heard = |cluster: &Cluster<Leaderless>| {
+            [stale, goes].iter().all(|node| cluster.node(*node).layout().version == 1)
+        };
+        cluster.heal();
+        assert!(cluster.run_until(heard));
+        let apart = [leader, 3];
+        let whole = |cluster: &Cluster<Leaderless>| cluster.node(leader).layout().version == 2;
+        assert!(cluster.run_until(whole), "the newcomer has its share");
+        cluster.split(&apart);
+        let knew = [stale, goes].map(|node| cluster.node(node).layout().version);
+        let mut client = Client::of(&mut cluster, leader);
+        let mut acknowledged = Vec::new();
+        for number in 0..20 {
+            let key = format!("late{number}");
+            if client.write(&mut cluster, &key) == DONE {
+                acknowledged.push(key);
+            }
+        }
+        assert!(!acknowledged.is_empty(), "some keys are held by both that are connected");
+        cluster.wipe(3);
+        cluster.split(&apart[..1]);
+        cluster.start(3);
+        cluster.run(2000);
+        assert!(!cluster.is_whole(3), "they went by {knew:?}");
+        cluster.heal();
+        assert!(cluster.run_until(|cluster| cluster.is_whole(3)));
+        let mut client = Client::of(&mut cluster, 3);
+        for key in acknowledged {
+            assert_eq!(client.finds(&mut cluster, &key), Some(true), "{key} was acknowledged");
+        }
+    }
 }
 
 #[test]
@@ -340,7 +396,7 @@ fn what_a_node_that_goes_kept_for_others_they_have_before_it_is_gone() {
 fn held_by(nodes: &[u32], replicas: usize) -> Vec<BTreeSet<u32>> {
     let founders: Vec<NodeId> = (0..5).map(NodeId).collect();
     let nodes = nodes.iter().map(|node| NodeId(*node)).collect();
-    let ring = Ring::of(&Layout { version: 1, founders, nodes, next: None }, replicas);
+    let ring = Ring::of(&Layout { version: 1, founders, nodes, next: None, disk: 0 }, replicas);
     let sets = (0..ring.segments()).map(|s| ring.replicas(s).map(|node| node.0).collect());
     sets.collect()
 }

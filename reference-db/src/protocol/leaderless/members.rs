@@ -14,8 +14,7 @@
 //! that hold the key and one of those that are to hold it. It ends in one of two ways: without `next` as it
 //! was before, which may be at any time; or with those that were to come, when each of them that comes has
 //! fetched what the others have ([`super::restore`]): from so many of those that hold a segment that
-//! anything acknowledged under the layout before is on one of them, which is also why a change that
-//! reached 3 alone is not lost with it.
+//! anything acknowledged under the layout before is on one of them.
 //!
 //! **Nobody counts by an old layout.** A coordinator that has not heard of all this would go on to make
 //! changes with 2 and 3 when others read from 1 and 4 already. So every message says under which layout it
@@ -31,10 +30,14 @@
 //! before they went over, so that whoever comes has fetched it; and a read that they make count had begun
 //! before anything was written under the layout after next, and shows what was there then.
 //!
-//! **What goes wrong with a layout in place of another at once, agreed on or not**, is the interleaving above.
-//! What goes wrong where each node goes by its own copy of Raft's log: 3 is let go and gets no more of that
-//! log, so it would never learn. That is why layouts travel with messages too: they are agreed on when the
-//! first of them leaves a node.
+//! Layouts travel with messages because not everybody has Raft's log: 3, which was let go, gets no more of it
+//! and would never learn. They are agreed on when the first such message leaves a node.
+//!
+//! **A disk that is lost right after.** 4 has come, a change is acknowledged when 1 and 4 have it, 4 loses its
+//! disk, and whom it finds then are 2 and 3, who have been cut off and go by the layout under which 4 was to
+//! come: what they hold was once enough. So that layout says with which disk 4 comes. With another one it
+//! needs enough of those with whom it is to hold a segment as well, of whom one knows better, and so does
+//! whoever else has lost a disk.
 //!
 //! Nodes keep what they no longer hold, and answer with it nobody but those who ask in vain elsewhere. Since
 //! nothing of what was deleted is ever forgotten, one that is let in again with what it had brings nothing
@@ -49,6 +52,7 @@ use super::{Leaderless, Message, Record, Settings, Snapshot, send};
 use crate::env::{NodeId, Time};
 use crate::kv::Reply;
 use crate::protocol::raft::core::{Act, Core};
+use crate::protocol::raft::members::Member;
 use crate::protocol::raft::message as control;
 use crate::protocol::raft::wishes::{Dismissal, Wishes};
 use crate::protocol::{Options, Origin, Output, Recovered};
@@ -178,23 +182,22 @@ impl Control {
         let holds = BTreeSet::from_iter(layout.nodes.iter().copied());
         let Some(next) = &layout.next else {
             // Who comes, comes first: whoever goes then leaves more behind.
-            let one = wanted.difference(&holds).chain(holds.difference(&wanted)).next()?;
-            let mut next = holds.clone();
-            if !next.remove(one) {
-                next.insert(*one);
-            }
-            return Some(layout.followed_by(layout.nodes.clone(), Some(Vec::from_iter(next))));
+            let seen = |one: &&NodeId| members.get(**one).is_some_and(Member::was_seen);
+            let comes = wanted.difference(&holds).filter(seen);
+            let one = *comes.chain(holds.difference(&wanted)).next()?;
+            let disk = members.get(one).map_or(0, |member| member.incarnation);
+            return Some(layout.changed(one, disk));
         };
         let one = *layout.all().iter().find(|node| holds.contains(node) != next.contains(node))?;
         if wanted.contains(&one) != next.contains(&one) {
             // It was let go before it held its share, or let in again before it was gone.
-            return Some(layout.followed_by(layout.nodes.clone(), None));
+            return Some(layout.settled(layout.nodes.clone()));
         }
         let busy = self.reached.get(&one).is_some_and(|reached| {
             !reached.ready && now.since(reached.at) < options.timing.election
         });
         let done = !busy && self.is_filled(ring, options.leaderless);
-        done.then(|| layout.followed_by(next.clone(), None))
+        done.then(|| layout.settled(next.clone()))
     }
 
     /// Whether nothing counts any more by the layout before, and those that come have what counted by it.
@@ -228,6 +231,13 @@ impl Control {
 }
 
 impl Leaderless {
+    /// Whether the node comes with this disk, and it has not been another one's place in the layout before.
+    pub(super) fn comes_with_its_disk(&self) -> bool {
+        let own = self.options.id;
+        let disk = self.control.as_ref().map_or(0, |control| control.core.incarnation());
+        self.layout.stays(own) && !self.layout.nodes.contains(&own) && self.layout.disk == disk
+    }
+
     /// The layout that the node goes by.
     pub fn layout(&self) -> &Layout {
         &self.layout

@@ -258,13 +258,19 @@ impl Leaderless {
         }
     }
 
-    /// Whether a node that has lost its disk has everything of a segment that was ever acknowledged.
+    /// Whether a node that has lost its disk has everything of a segment that was ever acknowledged. Where
+    /// others are to hold it than now, it may have been one of them with the disk before.
     fn is_restored(&self, segment: usize) -> bool {
         let settings = self.options.leaderless;
-        let count = self.others_with(segment).count();
-        // And a majority, so that the node learns the number of any disk that was whole before.
-        let enough = (settings.replicas + 1 - settings.write).max(count / 2 + 1).min(count);
-        self.others_with(segment).filter(|node| self.has_all_of(*node)).count() >= enough
+        let (owners, heirs) = (self.ring.owners(segment), self.ring.heirs(segment));
+        let later = Some(heirs).filter(|_| !self.comes_with_its_disk());
+        [Some(owners), later].into_iter().flatten().all(|side| {
+            let others = || side.iter().filter(|node| **node != self.options.id);
+            let count = others().count();
+            // And a majority, so that the node learns the number of any disk that was whole before.
+            let enough = (settings.replicas + 1 - settings.write).max(count / 2 + 1).min(count);
+            others().filter(|node| self.has_all_of(**node)).count() >= enough
+        })
     }
 
     /// Whether a node that is to hold a segment has everything of it that was ever acknowledged.
@@ -273,14 +279,8 @@ impl Leaderless {
         let owners = self.ring.owners(segment);
         let enough = (settings.replicas + 1 - settings.write).min(owners.len());
         let itself = usize::from(owners.contains(&self.options.id));
-        let fetched = self.others_with(segment).filter(|node| self.has_all_of(*node)).count();
+        let fetched = owners.iter().filter(|node| self.has_all_of(**node)).count();
         fetched + itself >= enough
-    }
-
-    /// The others that hold a segment now.
-    fn others_with(&self, segment: usize) -> impl Iterator<Item = NodeId> + '_ {
-        let own = self.options.id;
-        self.ring.owners(segment).iter().copied().filter(move |node| *node != own)
     }
 
     fn has_all_of(&self, node: NodeId) -> bool {

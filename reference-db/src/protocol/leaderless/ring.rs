@@ -30,12 +30,15 @@ pub struct Layout {
     pub nodes: Vec<NodeId>,
     /// Those that are to hold them, while one of them comes or goes.
     pub next: Option<Vec<NodeId>>,
+    /// The disk of the one that comes, as the members know it; 0 where nobody comes, or one whose disk
+    /// was there when the cluster began.
+    pub disk: u64,
 }
 
 impl Layout {
     /// The first one of all.
     pub(super) fn founded(founders: Vec<NodeId>) -> Layout {
-        Layout { version: 0, nodes: founders.clone(), founders, next: None }
+        Layout { nodes: founders.clone(), founders, ..Layout::default() }
     }
 
     /// Whether a node holds keys, or is to.
@@ -53,9 +56,21 @@ impl Layout {
         self.nodes.iter().chain(self.next.iter().flatten()).copied().collect()
     }
 
-    /// The one that follows, in which these hold the keys.
-    pub(super) fn followed_by(&self, nodes: Vec<NodeId>, next: Option<Vec<NodeId>>) -> Layout {
-        Layout { version: self.version + 1, founders: self.founders.clone(), nodes, next }
+    /// The one that follows, by which these hold the keys and nobody comes or goes.
+    pub(super) fn settled(&self, nodes: Vec<NodeId>) -> Layout {
+        let (version, founders) = (self.version + 1, self.founders.clone());
+        Layout { version, founders, nodes, next: None, disk: 0 }
+    }
+
+    /// The one that follows, by which one node comes with this disk, or goes.
+    pub(super) fn changed(&self, one: NodeId, disk: u64) -> Layout {
+        let mut next = BTreeSet::from_iter(self.nodes.iter().copied());
+        let goes = next.remove(&one);
+        if !goes {
+            next.insert(one);
+        }
+        let (next, disk) = (Some(next.into_iter().collect()), if goes { 0 } else { disk });
+        Layout { version: self.version + 1, next, disk, ..self.clone() }
     }
 }
 
@@ -112,7 +127,7 @@ impl Ring {
     }
 
     /// Those that hold it when nobody comes or goes any more.
-    fn heirs(&self, segment: usize) -> &[NodeId] {
+    pub(super) fn heirs(&self, segment: usize) -> &[NodeId] {
         self.first_of(&self.next.as_ref().unwrap_or(&self.now)[segment])
     }
 
