@@ -399,7 +399,7 @@ impl Protocol for Leaderless {
             store.put(&key, version);
         }
         if empty && options.restored {
-            disks.begin_again();
+            disks.begin_again(&random);
         }
         let start = start + 1;
         let mut clock = Clock { node: options.id, start: disks.stamped(start), latest: 0 };

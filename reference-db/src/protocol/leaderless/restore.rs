@@ -14,10 +14,15 @@
 //! every message. The coordinator takes the word of the lost disk back when it hears of the new one, and
 //! any replica that counts and was not asked before it had the change tells it.
 //!
-//! A node that lost its disk does not know the number that it had. It tries one, and whoever knows it by
-//! a greater one says so; then it takes the next and begins anew.
+//! A node that lost its disk does not know the number that it had. It tries one by chance, and whoever knows it
+//! by a greater one says so; then it takes the next and begins anew. Were it the same one for every node that
+//! knows nothing, a node that loses its disk, and then the disk after that one, would have the same twice: the
+//! acknowledgement that was under way with the second disk would count with the third.
 
 use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore as _;
 
 use super::version::Version;
 use super::{Leaderless, Message, Record, send};
@@ -28,6 +33,8 @@ use crate::protocol::Output;
 const KEYS_MAX: usize = 64;
 /// The starts with one disk are counted in so many bits.
 const START_BITS: u32 = 32;
+/// Numbers that a disk tries first have so many bits.
+const FIRST_BITS: u32 = 20;
 
 /// Which disks nodes have, as far as is known, and how far the own one is.
 #[derive(Clone, Debug)]
@@ -70,8 +77,11 @@ impl Disks {
     }
 
     /// The disk is empty, and not the node's first.
-    pub(super) fn begin_again(&mut self) {
-        self.numbers.insert(self.own, 1);
+    pub(super) fn begin_again(&mut self, random: &ChaCha8Rng) {
+        let mut random = random.clone();
+        random.set_stream(random.get_stream() + 2);
+        let number = 1 + random.next_u64() % ((1 << FIRST_BITS) - 1);
+        self.numbers.insert(self.own, number);
         self.restoring = true;
     }
 
@@ -93,7 +103,8 @@ impl Disks {
     /// Where the numbers of the operations of a start begin: late answers to what an earlier start
     /// asked, with this disk or another, are answers to nothing.
     pub(super) fn operations(&self, start: u64) -> u64 {
-        (self.number(self.own) << 20 | start) << 36
+        let number = self.number(self.own) & ((1 << FIRST_BITS) - 1);
+        (number << 8 | start & 0xff) << 36
     }
 
     /// Whether the node lacks anything that it should have.
