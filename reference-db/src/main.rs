@@ -16,7 +16,7 @@ use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
 use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
-use stormglass_reference_db::protocol::multi_leader::topology::Topology;
+use stormglass_reference_db::protocol::multi_leader::topology::{Regions, Topology};
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
@@ -171,8 +171,8 @@ struct Serve {
     /// cluster begins with
     #[arg(long)]
     join: bool,
-    /// Numbers of nodes that --peers lists and the cluster does not begin with: modes with a leader let
-    /// them in by `admit`; the same for every node. A spare node is started with --join
+    /// Numbers of nodes that --peers lists and the cluster does not begin with: `admit` lets them
+    /// in; the same for every node. A spare node is started with --join
     #[arg(long, value_delimiter = ',')]
     spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
@@ -251,10 +251,6 @@ impl Serve {
 
     /// Which nodes the cluster does not begin with.
     fn spares(&self) -> anyhow::Result<Vec<NodeId>> {
-        let mode = self.mode;
-        if !self.spare.is_empty() && !mode.changes_members() {
-            bail!("--spare is for modes with a leader: {mode} lets no nodes in");
-        }
         let spares: Vec<_> = self.spare.iter().copied().map(NodeId).collect();
         let listed = |spare: &NodeId| self.peers.iter().any(|peer| peer.id == *spare);
         if let Some(stranger) = spares.iter().find(|spare| !listed(spare)) {
@@ -265,6 +261,30 @@ impl Serve {
             bail!("--spare names every node: leave out those that the cluster is to begin with");
         }
         Ok(spares)
+    }
+
+    /// Somebody must have what a node that begins again with an empty folder is to get: in the mode with
+    /// regions, another node of its own. What other regions have of it is not all that it has acknowledged,
+    /// and what they have not heard of yet may be under way to them, under numbers that it would give again.
+    fn check_join(&self, empty: bool, regions: multi_leader::Settings) -> Result<(), Failure> {
+        let id = NodeId(self.id);
+        let mut nodes: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).collect();
+        nodes.sort_unstable();
+        let (others, whose) = if self.mode == Mode::MultiLeader {
+            let regions = Regions::new(id, &nodes, regions.regions, regions.topology);
+            (regions.members(regions.own()).len() - 1, "of its region")
+        } else {
+            (nodes.len() - 1, "of the cluster")
+        };
+        if empty && others == 0 {
+            return Err(Failure::Usage(anyhow!(
+                "--join: node {} is the only one {whose}, so nobody can give it back what its folder \
+                 had: give it a folder that was kept, or begin a cluster without --join in which no node \
+                 is alone",
+                self.id
+            )));
+        }
+        Ok(())
     }
 
     /// Which regions there are, where each has a leader.
@@ -430,6 +450,8 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(error.into()))?;
     node.spare(spares);
     if options.join {
+        let held = node.disk().list().await.context("the data folder cannot be read");
+        options.check_join(held.map_err(Failure::Usage)?.is_empty(), multi_leader)?;
         node.joins();
     }
     let layout = match options.mode {

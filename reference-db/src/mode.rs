@@ -79,18 +79,6 @@ impl Mode {
         }
     }
 
-    /// Whether nodes can be let in and go while it runs: where a leader sees to it.
-    pub fn changes_members(self) -> bool {
-        match self {
-            Mode::Raft
-            | Mode::PrimarySync
-            | Mode::PrimarySemiSync
-            | Mode::PrimaryAsync
-            | Mode::MultiLeader => true,
-            Mode::Leaderless | Mode::LeaderlessAbd => false,
-        }
-    }
-
     /// The name by which people choose the mode.
     ///
     /// # Panics

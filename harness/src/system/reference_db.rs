@@ -467,6 +467,14 @@ impl System for WithoutLeader {
         let rewrites_sets = self.sets || self.keeps_siblings();
         client_with(cx, |policy| Policy { rewrites_sets, ..policy })
     }
+
+    fn membership(&self) -> Option<Membership> {
+        Some(Membership { groups: 1, least: self.settings.replicas as u32 })
+    }
+
+    fn operator(&self, cx: ClientCx) -> Option<Box<dyn Operator>> {
+        Some(operator::of_store(cx))
+    }
 }
 
 fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) -> Box<dyn Client> {

@@ -1,5 +1,5 @@
 //! Nodes that are added, removed and replaced in a run: what the nemesis does to systems whose every step
-//! is known, and what the reference store makes of it, in every mode with a leader.
+//! is known, and what the reference store makes of it, in every mode.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use std::time::Duration;
 use checkers::Guarantee;
 use checkers::history::NodeId;
 use stormglass::nemesis::{Change, Fault, Shape, Target};
-use stormglass::plan::Plan;
+use stormglass::plan::{self, Plan};
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{
-    Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, SYSTEMS, System,
+    Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Registration,
+    SYSTEMS, System,
 };
 
 use crate::systems::{OneCopy, Quirk, plans_of, schedule};
@@ -88,6 +89,28 @@ fn whoever_waits_for_a_node_that_is_down_replaces_it() {
     let goes = report.effects.iter().position(|effect| effect.what.contains("n2 removed"));
     let goes = goes.expect("one of three takes it");
     assert!(report.effects[goes].ok_during > 0, "{:?}", report.effects);
+}
+
+#[test]
+fn systems_whose_members_stay_are_refused_with_those_whose_members_do_not() {
+    const SYSTEMS: &[Registration] = &[
+        Registration { name: "fixed", build: || Box::new(OneCopy(Quirk::None)) },
+        Registration {
+            name: "changing",
+            build: || Box::new(Changing { copy: OneCopy(Quirk::None), agrees: true }),
+        },
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.toml");
+    for (system, refused) in [("fixed", true), ("changing", false)] {
+        let text =
+            format!("[[plan]]\nname = \"a\"\nsystem = \"{system}\"\nnemeses = [\"membership\"]\n");
+        std::fs::write(&file, text).unwrap();
+        let said = plan::load(&file, SYSTEMS).map_err(|error| error.to_string());
+        let words = said.err().map_or(String::new(), |said| said);
+        assert_eq!(words.contains("members change while they run"), refused, "{words}");
+        assert_eq!(words.contains("there are changing"), refused, "{words}");
+    }
 }
 
 #[test]

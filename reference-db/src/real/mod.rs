@@ -252,6 +252,13 @@ impl Env for RealNode {
             let role = format!("{:?}", status.role).to_lowercase();
             log(format_args!("{} is {role} in term {}", self.0.id, status.term));
         }
+        if said.is_none() && status.restoring {
+            log(format_args!(
+                "{} lacks what the others have, and counts for nothing until they have let it in and \
+                 it has got that from them",
+                self.0.id
+            ));
+        }
         if said.is_some_and(|said| said.restoring) && !status.restoring {
             log(format_args!("{} has all that it should have again", self.0.id));
         }

@@ -170,6 +170,48 @@ fn a_folder_that_cannot_be_used_is_bad_usage() {
 }
 
 #[test]
+fn a_node_that_lost_its_folder_and_is_alone_with_it_is_bad_usage() {
+    let folder = TempDir::new().unwrap();
+    let [one, two, three] = [free_address(), free_address(), free_address()];
+    let serve = |peers: &str, mode: &str| {
+        let data = folder.path().display();
+        format!("serve --id 1 --join --peers {peers} --mode {mode} --data {data}")
+    };
+    let all = format!("1={one},2={two},3={three}");
+    check(&serve(&all, "multi-leader"), 2, "", "--join: node 1 is the only one of its region");
+    let alone = format!("1={one}");
+    for mode in ["raft", "leaderless"] {
+        let words = "nobody can give it back what its folder had";
+        check(&serve(&alone, mode), 2, "", words);
+    }
+}
+
+#[test]
+fn a_node_that_waits_for_what_it_lost_says_so() {
+    let folder = TempDir::new().unwrap();
+    let addresses: Vec<String> = (0..6).map(|_| free_address()).collect();
+    let peers: Vec<String> =
+        addresses.iter().enumerate().map(|(at, address)| format!("{}={address}", at + 1)).collect();
+    for mode in ["raft", "primary-sync", "multi-leader", "leaderless"] {
+        let data = folder.path().join(mode);
+        let mut process = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
+            .args(["serve", "--id", "1", "--join", "--peers", &peers.join(","), "--mode", mode])
+            .arg("--data")
+            .arg(&data)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let says = lines.any(|line| line.contains("n1 lacks what the others have, and counts for"));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(says, "{mode}: it waits and does not say why");
+    }
+}
+
+#[test]
 fn a_folder_in_use_is_bad_usage() {
     let node = Node::start("raft");
     let arguments = serve(&node.folder);

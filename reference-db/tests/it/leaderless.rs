@@ -4,13 +4,14 @@
 
 use stormglass_reference_db::env::{ClientId, Time};
 use stormglass_reference_db::kv::{Command, ReadLevel, Reply};
-use stormglass_reference_db::protocol::leaderless::ring::Ring;
+use stormglass_reference_db::protocol::leaderless::ring::{Layout, Ring};
 use stormglass_reference_db::protocol::leaderless::version::Version;
 use stormglass_reference_db::protocol::leaderless::{Leaderless, Settings};
+use stormglass_reference_db::protocol::raft::wishes::FOUNDED;
 use stormglass_reference_db::protocol::{Input, Output, Protocol as _};
 use stormglass_reference_db::wire::Request;
 
-use super::counting::{Meddler, calm, let_pass, weather};
+use super::counting::{Meddler, OPERATOR, calm, let_pass, weather};
 use super::raft_cluster::{Answer, Cluster, MS};
 
 const STRICT: Settings = Settings::DEFAULT;
@@ -350,6 +351,13 @@ struct Play {
     reads: u64,
     writes: u64,
     wiped: u64,
+    /// What an operator wants, and the number with which it asked last.
+    wish: Option<Command>,
+    /// How far it has seen the members change.
+    members_seen: u64,
+    sequence: u64,
+    /// How many wishes were fulfilled.
+    changed: u64,
 }
 
 impl Play {
@@ -358,7 +366,44 @@ impl Play {
         cluster.weather = weather(&mut cluster);
         let actor = |id| Actor { node: id % nodes as usize, ..Actor::default() };
         let (actors, atomic) = ((0..4).map(actor).collect(), settings.atomic);
-        Play { cluster, atomic, actors, answered: 0, known: 0, reads: 0, writes: 0, wiped: 0 }
+        Play {
+            cluster,
+            atomic,
+            actors,
+            answered: 0,
+            known: 0,
+            reads: 0,
+            writes: 0,
+            wiped: 0,
+            wish: None,
+            members_seen: FOUNDED,
+            sequence: 0,
+            changed: 0,
+        }
+    }
+
+    /// The same with three nodes that the cluster begins with, and two more.
+    fn sparing(seed: u64, settings: Settings) -> Play {
+        let mut play = Play::new(seed, 5, settings);
+        let weather = play.cluster.weather;
+        play.cluster = Cluster::with(5, seed, 20, settings).begun_by(3);
+        play.cluster.weather = weather;
+        (3..5).for_each(|node| play.cluster.start(node));
+        play
+    }
+
+    /// An operator wants some node to come or go, until it is so, and asks one node after the other. Three
+    /// remain: of two, one that loses its disk is not let in again by the other one.
+    fn change_members(&mut self) {
+        let cluster = &mut self.cluster;
+        let [node, asked] = [5, 5].map(|count| usize::try_from(cluster.draw(count)).unwrap());
+        let id = cluster.nodes[node].id;
+        let comes = cluster.draw(2) == 0 || last_layout(cluster).is_none_or(|l| l.nodes.len() <= 3);
+        let wish = if comes { Command::Admit { node: id } } else { Command::Dismiss { node: id } };
+        let command = self.wish.get_or_insert(wish).clone();
+        self.sequence += 1;
+        let (sequence, seen) = (self.sequence, self.members_seen);
+        cluster.request(asked, OPERATOR, Request { session: 0, sequence, seen, command });
     }
 
     /// The client asks for something, if it does not wait already.
@@ -394,13 +439,22 @@ impl Play {
         while let Some(answer) = self.cluster.answers.get(self.answered).cloned() {
             self.answered += 1;
             let Answer { client, sequence, reply, position } = answer;
+            if client.0 == OPERATOR {
+                self.members_seen = self.members_seen.max(position);
+                let is_last = sequence == self.sequence;
+                if is_last && reply != Reply::NotLeader {
+                    self.wish = None;
+                    self.changed += u64::from(reply == Reply::Done);
+                }
+                continue;
+            }
             let actor = &mut self.actors[usize::try_from(client.0).unwrap()];
             let asked = actor.asked.take_if(|asked| asked.sequence == sequence);
             let Some(asked) = asked else { continue };
             match reply {
                 Reply::NodeSession(session) => actor.session = session,
                 Reply::SessionUnknown => actor.session = 0,
-                // The node has lost its disk.
+                // The node has lost its disk, or takes no part.
                 Reply::NotLeader => {}
                 Reply::Done | Reply::Value(_) => {
                     let floor = if self.atomic { asked.known } else { asked.own };
@@ -424,12 +478,24 @@ impl Play {
     fn check_the_end(&mut self) {
         calm(&mut self.cluster);
         self.cluster.run(3000);
-        let held = |node| self.cluster.node(node).store().get("x").cloned();
-        let replicas: Vec<Version> = (0..self.cluster.nodes.len()).filter_map(held).collect();
+        let held = |node: usize| self.cluster.node(node).store().get("x").cloned();
+        let holds = |node: &usize| self.cluster.spares.is_empty() || self.holds(*node, "x");
+        let nodes = (0..self.cluster.nodes.len()).filter(holds);
+        let replicas: Vec<Version> = nodes.filter_map(held).collect();
+        let expected = if self.known > 0 { self.cluster.leaderless.replicas.min(2) } else { 0 };
+        assert!(replicas.len() >= expected, "{} hold it", replicas.len());
         assert!(replicas.windows(2).all(|pair| pair[0] == pair[1]), "{replicas:?}");
         let last = replicas.first().map_or(0, |version| version.stamp.time);
         let known = self.known;
         assert!(last >= known, "{known} was acknowledged, and {last} is what remains");
+    }
+
+    /// Whether a node holds a key, by the last layout of all.
+    fn holds(&self, node: usize, key: &str) -> bool {
+        let last = last_layout(&self.cluster).unwrap();
+        assert_eq!(last.next, None, "nobody comes or goes any more: {last:?}");
+        let ring = Ring::of(last, self.cluster.leaderless.replicas);
+        ring.holds(self.cluster.nodes[node].id, ring.segment(hash_of(key)))
     }
 
     fn run(mut self, wipes: bool) -> Play {
@@ -437,6 +503,9 @@ impl Play {
         let mut meddler = Meddler::new(&self.cluster);
         while self.cluster.now < faults_end {
             self.wiped += u64::from(meddler.act(&mut self.cluster, wipes));
+            if !self.cluster.spares.is_empty() && self.cluster.draw(40) == 0 {
+                self.change_members();
+            }
             (0..self.actors.len()).for_each(|id| self.act(id));
             let_pass(&mut self.cluster, 1);
             self.take_answers();
@@ -467,6 +536,36 @@ fn in_two_phases_no_operation_stands_before_one_that_had_ended() {
 #[test]
 fn in_one_phase_clients_read_their_own_writes_and_replicas_agree_in_the_end() {
     random_runs(STRICT, false);
+}
+
+/// The same while nodes come and go.
+fn random_runs_with_changes(settings: Settings, wipes: bool) {
+    let (mut reads, mut writes, mut changed, mut wiped) = (0, 0, 0, 0);
+    for seed in 0..150 {
+        let play = Play::sparing(seed, settings).run(wipes);
+        reads += play.reads;
+        writes += play.writes;
+        changed += play.changed;
+        wiped += play.wiped;
+    }
+    assert!(changed > 300, "{changed} changes test too little");
+    assert!(!wipes || wiped > 80, "{wiped} disks lost test too little");
+    assert!(reads > 1000 && writes > 1000, "{reads} reads and {writes} writes test too little");
+}
+
+#[test]
+fn nor_where_nodes_come_and_go() {
+    random_runs_with_changes(ATOMIC, false);
+}
+
+#[test]
+fn nor_where_nodes_come_and_go_and_lose_their_disks() {
+    random_runs_with_changes(ATOMIC, true);
+}
+
+#[test]
+fn clients_read_their_own_writes_whoever_comes_and_goes() {
+    random_runs_with_changes(STRICT, false);
 }
 
 #[test]
@@ -520,7 +619,13 @@ fn link(cluster: &mut Cluster<Leaderless>, a: usize, b: usize, cut: bool) {
 
 #[test]
 fn the_word_of_a_disk_that_was_lost_meanwhile_does_not_count() {
+    // Not the first disk's either that was lost, nor the second one's.
+    (0..3).for_each(a_lost_word_does_not_count);
+}
+
+fn a_lost_word_does_not_count(lost_before: usize) {
     let mut cluster = cluster(7, STRICT);
+    (0..lost_before).for_each(|_| cluster.replace_disk(0));
     let mut keys = (0..).map(|n| format!("k{n}"));
     let key = keys.find(|key| segment_of(&cluster, key) == 0).unwrap();
     // Nodes 0, 1 and 2 hold it; node 3 coordinates, and holds nothing that node 0 holds.
@@ -548,9 +653,18 @@ fn the_word_of_a_disk_that_was_lost_meanwhile_does_not_count() {
     assert_eq!(cluster.answers[before..].len(), 1, "two have it");
 }
 
+/// The last layout that a node goes by which is up.
+fn last_layout(cluster: &Cluster<Leaderless>) -> Option<&Layout> {
+    let layouts = cluster.nodes.iter().filter_map(|node| Some(node.up.as_ref()?.layout()));
+    layouts.max_by_key(|layout| layout.version)
+}
+
 /// Which nodes hold a key, by the first of them.
 fn segment_of(cluster: &Cluster<Leaderless>, key: &str) -> usize {
     let ring = Ring::new(cluster.nodes.iter().map(|node| node.id).collect(), 3);
-    let hash = blake3::hash(key.as_bytes());
-    ring.segment(u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()))
+    ring.segment(hash_of(key))
+}
+
+fn hash_of(key: &str) -> u64 {
+    u64::from_le_bytes(*blake3::hash(key.as_bytes()).as_bytes().first_chunk().unwrap())
 }

@@ -7,6 +7,7 @@ mod client;
 mod counting;
 mod kill_nine;
 mod kv;
+mod layouts;
 mod leaderless;
 mod memory_disk;
 mod merge;

@@ -5,6 +5,8 @@
 //! stamps of their keys, and those with what is later here and with a request for what is later
 //! there. Of siblings, their outlines tell the same: each side may have what the other one lacks.
 
+use std::collections::BTreeSet;
+
 use super::ring::Ring;
 use super::store::{Branch, LEAF_LEVEL};
 use super::version::{Outline, Version};
@@ -28,13 +30,13 @@ pub(super) struct AntiEntropy {
 
 impl AntiEntropy {
     pub(super) fn new(ring: &Ring, own: NodeId, timing: Timing, now: Time) -> AntiEntropy {
-        let mut partners: Vec<NodeId> = held_by(ring, own)
-            .flat_map(|segment| ring.replicas(segment))
-            .filter(|node| *node != own)
-            .collect();
-        partners.sort_unstable();
-        partners.dedup();
-        AntiEntropy { partners, next: 0, at: now + timing.heartbeat }
+        AntiEntropy { partners: partners_of(ring, own), next: 0, at: now + timing.heartbeat }
+    }
+
+    /// Goes by another ring from here on.
+    pub(super) fn follow(&mut self, ring: &Ring, own: NodeId) {
+        self.partners = partners_of(ring, own);
+        self.next = 0;
     }
 
     /// The nodes that hold something that this one holds too.
@@ -45,6 +47,13 @@ impl AntiEntropy {
     pub(super) fn deadline(&self) -> Time {
         if self.partners.is_empty() { Time::NEVER } else { self.at }
     }
+}
+
+/// The nodes that hold something that this one holds too, in order.
+fn partners_of(ring: &Ring, own: NodeId) -> Vec<NodeId> {
+    let others = held_by(ring, own).flat_map(|segment| ring.replicas(segment));
+    let others: BTreeSet<NodeId> = others.filter(|node| *node != own).collect();
+    others.into_iter().collect()
 }
 
 /// The segments that a node holds.

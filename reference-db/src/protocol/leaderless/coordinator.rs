@@ -130,11 +130,14 @@ impl Leaderless {
         wall: u64,
         out: &mut Vec<Output<Self>>,
     ) {
+        if request.command.is_about_members() {
+            return self.on_wish(now, origin, request, true, out);
+        }
         let Request { session, sequence, seen, command } = request;
         let reply = |reply, position, out: &mut Vec<Output<Self>>| {
             out.push(Output::Reply { to: origin, sequence, reply, position });
         };
-        if self.disks.restoring {
+        if self.disks.restoring || !self.layout.has(self.options.id) {
             return reply(Reply::NotLeader, 0, out);
         }
         if command == Command::OpenSession {
@@ -143,7 +146,7 @@ impl Leaderless {
             return reply(Reply::NodeSession(session), 0, out);
         }
         if let Command::Read { key, level: ReadLevel::Replica } = &command
-            && self.ring.holds(self.options.id, self.store.segment(key))
+            && self.ring.owners(self.store.segment(key)).contains(&self.options.id)
         {
             let held = self.store.get(key);
             return reply(self.shown(held), self.position(held), out);
@@ -334,6 +337,23 @@ impl Leaderless {
         }
     }
 
+    /// Asks and tells again whom the operations ask and tell, by another ring than before. What anybody has
+    /// said by the one before says nothing of this one ([`super::members`]).
+    pub(super) fn begin_phases_anew(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        let numbers: Vec<u64> = self.operations.keys().copied().collect();
+        for number in numbers {
+            let Some(operation) = self.operations.get_mut(&number) else { continue };
+            operation.segment = self.store.segment(&operation.key);
+            operation.again_at = now + self.options.timing.heartbeat * 2;
+            match &mut operation.phase {
+                Phase::Ask { answers } => answers.clear(),
+                Phase::Tell { has, .. } => has.clear(),
+            }
+            self.turn_to_replicas(number, out);
+            self.settle(number, out);
+        }
+    }
+
     /// Goes on with an operation as far as the answers allow.
     fn settle(&mut self, number: u64, out: &mut Vec<Output<Self>>) {
         let settings = self.options.leaderless;
@@ -344,12 +364,12 @@ impl Leaderless {
                     Task::Read { quorum } => quorum,
                     Task::Put { .. } | Task::Cas { .. } => settings.read,
                 };
-                if answers.len() >= quorum {
+                if self.ring.is_quorum(operation.segment, answers.keys(), quorum) {
                     self.on_quorum_answered(number, out);
                 }
             }
             Phase::Tell { version, has, reply } => {
-                if has.len() >= settings.write {
+                if self.ring.is_quorum(operation.segment, has.iter(), settings.write) {
                     let (reply, position) = (reply.clone(), self.position(Some(version)));
                     self.reply(number, reply, position, out);
                 }

@@ -30,16 +30,14 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// Keeps a version for a node; false where everything in it is kept already, or no more are.
+    /// Keeps a version for a node; false where everything in it is kept already.
     pub(super) fn add(&mut self, node: NodeId, key: String, version: Version) -> bool {
-        let full = self.kept.len() >= HINTS_MAX;
         match self.kept.get_mut(&(node, key.clone())) {
             Some(held) if held.covers(&version) => false,
             Some(held) => {
                 held.take_in(version);
                 true
             }
-            None if full => false,
             None => {
                 self.kept.insert((node, key), version);
                 true
@@ -86,12 +84,60 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) -> bool {
         self.clock.see(version.stamp);
-        let hint = self.with_kept(node, key, version.clone());
+        if self.hints.len() >= HINTS_MAX && self.hints.get(node, key).is_none() {
+            return false;
+        }
+        self.add_hint(now, node, key, version.clone(), out);
+        self.hints.get(node, key).is_some_and(|held| held.covers(&version))
+    }
+
+    fn add_hint(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        key: &str,
+        version: Version,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let hint = self.with_kept(node, key, version);
         if self.hints.add(node, key.to_owned(), hint.clone()) {
             self.hints.offer_at = self.hints.offer_at.max(now + self.options.timing.heartbeat);
             self.persist(Record::Hint(node, key.to_owned(), hint), out);
         }
-        self.hints.get(node, key).is_some_and(|held| held.covers(&version))
+    }
+
+    /// Keeps what was kept for nodes that are not to hold the key any more for those that are. One that goes
+    /// keeps everything for all of them, because a change that it keeps may have counted by that.
+    pub(super) fn readdress_hints(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        let own = self.options.id;
+        let goes = !self.layout.stays(own);
+        for (node, key, version) in self.hints.all() {
+            let segment = self.store.segment(&key);
+            let strays = !self.ring.holds(node, segment);
+            if !strays && !goes {
+                continue;
+            }
+            let heirs: Vec<NodeId> = self.ring.replicas(segment).collect();
+            if heirs.contains(&own) {
+                self.take(&key, version.clone(), out);
+            }
+            for heir in heirs.into_iter().filter(|heir| *heir != own) {
+                self.add_hint(now, heir, &key, version.clone(), out);
+            }
+            if strays {
+                self.hints.remove(node, &key);
+                self.persist(Record::HintTaken(node, key), out);
+            }
+        }
+    }
+
+    /// Whether the node keeps something for others that none of those has that are to hold it.
+    pub(super) fn keeps_alone(&self) -> bool {
+        let mut kept = self.hints.kept.keys();
+        kept.any(|(_, key)| {
+            let mut heirs = self.ring.replicas(self.store.segment(key));
+            heirs.all(|heir| heir == self.options.id || self.hints.get(heir, key).is_some())
+        })
     }
 
     /// A version as it is to be kept, with the siblings that are kept already. Then it gets a stamp

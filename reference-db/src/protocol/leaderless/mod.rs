@@ -36,11 +36,15 @@ use rand_chacha::rand_core::RngCore as _;
 use serde::{Deserialize, Serialize};
 
 use crate::env::{NodeId, Status, Time};
+use crate::protocol::raft::core::Core;
+use crate::protocol::raft::message as control;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
+use crate::wire::Request;
 
 mod anti_entropy;
 mod coordinator;
 mod hints;
+mod members;
 mod restore;
 pub mod ring;
 mod sessions;
@@ -51,8 +55,9 @@ pub mod version;
 use self::anti_entropy::AntiEntropy;
 use self::coordinator::Operation;
 use self::hints::Hints;
+use self::members::Control;
 use self::restore::{Disks, number_in};
-use self::ring::Ring;
+use self::ring::{Layout, Ring};
 use self::sessions::Sessions;
 use self::siblings::{Conflicts, Issued};
 use self::store::{Branch, Store};
@@ -227,6 +232,44 @@ pub enum Message {
     },
     /// The same as `Leaves`, where changes stand side by side.
     Siblings(Vec<(Branch, Vec<(String, Changes)>)>),
+    /// A message of one that goes by a later layout than the first.
+    Under {
+        /// The layout.
+        layout: Layout,
+        /// What it says.
+        message: Box<Message>,
+    },
+    /// The sender goes by a later layout than the receiver, and has done nothing.
+    Outdated,
+    /// Between those that agree on layouts.
+    Control(control::Message<Layout, Layout>),
+    /// What an operator wants, from a node that does not see to it.
+    Forward {
+        /// Where the answer goes.
+        origin: Origin,
+        /// What is asked.
+        request: Request,
+    },
+    /// Has the receiver gone over to the layout of the message?
+    HowFar,
+    /// The answer: it has.
+    Reached {
+        /// Whether it has done what it is to do under it.
+        ready: bool,
+    },
+}
+
+impl Message {
+    /// Whether it is for the receiver by whatever layout it goes.
+    fn is_about_members(&self) -> bool {
+        match self {
+            Message::Control(_) | Message::Forward { .. } => true,
+            Message::Knowing { message, .. } => {
+                matches!(**message, Message::Control(_) | Message::Forward { .. })
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What a change was sent for, and so what its acknowledgement means.
@@ -256,6 +299,10 @@ pub enum Record {
     Disk(NodeId, u64),
     /// The node has it again.
     Whole,
+    /// The node goes by this layout.
+    Layout(Layout),
+    /// Of those that agree on layouts.
+    Control(control::Record<Layout>),
 }
 
 /// All that a node needs to go on after a restart.
@@ -271,13 +318,21 @@ pub struct Snapshot {
     pub disks: Vec<(NodeId, u64)>,
     /// Whether the node lacks what its disk before had.
     pub restoring: bool,
+    /// By which layout it goes; without nodes where that is the first one.
+    pub layout: Layout,
+    /// What it has agreed on with others.
+    pub control: control::Snapshot<Layout, Layout>,
 }
 
 /// One node of the modes `leaderless` and `leaderless-abd`.
 #[derive(Clone, Debug)]
 pub struct Leaderless {
     options: Options,
+    /// Who holds what: `ring` follows from `layout`.
+    layout: Layout,
     ring: Ring,
+    /// What the node has to do with who that is; nothing where that never changes.
+    control: Option<Control>,
     store: Store,
     clock: Clock,
     issued: Issued,
@@ -310,43 +365,50 @@ impl Protocol for Leaderless {
         random: ChaCha8Rng,
         now: Time,
     ) -> Self {
-        let ring = Ring::new(options.nodes.clone(), options.leaderless.replicas);
         let snapshot = recovered.snapshot.unwrap_or_default();
-        let mut store = Store::new(ring.clone());
+        let layout = members::last_layout(&options, &snapshot, &recovered.records);
         let mut hints = Hints::default();
         let mut start = snapshot.start;
         let empty = recovered.records.is_empty() && start == 0;
         let records = recovered.records.len() as u64;
         let mut disks = Disks::new(options.id, snapshot.disks, snapshot.restoring);
-        for (key, version) in snapshot.versions {
-            store.put(&key, version);
-        }
+        let mut held = snapshot.versions;
+        let mut agreed = Vec::new();
         for (node, key, version) in snapshot.hints {
             hints.add(node, key, version);
         }
         for record in recovered.records {
             match record {
                 Record::Started(number) => start = number,
-                Record::Holds(key, version) => {
-                    store.put(&key, version);
-                }
+                Record::Holds(key, version) => held.push((key, version)),
                 Record::Hint(node, key, version) => {
                     hints.add(node, key, version);
                 }
                 Record::HintTaken(node, key) => hints.remove(node, &key),
                 Record::Disk(node, number) => disks.recover(node, number),
                 Record::Whole => disks.restoring = false,
+                Record::Layout(_) => {}
+                Record::Control(record) => agreed.push(record),
             }
         }
+        let recovery = Recovered { snapshot: Some(snapshot.control), records: agreed };
+        let control = Control::of(&options, recovery, &random, now);
+        let ring = members::ring_of(&layout, control.is_some(), options.leaderless);
+        let mut store = Store::new(ring.clone());
+        for (key, version) in held {
+            store.put(&key, version);
+        }
         if empty && options.restored {
-            disks.begin_again();
+            disks.begin_again(&random);
         }
         let start = start + 1;
         let mut clock = Clock { node: options.id, start: disks.stamped(start), latest: 0 };
         store.versions().for_each(|(_, version)| clock.see(version.stamp));
-        Leaderless {
+        let mut node = Leaderless {
             anti_entropy: AntiEntropy::new(&ring, options.id, options.timing, now),
+            layout,
             ring,
+            control,
             store,
             clock,
             issued: Issued::default(),
@@ -362,7 +424,9 @@ impl Protocol for Leaderless {
             taken: 0,
             starts: start,
             options,
-        }
+        };
+        node.begin_filling(now);
+        node
     }
 
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
@@ -374,6 +438,7 @@ impl Protocol for Leaderless {
         }
         match input {
             Input::Timer => {
+                self.on_members_timer(now, out);
                 self.fetch_again(now, out);
                 self.retry_operations(now, out);
                 self.deliver_hints(now, out);
@@ -385,11 +450,14 @@ impl Protocol for Leaderless {
             }
             Input::Message { from, message } => self.on_message(now, from, message, out),
         }
+        self.settle_members(now, out);
         if self.records >= self.options.snapshot_entries.max(1) {
             self.records = 0;
-            out.push(Output::Snapshot(self.durable()));
+            let agreed = self.control.as_ref().map(|control| control.core().durable());
+            out.push(Output::Snapshot(self.durable(agreed.unwrap_or_default())));
         }
         self.tell_disks(&mut out[begin..]);
+        self.tell_layout(&mut out[begin..]);
     }
 
     fn deadline(&self) -> Time {
@@ -399,13 +467,22 @@ impl Protocol for Leaderless {
             .min(self.hints.deadline())
             .min(self.anti_entropy.deadline())
             .min(self.disks.deadline())
+            .min(self.control.as_ref().map_or(Time::NEVER, |c| c.deadline(&self.layout)))
     }
 
-    /// Nobody leads; the positions count the versions that were taken over since the start.
+    /// Nobody leads but those that agree on who holds what; the positions count the versions that were
+    /// taken over since the start.
     fn status(&self) -> Status {
         let taken = self.taken;
-        let restoring = self.disks.restoring;
-        Status { last: taken, committed: taken, applied: taken, restoring, ..Status::default() }
+        let core = self.control.as_ref().map(Control::core);
+        Status {
+            role: core.map(Core::role).unwrap_or_default(),
+            term: core.map_or(0, Core::term),
+            last: taken,
+            committed: taken,
+            applied: taken,
+            restoring: self.disks.restoring || core.is_some_and(Core::is_restoring),
+        }
     }
 }
 
@@ -428,13 +505,14 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) {
         match message {
-            Message::Knowing { disks, message } => {
-                self.learn_disks(now, &disks, out);
-                if !matches!(*message, Message::Knowing { .. }) {
-                    self.on_message_of(now, from, number_in(&disks, from), *message, out);
+            Message::Under { layout, message } => {
+                let version = layout.version;
+                self.adopt(now, layout, out);
+                if !matches!(*message, Message::Under { .. }) {
+                    self.on_message_under(now, from, (version, *message), out);
                 }
             }
-            message => self.on_message_of(now, from, 0, message, out),
+            message => self.on_message_under(now, from, (0, message), out),
         }
     }
 
@@ -496,9 +574,15 @@ impl Leaderless {
                     self.on_restored(now, from, after, versions, out);
                 }
             }
-            // What it says came with it: the number.
-            Message::Outlived => {}
-            Message::Knowing { .. } => unreachable!("it was opened before"),
+            Message::Control(message) => self.on_control(now, from, message),
+            Message::Forward { origin, request } => self.on_wish(now, origin, request, false, out),
+            Message::HowFar => self.on_how_far(from, out),
+            Message::Reached { ready } => self.on_reached(now, from, ready),
+            // What it says came with it: the number, or the layout.
+            Message::Outlived | Message::Outdated => {}
+            Message::Knowing { .. } | Message::Under { .. } => {
+                unreachable!("it was opened before")
+            }
         }
     }
 
@@ -516,14 +600,17 @@ impl Leaderless {
         out.push(Output::Persist(record));
     }
 
-    fn durable(&self) -> Snapshot {
+    fn durable(&self, control: control::Snapshot<Layout, Layout>) -> Snapshot {
         let versions = self.store.versions();
+        let changed = self.layout.version > 0;
         Snapshot {
             start: self.starts,
             versions: versions.map(|(key, version)| (key.to_owned(), version.clone())).collect(),
             hints: self.hints.all(),
             disks: self.disks.all(),
             restoring: self.disks.restoring,
+            layout: if changed { self.layout.clone() } else { Layout::default() },
+            control,
         }
     }
 

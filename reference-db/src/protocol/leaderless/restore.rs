@@ -14,10 +14,15 @@
 //! every message. The coordinator takes the word of the lost disk back when it hears of the new one, and
 //! any replica that counts and was not asked before it had the change tells it.
 //!
-//! A node that lost its disk does not know the number that it had. It tries one, and whoever knows it by
-//! a greater one says so; then it takes the next and begins anew.
+//! A node that lost its disk does not know the number that it had. It tries one by chance, and whoever knows it
+//! by a greater one says so; then it takes the next and begins anew. Were it the same one for every node that
+//! knows nothing, a node that loses its disk, and then the disk after that one, would have the same twice: the
+//! acknowledgement that was under way with the second disk would count with the third.
 
 use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore as _;
 
 use super::version::Version;
 use super::{Leaderless, Message, Record, send};
@@ -28,6 +33,8 @@ use crate::protocol::Output;
 const KEYS_MAX: usize = 64;
 /// The starts with one disk are counted in so many bits.
 const START_BITS: u32 = 32;
+/// Numbers that a disk tries first have so many bits.
+const FIRST_BITS: u32 = 20;
 
 /// Which disks nodes have, as far as is known, and how far the own one is.
 #[derive(Clone, Debug)]
@@ -37,6 +44,8 @@ pub(super) struct Disks {
     numbers: BTreeMap<NodeId, u64>,
     /// Whether the node lacks what its disk before had.
     pub(super) restoring: bool,
+    /// Whether it lacks what others hold and it is to hold.
+    filling: bool,
     /// How far it has fetched from whom.
     fetched: BTreeMap<NodeId, Fetched>,
     again_at: Time,
@@ -58,7 +67,7 @@ pub(super) fn number_in(disks: &[(NodeId, u64)], node: NodeId) -> u64 {
 impl Disks {
     pub(super) fn new(own: NodeId, numbers: Vec<(NodeId, u64)>, restoring: bool) -> Disks {
         let (numbers, fetched) = (numbers.into_iter().collect(), BTreeMap::new());
-        Disks { own, numbers, restoring, fetched, again_at: Time(0) }
+        Disks { own, numbers, restoring, filling: false, fetched, again_at: Time(0) }
     }
 
     /// Takes a number from the node's own disk.
@@ -68,8 +77,11 @@ impl Disks {
     }
 
     /// The disk is empty, and not the node's first.
-    pub(super) fn begin_again(&mut self) {
-        self.numbers.insert(self.own, 1);
+    pub(super) fn begin_again(&mut self, random: &ChaCha8Rng) {
+        let mut random = random.clone();
+        random.set_stream(random.get_stream() + 2);
+        let number = 1 + random.next_u64() % ((1 << FIRST_BITS) - 1);
+        self.numbers.insert(self.own, number);
         self.restoring = true;
     }
 
@@ -91,11 +103,17 @@ impl Disks {
     /// Where the numbers of the operations of a start begin: late answers to what an earlier start
     /// asked, with this disk or another, are answers to nothing.
     pub(super) fn operations(&self, start: u64) -> u64 {
-        (self.number(self.own) << 20 | start) << 36
+        let number = self.number(self.own) & ((1 << FIRST_BITS) - 1);
+        (number << 8 | start & 0xff) << 36
+    }
+
+    /// Whether the node lacks anything that it should have.
+    pub(super) fn lacks(&self) -> bool {
+        self.restoring || self.filling
     }
 
     pub(super) fn deadline(&self) -> Time {
-        if self.restoring { self.again_at } else { Time::NEVER }
+        if self.lacks() { self.again_at } else { Time::NEVER }
     }
 }
 
@@ -166,7 +184,7 @@ impl Leaderless {
         }
         self.disks.again_at = now + self.options.timing.heartbeat * 2;
         self.go_live_if_whole(out);
-        if !self.disks.restoring {
+        if !self.disks.lacks() {
             return;
         }
         for node in self.anti_entropy.partners().to_vec() {
@@ -201,8 +219,9 @@ impl Leaderless {
         versions: Vec<(String, Version)>,
         out: &mut Vec<Output<Self>>,
     ) {
+        let lacks = self.disks.lacks();
         let fetched = self.disks.fetched.entry(from).or_insert(Fetched::UpTo(None));
-        if !self.disks.restoring || *fetched != Fetched::UpTo(after) {
+        if !lacks || *fetched != Fetched::UpTo(after) {
             return;
         }
         if let Some((last, _)) = versions.last() {
@@ -218,23 +237,64 @@ impl Leaderless {
         }
     }
 
-    /// Is a replica like the others from here on, if it has everything that was ever acknowledged.
-    fn go_live_if_whole(&mut self, out: &mut Vec<Output<Self>>) {
-        let settings = self.options.leaderless;
+    /// Fetches from the beginning what the node lacks by another ring than before.
+    pub(super) fn begin_filling(&mut self, now: Time) {
         let own = self.options.id;
-        let whole = (0..self.ring.segments()).filter(|segment| self.ring.holds(own, *segment)).all(
-            |segment| {
-                let count = self.ring.replicas(segment).count() - 1;
-                // And a majority, so that the node learns the number of any disk that was whole before.
-                let enough = (settings.replicas + 1 - settings.write).max(count / 2 + 1).min(count);
-                let all = |node: &NodeId| self.disks.fetched.get(node) == Some(&Fetched::All);
-                self.ring.replicas(segment).filter(all).count() >= enough
-            },
-        );
-        if whole {
-            self.disks.restoring = false;
-            self.disks.fetched.clear();
+        let mut to_fill = self.ring.changing().flat_map(|segment| self.ring.to_fill(segment));
+        self.disks.filling = to_fill.any(|node| node == own);
+        self.disks.fetched.clear();
+        self.disks.again_at = now;
+    }
+
+    /// Is a replica like the others from here on, if it has everything that was ever acknowledged. One that
+    /// is no replica yet stays what it is.
+    fn go_live_if_whole(&mut self, out: &mut Vec<Output<Self>>) {
+        let own = self.options.id;
+        let all = |segment: &usize| self.ring.holds(own, *segment);
+        let restored = || (0..self.ring.segments()).filter(all).all(|s| self.is_restored(s));
+        let filled = || {
+            let mut to_fill = self
+                .ring
+                .changing()
+                .filter(|segment| self.ring.to_fill(*segment).any(|node| node == own));
+            to_fill.all(|segment| self.is_filled(segment))
+        };
+        if !self.layout.has(own) || self.disks.restoring && !restored() || !filled() {
+            return;
+        }
+        self.disks.filling = false;
+        self.disks.fetched.clear();
+        if std::mem::replace(&mut self.disks.restoring, false) {
             self.persist(Record::Whole, out);
         }
+    }
+
+    /// Whether a node that has lost its disk has everything of a segment that was ever acknowledged. Where
+    /// others are to hold it than now, it may have been one of them with the disk before.
+    fn is_restored(&self, segment: usize) -> bool {
+        let settings = self.options.leaderless;
+        let (owners, heirs) = (self.ring.owners(segment), self.ring.heirs(segment));
+        let later = Some(heirs).filter(|_| !self.comes_with_its_disk());
+        [Some(owners), later].into_iter().flatten().all(|side| {
+            let others = || side.iter().filter(|node| **node != self.options.id);
+            let count = others().count();
+            // And a majority, so that the node learns the number of any disk that was whole before.
+            let enough = (settings.replicas + 1 - settings.write).max(count / 2 + 1).min(count);
+            others().filter(|node| self.has_all_of(**node)).count() >= enough
+        })
+    }
+
+    /// Whether a node that is to hold a segment has everything of it that was ever acknowledged.
+    fn is_filled(&self, segment: usize) -> bool {
+        let settings = self.options.leaderless;
+        let owners = self.ring.owners(segment);
+        let enough = (settings.replicas + 1 - settings.write).min(owners.len());
+        let itself = usize::from(owners.contains(&self.options.id));
+        let fetched = owners.iter().filter(|node| self.has_all_of(**node)).count();
+        fetched + itself >= enough
+    }
+
+    fn has_all_of(&self, node: NodeId) -> bool {
+        self.disks.fetched.get(&node) == Some(&Fetched::All)
     }
 }

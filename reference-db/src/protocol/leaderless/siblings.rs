@@ -61,7 +61,7 @@ pub(super) struct Issued {
 
 impl Issued {
     /// Forgets everything. What the node issues from here on is another actor's.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.era += 1;
         self.states.clear();
     }

@@ -55,7 +55,7 @@ fn hash_of(key: &str) -> u64 {
     first_word(blake3::hash(key.as_bytes()))
 }
 
-fn first_word(hash: blake3::Hash) -> u64 {
+pub(super) fn first_word(hash: blake3::Hash) -> u64 {
     let word = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
     u64::from_le_bytes(*word)
 }
@@ -87,6 +87,18 @@ impl Store {
     pub(super) fn new(ring: Ring) -> Store {
         let trees = vec![[0; LEAVES]; ring.segments()];
         Store { ring, versions: BTreeMap::new(), trees }
+    }
+
+    /// Goes by another ring from here on.
+    pub(super) fn follow(&mut self, ring: &Ring) {
+        if ring.segments() == self.ring.segments() {
+            self.ring = ring.clone();
+            return;
+        }
+        let before = std::mem::replace(self, Store::new(ring.clone()));
+        for ((_, key), version) in before.versions {
+            self.put(&key, version);
+        }
     }
 
     /// The segment of a key.

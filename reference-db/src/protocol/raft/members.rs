@@ -67,6 +67,13 @@ pub struct Member {
     pub votes: bool,
 }
 
+impl Member {
+    /// Whether the node has spoken since it was let in, so that it is known by which disk.
+    pub(in crate::protocol) fn was_seen(self) -> bool {
+        self.incarnation != UNSEEN
+    }
+}
+
 impl Members {
     /// All nodes that the cluster began with.
     pub fn founded(nodes: impl IntoIterator<Item = NodeId>) -> Members {

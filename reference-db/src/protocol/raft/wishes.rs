@@ -125,6 +125,8 @@ impl Wish {
         }
         let change = match (self.wanted, core.members().get(node)) {
             (Wanted::In, Some(member)) if !member.votes => return None,
+            // It holds something yet, in a mode in which that is seen to afterwards.
+            (Wanted::Out, None) if may_go(node) == Dismissal::Later => return None,
             (Wanted::In, Some(_)) | (Wanted::Out, None) => return Some(Reply::Done),
             _ if (1..FOUNDED + core.members_at).contains(&self.seen) => {
                 return Some(Reply::NotLeader);
