@@ -587,6 +587,26 @@ fn of_many_writes_of_a_value_the_last_one_proves_that_it_was_written_over() {
 }
 
 #[test]
+fn who_replaces_a_value_by_the_same_does_not_hide_that_it_was_written_over() {
+    // Each value comes again and again, and somebody found 2 where it was and left it there.
+    let mut text = "0 invoke write x 2\n0 ok\n1 invoke write x 1\n1 ok\n".repeat(500);
+    text += "0 invoke write x 2\n0 ok\n3 invoke cas x 2 2\n3 ok\n1 invoke write x 1\n1 ok\n";
+    text += "2 invoke read x\n2 ok 1\n2 invoke read x\n2 ok 2";
+    let verdict = Linearizable::new(Limits::default()).check(&history(&text));
+    expect![[r#"
+        process 0 wrote x = 2 (from 2.000 s to 2.001 s)
+        process 1 wrote x = 1 (from 2.004 s to 2.005 s)
+        process 2 read x = 2 (from 2.008 s to 2.009 s)
+        process 2 saw x = 2 after 2.008 s, but x = 1 had been acknowledged to process 1 at 2.005 s, before that, and nothing made it 2 after it
+        all 501 writes of 2 by then were over before that; of these, the one that was over last is shown"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+    // To replace it by the same, it has to be there.
+    let late = text.replace("2 invoke read x\n2 ok 2", "2 invoke cas x 2 2\n2 ok");
+    let verdict = Linearizable::new(Limits::default()).check(&history(&late));
+    assert_eq!(verdict.anomalies()[0].witness.operations.len(), 3, "{verdict:?}");
+}
+
+#[test]
 fn what_is_plainly_wrong_is_found_however_many_operations_are_open() {
     let many = |of: &str| (0..2_000).map(|process| format!("{process} {of}\n")).collect::<String>();
     let writes = (0..2_000).map(|process| format!("{process} invoke write x {}\n", process % 5));

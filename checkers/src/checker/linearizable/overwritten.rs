@@ -11,13 +11,13 @@
 //! value was written.
 //!
 //! Four operations prove it: the read, what came between, who wrote the value that it saw where it wrote
-//! none, and the write of `v` that was over last. That all others were over, too, is said in words. Values
-//! that somebody replaced by the same are left to the search: who did so saw what he did not bring.
+//! none, and the write of `v` that was over last. That all others were over, too, is said in words. Who
+//! replaces a value by the same does not write it: he has to find it there, as a read has.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::witness::brings;
-use super::{RegisterCall, seen, written};
+use super::{RegisterCall, seen};
 use crate::history::ValueId;
 
 /// A value that was seen and cannot have been there: places among the calls.
@@ -46,44 +46,36 @@ impl Overwritten {
 /// Looks for it among the calls of a key, which are in the order of invocation.
 pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritten> {
     let writers = Writers::of(calls);
-    let kept: FxHashSet<ValueId> =
-        calls.iter().filter(|call| brings(call).is_none()).filter_map(written).collect();
-    let holds = |call: &RegisterCall| {
-        let held = brings(call).or_else(|| seen(call)).filter(|value| !kept.contains(value));
-        held.filter(|_| call.ret.is_some())
-    };
+    let holds =
+        |call: &RegisterCall| brings(call).or_else(|| seen(call)).filter(|_| call.ret.is_some());
     let mut ends: Vec<usize> =
         (0..calls.len()).filter(|place| holds(&calls[*place]).is_some()).collect();
     ends.sort_unstable_by_key(|place| calls[*place].completed);
     let mut ends = ends.into_iter().peekable();
-    // Of those that are over, who began last, and when.
-    let mut over = TwoBest::default();
+    // Of those that are over, who began last, and when: of all, and of those that wrote.
+    let (mut over, mut wrote) = (TwoBest::default(), TwoBest::default());
     for (read, call) in calls.iter().enumerate() {
         while let Some(place) = ends.next_if(|place| calls[*place].completed < call.invoked) {
             let value = holds(&calls[place]).expect("the others were left out");
-            over.add(value, (calls[place].invoked, place));
+            let worth = (calls[place].invoked, place);
+            over.add(value, worth);
+            if brings(&calls[place]).is_some() {
+                wrote.add(value, worth);
+            }
         }
-        let Some(value) = seen(call).filter(|value| !kept.contains(value)) else { continue };
+        let Some(value) = seen(call) else { continue };
         let last = writers.last(value, call.completed);
         if last.is_none() && value != initial {
             return Some(Overwritten { read, writer: None, newer: None, writer_of_newer: None });
         }
-        let Some((_, newer)) = over.other_than(value) else { continue };
-        if last.is_none_or(|(end, _)| end < calls[newer].invoked) {
+        let is_newer = |(begun, _): &(u32, usize)| last.is_none_or(|(end, _)| end < *begun);
+        // Whoever wrote something proves that it was there without anybody else.
+        let by_writer = wrote.other_than(value).filter(is_newer);
+        if let Some((_, newer)) = by_writer.or_else(|| over.other_than(value).filter(is_newer)) {
             let by = &calls[newer];
             let only_seen = seen(by).filter(|_| brings(by).is_none());
             let writer_of_newer = only_seen.and_then(|value| writers.first(value, by.completed));
             let writer = last.map(|(_, place)| place);
-            // Whoever wrote it proves it without those who saw it, where that was between as well.
-            let is_between = |place: &usize| {
-                let by = &calls[*place];
-                let after = last.is_none_or(|(end, _)| end < by.invoked);
-                after && by.ret.is_some() && by.completed < call.invoked
-            };
-            if let Some(place) = writer_of_newer.filter(is_between) {
-                let newer = Some(place);
-                return Some(Overwritten { read, writer, newer, writer_of_newer: None });
-            }
             return Some(Overwritten { read, writer, newer: Some(newer), writer_of_newer });
         }
     }
