@@ -48,7 +48,9 @@ impl World {
         clients: Vec<(ClientSpec, Play)>,
     ) -> World {
         let shared = Rc::new(Shared::new(config, seed, trace, roster));
-        let mut hosts = Hosts::new(config, seed, &shared);
+        // The operator of a cluster whose members change waits by tokio's timers.
+        let waits_by_tokio = system.waits_by_tokio() || config.spares > 0;
+        let mut hosts = Hosts::new(config, seed, &shared, waits_by_tokio);
         for id in shared.node_ids() {
             let (system, shared, network) = (system.clone(), shared.clone(), hosts.network());
             let software = move || -> LocalBoxFuture<'static, ()> {

@@ -33,11 +33,17 @@ pub(super) enum Hosts {
 }
 
 impl Hosts {
-    /// Makes the network of a run, with nobody in it.
-    pub(super) fn new(config: &Config, seed: Seed, shared: &Rc<Shared>) -> Hosts {
+    /// Makes the network of a run, with nobody in it. `waits_by_tokio`: whether anybody will ask tokio for a
+    /// timer.
+    pub(super) fn new(
+        config: &Config,
+        seed: Seed,
+        shared: &Rc<Shared>,
+        waits_by_tokio: bool,
+    ) -> Hosts {
         match config.engine {
             Engine::Turmoil => Hosts::Turmoil(Box::new(turmoil::Hosts::new(config, seed, shared))),
-            Engine::Event => Hosts::Event(event::Hosts::new(config, seed, shared)),
+            Engine::Event => Hosts::Event(event::Hosts::new(config, seed, shared, waits_by_tokio)),
         }
     }
 

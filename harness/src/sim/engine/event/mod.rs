@@ -35,7 +35,12 @@ pub(in crate::sim) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(config: &Config, seed: Seed, shared: &Rc<Shared>) -> Hosts {
+    pub(super) fn new(
+        config: &Config,
+        seed: Seed,
+        shared: &Rc<Shared>,
+        waits_by_tokio: bool,
+    ) -> Hosts {
         let places = config.all_nodes() as usize + 1;
         let network = Network {
             shared: shared.clone(),
@@ -46,7 +51,8 @@ impl Hosts {
             latency: RefCell::new(Latency::new(config, seed)),
         };
         let software = (0..places).map(|_| None).collect();
-        Hosts { network: Rc::new(network), software, stray_time: StrayTime::new() }
+        let stray_time = StrayTime::new(waits_by_tokio);
+        Hosts { network: Rc::new(network), software, stray_time }
     }
 
     pub(super) fn network(&self) -> Rc<Network> {
