@@ -338,3 +338,35 @@ fn who_says_that_it_does_not_wait_by_tokio_and_does_panics_and_is_not_late() {
     assert_eq!(panic.name, "node-panic");
     assert!(panic.explanation[0].contains("timers are disabled"), "{:?}", panic.explanation);
 }
+
+/// Its nodes wait for no time, again and again.
+struct Restless;
+
+impl System for Restless {
+    fn manifest(&self) -> Manifest {
+        one_copy(Quirk::None).manifest()
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        Box::pin(async move {
+            loop {
+                cx.sleep(Duration::ZERO).await;
+            }
+        })
+    }
+
+    fn client(&self, _: ClientCx) -> Box<dyn Client> {
+        Box::new(Idle)
+    }
+}
+
+#[test]
+fn who_waits_for_no_time_without_end_is_a_livelock_and_not_a_hang() {
+    let system: Arc<dyn System> = Arc::new(Restless);
+    let report = run_with(&system, &plan("one-copy"), 1, Schedule::default(), |config| {
+        config.engine = Engine::Event;
+        config.nodes = 3;
+    });
+    let found = anomalies(&report);
+    assert!(found.contains(&(Guarantee::Live, "livelock".to_owned())), "{found:?}");
+}

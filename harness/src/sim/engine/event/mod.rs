@@ -8,7 +8,7 @@ mod agenda;
 mod stray;
 mod tasks;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -25,6 +25,9 @@ use crate::config::Config;
 use crate::seed::{Seed, Stream};
 use crate::sim::context::{Address, Message};
 use crate::sim::shared::{Place, Shared};
+
+/// How many waits for no time may end at once, at one instant, before others have their turn.
+const ENDED_AT_ONCE_MAX: u32 = 100;
 
 /// See the module.
 pub(in crate::sim) struct Hosts {
@@ -49,6 +52,7 @@ impl Hosts {
             of_nodes: RefCell::new(vec![None; places]),
             of_clients: RefCell::default(),
             latency: RefCell::new(Latency::new(config, seed)),
+            ended_at_once: Cell::new(0),
         };
         let software = (0..places).map(|_| None).collect();
         let stray_time = StrayTime::new(waits_by_tokio);
@@ -91,6 +95,7 @@ impl Hosts {
             let reached = self.stray_time.pass(now.get(), next.min(until), &network.tasks);
             now.set(reached);
             network.shared.refill_budgets();
+            network.ended_at_once.set(0);
             if reached < until {
                 network.happen(reached);
             }
@@ -116,6 +121,8 @@ pub(in crate::sim) struct Network {
     /// Where clients receive, by session.
     of_clients: RefCell<Vec<Option<Rc<Inbox>>>>,
     latency: RefCell<Latency>,
+    /// How many timers ended at this instant.
+    ended_at_once: Cell<u32>,
 }
 
 /// What is due at some time.
@@ -161,7 +168,7 @@ impl Network {
 
     /// Waits until some time has come.
     fn wait_until(self: &Rc<Self>, at: Time) -> Timer {
-        Timer { network: self.clone(), at, ticket: None }
+        Timer { network: self.clone(), at, ticket: None, has_waited: false }
     }
 }
 
@@ -292,6 +299,8 @@ struct Timer {
     at: Time,
     /// Its entry in the agenda, once it has been waited for.
     ticket: Option<Ticket>,
+    /// Whether others had their turn before it ended.
+    has_waited: bool,
 }
 
 impl Future for Timer {
@@ -299,8 +308,17 @@ impl Future for Timer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.at <= self.network.shared.now.get() {
-            return Poll::Ready(());
+            // Whoever waits for no time again and again spins: it must be polled again to be found out.
+            let at_once = self.network.ended_at_once.get();
+            if self.has_waited || at_once < ENDED_AT_ONCE_MAX {
+                self.network.ended_at_once.set(at_once + 1);
+                return Poll::Ready(());
+            }
+            self.has_waited = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        self.has_waited = true;
         let network = self.network.clone();
         let mut agenda = network.agenda.borrow_mut();
         match self.ticket.and_then(|ticket| agenda.get_mut(ticket)) {
