@@ -370,3 +370,14 @@ fn who_waits_for_no_time_without_end_is_a_livelock_and_not_a_hang() {
     let found = anomalies(&report);
     assert!(found.contains(&(Guarantee::Live, "livelock".to_owned())), "{found:?}");
 }
+
+#[test]
+fn a_cluster_whose_new_member_did_not_know_that_it_was_let_in_finds_a_leader() {
+    // Met on this engine: a region of one lets another one in, gives it a vote, and all are restarted.
+    let plans = plans_of("membership.toml").into_iter();
+    for (mut plan, system) in plans.filter(|(plan, _)| plan.name == "multi-leader") {
+        plan.engine = Choice::Event;
+        let report = run(&system, &plan, Seed(9), Options::default());
+        assert_eq!(report.conclusion(), Conclusion::Valid, "{:?}", report.vacuous);
+    }
+}
