@@ -1,20 +1,25 @@
-//! How much of a cluster's life fits into a second of the processor, verdicts included.
+//! How much of a cluster's life fits into a second of the processor, verdicts included, on either engine.
 //!
 //! Measured in CPU time of the thread, since machines are shared. `thrpt` is operations, or
-//! milliseconds of simulated time, a CPU second.
+//! milliseconds of simulated time, a CPU second; of `set-up`, runs that begin and end at once.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use checkers::history::{Op, OpKind, Outcome, Reason};
 use cpu_time::ThreadTime;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use stormglass::config::Config;
+use stormglass::engine::Engine;
 use stormglass::plan::Plan;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
-use stormglass::system::{SYSTEMS, System};
+use stormglass::system::{
+    Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, SYSTEMS, System, Timing,
+};
 
 /// Time of the processor that this thread took.
 struct CpuTime;
@@ -56,41 +61,126 @@ fn plan(system: &str) -> Plan {
     plan
 }
 
-/// One run whose clients pause up to `think_max` between operations.
-fn simulate(system: &Arc<dyn System>, name: &str, think_max: Duration) -> Report {
+/// How busy clients are.
+#[derive(Clone, Copy)]
+struct Load {
+    name: &'static str,
+    clients: u32,
+    /// The longest pause between two operations of a client.
+    think_max: Duration,
+}
+
+const LOADS: [Load; 3] = [
+    // Nodes that talk to each other, and one client that hardly ever does anything.
+    Load { name: "idle", clients: 1, think_max: Duration::from_secs(600) },
+    // Pauses that make about a hundred operations a second of simulated time in all.
+    Load { name: "typical", clients: 10, think_max: Duration::from_millis(120) },
+    Load { name: "closed-loop", clients: 10, think_max: Duration::ZERO },
+];
+
+/// One run.
+fn simulate(system: &Arc<dyn System>, name: &str, load: Load, engine: Engine) -> Report {
     let plan = plan(name);
     let seed = Seed(7);
-    let config = Config { think_max, ..Config::draw(&plan, &system.manifest(), seed) };
+    let drawn = Config::draw(&plan, &system.manifest(), seed);
+    let Load { clients, think_max, .. } = load;
+    let config = Config { engine, clients, think_max, pinned: clients.min(drawn.pinned), ..drawn };
     let options = Options { config: Some(config), ..Options::default() };
     run(system, &plan, seed, options)
 }
 
 fn simulation(criterion: &mut Criterion<CpuTime>) {
-    // Pauses that make about a hundred operations a second of simulated time in all, and none.
-    let loads = [("typical", Duration::from_millis(120)), ("closed-loop", Duration::ZERO)];
-    for (load, think_max) in loads {
+    for load in LOADS {
         for entry in SYSTEMS {
             let system: Arc<dyn System> = Arc::from((entry.build)());
-            let counts = simulate(&system, entry.name, think_max).counts;
-            let units = [
-                ("simulated-ms", counts.simulated_ns / 1_000_000),
-                ("operations", counts.operations()),
-            ];
-            for (unit, amount) in units {
-                let mut group = criterion.benchmark_group(format!("{load}/{unit}"));
-                group.sample_size(10).throughput(Throughput::Elements(amount));
-                group.bench_function(BenchmarkId::from_parameter(entry.name), |bencher| {
-                    bencher.iter(|| black_box(simulate(&system, entry.name, think_max)));
-                });
-                group.finish();
+            for engine in Engine::ALL {
+                let counts = simulate(&system, entry.name, load, engine).counts;
+                let units = [
+                    ("simulated-ms", counts.simulated_ns / 1_000_000),
+                    ("operations", counts.operations()),
+                ];
+                for (unit, amount) in units {
+                    let mut group = criterion.benchmark_group(format!("{}/{unit}", load.name));
+                    group.sample_size(10).throughput(Throughput::Elements(amount));
+                    group.bench_function(BenchmarkId::new(entry.name, engine), |bencher| {
+                        bencher.iter(|| black_box(simulate(&system, entry.name, load, engine)));
+                    });
+                    group.finish();
+                }
             }
         }
     }
 }
 
+/// A system that does nothing, in no time.
+struct Nothing;
+
+impl System for Nothing {
+    fn manifest(&self) -> Manifest {
+        Manifest {
+            name: "nothing".to_owned(),
+            about: "does nothing".to_owned(),
+            nodes: (1, 9),
+            ops: OpKind::REGISTER.to_vec(),
+            claims: Vec::new(),
+            replica_claims: Vec::new(),
+            timing: Timing {
+                failover: Duration::ZERO,
+                converge: Duration::from_millis(1),
+                operation: Duration::ZERO,
+            },
+        }
+    }
+
+    fn waits_by_tokio(&self) -> bool {
+        false
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        Box::pin(async move {
+            cx.recv().await;
+            unreachable!("nobody sends")
+        })
+    }
+
+    fn client(&self, _: ClientCx) -> Box<dyn Client> {
+        Box::new(Nothing)
+    }
+}
+
+impl Client for Nothing {
+    fn invoke<'a>(&'a mut self, _: &'a Op) -> LocalBoxFuture<'a, Outcome> {
+        Box::pin(async { Outcome::Fail(Reason::Unsupported) })
+    }
+}
+
+/// A run of five nodes and ten clients that is over when everybody has started.
+fn set_up(criterion: &mut Criterion<CpuTime>) {
+    let system: Arc<dyn System> = Arc::new(Nothing);
+    let (plan, seed) = (plan("nothing"), Seed(7));
+    let mut group = criterion.benchmark_group("set-up");
+    for engine in Engine::ALL {
+        let config = Config {
+            engine,
+            safety: Duration::ZERO,
+            liveness: Duration::ZERO,
+            mix: BTreeMap::from([(OpKind::Read, 1)]),
+            ..Config::draw(&plan, &system.manifest(), seed)
+        };
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::from_parameter(engine), |bencher| {
+            bencher.iter(|| {
+                let options = Options { config: Some(config.clone()), ..Options::default() };
+                black_box(run(&system, &plan, seed, options))
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = simulation
+    targets = set_up, simulation
 }
 criterion_main!(benches);

@@ -7,6 +7,7 @@ use checkers::history::OpKind;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
+use crate::engine::Engine;
 use crate::nemesis::membership;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -16,6 +17,9 @@ use crate::system::Manifest;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// What simulates the run.
+    #[serde(default, skip_serializing_if = "Engine::is_usual")]
+    pub engine: Engine,
     /// How many nodes the cluster begins with.
     pub nodes: u32,
     /// How many there are besides, which may be added.
@@ -36,7 +40,7 @@ pub struct Config {
     pub replica_reads_percent: u32,
     /// The longest pause of a client between two operations.
     pub think_max: Duration,
-    /// The grain of simulated time; also the least latency of a message.
+    /// The least latency of a message; also the grain of simulated time, where that has one.
     pub tick: Duration,
     /// The greatest latency of a message.
     pub latency_max: Duration,
@@ -88,7 +92,9 @@ impl Config {
         // Distances need a finer grain, and stand in the place of latencies that are drawn.
         let far = plan.regions.is_some();
         let tick = Duration::from_millis(if far { 1 } else { 5 });
+        let engine = plan.engine.engine(&plan.nemeses);
         Config {
+            engine: engine.expect("a checked plan asks for an engine that does its faults"),
             nodes: *stream
                 .pick(&sizes)
                 .expect("a checked plan lists sizes that the system runs with"),

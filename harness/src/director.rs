@@ -99,6 +99,18 @@ impl Director {
         }
     }
 
+    /// When there is something to do next, if nothing happens before.
+    pub(crate) fn next(&self) -> Time {
+        let begin = self.to_begin.last().map(|planned| planned.at);
+        let ends = self.on.iter().map(|begun| begun.planned.until);
+        let phase = match self.phase {
+            Phase::Safety => self.timeline.liveness,
+            Phase::Liveness => self.timeline.final_reads,
+            Phase::Final => self.timeline.end,
+        };
+        ends.chain(begin).fold(phase, Time::min)
+    }
+
     fn enter(&mut self, phase: Phase, now: Time) {
         self.phase = phase;
         self.recorder.phase(now, phase);

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 mod director;
 pub mod doctor;
+pub mod engine;
 pub mod nemesis;
 pub mod plan;
 mod play;

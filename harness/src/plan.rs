@@ -8,6 +8,7 @@ use checkers::checker::Limits;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
+use crate::engine::Choice;
 use crate::nemesis::membership;
 use crate::{config, nemesis, system};
 
@@ -28,6 +29,9 @@ pub struct Plan {
     /// Who plans the faults. None means a run without faults.
     #[serde(default)]
     pub nemeses: Vec<String>,
+    /// What simulates the runs: `turmoil`, `event`, or `auto` for the first of them that can do all faults.
+    #[serde(default, skip_serializing_if = "Choice::is_usual")]
+    pub engine: Choice,
     /// Sizes of the cluster; each run draws one.
     #[serde(default = "default_nodes")]
     pub nodes: Vec<u32>,
@@ -302,6 +306,7 @@ impl Plan {
             system: system.into(),
             workload: default_workload(),
             nemeses: usual.map(|entry| entry.name.to_owned()).collect(),
+            engine: Choice::default(),
             nodes: default_nodes(),
             clients: default_clients(),
             keys: default_keys(),
@@ -418,6 +423,7 @@ impl Plan {
         for name in &self.nemeses {
             self.check_name("nemesis", name, &nemeses)?;
         }
+        self.engine.engine(&self.nemeses).map_err(|error| self.refused(error))?;
         self.check_ranges()?;
         self.check_disks()?;
         self.check_nodes(manifest)?;

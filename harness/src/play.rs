@@ -107,12 +107,14 @@ pub(crate) fn play(
     let roster = stage.roster.clone();
     let mut world = World::new(system, config, seed, trace, roster, cast(&stage, config, seed));
     let mut director = Director::new(schedule, timeline, stage.recorder.clone(), config.nodes);
-    while world.now() < timeline.end && stage.readers.get() > 0 && !flooded(&world) {
+    let readers = stage.readers.clone();
+    let over = |now, sent| timeline.end <= now || readers.get() == 0 || sent > messages_max(now);
+    while !over(world.now(), world.messages().0) {
         director.direct(&mut world);
-        world.step();
+        world.step(director.next(), &over);
         director.watch(&mut world);
     }
-    let flooded = flooded(&world);
+    let flooded = world.messages().0 > messages_max(world.now());
     let mut counts = stage.recorder.counts();
     (counts.sent, counts.dropped) = world.messages();
     counts.simulated_ns = world.now().as_nanos();
@@ -131,9 +133,9 @@ pub(crate) fn play(
     Played { history, effects, counts, trace, failures, flooded, nonsense, vacuous, stretches }
 }
 
-fn flooded(world: &World) -> bool {
-    let seconds = world.now().since_start().as_secs();
-    world.messages().0 > MESSAGES_MAX + MESSAGES_A_SECOND_MAX * seconds
+/// How many messages may have been sent by now.
+fn messages_max(now: Time) -> u64 {
+    MESSAGES_MAX + MESSAGES_A_SECOND_MAX * now.since_start().as_secs()
 }
 
 /// What every client needs.
@@ -264,8 +266,8 @@ impl Actor {
         let (session, home) = (self.session, self.stage.roster.home_of(self.spec.home));
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
-        let answer = tokio::time::timeout(self.stage.operation, self.client.invoke(op)).await;
-        let mut outcome = answer.unwrap_or_else(|_| {
+        let answer = self.clock.timeout(self.stage.operation, self.client.invoke(op)).await;
+        let mut outcome = answer.unwrap_or_else(|| {
             self.client.reset();
             Outcome::Info(Reason::Timeout)
         });
@@ -305,7 +307,7 @@ async fn act(
     let mut actor = Actor::new(stage.clone(), spec, cx);
     if let Some(op) = first {
         while matches!(actor.perform(&op).await, Outcome::Fail(_)) && actor.now() < stop {
-            tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
+            actor.clock.sleep(Duration::from_millis(think.between(0, think_max))).await;
         }
         gate.open();
     }
@@ -314,7 +316,7 @@ async fn act(
         let op = stage.next(&mut *generator, actor.now());
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
-        tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
+        actor.clock.sleep(Duration::from_millis(think.between(0, think_max))).await;
     }
 }
 
@@ -339,7 +341,7 @@ async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
                 Outcome::Ok(_) => break,
                 Outcome::Fail(_) | Outcome::Info(_) => tries_left -= 1,
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            actor.clock.sleep(Duration::from_millis(100)).await;
         }
     }
     readers.set(readers.get() - 1);

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::engine::Choice;
+
 /// Reads a range of seeds: `0..1000`, or one seed.
 pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let wanted = || format!("`{text}` is no range of seeds; write `0..1000`, or one seed");
@@ -14,6 +16,15 @@ pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
         None => (number(text)?, number(text)?.checked_add(1).ok_or_else(wanted)?),
     };
     if end < first { Err(wanted()) } else { Ok(first..end) }
+}
+
+/// Reads the name of an engine.
+pub(super) fn engine(text: &str) -> Result<Choice, String> {
+    let known = Choice::ALL.iter().find(|(name, _)| *name == text);
+    known.map(|(_, choice)| *choice).ok_or_else(|| {
+        let names = Choice::ALL.map(|(name, _)| name).join(", ");
+        format!("no engine is called `{text}`; there are {names}")
+    })
 }
 
 #[cfg(test)]

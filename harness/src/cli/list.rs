@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::plans::Source;
+use crate::engine::{self, Engine};
 use crate::nemesis::NEMESES;
 use crate::plan::Plan;
 use crate::report::escape;
@@ -25,7 +26,7 @@ struct Content {
     plans: Vec<Plan>,
     systems: Vec<Manifest>,
     workloads: Vec<Named>,
-    nemeses: Vec<Named>,
+    nemeses: Vec<Listed>,
     checkers: Vec<Named>,
     models: Vec<Named>,
 }
@@ -37,6 +38,14 @@ struct Named {
     about: &'static str,
 }
 
+/// A nemesis, and the engines that can do its faults.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    named: Named,
+    engines: &'static [Engine],
+}
+
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let named = |name, about| Named { name, about };
@@ -44,7 +53,13 @@ impl Arguments {
             plans: self.source.plans(context)?,
             systems: context.systems.iter().map(|entry| (entry.build)().manifest()).collect(),
             workloads: WORKLOADS.iter().map(|entry| named(entry.name, entry.about)).collect(),
-            nemeses: NEMESES.iter().map(|entry| named(entry.name, entry.about)).collect(),
+            nemeses: NEMESES
+                .iter()
+                .map(|entry| Listed {
+                    named: named(entry.name, entry.about),
+                    engines: entry.engines,
+                })
+                .collect(),
             checkers: CHECKERS
                 .iter()
                 .map(|entry| named(entry.guarantee.name(), entry.about))
@@ -77,17 +92,16 @@ fn human(content: &Content) -> String {
             }
         }
     }
-    let tables = [
-        ("Workloads", &content.workloads),
-        ("Nemeses", &content.nemeses),
-        ("Checkers", &content.checkers),
-        ("Models", &content.models),
-    ];
-    for (title, entries) in tables {
-        let _ = writeln!(out, "\n{title}");
-        for Named { name, about } in entries {
-            let _ = writeln!(out, "  {name:<20} {about}");
-        }
+    let table = |title: &str, entries: &[Named]| {
+        let lines = entries.iter().map(|Named { name, about }| format!("  {name:<20} {about}\n"));
+        format!("\n{title}\n{}", lines.collect::<String>())
+    };
+    out.push_str(&table("Workloads", &content.workloads));
+    out.push_str("\nNemeses, and the engines that do their faults\n");
+    for Listed { named: Named { name, about }, engines } in &content.nemeses {
+        let _ = writeln!(out, "  {name:<20} {about}\n  {:<20} {}", "", engine::names(engines));
     }
+    out.push_str(&table("Checkers", &content.checkers));
+    out.push_str(&table("Models", &content.models));
     out
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::Context;
 use crate::campaign::Entry;
+use crate::engine::Choice;
 use crate::plan::{self, Plan, PlanError};
 use crate::report::summary::{Replay, shell_word};
 use crate::system::{self, Registration, System};
@@ -21,6 +22,9 @@ pub(super) struct Source {
     /// Let these plan the faults, or `none`, whatever the plans say.
     #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
     pub(super) nemeses: Vec<String>,
+    /// Simulate the runs with this engine, whatever the plans say: `turmoil`, `event` or `auto`.
+    #[arg(long, value_name = "ENGINE", value_parser = super::arguments::engine)]
+    pub(super) engine: Option<Choice>,
 }
 
 /// Some of the plans there are.
@@ -51,6 +55,7 @@ impl Source {
             Some(file) => plan::load(file, context.systems)?,
             None => stock(context.systems)?,
         };
+        set_engine(&mut plans, self.engine);
         if !self.nemeses.is_empty() {
             for plan in &mut plans {
                 plan.nemeses =
@@ -63,6 +68,8 @@ impl Source {
     fn check(&self, context: &Context, plan: &Plan) -> anyhow::Result<()> {
         if !self.nemeses.is_empty() {
             plan.check(context.systems).context("--nemeses")?;
+        } else if self.engine.is_some() {
+            plan.check(context.systems).context("--engine")?;
         }
         Ok(())
     }
@@ -89,7 +96,9 @@ impl Source {
     /// The same, where that call is under faults of its own.
     fn file_flags(&self) -> Vec<OsString> {
         let file = self.plans.iter().flat_map(|file| ["--plans".into(), file.into()]);
-        file.collect()
+        let engine =
+            self.engine.iter().flat_map(|engine| ["--engine".into(), engine.name().into()]);
+        file.chain(engine).collect()
     }
 
     /// How runs of these plans are replayed.
@@ -100,6 +109,13 @@ impl Source {
     /// How they are run under other faults.
     pub(super) fn replay_under_other_faults(&self) -> Replay {
         Replay { program: super::output::program(), flags: as_typed(&self.file_flags()) }
+    }
+}
+
+/// Lets an engine that a flag names simulate the runs of some plans.
+fn set_engine(plans: &mut [Plan], engine: Option<Choice>) {
+    if let Some(engine) = engine {
+        plans.iter_mut().for_each(|plan| plan.engine = engine);
     }
 }
 
@@ -169,12 +185,14 @@ fn built_in(
 pub(super) fn of_tradeoffs(
     context: &Context,
     file: Option<&Path>,
+    engine: Option<Choice>,
     only: &[String],
 ) -> anyhow::Result<Vec<Entry>> {
     let mut plans = match file {
         Some(file) => plan::load(file, context.systems)?,
         None => tradeoffs(context.systems)?,
     };
+    set_engine(&mut plans, engine);
     check_names(&plans, only)?;
     plans.retain(|plan| only.is_empty() || only.contains(&plan.name));
     Ok(plans.into_iter().map(|plan| entry_of(context, plan)).collect())

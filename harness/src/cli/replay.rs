@@ -15,8 +15,8 @@ use crate::store::{self, Record, Store};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The folder of a stored run. It has its plan with it: `--plans` and `--nemeses` are for `--plan`
-    /// and `--seed`.
+    /// The folder of a stored run. It has its plan with it: `--plans`, `--nemeses` and `--engine` are for
+    /// `--plan` and `--seed`.
     #[arg(value_name = "RUN", required_unless_present_any = ["plan", "seed"])]
     run: Option<PathBuf>,
     #[command(flatten)]
@@ -93,6 +93,9 @@ impl Arguments {
         }
         if !self.source.nemeses.is_empty() {
             bail!("--nemeses is for --plan and --seed; a stored run has its faults with it");
+        }
+        if self.source.engine.is_some() {
+            bail!("--engine is for --plan and --seed; a stored run has its engine with it");
         }
         let folder =
             self.run.as_ref().context("a stored run, or --plan and --seed, must be given")?;

@@ -7,6 +7,7 @@ use super::Context;
 use super::output::{Meter, check_writable, interruption, replace, show};
 use super::plans;
 use crate::campaign::Ending;
+use crate::engine::Choice;
 use crate::report;
 use crate::store::Store;
 use crate::tradeoffs::{Reason, measure};
@@ -19,6 +20,9 @@ pub(super) struct Arguments {
     /// Only these plans.
     #[arg(long, value_name = "PLAN", value_delimiter = ',')]
     only: Vec<String>,
+    /// Simulate the runs with this engine, whatever the plans say: `turmoil`, `event` or `auto`.
+    #[arg(long, value_name = "ENGINE", value_parser = super::arguments::engine)]
+    engine: Option<Choice>,
     /// The seeds that each measurement is made with.
     #[arg(long, value_name = "A..B", default_value = "0..10", value_parser = super::arguments::seeds)]
     seeds: Range<u64>,
@@ -32,7 +36,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
-        let entries = plans::of_tradeoffs(context, self.plans.as_deref(), &self.only)?;
+        let entries = plans::of_tradeoffs(context, self.plans.as_deref(), self.engine, &self.only)?;
         let file = self.out.clone().unwrap_or_else(|| context.results.join("tradeoffs.md"));
         // The folder may be new.
         Store::open(&context.results)?;

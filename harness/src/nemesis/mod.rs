@@ -8,6 +8,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, NodeId, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
 use crate::seed::Stream;
 
 mod clock;
@@ -308,6 +309,7 @@ pub struct Planned {
 }
 
 /// One nemesis in the table.
+#[derive(Clone, Copy)]
 pub struct Registration {
     /// The name that plans and flags use.
     pub name: &'static str,
@@ -315,6 +317,8 @@ pub struct Registration {
     pub about: &'static str,
     /// Whether every system is held against it, or only one whose plan asks for it.
     pub usual: bool,
+    /// The engines that can do its faults.
+    pub engines: &'static [Engine],
     /// The nemesis.
     pub nemesis: &'static dyn Nemesis,
 }
@@ -325,48 +329,56 @@ pub const NEMESES: &[Registration] = &[
         name: "partition",
         about: "cuts links: one node, halves, majorities-ring, bridge, one-way",
         usual: true,
+        engines: &Engine::ALL,
         nemesis: &partition::Partition,
     },
     Registration {
         name: "crash",
         about: "takes power from nodes for a while; what was not synced is lost",
         usual: true,
+        engines: &Engine::ALL,
         nemesis: &crash::Crash,
     },
     Registration {
         name: "restart",
         about: "takes power from nodes and starts them again at once",
         usual: true,
+        engines: &Engine::ALL,
         nemesis: &restart::Restart,
     },
     Registration {
         name: "delay",
         about: "slows links, each message by a time of its own: one node, one-way, halves",
         usual: true,
+        engines: &Engine::ALL,
         nemesis: &delay::Delay,
     },
     Registration {
         name: "clock",
         about: "makes clocks run faster or slower, jump, and jump to and fro, on one node or several",
         usual: false,
+        engines: &Engine::ALL,
         nemesis: &clock::Clock,
     },
     Registration {
         name: "wipe",
         about: "takes power and disk from a node, one at a time; it comes back with nothing",
         usual: false,
+        engines: &Engine::ALL,
         nemesis: &wipe::ONE,
     },
     Registration {
         name: "wipe-minority",
         about: "takes power and disks from a minority at once; they come back with nothing",
         usual: false,
+        engines: &Engine::ALL,
         nemesis: &wipe::MINORITY,
     },
     Registration {
         name: membership::NAME,
         about: "adds nodes, removes them, and replaces them, through the system, one change at a time",
         usual: false,
+        engines: &Engine::ALL,
         nemesis: &membership::Membership,
     },
 ];

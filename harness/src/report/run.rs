@@ -87,6 +87,7 @@ fn configuration(record: &Record) -> String {
     let time = |duration| humantime::format_duration(duration).to_string();
     let mix: Vec<_> = config.mix.iter().map(|(kind, weight)| format!("{kind} {weight}")).collect();
     let lines = [
+        ("engine", config.engine.to_string()),
         ("nodes", nodes(config)),
         ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
         ("keys in use at a time", config.keys.to_string()),

@@ -1,18 +1,15 @@
 //! The seam: all that a node or a client of a system under test can see of the world.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use checkers::history::{NodeId, SessionId, Time};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-use turmoil::net::UdpSocket;
 
+use super::engine::{Clock, Network, Socket};
 use super::guard::Guard;
 use super::shared::{Place, Shared};
 use super::{Disk, Failure};
@@ -38,7 +35,7 @@ pub struct Message {
     /// What it says.
     pub bytes: Vec<u8>,
     /// Ties an answer to its request; 0 where none is awaited.
-    ticket: u64,
+    pub(super) ticket: u64,
 }
 
 /// What a node reports of itself, for faults that choose by role and for people.
@@ -68,77 +65,34 @@ pub enum Role {
     Leader,
 }
 
-/// A socket in the simulated network, and the clock that goes with it.
+/// A place in the simulated network, and the clock that goes with it.
 struct Port {
-    socket: UdpSocket,
+    socket: Socket,
+    network: Network,
     shared: Rc<Shared>,
     owner: Address,
     place: Place,
     clock: Clock,
     /// Until when its owner is busy with what it has received.
     busy_until: Cell<Time>,
-    /// What has arrived and is to be late, by the time at which it may be seen and in the order of
-    /// arrival.
-    late: RefCell<BTreeMap<(Time, u64), Message>>,
-    arrivals: Cell<u64>,
-}
-
-/// A clock of the simulated world.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// A moment of the runtime that the clock belongs to.
-    runtime: Instant,
-    /// The world's time at that moment.
-    world: Time,
-}
-
-impl Clock {
-    /// Virtual time since the run began.
-    pub fn now(&self) -> Time {
-        self.world + self.runtime.elapsed()
-    }
 }
 
 impl Port {
+    async fn open(shared: Rc<Shared>, network: &Network, owner: Address) -> Port {
+        let socket = network.bind(owner).await;
+        let (clock, place) = (socket.clock(), Place::of(owner));
+        let (network, busy_until) = (network.clone(), Cell::new(Time::ZERO));
+        Port { socket, network, shared, owner, place, clock, busy_until }
+    }
+
     fn now(&self) -> Time {
         self.clock.now()
     }
 
     fn send(&self, to: Address, bytes: &[u8], ticket: u64) {
-        let to_place = self.shared.place_of(to);
-        let sent = self.shared.send(self.now(), self.place, to_place, bytes.len());
+        let sent = self.shared.send(self.now(), self.place, Place::of(to), bytes.len());
         let Some(delay) = sent else { return };
-        let delay = delay + self.shared.way(self.owner, to);
-        let mut frame = self.shared.scratch.borrow_mut();
-        frame.clear();
-        frame.extend_from_slice(bytes);
-        frame.extend_from_slice(&ticket.to_le_bytes());
-        frame.extend_from_slice(&(delay.as_nanos() as u64).to_le_bytes());
-        self.socket
-            .try_send_to(&frame, self.shared.socket_of(to))
-            .expect("turmoil sends between registered hosts");
-    }
-
-    /// Takes apart what has arrived, unless a fault keeps it from being delivered.
-    fn open(&self, len: usize, from: SocketAddr, buffer: &[u8]) -> Option<Message> {
-        let from = self.shared.address_of(from)?;
-        if !self.may_deliver(from) {
-            return None;
-        }
-        let (bytes, delay) = buffer[..len].split_last_chunk()?;
-        let (bytes, ticket) = bytes.split_last_chunk()?;
-        let message = Message { from, bytes: bytes.to_vec(), ticket: u64::from_le_bytes(*ticket) };
-        let delay = Duration::from_nanos(u64::from_le_bytes(*delay));
-        if delay.is_zero() {
-            return Some(message);
-        }
-        self.arrivals.set(self.arrivals.get() + 1);
-        self.late.borrow_mut().insert((self.now() + delay, self.arrivals.get()), message);
-        None
-    }
-
-    fn may_deliver(&self, from: Address) -> bool {
-        self.shared.may_deliver(self.now(), self.shared.place_of(from), self.place)
+        self.socket.send(to, bytes, ticket, delay + self.shared.way(self.owner, to));
     }
 
     async fn recv(&self) -> Message {
@@ -148,94 +102,28 @@ impl Port {
             }
             let now = self.now();
             if now < self.busy_until.get() {
-                tokio::time::sleep(self.busy_until.get().since(now)).await;
-                continue;
-            }
-            let due = self.late.borrow().keys().next().map(|(due, _)| *due);
-            let late = async {
-                match due {
-                    Some(due) => tokio::time::sleep(due.since(self.now())).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                readable = self.socket.readable() => {
-                    readable.expect("a turmoil socket does not fail to receive");
-                }
-                () = late => {}
+                self.clock.sleep(self.busy_until.get().since(now)).await;
+            } else {
+                self.socket.arrival().await;
             }
         }
-    }
-
-    /// The next of the late messages that may be seen, unless its link has been cut meanwhile.
-    fn take_late(&self) -> Option<Message> {
-        let mut late = self.late.borrow_mut();
-        while let Some(first) = late.first_entry()
-            && first.key().0 <= self.now()
-        {
-            let message = first.remove();
-            if self.may_deliver(message.from) {
-                return Some(message);
-            }
-        }
-        None
     }
 
     fn try_recv(&self) -> Option<Message> {
         let cost = self.shared.message_cost;
         if cost.is_zero() || matches!(self.owner, Address::Client(_)) {
-            return self.next_message();
+            return self.socket.next();
         }
         let now = self.now();
         if now < self.busy_until.get() {
             return None;
         }
-        let message = self.next_message()?;
-        // Timers have a grain of a millisecond: what it was idle in the last one, it makes up for.
-        let idle_since = Time::from_nanos(now.as_nanos().saturating_sub(GRAIN_NS));
+        let message = self.socket.next()?;
+        // Where timers have a grain, what it was idle in the last one, it makes up for.
+        let grain = self.clock.grain().as_nanos() as u64;
+        let idle_since = Time::from_nanos(now.as_nanos().saturating_sub(grain));
         self.busy_until.set(self.busy_until.get().max(idle_since) + cost);
         Some(message)
-    }
-
-    fn next_message(&self) -> Option<Message> {
-        if let Some(message) = self.take_late() {
-            return Some(message);
-        }
-        RECEIVED.with_borrow_mut(|buffer| {
-            buffer.resize(MESSAGE_BYTES_MAX + 16, 0);
-            while let Ok((len, from)) = self.socket.try_recv_from(buffer) {
-                if let Some(message) = self.open(len, from, buffer) {
-                    return Some(message);
-                }
-            }
-            None
-        })
-    }
-}
-
-thread_local! {
-    /// Where arriving messages are put down: one for all sockets of a thread, because clearing one
-    /// for each socket of each run cost a third of a short run.
-    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The grain of timers, in nanoseconds.
-const GRAIN_NS: u64 = 1_000_000;
-
-async fn open_port(shared: Rc<Shared>, owner: Address, number: u16) -> Port {
-    let place = shared.place_of(owner);
-    let clock = Clock { runtime: Instant::now(), world: shared.now.get() };
-    let socket = UdpSocket::bind(("0.0.0.0", number)).await.expect("the port is free on its host");
-    Port {
-        socket,
-        shared,
-        owner,
-        place,
-        clock,
-        busy_until: Cell::new(Time::ZERO),
-        late: RefCell::default(),
-        arrivals: Cell::new(0),
     }
 }
 
@@ -255,14 +143,11 @@ struct Node {
 }
 
 impl NodeCx {
-    pub(super) async fn open(
-        shared: Rc<Shared>,
-        id: NodeId,
-        incarnation: u32,
-        power: Rc<Cell<bool>>,
-    ) -> NodeCx {
-        let disk = shared.disk(id, power.clone());
-        let port = open_port(shared, Address::Node(id), super::NODE_PORT).await;
+    pub(super) async fn open(shared: Rc<Shared>, network: &Network, id: NodeId) -> NodeCx {
+        let node = shared.node(id);
+        let (incarnation, power) = (node.incarnation.get(), node.power.borrow().clone());
+        let port = Port::open(shared.clone(), network, Address::Node(id)).await;
+        let disk = shared.disk(id, power.clone(), port.clock.clone());
         NodeCx(Rc::new(Node { id, incarnation, port, disk, power }))
     }
 
@@ -319,7 +204,7 @@ impl NodeCx {
             let left = clock.world_at(at).since(port.now());
             tokio::select! {
                 biased;
-                () = tokio::time::sleep(left) => {}
+                () = port.clock.sleep(left) => {}
                 () = changes => {}
             }
             if at <= self.now() {
@@ -377,7 +262,8 @@ impl NodeCx {
             task.await;
             std::future::pending::<String>().await
         };
-        tokio::task::spawn_local(self.guard(task));
+        let Port { network, place, .. } = &self.0.port;
+        network.spawn(*place, self.guard(task));
     }
 
     /// Wraps a task of the node so that its misbehaviour is recorded.
@@ -409,11 +295,14 @@ pub struct ClientCx {
 }
 
 impl ClientCx {
-    pub(super) async fn open(shared: Rc<Shared>, client: ClientSpec) -> ClientCx {
+    pub(super) async fn open(
+        shared: Rc<Shared>,
+        network: &Network,
+        client: ClientSpec,
+    ) -> ClientCx {
         let ClientSpec { session, home, pinned, inspects } = client;
-        let number = super::CLIENT_PORT + session.0 as u16;
         shared.homes.borrow_mut().insert(session, home);
-        let port = open_port(shared, Address::Client(session), number).await;
+        let port = Port::open(shared, network, Address::Client(session)).await;
         ClientCx { session, home, pinned, inspects, port, tickets: Cell::new(0) }
     }
 
@@ -452,12 +341,12 @@ impl ClientCx {
 
     /// The client's clock, for whoever is to read it later.
     pub fn clock(&self) -> Clock {
-        self.port.clock
+        self.port.clock.clone()
     }
 
     /// Waits.
     pub async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        self.port.clock.sleep(time).await;
     }
 
     /// Waits until the client's clock shows `at` or later.
@@ -489,7 +378,7 @@ impl ClientCx {
                 }
             }
         };
-        tokio::time::timeout(wait, answer).await.ok()
+        self.port.clock.timeout(wait, answer).await
     }
 
     /// Random numbers for one purpose, different for every client.

@@ -10,6 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Clock;
 use crate::seed::{Ratio, Stream};
 
 /// A node's disk, as one start of the node sees it.
@@ -22,6 +23,8 @@ pub struct Disk {
     platter: Rc<RefCell<Platter>>,
     /// Off once this start of the node has ended: nothing that runs later can write any more.
     power: Rc<Cell<bool>>,
+    /// By which a sync takes its time.
+    clock: Clock,
 }
 
 /// What outlives every start of a node.
@@ -236,8 +239,8 @@ fn power_is_off() -> io::Error {
 }
 
 impl Disk {
-    pub(super) fn new(platter: Rc<RefCell<Platter>>, power: Rc<Cell<bool>>) -> Disk {
-        Disk { platter, power }
+    pub(super) fn new(platter: Rc<RefCell<Platter>>, power: Rc<Cell<bool>>, clock: Clock) -> Disk {
+        Disk { platter, power, clock }
     }
 
     fn platter(&self) -> io::Result<std::cell::RefMut<'_, Platter>> {
@@ -309,7 +312,7 @@ impl Disk {
             let takes = platter.sync_takes();
             (platter.names[file], platter.next_write, takes)
         };
-        wait(takes).await;
+        self.wait(takes).await;
         if let Some(file) = self.platter()?.files.get_mut(&id) {
             file.unsynced.retain(|write| write.number > upto);
         }
@@ -349,7 +352,7 @@ impl Disk {
             let takes = platter.sync_takes();
             (platter.unsynced_names.len(), takes)
         };
-        wait(takes).await;
+        self.wait(takes).await;
         let mut platter = self.platter()?;
         // Two syncs may overlap: the other one may have taken some of these already.
         let upto = upto.min(platter.unsynced_names.len());
@@ -359,11 +362,11 @@ impl Disk {
         }
         Ok(())
     }
-}
 
-async fn wait(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
+    async fn wait(&self, time: Duration) {
+        if !time.is_zero() {
+            self.clock.sleep(time).await;
+        }
     }
 }
 
@@ -377,13 +380,13 @@ mod tests {
         let stream = Seed(seed).stream("test");
         let platter = Rc::new(RefCell::new(Platter::new(Duration::ZERO, stream)));
         let power = Rc::new(Cell::new(true));
-        let disk = Disk::new(platter.clone(), power.clone());
+        let disk = Disk::new(platter.clone(), power.clone(), Clock::standing());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(script(&disk));
         power.set(false);
         assert!(disk.append("a", b"late").is_err(), "a dead node must not write");
         platter.borrow_mut().lose_power();
-        Disk::new(platter, Rc::new(Cell::new(true)))
+        Disk::new(platter, Rc::new(Cell::new(true)), Clock::standing())
     }
 
     #[test]

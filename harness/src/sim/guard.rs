@@ -124,6 +124,12 @@ impl Drop for InNode {
     }
 }
 
+/// Does what is done in a node's name, so that a panic in it is the node's.
+pub(super) fn quietly<T>(act: impl FnOnce() -> T) -> T {
+    let _inside = InNode::enter();
+    act()
+}
+
 /// Keeps the panics of nodes off the standard error: they are findings, shown in the report.
 fn catch_quietly() {
     static ONCE: Once = Once::new();

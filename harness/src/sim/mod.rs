@@ -1,12 +1,13 @@
 //! The world of a run: scheduler, network, disk and clock, and the faults that are applied to them.
 //!
 //! Start with [`world`](World): it steps the simulation and applies faults. [`NodeCx`] and
-//! [`ClientCx`] are what nodes and clients see of it. This folder is the only place that names
-//! turmoil, which schedules the hosts and carries the messages.
+//! [`ClientCx`] are what nodes and clients see of it. What schedules the hosts and carries the messages
+//! is in `engine/`: there are two such engines, and one file there is the only place that names turmoil.
 
 mod clock;
 mod context;
 mod disk;
+mod engine;
 mod geography;
 mod guard;
 mod network;
@@ -16,15 +17,11 @@ mod target;
 mod world;
 
 pub(crate) use context::ClientSpec;
-pub use context::{Address, ClientCx, Clock, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
+pub use context::{Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
 pub use disk::Disk;
+pub use engine::Clock;
 pub(crate) use roster::{Roster, Step, operate};
 pub(crate) use world::{NOBODY, Play, World};
-
-/// The port that every node listens on.
-const NODE_PORT: u16 = 7000;
-/// The port of the client with session 0; the others follow.
-const CLIENT_PORT: u16 = 8000;
 
 /// How a node went wrong by itself, without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::geography::Geography;
 use super::guard::PollBudget;
 use super::network::Links;
 use super::roster::Roster;
-use super::{CLIENT_PORT, Failure, NODE_PORT};
+use super::{Clock, Failure};
 use crate::config::Config;
 use crate::seed::Seed;
 use crate::trace::{Trace, TraceEvent};
@@ -30,6 +29,22 @@ impl Place {
 
     pub(super) fn of_node(node: NodeId) -> Place {
         Place(node.index())
+    }
+
+    /// Where whoever has this address is.
+    pub(super) fn of(address: Address) -> Place {
+        match address {
+            Address::Node(node) => Place::of_node(node),
+            Address::Client(_) => Place::CLIENTS,
+        }
+    }
+
+    /// Its name, in traces and as a host.
+    pub(super) fn name(self) -> String {
+        match self {
+            Place::CLIENTS => "clients".to_owned(),
+            Place(node) => format!("n{node}"),
+        }
     }
 }
 
@@ -53,7 +68,7 @@ pub(super) struct NodeState {
 /// See the module.
 pub(super) struct Shared {
     pub(super) seed: Seed,
-    /// The world's time at the end of the last step.
+    /// The world's time; with ticks, at the end of the last one.
     pub(super) now: Cell<Time>,
     pub(super) links: RefCell<Links>,
     /// In order; the first has the number 1. Spare ones come last.
@@ -71,7 +86,6 @@ pub(super) struct Shared {
     pub(super) sent: Cell<u64>,
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
-    pub(super) scratch: RefCell<Vec<u8>>,
     pub(super) trace: Option<RefCell<Trace>>,
     /// How far apart everybody is, where that is given.
     geography: Option<Geography>,
@@ -79,18 +93,10 @@ pub(super) struct Shared {
     pub(super) homes: RefCell<BTreeMap<SessionId, NodeId>>,
     /// How long a node takes for each message.
     pub(super) message_cost: Duration,
-    /// The address of the clients' host, then those of the nodes.
-    ips: Vec<IpAddr>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        config: &Config,
-        seed: Seed,
-        trace: bool,
-        ips: Vec<IpAddr>,
-        roster: Rc<Roster>,
-    ) -> Shared {
+    pub(super) fn new(config: &Config, seed: Seed, trace: bool, roster: Rc<Roster>) -> Shared {
         let node = |number: u32| {
             let stream = seed.stream(&format!("disk/{number}"));
             NodeState {
@@ -119,14 +125,12 @@ impl Shared {
             sent: Cell::new(0),
             dropped: Cell::new(0),
             oversized: Cell::new(0),
-            scratch: RefCell::default(),
             trace: trace.then(RefCell::default),
             geography: config.regions.as_ref().map(|one_way_ms| {
                 Geography::new(one_way_ms, config.tick, seed.stream("geography"))
             }),
             homes: RefCell::default(),
             message_cost: config.message_cost,
-            ips,
         }
     }
 
@@ -138,8 +142,8 @@ impl Shared {
         (1..=self.nodes.len() as u32).map(NodeId).collect()
     }
 
-    pub(super) fn disk(&self, id: NodeId, power: Rc<Cell<bool>>) -> Disk {
-        Disk::new(self.node(id).platter.clone(), power)
+    pub(super) fn disk(&self, id: NodeId, power: Rc<Cell<bool>>, clock: Clock) -> Disk {
+        Disk::new(self.node(id).platter.clone(), power, clock)
     }
 
     pub(super) fn poll_budget(&self, id: NodeId) -> PollBudget {
@@ -188,13 +192,6 @@ impl Shared {
         self.failures.borrow_mut().push((id, failure));
     }
 
-    pub(super) fn place_of(&self, address: Address) -> Place {
-        match address {
-            Address::Node(node) => Place::of_node(node),
-            Address::Client(_) => Place::CLIENTS,
-        }
-    }
-
     /// Draws how much longer than the least a message takes over its way.
     pub(super) fn way(&self, from: Address, to: Address) -> Duration {
         let Some(geography) = &self.geography else { return Duration::ZERO };
@@ -207,21 +204,6 @@ impl Shared {
         ends.map_or(Duration::ZERO, |(from, to)| geography.draw(from, to))
     }
 
-    pub(super) fn socket_of(&self, address: Address) -> SocketAddr {
-        match address {
-            Address::Node(node) => SocketAddr::new(self.ips[node.index()], NODE_PORT),
-            Address::Client(client) => SocketAddr::new(self.ips[0], CLIENT_PORT + client.0 as u16),
-        }
-    }
-
-    pub(super) fn address_of(&self, socket: SocketAddr) -> Option<Address> {
-        let place = self.ips.iter().position(|ip| *ip == socket.ip())?;
-        Some(match place {
-            0 => Address::Client(SessionId(u32::from(socket.port() - CLIENT_PORT))),
-            node => Address::Node(NodeId(node as u32)),
-        })
-    }
-
     /// Counts a message, and says how late it is to be, if it leaves the sender at all.
     pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: usize) -> Option<Duration> {
         self.sent.set(self.sent.get() + 1);
@@ -232,8 +214,7 @@ impl Shared {
         let up = to == Place::CLIENTS || self.nodes[to.0 - 1].up.get();
         if !up {
             // turmoil would keep it until the node starts again, without a bound.
-            self.dropped.set(self.dropped.get() + 1);
-            self.record(at, from, || format!("to {}: dropped, it is down", name_of(to)));
+            self.drop_at_the_dead(at, from, to);
             return None;
         }
         if !self.may_deliver(at, from, to) {
@@ -249,13 +230,19 @@ impl Shared {
             delayed_by[fault.index()] += 1;
         }
         self.record(at, from, || match slowing.first() {
-            None => format!("to {}: sent {bytes} bytes", name_of(to)),
+            None => format!("to {}: sent {bytes} bytes", to.name()),
             Some(fault) => {
                 let delay = delay.as_millis();
-                format!("to {}: sent {bytes} bytes, {delay} ms late by fault {fault}", name_of(to))
+                format!("to {}: sent {bytes} bytes, {delay} ms late by fault {fault}", to.name())
             }
         });
         Some(delay)
+    }
+
+    /// Counts a message to a node that is down.
+    pub(super) fn drop_at_the_dead(&self, at: Time, from: Place, to: Place) {
+        self.dropped.set(self.dropped.get() + 1);
+        self.record(at, from, || format!("to {}: dropped, it is down", to.name()));
     }
 
     /// Whether the link is whole. Asked when a message leaves and again when it arrives, since a
@@ -271,23 +258,14 @@ impl Shared {
         for fault in cutting {
             dropped_by[fault.index()] += 1;
         }
-        self.record(at, from, || {
-            format!("to {}: dropped, cut by fault {}", name_of(to), cutting[0])
-        });
+        self.record(at, from, || format!("to {}: dropped, cut by fault {}", to.name(), cutting[0]));
         false
     }
 
     pub(super) fn record(&self, at: Time, place: Place, what: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
-            let event = TraceEvent { at, place: name_of(place), what: what() };
+            let event = TraceEvent { at, place: place.name(), what: what() };
             trace.borrow_mut().push(event);
         }
-    }
-}
-
-fn name_of(place: Place) -> String {
-    match place {
-        Place::CLIENTS => "clients".to_owned(),
-        Place(node) => format!("n{node}"),
     }
 }

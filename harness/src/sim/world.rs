@@ -1,17 +1,15 @@
-//! One run's world on turmoil: steps it, and applies and undoes faults between the steps.
+//! One run's world: steps it, and applies and undoes faults between the steps.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use checkers::history::{FaultId, NodeId, Time};
-use turmoil::Sim;
 
 use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
+use super::engine::{Hosts, Network};
 use super::roster::Roster;
 use super::shared::{Place, Shared};
 use super::target::{self, Observed};
@@ -31,9 +29,8 @@ pub(crate) type Play = Box<dyn FnOnce(ClientCx) -> LocalBoxFuture<'static, ()>>;
 
 /// See the module.
 pub(crate) struct World {
-    sim: Sim<'static>,
+    hosts: Hosts,
     shared: Rc<Shared>,
-    tick: Duration,
     /// What each fault did so far, in the order of the schedule.
     effects: Vec<Effect>,
     /// Which nodes each fault took power from.
@@ -50,19 +47,24 @@ impl World {
         roster: Rc<Roster>,
         clients: Vec<(ClientSpec, Play)>,
     ) -> World {
-        let mut sim = build(config, seed);
-        let mut names = vec!["clients".to_owned()];
-        names.extend((1..=config.all_nodes()).map(|number| format!("n{number}")));
-        let ips: Vec<IpAddr> = names.iter().map(|name| sim.lookup(name.as_str())).collect();
-        let shared = Rc::new(Shared::new(config, seed, trace, ips, roster));
+        let shared = Rc::new(Shared::new(config, seed, trace, roster));
+        // The operator of a cluster whose members change waits by tokio's timers.
+        let waits_by_tokio = system.waits_by_tokio() || config.spares > 0;
+        let mut hosts = Hosts::new(config, seed, &shared, waits_by_tokio);
         for id in shared.node_ids() {
-            let (system, shared) = (system.clone(), shared.clone());
-            sim.host(format!("n{id}"), move || start_node(system.clone(), shared.clone(), id));
+            let (system, shared, network) = (system.clone(), shared.clone(), hosts.network());
+            let software = move || -> LocalBoxFuture<'static, ()> {
+                Box::pin(run_node(system.clone(), shared.clone(), network.clone(), id))
+            };
+            hosts.add(Place::of_node(id), Box::new(software));
         }
         let clients = RefCell::new(clients);
-        let for_clients = shared.clone();
-        sim.host("clients", move || start_clients(for_clients.clone(), clients.take()));
-        World { sim, shared, tick: config.tick, effects: Vec::new(), stopped_by: Vec::new() }
+        let (for_clients, network) = (shared.clone(), hosts.network());
+        let software = move || -> LocalBoxFuture<'static, ()> {
+            Box::pin(run_clients(for_clients.clone(), network.clone(), clients.take()))
+        };
+        hosts.add(Place::CLIENTS, Box::new(software));
+        World { hosts, shared, effects: Vec::new(), stopped_by: Vec::new() }
     }
 
     /// The world's time.
@@ -70,11 +72,16 @@ impl World {
         self.shared.now.get()
     }
 
-    /// Lets one tick pass.
-    pub(crate) fn step(&mut self) {
-        self.shared.refill_budgets();
-        self.sim.step().expect("guarded hosts neither end nor fail");
-        self.shared.now.set(self.now() + self.tick);
+    /// Lets time pass: one tick, where there are ticks. Otherwise until `until`, or until it is `over`, a node
+    /// goes wrong by itself or the members change; `over` is told the time and how many messages were sent.
+    pub(crate) fn step(&mut self, until: Time, over: &dyn Fn(Time, u64) -> bool) {
+        let shared = self.shared.clone();
+        let changes = shared.roster.changes();
+        self.hosts.run(until, &|| {
+            over(shared.now.get(), shared.sent.get())
+                || shared.roster.changes() != changes
+                || !shared.failures.borrow().is_empty()
+        });
     }
 
     /// Begins a fault; its effect says in words what it hit.
@@ -243,7 +250,7 @@ impl World {
         node.power.borrow().set(false);
         node.up.set(false);
         node.status.set(NodeStatus::default());
-        self.sim.crash(format!("n{id}"));
+        self.hosts.stop(Place::of_node(id));
     }
 
     fn start(&mut self, id: NodeId) {
@@ -252,7 +259,7 @@ impl World {
         *node.power.borrow_mut() = Rc::new(Cell::new(true));
         node.up.set(true);
         self.shared.record(self.now(), Place::of_node(id), || "starts".to_owned());
-        self.sim.bounce(format!("n{id}"));
+        self.hosts.start(Place::of_node(id));
     }
 
     /// Nodes that went wrong by themselves since the last call. They are down from then on.
@@ -338,42 +345,20 @@ impl World {
     }
 }
 
-fn build(config: &Config, seed: Seed) -> Sim<'static> {
-    let mut builder = turmoil::Builder::new();
-    builder
-        // Without these two, turmoil reads the clock and the entropy of the host.
-        .epoch(SystemTime::UNIX_EPOCH)
-        .rng_seed(seed.stream("turmoil").number())
-        .enable_random_order()
-        .tick_duration(config.tick)
-        // Below the tick, a message would arrive in the step that sent it, at a host that has not
-        // run yet: effects before their causes.
-        .min_message_latency(config.tick)
-        .max_message_latency(config.latency_max.max(config.tick))
-        // The run ends by its own clock.
-        .simulation_duration(Duration::from_secs(u64::MAX / 4))
-        .udp_capacity(1 << 16)
-        .tcp_capacity(1024);
-    builder.build()
-}
-
-async fn start_node(system: Arc<dyn System>, shared: Rc<Shared>, id: NodeId) -> turmoil::Result {
-    let node = shared.node(id);
-    let (incarnation, power) = (node.incarnation.get(), node.power.borrow().clone());
-    let cx = NodeCx::open(shared.clone(), id, incarnation, power).await;
+async fn run_node(system: Arc<dyn System>, shared: Rc<Shared>, network: Network, id: NodeId) {
+    let cx = NodeCx::open(shared, &network, id).await;
     let guard = cx.guard({
         let cx = cx.clone();
         // A system may panic before its future exists.
         async move { system.node(cx).await }
     });
     guard.await;
-    Ok(())
 }
 
-async fn start_clients(shared: Rc<Shared>, clients: Vec<(ClientSpec, Play)>) -> turmoil::Result {
+async fn run_clients(shared: Rc<Shared>, network: Network, clients: Vec<(ClientSpec, Play)>) {
     for (spec, play) in clients {
-        let cx = ClientCx::open(shared.clone(), spec).await;
-        tokio::task::spawn_local(play(cx));
+        let cx = ClientCx::open(shared.clone(), &network, spec).await;
+        network.spawn(Place::CLIENTS, play(cx));
     }
     std::future::pending().await
 }

@@ -59,6 +59,15 @@ pub trait System: Send + Sync {
     /// Makes one client of the cluster.
     fn client(&self, cx: ClientCx) -> Box<dyn Client>;
 
+    /// Whether its nodes, clients or operator ever wait by `tokio::time`, instead of by their contexts alone.
+    ///
+    /// The engine `event` then stops at every whole millisecond to look for tokio's timers, which costs a
+    /// sixth of a run. Of a system that answers `false`, whoever asks tokio for a timer all the same
+    /// panics there: better no timer than one that ends at the wrong time.
+    fn waits_by_tokio(&self) -> bool {
+        true
+    }
+
     /// Whether nodes can be added to the cluster and removed from it while it runs, and how few must stay.
     /// Where they can, [`System::operator`] makes the one who does it; the nemesis `membership` is
     /// refused for other systems, which do not override this.

@@ -266,6 +266,10 @@ impl System for Ordered {
         }
     }
 
+    fn waits_by_tokio(&self) -> bool {
+        false
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         run_node(self.mode, cx, ServerConfig { strong_reads: self.reads, ..CONFIG })
     }
@@ -457,6 +461,10 @@ impl System for WithoutLeader {
             replica_claims: Vec::new(),
             timing: TIMING,
         }
+    }
+
+    fn waits_by_tokio(&self) -> bool {
+        false
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {

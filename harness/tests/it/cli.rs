@@ -651,3 +651,44 @@ fn doctor_finds_the_reference_store_deterministic() {
     let (code, stdout, stderr) = stormglass(folder.path(), &under);
     assert_eq!(code, 0, "{stdout}{stderr}");
 }
+
+#[test]
+fn a_run_is_replayed_on_the_engine_that_it_was_made_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("p.toml"), SHORT).unwrap();
+    let run = ["run", "--plans", "p.toml", "--plan", "short", "--seed", "1", "--store"];
+    let said = |stdout: &str| {
+        let line = stdout.lines().find(|line| line.starts_with("fingerprint "));
+        line.unwrap().to_owned()
+    };
+    let (_, usual, _) = stormglass(at, &run);
+    assert!(usual.contains("  engine                    turmoil\n"), "{usual}");
+    let record = fs::read_to_string(at.join("results/runs/short-1/run.json")).unwrap();
+    assert!(!record.contains("\"engine\""), "stored as before there were two");
+    let (_, event, stderr) = stormglass(at, &[&run[..], &["--engine", "event"]].concat());
+    assert!(event.contains("  engine                    event\n"), "{event}{stderr}");
+    assert!(event.contains("--engine event"), "the command that replays it: {event}");
+    assert_ne!(said(&usual), said(&event));
+    let (_, replayed, _) = stormglass(at, &["replay", "results/runs/short-1"]);
+    assert!(replayed.contains("the same history as the stored one"), "{replayed}");
+    assert_eq!(said(&event), said(&replayed));
+    let other = ["replay", "results/runs/short-1", "--engine", "turmoil"];
+    refused(at, &other, &["--engine is for --plan and --seed"]);
+    refused(at, &["campaign", "--engine", "evnt"], &["there are turmoil, event, auto"]);
+    fs::write(at.join("p.toml"), SHORT.replace("safety", "engine = \"event\"\nsafety")).unwrap();
+    let (_, planned, _) = stormglass(at, &run);
+    assert_eq!(said(&event), said(&planned));
+    let (_, auto, _) = stormglass(at, &[&run[..], &["--engine", "auto"]].concat());
+    assert_eq!(said(&usual), said(&auto), "every fault can be done on the usual one");
+}
+
+#[test]
+fn the_engines_that_can_do_a_fault_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = stormglass(folder.path(), &["list"]);
+    let (_, nemeses) =
+        stdout.split_once("\nNemeses, and the engines that do their faults\n").unwrap();
+    assert!(code == 0 && nemeses.contains("  partition  "), "{stdout}");
+    assert!(nemeses.contains("turmoil, event\n"), "{stdout}");
+}

@@ -145,6 +145,30 @@ mod raft {
     }
 
     #[test]
+    fn a_node_gets_no_vote_before_it_knows_that_it_was_let_in() {
+        for seed in 0..40 {
+            // A snapshot brings it most of the log, and that it was let in comes after that.
+            let mut cluster = Cluster::<Raft>::with_spare(2, seed, 8);
+            let leader = cluster.elect();
+            let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+            let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+            for sequence in 2..40 {
+                cluster.ask(leader, 0, write(session, sequence, "x"));
+            }
+            cluster.start(1);
+            cluster.request(leader, 7, admit(1, 1));
+            assert!(cluster.run_until(|cluster| voters(cluster, leader) == [0, 1]));
+            for node in [0, 1] {
+                cluster.crash(node);
+                cluster.start(node);
+            }
+            // Where the vote was written down, neither leads without the other one.
+            let leads = cluster.run_until(|cluster| cluster.leader().is_some());
+            assert!(leads, "seed {seed}: nobody leads ever again");
+        }
+    }
+
+    #[test]
     fn a_node_is_replaced_by_another_while_writes_go_on() {
         let (mut cluster, leader, session) = with_a_spare(8);
         let gone = others(&cluster, leader)[0];

@@ -146,6 +146,10 @@ impl System for MultiLeader {
         }
     }
 
+    fn waits_by_tokio(&self) -> bool {
+        false
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         run_node(Mode::MultiLeader, cx, ServerConfig { multi_leader: self.settings, ..CONFIG })
     }

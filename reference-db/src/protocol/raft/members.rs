@@ -267,11 +267,14 @@ impl<C: Clone, S> Core<C, S> {
         }
         let last = self.log.last().index;
         let Standing::Leader(leadership) = &self.standing else { return };
-        // What it still lacks fits into one message.
+        // What it still lacks fits into one message, and is not that it was let in. Of one, leader 1 lets 2 in
+        // and gives it a vote in one go, and both are restarted before 2 has either: 1 needs the vote of 2,
+        // which has nothing to say, because it does not know that it was let in. Nobody leads ever again.
         let able = |node: &NodeId| {
             leadership.peers.iter().any(|peer| {
-                let near = peer.matched > 0 && peer.matched + BATCH_MAX as u64 >= last;
-                peer.node == *node && near && now.since(peer.heard) < self.timing.election
+                let near = peer.matched + BATCH_MAX as u64 >= last;
+                let knows = peer.matched > 0 && peer.matched >= self.members_at;
+                peer.node == *node && near && knows && now.since(peer.heard) < self.timing.election
             })
         };
         let learners = self.members.iter().filter(|(_, member)| !member.votes);

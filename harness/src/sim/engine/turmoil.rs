@@ -1,0 +1,268 @@
+//! The engine `turmoil`: a simulation of the crate of that name, in which every host has its turn in each
+//! tick.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use checkers::history::{NodeId, SessionId, Time};
+use tokio::time::Instant;
+use turmoil::Sim;
+use turmoil::net::UdpSocket;
+
+use super::Software;
+use crate::config::Config;
+use crate::seed::Seed;
+use crate::sim::context::{Address, MESSAGE_BYTES_MAX, Message};
+use crate::sim::shared::{Place, Shared};
+
+/// The port that every node listens on.
+const NODE_PORT: u16 = 7000;
+/// The port of the client with session 0; the others follow.
+const CLIENT_PORT: u16 = 8000;
+/// The grain of timers.
+pub(super) const GRAIN: Duration = Duration::from_millis(1);
+
+/// See the module.
+pub(in crate::sim) struct Hosts {
+    sim: Sim<'static>,
+    tick: Duration,
+    network: Rc<Network>,
+}
+
+impl Hosts {
+    pub(super) fn new(config: &Config, seed: Seed, shared: &Rc<Shared>) -> Hosts {
+        let sim = build(config, seed);
+        let places = (0..=config.all_nodes() as usize).map(Place);
+        let ips = places.map(|place| sim.lookup(place.name())).collect();
+        let network = Network { shared: shared.clone(), ips, scratch: RefCell::default() };
+        Hosts { sim, tick: config.tick, network: Rc::new(network) }
+    }
+
+    pub(super) fn network(&self) -> Rc<Network> {
+        self.network.clone()
+    }
+
+    pub(super) fn add(&mut self, place: Place, software: Software) {
+        self.sim.host(place.name(), move || {
+            let software = software();
+            async move {
+                software.await;
+                Ok(())
+            }
+        });
+    }
+
+    pub(super) fn stop(&mut self, place: Place) {
+        self.sim.crash(place.name());
+    }
+
+    pub(super) fn start(&mut self, place: Place) {
+        self.sim.bounce(place.name());
+    }
+
+    pub(super) fn tick(&mut self) {
+        let shared = &self.network.shared;
+        shared.refill_budgets();
+        self.sim.step().expect("guarded hosts neither end nor fail");
+        shared.now.set(shared.now.get() + self.tick);
+    }
+}
+
+fn build(config: &Config, seed: Seed) -> Sim<'static> {
+    let mut builder = turmoil::Builder::new();
+    builder
+        // Without these two, turmoil reads the clock and the entropy of the host.
+        .epoch(SystemTime::UNIX_EPOCH)
+        .rng_seed(seed.stream("turmoil").number())
+        .enable_random_order()
+        .tick_duration(config.tick)
+        // Below the tick, a message would arrive in the step that sent it, at a host that has not
+        // run yet: effects before their causes.
+        .min_message_latency(config.tick)
+        .max_message_latency(config.latency_max.max(config.tick))
+        // The run ends by its own clock.
+        .simulation_duration(Duration::from_secs(u64::MAX / 4))
+        .udp_capacity(1 << 16)
+        .tcp_capacity(1024);
+    builder.build()
+}
+
+/// Runs a task on the host that this is called on.
+pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
+    tokio::task::spawn_local(task);
+}
+
+/// The addresses of a run.
+pub(in crate::sim) struct Network {
+    shared: Rc<Shared>,
+    /// The address of the clients' host, then those of the nodes.
+    ips: Vec<IpAddr>,
+    /// Where messages are put together.
+    scratch: RefCell<Vec<u8>>,
+}
+
+impl Network {
+    fn socket_of(&self, address: Address) -> SocketAddr {
+        match address {
+            Address::Node(node) => SocketAddr::new(self.ips[node.index()], NODE_PORT),
+            Address::Client(client) => SocketAddr::new(self.ips[0], port_of(client)),
+        }
+    }
+
+    fn address_of(&self, socket: SocketAddr) -> Option<Address> {
+        let place = self.ips.iter().position(|ip| *ip == socket.ip())?;
+        Some(match place {
+            0 => Address::Client(SessionId(u32::from(socket.port() - CLIENT_PORT))),
+            node => Address::Node(NodeId(node as u32)),
+        })
+    }
+}
+
+fn port_of(client: SessionId) -> u16 {
+    CLIENT_PORT + client.0 as u16
+}
+
+/// A socket of turmoil's, and what has arrived there too early.
+pub(in crate::sim) struct Socket {
+    socket: UdpSocket,
+    network: Rc<Network>,
+    place: Place,
+    clock: Clock,
+    /// What has arrived and is to be late, by the time at which it may be seen and in the order of
+    /// arrival.
+    late: RefCell<BTreeMap<(Time, u64), Message>>,
+    arrivals: Cell<u64>,
+}
+
+impl Socket {
+    pub(super) async fn bind(network: Rc<Network>, owner: Address) -> Socket {
+        let number = match owner {
+            Address::Node(_) => NODE_PORT,
+            Address::Client(client) => port_of(client),
+        };
+        let clock = Clock::starting(network.shared.now.get());
+        let bound = UdpSocket::bind(("0.0.0.0", number)).await;
+        let socket = bound.expect("the port is free on its host");
+        let (place, late, arrivals) = (Place::of(owner), RefCell::default(), Cell::new(0));
+        Socket { socket, network, place, clock, late, arrivals }
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(super) fn send(&self, to: Address, bytes: &[u8], ticket: u64, delay: Duration) {
+        let mut frame = self.network.scratch.borrow_mut();
+        frame.clear();
+        frame.extend_from_slice(bytes);
+        frame.extend_from_slice(&ticket.to_le_bytes());
+        frame.extend_from_slice(&(delay.as_nanos() as u64).to_le_bytes());
+        self.socket
+            .try_send_to(&frame, self.network.socket_of(to))
+            .expect("turmoil sends between registered hosts");
+    }
+
+    pub(super) fn next(&self) -> Option<Message> {
+        if let Some(message) = self.take_late() {
+            return Some(message);
+        }
+        RECEIVED.with_borrow_mut(|buffer| {
+            buffer.resize(MESSAGE_BYTES_MAX + 16, 0);
+            while let Ok((len, from)) = self.socket.try_recv_from(buffer) {
+                if let Some(message) = self.open(len, from, buffer) {
+                    return Some(message);
+                }
+            }
+            None
+        })
+    }
+
+    pub(super) async fn arrival(&self) {
+        let due = self.late.borrow().keys().next().map(|(due, _)| *due);
+        let late = async {
+            match due {
+                Some(due) => self.clock.sleep(due.since(self.clock.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            readable = self.socket.readable() => {
+                readable.expect("a turmoil socket does not fail to receive");
+            }
+            () = late => {}
+        }
+    }
+
+    /// Takes apart what has arrived, unless a fault keeps it from being delivered.
+    fn open(&self, len: usize, from: SocketAddr, buffer: &[u8]) -> Option<Message> {
+        let from = self.network.address_of(from)?;
+        if !self.may_deliver(from) {
+            return None;
+        }
+        let (bytes, delay) = buffer[..len].split_last_chunk()?;
+        let (bytes, ticket) = bytes.split_last_chunk()?;
+        let message = Message { from, bytes: bytes.to_vec(), ticket: u64::from_le_bytes(*ticket) };
+        let delay = Duration::from_nanos(u64::from_le_bytes(*delay));
+        if delay.is_zero() {
+            return Some(message);
+        }
+        self.arrivals.set(self.arrivals.get() + 1);
+        self.late.borrow_mut().insert((self.clock.now() + delay, self.arrivals.get()), message);
+        None
+    }
+
+    /// The next of the late messages that may be seen, unless its link has been cut meanwhile.
+    fn take_late(&self) -> Option<Message> {
+        let mut late = self.late.borrow_mut();
+        while let Some(first) = late.first_entry()
+            && first.key().0 <= self.clock.now()
+        {
+            let message = first.remove();
+            if self.may_deliver(message.from) {
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    fn may_deliver(&self, from: Address) -> bool {
+        self.network.shared.may_deliver(self.clock.now(), Place::of(from), self.place)
+    }
+}
+
+thread_local! {
+    /// Where arriving messages are put down: one for all sockets of a thread, because clearing one
+    /// for each socket of each run cost a third of a short run.
+    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The clock of one start of a host, which has a runtime of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    /// A moment of that runtime.
+    runtime: Instant,
+    /// The world's time at that moment.
+    world: Time,
+}
+
+impl Clock {
+    pub(super) fn starting(world: Time) -> Clock {
+        Clock { runtime: Instant::now(), world }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.world + self.runtime.elapsed()
+    }
+
+    pub(super) async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    pub(super) async fn timeout<F: Future>(&self, time: Duration, awaited: F) -> Option<F::Output> {
+        tokio::time::timeout(time, awaited).await.ok()
+    }
+}
