@@ -2,7 +2,10 @@
 //! whole history, and to say as much as can be said.
 
 use expect_test::expect;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::{Checker, Limits, Linearizable};
+use stormglass_checkers::history::Operation;
 
 use crate::linearizable::check_explained;
 use crate::notation::history;
@@ -112,6 +115,49 @@ fn who_wrote_a_newer_value_proves_it_without_those_who_saw_it() {
             process 3 saw x = 1 after 0.008 s, but x = 2 had been acknowledged to process 1 at 0.007 s, before that, and nothing made it 1 after it
             all 2 writes of 1 by then were over before that; of these, the one that was over last is shown
         "#]],
+    );
+}
+
+#[test]
+fn the_write_that_makes_a_value_the_newer_one_is_shown() {
+    // That process 0 wrote 1 before it wrote 2 would prove the contrary.
+    let text = "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 2
+        0 ok
+        0 invoke write x 1
+        0 ok
+        1 invoke read x
+        1 ok 1
+        1 invoke read x
+        1 ok 2
+        ";
+    check_explained(
+        text,
+        &expect![[r#"
+            stale-read at 0.009 s on x
+            operations [1, 2, 4], faults []
+            process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+            process 0 wrote x = 1 (from 0.004 s to 0.005 s)
+            process 1 read x = 2 (from 0.008 s to 0.009 s)
+            process 1 saw x = 2 after 0.008 s, but x = 1 had been acknowledged to process 0 at 0.005 s, before that, and nothing made it 2 after it
+        "#]],
+    );
+    // Without an answer, the second write of 1 proves nothing by itself; who saw it does.
+    let (before, after) = text.split_at(text.rfind("0 ok").unwrap());
+    let unanswered = format!("{before}0 info timeout{}", &after["0 ok".len()..]);
+    check_explained(
+        &unanswered,
+        &expect![[r#"
+        stale-read at 0.009 s on x
+        operations [1, 2, 3, 4], faults []
+        process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+        process 0 wrote x = 1 (from 0.004 s with no answer, so it may take effect at any time after that)
+        process 1 read x = 1 (from 0.006 s to 0.007 s)
+        process 1 read x = 2 (from 0.008 s to 0.009 s)
+        process 1 saw x = 2 after 0.008 s, but process 1 had seen x = 1, a newer value, by 0.007 s, before that, and nothing made it 2 after it
+    "#]],
     );
 }
 
@@ -318,4 +364,50 @@ fn size_of_proof(text: &str) -> usize {
     let verdict = Linearizable::new(Limits::default()).check(&history(text));
     let [anomaly] = verdict.anomalies() else { panic!("{verdict:#?}") };
     anomaly.witness.operations.len()
+}
+
+#[test]
+fn what_is_called_a_newer_value_is_newer_by_the_operations_shown() {
+    let mut random = ChaCha8Rng::seed_from_u64(10);
+    let mut told = 0;
+    for _ in 0..3_000 {
+        let mut text = String::new();
+        let mut open = [false; 4];
+        for _ in 0..24 {
+            let process = random.random_range(0..4);
+            let value = random.random_range(1..4);
+            let reads = process > 1;
+            open[process] = !open[process];
+            text += &match (open[process], reads) {
+                (false, false) => format!("{process} ok\n"),
+                (false, true) => format!("{process} ok {value}\n"),
+                (true, false) => format!("{process} invoke write x {value}\n"),
+                (true, true) => format!("{process} invoke read x\n"),
+            };
+        }
+        let history = history(&text);
+        for anomaly in Linearizable::new(Limits::default()).check(&history).anomalies() {
+            let between = |start: &str, end: &str| {
+                let found = anomaly.explanation.iter().find_map(|words| {
+                    words.split_once(start)?.1.split_once(end).map(|(value, _)| value.to_owned())
+                });
+                found.filter(|value| value.len() == 1)
+            };
+            let is_of_one = anomaly.explanation.iter().any(|words| words.contains("only once"));
+            let newer = between("had seen x = ", ", a newer value").filter(|_| !is_of_one);
+            let Some((newer, old)) = newer.zip(between(" saw x = ", " after ")) else { continue };
+            told += 1;
+            let writes = |value: &str| -> Vec<_> {
+                let is_of = |op: &Operation<'_>| {
+                    op.value_written().is_some_and(|id| history.value(id).to_string() == value)
+                };
+                let shown = anomaly.witness.operations.iter().map(|id| history.operation(*id));
+                shown.filter(is_of).collect()
+            };
+            let follows =
+                |write: &Operation<'_>| writes(&old).iter().any(|old| !write.precedes(old));
+            assert!(writes(&newer).iter().any(follows), "{text}{anomaly:#?}");
+        }
+    }
+    assert!(told > 100, "{told}");
 }

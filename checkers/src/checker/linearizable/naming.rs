@@ -131,7 +131,10 @@ impl<'a> Proof<'a> {
             let Some(value) = shown(read) else { continue };
             for newer in self.operations.iter().filter(|newer| newer.precedes(read)) {
                 let holds = left_or_shown(newer).filter(|holds| *holds != value);
-                let why = holds.and_then(|holds| self.is_older(value, holds, newer, read));
+                let why = holds.and_then(|holds| {
+                    let why = self.is_older(value, holds, newer, read)?;
+                    self.shows_newer(value, holds, newer, &why).then_some(why)
+                });
                 if let Some(why) = why {
                     let mut words = vec![self.stale_words(read, newer, value)];
                     words.extend(match why {
@@ -205,6 +208,19 @@ impl<'a> Proof<'a> {
             )));
         }
         None
+    }
+
+    /// Whether those who read nothing but the witness find the value that was only seen to be the newer
+    /// one: some write of it that is shown was not over before all that are shown of the older one began.
+    fn shows_newer(&self, value: ValueId, newer: ValueId, by: &Operation<'a>, why: &Older) -> bool {
+        if matches!(why, Older::Seen(_)) || by.is_ok() && by.value_written().is_some() {
+            return true;
+        }
+        let writes = |what: ValueId| self.operations.iter().filter(move |op| may_write(op, what));
+        let is_before_all = |write: &Operation<'_>| {
+            writes(value).next().is_some() && writes(value).all(|other| write.precedes(other))
+        };
+        writes(newer).any(|write| !is_before_all(write))
     }
 
     /// How many writes of a value there were that the witness does not show. It shows the one that was

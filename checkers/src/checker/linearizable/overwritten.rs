@@ -71,19 +71,24 @@ pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritt
         let Some((_, newer)) = over.other_than(value) else { continue };
         if last.is_none_or(|(end, _)| end < calls[newer].invoked) {
             let by = &calls[newer];
-            let only_seen = seen(by).filter(|_| brings(by).is_none());
-            let writer_of_newer = only_seen.and_then(|value| writers.first(value, by.completed));
             let writer = last.map(|(_, place)| place);
-            // Whoever wrote it proves it without those who saw it, where that was between as well.
-            let is_between = |place: &usize| {
+            // Whoever wrote something between proves it without those who saw it.
+            let wrote_between = |place: &usize| {
                 let by = &calls[*place];
                 let after = last.is_none_or(|(end, _)| end < by.invoked);
-                after && by.ret.is_some() && by.completed < call.invoked
+                let wrote = brings(by).filter(|other| *other != value && !kept.contains(other));
+                wrote.is_some() && after && by.ret.is_some() && by.completed < call.invoked
             };
-            if let Some(place) = writer_of_newer.filter(is_between) {
+            let between = if brings(by).is_some() { Some(newer) } else { None };
+            if let Some(place) = between.or_else(|| (0..read).rev().find(wrote_between)) {
                 let newer = Some(place);
                 return Some(Overwritten { read, writer, newer, writer_of_newer: None });
             }
+            // Of those who may have written what was only seen, the one that is over last: it cannot
+            // have been over before all writes of `v` began, or what was seen would be the older one.
+            let writer_of_newer = seen(by)
+                .and_then(|value| writers.last(value, by.completed))
+                .map(|(_, place)| place);
             return Some(Overwritten { read, writer, newer: Some(newer), writer_of_newer });
         }
     }
@@ -112,13 +117,6 @@ impl Writers {
             of_value.push(Writer { invoked: call.invoked, last });
         }
         Writers(writers)
-    }
-
-    /// Who began first to write the value, if that was before a moment.
-    fn first(&self, value: ValueId, before: u32) -> Option<usize> {
-        let first = self.0.get(&value)?.first().filter(|writer| writer.invoked < before)?;
-        // Of itself alone, it is the one that is over last.
-        Some(first.last.1)
     }
 
     /// Of those who began to write the value before a moment, the one that is over last, and when.
