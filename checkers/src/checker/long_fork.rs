@@ -44,7 +44,11 @@ impl Checker for LongFork {
         };
         let left_out = writes.others.iter().filter(|other| **other).count();
         if left_out > 0 {
-            coverage.method += &format!("; {left_out} keys that are no registers are left out");
+            let keys = match left_out {
+                1 => "1 key that is no register is left out".to_owned(),
+                many => format!("{many} keys that are no registers are left out"),
+            };
+            coverage.method += &format!("; {keys}");
         }
         let mut anomalies = txns.malformed_answers(Guarantee::LongFork);
         let mut groups: BTreeMap<Vec<u32>, (usize, Sets)> = BTreeMap::new();

@@ -90,10 +90,7 @@ fn what_is_counted_is_left_out_of_a_read_and_the_verdict_says_so() {
     let text = counted.to_owned() + &forked_beside("1");
     check(&LongFork, &text, "long-fork");
     let verdict = LongFork.check(&history(&text));
-    assert_eq!(
-        verdict.coverage().method,
-        "chains of reads; 1 keys that are no registers are left out"
-    );
+    assert_eq!(verdict.coverage().method, "chains of reads; 1 key that is no register is left out");
 }
 
 #[test]
