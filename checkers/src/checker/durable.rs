@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Checker;
-use super::order::Order;
+use super::order::{Order, Proof};
 use super::words::sentence;
 use crate::facts::{nanos, nanos_if_any};
 use crate::history::{
@@ -34,7 +34,7 @@ struct Finals {
     values: Vec<ValueId>,
     /// When the first of the reads was invoked: a write that ended later may not show in it.
     began: EventIndex,
-    /// The nodes that answered.
+    /// The nodes that said what they hold.
     nodes: BTreeSet<NodeId>,
     /// A node that was asked, for this key or another, and did not answer for this one.
     silent: Option<NodeId>,
@@ -190,9 +190,10 @@ fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
     let mut asked: BTreeSet<NodeId> = BTreeSet::new();
     let Some((began, _)) = history.phase_began(Phase::Final) else { return finals };
     for read in history.operations().filter(|operation| operation.invoked > began) {
-        if matches!(read.op, Op::Read { level: ReadLevel::Replica, .. }) {
-            asked.extend(read.node);
-        }
+        // What is read from the store as a whole says nothing about the node that passed it on.
+        let is_of_replica = matches!(read.op, Op::Read { level: ReadLevel::Replica, .. });
+        let node = read.node.filter(|_| is_of_replica);
+        asked.extend(node);
         if let Some(value) = read.value_read() {
             let of_key = finals.entry(*read.op.key()).or_insert_with(|| Finals {
                 reads: Vec::new(),
@@ -201,7 +202,7 @@ fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
                 nodes: BTreeSet::new(),
                 silent: None,
             });
-            of_key.nodes.extend(read.node);
+            of_key.nodes.extend(node);
             of_key.reads.push(read.id);
             if !of_key.values.contains(&value) {
                 of_key.values.push(value);
@@ -244,9 +245,7 @@ fn explain(
     for key in keys {
         let write = history.operation(last_of_key[&key]);
         let finals = &finals[&key];
-        let value = finals.values[0];
-        let writers = order.writers(key, value).map(|writer| writer.id);
-        let mut operations: Vec<OperationId> = writers.chain([write.id, finals.reads[0]]).collect();
+        let Proof { mut operations, words } = proof(history, order, finals, &write);
         operations.sort();
         operations.dedup();
         let mut explanation: Vec<String> =
@@ -261,6 +260,7 @@ fn explain(
             write.process,
             history.op(write.id),
         ));
+        explanation.extend(words);
         explanation.push(total.clone());
         anomalies.push(Anomaly {
             name: "lost-write".to_owned(),
@@ -272,4 +272,23 @@ fn explain(
         });
     }
     anomalies
+}
+
+/// What proves that a write is lost: that all that was read in the end is older, with one read of each
+/// value at each replica.
+fn proof(history: &History, order: &Order<'_>, finals: &Finals, write: &Operation<'_>) -> Proof {
+    let mut proof = Proof { operations: vec![write.id], words: Vec::new() };
+    for value in &finals.values {
+        let of_value = order.proof_of_left(*value, write);
+        proof.operations.extend(of_value.operations);
+        proof.words.extend(of_value.words);
+    }
+    let mut shown: BTreeSet<(Option<NodeId>, ValueId)> = BTreeSet::new();
+    for read in finals.reads.iter().map(|id| history.operation(*id)) {
+        let value = read.value_read().expect("only answers are final reads");
+        if shown.insert((read.node, value)) {
+            proof.operations.push(read.id);
+        }
+    }
+    proof
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::order::{Order, seen};
+use super::order::{Order, Proof, seen};
 use super::words::sentence;
 use super::{Checker, Limits};
 use crate::facts::{nanos, seconds};
@@ -209,8 +209,9 @@ impl Checker for BoundedStaleness {
         };
         if !self.limits.bounds_staleness() {
             let reason = format!(
-                "no bound is claimed; the worst read was {versions} versions behind, and one was \
+                "no bound is claimed; the worst read was {versions} version{} behind, and one was \
                  {} behind",
+                if versions == 1 { "" } else { "s" },
                 seconds(time)
             );
             return Verdict::Unknown { reason, coverage };
@@ -245,23 +246,15 @@ impl BoundedStaleness {
             if std::mem::replace(&mut told[key.index()], true) {
                 continue;
             }
-            let value = seen(&read).expect("only what was read is behind");
-            let writers = order.writers(key, value).map(|writer| writer.id);
-            let mut operations: Vec<OperationId> =
-                writers.chain(lag.missing).chain([read.id]).collect();
-            operations.sort();
-            operations.dedup();
+            let missing = match by_time {
+                Some(_) => lag.missing.into_iter().collect(),
+                None => missing(history, &order, &read, by_versions.unwrap_or_default()),
+            };
+            let Proof { operations, words } = proof(history, &order, &read, &missing);
             let mut explanation: Vec<String> =
                 operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
-            let (writes, which) = match lag.versions {
-                1 => ("1 newer write".to_owned(), ""),
-                many => (format!("{many} newer writes"), " the first of them"),
-            };
-            explanation.push(format!(
-                "{writes} had been acknowledged when the read began,{which} {} before; the bound is \
-                 {bound}",
-                seconds(lag.time),
-            ));
+            explanation.push(conclusion(history, lag, &missing, &bound));
+            explanation.extend(words);
             anomalies.push(Anomaly {
                 name: "stale-beyond-bound".to_owned(),
                 guarantee: Guarantee::BoundedStaleness,
@@ -272,5 +265,62 @@ impl BoundedStaleness {
             });
         }
         anomalies
+    }
+}
+
+/// The first acknowledged of the writes that a read missed: one more than the bound allows.
+fn missing(
+    history: &History,
+    order: &Order<'_>,
+    read: &Operation<'_>,
+    bound: u64,
+) -> Vec<OperationId> {
+    let value = seen(read).expect("only what was read is behind");
+    let key = read.op.key();
+    let rank = order.rank(*key, value).expect("only what somebody wrote is behind");
+    let is_missing = |write: &Operation<'_>| {
+        write.op.key() == key
+            && is_acknowledged(write)
+            && write.precedes(read)
+            && rank.ended_before(order.begin(write))
+    };
+    let mut missing: Vec<Operation<'_>> = history.operations().filter(is_missing).collect();
+    missing.sort_unstable_by_key(|write| write.completed);
+    let count = usize::try_from(bound).unwrap_or(usize::MAX).saturating_add(1);
+    missing.into_iter().take(count).map(|write| write.id).collect()
+}
+
+/// What proves that what a read found is older than these writes.
+fn proof(
+    history: &History,
+    order: &Order<'_>,
+    read: &Operation<'_>,
+    missing: &[OperationId],
+) -> Proof {
+    let value = seen(read).expect("only what was read is behind");
+    let mut proof = Proof { operations: vec![read.id], words: Vec::new() };
+    for write in missing {
+        let of_write = order.proof_of_left(value, &history.operation(*write));
+        proof.operations.extend(of_write.operations);
+        proof.words.extend(of_write.words);
+    }
+    proof.operations.sort();
+    proof.operations.dedup();
+    proof.words.dedup();
+    proof
+}
+
+fn conclusion(history: &History, lag: &Lag, missing: &[OperationId], bound: &str) -> String {
+    let first = history.op(lag.missing.expect("what is behind misses something"));
+    let time = seconds(lag.time);
+    match missing.len() {
+        1 => format!(
+            "`{first}` is newer, and had been acknowledged {time} before the read began; the bound is \
+             {bound}"
+        ),
+        many => format!(
+            "{many} newer writes had been acknowledged when the read began, the first of them, \
+             `{first}`, {time} before; the bound is {bound}"
+        ),
     }
 }

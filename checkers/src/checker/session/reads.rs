@@ -85,7 +85,7 @@ fn judge<'a>(
                 if let Some(newer) = past.newer_than(&rank, version) {
                     let newer = history.operation(newer);
                     let what = conclusion(history, guarantee, &newer, &read);
-                    let witness = proof(history, &order, &newer, &read);
+                    let witness = proof(history, &order, guarantee, &newer, &read);
                     anomalies.push(anomaly(history, guarantee, &read, witness, what));
                 }
             }

@@ -304,8 +304,8 @@ impl<'a> Judge<'a> {
             found(read),
             versions(history, &on, read),
         );
-        let mut witness = proof(history, &self.order, &on, read);
-        witness.extend([write.id, by.id]);
+        let mut witness = proof(history, &self.order, self.guarantee, &on, read);
+        witness.operations.extend([write.id, by.id]);
         anomaly(history, self.guarantee, read, witness, what)
     }
 }
