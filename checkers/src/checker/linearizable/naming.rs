@@ -18,6 +18,25 @@ pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationI
         .unwrap_or_else(no_order)
 }
 
+/// The operations of a witness, and besides them one that they name: who began too late to write what
+/// somebody saw, or failed to.
+pub(super) fn with_named(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    mut witness: Vec<OperationId>,
+) -> Vec<OperationId> {
+    let proof = Proof::new(object, of_key, &witness);
+    if let Some((read, value)) = proof.seen_unwritten() {
+        let late = proof.writers(value).first().map(|write| write.id);
+        let is_kept = proof.kept.contains(&value);
+        let failed = || proof.failed_to_write(value, read).filter(|_| !is_kept);
+        witness.extend(late.or_else(failed));
+        witness.sort_unstable();
+        witness.dedup();
+    }
+    witness
+}
+
 /// What is said where there is nothing better.
 pub(super) fn no_order() -> Named {
     let words = "no order of these operations that keeps to their times explains every answer";
@@ -89,14 +108,18 @@ impl<'a> Proof<'a> {
         self.writers_by(value, end).count() + usize::from(is_initial) == 1
     }
 
-    /// Somebody saw a value that nobody had written.
-    fn unwritten_value(&self) -> Option<Named> {
+    /// The operation that saw a value which nobody had written, if one did.
+    fn seen_unwritten(&self) -> Option<(&Operation<'a>, ValueId)> {
         let unwritten = |read: &Operation<'a>| {
             let value = shown(read).filter(|value| *value != self.object.initial)?;
             self.writers_by(value, read).next().is_none().then_some(value)
         };
-        let (read, value) =
-            self.operations.iter().find_map(|read| Some((read, unwritten(read)?)))?;
+        self.operations.iter().find_map(|read| Some((read, unwritten(read)?)))
+    }
+
+    /// Somebody saw a value that nobody had written.
+    fn unwritten_value(&self) -> Option<Named> {
+        let (read, value) = self.seen_unwritten()?;
         let (process, name) = (read.process, self.value(value));
         let words = match self.writers(value).first() {
             Some(write) => format!(
