@@ -195,6 +195,29 @@ impl<'a> Order<'a> {
         &self.keys.reasons
     }
 
+    /// Why nothing was judged: because of keys that are no registers, where there are some, besides what
+    /// is said of those that are.
+    pub(super) fn nothing_judged(&self, of_registers: &str) -> String {
+        let keys = (0..self.history.key_count() as u32).map(KeyId);
+        let others: Vec<KeyId> = keys.filter(|key| !self.is_register(*key)).collect();
+        let name = |key: &KeyId| self.history.key(*key);
+        match &others[..] {
+            [] => of_registers.to_owned(),
+            [key] if self.history.key_count() == 1 => {
+                format!("only registers are judged, and {} is none", name(key))
+            }
+            _ if others.len() == self.history.key_count() => {
+                "only registers are judged, and no key is one".to_owned()
+            }
+            [key] => format!("only registers are judged, and not {}: {of_registers}", name(key)),
+            [key, rest @ ..] => format!(
+                "only registers are judged, and not {} and {} more: {of_registers}",
+                name(key),
+                rest.len()
+            ),
+        }
+    }
+
     /// Whether nothing but reads and writes of single values was asked of the key.
     pub(super) fn is_register(&self, key: KeyId) -> bool {
         self.keys.are(key, Model::Register)

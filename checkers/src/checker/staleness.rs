@@ -204,7 +204,7 @@ impl Checker for BoundedStaleness {
         let (Some(versions), Some(time)) =
             (lags.iter().map(|lag| lag.versions).max(), lags.iter().map(|lag| lag.time).max())
         else {
-            let reason = "no read returned what somebody wrote".to_owned();
+            let reason = Order::new(history).nothing_judged("no read returned what somebody wrote");
             return Verdict::Unknown { reason, coverage };
         };
         if !self.limits.bounds_staleness() {

@@ -3,8 +3,8 @@
 use expect_test::expect;
 use stormglass_checkers::Verdict;
 use stormglass_checkers::checker::{
-    CHECKERS, Checker, Convergent, Durable, Limits, Live, MonotonicReads, MonotonicWrites,
-    ReadYourWrites, Registration, WritesFollowReads,
+    BoundedStaleness, CHECKERS, Checker, Convergent, Durable, Limits, Live, MonotonicReads,
+    MonotonicWrites, ReadYourWrites, Registration, WritesFollowReads,
 };
 
 use crate::notation::history;
@@ -509,4 +509,62 @@ fn a_read_of_the_whole_store_is_no_replica_that_answered() {
     // A replica that was asked and did not answer may hold the write, whatever the store said there.
     let silent = format!("{text}\n8 invoke read-replica x @n1\n8 info timeout");
     check(&Durable, &silent, &Unknown);
+}
+
+#[test]
+fn who_failed_to_write_what_a_replica_holds_is_shown() {
+    let text = "
+        0 invoke write x 5
+        0 fail unavailable
+        phase final
+        9 invoke read-replica x @n1
+        9 ok 5
+    ";
+    expect![[r#"
+        process 0 tried to write x 5 and was told unavailable (from 0.000 s to 0.001 s)
+        process 9 read x = 5 at n1 (from 0.003 s to 0.004 s)
+        after the run had been quiet until 0.002 s, node n1 holds x = 5, which nobody wrote, but for process 0, which failed"#]].assert_eq(&told(&Convergent, text));
+}
+
+/// Why a verdict is unknown.
+fn reason(checker: &dyn Checker, text: &str) -> String {
+    match checker.check(&history(text)) {
+        Verdict::Unknown { reason, .. } => reason,
+        verdict => panic!("{verdict:#?}"),
+    }
+}
+
+#[test]
+fn what_is_no_register_is_said_not_to_be_judged() {
+    let counter = "
+        0 invoke increment c 5
+        0 ok
+        1 invoke read-replica c @n1
+        1 ok 5
+        1 invoke read-replica c @n2
+        1 ok 0
+    ";
+    let is_none = "only registers are judged, and c is none";
+    assert_eq!(reason(&MonotonicReads, counter), is_none);
+    assert_eq!(reason(&ReadYourWrites, counter), is_none);
+    assert_eq!(reason(&MonotonicWrites, counter), is_none);
+    assert_eq!(reason(&WritesFollowReads, counter), is_none);
+    assert_eq!(reason(&BoundedStaleness::new(Limits::default()), counter), is_none);
+    let set = format!("{counter}\n2 invoke add s 1\n2 ok");
+    assert_eq!(reason(&MonotonicReads, &set), "only registers are judged, and no key is one");
+    let register = format!("{counter}\n2 invoke write x 1\n2 ok");
+    assert_eq!(
+        reason(&MonotonicReads, &register),
+        "only registers are judged, and not c: no session read a register that it had read before"
+    );
+    let both = format!("{set}\n2 invoke write x 1\n2 ok");
+    assert_eq!(
+        reason(&ReadYourWrites, &both),
+        "only registers are judged, and not c and 1 more: no session read a register after an \
+         acknowledged write of its own"
+    );
+    assert_eq!(
+        reason(&MonotonicReads, "2 invoke write x 1\n2 ok"),
+        "no session read a register that it had read before"
+    );
 }

@@ -144,11 +144,16 @@ fn coverage() -> Coverage {
     Coverage { method: "order by versions, real time and compare-and-set".into(), ..<_>::default() }
 }
 
-fn verdict(anomalies: Vec<Anomaly>, coverage: Coverage, vacuous: &str) -> Verdict {
+fn verdict(
+    order: &Order<'_>,
+    anomalies: Vec<Anomaly>,
+    coverage: Coverage,
+    vacuous: &str,
+) -> Verdict {
     if !anomalies.is_empty() {
         Verdict::Invalid { anomalies, coverage }
     } else if coverage.operations == 0 {
-        Verdict::Unknown { reason: vacuous.to_owned(), coverage }
+        Verdict::Unknown { reason: order.nothing_judged(vacuous), coverage }
     } else {
         Verdict::Valid(coverage)
     }
