@@ -112,14 +112,8 @@ impl<'a> Order<'a> {
 
     /// Walks the forest: numbers the values, and carries what time says up and down.
     fn grow(&mut self) {
-        let parents: Vec<Option<usize>> =
-            self.places.iter().map(|place| self.replaced(place)).collect();
-        let mut children: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); parents.len()];
-        for (child, parent) in parents.iter().enumerate() {
-            if let Some(parent) = parent {
-                children[*parent].push(child);
-            }
-        }
+        let parents = self.parents();
+        let children = children(&parents);
         let mut walk = Vec::with_capacity(parents.len());
         let mut walked = vec![false; parents.len()];
         let is_root = |at: &usize| parents[*at].is_none();
@@ -156,6 +150,27 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// What each value replaced. Where a compare-and-set was over before what it replaced can have been
+    /// there, nothing explains it, and nothing is concluded from it: its value would be older than itself.
+    fn parents(&self) -> Vec<Option<usize>> {
+        let mut parents: Vec<Option<usize>> =
+            self.places.iter().map(|place| self.replaced(place)).collect();
+        let children = children(&parents);
+        let mut begins: Vec<u64> = self.places.iter().map(|place| place.rank.begin).collect();
+        let mut open: Vec<usize> = (0..parents.len()).filter(|at| parents[*at].is_none()).collect();
+        while let Some(at) = open.pop() {
+            for child in &children[at] {
+                if self.places[*child].rank.end < begins[at] {
+                    parents[*child] = None;
+                } else {
+                    begins[*child] = begins[*child].max(begins[at]);
+                }
+                open.push(*child);
+            }
+        }
+        parents
+    }
+
     /// Which value the only writer of this one replaced, if it is known and has one writer itself.
     fn replaced(&self, place: &Place) -> Option<usize> {
         let [writer] = place.writers[..] else { return None };
@@ -165,11 +180,13 @@ impl<'a> Order<'a> {
             .then_some(from)
     }
 
-    /// What a compare-and-set replaced, if that is one write's value for certain.
+    /// What a compare-and-set replaced, if that is one write's value for certain, and had come by then.
     fn chained(&self, write: &Operation<'_>) -> Option<usize> {
         let Op::Cas { key, from, .. } = write.op else { return None };
         let at = *self.index.get(&(key, from))?;
-        (from != ValueId::NIL && self.places[at].writers.len() == 1).then_some(at)
+        let place = &self.places[at];
+        let is_one = from != ValueId::NIL && place.writers.len() == 1;
+        (is_one && place.rank.begin <= self.end(write.id)).then_some(at)
     }
 
     /// All operations that may have made the key hold the value, in the order of invocation.
@@ -362,6 +379,17 @@ pub(super) struct Proof {
     pub(super) operations: Vec<OperationId>,
     /// What is to be said of those that are not shown.
     pub(super) words: Vec<String>,
+}
+
+/// The places that each place is the parent of.
+fn children(parents: &[Option<usize>]) -> Vec<SmallVec<[usize; 1]>> {
+    let mut children: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); parents.len()];
+    for (child, parent) in parents.iter().enumerate() {
+        if let Some(parent) = parent {
+            children[*parent].push(child);
+        }
+    }
+    children
 }
 
 /// The event of this index, on the scale of ranks.

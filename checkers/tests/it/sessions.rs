@@ -584,3 +584,21 @@ fn what_is_no_register_has_no_order_of_values() {
     broken(text, "");
     broken(&text.replace("0 invoke increment x -2\n        0 ok\n", ""), "own reads writes");
 }
+
+#[test]
+fn a_value_is_not_older_than_itself_where_it_replaced_what_came_later() {
+    // What 2 replaced was there only when 2 and 3 had been seen: that no store does. But nobody went back.
+    let text = "
+        0 invoke cas x 1 2
+        1 invoke cas x 2 3
+        0 ok
+        1 ok
+        1 invoke read x
+        1 ok 3
+        1 invoke read x
+        1 ok 3
+        0 invoke cas x 7 1
+        0 ok
+    ";
+    broken(text, "");
+}
