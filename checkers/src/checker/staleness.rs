@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::order::{Order, Proof, seen};
+use super::order::{Order, Proof, Rank, seen};
 use super::words::sentence;
 use super::{Checker, Limits};
 use crate::facts::{nanos, seconds};
@@ -193,6 +193,20 @@ impl Writes {
     }
 }
 
+impl Writes {
+    /// So many of the writes that certainly came after a value and were over by a moment, those first
+    /// that were acknowledged first.
+    fn missing(&self, rank: &Rank, by: EventIndex, count: u64) -> Vec<OperationId> {
+        let older = self.begins.partition_point(|(begin, _, _)| !rank.ended_before(*begin));
+        let over = self.begins[older..].iter().filter(|(_, end, _)| *end < by);
+        let mut missing: Vec<(EventIndex, OperationId)> =
+            over.map(|(_, end, id)| (*end, *id)).collect();
+        missing.sort_unstable();
+        missing.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        missing.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
 impl Checker for BoundedStaleness {
     fn check(&self, history: &History) -> Verdict {
         let lags = lags(history);
@@ -230,6 +244,7 @@ impl BoundedStaleness {
     fn beyond(&self, history: &History, lags: &[Lag]) -> Vec<Anomaly> {
         let Limits { staleness_max, versions_behind_max, .. } = self.limits;
         let order = Order::new(history);
+        let writes = writes(history, &order);
         let mut told = vec![false; history.key_count()];
         let mut anomalies = Vec::new();
         for lag in lags {
@@ -248,7 +263,12 @@ impl BoundedStaleness {
             }
             let missing = match by_time {
                 Some(_) => lag.missing.into_iter().collect(),
-                None => missing(history, &order, &read, by_versions.unwrap_or_default()),
+                None => {
+                    let count = by_versions.unwrap_or_default().saturating_add(1);
+                    let rank = order.rank(key, seen(&read).expect("only what was read is behind"));
+                    let rank = rank.expect("only what somebody wrote is behind");
+                    writes[&key].missing(&rank, read.invoked, count)
+                }
             };
             let Proof { operations, words } = proof(history, &order, &read, &missing);
             let mut explanation: Vec<String> =
@@ -266,28 +286,6 @@ impl BoundedStaleness {
         }
         anomalies
     }
-}
-
-/// The first acknowledged of the writes that a read missed: one more than the bound allows.
-fn missing(
-    history: &History,
-    order: &Order<'_>,
-    read: &Operation<'_>,
-    bound: u64,
-) -> Vec<OperationId> {
-    let value = seen(read).expect("only what was read is behind");
-    let key = read.op.key();
-    let rank = order.rank(*key, value).expect("only what somebody wrote is behind");
-    let is_missing = |write: &Operation<'_>| {
-        write.op.key() == key
-            && is_acknowledged(write)
-            && write.precedes(read)
-            && rank.ended_before(order.begin(write))
-    };
-    let mut missing: Vec<Operation<'_>> = history.operations().filter(is_missing).collect();
-    missing.sort_unstable_by_key(|write| write.completed);
-    let count = usize::try_from(bound).unwrap_or(usize::MAX).saturating_add(1);
-    missing.into_iter().take(count).map(|write| write.id).collect()
 }
 
 /// What proves that what a read found is older than these writes.

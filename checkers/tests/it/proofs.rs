@@ -1,11 +1,16 @@
 //! What a violation is proved by and how it is told, word for word: what is said has to be true of the
 //! whole history, and to say as much as can be said.
 
+use std::collections::BTreeMap;
+
 use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use stormglass_checkers::checker::{Checker, Limits, Linearizable};
-use stormglass_checkers::history::Operation;
+use stormglass_checkers::checker::{
+    BoundedStaleness, Checker, Durable, Limits, Linearizable, MonotonicReads, MonotonicWrites,
+    ReadYourWrites, WritesFollowReads,
+};
+use stormglass_checkers::history::{Operation, OperationId};
 
 use crate::linearizable::check_explained;
 use crate::notation::history;
@@ -446,4 +451,111 @@ fn what_is_called_a_newer_value_is_newer_by_the_operations_shown() {
         }
     }
     assert!(told > 50, "{told}");
+}
+
+/// Two registers with few values that four sessions write as they should, and of which reads, in the
+/// end at two replicas, return anything that they ever held.
+fn forgetful(random: &mut ChaCha8Rng) -> String {
+    enum Open {
+        Read(usize),
+        /// With what it says in the end, where it was done already.
+        Write(usize, Option<u32>, u32, Option<String>),
+    }
+    fn done(held: &mut Vec<u32>, from: Option<u32>, to: u32) -> String {
+        let now = held[held.len() - 1];
+        if from.is_some_and(|from| from != now) {
+            return format!("fail mismatch {}", name(now));
+        }
+        held.push(to);
+        "ok".to_owned()
+    }
+    fn name(value: u32) -> String {
+        if value == 0 { "nil".to_owned() } else { value.to_string() }
+    }
+    let (mut text, mut held) = (String::new(), [vec![0], vec![0]]);
+    let mut open: [Option<Open>; 4] = [const { None }; 4];
+    for _ in 0..random.random_range(8..40) {
+        let process = random.random_range(0..4);
+        let said = match open[process].take() {
+            Some(Open::Read(key)) => {
+                format!("ok {}", name(held[key][random.random_range(0..held[key].len())]))
+            }
+            Some(Open::Write(key, from, to, done_before)) => {
+                done_before.unwrap_or_else(|| done(&mut held[key], from, to))
+            }
+            None => {
+                let key = random.random_range(0..2);
+                let (at, to) = (["x", "y"][key], random.random_range(0..6));
+                let now = held[key][held[key].len() - 1];
+                let from = random.random_bool(0.5).then_some(now);
+                let early = random.random_bool(0.3);
+                if random.random_bool(0.5) {
+                    open[process] = Some(Open::Read(key));
+                    format!("invoke read {at}")
+                } else {
+                    let said = early.then(|| done(&mut held[key], from, to));
+                    open[process] = Some(Open::Write(key, from, to, said));
+                    match from {
+                        Some(from) => format!("invoke cas {at} {} {}", name(from), name(to)),
+                        None if to == 0 => format!("invoke delete {at}"),
+                        None => format!("invoke write {at} {to}"),
+                    }
+                }
+            }
+        };
+        text += &format!("{process} {said}\n");
+    }
+    text += "phase final\n";
+    for (process, node) in [(8, 1), (9, 2)] {
+        for (at, held) in ["x", "y"].iter().zip(&held) {
+            let value = name(held[random.random_range(0..held.len())]);
+            text += &format!("{process} invoke read-replica {at} @n{node}\n{process} ok {value}\n");
+        }
+    }
+    text
+}
+
+/// The lines of these operations, and of none other.
+fn only(text: &str, operations: &[OperationId]) -> String {
+    let mut of_process: BTreeMap<String, bool> = BTreeMap::new();
+    let mut next = 0;
+    let mut stays = |line: &&str| {
+        let mut words = line.split_whitespace();
+        let (process, word) = (words.next().unwrap(), words.next().unwrap());
+        if word == "invoke" {
+            of_process.insert(process.to_owned(), operations.contains(&OperationId(next)));
+            next += 1;
+        }
+        process == "phase" || of_process[process]
+    };
+    text.lines().filter(|line| stays(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_witness_breaks_the_guarantee_by_itself() {
+    let bound = |versions| Limits { versions_behind_max: Some(versions), ..Limits::default() };
+    let checkers: [&dyn Checker; 7] = [
+        &ReadYourWrites,
+        &MonotonicReads,
+        &MonotonicWrites,
+        &WritesFollowReads,
+        &Durable,
+        &BoundedStaleness::new(bound(0)),
+        &BoundedStaleness::new(bound(1)),
+    ];
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut found = [0; 7];
+    for _ in 0..4_000 {
+        let text = forgetful(&mut random);
+        let history = history(&text);
+        for (checker, found) in checkers.iter().zip(&mut found) {
+            for anomaly in checker.check(&history).anomalies() {
+                let alone = only(&text, &anomaly.witness.operations);
+                let verdict = checker.check(&crate::notation::history(&alone));
+                assert!(verdict.is_invalid(), "{text}\n{alone}\n{anomaly:#?}\n{verdict:#?}");
+                *found += 1;
+            }
+        }
+    }
+    assert!(found.iter().all(|found| *found > 50), "{found:?}");
 }

@@ -142,12 +142,32 @@ fn why_the_first_writes_do_not_tell_the_total_is_said() {
         1 ok [[r,b,nil],[r,a,nil]]
         0 ok [[w,a,10],[w,b,5]]
     ";
-    told(early, expect!["process 1 did r b nil, r a nil (from 0.001 s to 0.002 s): it began before the accounts were filled, for process 0 did w a 10, w b 5 (from 0.000 s to 0.003 s)"]);
+    told(
+        early,
+        expect![
+            "process 1 did r b nil, r a nil (from 0.001 s to 0.002 s): it began before the accounts were filled, for process 0 did w a 10, w b 5 (from 0.000 s to 0.003 s)"
+        ],
+    );
     let unfilled = OPENED.replace("inc,b,3", "inc,c,3");
-    told(&unfilled, expect!["process 0 did w a 10, w b 5 (from 0.000 s to 0.001 s): these writes, which came first, do not tell the total, for nobody filled c"]);
+    told(
+        &unfilled,
+        expect![
+            "process 0 did w a 10, w b 5 (from 0.000 s to 0.001 s): these writes, which came first, do not tell the total, for nobody filled c"
+        ],
+    );
     let twice = OPENED.replace("[w,b,5]", "[w,b,5],[w,a,1]");
-    told(&twice, expect!["process 0 did w a 10, w b 5, w a 1 (from 0.000 s to 0.001 s): that fills no account, a had been filled before"]);
-    told(&OPENED.replace("w,b,5", "w,b,many"), expect![[r#"process 0 did w a 10, w b "many" (from 0.000 s to 0.001 s): that fills no account, b gets no number"#]]);
+    told(
+        &twice,
+        expect![
+            "process 0 did w a 10, w b 5, w a 1 (from 0.000 s to 0.001 s): that fills no account, a had been filled before"
+        ],
+    );
+    told(
+        &OPENED.replace("w,b,5", "w,b,many"),
+        expect![[
+            r#"process 0 did w a 10, w b "many" (from 0.000 s to 0.001 s): that fills no account, b gets no number"#
+        ]],
+    );
 }
 
 #[test]
