@@ -86,14 +86,23 @@ impl fmt::Display for Staleness {
 
 impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "acknowledged writes lost: {}, acknowledged from {} to {}; recovery point {}",
-            self.writes.len(),
-            self.first,
-            self.last,
-            seconds(self.recovery_point),
-        )?;
+        write!(f, "acknowledged writes lost: {}, acknowledged ", self.writes.len())?;
+        if self.first == self.last {
+            write!(f, "at {}", self.first)?;
+        } else {
+            write!(f, "from {} to {}", self.first, self.last)?;
+        }
+        match self.lost_at {
+            Some(at) => {
+                let point = seconds(self.recovery_point);
+                write!(f, ", the fault behind it began at {at}; recovery point {point}")?;
+            }
+            // That nothing is known of how long it was must not read as if it were nothing.
+            None if self.recovery_point.is_zero() => {
+                write!(f, ", nobody knows when it was lost; recovery point not known")?;
+            }
+            None => write!(f, "; recovery point at least {}", seconds(self.recovery_point))?,
+        }
         match self.recovery_time {
             Some(time) => write!(f, ", recovery time {}", seconds(time)),
             None => write!(f, ", no recovery that could be timed"),

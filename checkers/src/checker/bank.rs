@@ -3,10 +3,11 @@
 //!
 //! A transfer is a transaction of steps `inc` that sum to zero. Judged is each acknowledged
 //! transaction that only reads, and reads every account; an account is a key that a transaction of
-//! the history reads or changes. Where transactions that only write (`w`) ran alone at the start
-//! and filled every account once, they tell the total, and every account must exist afterwards;
-//! otherwise the first read of all accounts tells it, and an account that holds `nil` holds
-//! nothing. A history in which another transaction changes the total by itself is not judged.
+//! the history reads or changes, those apart that failed. Where transactions that only write (`w`) ran
+//! alone at the start and filled every account once, they tell the total, and every account must exist
+//! afterwards; where none did, the first read of all accounts tells it, and an account that holds
+//! `nil` holds nothing. A history in which another transaction changes the total by itself is not
+//! judged. Who reads an account twice in one transaction finds the same (`internal`, as Elle calls it).
 
 use super::Checker;
 use super::txn::{Action, Fate, Step, Txn, Txns, in_order};
@@ -41,16 +42,20 @@ impl Checker for Bank {
             Ok(txns) => txns,
             Err(reason) => return Verdict::Unknown { reason, coverage },
         };
-        coverage.keys = txns.key_count();
-        let opening = by_writes(&txns);
-        let written = opening.as_ref().map_or(0, |opening| opening.told_by.len());
-        if let Some(reason) = not_a_bank(&txns, written) {
-            return Verdict::Unknown { reason, coverage };
-        }
+        let accounts = accounts(&txns);
+        coverage.keys = accounts.len();
+        let opening = by_writes(&txns, &accounts);
+        let opening = opening.and_then(|opening| match not_a_bank(&txns, opening.as_ref()) {
+            Some(reason) => Err(reason),
+            None => Ok(opening),
+        });
+        let mut opening = match opening {
+            Ok(opening) => opening,
+            Err(reason) => return Verdict::Unknown { reason, coverage },
+        };
         let mut anomalies = txns.malformed_answers(Guarantee::Bank);
-        let mut opening = opening;
-        for txn in txns.list().iter().filter(|txn| reads_all(&txns, txn)) {
-            let balances = match balances(&txns, txn) {
+        for txn in txns.list().iter().filter(|txn| reads_all(&txns, txn, &accounts)) {
+            let balances = match balances(&txns, txn, &accounts) {
                 Ok(balances) => balances,
                 Err(anomaly) => {
                     anomalies.push(*anomaly);
@@ -59,7 +64,7 @@ impl Checker for Bank {
             };
             if let Some(opening) = &opening {
                 coverage.operations += 1;
-                anomalies.extend(self.judge(&txns, txn, &balances, opening));
+                anomalies.extend(self.judge(&txns, txn, &accounts, &balances, opening));
             } else {
                 // Whatever it says is the total, but a store without overdrafts has none here.
                 opening = Some(Opening {
@@ -90,6 +95,7 @@ impl Bank {
         &self,
         txns: &Txns<'_>,
         txn: &Txn,
+        accounts: &[u32],
         balances: &[Option<i64>],
         opening: &Opening,
     ) -> Option<Anomaly> {
@@ -97,8 +103,9 @@ impl Bank {
         let negative = balances.iter().position(|balance| balance.is_some_and(|held| held < 0));
         let negative = negative.filter(|_| !self.negative_allowed && !opening.negative);
         let (name, account, words) = if let Some(account) = missing {
-            let words = format!("{} was filled before, and holds nil", txns.key(account as u32));
-            ("nil-balance", Some(account as u32), words)
+            let account = accounts[account];
+            let words = format!("{} was filled before, and holds nil", txns.key(account));
+            ("nil-balance", Some(account), words)
         } else if sum(balances) != opening.total {
             let how = if opening.written { "were filled with" } else { "were first seen to hold" };
             let (read, total) = (sum(balances), opening.total);
@@ -106,8 +113,9 @@ impl Bank {
             ("wrong-total", None, words)
         } else if let Some(account) = negative {
             let held = balances[account].unwrap_or_default();
-            let words = format!("{} holds {held}, below zero", txns.key(account as u32));
-            ("negative-balance", Some(account as u32), words)
+            let account = accounts[account];
+            let words = format!("{} holds {held}, below zero", txns.key(account));
+            ("negative-balance", Some(account), words)
         } else {
             return None;
         };
@@ -124,35 +132,74 @@ impl Bank {
     }
 }
 
-/// The total, if transactions that only write ran before all others and filled each account once.
-fn by_writes(txns: &Txns<'_>) -> Option<Opening> {
+/// The accounts, in order: what was read or changed by whoever did not certainly fail.
+fn accounts(txns: &Txns<'_>) -> Vec<u32> {
+    let may_count = txns.list().iter().filter(|txn| txn.fate != Fate::Aborted);
+    let mut accounts: Vec<u32> =
+        may_count.flat_map(|txn| txns.steps(txn)).map(|step| step.key).collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    accounts
+}
+
+/// The total, if transactions that only write ran before all others and filled each account once; none
+/// where nobody began with writes. Or why these do not tell it.
+fn by_writes(txns: &Txns<'_>, accounts: &[u32]) -> Result<Option<Opening>, String> {
     let only_writes = |txn: &&Txn| {
         txn.fate == Fate::Committed
             && txns.steps(txn).iter().all(|step| step.action == Action::Write)
     };
-    let first: Vec<&Txn> = txns.list().iter().take_while(only_writes).collect();
-    let next = txns.list().get(first.len()).map(|txn| txn.invoked);
-    let is_over = |txn: &&Txn| txn.over.is_some_and(|over| next.is_none_or(|next| over < next));
-    let mut balances = vec![None; txns.key_count()];
-    for step in first.iter().flat_map(|txn| txns.steps(txn)) {
-        let Value::Int(amount) = step.value else { return None };
-        if balances[step.key as usize].replace(*amount).is_some() {
-            return None;
+    let counts = || txns.list().iter().filter(|txn| txn.fate != Fate::Aborted);
+    let first: Vec<&Txn> = counts().take_while(only_writes).collect();
+    if first.is_empty() {
+        return Ok(None);
+    }
+    let mut balances = vec![None; accounts.len()];
+    for txn in &first {
+        for step in txns.steps(txn) {
+            let not_told = |why: &str| {
+                let name = txns.key(step.key);
+                format!("{}: that fills no account, {name} {why}", txns.sentence(txn))
+            };
+            let Value::Int(amount) = step.value else {
+                return Err(not_told("gets no number"));
+            };
+            let place = accounts.binary_search(&step.key).expect("what was written is an account");
+            if balances[place].replace(*amount).is_some() {
+                return Err(not_told("had been filled before"));
+            }
         }
     }
-    let complete = !balances.is_empty() && balances.iter().all(Option::is_some);
-    (complete && first.iter().all(is_over)).then(|| Opening {
+    if let Some(place) = balances.iter().position(Option::is_none) {
+        let (name, last) = (txns.key(accounts[place]), txns.sentence(first[first.len() - 1]));
+        return Err(format!(
+            "{last}: these writes, which came first, do not tell the total, for nobody filled {name}"
+        ));
+    }
+    if let Some(next) = counts().nth(first.len())
+        && let Some(open) = first.iter().find(|txn| txn.over.is_none_or(|over| over > next.invoked))
+    {
+        return Err(format!(
+            "{}: it began before the accounts were filled, for {}",
+            txns.sentence(next),
+            txns.sentence(open),
+        ));
+    }
+    Ok(Some(Opening {
         total: sum(&balances),
         told_by: first.iter().map(|txn| txn.id).collect(),
         written: true,
         negative: balances.iter().flatten().any(|balance| *balance < 0),
-    })
+    }))
 }
 
 /// Why the history is none of a bank: a transaction, past those that fill the accounts, that may
 /// change the total by itself.
-fn not_a_bank(txns: &Txns<'_>, written: usize) -> Option<String> {
-    for txn in txns.list().iter().skip(written).filter(|txn| txn.fate != Fate::Aborted) {
+fn not_a_bank(txns: &Txns<'_>, opening: Option<&Opening>) -> Option<String> {
+    let fills =
+        |txn: &Txn| opening.is_some_and(|opening| opening.told_by.binary_search(&txn.id).is_ok());
+    let may_count = |txn: &&Txn| txn.fate != Fate::Aborted && !fills(txn);
+    for txn in txns.list().iter().filter(may_count) {
         let mut change = 0;
         for step in txns.steps(txn) {
             match (step.action, step.value) {
@@ -176,7 +223,7 @@ fn not_a_bank(txns: &Txns<'_>, written: usize) -> Option<String> {
 }
 
 /// Whether a transaction only reads, and all accounts.
-fn reads_all(txns: &Txns<'_>, txn: &Txn) -> bool {
+fn reads_all(txns: &Txns<'_>, txn: &Txn, accounts: &[u32]) -> bool {
     let steps = txns.steps(txn);
     if !txn.answered || steps.is_empty() {
         return false;
@@ -184,29 +231,40 @@ fn reads_all(txns: &Txns<'_>, txn: &Txn) -> bool {
     let mut keys: Vec<u32> = steps.iter().map(|step| step.key).collect();
     keys.sort_unstable();
     keys.dedup();
-    keys.len() == txns.key_count() && steps.iter().all(|step| step.action == Action::Read)
+    keys == accounts && steps.iter().all(|step| step.action == Action::Read)
 }
 
 fn has(txns: &Txns<'_>, txn: &Txn, action: Action) -> bool {
     txns.steps(txn).iter().any(|step| step.action == action)
 }
 
-/// What each account held in a read; or that it held no number.
-fn balances(txns: &Txns<'_>, txn: &Txn) -> Result<Vec<Option<i64>>, Box<Anomaly>> {
-    let mut balances = vec![None; txns.key_count()];
+/// What each account held in a read; or that it held no number, or two of them.
+fn balances(
+    txns: &Txns<'_>,
+    txn: &Txn,
+    accounts: &[u32],
+) -> Result<Vec<Option<i64>>, Box<Anomaly>> {
+    let mut read: Vec<Option<&Value>> = vec![None; accounts.len()];
+    let mut balances = vec![None; accounts.len()];
+    let wrong = |name: &str, key: u32, words: String| {
+        let explanation = vec![txns.sentence(txn), words];
+        Box::new(txns.anomaly(name, Guarantee::Bank, Some(key), &[txn.id], explanation))
+    };
     for Step { key, value, .. } in txns.steps(txn) {
-        balances[*key as usize] = match value {
+        let place = accounts.binary_search(key).expect("what was read is an account");
+        let name = txns.key(*key);
+        balances[place] = match value {
             Value::Int(amount) => Some(*amount),
             Value::Nil => None,
             Value::Text(_) | Value::List(_) => {
-                let words = format!("the account {} holds no number", txns.key(*key));
-                let explanation = vec![txns.sentence(txn), words];
-                let name = "malformed-answer";
-                let anomaly =
-                    txns.anomaly(name, Guarantee::Bank, Some(*key), &[txn.id], explanation);
-                return Err(Box::new(anomaly));
+                let words = format!("the account {name} holds no number");
+                return Err(wrong("malformed-answer", *key, words));
             }
         };
+        if let Some(before) = read[place].replace(value).filter(|before| before != value) {
+            let words = format!("{name} was read as {before} and as {value} in one transaction");
+            return Err(wrong("internal", *key, words));
+        }
     }
     Ok(balances)
 }

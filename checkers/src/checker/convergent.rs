@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
+use super::findings::but_who_failed;
 use super::order::Order;
 use super::words::sentence;
 use crate::history::{
@@ -165,23 +166,29 @@ fn phantom(
 ) -> Option<Anomaly> {
     let (node, (value, read)) =
         held.iter().find(|(_, (value, _))| !order.is_possible(key, *value))?;
+    let tried = |write: &Operation<'_>| {
+        *write.op.key() == key && write.value_written() == Some(*value) && !write.is_indeterminate()
+    };
+    let failed = history.operations().find(tried).map(|write| write.id);
     let what = format!(
-        "after the run had been quiet until {since}, node n{node} holds {} = {}, which nobody wrote",
+        "after the run had been quiet until {since}, node n{node} holds {} = {}, which nobody wrote{}",
         history.key(key),
         history.value(*value),
+        but_who_failed(history, failed),
     );
-    Some(anomaly(history, "phantom-value", key, &[*read], what))
+    let operations: Vec<OperationId> = failed.into_iter().chain([*read]).collect();
+    Some(anomaly(history, "phantom-value", key, &operations, what))
 }
 
 fn anomaly(
     history: &History,
     name: &str,
     key: KeyId,
-    reads: &[OperationId],
+    shown: &[OperationId],
     conclusion: String,
 ) -> Anomaly {
     let operation = |id: &OperationId| -> Operation<'_> { history.operation(*id) };
-    let mut operations = reads.to_vec();
+    let mut operations = shown.to_vec();
     operations.sort();
     let mut explanation: Vec<String> =
         operations.iter().map(|id| sentence(history, &operation(id))).collect();

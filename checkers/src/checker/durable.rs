@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Checker;
-use super::order::Order;
+use super::order::{Order, Proof, seen};
 use super::words::sentence;
 use crate::facts::{nanos, nanos_if_any};
 use crate::history::{
@@ -34,7 +34,7 @@ struct Finals {
     values: Vec<ValueId>,
     /// When the first of the reads was invoked: a write that ended later may not show in it.
     began: EventIndex,
-    /// The nodes that answered.
+    /// The nodes that said what they hold.
     nodes: BTreeSet<NodeId>,
     /// A node that was asked, for this key or another, and did not answer for this one.
     silent: Option<NodeId>,
@@ -137,14 +137,23 @@ pub struct Losses {
     pub first: Time,
     /// When the last of them was acknowledged.
     pub last: Time,
-    /// The recovery point that was reached (RPO): from the first acknowledgement of a lost write to
-    /// the last. All that was lost was acknowledged within this time.
+    /// When they were lost: when the fault behind the loss began, if it began after all of them had been
+    /// acknowledged. None where no fault explains the loss, or one that was on already.
+    #[serde(default)]
+    pub lost_at: Option<Time>,
+    /// The recovery point that was reached (RPO), which is how much acknowledged time was lost: from the
+    /// first acknowledgement of a lost write to the moment of the loss. Where that is not known, it is
+    /// at least the time to the last of these acknowledgements, and this is meant.
     #[serde(rename = "recovery_point_ns", with = "nanos")]
     pub recovery_point: Duration,
-    /// The recovery time that was reached (RTO): from the begin of the fault behind the loss to the
-    /// end of the first operation that began after both that and the last lost acknowledgement, and
-    /// succeeded. The fault is the first of those that were on at that acknowledgement, or else the
-    /// first that began after it. None where there was no fault, or no success.
+    /// The recovery time that was reached (RTO): from the begin of the fault behind the loss to the time
+    /// when clients were served again, each of the kinds, reading and writing, that had failed since
+    /// then; the first success of any kind, where none had failed. Reads of the final phase are no
+    /// client's. None where no fault is behind the loss, or a kind that had failed never succeeded.
+    ///
+    /// The fault is the first that began after all of the lost acknowledgements, and before somebody
+    /// found the key as it was before the last lost write; or else the last to begin of those that were
+    /// on at that acknowledgement.
     #[serde(rename = "recovery_time_ns", with = "nanos_if_any")]
     pub recovery_time: Option<Duration>,
 }
@@ -153,36 +162,85 @@ pub struct Losses {
 /// to be lost.
 pub fn losses(history: &History) -> Option<Losses> {
     let finals = finals(history);
-    let writes = find(history, &Order::new(history), &finals).lost;
+    let order = Order::new(history);
+    let writes = find(history, &order, &finals).lost;
     let end = |id: &OperationId| {
         let write: Operation<'_> = history.operation(*id);
         write.completed.zip(write.completed_at).expect("an acknowledged write has ended")
     };
     let (_, first) = writes.iter().map(end).min()?;
-    let (last_event, last) = writes.iter().map(end).max()?;
-    let recovery_time = fault_behind(history, last_event).and_then(|(event, began)| {
-        let after = event.max(last_event);
-        let success = |operation: &Operation<'_>| operation.invoked > after && operation.is_ok();
-        let ends = history.operations().filter(success).filter_map(|success| success.completed_at);
-        ends.min().map(|end| end.since(began))
+    let last_write = writes.iter().max_by_key(|id| end(id))?;
+    let (last_event, last) = end(last_write);
+    let shown = shown(history, &order, &history.operation(*last_write), last_event);
+    let fault = fault_behind(history, last_event, shown);
+    let lost_at = fault.filter(|(event, _)| *event > last_event).map(|(_, began)| began);
+    let recovery_time = fault.and_then(|(event, began)| {
+        let served = served_again(history, event.max(last_event))?;
+        Some(served.since(began))
     });
-    let recovery_point = last.since(first);
-    Some(Losses { writes, first, last, recovery_point, recovery_time })
+    let recovery_point = lost_at.unwrap_or(last).since(first);
+    Some(Losses { writes, first, last, lost_at, recovery_point, recovery_time })
 }
 
-/// When the first fault began of those that were on at an event, or else the first after it.
-fn fault_behind(history: &History, at: EventIndex) -> Option<(EventIndex, Time)> {
+/// When somebody was first told that a lost write is not there, who asked after its acknowledgement.
+fn shown(
+    history: &History,
+    order: &Order<'_>,
+    write: &Operation<'_>,
+    acknowledged: EventIndex,
+) -> Option<EventIndex> {
+    let finds_older = |operation: &Operation<'_>| {
+        operation.invoked > acknowledged
+            && operation.op.key() == write.op.key()
+            && seen(operation).is_some_and(|value| order.is_older(value, write))
+    };
+    history.operations().filter(finds_older).filter_map(|operation| operation.completed).min()
+}
+
+/// When clients were served again after an event.
+fn served_again(history: &History, after: EventIndex) -> Option<Time> {
+    let end = history.phase_began(Phase::Final).map(|(event, _)| event);
+    let tried: Vec<Operation<'_>> = history
+        .operations()
+        .filter(|operation| operation.invoked > after)
+        .filter(|operation| end.is_none_or(|end| operation.invoked < end))
+        // In what the system does not offer, it cannot fail.
+        .filter(|operation| !operation.is_unsupported())
+        .collect();
+    let mut again = None;
+    for writes in [false, true] {
+        let of_kind = || tried.iter().filter(|operation| operation.op.kind().writes() == writes);
+        let Some(failed) = of_kind().find(|operation| !operation.was_served()) else { continue };
+        let later = of_kind().filter(|operation| operation.invoked > failed.invoked);
+        let served = later.filter(|operation| operation.was_served());
+        again = again.max(Some(served.filter_map(|operation| operation.completed_at).min()?));
+    }
+    let served = || tried.iter().filter(|operation| operation.was_served());
+    again.or_else(|| served().filter_map(|operation| operation.completed_at).min())
+}
+
+/// When the fault began that is behind a loss of what was acknowledged at one event, and shown to be
+/// lost at another.
+fn fault_behind(
+    history: &History,
+    at: EventIndex,
+    shown: Option<EventIndex>,
+) -> Option<(EventIndex, Time)> {
     let on = history.faults_on(at);
-    let begins = history.events().zip(0..).filter_map(|((time, event), index)| match event {
-        Event::Fault(fault) if fault.edge == FaultEdge::Begin => {
-            let index = EventIndex(index);
-            let counts =
-                if on.is_empty() { index > at } else { index < at && on.contains(&fault.fault) };
-            counts.then_some((index, time))
-        }
-        _ => None,
-    });
-    begins.min()
+    let begins = || {
+        history.events().zip(0..).filter_map(|((time, event), index)| match event {
+            Event::Fault(fault) if fault.edge == FaultEdge::Begin => {
+                Some((EventIndex(index), time, fault.fault))
+            }
+            _ => None,
+        })
+    };
+    let is_between = |begin: EventIndex| begin > at && shown.is_none_or(|shown| begin < shown);
+    // What had been on for long was survived for long; what came right after explains why nothing
+    // that was acknowledged later is lost.
+    let next = begins().find(|(begin, _, _)| is_between(*begin));
+    let was_on = || begins().filter(|(begin, _, fault)| *begin < at && on.contains(fault)).last();
+    next.or_else(was_on).map(|(begin, time, _)| (begin, time))
 }
 
 fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
@@ -190,9 +248,10 @@ fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
     let mut asked: BTreeSet<NodeId> = BTreeSet::new();
     let Some((began, _)) = history.phase_began(Phase::Final) else { return finals };
     for read in history.operations().filter(|operation| operation.invoked > began) {
-        if matches!(read.op, Op::Read { level: ReadLevel::Replica, .. }) {
-            asked.extend(read.node);
-        }
+        // What is read from the store as a whole says nothing about the node that passed it on.
+        let is_of_replica = matches!(read.op, Op::Read { level: ReadLevel::Replica, .. });
+        let node = read.node.filter(|_| is_of_replica);
+        asked.extend(node);
         if let Some(value) = read.value_read() {
             let of_key = finals.entry(*read.op.key()).or_insert_with(|| Finals {
                 reads: Vec::new(),
@@ -201,7 +260,7 @@ fn finals(history: &History) -> FxHashMap<KeyId, Finals> {
                 nodes: BTreeSet::new(),
                 silent: None,
             });
-            of_key.nodes.extend(read.node);
+            of_key.nodes.extend(node);
             of_key.reads.push(read.id);
             if !of_key.values.contains(&value) {
                 of_key.values.push(value);
@@ -244,9 +303,7 @@ fn explain(
     for key in keys {
         let write = history.operation(last_of_key[&key]);
         let finals = &finals[&key];
-        let value = finals.values[0];
-        let writers = order.writers(key, value).map(|writer| writer.id);
-        let mut operations: Vec<OperationId> = writers.chain([write.id, finals.reads[0]]).collect();
+        let Proof { mut operations, words } = proof(history, order, finals, &write);
         operations.sort();
         operations.dedup();
         let mut explanation: Vec<String> =
@@ -261,6 +318,7 @@ fn explain(
             write.process,
             history.op(write.id),
         ));
+        explanation.extend(words);
         explanation.push(total.clone());
         anomalies.push(Anomaly {
             name: "lost-write".to_owned(),
@@ -272,4 +330,23 @@ fn explain(
         });
     }
     anomalies
+}
+
+/// What proves that a write is lost: that all that was read in the end is older, with one read of each
+/// value at each replica.
+fn proof(history: &History, order: &Order<'_>, finals: &Finals, write: &Operation<'_>) -> Proof {
+    let mut proof = Proof { operations: vec![write.id], words: Vec::new() };
+    for value in &finals.values {
+        let of_value = order.proof_of_left(*value, write);
+        proof.operations.extend(of_value.operations);
+        proof.words.extend(of_value.words);
+    }
+    let mut shown: BTreeSet<(Option<NodeId>, ValueId)> = BTreeSet::new();
+    for read in finals.reads.iter().map(|id| history.operation(*id)) {
+        let value = read.value_read().expect("only answers are final reads");
+        if shown.insert((read.node, value)) {
+            proof.operations.push(read.id);
+        }
+    }
+    proof
 }

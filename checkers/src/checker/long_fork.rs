@@ -6,7 +6,9 @@
 //! each set has then to contain the one before it, which looks at all pairs without comparing them:
 //! O(m log m) comparisons of sets for m reads of a group, and O(m n) bits for groups of n keys. A
 //! fork is found wherever there is one; where there are several, those of neighbours in that order
-//! are told. Reads are compared with reads of exactly the same keys.
+//! are told. Reads are compared with reads of exactly the same keys. A key that nobody wrote, or only
+//! somebody who failed, is one of them: it has to be read as `nil`, and the others still make a fork.
+//! What is appended to or counted is left out of what a read saw, and the verdict says so.
 
 use std::collections::BTreeMap;
 
@@ -36,23 +38,35 @@ impl Checker for LongFork {
             Ok(txns) => txns,
             Err(reason) => return Verdict::Unknown { reason, coverage },
         };
-        let (writers, refused) = match writers(&txns) {
-            Ok(writers) => writers,
+        let writes = match writes(&txns) {
+            Ok(writes) => writes,
             Err(reason) => return Verdict::Unknown { reason, coverage },
         };
+        let left_out = writes.others.iter().filter(|other| **other).count();
+        if left_out > 0 {
+            let keys = match left_out {
+                1 => "1 key that is no register is left out".to_owned(),
+                many => format!("{many} keys that are no registers are left out"),
+            };
+            coverage.method += &format!("; {keys}");
+        }
         let mut anomalies = txns.malformed_answers(Guarantee::LongFork);
         let mut groups: BTreeMap<Vec<u32>, (usize, Sets)> = BTreeMap::new();
         for txn in txns.list() {
-            let Some(saw) = group(&txns, txn, &writers) else { continue };
+            let saw = saw(&txns, txn, &writes.others);
             let mut bits = vec![0_u64; saw.len().div_ceil(64)];
             for (index, (key, value)) in saw.iter().enumerate() {
-                let writer = writers[*key as usize].filter(|writer| writer.value == *value);
+                let writer = writes.writers[*key as usize];
+                let writer = writer.filter(|writer| writer.value == *value);
                 if writer.is_some() {
                     bits[index / 64] |= 1 << (index % 64);
                 } else if **value != Value::Nil {
-                    let refused = refused.get(&(*key, *value)).copied();
+                    let refused = writes.refused.get(&(*key, *value)).copied();
                     anomalies.push(unwritten(&txns, txn, *key, value, refused));
                 }
+            }
+            if saw.len() < 2 {
+                continue;
             }
             let keys = saw.iter().map(|(key, _)| *key).collect();
             let (reads, sets) = groups.entry(keys).or_default();
@@ -65,7 +79,7 @@ impl Checker for LongFork {
                 coverage.operations += reads;
                 coverage.keys += keys.len();
             }
-            forks(&txns, &writers, keys, sets, &mut anomalies);
+            forks(&txns, &writes.writers, keys, sets, &mut anomalies);
         }
         if !anomalies.is_empty() {
             Verdict::Invalid { anomalies: in_order(anomalies), coverage }
@@ -78,13 +92,20 @@ impl Checker for LongFork {
     }
 }
 
-/// Writes that certainly never took effect, by what they would have written.
-type Refused<'a> = BTreeMap<(u32, &'a Value), OperationId>;
+/// Who wrote what.
+struct Writes<'a> {
+    /// By key; none where nobody may have written it.
+    writers: Vec<Option<Writer<'a>>>,
+    /// Writes that certainly never took effect, by what they would have written.
+    refused: BTreeMap<(u32, &'a Value), OperationId>,
+    /// By key: whether it is appended to, or counted.
+    others: Vec<bool>,
+}
 
-/// Who wrote each key that is only read and written; or why that is not known.
-fn writers<'a>(txns: &Txns<'a>) -> Result<(Vec<Option<Writer<'a>>>, Refused<'a>), String> {
+/// Who wrote each key; or why that is not known.
+fn writes<'a>(txns: &Txns<'a>) -> Result<Writes<'a>, String> {
     let mut writers: Vec<Option<Writer<'a>>> = vec![None; txns.key_count()];
-    let mut refused = Refused::new();
+    let mut refused = BTreeMap::new();
     let mut others = vec![false; txns.key_count()];
     for txn in txns.list() {
         for step in txns.steps(txn) {
@@ -110,28 +131,21 @@ fn writers<'a>(txns: &Txns<'a>) -> Result<(Vec<Option<Writer<'a>>>, Refused<'a>)
             }
         }
     }
-    for (writer, _) in writers.iter_mut().zip(others).filter(|(_, other)| *other) {
-        *writer = None;
-    }
-    Ok((writers, refused))
+    Ok(Writes { writers, refused, others })
 }
 
-/// What a transaction saw that only reads at least two keys, all of them written once; in the order
-/// of the keys.
-fn group<'a>(
-    txns: &Txns<'a>,
-    txn: &Txn,
-    writers: &[Option<Writer<'a>>],
-) -> Option<Vec<(u32, &'a Value)>> {
+/// What a transaction saw that only reads, in the order of the keys; nothing of one that was not
+/// answered, or that writes.
+fn saw<'a>(txns: &Txns<'a>, txn: &Txn, others: &[bool]) -> Vec<(u32, &'a Value)> {
     let steps = txns.steps(txn);
-    let fits = |key: u32| writers[key as usize].is_some();
-    if !txn.answered || !steps.iter().all(|step| step.action == Action::Read && fits(step.key)) {
-        return None;
+    if !txn.answered || !steps.iter().all(|step| step.action == Action::Read) {
+        return Vec::new();
     }
-    let mut saw: Vec<(u32, &Value)> = steps.iter().map(|step| (step.key, step.value)).collect();
+    let counts = steps.iter().filter(|step| !others[step.key as usize]);
+    let mut saw: Vec<(u32, &Value)> = counts.map(|step| (step.key, step.value)).collect();
     saw.sort_by_key(|(key, _)| *key);
     saw.dedup_by_key(|(key, _)| *key);
-    (saw.len() > 1).then_some(saw)
+    saw
 }
 
 /// The reads of one group that do not form a chain.

@@ -112,14 +112,8 @@ impl<'a> Order<'a> {
 
     /// Walks the forest: numbers the values, and carries what time says up and down.
     fn grow(&mut self) {
-        let parents: Vec<Option<usize>> =
-            self.places.iter().map(|place| self.replaced(place)).collect();
-        let mut children: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); parents.len()];
-        for (child, parent) in parents.iter().enumerate() {
-            if let Some(parent) = parent {
-                children[*parent].push(child);
-            }
-        }
+        let parents = self.parents();
+        let children = children(&parents);
         let mut walk = Vec::with_capacity(parents.len());
         let mut walked = vec![false; parents.len()];
         let is_root = |at: &usize| parents[*at].is_none();
@@ -156,6 +150,27 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// What each value replaced. Where a compare-and-set was over before what it replaced can have been
+    /// there, nothing explains it, and nothing is concluded from it: its value would be older than itself.
+    fn parents(&self) -> Vec<Option<usize>> {
+        let mut parents: Vec<Option<usize>> =
+            self.places.iter().map(|place| self.replaced(place)).collect();
+        let children = children(&parents);
+        let mut begins: Vec<u64> = self.places.iter().map(|place| place.rank.begin).collect();
+        let mut open: Vec<usize> = (0..parents.len()).filter(|at| parents[*at].is_none()).collect();
+        while let Some(at) = open.pop() {
+            for child in &children[at] {
+                if self.places[*child].rank.end < begins[at] {
+                    parents[*child] = None;
+                } else {
+                    begins[*child] = begins[*child].max(begins[at]);
+                }
+                open.push(*child);
+            }
+        }
+        parents
+    }
+
     /// Which value the only writer of this one replaced, if it is known and has one writer itself.
     fn replaced(&self, place: &Place) -> Option<usize> {
         let [writer] = place.writers[..] else { return None };
@@ -165,11 +180,13 @@ impl<'a> Order<'a> {
             .then_some(from)
     }
 
-    /// What a compare-and-set replaced, if that is one write's value for certain.
+    /// What a compare-and-set replaced, if that is one write's value for certain, and had come by then.
     fn chained(&self, write: &Operation<'_>) -> Option<usize> {
         let Op::Cas { key, from, .. } = write.op else { return None };
         let at = *self.index.get(&(key, from))?;
-        (from != ValueId::NIL && self.places[at].writers.len() == 1).then_some(at)
+        let place = &self.places[at];
+        let is_one = from != ValueId::NIL && place.writers.len() == 1;
+        (is_one && place.rank.begin <= self.end(write.id)).then_some(at)
     }
 
     /// All operations that may have made the key hold the value, in the order of invocation.
@@ -193,6 +210,29 @@ impl<'a> Order<'a> {
     /// Why keys may be registers or not, a sentence for each.
     pub(super) fn keys_without_model(&self) -> &[String] {
         &self.keys.reasons
+    }
+
+    /// Why nothing was judged: because of keys that are no registers, where there are some, besides what
+    /// is said of those that are.
+    pub(super) fn nothing_judged(&self, of_registers: &str) -> String {
+        let keys = (0..self.history.key_count() as u32).map(KeyId);
+        let others: Vec<KeyId> = keys.filter(|key| !self.is_register(*key)).collect();
+        let name = |key: &KeyId| self.history.key(*key);
+        match &others[..] {
+            [] => of_registers.to_owned(),
+            [key] if self.history.key_count() == 1 => {
+                format!("only registers are judged, and {} is none", name(key))
+            }
+            _ if others.len() == self.history.key_count() => {
+                "only registers are judged, and no key is one".to_owned()
+            }
+            [key] => format!("only registers are judged, and not {}: {of_registers}", name(key)),
+            [key, rest @ ..] => format!(
+                "only registers are judged, and not {} and {} more: {of_registers}",
+                name(key),
+                rest.len()
+            ),
+        }
     }
 
     /// Whether nothing but reads and writes of single values was asked of the key.
@@ -236,40 +276,120 @@ impl<'a> Order<'a> {
             || replaced.is_some_and(|place| rank.place <= place && place <= rank.last)
     }
 
-    /// The writes that show that `old` is older than `new`: those of both, and the compare-and-sets
-    /// on the way from one to the other.
-    pub(super) fn proof(&self, key: KeyId, old: ValueId, new: ValueId) -> Vec<OperationId> {
-        let mut proof = Vec::new();
-        let mut end = 0;
-        let mut above = None;
-        if let Some(at) = self.index.get(&(key, old)) {
-            let place = &self.places[*at];
-            end = place.rank.end;
-            above = Some(place.rank);
-            proof.extend(&place.writers);
-            let mut step = place.ended_by;
-            while step != *at {
-                proof.extend(&self.places[step].writers);
-                step = self.places[step].parent.expect("what ended a value hangs below it");
-            }
-        }
-        let mut step = self.index.get(&(key, new)).copied();
-        while let Some(place) = step.map(|at| &self.places[at]) {
-            if place.value == old {
-                break;
-            }
-            proof.extend(&place.writers);
-            let first = self.history.operation(place.writers[0]);
-            let hangs = above.is_some_and(|above| above.is_above(place.rank.place));
-            if !hangs && end < moment(first.invoked.0) {
-                break;
-            }
-            step = place.parent;
-        }
-        proof.sort();
-        proof.dedup();
+    /// The proof that `old` is older than what `newer` left.
+    pub(super) fn proof_of_left(&self, old: ValueId, newer: &Operation<'_>) -> Proof {
+        let mut proof = self.proof(*newer.op.key(), old, &[newer.id], self.chained(newer));
+        proof.operations.push(newer.id);
         proof
     }
+
+    /// The proof that `old` is older than the value `new`, which somebody saw.
+    pub(super) fn proof_of_seen(&self, key: KeyId, old: ValueId, new: ValueId) -> Proof {
+        let Some(at) = self.index.get(&(key, new)).copied().filter(|_| old != new) else {
+            let writers = self.writers(key, old).map(|writer| writer.id);
+            return Proof { operations: writers.collect(), words: Vec::new() };
+        };
+        let place = &self.places[at];
+        let mut proof = self.proof(key, old, &place.writers, place.parent);
+        if place.writers.len() > 1 {
+            proof.words.push(format!(
+                "of the {} operations that may have made {} hold {}, the one that began first is shown",
+                place.writers.len(),
+                self.history.key(key),
+                self.history.value(new),
+            ));
+        }
+        proof
+    }
+
+    /// The fewest of the writes of `old`, those that replaced it, and those that lead to what some
+    /// operations left, that show that the latter is newer.
+    ///
+    /// What was left came after its first writer had begun, and after what that one replaced. It is
+    /// newer where `old` was written for the last time, or was replaced, before that, or where the
+    /// steps back come to `old` itself.
+    fn proof(
+        &self,
+        key: KeyId,
+        old: ValueId,
+        left_by: &[OperationId],
+        replaced: Option<usize>,
+    ) -> Proof {
+        let old_at = self.index.get(&(key, old)).copied();
+        let writers = old_at.map_or(&[][..], |at| &self.places[at].writers);
+        let last = writers.iter().max_by_key(|id| self.end(**id)).copied();
+        let own_end = last.map_or(0, |id| self.end(id));
+        let (replaced_end, replaced_by) = self.replaced_by(old_at);
+        let (mut fewest, mut steps): (Option<Vec<OperationId>>, _) = (None, Vec::new());
+        let (mut step, mut by) = (replaced, left_by);
+        while let Some(first) = by.first() {
+            steps.push(*first);
+            let began = moment(self.history.operation(*first).invoked.0);
+            let is_after_end = own_end < began;
+            let is_next = step.is_some() && step == old_at;
+            let shown = if is_after_end || is_next {
+                Some(steps.clone())
+            } else {
+                (replaced_end < began).then(|| [&steps[..], &replaced_by[..]].concat())
+            };
+            if let Some(shown) = shown
+                && fewest.as_ref().is_none_or(|fewest| shown.len() < fewest.len())
+            {
+                fewest = Some(shown);
+            }
+            let Some(place) = step.filter(|_| !is_next).map(|at| &self.places[at]) else { break };
+            (step, by) = (place.parent, &place.writers);
+        }
+        let mut operations = fewest.unwrap_or_default();
+        operations.extend(last);
+        let words = (writers.len() > 1).then(|| {
+            format!(
+                "all {} operations that may have made {} hold {} were over before that; of these, the \
+                 one that was over last is shown",
+                writers.len(),
+                self.history.key(key),
+                self.history.value(old),
+            )
+        });
+        Proof { operations, words: words.into_iter().collect() }
+    }
+
+    /// When a value had certainly been replaced, and by which compare-and-sets.
+    fn replaced_by(&self, at: Option<usize>) -> (u64, Vec<OperationId>) {
+        let Some(at) = at else { return (u64::MAX, Vec::new()) };
+        let Place { rank, ended_by, .. } = self.places[at];
+        let (mut step, mut by) = (ended_by, Vec::new());
+        while step != at {
+            by.extend(&self.places[step].writers);
+            step = self.places[step].parent.expect("what ended a value hangs below it");
+        }
+        (rank.end, by)
+    }
+
+    /// When a write was over; never, if that is open.
+    fn end(&self, write: OperationId) -> u64 {
+        let write = self.history.operation(write);
+        let end = write.completed.filter(|_| write.is_ok());
+        end.map_or(u64::MAX, |event| moment(event.0))
+    }
+}
+
+/// What shows that one value is older than another.
+pub(super) struct Proof {
+    pub(super) operations: Vec<OperationId>,
+    /// What is to be said of those that are not shown.
+    pub(super) words: Vec<String>,
+}
+
+/// The places that each place is the parent of.
+fn children(parents: &[Option<usize>]) -> Vec<SmallVec<[usize; 1]>> {
+    let mut children: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); parents.len()];
+    for (child, parent) in parents.iter().enumerate() {
+        if let Some(parent) = parent {
+            children[*parent].push(child);
+        }
+    }
+    children
 }
 
 /// The event of this index, on the scale of ranks.

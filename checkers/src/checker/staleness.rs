@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::order::{Order, seen};
+use super::order::{Order, Proof, Rank, seen};
 use super::words::sentence;
 use super::{Checker, Limits};
 use crate::facts::{nanos, seconds};
@@ -193,6 +193,20 @@ impl Writes {
     }
 }
 
+impl Writes {
+    /// So many of the writes that certainly came after a value and were over by a moment, those first
+    /// that were acknowledged first.
+    fn missing(&self, rank: &Rank, by: EventIndex, count: u64) -> Vec<OperationId> {
+        let older = self.begins.partition_point(|(begin, _, _)| !rank.ended_before(*begin));
+        let over = self.begins[older..].iter().filter(|(_, end, _)| *end < by);
+        let mut missing: Vec<(EventIndex, OperationId)> =
+            over.map(|(_, end, id)| (*end, *id)).collect();
+        missing.sort_unstable();
+        missing.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        missing.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
 impl Checker for BoundedStaleness {
     fn check(&self, history: &History) -> Verdict {
         let lags = lags(history);
@@ -204,13 +218,14 @@ impl Checker for BoundedStaleness {
         let (Some(versions), Some(time)) =
             (lags.iter().map(|lag| lag.versions).max(), lags.iter().map(|lag| lag.time).max())
         else {
-            let reason = "no read returned what somebody wrote".to_owned();
+            let reason = Order::new(history).nothing_judged("no read returned what somebody wrote");
             return Verdict::Unknown { reason, coverage };
         };
         if !self.limits.bounds_staleness() {
             let reason = format!(
-                "no bound is claimed; the worst read was {versions} versions behind, and one was \
+                "no bound is claimed; the worst read was {versions} version{} behind, and one was \
                  {} behind",
+                if versions == 1 { "" } else { "s" },
                 seconds(time)
             );
             return Verdict::Unknown { reason, coverage };
@@ -229,6 +244,7 @@ impl BoundedStaleness {
     fn beyond(&self, history: &History, lags: &[Lag]) -> Vec<Anomaly> {
         let Limits { staleness_max, versions_behind_max, .. } = self.limits;
         let order = Order::new(history);
+        let writes = writes(history, &order);
         let mut told = vec![false; history.key_count()];
         let mut anomalies = Vec::new();
         for lag in lags {
@@ -245,23 +261,20 @@ impl BoundedStaleness {
             if std::mem::replace(&mut told[key.index()], true) {
                 continue;
             }
-            let value = seen(&read).expect("only what was read is behind");
-            let writers = order.writers(key, value).map(|writer| writer.id);
-            let mut operations: Vec<OperationId> =
-                writers.chain(lag.missing).chain([read.id]).collect();
-            operations.sort();
-            operations.dedup();
+            let missing = match by_time {
+                Some(_) => lag.missing.into_iter().collect(),
+                None => {
+                    let count = by_versions.unwrap_or_default().saturating_add(1);
+                    let rank = order.rank(key, seen(&read).expect("only what was read is behind"));
+                    let rank = rank.expect("only what somebody wrote is behind");
+                    writes[&key].missing(&rank, read.invoked, count)
+                }
+            };
+            let Proof { operations, words } = proof(history, &order, &read, &missing);
             let mut explanation: Vec<String> =
                 operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
-            let (writes, which) = match lag.versions {
-                1 => ("1 newer write".to_owned(), ""),
-                many => (format!("{many} newer writes"), " the first of them"),
-            };
-            explanation.push(format!(
-                "{writes} had been acknowledged when the read began,{which} {} before; the bound is \
-                 {bound}",
-                seconds(lag.time),
-            ));
+            explanation.push(conclusion(history, lag, &missing, &bound));
+            explanation.extend(words);
             anomalies.push(Anomaly {
                 name: "stale-beyond-bound".to_owned(),
                 guarantee: Guarantee::BoundedStaleness,
@@ -272,5 +285,40 @@ impl BoundedStaleness {
             });
         }
         anomalies
+    }
+}
+
+/// What proves that what a read found is older than these writes.
+fn proof(
+    history: &History,
+    order: &Order<'_>,
+    read: &Operation<'_>,
+    missing: &[OperationId],
+) -> Proof {
+    let value = seen(read).expect("only what was read is behind");
+    let mut proof = Proof { operations: vec![read.id], words: Vec::new() };
+    for write in missing {
+        let of_write = order.proof_of_left(value, &history.operation(*write));
+        proof.operations.extend(of_write.operations);
+        proof.words.extend(of_write.words);
+    }
+    proof.operations.sort();
+    proof.operations.dedup();
+    proof.words.dedup();
+    proof
+}
+
+fn conclusion(history: &History, lag: &Lag, missing: &[OperationId], bound: &str) -> String {
+    let first = history.op(lag.missing.expect("what is behind misses something"));
+    let time = seconds(lag.time);
+    match missing.len() {
+        1 => format!(
+            "`{first}` is newer, and had been acknowledged {time} before the read began; the bound is \
+             {bound}"
+        ),
+        many => format!(
+            "{many} newer writes had been acknowledged when the read began, the first of them, \
+             `{first}`, {time} before; the bound is {bound}"
+        ),
     }
 }

@@ -170,7 +170,52 @@ fn two_sessions_do_not_each_read_what_the_other_writes_after_it() {
         process 0 wrote x = 1 (from 0.002 s to 0.003 s)
         process 1 read x = 1 (from 0.004 s to 0.005 s)
         process 1 wrote y = 2 (from 0.006 s to 0.007 s)
-        each of these comes causally after the next one, and the last after the first: in its session, or because it read from it"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+        each of these comes causally before the next one, and the last before the first: in its session, or because that one read what it wrote"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+}
+
+#[test]
+fn a_cycle_is_told_around_and_without_what_only_stands_between() {
+    let text = lines(
+        "
+        0 r y 2
+        0 w z 5
+        0 r z 5
+        0 w x 1
+        1 r x 1
+        1 w v 6
+        1 r v 6
+        1 w y 2
+    ",
+    );
+    // What process 2 did began first, and comes between.
+    let text = format!("2 invoke read y\n{}2 ok 2\n", text);
+    let verdict = Causal::default().check(&history(&text));
+    let [anomaly] = verdict.anomalies() else { panic!("{verdict:#?}") };
+    assert_eq!(anomaly.witness.operations.len(), 4);
+    expect![[r#"
+        process 0 read y = 2 (from 0.001 s to 0.002 s)
+        process 0 wrote x = 1 (from 0.007 s to 0.008 s)
+        process 1 read x = 1 (from 0.009 s to 0.010 s)
+        process 1 wrote y = 2 (from 0.015 s to 0.016 s)
+        each of these comes causally before the next one, and the last before the first: in its session, or because that one read what it wrote"#]].assert_eq(&anomaly.explanation.join("\n"));
+    // Each comes before the next one, also where it began later.
+    let late = "
+        0 invoke read x
+        1 invoke read y
+        1 ok 1
+        1 invoke write x 2
+        1 ok
+        0 ok 2
+        0 invoke write y 1
+        0 ok
+    ";
+    let verdict = Causal::default().check(&history(late));
+    expect![[r#"
+        process 0 read x = 2 (from 0.000 s to 0.005 s)
+        process 0 wrote y = 1 (from 0.006 s to 0.007 s)
+        process 1 read y = 1 (from 0.001 s to 0.002 s)
+        process 1 wrote x = 2 (from 0.003 s to 0.004 s)
+        each of these comes causally before the next one, and the last before the first: in its session, or because that one read what it wrote"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use expect_test::expect;
 use stormglass_checkers::Verdict;
 use stormglass_checkers::checker::{
-    CHECKERS, Checker, Convergent, Durable, Limits, Live, MonotonicReads, MonotonicWrites,
-    ReadYourWrites, Registration, WritesFollowReads,
+    BoundedStaleness, CHECKERS, Checker, Convergent, Durable, Limits, Live, MonotonicReads,
+    MonotonicWrites, ReadYourWrites, Registration, WritesFollowReads,
 };
 
 use crate::notation::history;
@@ -415,4 +415,156 @@ fn each_checker_names_its_method() {
         serializable: cycles of dependencies
         strict-serializable: cycles of dependencies"#]]
     .assert_eq(&methods.join("\n"));
+}
+
+/// The one anomaly of a history, in words.
+fn told(checker: &dyn Checker, text: &str) -> String {
+    let verdict = checker.check(&history(text));
+    let [anomaly] = verdict.anomalies() else { panic!("{verdict:#?}") };
+    let shown = anomaly.witness.operations.iter().filter(|id| {
+        let process = history(text).operation(**id).process.0;
+        anomaly.explanation.iter().any(|words| words.starts_with(&format!("process {process} ")))
+    });
+    assert_eq!(shown.count(), anomaly.witness.operations.len(), "all that is shown is told");
+    anomaly.explanation.join("\n")
+}
+
+#[test]
+fn a_session_is_shown_the_delete_that_it_had_done_and_no_later_one() {
+    let later = "2 invoke write x 10\n2 ok\n2 invoke delete x\n2 ok\n".repeat(6);
+    let text = format!(
+        "0 invoke write x 1
+         0 ok
+         1 invoke delete x
+         1 ok
+         1 invoke read-replica x @n2
+         1 ok 1
+         {later}"
+    );
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 1 deleted x (from 0.002 s to 0.003 s)
+        process 1 read x = 1 at n2 (from 0.004 s to 0.005 s)
+        session 1 had its own delete x acknowledged before it read 1, which is older"#]]
+    .assert_eq(&told(&ReadYourWrites, &text));
+}
+
+#[test]
+fn of_many_writes_of_an_older_value_the_one_that_was_over_last_is_shown() {
+    let deletes = "2 invoke delete x\n2 ok\n".repeat(4);
+    let text = format!(
+        "{deletes}
+         1 invoke write x 7
+         1 ok
+         1 invoke read x
+         1 ok nil"
+    );
+    expect![[r#"
+        process 2 deleted x (from 0.006 s to 0.007 s)
+        process 1 wrote x = 7 (from 0.008 s to 0.009 s)
+        process 1 read x = nil (from 0.010 s to 0.011 s)
+        session 1 had its own write x 7 acknowledged before it read nil, which is older
+        all 4 operations that may have made x hold nil were over before that; of these, the one that was over last is shown"#]].assert_eq(&told(&ReadYourWrites, &text));
+}
+
+#[test]
+fn a_loss_shows_what_proves_the_order_and_what_each_replica_holds() {
+    let text = "
+        0 invoke write x 1
+        1 invoke cas x 1 2
+        1 ok
+        1 invoke write x 3
+        1 ok
+        phase final
+        9 invoke read-replica x @n1
+        9 ok 1
+        9 invoke read-replica x @n2
+        9 ok 2
+    ";
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s with no answer, so it may take effect at any time after that)
+        process 1 set x from 1 to 2 (from 0.001 s to 0.002 s)
+        process 1 wrote x = 3 (from 0.003 s to 0.004 s)
+        process 9 read x = 1 at n1 (from 0.006 s to 0.007 s)
+        process 9 read x = 2 at n2 (from 0.008 s to 0.009 s)
+        process 1 had write x 3 acknowledged, but in the end all 2 replicas that answered hold something older
+        this is the only lost write; it was acknowledged at 0.004 s"#]].assert_eq(&told(&Durable, text));
+}
+
+#[test]
+fn a_read_of_the_whole_store_is_no_replica_that_answered() {
+    let text = "
+        0 invoke write x 1
+        0 ok
+        phase final
+        9 invoke read x @n1
+        9 ok nil
+    ";
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 9 read x = nil at n1 (from 0.003 s to 0.004 s)
+        process 0 had write x 1 acknowledged, but everything that was read in the end is older
+        this is the only lost write; it was acknowledged at 0.001 s"#]]
+    .assert_eq(&told(&Durable, text));
+    // A replica that was asked and did not answer may hold the write, whatever the store said there.
+    let silent = format!("{text}\n8 invoke read-replica x @n1\n8 info timeout");
+    check(&Durable, &silent, &Unknown);
+}
+
+#[test]
+fn who_failed_to_write_what_a_replica_holds_is_shown() {
+    let text = "
+        0 invoke write x 5
+        0 fail unavailable
+        phase final
+        9 invoke read-replica x @n1
+        9 ok 5
+    ";
+    expect![[r#"
+        process 0 tried to write x 5 and was told unavailable (from 0.000 s to 0.001 s)
+        process 9 read x = 5 at n1 (from 0.003 s to 0.004 s)
+        after the run had been quiet until 0.002 s, node n1 holds x = 5, which nobody wrote, but for process 0, which failed"#]].assert_eq(&told(&Convergent, text));
+}
+
+/// Why a verdict is unknown.
+fn reason(checker: &dyn Checker, text: &str) -> String {
+    match checker.check(&history(text)) {
+        Verdict::Unknown { reason, .. } => reason,
+        verdict => panic!("{verdict:#?}"),
+    }
+}
+
+#[test]
+fn what_is_no_register_is_said_not_to_be_judged() {
+    let counter = "
+        0 invoke increment c 5
+        0 ok
+        1 invoke read-replica c @n1
+        1 ok 5
+        1 invoke read-replica c @n2
+        1 ok 0
+    ";
+    let is_none = "only registers are judged, and c is none";
+    assert_eq!(reason(&MonotonicReads, counter), is_none);
+    assert_eq!(reason(&ReadYourWrites, counter), is_none);
+    assert_eq!(reason(&MonotonicWrites, counter), is_none);
+    assert_eq!(reason(&WritesFollowReads, counter), is_none);
+    assert_eq!(reason(&BoundedStaleness::new(Limits::default()), counter), is_none);
+    let set = format!("{counter}\n2 invoke add s 1\n2 ok");
+    assert_eq!(reason(&MonotonicReads, &set), "only registers are judged, and no key is one");
+    let register = format!("{counter}\n2 invoke write x 1\n2 ok");
+    assert_eq!(
+        reason(&MonotonicReads, &register),
+        "only registers are judged, and not c: no session read a register that it had read before"
+    );
+    let both = format!("{set}\n2 invoke write x 1\n2 ok");
+    assert_eq!(
+        reason(&ReadYourWrites, &both),
+        "only registers are judged, and not c and 1 more: no session read a register after an \
+         acknowledged write of its own"
+    );
+    assert_eq!(
+        reason(&MonotonicReads, "2 invoke write x 1\n2 ok"),
+        "no session read a register that it had read before"
+    );
 }

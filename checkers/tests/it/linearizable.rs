@@ -185,8 +185,9 @@ fn a_value_read_before_anybody_wrote_it_is_explained_as_such() {
         ",
         &expect![[r#"
             unwritten-value at 0.001 s on x
-            operations [0], faults []
+            operations [0, 1], faults []
             process 0 read x = 7 (from 0.000 s to 0.001 s)
+            process 1 wrote x = 7 (from 0.002 s to 0.003 s)
             process 0 saw 7 before process 1 began to write it, and nobody else wrote it there
         "#]],
     );
@@ -564,6 +565,7 @@ fn who_tried_to_write_what_was_read_is_named() {
         ",
     ));
     expect![[r#"
+        process 0 tried to write x 1 and was told unavailable (from 0.000 s to 0.001 s)
         process 1 read x = 1 (from 0.002 s to 0.003 s)
         process 1 saw 1, which nobody wrote there, but for process 0, which failed"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));

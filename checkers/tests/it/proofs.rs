@@ -1,11 +1,16 @@
 //! What a violation is proved by and how it is told, word for word: what is said has to be true of the
 //! whole history, and to say as much as can be said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::expect;
-use stormglass_checkers::checker::{Checker, Limits, Linearizable};
-use stormglass_checkers::history::{Op, Operation, Outcome, Reason, Ret, Value};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::{
+    BoundedStaleness, Checker, Durable, Limits, Linearizable, MonotonicReads, MonotonicWrites,
+    ReadYourWrites, WritesFollowReads,
+};
+use stormglass_checkers::history::{Op, Operation, OperationId, Outcome, Reason, Ret, Value};
 
 use crate::linearizable::check_explained;
 use crate::notation::history;
@@ -116,6 +121,49 @@ fn who_wrote_a_newer_value_proves_it_without_those_who_saw_it() {
             process 3 saw x = 1 after 0.008 s, but x = 2 had been acknowledged to process 1 at 0.007 s, before that, and nothing made it 1 after it
             all 2 writes of 1 by then were over before that; of these, the one that was over last is shown
         "#]],
+    );
+}
+
+#[test]
+fn the_write_that_makes_a_value_the_newer_one_is_shown() {
+    // That process 0 wrote 1 before it wrote 2 would prove the contrary.
+    let text = "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 2
+        0 ok
+        0 invoke write x 1
+        0 ok
+        1 invoke read x
+        1 ok 1
+        1 invoke read x
+        1 ok 2
+        ";
+    check_explained(
+        text,
+        &expect![[r#"
+            stale-read at 0.009 s on x
+            operations [1, 2, 4], faults []
+            process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+            process 0 wrote x = 1 (from 0.004 s to 0.005 s)
+            process 1 read x = 2 (from 0.008 s to 0.009 s)
+            process 1 saw x = 2 after 0.008 s, but x = 1 had been acknowledged to process 0 at 0.005 s, before that, and nothing made it 2 after it
+        "#]],
+    );
+    // Without an answer, the second write of 1 proves nothing by itself; who saw it does.
+    let (before, after) = text.split_at(text.rfind("0 ok").unwrap());
+    let unanswered = format!("{before}0 info timeout{}", &after["0 ok".len()..]);
+    check_explained(
+        &unanswered,
+        &expect![[r#"
+        stale-read at 0.009 s on x
+        operations [1, 2, 3, 4], faults []
+        process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+        process 0 wrote x = 1 (from 0.004 s with no answer, so it may take effect at any time after that)
+        process 1 read x = 1 (from 0.006 s to 0.007 s)
+        process 1 read x = 2 (from 0.008 s to 0.009 s)
+        process 1 saw x = 2 after 0.008 s, but process 1 had seen x = 1, a newer value, by 0.007 s, before that, and nothing made it 2 after it
+    "#]],
     );
 }
 
@@ -292,6 +340,42 @@ fn a_failure_that_does_not_tell_proves_nothing_about_other_values() {
             process 1 read x = 5 (from 0.002 s to 0.003 s)
             process 1 saw 5, which nobody wrote there
         "#]],
+    );
+}
+
+#[test]
+fn who_is_named_for_writing_too_late_or_in_vain_is_shown() {
+    let late = "
+        1 invoke read x
+        1 ok 2
+        0 invoke write x 2
+        0 ok
+        ";
+    check_explained(
+        late,
+        &expect![[r#"
+        unwritten-value at 0.001 s on x
+        operations [0, 1], faults []
+        process 1 read x = 2 (from 0.000 s to 0.001 s)
+        process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+        process 1 saw 2 before process 0 began to write it, and nobody else wrote it there
+    "#]],
+    );
+    let failed = "
+        0 invoke write x 2
+        0 fail unavailable
+        1 invoke read x
+        1 ok 2
+        ";
+    check_explained(
+        failed,
+        &expect![[r#"
+        unwritten-value at 0.003 s on x
+        operations [0, 1], faults []
+        process 0 tried to write x 2 and was told unavailable (from 0.000 s to 0.001 s)
+        process 1 read x = 2 (from 0.002 s to 0.003 s)
+        process 1 saw 2, which nobody wrote there, but for process 0, which failed
+    "#]],
     );
 }
 
@@ -477,4 +561,157 @@ fn who_failed_without_saying_what_was_there_may_have_found_what_others_wrote() {
         no order of these operations that keeps to their times explains every answer
     "#]],
     );
+}
+
+#[test]
+fn what_is_called_a_newer_value_is_newer_by_the_operations_shown() {
+    let mut random = ChaCha8Rng::seed_from_u64(10);
+    let mut told = 0;
+    for _ in 0..3_000 {
+        let mut text = String::new();
+        let mut open = [false; 4];
+        for _ in 0..24 {
+            let process = random.random_range(0..4);
+            let value = random.random_range(1..4);
+            let reads = process > 1;
+            open[process] = !open[process];
+            text += &match (open[process], reads) {
+                (false, false) => format!("{process} ok\n"),
+                (false, true) => format!("{process} ok {value}\n"),
+                (true, false) => format!("{process} invoke write x {value}\n"),
+                (true, true) => format!("{process} invoke read x\n"),
+            };
+        }
+        let history = history(&text);
+        for anomaly in Linearizable::new(Limits::default()).check(&history).anomalies() {
+            let between = |start: &str, end: &str| {
+                let found = anomaly.explanation.iter().find_map(|words| {
+                    words.split_once(start)?.1.split_once(end).map(|(value, _)| value.to_owned())
+                });
+                found.filter(|value| value.len() == 1)
+            };
+            let is_of_one = anomaly.explanation.iter().any(|words| words.contains("only once"));
+            let newer = between("had seen x = ", ", a newer value").filter(|_| !is_of_one);
+            let Some((newer, old)) = newer.zip(between(" saw x = ", " after ")) else { continue };
+            told += 1;
+            let writes = |value: &str| -> Vec<_> {
+                let is_of = |op: &Operation<'_>| {
+                    op.value_written().is_some_and(|id| history.value(id).to_string() == value)
+                };
+                let shown = anomaly.witness.operations.iter().map(|id| history.operation(*id));
+                shown.filter(is_of).collect()
+            };
+            let follows =
+                |write: &Operation<'_>| writes(&old).iter().any(|old| !write.precedes(old));
+            assert!(writes(&newer).iter().any(follows), "{text}{anomaly:#?}");
+        }
+    }
+    assert!(told > 50, "{told}");
+}
+
+/// Two registers with few values that four sessions write as they should, and of which reads, in the
+/// end at two replicas, return anything that they ever held.
+fn forgetful(random: &mut ChaCha8Rng) -> String {
+    enum Open {
+        Read(usize),
+        /// With what it says in the end, where it was done already.
+        Write(usize, Option<u32>, u32, Option<String>),
+    }
+    fn done(held: &mut Vec<u32>, from: Option<u32>, to: u32) -> String {
+        let now = held[held.len() - 1];
+        if from.is_some_and(|from| from != now) {
+            return format!("fail mismatch {}", name(now));
+        }
+        held.push(to);
+        "ok".to_owned()
+    }
+    fn name(value: u32) -> String {
+        if value == 0 { "nil".to_owned() } else { value.to_string() }
+    }
+    let (mut text, mut held) = (String::new(), [vec![0], vec![0]]);
+    let mut open: [Option<Open>; 4] = [const { None }; 4];
+    for _ in 0..random.random_range(8..40) {
+        let process = random.random_range(0..4);
+        let said = match open[process].take() {
+            Some(Open::Read(key)) => {
+                format!("ok {}", name(held[key][random.random_range(0..held[key].len())]))
+            }
+            Some(Open::Write(key, from, to, done_before)) => {
+                done_before.unwrap_or_else(|| done(&mut held[key], from, to))
+            }
+            None => {
+                let key = random.random_range(0..2);
+                let (at, to) = (["x", "y"][key], random.random_range(0..6));
+                let now = held[key][held[key].len() - 1];
+                let from = random.random_bool(0.5).then_some(now);
+                let early = random.random_bool(0.3);
+                if random.random_bool(0.5) {
+                    open[process] = Some(Open::Read(key));
+                    format!("invoke read {at}")
+                } else {
+                    let said = early.then(|| done(&mut held[key], from, to));
+                    open[process] = Some(Open::Write(key, from, to, said));
+                    match from {
+                        Some(from) => format!("invoke cas {at} {} {}", name(from), name(to)),
+                        None if to == 0 => format!("invoke delete {at}"),
+                        None => format!("invoke write {at} {to}"),
+                    }
+                }
+            }
+        };
+        text += &format!("{process} {said}\n");
+    }
+    text += "phase final\n";
+    for (process, node) in [(8, 1), (9, 2)] {
+        for (at, held) in ["x", "y"].iter().zip(&held) {
+            let value = name(held[random.random_range(0..held.len())]);
+            text += &format!("{process} invoke read-replica {at} @n{node}\n{process} ok {value}\n");
+        }
+    }
+    text
+}
+
+/// The lines of these operations, and of none other.
+fn only(text: &str, operations: &[OperationId]) -> String {
+    let mut of_process: BTreeMap<String, bool> = BTreeMap::new();
+    let mut next = 0;
+    let mut stays = |line: &&str| {
+        let mut words = line.split_whitespace();
+        let (process, word) = (words.next().unwrap(), words.next().unwrap());
+        if word == "invoke" {
+            of_process.insert(process.to_owned(), operations.contains(&OperationId(next)));
+            next += 1;
+        }
+        process == "phase" || of_process[process]
+    };
+    text.lines().filter(|line| stays(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_witness_breaks_the_guarantee_by_itself() {
+    let bound = |versions| Limits { versions_behind_max: Some(versions), ..Limits::default() };
+    let checkers: [&dyn Checker; 7] = [
+        &ReadYourWrites,
+        &MonotonicReads,
+        &MonotonicWrites,
+        &WritesFollowReads,
+        &Durable,
+        &BoundedStaleness::new(bound(0)),
+        &BoundedStaleness::new(bound(1)),
+    ];
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut found = [0; 7];
+    for _ in 0..4_000 {
+        let text = forgetful(&mut random);
+        let history = history(&text);
+        for (checker, found) in checkers.iter().zip(&mut found) {
+            for anomaly in checker.check(&history).anomalies() {
+                let alone = only(&text, &anomaly.witness.operations);
+                let verdict = checker.check(&crate::notation::history(&alone));
+                assert!(verdict.is_invalid(), "{text}\n{alone}\n{anomaly:#?}\n{verdict:#?}");
+                *found += 1;
+            }
+        }
+    }
+    assert!(found.iter().all(|found| *found > 50), "{found:?}");
 }

@@ -22,6 +22,8 @@ const LOST: &str = "
     1 info timeout
     2 invoke read x
     2 ok 1
+    2 invoke write y 5
+    2 ok
     fault 0 end crash n1
     phase final
     9 invoke read-replica x @n1
@@ -35,25 +37,62 @@ fn losses_are_counted_and_timed() {
     let found = losses(&history(LOST)).unwrap();
     assert_eq!(found.writes, [OperationId(1), OperationId(2)]);
     assert_eq!((found.first, found.last), (Time::from_millis(3), Time::from_millis(5)));
-    assert_eq!(found.recovery_point, Duration::from_millis(2));
-    // From the crash to the read's answer.
-    assert_eq!(found.recovery_time, Some(Duration::from_millis(4)));
+    // From the first lost acknowledgement to the crash.
+    assert_eq!(found.lost_at, Some(Time::from_millis(6)));
+    assert_eq!(found.recovery_point, Duration::from_millis(3));
+    // From the crash to the end of the write: it is writes that had failed.
+    assert_eq!(found.recovery_time, Some(Duration::from_millis(6)));
+}
+
+/// How long recovery took, in milliseconds.
+fn recovery_time(text: &str) -> Option<u128> {
+    losses(&history(text)).unwrap().recovery_time.map(|time| time.as_millis())
 }
 
 #[test]
-fn the_fault_that_was_on_counts_before_one_that_follows() {
-    let early = format!("fault 7 begin partition n1 | n2\n{LOST}");
-    // The partition began at the start; the read ended eleven lines later.
-    assert_eq!(losses(&history(&early)).unwrap().recovery_time, Some(Duration::from_millis(11)));
-    let healed = format!("fault 7 begin partition n1 | n2\nfault 7 end partition\n{LOST}");
-    assert_eq!(losses(&history(&healed)).unwrap().recovery_time, Some(Duration::from_millis(4)));
-    // One that was over before the other began does not count.
-    let before = format!("fault 7 begin partition n1 | n2\nfault 7 end partition\n{early}")
-        .replacen("fault 7", "fault 6", 2);
-    assert_eq!(losses(&history(&before)).unwrap().recovery_time, Some(Duration::from_millis(11)));
-    let none: String =
+fn a_fault_right_after_a_loss_is_behind_it_and_not_one_that_was_on_before() {
+    let early = format!("fault 7 begin slow n3\n{LOST}");
+    assert_eq!(recovery_time(&early), Some(6));
+    // What began when the loss had been seen is not behind it.
+    let after = LOST.replace("2 invoke write y 5", "fault 8 begin slow n3\n2 invoke write y 5");
+    assert_eq!(recovery_time(&after), Some(7));
+    let without = |text: &str, fault: &str| -> String {
+        text.lines().filter(|line| !line.contains(fault)).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(recovery_time(&without(&after, "fault 0")), None);
+    assert_eq!(recovery_time(&without(LOST, "fault")), None);
+    // What was on is behind it where nothing else is: the last that had begun.
+    let on = format!("fault 6 begin slow n3\nfault 7 begin partition n1 | n2\n{LOST}");
+    assert_eq!(recovery_time(&without(&on, "fault 0")), Some(12));
+    let healed = on.replacen("\n    0 invoke", "\nfault 7 end partition\n    0 invoke", 1);
+    assert_eq!(recovery_time(&without(&healed, "fault 0")), Some(14));
+}
+
+#[test]
+fn recovery_is_a_success_of_a_client_of_each_kind_that_had_failed() {
+    // Reads go on all the time, and at the end, but nobody writes again.
+    assert_eq!(recovery_time(&LOST.replace("2 invoke write y 5\n    2 ok", "")), None);
+    assert_eq!(recovery_time(&LOST.replace("    2 ok\n", "    2 fail unavailable\n")), None);
+    // Where nothing failed, the first success counts.
+    let served = LOST.replace("1 info timeout", "1 ok");
+    assert_eq!(recovery_time(&served), Some(2));
+    // To find another value is to be served.
+    let mismatch =
+        LOST.replace("2 invoke write y 5\n    2 ok", "2 invoke cas y 8 9\n    2 fail mismatch 4");
+    assert_eq!(recovery_time(&mismatch), Some(6));
+    // What nobody offers has not failed.
+    assert_eq!(recovery_time(&LOST.replace("1 info timeout", "1 fail unsupported")), Some(4));
+}
+
+#[test]
+fn a_loss_reads_as_a_loss_however_short_it_was() {
+    let told = |text: &str| losses(&history(text)).unwrap().to_string();
+    expect!["acknowledged writes lost: 2, acknowledged from 0.003 s to 0.005 s, the fault behind it began at 0.006 s; recovery point 0.003 s, recovery time 0.006 s"].assert_eq(&told(LOST));
+    let unexplained: String =
         LOST.lines().filter(|line| !line.contains("fault")).collect::<Vec<_>>().join("\n");
-    assert_eq!(losses(&history(&none)).unwrap().recovery_time, None);
+    expect!["acknowledged writes lost: 2, acknowledged from 0.003 s to 0.005 s; recovery point at least 0.002 s, no recovery that could be timed"].assert_eq(&told(&unexplained));
+    let one = unexplained.replace("0 invoke write x 3\n    0 ok", "");
+    expect!["acknowledged writes lost: 1, acknowledged at 0.003 s, nobody knows when it was lost; recovery point not known, no recovery that could be timed"].assert_eq(&told(&one));
 }
 
 #[test]

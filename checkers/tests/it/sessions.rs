@@ -516,12 +516,14 @@ fn the_greatest_version_of_a_session_counts() {
 
 #[test]
 fn a_long_way_from_one_value_to_another_is_told_in_part() {
+    // All at the same time: nothing but the compare-and-sets says what came first.
     let text = |length: u32| {
-        let mut text = "0 invoke write x 0\n0 ok\n".to_owned();
+        let mut text = "0 invoke write x 0\n".to_owned();
         for value in 0..length {
-            text += &format!("1 invoke cas x {value} {}\n", value + 1);
-            text += "1 ok\n";
+            text += &format!("{} invoke cas x {value} {}\n", value + 10, value + 1);
         }
+        text += "0 ok\n";
+        text += &(0..length).map(|value| format!("{} ok\n", value + 10)).collect::<String>();
         text + &then("", &[&format!("read x = {length}"), "read x = 0"])
     };
     // One write, all compare-and-sets and two reads; and the conclusion.
@@ -581,4 +583,22 @@ fn what_is_no_register_has_no_order_of_values() {
     ";
     broken(text, "");
     broken(&text.replace("0 invoke increment x -2\n        0 ok\n", ""), "own reads writes");
+}
+
+#[test]
+fn a_value_is_not_older_than_itself_where_it_replaced_what_came_later() {
+    // What 2 replaced was there only when 2 and 3 had been seen: that no store does. But nobody went back.
+    let text = "
+        0 invoke cas x 1 2
+        1 invoke cas x 2 3
+        0 ok
+        1 ok
+        1 invoke read x
+        1 ok 3
+        1 invoke read x
+        1 ok 3
+        0 invoke cas x 7 1
+        0 ok
+    ";
+    broken(text, "");
 }

@@ -57,8 +57,39 @@ fn a_bound_is_held_against_every_read() {
     expect![[r#"
         process 0 wrote x = 1 (from 0.000 s to 0.001 s)
         process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+        process 0 wrote x = 3 (from 0.004 s to 0.005 s)
         process 5 read x = 1 (from 0.006 s to 0.007 s)
-        2 newer writes had been acknowledged when the read began, the first of them 0.003 s before; the bound is 1 version"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+        2 newer writes had been acknowledged when the read began, the first of them, `write x 2`, 0.003 s before; the bound is 1 version"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+}
+
+#[test]
+fn what_proves_that_a_missed_write_is_newer_is_shown() {
+    // Without the compare-and-set, the first write may have taken effect last.
+    let text = "
+        0 invoke write x 1
+        1 invoke cas x 1 2
+        1 ok
+        1 invoke write x 3
+        1 ok
+        9 invoke read-replica x @n1
+        9 ok 1
+    ";
+    let told = |staleness_max, versions_behind_max| {
+        let verdict = check(text, staleness_max, versions_behind_max);
+        verdict.anomalies()[0].explanation.join("\n")
+    };
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s with no answer, so it may take effect at any time after that)
+        process 1 set x from 1 to 2 (from 0.001 s to 0.002 s)
+        process 1 wrote x = 3 (from 0.003 s to 0.004 s)
+        process 9 read x = 1 at n1 (from 0.005 s to 0.006 s)
+        `write x 3` is newer, and had been acknowledged 0.001 s before the read began; the bound is 0 versions"#]].assert_eq(&told(None, Some(0)));
+    expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s with no answer, so it may take effect at any time after that)
+        process 1 set x from 1 to 2 (from 0.001 s to 0.002 s)
+        process 1 wrote x = 3 (from 0.003 s to 0.004 s)
+        process 9 read x = 1 at n1 (from 0.005 s to 0.006 s)
+        `write x 3` is newer, and had been acknowledged 0.001 s before the read began; the bound is 0.000 s"#]].assert_eq(&told(Some(0), None));
 }
 
 #[test]
@@ -70,6 +101,10 @@ fn without_a_bound_the_worst_read_is_told() {
     assert_eq!(
         unknown(&format!("{THREE_WRITES} 5 ok 1")),
         "no bound is claimed; the worst read was 2 versions behind, and one was 0.003 s behind"
+    );
+    assert_eq!(
+        unknown(&format!("{THREE_WRITES} 5 ok 2")),
+        "no bound is claimed; the worst read was 1 version behind, and one was 0.001 s behind"
     );
     assert_eq!(unknown(THREE_WRITES), "no read returned what somebody wrote");
     assert_eq!(unknown(&format!("{THREE_WRITES} 5 ok 9")), "no read returned what somebody wrote");

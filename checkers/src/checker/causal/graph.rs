@@ -1,5 +1,7 @@
 //! The causal order of a history: program order and reads-from, as vector clocks.
 
+use std::collections::VecDeque;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
@@ -55,6 +57,8 @@ pub(super) struct Graph {
 
 /// More clocks than this are not made: the verdict is unknown.
 const CLOCKS_MAX: usize = 1 << 26;
+/// Through so many nodes of a cycle a shorter one is looked for.
+const CYCLES_TRIED_MAX: usize = 16;
 
 impl Graph {
     /// Builds the graph; none if it would need too much memory.
@@ -264,10 +268,76 @@ impl Graph {
         way
     }
 
-    /// The nodes of some cycle; empty if there is none.
+    /// The nodes of some cycle, each before the next one; empty if there is none. Of those through a
+    /// cycle that is found at once, it goes from session to session the fewest times; steps within a
+    /// session are told as one.
     pub(super) fn cycle(&self) -> Vec<Node> {
         let before: Vec<&[Node]> = self.vertices.iter().map(|vertex| &vertex.before[..]).collect();
-        cycle(&before, &self.sorted)
+        let some = cycle(&before, &self.sorted);
+        let mut is_sorted = vec![false; self.vertices.len()];
+        self.sorted.iter().for_each(|node| is_sorted[*node] = true);
+        let tries = some.iter().take(CYCLES_TRIED_MAX);
+        let all = tries.map(|start| self.within_sessions(self.shortest(*start, &is_sorted)));
+        let mut fewest = all.min_by_key(Vec::len).unwrap_or_default();
+        let first = (0..fewest.len()).min_by_key(|place| fewest[*place]).unwrap_or_default();
+        fewest.rotate_left(first);
+        fewest
+    }
+
+    /// The cycle through a node by the fewest reads, each node before the next one.
+    fn shortest(&self, start: Node, is_sorted: &[bool]) -> Vec<Node> {
+        let mut behind: FxHashMap<Node, Node> = FxHashMap::default();
+        // Steps within a session cost nothing, and are looked at first.
+        let mut open = VecDeque::from([start]);
+        let mut done: FxHashSet<Node> = FxHashSet::default();
+        while let Some(node) = open.pop_front() {
+            if !done.insert(node) {
+                continue;
+            }
+            for before in self.vertices[node].before.iter().filter(|node| !is_sorted[**node]) {
+                if *before == start {
+                    let mut way = vec![node];
+                    while let Some(node) = way.last().filter(|node| **node != start) {
+                        way.push(behind[node]);
+                    }
+                    way.rotate_right(1);
+                    return way;
+                }
+                if done.contains(before) {
+                    continue;
+                }
+                if self.reads_from(node, *before) {
+                    behind.entry(*before).or_insert(node);
+                    open.push_back(*before);
+                } else {
+                    behind.insert(*before, node);
+                    open.push_front(*before);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Whether a node read what the other one wrote, and does not follow it in its session anyway.
+    fn reads_from(&self, node: Node, writer: Node) -> bool {
+        let [node, by] = [node, writer].map(|node| &self.vertices[node]);
+        let follows = node
+            .lane
+            .zip(by.lane)
+            .is_some_and(|((lane, place), (other, before))| lane == other && before < place);
+        node.reads == Source::Write(writer) && !follows
+    }
+
+    /// A cycle without what only stands between two others in one session.
+    fn within_sessions(&self, cycle: Vec<Node>) -> Vec<Node> {
+        let count = cycle.len();
+        let stays = |place: &usize| {
+            let at = |step: usize| cycle[(place + step) % count];
+            // The one before, this one, and the next one.
+            let [before, node, next] = [at(count - 1), at(0), at(1)];
+            count < 3 || self.reads_from(node, before) || self.reads_from(next, node)
+        };
+        (0..count).filter(stays).map(|place| cycle[place]).collect()
     }
 
     /// A cycle of the causal order and more edges, each from the second node to the first.

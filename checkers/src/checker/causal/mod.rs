@@ -154,11 +154,12 @@ impl<'a> Judge<'a> {
         let graph = self.graph;
         let cycle = graph.cycle();
         if !cycle.is_empty() {
-            let what = "each of these comes causally after the next one, and the last after the \
-                        first: in its session, or because it read from it";
+            let what = "each of these comes causally before the next one, and the last before the \
+                        first: in its session, or because that one read what it wrote";
             let last = *cycle.iter().max().expect("a cycle has nodes");
-            let witness = cycle.iter().map(|node| graph.vertices[*node].id).collect();
-            self.tell("cyclic-co", last, witness, what);
+            let around: Vec<OperationId> =
+                cycle.iter().map(|node| graph.vertices[*node].id).collect();
+            self.tell_as("cyclic-co", last, &around, what);
         }
         for (node, vertex) in graph.vertices.iter().enumerate() {
             if vertex.lane.is_some() && vertex.reads == Source::ThinAir {
@@ -263,11 +264,26 @@ impl<'a> Judge<'a> {
         self.tell("write-co-read", node, way, &what);
     }
 
+    /// Tells an anomaly of these operations and the node, in the order of invocation.
     fn tell(
         &mut self,
         name: &'static str,
         node: Node,
         mut operations: Vec<OperationId>,
+        conclusion: &str,
+    ) {
+        operations.push(self.graph.vertices[node].id);
+        operations.sort();
+        operations.dedup();
+        self.tell_as(name, node, &operations, conclusion);
+    }
+
+    /// Tells an anomaly of these operations in the order in which they are given.
+    fn tell_as(
+        &mut self,
+        name: &'static str,
+        node: Node,
+        operations: &[OperationId],
         conclusion: &str,
     ) {
         let vertex = &self.graph.vertices[node];
@@ -276,12 +292,11 @@ impl<'a> Judge<'a> {
         }
         let history = self.history;
         let at = history.operation(vertex.id);
-        operations.push(vertex.id);
-        operations.sort();
-        operations.dedup();
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
         explanation.push(conclusion.to_owned());
+        let mut operations = operations.to_vec();
+        operations.sort();
         self.anomalies.push(Anomaly {
             name: name.to_owned(),
             guarantee: Guarantee::Causal,

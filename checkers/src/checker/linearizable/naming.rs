@@ -18,6 +18,25 @@ pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationI
         .unwrap_or_else(no_order)
 }
 
+/// The operations of a witness, and besides them one that they name: who began too late to write what
+/// somebody saw, or failed to.
+pub(super) fn with_named(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    mut witness: Vec<OperationId>,
+) -> Vec<OperationId> {
+    let proof = Proof::new(object, of_key, &witness);
+    if let Some((read, value)) = proof.seen_unwritten() {
+        let late = proof.writers(value).first().map(|write| write.id);
+        let is_kept = proof.kept.contains(&value);
+        let failed = || proof.failed_to_write(value, read).filter(|_| !is_kept);
+        witness.extend(late.or_else(failed));
+        witness.sort_unstable();
+        witness.dedup();
+    }
+    witness
+}
+
 /// What is said where there is nothing better.
 pub(super) fn no_order() -> Named {
     let words = "no order of these operations that keeps to their times explains every answer";
@@ -89,14 +108,18 @@ impl<'a> Proof<'a> {
         self.writers_by(value, end).count() + usize::from(is_initial) == 1
     }
 
-    /// Somebody saw a value that nobody had written.
-    fn unwritten_value(&self) -> Option<Named> {
+    /// The operation that saw a value which nobody had written, if one did.
+    fn seen_unwritten(&self) -> Option<(&Operation<'a>, ValueId)> {
         let unwritten = |read: &Operation<'a>| {
             let value = shown(read).filter(|value| *value != self.object.initial)?;
             self.writers_by(value, read).next().is_none().then_some(value)
         };
-        let (read, value) =
-            self.operations.iter().find_map(|read| Some((read, unwritten(read)?)))?;
+        self.operations.iter().find_map(|read| Some((read, unwritten(read)?)))
+    }
+
+    /// Somebody saw a value that nobody had written.
+    fn unwritten_value(&self) -> Option<Named> {
+        let (read, value) = self.seen_unwritten()?;
         let (process, name) = (read.process, self.value(value));
         let words = match self.writers(value).first() {
             Some(write) => format!(
@@ -131,7 +154,10 @@ impl<'a> Proof<'a> {
             let Some(value) = shown(read) else { continue };
             for newer in self.operations.iter().filter(|newer| newer.precedes(read)) {
                 let holds = left_or_shown(newer).filter(|holds| *holds != value);
-                let why = holds.and_then(|holds| self.is_older(value, holds, newer, read));
+                let why = holds.and_then(|holds| {
+                    let why = self.is_older(value, holds, newer, read)?;
+                    self.shows_newer(value, holds, newer, &why).then_some(why)
+                });
                 if let Some(why) = why {
                     let mut words = vec![self.stale_words(read, newer, value)];
                     words.extend(match why {
@@ -205,6 +231,19 @@ impl<'a> Proof<'a> {
             )));
         }
         None
+    }
+
+    /// Whether those who read nothing but the witness find the value that was only seen to be the newer
+    /// one: some write of it that is shown was not over before all that are shown of the older one began.
+    fn shows_newer(&self, value: ValueId, newer: ValueId, by: &Operation<'a>, why: &Older) -> bool {
+        if matches!(why, Older::Seen(_)) || by.is_ok() && by.value_written().is_some() {
+            return true;
+        }
+        let writes = |what: ValueId| self.operations.iter().filter(move |op| may_write(op, what));
+        let is_before_all = |write: &Operation<'_>| {
+            writes(value).next().is_some() && writes(value).all(|other| write.precedes(other))
+        };
+        writes(newer).any(|write| !is_before_all(write))
     }
 
     /// How many writes of a value there were that the witness does not show. It shows the one that was

@@ -73,9 +73,12 @@ pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritt
         let by_writer = wrote.other_than(value).filter(is_newer);
         if let Some((_, newer)) = by_writer.or_else(|| over.other_than(value).filter(is_newer)) {
             let by = &calls[newer];
-            let only_seen = seen(by).filter(|_| brings(by).is_none());
-            let writer_of_newer = only_seen.and_then(|value| writers.first(value, by.completed));
             let writer = last.map(|(_, place)| place);
+            // Of those who may have written what was only seen, the one that is over last: it cannot have
+            // been over before all writes of `v` began, or what was seen would be the older one.
+            let only_seen = seen(by).filter(|_| brings(by).is_none());
+            let writer_of_newer = only_seen.and_then(|value| writers.last(value, by.completed));
+            let writer_of_newer = writer_of_newer.map(|(_, place)| place);
             return Some(Overwritten { read, writer, newer: Some(newer), writer_of_newer });
         }
     }
@@ -104,13 +107,6 @@ impl Writers {
             of_value.push(Writer { invoked: call.invoked, last });
         }
         Writers(writers)
-    }
-
-    /// Who began first to write the value, if that was before a moment.
-    fn first(&self, value: ValueId, before: u32) -> Option<usize> {
-        let first = self.0.get(&value)?.first().filter(|writer| writer.invoked < before)?;
-        // Of itself alone, it is the one that is over last.
-        Some(first.last.1)
     }
 
     /// Of those who began to write the value before a moment, the one that is over last, and when.

@@ -73,6 +73,7 @@ pub(super) fn of_overwritten(
 ) -> Anomaly {
     let operations: Vec<OperationId> =
         found.proof().into_iter().map(|place| of_key.ids[place]).collect();
+    let operations = naming::with_named(object, of_key, operations);
     let named = naming::name(object, of_key, &operations);
     anomaly(object.history, operations, of_key.ids[found.read], named)
 }
@@ -87,6 +88,7 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
     let history = object.history;
     let part = OfRegister::new(object.initial, of_key).smallest_of(part, guess);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
+    let operations = naming::with_named(object, of_key, operations);
     let mut named = naming::name(object, of_key, &operations);
     named.1.extend(not_shown(object, of_key, &part));
     anomaly(history, operations, *shrink::last(&part), named)

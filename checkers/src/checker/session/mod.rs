@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
-use super::order::{Order, Rank, seen};
+use super::order::{Order, Proof, Rank, seen};
 use super::words::sentence;
 use crate::history::{History, Op, Operation, OperationId, ValueId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
@@ -144,25 +144,32 @@ fn coverage() -> Coverage {
     Coverage { method: "order by versions, real time and compare-and-set".into(), ..<_>::default() }
 }
 
-fn verdict(anomalies: Vec<Anomaly>, coverage: Coverage, vacuous: &str) -> Verdict {
+fn verdict(
+    order: &Order<'_>,
+    anomalies: Vec<Anomaly>,
+    coverage: Coverage,
+    vacuous: &str,
+) -> Verdict {
     if !anomalies.is_empty() {
         Verdict::Invalid { anomalies, coverage }
     } else if coverage.operations == 0 {
-        Verdict::Unknown { reason: vacuous.to_owned(), coverage }
+        Verdict::Unknown { reason: order.nothing_judged(vacuous), coverage }
     } else {
         Verdict::Valid(coverage)
     }
 }
 
-/// Puts an anomaly together: what the operations did, and then what is wrong about it.
+/// Puts an anomaly together: what the operations did, what is wrong about it, and what is to be said of
+/// operations that are not shown.
 fn anomaly(
     history: &History,
     guarantee: Guarantee,
     at: &Operation<'_>,
-    mut operations: Vec<OperationId>,
+    proof: Proof,
     conclusion: String,
 ) -> Anomaly {
     const TOLD_MAX: usize = 12;
+    let Proof { mut operations, words } = proof;
     operations.sort();
     operations.dedup();
     let tell = |id: &OperationId| sentence(history, &history.operation(*id));
@@ -172,6 +179,7 @@ fn anomaly(
         explanation.push(format!("and so on: {left} more operations of the witness"));
     }
     explanation.push(conclusion);
+    explanation.extend(words);
     Anomaly {
         name: guarantee.name().to_owned(),
         guarantee,
@@ -182,23 +190,28 @@ fn anomaly(
     }
 }
 
-/// The operations that prove that what `read` found is older than the state of `newer`.
+/// What proves that what `read` found is older than the state of `newer`: what that one left, where the
+/// guarantee is about writes, and what it found otherwise. Versions that tell need no more than the two.
 fn proof(
     history: &History,
     order: &Order<'_>,
+    guarantee: Guarantee,
     newer: &Operation<'_>,
     read: &Operation<'_>,
-) -> Vec<OperationId> {
+) -> Proof {
     let key = *read.op.key();
     let old = observed(history, read).expect("what is judged tells what it found").value;
-    let new = if is_done_write(newer) && order.writer(key, old).is_none_or(|by| by.id != newer.id) {
-        newer.value_written()
+    let is_of_writes = matches!(guarantee, Guarantee::ReadYourWrites | Guarantee::MonotonicWrites);
+    let mut proof = if !versions(history, newer, read).is_empty() {
+        Proof { operations: Vec::new(), words: Vec::new() }
+    } else if is_of_writes && newer.value_written() != Some(old) {
+        order.proof_of_left(old, newer)
     } else {
-        observed(history, newer).map(|observation| observation.value)
+        let new = observed(history, newer).map_or(old, |observation| observation.value);
+        order.proof_of_seen(key, old, new)
     };
-    let mut operations = new.map_or_else(Vec::new, |new| order.proof(key, old, new));
-    operations.extend([newer.id, read.id]);
-    operations
+    proof.operations.extend([newer.id, read.id]);
+    proof
 }
 
 /// The versions that tell, in brackets; nothing where others do.

@@ -33,7 +33,7 @@ impl Checker for ReadYourWrites {
         judge(
             history,
             Guarantee::ReadYourWrites,
-            "no session read a key after an acknowledged write of its own",
+            "no session read a register after an acknowledged write of its own",
             &remember,
         )
     }
@@ -47,7 +47,7 @@ impl Checker for MonotonicReads {
         judge(
             history,
             Guarantee::MonotonicReads,
-            "no session read a key that it had read before",
+            "no session read a register that it had read before",
             &remember,
         )
     }
@@ -85,14 +85,14 @@ fn judge<'a>(
                 if let Some(newer) = past.newer_than(&rank, version) {
                     let newer = history.operation(newer);
                     let what = conclusion(history, guarantee, &newer, &read);
-                    let witness = proof(history, &order, &newer, &read);
+                    let witness = proof(history, &order, guarantee, &newer, &read);
                     anomalies.push(anomaly(history, guarantee, &read, witness, what));
                 }
             }
         }
     }
     coverage.keys = history.key_count();
-    verdict(anomalies, coverage, vacuous)
+    verdict(&order, anomalies, coverage, vacuous)
 }
 
 fn conclusion(

@@ -43,14 +43,14 @@ pub struct WritesFollowReads;
 impl Checker for MonotonicWrites {
     fn check(&self, history: &History) -> Verdict {
         Judge::new(history, Guarantee::MonotonicWrites)
-            .run("nobody read a write of a session that had written before")
+            .run("nobody read a write to a register by a session that had written before")
     }
 }
 
 impl Checker for WritesFollowReads {
     fn check(&self, history: &History) -> Verdict {
         Judge::new(history, Guarantee::WritesFollowReads)
-            .run("nobody read a write of a session that had read before")
+            .run("nobody read a write to a register by a session that had read before")
     }
 }
 
@@ -149,7 +149,7 @@ impl<'a> Judge<'a> {
             }
         }
         self.coverage.keys = history.key_count();
-        verdict(self.anomalies, self.coverage, vacuous)
+        verdict(&self.order, self.anomalies, self.coverage, vacuous)
     }
 
     /// Remembers what the operation makes later writes of its session depend on.
@@ -304,8 +304,8 @@ impl<'a> Judge<'a> {
             found(read),
             versions(history, &on, read),
         );
-        let mut witness = proof(history, &self.order, &on, read);
-        witness.extend([write.id, by.id]);
+        let mut witness = proof(history, &self.order, self.guarantee, &on, read);
+        witness.operations.extend([write.id, by.id]);
         anomaly(history, self.guarantee, read, witness, what)
     }
 }

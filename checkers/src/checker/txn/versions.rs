@@ -266,11 +266,17 @@ impl<'a> Versions<'a> {
                 continue;
             }
             self.lists[read.key as usize].broken = true;
+            let same = read.items.iter().zip(longest).take_while(|(one, other)| one == other);
+            let place = same.count();
             let words = format!(
-                "neither of {} and {} is a beginning of the other, and both were read from {}",
+                "neither of {} and {} is a beginning of the other, and both were read from {}: element \
+                 {} is {} in the one and {} in the other",
                 brief(&Value::List(read.items.into())),
                 brief(&Value::List(longest.into())),
                 self.txns.key(read.key),
+                place + 1,
+                brief(&read.items[place]),
+                brief(&longest[place]),
             );
             self.found(Misread::Incompatible, read.key, &[reader, read.txn], words);
             self.judge_elements(read.key, read.items, read.txn);

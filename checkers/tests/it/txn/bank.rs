@@ -120,6 +120,64 @@ fn who_changes_the_total_runs_no_bank() {
     told(&write, "w a 1", ": it is no transfer, it has a w");
 }
 
+#[test]
+fn what_only_a_failed_transaction_names_is_no_account() {
+    let failed = "7 invoke txn db [[inc,a,-3],[inc,zz,3]]\n7 fail unavailable\n";
+    let text = |balances: &str| OPENED.to_owned() + failed + &read_as(balances);
+    check(&STRICT, &text("[[r,b,8],[r,a,7]]"), "valid");
+    check(&STRICT, &text("[[r,b,8],[r,a,10]]"), "wrong-total");
+    // A first try that failed fills nothing, and is in nobody's way.
+    let again = "7 invoke txn db [[w,a,1],[w,b,1]]\n7 fail refused\n".to_owned() + OPENED;
+    check(&STRICT, &(again + &read_as("[[r,b,8],[r,a,7]]")), "valid");
+}
+
+#[test]
+fn why_the_first_writes_do_not_tell_the_total_is_said() {
+    let told = |text: &str, expected: expect_test::Expect| {
+        expected.assert_eq(&reason(&STRICT, text));
+    };
+    let early = "
+        0 invoke txn db [[w,a,10],[w,b,5]]
+        1 invoke txn db [[r,b,nil],[r,a,nil]]
+        1 ok [[r,b,nil],[r,a,nil]]
+        0 ok [[w,a,10],[w,b,5]]
+    ";
+    told(
+        early,
+        expect![
+            "process 1 did r b nil, r a nil (from 0.001 s to 0.002 s): it began before the accounts were filled, for process 0 did w a 10, w b 5 (from 0.000 s to 0.003 s)"
+        ],
+    );
+    let unfilled = OPENED.replace("inc,b,3", "inc,c,3");
+    told(
+        &unfilled,
+        expect![
+            "process 0 did w a 10, w b 5 (from 0.000 s to 0.001 s): these writes, which came first, do not tell the total, for nobody filled c"
+        ],
+    );
+    let twice = OPENED.replace("[w,b,5]", "[w,b,5],[w,a,1]");
+    told(
+        &twice,
+        expect![
+            "process 0 did w a 10, w b 5, w a 1 (from 0.000 s to 0.001 s): that fills no account, a had been filled before"
+        ],
+    );
+    told(
+        &OPENED.replace("w,b,5", "w,b,many"),
+        expect![[
+            r#"process 0 did w a 10, w b "many" (from 0.000 s to 0.001 s): that fills no account, b gets no number"#
+        ]],
+    );
+}
+
+#[test]
+fn who_reads_an_account_twice_finds_the_same() {
+    let text = OPENED.to_owned()
+        + "7 invoke txn db [[r,a,nil],[r,b,nil],[r,a,nil]]\n7 ok [[r,a,7],[r,b,8],[r,a,6]]\n";
+    check(&STRICT, &text, "internal");
+    assert!(sentences(&STRICT, &text).ends_with("a was read as 7 and as 6 in one transaction"));
+}
+
 /// A bank on one thread, which refuses overdrafts; and the sums that its reads have.
 fn play(random: &mut ChaCha8Rng, torn: bool) -> (super::History, bool) {
     let mut recorder = Recorder::new();

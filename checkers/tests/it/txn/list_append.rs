@@ -557,7 +557,7 @@ fn lists_that_do_not_begin_alike() {
     expect![[r#"
         T1: process 2 did r x [1 2] (from 0.002 s to 0.006 s)
         T2: process 3 did r x [2] (from 0.003 s to 0.007 s)
-        neither of [2] and [1 2] is a beginning of the other, and both were read from x"#]]
+        neither of [2] and [1 2] is a beginning of the other, and both were read from x: element 1 is 2 in the one and 1 in the other"#]]
     .assert_eq(&sentences(&RC, &text));
 }
 
@@ -577,7 +577,7 @@ fn what_happens_again_on_a_key_is_counted_and_the_first_is_told() {
         T1: process 2 did r x [1 2] (from 0.002 s to 0.009 s)
         T2: process 4 did r x [2] (from 0.004 s to 0.011 s)
         the same happened 2 more times on x
-        neither of [2] and [1 2] is a beginning of the other, and both were read from x"#]]
+        neither of [2] and [1 2] is a beginning of the other, and both were read from x: element 1 is 2 in the one and 1 in the other"#]]
     .assert_eq(&sentences(&RC, &text));
 }
 

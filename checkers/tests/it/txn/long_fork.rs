@@ -62,6 +62,47 @@ fn what_nobody_wrote_or_what_failed_is_never_read() {
     check(&LongFork, &reads(&["[[r,x,1],[r,z,1]]"]), "malformed-answer");
 }
 
+/// Two reads of a key besides, which make a fork of the other two.
+fn forked_beside(besides: &str) -> String {
+    let read = |process: u32, saw: &str| {
+        format!(
+            "{process} invoke txn db [[r,x,nil],[r,y,nil],[r,z,nil]]\n{process} ok [{saw},[r,z,{besides}]]\n"
+        )
+    };
+    WRITTEN.to_owned() + &read(2, "[r,x,1],[r,y,nil]") + &read(3, "[r,x,nil],[r,y,1]")
+}
+
+#[test]
+fn a_key_that_nobody_wrote_hides_no_fork_of_the_others() {
+    let text = forked_beside("nil");
+    check(&LongFork, &text, "long-fork");
+    let failed = "9 invoke txn db [[w,z,1]]\n9 fail unavailable\n";
+    check(&LongFork, &(failed.to_owned() + &text), "long-fork");
+    assert!(sentences(&LongFork, &text).ends_with(
+        "process 2 saw the write of x but not that of y, process 3 saw that of y but not that of x: \
+         each saw one of them come first"
+    ));
+}
+
+#[test]
+fn what_is_counted_is_left_out_of_a_read_and_the_verdict_says_so() {
+    let counted = "9 invoke txn db [[inc,z,1]]\n9 ok [[inc,z,1]]\n";
+    let text = counted.to_owned() + &forked_beside("1");
+    check(&LongFork, &text, "long-fork");
+    let verdict = LongFork.check(&history(&text));
+    assert_eq!(verdict.coverage().method, "chains of reads; 1 key that is no register is left out");
+}
+
+#[test]
+fn a_key_of_which_every_write_failed_is_never_read() {
+    let failed = "9 invoke txn db [[w,z,7]]\n9 fail refused\n";
+    let read = "5 invoke txn db [[r,x,nil],[r,z,nil]]\n5 ok [[r,x,1],[r,z,7]]\n";
+    check(&LongFork, &(WRITTEN.to_owned() + failed + read), "G1a");
+    check(&LongFork, &(WRITTEN.to_owned() + read), "garbage-read");
+    let alone = "5 invoke txn db [[r,z,nil]]\n5 ok [[r,z,7]]\n";
+    check(&LongFork, &(WRITTEN.to_owned() + alone), "garbage-read");
+}
+
 #[test]
 fn a_key_that_is_written_twice_leaves_it_open() {
     let again = reads(&["[[r,x,1],[r,y,nil]]", "[[r,y,1],[r,x,nil]]"])
@@ -143,10 +184,17 @@ fn forks_are_found_where_a_comparison_of_all_pairs_finds_them() {
     for _ in 0..3_000 {
         let keys = random.random_range(2..5);
         let mut recorder = Recorder::new();
-        for key in 0..keys {
+        // One more key is read in half of the histories, and written by nobody, or in vain.
+        let all = keys + random.random_range(0..2);
+        for key in 0..all {
             let write = [step("w", key, Value::Int(1))];
-            recorder.invoke(key as u32, &write);
-            recorder.ok(key as u32, &write);
+            if key < keys {
+                recorder.invoke(key as u32, &write);
+                recorder.ok(key as u32, &write);
+            } else if random.random_bool(0.5) {
+                recorder.invoke(key as u32, &write);
+                recorder.fail(key as u32);
+            }
         }
         let mut seen: Vec<Vec<bool>> = Vec::new();
         for process in 10..10 + random.random_range(2..6) {
@@ -156,8 +204,9 @@ fn forks_are_found_where_a_comparison_of_all_pairs_finds_them() {
                 let key = random.random_range(0..keys);
                 saw[key] = !saw[key];
             }
-            let value = |key: usize| if saw[key] { Value::Int(1) } else { Value::Nil };
-            let read: Vec<Step> = (0..keys).map(|key| step("r", key, value(key))).collect();
+            let is_seen = |key: usize| saw.get(key).copied().unwrap_or_default();
+            let value = |key: usize| if is_seen(key) { Value::Int(1) } else { Value::Nil };
+            let read: Vec<Step> = (0..all).map(|key| step("r", key, value(key))).collect();
             recorder.invoke(process, &read);
             recorder.ok(process, &read);
             seen.push(saw);
