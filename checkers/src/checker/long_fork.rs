@@ -6,7 +6,9 @@
 //! each set has then to contain the one before it, which looks at all pairs without comparing them:
 //! O(m log m) comparisons of sets for m reads of a group, and O(m n) bits for groups of n keys. A
 //! fork is found wherever there is one; where there are several, those of neighbours in that order
-//! are told. Reads are compared with reads of exactly the same keys.
+//! are told. Reads are compared with reads of exactly the same keys. A key that nobody wrote, or where
+//! the write failed, is one of a group with keys that somebody wrote: all must have read `nil` there. Keys
+//! that are also added to are left out of what was read.
 
 use std::collections::BTreeMap;
 
@@ -36,14 +38,17 @@ impl Checker for LongFork {
             Ok(txns) => txns,
             Err(reason) => return Verdict::Unknown { reason, coverage },
         };
-        let (writers, refused) = match writers(&txns) {
+        let Writers { writers, refused, written, others } = match writers(&txns) {
             Ok(writers) => writers,
             Err(reason) => return Verdict::Unknown { reason, coverage },
         };
         let mut anomalies = txns.malformed_answers(Guarantee::LongFork);
         let mut groups: BTreeMap<Vec<u32>, (usize, Sets)> = BTreeMap::new();
         for txn in txns.list() {
-            let Some(saw) = group(&txns, txn, &writers) else { continue };
+            let Some(saw) = group(&txns, txn, &others) else { continue };
+            if !saw.iter().any(|(key, _)| written[*key as usize]) {
+                continue;
+            }
             let mut bits = vec![0_u64; saw.len().div_ceil(64)];
             for (index, (key, value)) in saw.iter().enumerate() {
                 let writer = writers[*key as usize].filter(|writer| writer.value == *value);
@@ -81,14 +86,27 @@ impl Checker for LongFork {
 /// Writes that certainly never took effect, by what they would have written.
 type Refused<'a> = BTreeMap<(u32, &'a Value), OperationId>;
 
+/// Who wrote what.
+struct Writers<'a> {
+    /// By key, who wrote it, if that did not fail.
+    writers: Vec<Option<Writer<'a>>>,
+    refused: Refused<'a>,
+    /// By key, whether somebody began to write it, whatever came of that.
+    written: Vec<bool>,
+    /// By key, whether something else than reads and writes was asked of it.
+    others: Vec<bool>,
+}
+
 /// Who wrote each key that is only read and written; or why that is not known.
-fn writers<'a>(txns: &Txns<'a>) -> Result<(Vec<Option<Writer<'a>>>, Refused<'a>), String> {
+fn writers<'a>(txns: &Txns<'a>) -> Result<Writers<'a>, String> {
     let mut writers: Vec<Option<Writer<'a>>> = vec![None; txns.key_count()];
     let mut refused = Refused::new();
     let mut others = vec![false; txns.key_count()];
+    let mut written = others.clone();
     for txn in txns.list() {
         for step in txns.steps(txn) {
             let key = step.key as usize;
+            written[key] |= step.action == Action::Write;
             match step.action {
                 Action::Read => {}
                 Action::Append | Action::Inc => others[key] = true,
@@ -110,25 +128,22 @@ fn writers<'a>(txns: &Txns<'a>) -> Result<(Vec<Option<Writer<'a>>>, Refused<'a>)
             }
         }
     }
-    for (writer, _) in writers.iter_mut().zip(others).filter(|(_, other)| *other) {
+    for (writer, _) in writers.iter_mut().zip(&others).filter(|(_, other)| **other) {
         *writer = None;
     }
-    Ok((writers, refused))
+    Ok(Writers { writers, refused, written, others })
 }
 
-/// What a transaction saw that only reads at least two keys, all of them written once; in the order
-/// of the keys.
-fn group<'a>(
-    txns: &Txns<'a>,
-    txn: &Txn,
-    writers: &[Option<Writer<'a>>],
-) -> Option<Vec<(u32, &'a Value)>> {
+/// What a transaction saw that only reads, of at least two keys that are only read and written; in the
+/// order of the keys.
+fn group<'a>(txns: &Txns<'a>, txn: &Txn, others: &[bool]) -> Option<Vec<(u32, &'a Value)>> {
     let steps = txns.steps(txn);
-    let fits = |key: u32| writers[key as usize].is_some();
-    if !txn.answered || !steps.iter().all(|step| step.action == Action::Read && fits(step.key)) {
+    if !txn.answered || !steps.iter().all(|step| step.action == Action::Read) {
         return None;
     }
-    let mut saw: Vec<(u32, &Value)> = steps.iter().map(|step| (step.key, step.value)).collect();
+    let fits = |key: &u32| !others[*key as usize];
+    let read = steps.iter().map(|step| (step.key, step.value));
+    let mut saw: Vec<(u32, &Value)> = read.filter(|(key, _)| fits(key)).collect();
     saw.sort_by_key(|(key, _)| *key);
     saw.dedup_by_key(|(key, _)| *key);
     (saw.len() > 1).then_some(saw)
