@@ -144,10 +144,11 @@ fn coverage() -> Coverage {
     Coverage { method: "order by versions, real time and compare-and-set".into(), ..<_>::default() }
 }
 
-fn verdict(anomalies: Vec<Anomaly>, coverage: Coverage, vacuous: &str) -> Verdict {
+fn verdict(anomalies: Vec<Anomaly>, mut coverage: Coverage, vacuous: &str) -> Verdict {
     if !anomalies.is_empty() {
         Verdict::Invalid { anomalies, coverage }
     } else if coverage.operations == 0 {
+        coverage.keys = 0;
         Verdict::Unknown { reason: vacuous.to_owned(), coverage }
     } else {
         Verdict::Valid(coverage)
