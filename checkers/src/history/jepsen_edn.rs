@@ -7,7 +7,7 @@
 //!   reasons, so that a compare-and-set which failed shows nothing. (Knossos leaves it out, too.)
 //! - After `:info` a process is somebody else, whatever its number.
 //! - A process that is no number is the nemesis: what it does are faults.
-//! - `nil` is the value `nil`; see [`NilReads`](crate::checker::linearizable::NilReads) for reads.
+//! - `nil` is the value `nil`; see [`NilReads`](super::NilReads) for reads.
 //! - A keyword is another value than a text: `:a` is neither `"a"` nor `":a"`, and so it is with all that
 //!   is no text (`edn_value.rs` has how). Only the steps of transactions have their names either way.
 //! - A set or a map that is read is its elements, or its pairs; where a key is written to, it is itself.

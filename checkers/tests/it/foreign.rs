@@ -2,14 +2,14 @@
 
 use proptest::prelude::*;
 use stormglass_checkers::History;
-use stormglass_checkers::checker::linearizable::{Linearizable, NilReads, Settings};
+use stormglass_checkers::checker::linearizable::{Linearizable, Settings};
 use stormglass_checkers::checker::{CHECKERS, Checker, Limits};
 use stormglass_checkers::history::format::Format;
 use stormglass_checkers::history::jepsen_edn::{self, Keys};
 use stormglass_checkers::history::jsonl::{ReadError, ReadLimits};
 use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason, Ret,
-    SessionId, Time, Value,
+    HistoryBuilder, Invocation, NilReads, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason,
+    Ret, SessionId, Time, Value,
 };
 
 use crate::notation::history;
@@ -484,7 +484,7 @@ fn a_read_of_nil_is_absence_unless_it_is_said_to_be_unknown() {
     // The peers' register checkers take any read of `nil`.
     let text = "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok nil\n0 invoke read x\n0 ok 1";
     let judge = |nil_reads| {
-        Linearizable::with(Settings { nil_reads, ..Settings::default() }).check(&history(text))
+        Linearizable::with(Settings::default()).check(&history(text).with_nil_reads(nil_reads))
     };
     assert!(judge(NilReads::Absent).is_invalid());
     assert!(judge(NilReads::Unknown).is_valid());
@@ -494,7 +494,7 @@ fn a_read_of_nil_is_absence_unless_it_is_said_to_be_unknown() {
 fn registers_begin_with_what_is_said() {
     let text = "0 invoke read x\n0 ok 3\n0 invoke cas x 3 4\n0 ok\n0 invoke read x\n0 ok 4";
     let judge = |initial| {
-        Linearizable::with(Settings { initial, ..Settings::default() }).check(&history(text))
+        Linearizable::with(Settings::default()).check(&history(text).that_begins_as(&initial))
     };
     assert!(judge(Value::Int(3)).is_valid());
     assert!(judge(Value::Nil).is_invalid());
