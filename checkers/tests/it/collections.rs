@@ -4,12 +4,13 @@
 use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::convergent::{converged_at, digests};
 use stormglass_checkers::checker::{
     CHECKERS, Checker, Convergent, Counter, Durable, Limits, Linearizable, Queue, Set, UniqueIds,
 };
 use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId, Time,
-    Value,
+    HistoryBuilder, Invocation, NodeId, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId,
+    Time, Value,
 };
 use stormglass_checkers::{Guarantee, History, Verdict};
 
@@ -478,4 +479,92 @@ fn losses_of_registers_and_of_sets_are_found_side_by_side() {
     check(&Durable, &sets("[1,2]"), &["lost-write"]);
     check(&Durable, &sets("[1]"), &["lost-write", "lost-element"]);
     check(&Durable, &sets("[1]").replace("93 ok 1", "93 ok 2"), &["lost-element"]);
+}
+
+#[test]
+fn an_element_that_was_added_again_after_its_removal_is_lost_where_no_replica_has_it() {
+    let added = "0 invoke add s 1\n0 ok\n1 invoke remove s 1\n1 ok\n2 invoke add s 1\n2 ok\n";
+    check(&Durable, &finally(added, "s", &[(1, "[]"), (2, "[]")]), &["lost-element"]);
+    check(&Durable, &finally(added, "s", &[(1, "[]"), (2, "[1]")]), &["valid"]);
+    let open = added.replace("1 ok", "1 info timeout");
+    check(&Durable, &finally(&open, "s", &[(1, "[]"), (2, "[]")]), &["valid"]);
+    let at_once = "0 invoke add s 1\n1 invoke remove s 1\n1 ok\n0 ok\n";
+    check(&Durable, &finally(at_once, "s", &[(1, "[]"), (2, "[]")]), &["valid"]);
+    let failed = added.replace("1 ok", "1 fail unavailable");
+    check(&Durable, &finally(&failed, "s", &[(1, "[]"), (2, "[]")]), &["lost-element"]);
+}
+
+#[test]
+fn a_removal_is_lost_where_every_replica_shows_what_nothing_else_can_have_brought_back() {
+    let removed = "0 invoke add s 1\n0 ok\n0 invoke remove s 1\n0 ok\n";
+    let ends = [(1, "[1]"), (2, "[1]")];
+    check(&Durable, &finally(removed, "s", &ends), &["lost-removal"]);
+    check(&Durable, &finally(removed, "s", &[(1, "[1]"), (2, "[]")]), &["valid"]);
+    // The removal may have come first where another session asked for it, and may yet come.
+    let others = "0 invoke add s 1\n0 ok\n1 invoke remove s 1\n1 ok\n";
+    check(&Durable, &finally(others, "s", &ends), &["valid"]);
+    let open = "0 invoke add s 1\n0 ok\n0 invoke remove s 1\n0 info timeout\n";
+    check(&Durable, &finally(open, "s", &ends), &["valid"]);
+    // Whoever had read the element may bring it back with another one.
+    let other = format!("{removed} 3 invoke add s 7\n 3 ok\n");
+    check(&Durable, &finally(&other, "s", &[(1, "[1,7]"), (2, "[1,7]")]), &["valid"]);
+    let before = format!("3 invoke add s 7\n 3 ok\n {removed}");
+    check(&Durable, &finally(&before, "s", &[(1, "[1,7]")]), &["lost-removal"]);
+    let again = format!("{removed} 0 invoke add s 1\n 0 ok\n");
+    check(&Durable, &finally(&again, "s", &ends), &["valid"]);
+    let silent = "92 invoke read-replica s @n2\n92 info timeout\n";
+    check(&Durable, &(finally(removed, "s", &[(1, "[1]")]) + silent), &["unknown"]);
+}
+
+#[test]
+fn a_counter_that_counted_too_much_lost_nothing_and_holds_what_nobody_asked_for() {
+    let counted = "0 invoke increment c 2\n0 ok\n";
+    let twice = finally(counted, "c", &[(1, "4"), (2, "4")]);
+    check(&Durable, &twice, &["unknown"]);
+    check(&Convergent, &twice, &["phantom-value"]);
+    expect![[r#"the sum is 2 to 2 with all that had been acknowledged; a replica shows 4, for which something was counted twice, or that nobody asked for: whether anything was lost besides does not show"#]]
+        .assert_eq(&reason(&Durable, &twice));
+    let open = format!("{counted} 1 invoke increment c 3\n 1 info timeout\n");
+    check(&Durable, &finally(&open, "c", &[(1, "7")]), &["unknown"]);
+    check(&Convergent, &finally(&open, "c", &[(1, "5"), (2, "5")]), &["valid"]);
+    check(&Convergent, &finally(&open, "c", &[(1, "6"), (2, "6")]), &["phantom-value"]);
+    let failed = format!("{counted} 1 invoke increment c 3\n 1 fail refused\n");
+    check(&Convergent, &finally(&failed, "c", &[(1, "5"), (2, "5")]), &["phantom-value"]);
+}
+
+#[test]
+fn replicas_of_a_set_agree_in_any_order_and_of_what_nobody_touched_in_any_words() {
+    let same = [
+        ("add s 1\n0 ok\n0 invoke add s 2", "[1,2]", "[2,1]"),
+        ("add s 1\n0 ok\n0 invoke remove s 1", "[]", "nil"),
+        ("increment s 1\n0 ok\n0 invoke increment s -1", "0", "nil"),
+        ("append s \"\"", "\"\"", "nil"),
+    ];
+    for (asked, one, other) in same {
+        let text = finally(&format!("0 invoke {asked}\n0 ok\n"), "s", &[(1, one), (2, other)]);
+        check(&Convergent, &text, &["valid"]);
+        let history = history(&text);
+        let digests = digests(&history);
+        assert_eq!(digests[&NodeId(1)], digests[&NodeId(2)], "{text}");
+        assert!(converged_at(&history).is_some(), "{text}");
+    }
+    let differ = finally(ADDED, "s", &[(1, "[1,2]"), (2, "[1]")]);
+    check(&Convergent, &differ, &["divergence"]);
+    let list = "0 invoke write s [1,2]\n0 ok\n1 invoke write s [2,1]\n1 ok\n";
+    check(&Convergent, &finally(list, "s", &[(1, "[1,2]"), (2, "[2,1]")]), &["divergence"]);
+}
+
+#[test]
+fn what_nobody_did_is_judged_of_no_key() {
+    let text = "0 invoke write x 1\n0 ok\n";
+    for entry in CHECKERS {
+        let verdict = (entry.build)(&Limits::default()).check(&history(text));
+        let coverage = verdict.coverage();
+        assert_eq!(
+            (coverage.operations, coverage.keys),
+            (0, 0),
+            "{}: {verdict:?}",
+            entry.guarantee
+        );
+    }
 }
