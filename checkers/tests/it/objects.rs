@@ -774,3 +774,25 @@ fn of_many_adds_at_one_time_a_read_that_lost_one_is_found_without_a_search_of_al
     let lost = format!("{open}{done}99 invoke read s\n99 ok [{}]", half.join(","));
     assert_eq!(proof(&lost).lines().count(), 2);
 }
+
+#[test]
+fn a_key_is_what_its_own_operations_say_though_others_are_appended_to() {
+    let appended = "0 invoke append l q\n0 ok\n0 invoke read l\n0 ok q\n";
+    for (old, new) in [("2", "1"), ("a", "b")] {
+        let stale = format!(
+            "0 invoke write z {old}\n0 ok\n0 invoke write z {new}\n0 ok\n\
+             1 invoke read z\n1 ok {old}\n"
+        );
+        let verdict = check(&(stale.clone() + appended));
+        assert_eq!(verdict.anomalies(), check(&stale).anomalies());
+        assert_eq!(verdict.anomalies()[0].name, "stale-read");
+        assert!(
+            check(&(stale.replace(&format!("1 ok {old}"), &format!("1 ok {new}")) + appended))
+                .is_valid()
+        );
+    }
+    // To texts that are added to, being empty is being absent.
+    let empty = "0 invoke read z\n0 ok \"\"\n0 invoke write z a\n0 ok\n";
+    assert!(check(&(empty.to_owned() + appended)).is_valid());
+    assert!(check(empty).is_invalid());
+}
