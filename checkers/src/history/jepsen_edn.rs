@@ -334,6 +334,10 @@ fn add(
         _ => None,
     };
     foreign.tick(line, time);
+    let version = match field("version") {
+        Edn::Int(version) => u64::try_from(*version).ok(),
+        _ => None,
+    };
     let (kind, f) = (word(field("type")), word(field("f")));
     let process = match field("process") {
         Edn::Int(process) => *process,
@@ -357,18 +361,16 @@ fn add(
             check_repeated(op, field("key"), field("value"), how)?;
             let is_written = known.get(op.key()).is_some_and(|key| key.is_written);
             let ret = ret_of(op, field("value"), how, is_written)?;
-            let version = match field("version") {
-                Edn::Int(version) => u64::try_from(*version).ok(),
-                _ => None,
-            };
             foreign.complete(process, &Outcome::Ok(ret), version)
         }
         Some("fail") => {
             let op = foreign.open(process)?;
             check_function(op, f.as_deref())?;
             let reason = mismatch(op, field("error"), how.texts)?;
+            // What failed for any other reason has seen nothing of which there were versions.
+            let version = version.filter(|_| reason.is_some());
             let reason = reason.unwrap_or_else(|| self::reason(field("error"), "fail"));
-            foreign.complete(process, &Outcome::Fail(reason), None)
+            foreign.complete(process, &Outcome::Fail(reason), version)
         }
         Some("info") => {
             check_function(foreign.open(process)?, f.as_deref())?;
