@@ -1,6 +1,8 @@
 //! Sets, counters, queues and generators of unique values: case by case, and never against what the
 //! exact search finds in order.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -567,4 +569,129 @@ fn what_nobody_did_is_judged_of_no_key() {
             entry.guarantee
         );
     }
+}
+
+/// A set that replicas change apart: each addition has a number, and whoever removes takes away those that
+/// it has seen. Or one that clients write as a whole, where what they had not read stays beside it.
+struct Merged {
+    regions: [BTreeMap<u32, BTreeSet<u32>>; 2],
+    /// What each region has yet to hear of: the numbers that go, and what comes.
+    unheard: [Vec<Change>; 2],
+    next: u32,
+}
+
+/// The numbers that go, and what comes.
+type Change = (Vec<u32>, Option<(u32, BTreeSet<u32>)>);
+
+impl Merged {
+    fn new() -> Merged {
+        Merged { regions: Default::default(), unheard: Default::default(), next: 0 }
+    }
+
+    fn change(&mut self, region: usize, gone: Vec<u32>, new: Option<BTreeSet<u32>>) {
+        self.next += 1;
+        let change = (gone, new.map(|elements| (self.next, elements)));
+        Merged::apply(&mut self.regions[region], change.clone());
+        self.unheard[1 - region].push(change);
+    }
+
+    fn apply(state: &mut BTreeMap<u32, BTreeSet<u32>>, (gone, new): Change) {
+        state.retain(|number, _| !gone.contains(number));
+        state.extend(new);
+    }
+
+    fn hear(&mut self, region: usize, count: usize) {
+        let count = count.min(self.unheard[region].len());
+        for change in self.unheard[region].drain(..count) {
+            Merged::apply(&mut self.regions[region], change);
+        }
+    }
+
+    /// Does what a client asked that had read this state.
+    fn ask(
+        &mut self,
+        region: usize,
+        adds: bool,
+        element: u32,
+        read: Option<&BTreeMap<u32, BTreeSet<u32>>>,
+    ) {
+        let Some(read) = read else {
+            let seen = self.regions[region].iter().filter(|(_, of)| of.contains(&element));
+            let seen: Vec<u32> = seen.map(|(number, _)| *number).collect();
+            let new = adds.then(|| BTreeSet::from([element]));
+            return self.change(region, if adds { Vec::new() } else { seen }, new);
+        };
+        let mut elements: BTreeSet<u32> = read.values().flatten().copied().collect();
+        if adds {
+            elements.insert(element);
+        } else {
+            elements.remove(&element);
+        }
+        self.change(region, read.keys().copied().collect(), Some(elements));
+    }
+}
+
+/// A run of such a set, whose replicas have heard of everything in the end.
+fn merged(random: &mut ChaCha8Rng, as_a_whole: bool) -> String {
+    let mut store = Merged::new();
+    let mut text = String::new();
+    // What each session does: how far it is, and what it asked and had read.
+    let mut asked = [None; 4];
+    let mut read: [BTreeMap<u32, BTreeSet<u32>>; 4] = Default::default();
+    for step in 0..random.random_range(4..40) {
+        let session = random.random_range(0..4);
+        // Where sets are written as a whole, all clients ask the same quorums.
+        let region = if as_a_whole { 0 } else { session % 2 };
+        match asked[session] {
+            None => {
+                let (adds, element) = (random.random_bool(0.5), random.random_range(0..2));
+                let op = if adds { "add" } else { "remove" };
+                text +=
+                    &format!("{}/{session} invoke {op} s {element}\n", 100 + 10 * step + session);
+                asked[session] = Some((0, step, adds, element));
+            }
+            Some((0, began, adds, element)) => {
+                read[session].clone_from(&store.regions[region]);
+                asked[session] = Some((1, began, adds, element));
+            }
+            Some((1, began, adds, element)) => {
+                let read = as_a_whole.then_some(&read[session]);
+                store.ask(region, adds, element, read);
+                asked[session] = Some((2, began, adds, element));
+            }
+            Some((_, began, ..)) => {
+                let end = if random.random_bool(0.9) { "ok" } else { "info timeout" };
+                text += &format!("{} {end}\n", 100 + 10 * began + session);
+                asked[session] = None;
+            }
+        }
+        let hears = random.random_range(0..2);
+        store.hear(hears, random.random_range(0..3));
+    }
+    store.hear(0, usize::MAX);
+    store.hear(1, usize::MAX);
+    let held = |region: usize| {
+        let held: BTreeSet<u32> = store.regions[region].values().flatten().copied().collect();
+        format!("[{}]", held.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
+    };
+    finally(&text, "s", &[(1, &held(0)), (2, &held(1))])
+}
+
+#[test]
+fn no_set_that_is_merged_loses_what_was_acknowledged() {
+    let mut random = ChaCha8Rng::seed_from_u64(17);
+    let (mut judged, mut lost) = (0, 0);
+    for round in 0..20_000 {
+        let text = merged(&mut random, round % 2 == 0);
+        let verdict = Durable.check(&history(&text));
+        assert!(!verdict.is_invalid(), "{text}{verdict:#?}");
+        assert!(!Convergent.check(&history(&text)).is_invalid(), "{text}");
+        judged += verdict.coverage().operations;
+        // And if it did: all that is there is gone, and what is gone is there.
+        let (all, none) = (&[(1, "[0,1]"), (2, "[0,1]")], &[(1, "[]"), (2, "[]")]);
+        let (run, _) = text.split_once("\nphase final").unwrap();
+        let found = [all, none].map(|ends| Durable.check(&history(&finally(run, "s", ends))));
+        lost += found.iter().filter(|verdict| verdict.is_invalid()).count();
+    }
+    assert!(judged > 20_000 && lost > 2_000, "{judged} were judged, {lost} found lost");
 }
