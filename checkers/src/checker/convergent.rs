@@ -1,14 +1,21 @@
 //! Convergence: once the faults have stopped and the replicas have had time, all of them hold the
 //! same, and something that was written.
+//!
+//! What a key is taken for says what is the same: of a set, the same elements in any order; and what
+//! nobody touched may be `nil`, or an empty set, text or counter. A sum of a counter was written where
+//! some of its increments can come to it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use super::findings::but_who_failed;
+use super::keys::{Keys, Model};
 use super::order::Order;
 use super::words::sentence;
 use crate::history::{
-    History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Time, ValueId,
+    History, KeyId, NodeId, Op, Operation, OperationId, Outcome, Phase, ReadLevel, Time, Value,
+    ValueId,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -29,11 +36,16 @@ impl Checker for Convergent {
         let (asked, finals, answers) = finals(history);
         coverage.operations = answers;
         coverage.keys = finals.len();
-        let order = Order::new(history);
+        let (order, states) = (Order::new(history), States::new(history));
+        let sums = states.sums();
         let mut anomalies: Vec<Anomaly> = Vec::new();
         for (key, held) in &finals {
-            anomalies.extend(divergence(history, *key, held, at));
-            anomalies.extend(phantom(history, &order, *key, held, at));
+            anomalies.extend(divergence(&states, *key, held, at));
+            let is_possible = |value: ValueId| {
+                order.is_possible(*key, value)
+                    && sums.get(key).is_none_or(|sums| sums.contain(history.value(value)))
+            };
+            anomalies.extend(phantom(history, is_possible, *key, held, at));
         }
         if !anomalies.is_empty() {
             return Verdict::Invalid { anomalies, coverage };
@@ -41,6 +53,90 @@ impl Checker for Convergent {
         match missing(history, &asked, &finals) {
             Some(reason) => Verdict::Unknown { reason, coverage },
             None => Verdict::Valid(coverage),
+        }
+    }
+}
+
+/// What the keys of a history hold, as their models tell it apart.
+struct States<'a> {
+    history: &'a History,
+    keys: Keys,
+}
+
+impl<'a> States<'a> {
+    fn new(history: &'a History) -> States<'a> {
+        States { history, keys: Keys::new(history) }
+    }
+
+    /// The state that a value shows: equal ones are the same. `nil` where the key is as if nobody had
+    /// touched it.
+    fn state(&self, key: KeyId, value: ValueId) -> Cow<'a, Value> {
+        let value = self.history.value(value);
+        match (self.keys.models[key.index()], value) {
+            (Some(Model::Set), Value::List(elements)) if !elements.is_empty() => {
+                let mut sorted = elements.to_vec();
+                sorted.sort();
+                Cow::Owned(Value::List(sorted.into()))
+            }
+            (Some(Model::Set), Value::List(_)) | (Some(Model::Counter), Value::Int(0)) => {
+                Cow::Owned(Value::Nil)
+            }
+            (Some(Model::AppendString), Value::Text(text)) if text.is_empty() => {
+                Cow::Owned(Value::Nil)
+            }
+            _ => Cow::Borrowed(value),
+        }
+    }
+
+    fn are_same(&self, key: KeyId, one: ValueId, other: ValueId) -> bool {
+        one == other || self.state(key, one) == self.state(key, other)
+    }
+
+    /// What each counter can have come to.
+    fn sums(&self) -> BTreeMap<KeyId, Sums> {
+        let history = self.history;
+        let start = match history.initial() {
+            Value::Int(start) => i128::from(*start),
+            Value::Nil => 0,
+            // No counter begins so.
+            Value::Text(_) | Value::List(_) => return BTreeMap::new(),
+        };
+        let mut sums: BTreeMap<KeyId, Sums> = BTreeMap::new();
+        let mut others: BTreeSet<KeyId> = BTreeSet::new();
+        for operation in history.operations() {
+            let Op::Increment { key, by } = operation.op else { continue };
+            let may_count = !matches!(operation.outcome, Some(Outcome::Fail(_)));
+            let of_key = sums.entry(key).or_insert(Sums { least: start, most: start });
+            match history.value(by) {
+                Value::Int(by) if may_count => {
+                    of_key.least += i128::from(*by).min(0);
+                    of_key.most += i128::from(*by).max(0);
+                }
+                Value::Int(_) => {}
+                Value::Nil | Value::Text(_) | Value::List(_) => {
+                    others.insert(key);
+                }
+            }
+        }
+        let is_counter = |key: &KeyId| self.keys.are(*key, Model::Counter) && !others.contains(key);
+        sums.retain(|key, _| is_counter(key));
+        sums
+    }
+}
+
+/// The least and the most that some of a counter's increments come to.
+struct Sums {
+    least: i128,
+    most: i128,
+}
+
+impl Sums {
+    fn contain(&self, value: &Value) -> bool {
+        match value {
+            Value::Int(sum) => (self.least..=self.most).contains(&i128::from(*sum)),
+            Value::Nil => (self.least..=self.most).contains(&0),
+            // That it is no counter is for others to say.
+            Value::Text(_) | Value::List(_) => true,
         }
     }
 }
@@ -73,17 +169,19 @@ fn replica_reads(history: &History) -> impl Iterator<Item = (KeyId, NodeId, Oper
 /// A digest of what each replica held at the end, as far as it was asked and answered: 16 hexadecimal
 /// digits.
 ///
-/// The first 64 bits of the BLAKE3 hash of a line `key=value` for each key that does not hold `nil`,
-/// in the order of the keys' names. Replicas with equal digests hold the same, and the same state
+/// The first 64 bits of the BLAKE3 hash of a line `key=value` for each key that holds something, in
+/// the order of the keys' names; the elements of a set are sorted. Replicas with equal digests hold the same, and the same state
 /// has the same digest in every run.
 pub fn digests(history: &History) -> BTreeMap<NodeId, String> {
     let (_, finals, _) = finals(history);
+    let shown = States::new(history);
     let mut states: BTreeMap<NodeId, BTreeMap<&str, String>> = BTreeMap::new();
     for (key, held) in &finals {
         for (node, (value, _)) in held {
             let state = states.entry(*node).or_default();
-            if *value != ValueId::NIL {
-                state.insert(history.key(*key).as_str(), history.value(*value).to_string());
+            let value = shown.state(*key, *value);
+            if *value != Value::Nil {
+                state.insert(history.key(*key).as_str(), value.to_string());
             }
         }
     }
@@ -101,12 +199,13 @@ pub fn digests(history: &History) -> BTreeMap<NodeId, String> {
 /// None where the replicas did not converge, or one did not answer.
 pub fn converged_at(history: &History) -> Option<Time> {
     let (asked, finals, _) = finals(history);
-    let agree = |held: &BTreeMap<NodeId, (ValueId, OperationId)>| {
-        let mut values = held.values().map(|(value, _)| value);
+    let states = States::new(history);
+    let agree = |(key, held): (&KeyId, &BTreeMap<NodeId, (ValueId, OperationId)>)| {
+        let mut values = held.values().map(|(value, _)| *value);
         let first = values.next();
-        values.all(|value| Some(value) == first)
+        values.all(|value| first.is_some_and(|first| states.are_same(*key, first, value)))
     };
-    if missing(history, &asked, &finals).is_some() || !finals.values().all(agree) {
+    if missing(history, &asked, &finals).is_some() || !finals.iter().all(agree) {
         return None;
     }
     let quiet = history.phase_began(Phase::Liveness).or(history.phase_began(Phase::Final))?.0;
@@ -115,7 +214,8 @@ pub fn converged_at(history: &History) -> Option<Time> {
         let Some(value) = read.value_read() else { continue };
         let Some((last, _)) = finals.get(&key).and_then(|held| held.get(&node)) else { continue };
         let since = since.entry((key, node)).or_default();
-        *since = if value == *last { since.or(read.completed_at) } else { None };
+        let is_last = states.are_same(key, value, *last);
+        *since = if is_last { since.or(read.completed_at) } else { None };
     }
     since.into_values().max().flatten()
 }
@@ -140,13 +240,15 @@ fn missing(
 }
 
 fn divergence(
-    history: &History,
+    states: &States<'_>,
     key: KeyId,
     held: &BTreeMap<NodeId, (ValueId, OperationId)>,
     since: Time,
 ) -> Option<Anomaly> {
     let (first_node, (first, first_read)) = held.iter().next()?;
-    let (other_node, (other, other_read)) = held.iter().find(|(_, (value, _))| value != first)?;
+    let history = states.history;
+    let differs = |value: ValueId| !states.are_same(key, *first, value);
+    let (other_node, (other, other_read)) = held.iter().find(|(_, (value, _))| differs(*value))?;
     let what = format!(
         "after the run had been quiet until {since}, {} holds {} on node n{first_node} and {} on \
          node n{other_node}",
@@ -159,13 +261,12 @@ fn divergence(
 
 fn phantom(
     history: &History,
-    order: &Order<'_>,
+    is_possible: impl Fn(ValueId) -> bool,
     key: KeyId,
     held: &BTreeMap<NodeId, (ValueId, OperationId)>,
     since: Time,
 ) -> Option<Anomaly> {
-    let (node, (value, read)) =
-        held.iter().find(|(_, (value, _))| !order.is_possible(key, *value))?;
+    let (node, (value, read)) = held.iter().find(|(_, (value, _))| !is_possible(*value))?;
     let tried = |write: &Operation<'_>| {
         *write.op.key() == key && write.value_written() == Some(*value) && !write.is_indeterminate()
     };

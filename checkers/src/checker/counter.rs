@@ -27,6 +27,8 @@ const SHOWN_MAX: usize = 8;
 /// What one counter may come to.
 #[derive(Clone, Default)]
 struct Sums {
+    /// What it held in the beginning.
+    start: i128,
     /// Of the acknowledged increments, those that count up, and down.
     up: i128,
     down: i128,
@@ -54,9 +56,15 @@ impl Checker for Counter {
     fn check(&self, history: &History) -> Verdict {
         let models = Keys::new(history).models.into_iter();
         let is_counter = |model| model == Some(Model::Counter);
+        let start = number(history, history.initial_id());
+        let begun = || Sums { start: start.unwrap_or_default(), ..Sums::default() };
         let mut sums: Vec<Option<Sums>> =
-            models.map(|model| is_counter(model).then(Sums::default)).collect();
+            models.map(|model| is_counter(model).then(begun)).collect();
         let mut strange = None;
+        if start.is_none() && sums.iter().any(Option::is_some) {
+            strange = Some(format!("no counter begins as {}", history.initial()));
+            sums.fill(None);
+        }
         for operation in history.operations() {
             let Op::Increment { key, by } = operation.op else { continue };
             match history.value(by) {
@@ -127,7 +135,9 @@ fn judge(
         return;
     };
     // What was acknowledged before is in it; of the rest that was begun, anything may be.
-    let (low, high) = (before.up + sums.begun_down, before.down + sums.begun_up);
+    let start = sums.start;
+    let low = start + before.up + sums.begun_down;
+    let high = start + before.down + sums.begun_up;
     let greatest = before.greatest.filter(|(greatest, _)| !sums.any_down && value < *greatest);
     if value < low || value > high {
         let bounds = if low == high { low.to_string() } else { format!("{low} to {high}") };

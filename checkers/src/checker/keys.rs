@@ -105,9 +105,10 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Takes every key for what its operations say. Where they fit several models, as reads alone
-    /// do, the keys that fit only one tell which: whoever keeps sets reads sets. Otherwise it is a
-    /// register, unless it was only read and held what an empty set, counter or text holds.
+    /// Takes every key for what its operations say. Where it was only read, which fits several models,
+    /// the keys that fit only one tell which: whoever keeps sets reads sets. Otherwise it is a register,
+    /// unless it was only read and held what an empty set, counter or text holds; or, where other keys are
+    /// texts that are added to, it holds texts and was empty: to them, that is being absent.
     pub(super) fn new(history: &History) -> Keys {
         let mut known: Vec<(Kinds, BTreeSet<Model>)> = Vec::new();
         let mut certain: BTreeSet<Model> = BTreeSet::new();
@@ -133,10 +134,15 @@ impl Keys {
             let reads = history.operations().filter(|read| of_key(read) == only_read);
             reads.filter_map(|read| read.value_read()).any(|value| is_empty(history.value(value)))
         });
-        let model = |kinds: Kinds| {
+        let may_be_text = LazyCell::new(|| texts(history));
+        let model = |key: KeyId, kinds: Kinds| {
             let (_, models) = known.iter().find(|(other, _)| *other == kinds)?;
             let likely: Vec<Model> = models.intersection(&certain).copied().collect();
             match likely[..] {
+                [Model::AppendString] if models.len() > 1 && kinds != only_read => {
+                    let is_text = may_be_text[key.index()];
+                    Some(if is_text { Model::AppendString } else { Model::Register })
+                }
                 [one] => Some(one),
                 [_, ..] if kinds == only_read => None,
                 [] if kinds == only_read && *may_be_any => None,
@@ -164,7 +170,7 @@ impl Keys {
 
     /// Takes every key for the same.
     fn all(history: &History, model: Model) -> Keys {
-        let fits = |kinds: Kinds| Some(model).filter(|model| kinds.are_in(model.offers()));
+        let fits = |_, kinds: Kinds| Some(model).filter(|model| kinds.are_in(model.offers()));
         let fits_none = |key: KeyId, kinds: Kinds| {
             format!(
                 "the model {} does not offer all that is asked of key {}: {}",
@@ -178,10 +184,11 @@ impl Keys {
 
     fn by(
         kinds: &[Kinds],
-        model: impl Fn(Kinds) -> Option<Model>,
+        model: impl Fn(KeyId, Kinds) -> Option<Model>,
         fits_none: impl Fn(KeyId, Kinds) -> String,
     ) -> Keys {
-        let models: Vec<Option<Model>> = kinds.iter().map(|kinds| model(*kinds)).collect();
+        let of_keys = (0..).map(KeyId).zip(kinds);
+        let models: Vec<Option<Model>> = of_keys.map(|(key, kinds)| model(key, *kinds)).collect();
         let mut reasons = Vec::new();
         for ((key, kinds), model) in (0..).map(KeyId).zip(kinds).zip(&models) {
             // A generator of unique values has a checker of its own.
@@ -196,6 +203,23 @@ impl Keys {
     pub(super) fn are(&self, key: KeyId, model: Model) -> bool {
         self.models[key.index()] == Some(model)
     }
+}
+
+/// Which keys hold nothing but texts, and were the empty one.
+fn texts(history: &History) -> Vec<bool> {
+    let mut others = vec![false; history.key_count()];
+    let mut empty = others.clone();
+    for operation in history.operations() {
+        let key = operation.op.key().index();
+        for value in [operation.value_read(), operation.value_written()].into_iter().flatten() {
+            match history.value(value) {
+                Value::Text(text) => empty[key] |= text.is_empty(),
+                Value::Nil => {}
+                Value::Int(_) | Value::List(_) => others[key] = true,
+            }
+        }
+    }
+    empty.iter().zip(others).map(|(empty, other)| *empty && !other).collect()
 }
 
 /// What is asked of each key.

@@ -4,7 +4,8 @@
 //! that was over when another one began is older than it. What a compare-and-set replaced is older
 //! than what it put there. The compare-and-sets make a forest, in which every value hangs below the
 //! one that it replaced; a fact of time about one value then carries over to what lies above and
-//! below it. More than that is not concluded: checkers that build on this order accuse nobody
+//! below it. What keys hold in the beginning is older than every write, unless somebody writes it again.
+//! More than that is not concluded: checkers that build on this order accuse nobody
 //! wrongly, and may miss what only a full search finds.
 
 use rustc_hash::FxHashMap;
@@ -95,7 +96,8 @@ impl<'a> Order<'a> {
     }
 
     fn add(&mut self, value: ValueId, writer: &Operation<'_>) {
-        let begin = if value == ValueId::NIL { 0 } else { moment(writer.invoked.0) };
+        let is_initial = self.history.is_initial(value);
+        let begin = if is_initial { 0 } else { moment(writer.invoked.0) };
         let end = writer.completed.filter(|_| writer.is_ok());
         let end = end.map_or(u64::MAX, |event| moment(event.0));
         let next = self.places.len();
@@ -176,7 +178,8 @@ impl<'a> Order<'a> {
         let [writer] = place.writers[..] else { return None };
         let writer = self.history.operation(writer);
         let from = self.chained(&writer)?;
-        (place.value != ValueId::NIL && from != self.index[&(*writer.op.key(), place.value)])
+        (!self.history.is_initial(place.value)
+            && from != self.index[&(*writer.op.key(), place.value)])
             .then_some(from)
     }
 
@@ -185,7 +188,7 @@ impl<'a> Order<'a> {
         let Op::Cas { key, from, .. } = write.op else { return None };
         let at = *self.index.get(&(key, from))?;
         let place = &self.places[at];
-        let is_one = from != ValueId::NIL && place.writers.len() == 1;
+        let is_one = !self.history.is_initial(from) && place.writers.len() == 1;
         (is_one && place.rank.begin <= self.end(write.id)).then_some(at)
     }
 
@@ -203,7 +206,7 @@ impl<'a> Order<'a> {
     /// The operation that made the key hold the value, if it can have been only one.
     pub(super) fn writer(&self, key: KeyId, value: ValueId) -> Option<Operation<'a>> {
         let mut writers = self.writers(key, value);
-        let first = writers.next().filter(|_| value != ValueId::NIL)?;
+        let first = writers.next().filter(|_| !self.history.is_initial(value))?;
         writers.next().is_none().then_some(first)
     }
 
@@ -240,9 +243,11 @@ impl<'a> Order<'a> {
         self.keys.are(key, Model::Register)
     }
 
-    /// Whether somebody may have made the key hold the value; `nil` it holds from the start.
+    /// Whether the key may hold the value: from the start, or because somebody may have written it.
     pub(super) fn is_possible(&self, key: KeyId, value: ValueId) -> bool {
-        value == ValueId::NIL || !self.is_register(key) || self.index.contains_key(&(key, value))
+        self.history.is_initial(value)
+            || !self.is_register(key)
+            || self.index.contains_key(&(key, value))
     }
 
     /// When a value came that a key was seen to hold; none if nobody wrote it, or the key is no
@@ -253,7 +258,7 @@ impl<'a> Order<'a> {
         }
         match self.index.get(&(key, value)) {
             Some(at) => Some(self.places[*at].rank),
-            None => (value == ValueId::NIL).then_some(Rank::START),
+            None => self.history.is_initial(value).then_some(Rank::START),
         }
     }
 

@@ -9,12 +9,17 @@ use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
-use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, ValueId};
+use crate::history::{
+    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Value, ValueId,
+};
 use crate::verdict::{Guarantee, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Queue;
+
+/// Why nothing was judged.
+const NOTHING: &str = "nothing was taken out of a queue";
 
 /// What happened to one value.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +49,12 @@ impl Checker for Queue {
         for operation in history.operations() {
             note(&mut queues, &operation);
         }
+        let is_used = |items: &Items| !items.by_value.is_empty() || !items.empty.is_empty();
+        if queues.iter().any(is_used) && *history.initial() != Value::Nil {
+            found.coverage.keys = queues.iter().filter(|items| is_used(items)).count();
+            found.leave_open(format!("no fifo-queue begins as {}", history.initial()));
+            return found.into_verdict(NOTHING);
+        }
         let mut judged: Vec<KeyId> = Vec::new();
         for operation in history.operations() {
             let (Op::Dequeue { key }, Some(value)) = (operation.op, operation.value_read()) else {
@@ -64,7 +75,7 @@ impl Checker for Queue {
             left_over(&mut found, history, &queues[key.index()]);
             reordered(&mut found, history, &queues[key.index()]);
         }
-        found.into_verdict("nothing was taken out of a queue")
+        found.into_verdict(NOTHING)
     }
 }
 

@@ -27,6 +27,9 @@ use crate::verdict::{Guarantee, Verdict};
 #[derive(Clone, Copy, Debug)]
 pub struct Set;
 
+/// Why nothing was judged.
+const NOTHING: &str = "no set was read";
+
 /// What is known of one element.
 #[derive(Clone, Copy, Debug, Default)]
 struct Element {
@@ -72,6 +75,12 @@ impl Checker for Set {
         let numbers = numbers(history);
         let mut found =
             Findings::new(history, Guarantee::Set, "each element by itself", sets.len());
+        if keys.models.contains(&Some(Model::Set)) && *history.initial() != Value::Nil {
+            let is_set = |model: &&Option<Model>| **model == Some(Model::Set);
+            found.coverage.keys = keys.models.iter().filter(is_set).count();
+            found.leave_open(format!("no set begins as {}", history.initial()));
+            return found.into_verdict(NOTHING);
+        }
         let mut reads: Vec<(Operation<'_>, Vec<ValueId>)> = Vec::new();
         for read in history.operations() {
             let (Op::Read { key, .. }, Some(value)) = (read.op, read.value_read()) else {
@@ -100,7 +109,7 @@ impl Checker for Set {
             of_key.known = known.into_iter().map(|(_, value)| value).collect();
         }
         judge_missing(&mut found, history, &sets, &reads);
-        found.into_verdict("no set was read")
+        found.into_verdict(NOTHING)
     }
 }
 

@@ -213,7 +213,7 @@ impl Checker for BoundedStaleness {
         let coverage = Coverage {
             method: "missing acknowledged writes, by real time".into(),
             operations: lags.len(),
-            keys: history.key_count(),
+            keys: if lags.is_empty() { 0 } else { history.key_count() },
         };
         let (Some(versions), Some(time)) =
             (lags.iter().map(|lag| lag.versions).max(), lags.iter().map(|lag| lag.time).max())

@@ -1,5 +1,7 @@
 //! Unique values: nothing that a generator returned is returned again.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 
 use super::Checker;
@@ -13,14 +15,15 @@ pub struct UniqueIds;
 
 impl Checker for UniqueIds {
     fn check(&self, history: &History) -> Verdict {
-        let mut found =
-            Findings::new(history, Guarantee::UniqueIds, "all values", history.key_count());
+        let mut found = Findings::new(history, Guarantee::UniqueIds, "all values", 0);
+        let mut keys: BTreeSet<KeyId> = BTreeSet::new();
         let mut first: FxHashMap<(KeyId, ValueId), OperationId> = FxHashMap::default();
         for operation in history.operations() {
             let (Op::Generate { key }, Some(value)) = (operation.op, operation.value_read()) else {
                 continue;
             };
             found.coverage.operations += 1;
+            keys.insert(key);
             if let Some(before) = first.insert((key, value), operation.id) {
                 let conclusion = format!(
                     "{} was handed out to process {} and to process {}",
@@ -31,6 +34,7 @@ impl Checker for UniqueIds {
                 found.add("duplicate-id", &[before, operation.id], conclusion);
             }
         }
+        found.coverage.keys = keys.len();
         found.into_verdict("no value was generated")
     }
 }

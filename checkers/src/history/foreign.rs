@@ -23,6 +23,8 @@ pub(super) struct Foreign {
     /// The line of the event that is being read, and those of the events before.
     line: u32,
     lines: Vec<u32>,
+    /// How many events have a time in the file before that of the event before.
+    times_moved: u32,
     /// The number in the file of each process of ours.
     numbers: Vec<i64>,
     events: u64,
@@ -56,6 +58,7 @@ impl Foreign {
             has_times: None,
             line: 0,
             lines: Vec::new(),
+            times_moved: 0,
             numbers: Vec::new(),
             events: 0,
             faults: FxHashMap::default(),
@@ -69,7 +72,8 @@ impl Foreign {
     }
 
     /// Moves on to the next event, on a line of the file and at a time, if the file has times. The
-    /// order of a file counts, not its clocks, which may go back.
+    /// order of a file counts, not its clocks, which may go back: such an event is told with the latest
+    /// time before it, and counted.
     pub(super) fn tick(&mut self, line: u64, nanos: Option<u64>) {
         let has_times = *self.has_times.get_or_insert(nanos.is_some());
         let at = match nanos {
@@ -77,6 +81,7 @@ impl Foreign {
             _ if has_times => self.now,
             _ => Time::of_line(line),
         };
+        self.times_moved += u32::from(at < self.now);
         self.now = self.now.max(at);
         self.line = u32::try_from(line).unwrap_or(u32::MAX);
         self.events += 1;
@@ -179,6 +184,7 @@ impl Foreign {
             *process = number.map_or(*process, ProcessId);
         }
         history.lines = self.lines;
+        history.times_moved = self.times_moved;
         history
     }
 }

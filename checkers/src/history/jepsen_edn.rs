@@ -7,7 +7,7 @@
 //!   reasons, so that a compare-and-set which failed shows nothing. (Knossos leaves it out, too.)
 //! - After `:info` a process is somebody else, whatever its number.
 //! - A process that is no number is the nemesis: what it does are faults.
-//! - `nil` is the value `nil`; see [`NilReads`](crate::checker::linearizable::NilReads) for reads.
+//! - `nil` is the value `nil`; see [`NilReads`](super::NilReads) for reads.
 //! - A keyword is another value than a text: `:a` is neither `"a"` nor `":a"`, and so it is with all that
 //!   is no text (`edn_value.rs` has how). Only the steps of transactions have their names either way.
 //! - A set or a map that is read is its elements, or its pairs; where a key is written to, it is itself.
@@ -369,6 +369,10 @@ fn add(
         _ => None,
     };
     foreign.tick(line, time);
+    let version = match field("version") {
+        Edn::Int(version) => u64::try_from(*version).ok(),
+        _ => None,
+    };
     let (kind, f) = (word(field("type")), word(field("f")));
     let process = match field("process") {
         Edn::Int(process) => *process,
@@ -392,18 +396,16 @@ fn add(
             check_repeated(op, field("key"), field("value"), how)?;
             let is_written = known.get(op.key()).is_some_and(|key| key.is_written);
             let ret = ret_of(op, field("value"), how, is_written)?;
-            let version = match field("version") {
-                Edn::Int(version) => u64::try_from(*version).ok(),
-                _ => None,
-            };
             foreign.complete(process, &Outcome::Ok(ret), version)
         }
         Some("fail") => {
             let op = foreign.open(process)?;
             check_function(op, f.as_deref())?;
             let reason = mismatch(op, field("error"), how.texts)?;
+            // What failed for any other reason has seen nothing of which there were versions.
+            let version = version.filter(|_| reason.is_some());
             let reason = reason.unwrap_or_else(|| self::reason(field("error"), "fail"));
-            foreign.complete(process, &Outcome::Fail(reason), None)
+            foreign.complete(process, &Outcome::Fail(reason), version)
         }
         Some("info") => {
             check_function(foreign.open(process)?, f.as_deref())?;

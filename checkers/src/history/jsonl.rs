@@ -279,6 +279,9 @@ fn add(builder: &mut HistoryBuilder, line: Line) -> Result<(), String> {
         return Err(format!("event {} where event {} belongs", line.i, builder.len()));
     }
     let t = line.t;
+    if t.is_line() {
+        return Err(format!("the time {} is beyond 2^63 - 1, the last nanosecond", t.as_nanos()));
+    }
     let said = |error: HistoryError| error.to_string();
     match line {
         Line { p: Some(process), s: Some(session), n: node, invoke: Some(op), .. }

@@ -16,12 +16,14 @@ pub mod format;
 pub mod jepsen_edn;
 pub mod jsonl;
 mod op;
+mod reading;
 
 pub use builder::{HistoryBuilder, HistoryError};
 pub use op::{
     EventIndex, FaultId, Key, KeyId, NodeId, Op, OpKind, OperationId, Outcome, ProcessId,
     ReadLevel, Reason, Ret, SessionId, Time, Value, ValueId,
 };
+pub use reading::NilReads;
 
 /// Everything that happened in one run, in one total order.
 ///
@@ -41,6 +43,12 @@ pub struct History {
     values: Vec<Value>,
     /// Of a history of another tool, the line of each event in its file.
     lines: Vec<u32>,
+    /// How many of its times go back in that file.
+    times_moved: u32,
+    /// What a read that returned `nil` says.
+    nil_reads: NilReads,
+    /// What every key holds in the beginning.
+    initial: ValueId,
 }
 
 /// The columns of the operations, in the order of invocation.
@@ -150,6 +158,8 @@ pub struct Operation<'a> {
     pub completed_at: Option<Time>,
     /// How it ended; none if it never did, which says as little as `info`.
     pub outcome: Option<&'a Outcome<ValueId>>,
+    /// What it says if it is a read that returned `nil`.
+    nil_reads: NilReads,
 }
 
 /// An operation without who did it, and when.
@@ -180,14 +190,6 @@ impl Operation<'_> {
     /// Whether it may have taken effect, or may yet.
     pub fn is_indeterminate(&self) -> bool {
         matches!(self.outcome, None | Some(Outcome::Info(_)))
-    }
-
-    /// What it returned, if it returned a value: of a register, what was read.
-    pub fn value_read(&self) -> Option<ValueId> {
-        match self.outcome {
-            Some(Outcome::Ok(Ret::Value(value))) => Some(*value),
-            _ => None,
-        }
     }
 
     /// What the register holds after it, if it took effect; none for what writes no register.
@@ -244,6 +246,12 @@ impl History {
         self.times.first().is_none_or(|time| !time.is_line())
     }
 
+    /// Of a history of another tool, how many of its events have a time before that of the event before.
+    /// The order of the file counts: here they have the latest time before them.
+    pub fn times_moved(&self) -> u32 {
+        self.times_moved
+    }
+
     /// All events and their times, in order.
     pub fn events(&self) -> impl Iterator<Item = (Time, Event<'_>)> {
         (0..self.len() as u32).map(|index| self.event(EventIndex(index)))
@@ -273,6 +281,7 @@ impl History {
             completed,
             completed_at: completed.map(|event| self.times[event.index()]),
             outcome: columns.outcomes[index].as_ref(),
+            nil_reads: self.nil_reads,
         }
     }
 

@@ -1,15 +1,18 @@
 //! Sets, counters, queues and generators of unique values: case by case, and never against what the
 //! exact search finds in order.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use stormglass_checkers::checker::convergent::{converged_at, digests};
 use stormglass_checkers::checker::{
     CHECKERS, Checker, Convergent, Counter, Durable, Limits, Linearizable, Queue, Set, UniqueIds,
 };
 use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId, Time,
-    Value,
+    HistoryBuilder, Invocation, NodeId, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId,
+    Time, Value,
 };
 use stormglass_checkers::{Guarantee, History, Verdict};
 
@@ -509,4 +512,217 @@ fn registers_and_sets_are_durable_where_both_are() {
     let text = text.replace("93 ok 2", "93 ok 1");
     check(&Durable, &(text + silent), &["unknown"]);
     assert_eq!(Durable.check(&history(&both)).coverage().method, "final reads");
+}
+
+#[test]
+fn an_element_that_was_added_again_after_its_removal_is_lost_where_no_replica_has_it() {
+    let added = "0 invoke add s 1\n0 ok\n1 invoke remove s 1\n1 ok\n2 invoke add s 1\n2 ok\n";
+    check(&Durable, &finally(added, "s", &[(1, "[]"), (2, "[]")]), &["lost-element"]);
+    check(&Durable, &finally(added, "s", &[(1, "[]"), (2, "[1]")]), &["valid"]);
+    let open = added.replace("1 ok", "1 info timeout");
+    check(&Durable, &finally(&open, "s", &[(1, "[]"), (2, "[]")]), &["valid"]);
+    let at_once = "0 invoke add s 1\n1 invoke remove s 1\n1 ok\n0 ok\n";
+    check(&Durable, &finally(at_once, "s", &[(1, "[]"), (2, "[]")]), &["valid"]);
+    let failed = added.replace("1 ok", "1 fail unavailable");
+    check(&Durable, &finally(&failed, "s", &[(1, "[]"), (2, "[]")]), &["lost-element"]);
+}
+
+#[test]
+fn a_removal_is_lost_where_every_replica_shows_what_nothing_else_can_have_brought_back() {
+    let removed = "0 invoke add s 1\n0 ok\n0 invoke remove s 1\n0 ok\n";
+    let ends = [(1, "[1]"), (2, "[1]")];
+    check(&Durable, &finally(removed, "s", &ends), &["lost-removal"]);
+    check(&Durable, &finally(removed, "s", &[(1, "[1]"), (2, "[]")]), &["valid"]);
+    // The removal may have come first where another session asked for it, and may yet come.
+    let others = "0 invoke add s 1\n0 ok\n1 invoke remove s 1\n1 ok\n";
+    check(&Durable, &finally(others, "s", &ends), &["valid"]);
+    let open = "0 invoke add s 1\n0 ok\n0 invoke remove s 1\n0 info timeout\n";
+    check(&Durable, &finally(open, "s", &ends), &["valid"]);
+    // Whoever had read the element may bring it back with another one.
+    let other = format!("{removed} 3 invoke add s 7\n 3 ok\n");
+    check(&Durable, &finally(&other, "s", &[(1, "[1,7]"), (2, "[1,7]")]), &["valid"]);
+    let before = format!("3 invoke add s 7\n 3 ok\n {removed}");
+    check(&Durable, &finally(&before, "s", &[(1, "[1,7]")]), &["lost-removal"]);
+    let again = format!("{removed} 0 invoke add s 1\n 0 ok\n");
+    check(&Durable, &finally(&again, "s", &ends), &["valid"]);
+    let silent = "92 invoke read-replica s @n2\n92 info timeout\n";
+    check(&Durable, &(finally(removed, "s", &[(1, "[1]")]) + silent), &["unknown"]);
+}
+
+#[test]
+fn a_counter_that_counted_too_much_lost_nothing_and_holds_what_nobody_asked_for() {
+    let counted = "0 invoke increment c 2\n0 ok\n";
+    let twice = finally(counted, "c", &[(1, "4"), (2, "4")]);
+    check(&Durable, &twice, &["unknown"]);
+    check(&Convergent, &twice, &["phantom-value"]);
+    expect![[r#"the sum is 2 to 2 with all that had been acknowledged; a replica shows 4, for which something was counted twice, or that nobody asked for: whether anything was lost besides does not show"#]]
+        .assert_eq(&reason(&Durable, &twice));
+    let open = format!("{counted} 1 invoke increment c 3\n 1 info timeout\n");
+    check(&Durable, &finally(&open, "c", &[(1, "7")]), &["unknown"]);
+    check(&Convergent, &finally(&open, "c", &[(1, "5"), (2, "5")]), &["valid"]);
+    check(&Convergent, &finally(&open, "c", &[(1, "6"), (2, "6")]), &["phantom-value"]);
+    let failed = format!("{counted} 1 invoke increment c 3\n 1 fail refused\n");
+    check(&Convergent, &finally(&failed, "c", &[(1, "5"), (2, "5")]), &["phantom-value"]);
+}
+
+#[test]
+fn replicas_of_a_set_agree_in_any_order_and_of_what_nobody_touched_in_any_words() {
+    let same = [
+        ("add s 1\n0 ok\n0 invoke add s 2", "[1,2]", "[2,1]"),
+        ("add s 1\n0 ok\n0 invoke remove s 1", "[]", "nil"),
+        ("increment s 1\n0 ok\n0 invoke increment s -1", "0", "nil"),
+        ("append s \"\"", "\"\"", "nil"),
+    ];
+    for (asked, one, other) in same {
+        let text = finally(&format!("0 invoke {asked}\n0 ok\n"), "s", &[(1, one), (2, other)]);
+        check(&Convergent, &text, &["valid"]);
+        let history = history(&text);
+        let digests = digests(&history);
+        assert_eq!(digests[&NodeId(1)], digests[&NodeId(2)], "{text}");
+        assert!(converged_at(&history).is_some(), "{text}");
+    }
+    let differ = finally(ADDED, "s", &[(1, "[1,2]"), (2, "[1]")]);
+    check(&Convergent, &differ, &["divergence"]);
+    let list = "0 invoke write s [1,2]\n0 ok\n1 invoke write s [2,1]\n1 ok\n";
+    check(&Convergent, &finally(list, "s", &[(1, "[1,2]"), (2, "[2,1]")]), &["divergence"]);
+}
+
+#[test]
+fn what_nobody_did_is_judged_of_no_key() {
+    let text = "0 invoke write x 1\n0 ok\n";
+    for entry in CHECKERS {
+        let verdict = (entry.build)(&Limits::default()).check(&history(text));
+        let coverage = verdict.coverage();
+        assert_eq!(
+            (coverage.operations, coverage.keys),
+            (0, 0),
+            "{}: {verdict:?}",
+            entry.guarantee
+        );
+    }
+}
+
+/// A set that replicas change apart: each addition has a number, and whoever removes takes away those that
+/// it has seen. Or one that clients write as a whole, where what they had not read stays beside it.
+struct Merged {
+    regions: [BTreeMap<u32, BTreeSet<u32>>; 2],
+    /// What each region has yet to hear of: the numbers that go, and what comes.
+    unheard: [Vec<Change>; 2],
+    next: u32,
+}
+
+/// The numbers that go, and what comes.
+type Change = (Vec<u32>, Option<(u32, BTreeSet<u32>)>);
+
+impl Merged {
+    fn new() -> Merged {
+        Merged { regions: Default::default(), unheard: Default::default(), next: 0 }
+    }
+
+    fn change(&mut self, region: usize, gone: Vec<u32>, new: Option<BTreeSet<u32>>) {
+        self.next += 1;
+        let change = (gone, new.map(|elements| (self.next, elements)));
+        Merged::apply(&mut self.regions[region], change.clone());
+        self.unheard[1 - region].push(change);
+    }
+
+    fn apply(state: &mut BTreeMap<u32, BTreeSet<u32>>, (gone, new): Change) {
+        state.retain(|number, _| !gone.contains(number));
+        state.extend(new);
+    }
+
+    fn hear(&mut self, region: usize, count: usize) {
+        let count = count.min(self.unheard[region].len());
+        for change in self.unheard[region].drain(..count) {
+            Merged::apply(&mut self.regions[region], change);
+        }
+    }
+
+    /// Does what a client asked that had read this state.
+    fn ask(
+        &mut self,
+        region: usize,
+        adds: bool,
+        element: u32,
+        read: Option<&BTreeMap<u32, BTreeSet<u32>>>,
+    ) {
+        let Some(read) = read else {
+            let seen = self.regions[region].iter().filter(|(_, of)| of.contains(&element));
+            let seen: Vec<u32> = seen.map(|(number, _)| *number).collect();
+            let new = adds.then(|| BTreeSet::from([element]));
+            return self.change(region, if adds { Vec::new() } else { seen }, new);
+        };
+        let mut elements: BTreeSet<u32> = read.values().flatten().copied().collect();
+        if adds {
+            elements.insert(element);
+        } else {
+            elements.remove(&element);
+        }
+        self.change(region, read.keys().copied().collect(), Some(elements));
+    }
+}
+
+/// A run of such a set, whose replicas have heard of everything in the end.
+fn merged(random: &mut ChaCha8Rng, as_a_whole: bool) -> String {
+    let mut store = Merged::new();
+    let mut text = String::new();
+    // What each session does: how far it is, and what it asked and had read.
+    let mut asked = [None; 4];
+    let mut read: [BTreeMap<u32, BTreeSet<u32>>; 4] = Default::default();
+    for step in 0..random.random_range(4..40) {
+        let session = random.random_range(0..4);
+        // Where sets are written as a whole, all clients ask the same quorums.
+        let region = if as_a_whole { 0 } else { session % 2 };
+        match asked[session] {
+            None => {
+                let (adds, element) = (random.random_bool(0.5), random.random_range(0..2));
+                let op = if adds { "add" } else { "remove" };
+                text +=
+                    &format!("{}/{session} invoke {op} s {element}\n", 100 + 10 * step + session);
+                asked[session] = Some((0, step, adds, element));
+            }
+            Some((0, began, adds, element)) => {
+                read[session].clone_from(&store.regions[region]);
+                asked[session] = Some((1, began, adds, element));
+            }
+            Some((1, began, adds, element)) => {
+                let read = as_a_whole.then_some(&read[session]);
+                store.ask(region, adds, element, read);
+                asked[session] = Some((2, began, adds, element));
+            }
+            Some((_, began, ..)) => {
+                let end = if random.random_bool(0.9) { "ok" } else { "info timeout" };
+                text += &format!("{} {end}\n", 100 + 10 * began + session);
+                asked[session] = None;
+            }
+        }
+        let hears = random.random_range(0..2);
+        store.hear(hears, random.random_range(0..3));
+    }
+    store.hear(0, usize::MAX);
+    store.hear(1, usize::MAX);
+    let held = |region: usize| {
+        let held: BTreeSet<u32> = store.regions[region].values().flatten().copied().collect();
+        format!("[{}]", held.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
+    };
+    finally(&text, "s", &[(1, &held(0)), (2, &held(1))])
+}
+
+#[test]
+fn no_set_that_is_merged_loses_what_was_acknowledged() {
+    let mut random = ChaCha8Rng::seed_from_u64(17);
+    let (mut judged, mut lost) = (0, 0);
+    for round in 0..20_000 {
+        let text = merged(&mut random, round % 2 == 0);
+        let verdict = Durable.check(&history(&text));
+        assert!(!verdict.is_invalid(), "{text}{verdict:#?}");
+        assert!(!Convergent.check(&history(&text)).is_invalid(), "{text}");
+        judged += verdict.coverage().operations;
+        // And if it did: all that is there is gone, and what is gone is there.
+        let (all, none) = (&[(1, "[0,1]"), (2, "[0,1]")], &[(1, "[]"), (2, "[]")]);
+        let (run, _) = text.split_once("\nphase final").unwrap();
+        let found = [all, none].map(|ends| Durable.check(&history(&finally(run, "s", ends))));
+        lost += found.iter().filter(|verdict| verdict.is_invalid()).count();
+    }
+    assert!(judged > 20_000 && lost > 2_000, "{judged} were judged, {lost} found lost");
 }

@@ -2,14 +2,14 @@
 
 use expect_test::expect;
 use proptest::prelude::*;
-use stormglass_checkers::checker::linearizable::{Linearizable, NilReads, Settings};
+use stormglass_checkers::checker::linearizable::{Linearizable, Settings};
 use stormglass_checkers::checker::{CHECKERS, Checker, Limits};
 use stormglass_checkers::history::format::Format;
 use stormglass_checkers::history::jepsen_edn::{self, Keys};
 use stormglass_checkers::history::jsonl::{ReadError, ReadLimits};
 use stormglass_checkers::history::{
-    Event, HistoryBuilder, Invocation, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason, Ret,
-    SessionId, Time, Value,
+    Event, HistoryBuilder, Invocation, NilReads, Op, OperationId, Outcome, ProcessId, ReadLevel,
+    Reason, Ret, SessionId, Time, Value,
 };
 use stormglass_checkers::{Anomaly, History};
 
@@ -534,7 +534,7 @@ fn a_read_of_nil_is_absence_unless_it_is_said_to_be_unknown() {
     // The peers' register checkers take any read of `nil`.
     let text = "0 invoke write x 1\n0 ok\n0 invoke read x\n0 ok nil\n0 invoke read x\n0 ok 1";
     let judge = |nil_reads| {
-        Linearizable::with(Settings { nil_reads, ..Settings::default() }).check(&history(text))
+        Linearizable::with(Settings::default()).check(&history(text).with_nil_reads(nil_reads))
     };
     assert!(judge(NilReads::Absent).is_invalid());
     assert!(judge(NilReads::Unknown).is_valid());
@@ -544,7 +544,7 @@ fn a_read_of_nil_is_absence_unless_it_is_said_to_be_unknown() {
 fn registers_begin_with_what_is_said() {
     let text = "0 invoke read x\n0 ok 3\n0 invoke cas x 3 4\n0 ok\n0 invoke read x\n0 ok 4";
     let judge = |initial| {
-        Linearizable::with(Settings { initial, ..Settings::default() }).check(&history(text))
+        Linearizable::with(Settings::default()).check(&history(text).that_begins_as(&initial))
     };
     assert!(judge(Value::Int(3)).is_valid());
     assert!(judge(Value::Nil).is_invalid());
@@ -791,4 +791,38 @@ fn a_tag_begins_with_a_letter() {
         let text = format!("{{:process 0, :type :invoke, :f :write, :value {value}}}");
         assert!(edn(&text).is_err(), "{value}");
     }
+}
+
+#[test]
+fn the_version_of_a_mismatch_is_written_and_read_back() {
+    let text = "0 invoke write x 1\n0 ok v1\n0 invoke cas x 5 6\n0 fail mismatch 1 v1\n\
+                0 invoke write x 2\n0 fail unavailable";
+    let written = history(text);
+    let mut edn = Vec::new();
+    jepsen_edn::write(&written, &mut edn).unwrap();
+    let read = jepsen_edn::read(&edn[..], &ReadLimits::default(), Keys::Independent).unwrap();
+    let versions = |history: &History| -> Vec<Option<u64>> {
+        history.operations().map(|operation| history.version(operation.id)).collect()
+    };
+    assert_eq!(versions(&read), [Some(1), Some(1), None]);
+    assert_eq!(versions(&read), versions(&written));
+    // What others give a version for failed for reasons of their own.
+    let foreign = "{:process 0, :type :invoke, :f :cas, :value [1 2]}\n\
+                   {:process 0, :type :fail, :f :cas, :value [1 2], :version 3}";
+    assert_eq!(versions(&edn_of(foreign)), [None]);
+}
+
+fn edn_of(text: &str) -> History {
+    edn(text).unwrap()
+}
+
+#[test]
+fn times_that_go_back_are_counted() {
+    let at = |time: u64, kind: &str| {
+        format!("{{:process 0, :type :{kind}, :f :read, :value nil, :time {time}}}\n")
+    };
+    let back = at(5, "invoke") + &at(3, "ok") + &at(4, "invoke") + &at(9, "ok");
+    assert_eq!(edn_of(&back).times_moved(), 2);
+    let forth = at(5, "invoke") + &at(5, "ok") + &at(6, "invoke");
+    assert_eq!(edn_of(&forth).times_moved(), 0);
 }

@@ -235,3 +235,16 @@ fn a_long_line_is_not_quoted_whole() {
     assert!(error.starts_with("line 2: ") && error.contains(" … "), "{error}");
     assert!(error.chars().count() < 500, "{error}");
 }
+
+#[test]
+fn a_time_that_could_be_taken_for_a_line_is_refused() {
+    let header = "{\"format\":\"stormglass-history\",\"version\":1}\n";
+    let of = |time: u64| {
+        format!("{header}{{\"i\":0,\"t\":{time},\"phase\":\"final\"}}\n{{\"end\":1}}\n")
+    };
+    assert_eq!(read(of((1 << 63) - 1).as_bytes()).unwrap().len(), 1);
+    assert_eq!(
+        refused(of(1 << 63).as_bytes()),
+        "line 2: the time 9223372036854775808 is beyond 2^63 - 1, the last nanosecond"
+    );
+}

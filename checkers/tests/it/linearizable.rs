@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use stormglass_checkers::checker::linearizable::Settings;
 use stormglass_checkers::checker::{Checker, Limits, Linearizable};
 use stormglass_checkers::history::Value;
 use stormglass_checkers::{Anomaly, Verdict};
@@ -677,7 +676,10 @@ fn what_only_holds_each_other_is_left_out_of_a_proof() {
 
 #[test]
 fn a_key_may_hold_something_in_the_beginning_and_become_absent() {
-    let checker = Linearizable::with(Settings { initial: Value::Int(7), ..Settings::default() });
+    let judge = |text: &str| {
+        let history = history(text).that_begins_as(&Value::Int(7));
+        Linearizable::new(Limits::default()).check(&history)
+    };
     let text = "
         0 invoke read x
         0 ok 7
@@ -688,8 +690,8 @@ fn a_key_may_hold_something_in_the_beginning_and_become_absent() {
         1 invoke read x
         1 ok 1
     ";
-    assert!(checker.check(&history(text)).is_valid());
-    let verdict = checker.check(&history(&text.replace("1 ok 1", "1 ok nil")));
+    assert!(judge(text).is_valid());
+    let verdict = judge(&text.replace("1 ok 1", "1 ok nil"));
     expect![[r#"
         stale-read at 0.007 s on x
         operations [1, 2, 3], faults []

@@ -16,6 +16,7 @@ mod notation;
 mod objects;
 mod oracle;
 mod proofs;
+mod reading;
 mod recovery;
 mod search;
 mod sessions;

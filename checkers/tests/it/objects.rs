@@ -7,10 +7,10 @@ use expect_test::expect;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use stormglass_checkers::checker::linearizable::{Budget, Call, Found, NilReads, Settings, search};
+use stormglass_checkers::checker::linearizable::{Budget, Call, Found, Settings, search};
 use stormglass_checkers::checker::{Checker, Limits, Linearizable, Model};
 use stormglass_checkers::history::{
-    Op, OpKind, OperationId, Outcome, ReadLevel, Reason, Ret, Value,
+    NilReads, Op, OpKind, OperationId, Outcome, ReadLevel, Reason, Ret, Value,
 };
 use stormglass_checkers::model::fifo_queue::{FifoQueue, QueueOp, QueueRet};
 use stormglass_checkers::{History, Verdict};
@@ -401,8 +401,7 @@ fn what_a_model_does_not_offer_is_nobodys_fault() {
         1 ok 6
     ";
     let check = |text: &str, initial: Value| {
-        let settings = Settings { initial, ..Settings::default() };
-        Linearizable::with(settings).check(&history(text))
+        Linearizable::new(Limits::default()).check(&history(text).that_begins_as(&initial))
     };
     assert!(check(counted, Value::Nil).is_invalid());
     assert!(check(counted, Value::Int(5)).is_valid());
@@ -421,8 +420,7 @@ fn a_read_of_nil_may_say_nothing() {
         1 ok [["r","x",nil],["r","y",1]]
     "#;
     let check = |text: &str, nil_reads: NilReads| {
-        let settings = Settings { nil_reads, ..Settings::default() };
-        Linearizable::with(settings).check(&history(text))
+        Linearizable::new(Limits::default()).check(&history(text).with_nil_reads(nil_reads))
     };
     assert!(check(text, NilReads::Absent).is_invalid());
     assert!(check(text, NilReads::Unknown).is_valid());
@@ -579,15 +577,18 @@ fn what_no_object_holds_in_the_beginning_is_not_judged() {
         (r#"txn x [["w","y",1]]"#, Value::Int(5), "no multi-register begins as 5"),
     ];
     for (asked, initial, expected) in starts {
-        let checker = Linearizable::with(Settings { initial, ..Settings::default() });
-        let verdict = checker.check(&history(&format!("0 invoke {asked}")));
+        let history = history(&format!("0 invoke {asked}")).that_begins_as(&initial);
+        let verdict = Linearizable::new(Limits::default()).check(&history);
         let Verdict::Unknown { reason, .. } = verdict else { panic!("{verdict:?}") };
         assert_eq!(reason, expected);
     }
-    let checker = Linearizable::with(Settings { initial: word("a"), ..Settings::default() });
+    let judge = |text: &str| {
+        let history = history(text).that_begins_as(&word("a"));
+        Linearizable::new(Limits::default()).check(&history)
+    };
     let text = "0 invoke append x b\n0 ok\n0 invoke read x\n0 ok ab";
-    assert!(checker.check(&history(text)).is_valid());
-    assert!(checker.check(&history(&text.replace("ok ab", "ok b"))).is_invalid());
+    assert!(judge(text).is_valid());
+    assert!(judge(&text.replace("ok ab", "ok b")).is_invalid());
 }
 
 #[test]
@@ -772,4 +773,26 @@ fn of_many_adds_at_one_time_a_read_that_lost_one_is_found_without_a_search_of_al
     let half: Vec<String> = (0..60).step_by(2).map(|element: u32| element.to_string()).collect();
     let lost = format!("{open}{done}99 invoke read s\n99 ok [{}]", half.join(","));
     assert_eq!(proof(&lost).lines().count(), 2);
+}
+
+#[test]
+fn a_key_is_what_its_own_operations_say_though_others_are_appended_to() {
+    let appended = "0 invoke append l q\n0 ok\n0 invoke read l\n0 ok q\n";
+    for (old, new) in [("2", "1"), ("a", "b")] {
+        let stale = format!(
+            "0 invoke write z {old}\n0 ok\n0 invoke write z {new}\n0 ok\n\
+             1 invoke read z\n1 ok {old}\n"
+        );
+        let verdict = check(&(stale.clone() + appended));
+        assert_eq!(verdict.anomalies(), check(&stale).anomalies());
+        assert_eq!(verdict.anomalies()[0].name, "stale-read");
+        assert!(
+            check(&(stale.replace(&format!("1 ok {old}"), &format!("1 ok {new}")) + appended))
+                .is_valid()
+        );
+    }
+    // To texts that are added to, being empty is being absent.
+    let empty = "0 invoke read z\n0 ok \"\"\n0 invoke write z a\n0 ok\n";
+    assert!(check(&(empty.to_owned() + appended)).is_valid());
+    assert!(check(empty).is_invalid());
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use checkers::checker::causal::{Causal, CausalLevel};
-use checkers::checker::linearizable::{Linearizable, Linearization, NilReads, Settings};
+use checkers::checker::linearizable::{Linearizable, Linearization, Settings};
 use checkers::checker::{CHECKERS, Checker, Limits, Model};
 use checkers::history::format::Format;
 use checkers::history::jepsen_edn::{self, Keys};
 use checkers::history::jsonl::ReadLimits;
 use checkers::history::{
-    EventIndex, History, Op, OpKind, OperationId, Outcome, Reason, Ret, Value,
+    EventIndex, History, NilReads, Op, OpKind, OperationId, Outcome, Reason, Ret, Value,
 };
 use checkers::{Anomaly, Facts, Guarantee, Verdict};
 use clap::ValueEnum;
@@ -50,13 +50,16 @@ pub(super) struct Arguments {
     /// porcupine-kv that is asked nothing but get, put and append, append-string.
     #[arg(long, value_parser = parse_model)]
     model: Option<Model>,
-    /// What each key holds in the beginning: nil, empty, a whole number, a text, or for jepsen-edn a
-    /// keyword such as `:a`. Counters begin with a number; sets, queues, locks and multi-registers
-    /// with nil. Without it, nil; for porcupine-kv, empty.
+    /// What each key holds in the beginning, for every guarantee: nil, empty, a whole number, or a text,
+    /// which for jepsen-edn is a keyword where it begins as `:a`. Counters begin with a number; sets,
+    /// queues, locks and transactions with nil: from anything else, they are not judged. Without it,
+    /// nil; for porcupine-kv, empty.
     #[arg(long, value_name = "VALUE", value_parser = parse_value)]
     initial: Option<Value>,
-    /// What a read that returned nil says; without it, `unknown` for jepsen-edn (as Knossos takes
-    /// it), and `absent` for the others. Reads by transactions count, what a queue gives does not.
+    /// What a read that returned nil says, for every guarantee; without it, `unknown` for jepsen-edn (as
+    /// Knossos takes it), and `absent` for the others. What a queue gives is no read. Reads by
+    /// transactions count where these are judged as linearizable; for the guarantees of transactions, for
+    /// bank and for long-fork, nil is what nobody wrote, as it is to Jepsen's own checkers.
     #[arg(long, value_enum)]
     nil_reads: Option<NilReadsFlag>,
     /// How the keys of jepsen-edn are told apart. What `stormglass export` wrote says it itself.
@@ -182,8 +185,8 @@ struct Task {
 }
 
 impl Task {
-    /// How its history is judged, which the format says where nothing else does.
-    fn settings(&self, history: &History, format: Format, is_ours: bool) -> Settings {
+    /// How its history is read and judged, which the format says where nothing else does.
+    fn settings(&self, history: History, format: Format, is_ours: bool) -> (History, Settings) {
         // Porcupine's model of it: texts that are empty in the beginning, and appended to.
         let is_kv = format == Format::PorcupineKv;
         let is_asked_all = || {
@@ -210,7 +213,8 @@ impl Task {
             Format::JepsenEdn if !is_ours => NilReads::Unknown,
             _ => NilReads::Absent,
         });
-        Settings { limits: self.limits, model, initial, nil_reads, ..Settings::default() }
+        let history = history.that_begins_as(&initial).with_nil_reads(nil_reads);
+        (history, Settings { limits: self.limits, model, ..Settings::default() })
     }
 }
 
@@ -220,6 +224,10 @@ struct Checked {
     file: String,
     format: &'static str,
     operations: usize,
+    /// How many events have a time before that of the event before. The order of the file counts: they
+    /// are told with the latest time before them.
+    #[serde(skip_serializing_if = "is_zero")]
+    times_moved: u32,
     /// The expected verdict, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
@@ -241,6 +249,8 @@ struct Judged {
     cpu_seconds: f64,
     #[serde(flatten)]
     verdict: Verdict,
+    /// Whether the verdict is `unknown` because there is nothing to judge.
+    vacuous: bool,
     /// For each anomaly, where the operations of its witness are in the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lines: Vec<Vec<Lines>>,
@@ -344,6 +354,7 @@ impl Arguments {
         let mut checked = Vec::new();
         let mut errors = Vec::new();
         let tasks = self.tasks()?;
+        self.check_nil_reads()?;
         if let Some(path) = &self.linearization {
             if path == Path::new("-") {
                 bail!("--linearization names a file; the standard output has the verdicts");
@@ -376,6 +387,29 @@ impl Arguments {
         let content = Content { files: &checked, errors: &errors };
         context.output.result("check", content, || self.human(&checked))?;
         Ok(self.exit_code(&checked, &errors))
+    }
+
+    /// Fails where reads of nil are to say nothing to a guarantee that rests on what they say.
+    fn check_nil_reads(&self) -> anyhow::Result<()> {
+        let rests_on_them = |guarantee: &Guarantee| {
+            matches!(
+                guarantee,
+                Guarantee::Bank
+                    | Guarantee::LongFork
+                    | Guarantee::ReadCommitted
+                    | Guarantee::SnapshotIsolation
+                    | Guarantee::Serializable
+                    | Guarantee::StrictSerializable
+            )
+        };
+        let named = self.guarantee.iter().filter_map(|Which(which)| *which).find(rests_on_them);
+        match (self.nil_reads, named) {
+            (Some(NilReadsFlag::Unknown), Some(guarantee)) => bail!(
+                "--nil-reads unknown cannot be had with --guarantee {guarantee}, to which nil is what \
+                 nobody wrote"
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn exit_code(&self, checked: &[Checked], errors: &[String]) -> u8 {
@@ -430,6 +464,15 @@ impl Arguments {
                 let file = escape::line(&one.file);
                 let _ = writeln!(text, "\n{file}: has nothing to judge of {}", names.join(", "));
             }
+        }
+        for one in checked.iter().filter(|one| one.times_moved > 0) {
+            let (file, times) = (escape::line(&one.file), one.times_moved);
+            let events = if times == 1 { "event has" } else { "events have" };
+            let _ = writeln!(
+                text,
+                "\n{file}: {times} {events} a time before that of the event before; the order of the \
+                 file counts, and such an event is told with the latest time before it"
+            );
         }
         for one in checked {
             if let Some(facts) = &one.facts {
@@ -493,7 +536,7 @@ impl Arguments {
         let start = ProcessTime::now();
         let (history, format, is_ours) = self.read(&task.path, task.from)?;
         let reading = start.elapsed();
-        let settings = task.settings(&history, format, is_ours);
+        let (history, settings) = task.settings(history, format, is_ours);
         if self.staleness_max.is_some() && !history.has_times() {
             bail!("{}: has no times, which --staleness-max needs", task.path.display());
         }
@@ -525,7 +568,8 @@ impl Arguments {
             }
             let lines = Lines::of(&history, &verdict);
             let (guarantee, cpu_seconds) = (entry.guarantee, took.as_secs_f64());
-            verdicts.push(Judged { guarantee, cpu_seconds, verdict, lines });
+            let vacuous = word(&verdict) == "vacuous";
+            verdicts.push(Judged { guarantee, cpu_seconds, verdict, vacuous, lines });
         }
         if self.linearization.is_some() {
             let linearizable = Linearizable::with(Settings { explain: false, ..settings });
@@ -540,6 +584,7 @@ impl Arguments {
             file: task.path.display().to_string(),
             format: format.name(),
             operations: history.operation_count(),
+            times_moved: history.times_moved(),
             expected: task.expected,
             reading_cpu_seconds: reading.as_secs_f64(),
             cpu_seconds: judging.as_secs_f64(),
@@ -592,6 +637,12 @@ impl Arguments {
             .map_err(|error| anyhow!("{name}: {error}"))?;
         Ok((history, format, is_ours))
     }
+}
+
+/// What serde asks about counts that are left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One line of a table of expected verdicts.
@@ -687,7 +738,10 @@ fn tell(text: &mut String, file: &str, judged: &Judged) {
         Verdict::Invalid { anomalies, .. } => {
             let _ = match anomalies.len() {
                 1 => writeln!(text, "\n{file}: one anomaly:"),
-                many => writeln!(text, "\n{file}: {many} anomalies, the first:"),
+                many => writeln!(
+                    text,
+                    "\n{file}: {many} anomalies, the first (`--format json` shows all):"
+                ),
             };
             text.push_str(&run::explanation(&anomalies[0]));
             let lines: Vec<String> = judged.lines[0].iter().map(Lines::to_string).collect();

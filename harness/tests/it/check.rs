@@ -105,3 +105,71 @@ fn what_reading_and_judging_took_is_told_of_what_took_it() {
     let judging = file["cpu_seconds"].as_f64().unwrap();
     assert!(verdicts.len() > 10 && (sum - judging).abs() < 1e-6, "{sum} and {judging}");
 }
+
+#[test]
+fn what_a_read_of_nil_and_the_beginning_say_is_the_same_to_every_guarantee() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let did = |f: &str, asked: &str, value: &str| {
+        format!(
+            "{{:process 0, :type :invoke, :f :{f}, :value {asked}}}\n\
+             {{:process 0, :type :ok, :f :{f}, :value {value}}}\n"
+        )
+    };
+    let read = |value: &str| did("read", "nil", value);
+    let register = did("write", "1", "1") + &read("nil") + &read("1") + &read("nil");
+    fs::write(at.join("register.edn"), register).unwrap();
+    let counter = did("increment", "2", "2") + &read("nil") + &read("2");
+    fs::write(at.join("counter.edn"), counter).unwrap();
+    for file in ["register.edn", "counter.edn"] {
+        let all = ["check", file, "--guarantee", "all", "--versions-behind-max", "0"];
+        let (code, stdout, _) = stormglass(at, &all[..if file == "counter.edn" { 4 } else { 6 }]);
+        assert_eq!(code, 0, "{stdout}");
+        let (code, stdout, _) = stormglass(at, &[&all[..], &["--nil-reads", "absent"]].concat());
+        assert_eq!(code, 1, "{stdout}");
+    }
+    let begun = ["check", "counter.edn", "--guarantee", "all", "--initial", "1"];
+    assert_eq!(stormglass(at, &begun).0, 1, "it read 2, and comes to 3");
+    let fork = ["check", "register.edn", "--guarantee", "long-fork", "--nil-reads", "unknown"];
+    refused(at, &fork, &["--nil-reads unknown cannot be had with --guarantee long-fork"]);
+    let kv = "{:process 2, :type :invoke, :f :get, :key \"a\", :value nil}\n\
+              {:process 2, :type :ok, :f :get, :key \"a\", :value \"\"}\n\
+              {:process 0, :type :invoke, :f :put, :key \"a\", :value \"x\"}\n\
+              {:process 0, :type :ok, :f :put, :key \"a\", :value \"x\"}\n\
+              {:process 2, :type :invoke, :f :get, :key \"a\", :value nil}\n\
+              {:process 2, :type :ok, :f :get, :key \"a\", :value \"x\"}\n";
+    fs::write(at.join("kv.txt"), kv).unwrap();
+    let (code, stdout, _) = stormglass(at, &["check", "kv.txt", "--guarantee", "causal"]);
+    assert_eq!(code, 0, "{stdout}");
+}
+
+#[test]
+fn what_shows_nothing_and_whose_times_go_back_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("stale.edn"), STALE).unwrap();
+    let all = ["check", "stale.edn", "--guarantee", "all", "--format", "json"];
+    let (_, stdout, _) = stormglass(at, &all);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let verdicts = document["files"][0]["verdicts"].as_array().unwrap();
+    let is_vacuous = |guarantee: &str| {
+        verdicts.iter().find(|one| one["guarantee"] == guarantee).unwrap()["vacuous"] == true
+    };
+    for guarantee in ["set", "queue", "unique-ids", "long-fork", "serializable"] {
+        assert!(is_vacuous(guarantee), "{guarantee}");
+    }
+    assert!(!is_vacuous("linearizable"));
+    let back = "{:process 0, :type :invoke, :f :read, :value nil, :time 50}\n\
+                {:process 0, :type :ok, :f :read, :value 7, :time 20}\n\
+                {:process 0, :type :invoke, :f :read, :value nil, :time 60, :key \"y\"}\n\
+                {:process 0, :type :ok, :f :read, :value 7, :time 70, :key \"y\"}\n";
+    fs::write(at.join("back.edn"), back).unwrap();
+    let (_, stdout, _) = stormglass(at, &["check", "back.edn"]);
+    let words = "back.edn: 1 event has a time before that of the event before";
+    assert!(stdout.contains(words), "{stdout}");
+    let words = "2 anomalies, the first (`--format json` shows all):";
+    assert!(stdout.contains(words), "{stdout}");
+    let (_, stdout, _) = stormglass(at, &["check", "back.edn", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["files"][0]["times_moved"], 1);
+}

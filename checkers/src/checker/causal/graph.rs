@@ -154,11 +154,11 @@ impl Graph {
                 continue;
             };
             let mut writers = order.writers(key, value).filter(|writer| writer.id != vertex.id);
-            vertex.reads = match (value, writers.next()) {
-                (ValueId::NIL, None) => Source::Start,
-                (ValueId::NIL, Some(_)) => Source::Unknown,
-                (_, None) => Source::ThinAir,
-                (_, Some(writer)) => {
+            vertex.reads = match writers.next() {
+                None if history.is_initial(value) => Source::Start,
+                None => Source::ThinAir,
+                Some(_) if may_come_again(history, value) => Source::Unknown,
+                Some(writer) => {
                     nodes.get(&writer.id).map_or(Source::Unknown, |node| Source::Write(*node))
                 }
             };
@@ -372,11 +372,20 @@ fn matters(operation: &Operation<'_>) -> bool {
     }
 }
 
-/// The keys of which some value, other than `nil`, was written twice.
+/// Whether a key may hold the value by more than one cause: from the start, or by every delete.
+fn may_come_again(history: &History, value: ValueId) -> bool {
+    value == ValueId::NIL || history.is_initial(value)
+}
+
+/// The keys of which some value, other than one that [may come again](may_come_again), was written
+/// twice.
 fn ambiguous(history: &History, order: &Order<'_>) -> FxHashSet<KeyId> {
     let twice = |operation: &Operation<'_>| {
         let key = *operation.op.key();
-        let value = operation.value_written().filter(|value| *value != ValueId::NIL)?;
+        let value = operation.value_written()?;
+        if may_come_again(history, value) {
+            return None;
+        }
         order.writers(key, value).nth(1).map(|_| key)
     };
     history.operations().filter_map(|operation| twice(&operation)).collect()

@@ -12,7 +12,8 @@
 //!
 //! A write without an answer may take effect late: what its session had done comes before it, but
 //! nothing of its session comes after it. If somebody read it, it took effect. Keys of which a value
-//! was written twice are left out, and so are reads of `nil` where the key was deleted.
+//! was written twice are left out, and so are reads of `nil` where the key was deleted, and of what it
+//! held in the beginning where that was written again.
 //!
 //! Keys that are no registers are not judged. Where a key may be one and nothing says so, the verdict
 //! is not valid: what was read there may have come from nowhere.

@@ -1,9 +1,20 @@
 //! Sets and counters: what was added to them is still there.
 //!
-//! An element that was acknowledged, and that nobody began to remove, is on some replica in the end.
-//! A counter ends, on some replica, between what is certain with all that may be in it and counts
-//! down, and what is certain with all that may be in it and counts up. Removals are not judged: where
-//! an element is added and removed at the same time, either may win.
+//! An element whose addition was acknowledged is on some replica in the end, unless somebody may have
+//! removed it since: a removal that was over when the addition began took away what was there before. A
+//! removal is lost when every replica shows its element though nothing else can have brought it back.
+//! That is known only where the element was added by the session that removed it, before that, and
+//! whatever else was asked of the set was over before then: stores in which an element that is added and
+//! removed at the same time stays, or a client writes the set as it had read it, bring back elements that
+//! others remove meanwhile.
+//!
+//! A counter ends, on some replica, between what is certain with all that may be in it and counts down,
+//! and what is certain with all that may be in it and counts up. Sums beyond those that all increments
+//! and none of the decrements come to, or the other way round, are no loss: something was counted that
+//! nobody asked for, which [`Convergent`](crate::checker::Convergent) judges, and what was lost besides
+//! is hidden.
+
+use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -51,25 +62,96 @@ fn judge_set(
             Value::Int(_) | Value::Text(_) => return,
         }
     }
-    let removed: FxHashSet<ValueId> = of_key
-        .iter()
-        .filter(|operation| !matches!(operation.outcome, Some(Outcome::Fail(_))))
-        .filter_map(|operation| match operation.op {
-            Op::Remove { value, .. } => Some(value),
-            _ => None,
-        })
-        .collect();
+    if *history.initial() != Value::Nil {
+        found.leave_open(format!("no set begins as {}", history.initial()));
+        return;
+    }
+    let changes = changes(of_key);
     let mut lost: Vec<(OperationId, &Value)> = Vec::new();
-    for operation in of_key.iter().filter(|operation| is_acknowledged(operation, finals)) {
-        let Op::Add { value, .. } = operation.op else { continue };
+    for add in of_key.iter().filter(|operation| is_acknowledged(operation, finals)) {
+        let Op::Add { value, .. } = add.op else { continue };
         found.coverage.operations += 1;
-        if !removed.contains(&value) && !shown.contains(history.value(value)) {
-            lost.push((operation.id, history.value(value)));
+        let may_be_gone = changes[&value].removes.iter().any(|remove| !remove.precedes(add));
+        if !may_be_gone && !shown.contains(history.value(value)) {
+            lost.push((add.id, history.value(value)));
         }
     }
-    let Some((add, element)) = lost.last().copied() else { return };
-    let what = format!("{element} had been acknowledged, and nobody removed it");
-    conclude(found, "lost-element", add, finals, &what, lost.len());
+    if let Some((add, element)) = lost.last().copied() {
+        let is_removed = changes.values().any(|of_value| !of_value.removes.is_empty());
+        let since = if is_removed { " after that" } else { "" };
+        let what = format!("{element} had been acknowledged, and nobody removed it{since}");
+        conclude(found, "lost-element", add, finals, &what, lost.len());
+    }
+    for (value, of_value) in &changes {
+        if shown.contains(history.value(*value)) {
+            judge_removal(found, of_key, finals, *value, of_value);
+        }
+    }
+}
+
+/// What was done about one element, and did not fail.
+#[derive(Default)]
+struct Changes<'a> {
+    adds: Vec<&'a Operation<'a>>,
+    removes: Vec<&'a Operation<'a>>,
+}
+
+fn changes<'a>(of_key: &'a [Operation<'a>]) -> BTreeMap<ValueId, Changes<'a>> {
+    let mut changes: BTreeMap<ValueId, Changes<'a>> = BTreeMap::new();
+    for operation in of_key.iter().filter(|operation| may_have_effect(operation)) {
+        match operation.op {
+            Op::Add { value, .. } => changes.entry(value).or_default().adds.push(operation),
+            Op::Remove { value, .. } => changes.entry(value).or_default().removes.push(operation),
+            _ => {}
+        }
+    }
+    changes
+}
+
+/// Whether an operation took effect, or may have, or may yet.
+fn may_have_effect(operation: &Operation<'_>) -> bool {
+    !matches!(operation.outcome, Some(Outcome::Fail(_)))
+}
+
+/// Holds the last removal of an element that was acknowledged against what the replicas show.
+fn judge_removal(
+    found: &mut Findings<'_>,
+    of_key: &[Operation<'_>],
+    finals: &Finals,
+    value: ValueId,
+    Changes { adds, removes }: &Changes<'_>,
+) {
+    let history = found.history;
+    let (element, Some(first)) = (history.value(value), adds.first()) else { return };
+    let shows = |held: &ValueId| match history.value(*held) {
+        Value::List(values) => values.contains(element),
+        Value::Nil | Value::Int(_) | Value::Text(_) => false,
+    };
+    let acknowledged = removes.iter().filter(|remove| is_acknowledged(remove, finals));
+    let Some(remove) = acknowledged.max_by_key(|remove| remove.invoked) else { return };
+    // What others asked since the element was first added may have read it, and written it back.
+    let is_harmless = |other: &Operation<'_>| {
+        let bound = if other.session == remove.session { remove } else { first };
+        other.id == remove.id
+            || !other.op.kind().writes()
+            || !may_have_effect(other)
+            || other.precedes(bound)
+    };
+    let is_known = adds.iter().all(|add| add.session == remove.session && add.precedes(remove));
+    if is_known && finals.values.iter().all(shows) && of_key.iter().all(is_harmless) {
+        let add = adds.last().expect("there is a first one").id;
+        let conclusion = format!(
+            "process {} had removed {element}, acknowledged, and nobody added it after that; {} shows \
+             it in the end",
+            remove.process,
+            if finals.silent.is_some() { "every replica that answered" } else { "every replica" },
+        );
+        match finals.silent {
+            None => found.add("lost-removal", &[add, remove.id, finals.reads[0]], conclusion),
+            Some(node) => found
+                .leave_open(format!("{conclusion}, but node n{node} did not say what it holds")),
+        }
+    }
 }
 
 fn judge_counter(
@@ -78,32 +160,56 @@ fn judge_counter(
     of_key: &[Operation<'_>],
     finals: &Finals,
 ) {
-    // What is certain, and the least and the most that all of it can have come to.
-    let (mut certain, mut least, mut most) = (0_i128, 0_i128, 0_i128);
+    let Some(start) = number(history.initial()) else {
+        found.leave_open(format!("no counter begins as {}", history.initial()));
+        return;
+    };
+    // What is certain; the least and the most that all of it can have come to; and the least and the
+    // most that some of it can have come to.
+    let (mut certain, mut maybe_down, mut maybe_up) = (start, 0_i128, 0_i128);
+    let (mut down, mut up) = (start, start);
     let mut last = None;
-    for operation in of_key {
+    for operation in of_key.iter().filter(|operation| may_have_effect(operation)) {
         let Op::Increment { by, .. } = operation.op else { continue };
-        let Value::Int(by) = history.value(by) else { return };
+        let Value::Int(by) = *history.value(by) else { return };
+        let by = i128::from(by);
+        down += by.min(0);
+        up += by.max(0);
         if is_acknowledged(operation, finals) {
             found.coverage.operations += 1;
-            certain += i128::from(*by);
+            certain += by;
             last = Some(operation.id);
-        } else if !matches!(operation.outcome, Some(Outcome::Fail(_))) {
-            least += i128::from(*by).min(0);
-            most += i128::from(*by).max(0);
+        } else {
+            maybe_down += by.min(0);
+            maybe_up += by.max(0);
         }
     }
     let Some(last) = last else { return };
-    let (least, most) = (certain + least, certain + most);
-    let is_outside = |value: &ValueId| match history.value(*value) {
-        Value::Int(sum) => !(least..=most).contains(&i128::from(*sum)),
-        Value::Nil => !(least..=most).contains(&0),
-        // That it is no counter is for others to say.
-        Value::Text(_) | Value::List(_) => false,
+    let (least, most) = (certain + maybe_down, certain + maybe_up);
+    // That it is no counter is for others to say.
+    let sums: Option<Vec<i128>> =
+        finals.values.iter().map(|value| number(history.value(*value))).collect();
+    let Some(sums) = sums.filter(|sums| sums.iter().all(|sum| !(least..=most).contains(sum)))
+    else {
+        return;
     };
-    if finals.values.iter().all(is_outside) {
-        let what = format!("the sum is {least} to {most} with all that had been acknowledged");
+    let what = format!("the sum is {least} to {most} with all that had been acknowledged");
+    if let Some(sum) = sums.iter().find(|sum| !(down..=up).contains(sum)) {
+        found.leave_open(format!(
+            "{what}; a replica shows {sum}, for which something was counted twice, or that nobody asked \
+             for: whether anything was lost besides does not show"
+        ));
+    } else {
         conclude(found, "lost-increment", last, finals, &what, 1);
+    }
+}
+
+/// A value as the sum of a counter; one that nobody touched is `nil`.
+fn number(value: &Value) -> Option<i128> {
+    match value {
+        Value::Int(sum) => Some(i128::from(*sum)),
+        Value::Nil => Some(0),
+        Value::Text(_) | Value::List(_) => None,
     }
 }
 

@@ -39,7 +39,7 @@ impl Linearizable {
             return Err(verdict);
         }
         let models = Keys::taken_for(history, self.settings.model);
-        let object = Registers::new(history, &self.settings);
+        let object = Registers::new(history);
         let is_register = |key: KeyId| models.are(key, Model::Register);
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
         let mut keys = object.collect(is_register, |_, _| true);

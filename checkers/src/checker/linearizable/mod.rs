@@ -24,7 +24,7 @@ use super::keys::{Keys, Model};
 use super::words::sentence;
 use super::{Checker, Limits};
 use crate::history::{
-    Bare, History, KeyId, Op, OperationId, Outcome, ReadLevel, Reason, Ret, Value, ValueId,
+    Bare, History, KeyId, NilReads, Op, OperationId, Outcome, ReadLevel, Reason, Ret, ValueId,
 };
 use crate::model::SequentialSpec;
 use crate::model::cas_register::{CasOp, CasRegister, CasRet};
@@ -59,28 +59,15 @@ const NOT_LINEARIZABLE: &str = "not-linearizable";
 /// The published name of a violation, and the sentences that conclude it.
 type Named = (&'static str, Vec<String>);
 
-/// What a read that returned `nil` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NilReads {
-    /// The key was absent.
-    #[default]
-    Absent,
-    /// Nothing: the client does not know what it read. (Knossos takes them so.)
-    Unknown,
-}
-
-/// How a history is judged.
+/// How a history is judged. What its keys hold in the beginning, and what its reads of `nil` say, it
+/// [says itself](History::that_begins_as): registers begin with anything, texts with a text, counters
+/// with a number; the others begin empty, and are not judged where that is not `nil`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How far a search may go.
     pub limits: Limits,
     /// What every key is taken for.
     pub model: Model,
-    /// What every key holds in the beginning. Registers hold anything, texts a text, counters a
-    /// number; the others begin empty, and are not judged where this is not `nil`.
-    pub initial: Value,
-    /// What a read that returned `nil` says.
-    pub nil_reads: NilReads,
     /// Whether violations are explained by their smallest witness, which can take longer than
     /// finding them. Otherwise the witness is the operation at which it was found.
     pub explain: bool,
@@ -88,13 +75,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            limits: Limits::default(),
-            model: Model::Auto,
-            initial: Value::Nil,
-            nil_reads: NilReads::Absent,
-            explain: true,
-        }
+        Settings { limits: Limits::default(), model: Model::Auto, explain: true }
     }
 }
 
@@ -105,7 +86,7 @@ pub struct Linearizable {
 }
 
 impl Linearizable {
-    /// Makes the checker, for keys that hold `nil` in the beginning.
+    /// Makes the checker.
     pub fn new(limits: Limits) -> Linearizable {
         Linearizable { settings: Settings { limits, ..Settings::default() } }
     }
@@ -205,7 +186,7 @@ impl Report {
 
 impl Checker for Linearizable {
     fn check(&self, history: &History) -> Verdict {
-        let object = Registers::new(history, &self.settings);
+        let object = Registers::new(history);
         let mut report = Report::default();
         let keys = Keys::taken_for(history, self.settings.model);
         report.reasons.clone_from(&keys.reasons);
@@ -362,13 +343,8 @@ struct Registers<'a> {
 }
 
 impl<'a> Registers<'a> {
-    fn new(history: &'a History, settings: &Settings) -> Registers<'a> {
-        Registers {
-            history,
-            // A value that does not occur is none of anybody's.
-            initial: history.value_id(&settings.initial).unwrap_or(ValueId(u32::MAX)),
-            nil_reads: settings.nil_reads,
-        }
+    fn new(history: &'a History) -> Registers<'a> {
+        Registers { history, initial: history.initial_id(), nil_reads: history.nil_reads() }
     }
 
     /// Those of the judged operations that are wanted, key by key, in the order of the keys'

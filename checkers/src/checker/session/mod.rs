@@ -147,12 +147,13 @@ fn coverage() -> Coverage {
 fn verdict(
     order: &Order<'_>,
     anomalies: Vec<Anomaly>,
-    coverage: Coverage,
+    mut coverage: Coverage,
     vacuous: &str,
 ) -> Verdict {
     if !anomalies.is_empty() {
         Verdict::Invalid { anomalies, coverage }
     } else if coverage.operations == 0 {
+        coverage.keys = 0;
         Verdict::Unknown { reason: order.nothing_judged(vacuous), coverage }
     } else {
         Verdict::Valid(coverage)

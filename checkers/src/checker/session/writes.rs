@@ -259,7 +259,8 @@ impl<'a> Judge<'a> {
         key: KeyId,
         value: ValueId,
     ) -> Option<OperationId> {
-        let from_start = value == ValueId::NIL && self.order.writers(key, value).next().is_none();
+        let from_start =
+            self.history.is_initial(value) && self.order.writers(key, value).next().is_none();
         let writer = self.order.writer(key, value);
         let other = writer.is_some_and(|writer| writer.id != write.id);
         let first = log.first.get(&value).filter(|_| from_start || other)?;

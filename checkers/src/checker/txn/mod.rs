@@ -110,7 +110,7 @@ impl Action {
 
 impl<'a> Txns<'a> {
     /// Reads the transactions of a history. Where one asks for what nobody understands, that is the
-    /// mistake of who asked, and nothing can be judged: then, the reason.
+    /// mistake of who asked, and nothing can be judged: then, the reason. Keys begin with `nil`.
     pub(super) fn read(history: &'a History) -> Result<Txns<'a>, String> {
         let mut txns = Txns {
             history,
@@ -122,6 +122,10 @@ impl<'a> Txns<'a> {
         let mut keys: FxHashMap<(KeyId, &'a Value), u32> = FxHashMap::default();
         for operation in history.operations() {
             let Op::Txn { key, body } = operation.op else { continue };
+            if *history.initial() != Value::Nil {
+                let initial = history.initial();
+                return Err(format!("no transaction is judged on keys that begin as {initial}"));
+            }
             let start = txns.steps.len();
             let malformed = |what: String| {
                 format!("the transaction of operation {} cannot be read: {what}", operation.id)

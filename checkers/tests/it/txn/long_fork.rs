@@ -223,3 +223,45 @@ fn forks_are_found_where_a_comparison_of_all_pairs_finds_them() {
     }
     assert!(forked > 500 && agreed > 1_000, "{forked} forked, {agreed} agreed");
 }
+
+/// Two readers that see x and y written in opposite orders, and what else they asked for.
+fn forked(z: &str) -> String {
+    let read = |process: u32, x: &str, y: &str| {
+        format!(
+            "{process} invoke txn db [[r,x,nil],[r,y,nil],[r,z,nil]]\n\
+             {process} ok [[r,x,{x}],[r,y,{y}],[r,z,{z}]]\n"
+        )
+    };
+    WRITTEN.to_owned() + &read(2, "1", "nil") + &read(3, "nil", "1")
+}
+
+#[test]
+fn a_fork_shows_also_where_a_key_of_the_group_was_never_written() {
+    check(&LongFork, &forked("nil"), "long-fork");
+    let failed = "5 invoke txn db [[w,z,1]]\n5 fail unavailable\n".to_owned() + &forked("nil");
+    check(&LongFork, &failed, "long-fork");
+    let open = "5 invoke txn db [[w,z,1]]\n5 info timeout\n".to_owned() + &forked("nil");
+    check(&LongFork, &open, "long-fork");
+}
+
+#[test]
+fn what_a_key_that_was_never_written_shows_is_garbage() {
+    let read = |y: &str| format!("[[r,x,1],[r,y,{y}]]");
+    let asked = "2 invoke txn db [[r,x,nil],[r,y,nil]]\n2 ok ";
+    let written = "0 invoke txn db [[w,x,1]]\n0 ok [[w,x,1]]\n";
+    check(&LongFork, &format!("{written}{asked}{}", read("9")), "garbage-read");
+    let failed = format!("{written}1 invoke txn db [[w,y,9]]\n1 fail unavailable\n");
+    check(&LongFork, &format!("{failed}{asked}{}", read("9")), "G1a");
+    let twice = format!("{failed}{asked}{}\n", read("nil")).repeat(1) + &asked.replace('2', "3");
+    check(&LongFork, &(twice + &read("nil")), "valid");
+}
+
+#[test]
+fn lists_that_nobody_wrote_are_no_group() {
+    let text = "0 invoke txn db [[append,x,1]]\n0 ok [[append,x,1]]\n\
+                1 invoke txn db [[r,y,nil],[r,z,nil]]\n1 ok [[r,y,[]],[r,z,[]]]\n";
+    assert_eq!(
+        reason(&LongFork, text),
+        "no two transactions read the same keys, written once, and saw a write"
+    );
+}

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rounds::Rounds;
-use super::{Linearizable, Linearization, NilReads, Report, Settings, anomaly, unexplained};
+use super::{Linearizable, Linearization, Report, Settings, anomaly, unexplained};
 use crate::checker::keys::{Keys, Model};
 use crate::checker::linearizable::search::{Budget, Call, Found, search};
-use crate::history::{
-    History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
-};
+use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::AppendString;
 use crate::model::counter::Counter;
@@ -134,7 +132,7 @@ impl Judge<'_> {
         if !self.keys.models.contains(&Some(S::MODEL)) {
             return Vec::new();
         }
-        let Settings { initial, nil_reads, .. } = &self.settings;
+        let (initial, nil_reads) = (self.history.initial(), self.history.nil_reads());
         let Some(start) = S::start(initial) else {
             report.reasons.push(format!("no {} begins as {initial}", S::MODEL.name()));
             return Vec::new();
@@ -150,7 +148,7 @@ impl Judge<'_> {
             }
             let value = operation.value_read().map(|value| self.history.value(value));
             let op = self.history.op(operation.id);
-            match S::call(&Given { operation, op, value, nil_reads: *nil_reads }) {
+            match S::call(&Given { operation, op, value, nil_reads }) {
                 Ok(Some((op, ret))) => {
                     report.shows |= ret.is_some() && value.is_some() || S::MODEL == Model::Mutex;
                     let of_key = keys.entry(key).or_insert_with(|| OfKey {
@@ -195,11 +193,7 @@ impl Judge<'_> {
         !is_failed
             && match operation.op {
                 Op::Read { level: ReadLevel::Replica, .. } => false,
-                Op::Read { .. } => {
-                    self.settings.nil_reads == NilReads::Absent
-                        || operation.value_read() != Some(ValueId::NIL)
-                }
-                _ => true,
+                _ => !operation.is_silent(),
             }
     }
 }
