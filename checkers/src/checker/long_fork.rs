@@ -205,6 +205,11 @@ fn unwritten(
         None => ("garbage-read", format!("nobody wrote {value} to {name}")),
     };
     let witness: Vec<OperationId> = refused.into_iter().chain([txn.id]).collect();
-    let explanation = vec![txns.sentence(txn), words];
+    let place = |id: &OperationId| txns.list().binary_search_by_key(id, |txn| txn.id);
+    let told = |id: &OperationId| {
+        txns.sentence(&txns.list()[place(id).expect("the operation is a transaction")])
+    };
+    let mut explanation: Vec<String> = witness.iter().map(told).collect();
+    explanation.push(words);
     txns.anomaly(anomaly, Guarantee::LongFork, Some(key), &witness, explanation)
 }

@@ -98,6 +98,10 @@ fn a_key_of_which_every_write_failed_is_never_read() {
     let failed = "9 invoke txn db [[w,z,7]]\n9 fail refused\n";
     let read = "5 invoke txn db [[r,x,nil],[r,z,nil]]\n5 ok [[r,x,1],[r,z,7]]\n";
     check(&LongFork, &(WRITTEN.to_owned() + failed + read), "G1a");
+    expect![[r#"
+        process 9 did w z 7 (from 0.004 s to 0.005 s, and failed)
+        process 5 did r x 1, r z 7 (from 0.006 s to 0.007 s)
+        the write of 7 to z by process 9 failed"#]].assert_eq(&sentences(&LongFork, &(WRITTEN.to_owned() + failed + read)));
     check(&LongFork, &(WRITTEN.to_owned() + read), "garbage-read");
     let alone = "5 invoke txn db [[r,z,nil]]\n5 ok [[r,z,7]]\n";
     check(&LongFork, &(WRITTEN.to_owned() + alone), "garbage-read");
