@@ -620,5 +620,6 @@ fn a_session_that_went_on_under_a_new_process_is_told_by_both_numbers() {
         process 0 wrote x = 2 (from 0.002 s to 0.003 s)
         process 9 read x = 1 (from 0.006 s to 0.007 s)
         process 9 is session 0
-        session 0 had its own write x 2 acknowledged before it read 1, which is older"#]].assert_eq(&explanation(&ReadYourWrites, text));
+        session 0 had its own write x 2 acknowledged before it read 1, which is older"#]]
+    .assert_eq(&explanation(&ReadYourWrites, text));
 }
