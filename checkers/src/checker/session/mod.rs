@@ -179,8 +179,9 @@ fn anomaly(
         explanation.push(format!("and so on: {left} more operations of the witness"));
     }
     explanation.extend(sessions(history, &operations));
-    explanation.push(conclusion);
     explanation.extend(words);
+    // The last sentence draws the conclusion: reports show it alone.
+    explanation.push(conclusion);
     Anomaly {
         name: guarantee.name().to_owned(),
         guarantee,
