@@ -308,6 +308,7 @@ fn explain(
         operations.dedup();
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
+        explanation.extend(words);
         let who = match finals.nodes.len() {
             0 => "everything that was read in the end is".to_owned(),
             1 => "the only replica that answered in the end holds something".to_owned(),
@@ -318,7 +319,6 @@ fn explain(
             write.process,
             history.op(write.id),
         ));
-        explanation.extend(words);
         explanation.push(total.clone());
         anomalies.push(Anomaly {
             name: "lost-write".to_owned(),

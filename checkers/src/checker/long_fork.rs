@@ -8,7 +8,9 @@
 //! fork is found wherever there is one; where there are several, those of neighbours in that order
 //! are told. Reads are compared with reads of exactly the same keys. A key that nobody wrote, or only
 //! somebody who failed, is one of them: it has to be read as `nil`, and the others still make a fork.
-//! What is appended to or counted is left out of what a read saw, and the verdict says so.
+//! What is appended to or counted is left out of what a read saw, and the verdict says so; and so is
+//! what nobody tried to write, where that may be a list or a counter as well: others of the history are,
+//! or it was read as an empty one.
 
 use std::collections::BTreeMap;
 
@@ -45,8 +47,8 @@ impl Checker for LongFork {
         let left_out = writes.others.iter().filter(|other| **other).count();
         if left_out > 0 {
             let keys = match left_out {
-                1 => "1 key that is no register is left out".to_owned(),
-                many => format!("{many} keys that are no registers are left out"),
+                1 => "1 key that is not known to be a register is left out".to_owned(),
+                many => format!("{many} keys that are not known to be registers are left out"),
             };
             coverage.method += &format!("; {keys}");
         }
@@ -54,6 +56,9 @@ impl Checker for LongFork {
         let mut groups: BTreeMap<Vec<u32>, (usize, Sets)> = BTreeMap::new();
         for txn in txns.list() {
             let saw = saw(&txns, txn, &writes.others);
+            if saw.len() < 2 {
+                continue;
+            }
             let mut bits = vec![0_u64; saw.len().div_ceil(64)];
             for (index, (key, value)) in saw.iter().enumerate() {
                 let writer = writes.writers[*key as usize];
@@ -64,9 +69,6 @@ impl Checker for LongFork {
                     let refused = writes.refused.get(&(*key, *value)).copied();
                     anomalies.push(unwritten(&txns, txn, *key, value, refused));
                 }
-            }
-            if saw.len() < 2 {
-                continue;
             }
             let keys = saw.iter().map(|(key, _)| *key).collect();
             let (reads, sets) = groups.entry(keys).or_default();
@@ -98,7 +100,7 @@ struct Writes<'a> {
     writers: Vec<Option<Writer<'a>>>,
     /// Writes that certainly never took effect, by what they would have written.
     refused: BTreeMap<(u32, &'a Value), OperationId>,
-    /// By key: whether it is appended to, or counted.
+    /// By key: whether it is appended to, or counted, or may be.
     others: Vec<bool>,
 }
 
@@ -107,11 +109,14 @@ fn writes<'a>(txns: &Txns<'a>) -> Result<Writes<'a>, String> {
     let mut writers: Vec<Option<Writer<'a>>> = vec![None; txns.key_count()];
     let mut refused = BTreeMap::new();
     let mut others = vec![false; txns.key_count()];
+    let mut tried = vec![false; txns.key_count()];
+    let mut read_empty = vec![false; txns.key_count()];
     for txn in txns.list() {
         for step in txns.steps(txn) {
             let key = step.key as usize;
+            tried[key] |= step.action == Action::Write;
             match step.action {
-                Action::Read => {}
+                Action::Read => read_empty[key] |= is_empty(step.value),
                 Action::Append | Action::Inc => others[key] = true,
                 Action::Write if txn.fate == Fate::Aborted => {
                     refused.entry((step.key, step.value)).or_insert(txn.id);
@@ -131,7 +136,21 @@ fn writes<'a>(txns: &Txns<'a>) -> Result<Writes<'a>, String> {
             }
         }
     }
+    let any_other = others.contains(&true);
+    for (key, other) in others.iter_mut().enumerate() {
+        *other |= !tried[key] && (any_other || read_empty[key]);
+    }
     Ok(Writes { writers, refused, others })
+}
+
+/// Whether it is what a counter, a text or a list holds to which nothing was added.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Nil => false,
+        Value::Int(number) => *number == 0,
+        Value::Text(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+    }
 }
 
 /// What a transaction saw that only reads, in the order of the keys; nothing of one that was not
@@ -205,6 +224,11 @@ fn unwritten(
         None => ("garbage-read", format!("nobody wrote {value} to {name}")),
     };
     let witness: Vec<OperationId> = refused.into_iter().chain([txn.id]).collect();
-    let explanation = vec![txns.sentence(txn), words];
+    let place = |id: &OperationId| txns.list().binary_search_by_key(id, |txn| txn.id);
+    let told = |id: &OperationId| {
+        txns.sentence(&txns.list()[place(id).expect("the operation is a transaction")])
+    };
+    let mut explanation: Vec<String> = witness.iter().map(told).collect();
+    explanation.push(words);
     txns.anomaly(anomaly, Guarantee::LongFork, Some(key), &witness, explanation)
 }

@@ -347,10 +347,12 @@ impl<'a> Order<'a> {
         }
         let mut operations = fewest.unwrap_or_default();
         operations.extend(last);
-        let words = (writers.len() > 1).then(|| {
+        let is_one_of_many = |_: &OperationId| writers.len() > 1;
+        let words = last.filter(is_one_of_many).map(|last| {
+            let end = self.history.operation(last).completed_at.unwrap_or_default();
             format!(
-                "all {} operations that may have made {} hold {} were over before that; of these, the \
-                 one that was over last is shown",
+                "all {} operations that may have made {} hold {} were over by {end}; of these, the one \
+                 that was over last is shown",
                 writers.len(),
                 self.history.key(key),
                 self.history.value(old),

@@ -273,8 +273,8 @@ impl BoundedStaleness {
             let Proof { operations, words } = proof(history, &order, &read, &missing);
             let mut explanation: Vec<String> =
                 operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
-            explanation.push(conclusion(history, lag, &missing, &bound));
             explanation.extend(words);
+            explanation.push(conclusion(history, lag, &missing, &bound));
             anomalies.push(Anomaly {
                 name: "stale-beyond-bound".to_owned(),
                 guarantee: Guarantee::BoundedStaleness,

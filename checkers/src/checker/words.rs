@@ -1,6 +1,6 @@
 //! The sentences in which checkers explain themselves.
 
-use crate::history::{History, Op, Operation, Outcome, Reason};
+use crate::history::{History, Op, Operation, OperationId, Outcome, Reason};
 
 /// What a process did and learned, with the times: `process 3 read x = 7 (1.200 s to 1.204 s)`.
 pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
@@ -42,4 +42,19 @@ pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
         _ => "with no answer, so it may take effect at any time after that".to_owned(),
     };
     format!("process {process} {did}{at} (from {invoked_at} {ended})")
+}
+
+/// Which sessions the processes of these operations are of, where they go by other numbers: a session
+/// whose process was lost goes on under a new one.
+pub(super) fn sessions(history: &History, operations: &[OperationId]) -> Option<String> {
+    let of = |id: &OperationId| {
+        let Operation { process, session, .. } = history.operation(*id);
+        (process.0 != session.0).then_some((process.0, session.0))
+    };
+    let mut others: Vec<(u32, u32)> = operations.iter().filter_map(of).collect();
+    others.sort_unstable();
+    others.dedup();
+    let told = |(process, session): &(u32, u32)| format!("process {process} is session {session}");
+    let told: Vec<String> = others.iter().map(told).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }

@@ -463,8 +463,8 @@ fn of_many_writes_of_an_older_value_the_one_that_was_over_last_is_shown() {
         process 2 deleted x (from 0.006 s to 0.007 s)
         process 1 wrote x = 7 (from 0.008 s to 0.009 s)
         process 1 read x = nil (from 0.010 s to 0.011 s)
-        session 1 had its own write x 7 acknowledged before it read nil, which is older
-        all 4 operations that may have made x hold nil were over before that; of these, the one that was over last is shown"#]].assert_eq(&told(&ReadYourWrites, &text));
+        all 4 operations that may have made x hold nil were over by 0.007 s; of these, the one that was over last is shown
+        session 1 had its own write x 7 acknowledged before it read nil, which is older"#]].assert_eq(&told(&ReadYourWrites, &text));
 }
 
 #[test]

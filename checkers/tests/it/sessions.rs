@@ -602,3 +602,24 @@ fn a_value_is_not_older_than_itself_where_it_replaced_what_came_later() {
     ";
     broken(text, "");
 }
+
+#[test]
+fn a_session_that_went_on_under_a_new_process_is_told_by_both_numbers() {
+    let text = "
+        1 invoke write x 1
+        1 ok
+        0 invoke write x 2
+        0 ok
+        0 invoke write y 5
+        0 info timeout
+        9/0 invoke read x
+        9 ok 1
+    ";
+    expect![[r#"
+        process 1 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 0 wrote x = 2 (from 0.002 s to 0.003 s)
+        process 9 read x = 1 (from 0.006 s to 0.007 s)
+        process 9 is session 0
+        session 0 had its own write x 2 acknowledged before it read 1, which is older"#]]
+    .assert_eq(&explanation(&ReadYourWrites, text));
+}

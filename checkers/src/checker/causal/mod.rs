@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Checker;
 use super::keys::{Keys, Model};
 use super::order::Order;
-use super::words::sentence;
+use super::words::{sentence, sessions};
 use crate::history::{History, KeyId, OperationId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -295,6 +295,7 @@ impl<'a> Judge<'a> {
         let at = history.operation(vertex.id);
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
+        explanation.extend(sessions(history, operations));
         explanation.push(conclusion.to_owned());
         let mut operations = operations.to_vec();
         operations.sort();

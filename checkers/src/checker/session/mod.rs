@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
 use super::order::{Order, Proof, Rank, seen};
-use super::words::sentence;
+use super::words::{sentence, sessions};
 use crate::history::{History, Op, Operation, OperationId, ValueId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -179,8 +179,10 @@ fn anomaly(
         let left = operations.len() - TOLD_MAX;
         explanation.push(format!("and so on: {left} more operations of the witness"));
     }
-    explanation.push(conclusion);
+    explanation.extend(sessions(history, &operations));
     explanation.extend(words);
+    // The last sentence draws the conclusion: reports show it alone.
+    explanation.push(conclusion);
     Anomaly {
         name: guarantee.name().to_owned(),
         guarantee,

@@ -90,7 +90,26 @@ fn what_is_counted_is_left_out_of_a_read_and_the_verdict_says_so() {
     let text = counted.to_owned() + &forked_beside("1");
     check(&LongFork, &text, "long-fork");
     let verdict = LongFork.check(&history(&text));
-    assert_eq!(verdict.coverage().method, "chains of reads; 1 key that is no register is left out");
+    assert_eq!(
+        verdict.coverage().method,
+        "chains of reads; 1 key that is not known to be a register is left out"
+    );
+}
+
+#[test]
+fn what_nobody_wrote_may_be_a_list_or_a_counter_and_is_no_garbage_then() {
+    let read = |saw: &str| {
+        let asked = "5 invoke txn db [[r,x,nil],[r,y,nil],[r,z,nil]]\n";
+        format!("{WRITTEN}{asked}5 ok [[r,x,1],[r,y,1],[r,z,{saw}]]\n")
+    };
+    check(&LongFork, &read("7"), "garbage-read");
+    for empty in ["0", "[]"] {
+        check(&LongFork, &read(empty), "unknown");
+    }
+    let bank = "6 invoke txn db [[inc,b,1]]\n6 ok [[inc,b,1]]\n";
+    check(&LongFork, &(read("7") + bank), "unknown");
+    // A fork is one all the same.
+    check(&LongFork, &forked_beside("0"), "long-fork");
 }
 
 #[test]
@@ -98,9 +117,12 @@ fn a_key_of_which_every_write_failed_is_never_read() {
     let failed = "9 invoke txn db [[w,z,7]]\n9 fail refused\n";
     let read = "5 invoke txn db [[r,x,nil],[r,z,nil]]\n5 ok [[r,x,1],[r,z,7]]\n";
     check(&LongFork, &(WRITTEN.to_owned() + failed + read), "G1a");
+    expect![[r#"
+        process 9 did w z 7 (from 0.004 s to 0.005 s, and failed)
+        process 5 did r x 1, r z 7 (from 0.006 s to 0.007 s)
+        the write of 7 to z by process 9 failed"#]]
+    .assert_eq(&sentences(&LongFork, &(WRITTEN.to_owned() + failed + read)));
     check(&LongFork, &(WRITTEN.to_owned() + read), "garbage-read");
-    let alone = "5 invoke txn db [[r,z,nil]]\n5 ok [[r,z,7]]\n";
-    check(&LongFork, &(WRITTEN.to_owned() + alone), "garbage-read");
 }
 
 #[test]
