@@ -519,6 +519,12 @@ fn an_element_that_was_added_again_after_its_removal_is_lost_where_no_replica_ha
     let added = "0 invoke add s 1\n0 ok\n1 invoke remove s 1\n1 ok\n2 invoke add s 1\n2 ok\n";
     check(&Durable, &finally(added, "s", &[(1, "[]"), (2, "[]")]), &["lost-element"]);
     check(&Durable, &finally(added, "s", &[(1, "[]"), (2, "[1]")]), &["valid"]);
+    let verdict = Durable.check(&history(&finally(added, "s", &[(1, "[]")])));
+    expect![[r#"
+        process 2 did add s 1 (from 0.004 s to 0.005 s)
+        process 91 read s = [] at n1 (from 0.007 s to 0.008 s)
+        1 had been acknowledged, and nobody removed it after that; no replica shows it in the end"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
     let open = added.replace("1 ok", "1 info timeout");
     check(&Durable, &finally(&open, "s", &[(1, "[]"), (2, "[]")]), &["valid"]);
     let at_once = "0 invoke add s 1\n1 invoke remove s 1\n1 ok\n0 ok\n";
@@ -532,6 +538,13 @@ fn a_removal_is_lost_where_every_replica_shows_what_nothing_else_can_have_brough
     let removed = "0 invoke add s 1\n0 ok\n0 invoke remove s 1\n0 ok\n";
     let ends = [(1, "[1]"), (2, "[1]")];
     check(&Durable, &finally(removed, "s", &ends), &["lost-removal"]);
+    let verdict = Durable.check(&history(&finally(removed, "s", &ends)));
+    expect![[r#"
+        process 0 did add s 1 (from 0.000 s to 0.001 s)
+        process 0 did remove s 1 (from 0.002 s to 0.003 s)
+        process 91 read s = [1] at n1 (from 0.005 s to 0.006 s)
+        process 0 had removed 1, acknowledged, and nobody added it after that; every replica shows it in the end"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
     check(&Durable, &finally(removed, "s", &[(1, "[1]"), (2, "[]")]), &["valid"]);
     // The removal may have come first where another session asked for it, and may yet come.
     let others = "0 invoke add s 1\n0 ok\n1 invoke remove s 1\n1 ok\n";

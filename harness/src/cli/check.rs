@@ -92,8 +92,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     facts: bool,
     /// Write the orders that prove valid verdicts to a file: a line of JSON for each key, with its
-    /// operations in the order in which they took effect. Not to the standard output, which has the
-    /// verdicts.
+    /// operations in the order in which they took effect; what ended `info` may have done so after its
+    /// `completed`. Not to the standard output, which has the verdicts.
     #[arg(long, value_name = "FILE")]
     linearization: Option<PathBuf>,
 }

@@ -67,18 +67,18 @@ fn judge_set(
         return;
     }
     let changes = changes(of_key);
-    let mut lost: Vec<(OperationId, &Value)> = Vec::new();
+    let mut lost: Vec<(OperationId, ValueId)> = Vec::new();
     for add in of_key.iter().filter(|operation| is_acknowledged(operation, finals)) {
         let Op::Add { value, .. } = add.op else { continue };
         found.coverage.operations += 1;
         let may_be_gone = changes[&value].removes.iter().any(|remove| !remove.precedes(add));
         if !may_be_gone && !shown.contains(history.value(value)) {
-            lost.push((add.id, history.value(value)));
+            lost.push((add.id, value));
         }
     }
-    if let Some((add, element)) = lost.last().copied() {
-        let is_removed = changes.values().any(|of_value| !of_value.removes.is_empty());
-        let since = if is_removed { " after that" } else { "" };
+    if let Some((add, value)) = lost.last().copied() {
+        let since = if changes[&value].removes.is_empty() { "" } else { " after that" };
+        let element = history.value(value);
         let what = format!("{element} had been acknowledged, and nobody removed it{since}");
         conclude(found, "lost-element", add, finals, &what, lost.len());
     }
