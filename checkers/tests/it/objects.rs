@@ -751,6 +751,21 @@ fn what_a_client_does_at_the_same_time_is_in_a_proof_together_or_not_at_all() {
 }
 
 #[test]
+fn what_a_client_did_before_a_call_without_an_answer_is_in_no_proof_of_what_others_do() {
+    let held = |client: u32| {
+        format!("{client} invoke acquire x\n{client} ok\n{client} invoke release x\n{client} ok\n")
+    };
+    let before = (held(0) + &held(1)).repeat(100);
+    let text = before + "0 invoke acquire x\n0 info timeout\n2 invoke acquire x\n2 ok\n";
+    assert!(check(&text).is_valid());
+    let proof = proof(&(text + "1 invoke acquire x\n1 ok\n"));
+    expect![[r#"
+        process 2 did acquire x (from 0.802 s to 0.803 s)
+        process 1 did acquire x (from 0.804 s to 0.805 s)"#]]
+    .assert_eq(&proof);
+}
+
+#[test]
 fn a_set_without_an_order_is_shown_by_one_element() {
     let mut text = String::new();
     let mut elements = Vec::new();

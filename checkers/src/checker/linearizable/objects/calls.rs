@@ -370,30 +370,28 @@ impl Object for Mutex {
 
     /// While a client holds the lock, nothing else happens: it can go from its acquisition to its
     /// release. Where it makes one call after the other and all are answered, these are its first
-    /// two calls, the next two, and so on.
+    /// two calls, the next two, and so on. From the first call on that has no answer, or begins before the
+    /// one before it is over, all of its calls are together: nobody knows which of them hold the lock.
     fn bonds(calls: &[Call<Mutex>]) -> Bonds {
         /// The calls of one client so far.
         #[derive(Default)]
         struct Calls {
             count: usize,
             end: u32,
-            is_whole: bool,
+            /// The pair with which all that follow are together.
+            whole: Option<usize>,
         }
-        let client = |call: &Call<Mutex>| match call.op {
-            MutexOp::Acquire(client) | MutexOp::Release(client) => client,
-        };
         let mut clients: FxHashMap<u32, Calls> = FxHashMap::default();
-        let mut number = |call: &Call<Mutex>| {
-            let so_far = clients.entry(client(call)).or_default();
-            so_far.is_whole |= call.invoked < so_far.end || call.ret.is_none();
+        Bonds::new(calls.iter().map(|call| {
+            let (MutexOp::Acquire(client) | MutexOp::Release(client)) = call.op;
+            let so_far = clients.entry(client).or_default();
+            let overlaps = call.invoked < so_far.end;
+            if so_far.whole.is_none() && (overlaps || call.ret.is_none()) {
+                so_far.whole = Some((so_far.count - usize::from(overlaps)) / 2);
+            }
+            let pair = so_far.whole.unwrap_or(so_far.count / 2);
             so_far.end = call.completed;
             so_far.count += 1;
-            so_far.count - 1
-        };
-        let numbers: Vec<usize> = calls.iter().map(&mut number).collect();
-        Bonds::new(calls.iter().zip(numbers).map(|(call, number)| {
-            let client = client(call);
-            let pair = if clients[&client].is_whole { 0 } else { number / 2 };
             Bond::together((client, pair))
         }))
     }
