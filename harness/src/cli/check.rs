@@ -25,6 +25,7 @@ use tabled::settings::Style;
 
 use super::output::{USAGE, check_other, check_writable, replace};
 use super::{Context, input};
+use crate::config;
 use crate::report::{escape, run};
 
 const EXIT_CODES: &str = "\
@@ -226,7 +227,7 @@ struct Checked {
     operations: usize,
     /// How many events have a time before that of the event before. The order of the file counts: they
     /// are told with the latest time before them.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "config::is_zero")]
     times_moved: u32,
     /// The expected verdict, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -637,12 +638,6 @@ impl Arguments {
             .map_err(|error| anyhow!("{name}: {error}"))?;
         Ok((history, format, is_ours))
     }
-}
-
-/// What serde asks about counts that are left out.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// One line of a table of expected verdicts.
