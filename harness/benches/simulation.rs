@@ -53,7 +53,7 @@ impl Measurement for CpuTime {
     }
 }
 
-/// Five nodes and ten clients under every nemesis.
+/// Five nodes and ten clients under every nemesis; a load may say otherwise of the clients.
 fn plan(system: &str) -> Plan {
     let mut plan = Plan::new("bench", system);
     plan.nodes = vec![5];
@@ -73,7 +73,7 @@ struct Load {
 const LOADS: [Load; 3] = [
     // Nodes that talk to each other, and one client that hardly ever does anything.
     Load { name: "idle", clients: 1, think_max: Duration::from_secs(600) },
-    // Pauses that make about a hundred operations a second of simulated time in all.
+    // Pauses that make about fifty operations a second of simulated time in all.
     Load { name: "typical", clients: 10, think_max: Duration::from_millis(120) },
     Load { name: "closed-loop", clients: 10, think_max: Duration::ZERO },
 ];

@@ -415,8 +415,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Holds what does not depend on the nemeses together against what there is, and against the system.
-    pub(crate) fn check_settings(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+    /// Holds all but the members that come and go against what there is, and against the system.
+    fn check_settings(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
         let nemeses: Vec<&str> = nemesis::NEMESES.iter().map(|entry| entry.name).collect();
         let workloads: Vec<&str> = workloads::WORKLOADS.iter().map(|entry| entry.name).collect();
         self.check_name("workload", &self.workload, &workloads)?;

@@ -148,9 +148,7 @@ impl<C: ClientEnv> Client<C> {
                     answer => answer,
                 }
             }
-            command @ (Command::Admit { .. } | Command::Dismiss { .. }) => {
-                self.change_members(command, deadline).await
-            }
+            command if command.is_about_members() => self.change_members(command, deadline).await,
             command => {
                 let command = self.with_context(command);
                 self.call_plainly(command, deadline).await

@@ -190,7 +190,7 @@ pub enum Command {
         /// The node.
         node: NodeId,
     },
-    /// Lets a node go; answered when that is agreed on.
+    /// Lets a node go; answered when that is agreed on and nobody waits for anything that it has.
     Dismiss {
         /// The node.
         node: NodeId,

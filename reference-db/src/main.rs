@@ -266,25 +266,22 @@ impl Serve {
     /// Somebody must have what a node that begins again with an empty folder is to get: in the mode with
     /// regions, another node of its own. What other regions have of it is not all that it has acknowledged,
     /// and what they have not heard of yet may be under way to them, under numbers that it would give again.
-    fn check_join(&self, empty: bool, regions: multi_leader::Settings) -> Result<(), Failure> {
-        let id = NodeId(self.id);
-        let mut nodes: Vec<NodeId> = self.peers.iter().map(|peer| peer.id).collect();
-        nodes.sort_unstable();
+    fn check_join(&self, nodes: &[NodeId], regions: multi_leader::Settings) -> Result<(), Failure> {
         let (others, whose) = if self.mode == Mode::MultiLeader {
-            let regions = Regions::new(id, &nodes, regions.regions, regions.topology);
+            let id = NodeId(self.id);
+            let regions = Regions::new(id, nodes, regions.regions, regions.topology);
             (regions.members(regions.own()).len() - 1, "of its region")
         } else {
             (nodes.len() - 1, "of the cluster")
         };
-        if empty && others == 0 {
-            return Err(Failure::Usage(anyhow!(
-                "--join: node {} is the only one {whose}, so nobody can give it back what its folder \
-                 had: give it a folder that was kept, or begin a cluster without --join in which no node \
-                 is alone",
-                self.id
-            )));
+        if others > 0 {
+            return Ok(());
         }
-        Ok(())
+        Err(Failure::Usage(anyhow!(
+            "--join: node {} is the only one {whose}, so nobody can give it back what its folder had: \
+             give it a folder that was kept, or begin a cluster without --join in which no node is alone",
+            self.id
+        )))
     }
 
     /// Which regions there are, where each has a leader.
@@ -451,7 +448,9 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     node.spare(spares);
     if options.join {
         let held = node.disk().list().await.context("the data folder cannot be read");
-        options.check_join(held.map_err(Failure::Usage)?.is_empty(), multi_leader)?;
+        if held.map_err(Failure::Usage)?.is_empty() {
+            options.check_join(&node.nodes(), multi_leader)?;
+        }
         node.joins();
     }
     let layout = match options.mode {

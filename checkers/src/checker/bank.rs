@@ -44,11 +44,8 @@ impl Checker for Bank {
         };
         let accounts = accounts(&txns);
         coverage.keys = accounts.len();
-        let opening = by_writes(&txns, &accounts);
-        let opening = opening.and_then(|opening| match not_a_bank(&txns, opening.as_ref()) {
-            Some(reason) => Err(reason),
-            None => Ok(opening),
-        });
+        let opening = by_writes(&txns, &accounts)
+            .and_then(|opening| not_a_bank(&txns, opening.as_ref()).map_or(Ok(opening), Err));
         let mut opening = match opening {
             Ok(opening) => opening,
             Err(reason) => return Verdict::Unknown { reason, coverage },
@@ -132,11 +129,15 @@ impl Bank {
     }
 }
 
+/// The transactions that did not certainly fail.
+fn that_count<'t>(txns: &'t Txns<'_>) -> impl Iterator<Item = &'t Txn> {
+    txns.list().iter().filter(|txn| txn.fate != Fate::Aborted)
+}
+
 /// The accounts, in order: what was read or changed by whoever did not certainly fail.
 fn accounts(txns: &Txns<'_>) -> Vec<u32> {
-    let may_count = txns.list().iter().filter(|txn| txn.fate != Fate::Aborted);
     let mut accounts: Vec<u32> =
-        may_count.flat_map(|txn| txns.steps(txn)).map(|step| step.key).collect();
+        that_count(txns).flat_map(|txn| txns.steps(txn)).map(|step| step.key).collect();
     accounts.sort_unstable();
     accounts.dedup();
     accounts
@@ -149,8 +150,7 @@ fn by_writes(txns: &Txns<'_>, accounts: &[u32]) -> Result<Option<Opening>, Strin
         txn.fate == Fate::Committed
             && txns.steps(txn).iter().all(|step| step.action == Action::Write)
     };
-    let counts = || txns.list().iter().filter(|txn| txn.fate != Fate::Aborted);
-    let first: Vec<&Txn> = counts().take_while(only_writes).collect();
+    let first: Vec<&Txn> = that_count(txns).take_while(only_writes).collect();
     if first.is_empty() {
         return Ok(None);
     }
@@ -176,7 +176,7 @@ fn by_writes(txns: &Txns<'_>, accounts: &[u32]) -> Result<Option<Opening>, Strin
             "{last}: these writes, which came first, do not tell the total, for nobody filled {name}"
         ));
     }
-    if let Some(next) = counts().nth(first.len())
+    if let Some(next) = that_count(txns).nth(first.len())
         && let Some(open) = first.iter().find(|txn| txn.over.is_none_or(|over| over > next.invoked))
     {
         return Err(format!(
@@ -198,8 +198,7 @@ fn by_writes(txns: &Txns<'_>, accounts: &[u32]) -> Result<Option<Opening>, Strin
 fn not_a_bank(txns: &Txns<'_>, opening: Option<&Opening>) -> Option<String> {
     let fills =
         |txn: &Txn| opening.is_some_and(|opening| opening.told_by.binary_search(&txn.id).is_ok());
-    let may_count = |txn: &&Txn| txn.fate != Fate::Aborted && !fills(txn);
-    for txn in txns.list().iter().filter(may_count) {
+    for txn in that_count(txns).filter(|txn| !fills(txn)) {
         let mut change = 0;
         for step in txns.steps(txn) {
             match (step.action, step.value) {

@@ -9,13 +9,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
-use super::findings::but_who_failed;
+use super::findings::{but_who_failed, failed_to_write};
 use super::keys::{Keys, Model};
 use super::order::Order;
 use super::words::sentence;
 use crate::history::{
-    History, KeyId, NodeId, Op, Operation, OperationId, Outcome, Phase, ReadLevel, Time, Value,
-    ValueId,
+    History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Time, Value, ValueId,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -95,17 +94,13 @@ impl<'a> States<'a> {
     /// What each counter can have come to.
     fn sums(&self) -> BTreeMap<KeyId, Sums> {
         let history = self.history;
-        let start = match history.initial() {
-            Value::Int(start) => i128::from(*start),
-            Value::Nil => 0,
-            // No counter begins so.
-            Value::Text(_) | Value::List(_) => return BTreeMap::new(),
-        };
+        // No counter begins as anything else.
+        let Some(start) = history.initial().as_sum() else { return BTreeMap::new() };
         let mut sums: BTreeMap<KeyId, Sums> = BTreeMap::new();
         let mut others: BTreeSet<KeyId> = BTreeSet::new();
         for operation in history.operations() {
             let Op::Increment { key, by } = operation.op else { continue };
-            let may_count = !matches!(operation.outcome, Some(Outcome::Fail(_)));
+            let may_count = !operation.has_failed();
             let of_key = sums.entry(key).or_insert(Sums { least: start, most: start });
             match history.value(by) {
                 Value::Int(by) if may_count => {
@@ -132,12 +127,8 @@ struct Sums {
 
 impl Sums {
     fn contain(&self, value: &Value) -> bool {
-        match value {
-            Value::Int(sum) => (self.least..=self.most).contains(&i128::from(*sum)),
-            Value::Nil => (self.least..=self.most).contains(&0),
-            // That it is no counter is for others to say.
-            Value::Text(_) | Value::List(_) => true,
-        }
+        // That it is no counter is for others to say.
+        value.as_sum().is_none_or(|sum| (self.least..=self.most).contains(&sum))
     }
 }
 
@@ -267,10 +258,7 @@ fn phantom(
     since: Time,
 ) -> Option<Anomaly> {
     let (node, (value, read)) = held.iter().find(|(_, (value, _))| !is_possible(*value))?;
-    let tried = |write: &Operation<'_>| {
-        *write.op.key() == key && write.value_written() == Some(*value) && !write.is_indeterminate()
-    };
-    let failed = history.operations().find(tried).map(|write| write.id);
+    let failed = failed_to_write(history, key, *value);
     let what = format!(
         "after the run had been quiet until {since}, node n{node} holds {} = {}, which nobody wrote{}",
         history.key(key),

@@ -12,9 +12,7 @@ use rustc_hash::FxHashMap;
 use super::Checker;
 use super::findings::Findings;
 use super::keys::{Keys, Model};
-use crate::history::{
-    Event, History, Op, Operation, OperationId, Outcome, ReadLevel, Value, ValueId,
-};
+use crate::history::{Event, History, Op, Operation, OperationId, ReadLevel, Value, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
 /// See the module.
@@ -56,7 +54,7 @@ impl Checker for Counter {
     fn check(&self, history: &History) -> Verdict {
         let models = Keys::new(history).models.into_iter();
         let is_counter = |model| model == Some(Model::Counter);
-        let start = number(history, history.initial_id());
+        let start = history.initial().as_sum();
         let begun = || Sums { start: start.unwrap_or_default(), ..Sums::default() };
         let mut sums: Vec<Option<Sums>> =
             models.map(|model| is_counter(model).then(begun)).collect();
@@ -94,8 +92,11 @@ impl Checker for Counter {
             let begins = matches!(event, Event::Invoke(_));
             match operation.op {
                 Op::Increment { by, .. } => {
-                    let by = number(history, by).expect("only numbers are added to what is judged");
-                    if begins && !matches!(operation.outcome, Some(Outcome::Fail(_))) {
+                    let by = history
+                        .value(by)
+                        .as_sum()
+                        .expect("only numbers are added to what is judged");
+                    if begins && !operation.has_failed() {
                         of_key.begin(by);
                         begun.push(operation.id);
                     } else if !begins && operation.is_ok() {
@@ -129,8 +130,9 @@ fn judge(
     found.coverage.operations += 1;
     let history = found.history;
     let key = history.key(*read.op.key());
-    let Some(value) = number(history, value) else {
-        let conclusion = format!("{} is no whole number", history.value(value));
+    let shown = history.value(value);
+    let Some(value) = shown.as_sum() else {
+        let conclusion = format!("{shown} is no whole number");
         found.add("not-a-number", &[read.id], conclusion);
         return;
     };
@@ -165,14 +167,5 @@ fn judge(
     }
     if sums.greatest.is_none_or(|(greatest, _)| greatest < value) {
         sums.greatest = Some((value, read.id));
-    }
-}
-
-/// A value as a number; a counter that nobody touched is `nil`.
-fn number(history: &History, value: ValueId) -> Option<i128> {
-    match history.value(value) {
-        Value::Int(number) => Some(i128::from(*number)),
-        Value::Nil => Some(0),
-        Value::Text(_) | Value::List(_) => None,
     }
 }

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Checker;
+use super::live::tried_after;
 use super::order::{Order, Proof, seen};
 use super::words::sentence;
 use crate::facts::{nanos, nanos_if_any};
@@ -199,14 +200,7 @@ fn shown(
 
 /// When clients were served again after an event.
 fn served_again(history: &History, after: EventIndex) -> Option<Time> {
-    let end = history.phase_began(Phase::Final).map(|(event, _)| event);
-    let tried: Vec<Operation<'_>> = history
-        .operations()
-        .filter(|operation| operation.invoked > after)
-        .filter(|operation| end.is_none_or(|end| operation.invoked < end))
-        // In what the system does not offer, it cannot fail.
-        .filter(|operation| !operation.is_unsupported())
-        .collect();
+    let tried = tried_after(history, after);
     let mut again = None;
     for writes in [false, true] {
         let of_kind = || tried.iter().filter(|operation| operation.op.kind().writes() == writes);
@@ -337,9 +331,7 @@ fn explain(
 fn proof(history: &History, order: &Order<'_>, finals: &Finals, write: &Operation<'_>) -> Proof {
     let mut proof = Proof { operations: vec![write.id], words: Vec::new() };
     for value in &finals.values {
-        let of_value = order.proof_of_left(*value, write);
-        proof.operations.extend(of_value.operations);
-        proof.words.extend(of_value.words);
+        proof.extend(order.proof_of_left(*value, write));
     }
     let mut shown: BTreeSet<(Option<NodeId>, ValueId)> = BTreeSet::new();
     for read in finals.reads.iter().map(|id| history.operation(*id)) {

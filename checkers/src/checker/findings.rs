@@ -1,7 +1,7 @@
 //! What a checker finds on its way through a history.
 
 use super::words::sentence;
-use crate::history::{History, OperationId};
+use crate::history::{History, KeyId, Operation, OperationId, ValueId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// The violations of one guarantee, and what was judged.
@@ -65,6 +65,20 @@ impl<'a> Findings<'a> {
             Verdict::Valid(coverage)
         }
     }
+}
+
+/// Who tried to make a register hold a value, and failed.
+pub(super) fn failed_to_write(
+    history: &History,
+    key: KeyId,
+    value: ValueId,
+) -> Option<OperationId> {
+    let failed = |operation: &Operation<'_>| {
+        *operation.op.key() == key
+            && operation.value_written() == Some(value)
+            && operation.has_failed()
+    };
+    history.operations().find(failed).map(|operation| operation.id)
 }
 
 /// What is to be said besides "nobody had begun to", where somebody had, and failed.

@@ -123,16 +123,10 @@ impl Keys {
             }
         }
         let only_read = Kinds::of(&[OpKind::Read]);
-        let is_empty = |value: &Value| match value {
-            Value::Nil => false,
-            Value::Int(number) => *number == 0,
-            Value::Text(text) => text.is_empty(),
-            Value::List(values) => values.is_empty(),
-        };
         let may_be_any = LazyCell::new(|| {
             let of_key = |read: &Operation<'_>| kinds[read.op.key().index()];
             let reads = history.operations().filter(|read| of_key(read) == only_read);
-            reads.filter_map(|read| read.value_read()).any(|value| is_empty(history.value(value)))
+            reads.filter_map(|read| read.value_read()).any(|value| history.value(value).is_blank())
         });
         let may_be_text = LazyCell::new(|| texts(history));
         let model = |key: KeyId, kinds: Kinds| {

@@ -3,7 +3,7 @@
 
 use super::Checker;
 use super::words::sentence;
-use crate::history::{History, OpKind, Operation, OperationId, Phase, Time};
+use crate::history::{EventIndex, History, OpKind, Operation, OperationId, Phase, Time};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -18,14 +18,7 @@ impl Checker for Live {
             let reason = "the history has no liveness phase".to_owned();
             return Verdict::Unknown { reason, coverage };
         };
-        let end = history.phase_began(Phase::Final).map(|(event, _)| event);
-        let after: Vec<Operation<'_>> = history
-            .operations()
-            .filter(|operation| operation.invoked > began)
-            .filter(|operation| end.is_none_or(|end| operation.invoked < end))
-            // In what the system does not offer, it cannot fail to recover.
-            .filter(|operation| !operation.is_unsupported())
-            .collect();
+        let after = tried_after(history, began);
         coverage.operations = after.len();
         coverage.keys = history.key_count();
         if after.is_empty() {
@@ -70,4 +63,16 @@ fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Ti
         witness: Witness { operations: vec![last.id], faults: Vec::new() },
         explanation,
     }
+}
+
+/// What clients tried after an event and before the final reads. In what the system does not offer, it
+/// cannot fail.
+pub(super) fn tried_after(history: &History, after: EventIndex) -> Vec<Operation<'_>> {
+    let end = history.phase_began(Phase::Final).map(|(event, _)| event);
+    history
+        .operations()
+        .filter(|operation| operation.invoked > after)
+        .filter(|operation| end.is_none_or(|end| operation.invoked < end))
+        .filter(|operation| !operation.is_unsupported())
+        .collect()
 }

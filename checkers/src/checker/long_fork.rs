@@ -116,7 +116,7 @@ fn writes<'a>(txns: &Txns<'a>) -> Result<Writes<'a>, String> {
             let key = step.key as usize;
             tried[key] |= step.action == Action::Write;
             match step.action {
-                Action::Read => read_empty[key] |= is_empty(step.value),
+                Action::Read => read_empty[key] |= step.value.is_blank(),
                 Action::Append | Action::Inc => others[key] = true,
                 Action::Write if txn.fate == Fate::Aborted => {
                     refused.entry((step.key, step.value)).or_insert(txn.id);
@@ -141,16 +141,6 @@ fn writes<'a>(txns: &Txns<'a>) -> Result<Writes<'a>, String> {
         *other |= !tried[key] && (any_other || read_empty[key]);
     }
     Ok(Writes { writers, refused, others })
-}
-
-/// Whether it is what a counter, a text or a list holds to which nothing was added.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Nil => false,
-        Value::Int(number) => *number == 0,
-        Value::Text(text) => text.is_empty(),
-        Value::List(items) => items.is_empty(),
-    }
 }
 
 /// What a transaction saw that only reads, in the order of the keys; nothing of one that was not
@@ -189,10 +179,7 @@ fn forks(
         let (Some(first), Some(second)) = (only(less, more), only(more, less)) else { continue };
         let writer = |key: u32| writers[key as usize].expect("only keys with a writer are seen");
         let witness = [writer(first).id, writer(second).id, *one, *other];
-        let told = |id: &OperationId| {
-            let place = txns.list().binary_search_by_key(id, |txn| txn.id);
-            txns.sentence(&txns.list()[place.expect("the operation is a transaction")])
-        };
+        let told = |id: &OperationId| txns.sentence(txns.of(*id));
         let mut explanation: Vec<String> = witness.iter().map(told).collect();
         explanation.dedup();
         let (first, second) = (txns.key(first), txns.key(second));
@@ -224,10 +211,7 @@ fn unwritten(
         None => ("garbage-read", format!("nobody wrote {value} to {name}")),
     };
     let witness: Vec<OperationId> = refused.into_iter().chain([txn.id]).collect();
-    let place = |id: &OperationId| txns.list().binary_search_by_key(id, |txn| txn.id);
-    let told = |id: &OperationId| {
-        txns.sentence(&txns.list()[place(id).expect("the operation is a transaction")])
-    };
+    let told = |id: &OperationId| txns.sentence(txns.of(*id));
     let mut explanation: Vec<String> = witness.iter().map(told).collect();
     explanation.push(words);
     txns.anomaly(anomaly, Guarantee::LongFork, Some(key), &witness, explanation)

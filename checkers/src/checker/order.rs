@@ -98,8 +98,7 @@ impl<'a> Order<'a> {
     fn add(&mut self, value: ValueId, writer: &Operation<'_>) {
         let is_initial = self.history.is_initial(value);
         let begin = if is_initial { 0 } else { moment(writer.invoked.0) };
-        let end = writer.completed.filter(|_| writer.is_ok());
-        let end = end.map_or(u64::MAX, |event| moment(event.0));
+        let end = self.end(writer.id);
         let next = self.places.len();
         let at = *self.index.entry((*writer.op.key(), value)).or_insert(next);
         if at == next {
@@ -382,10 +381,19 @@ impl<'a> Order<'a> {
 }
 
 /// What shows that one value is older than another.
+#[derive(Default)]
 pub(super) struct Proof {
     pub(super) operations: Vec<OperationId>,
     /// What is to be said of those that are not shown.
     pub(super) words: Vec<String>,
+}
+
+impl Proof {
+    /// Takes in what shows something else besides.
+    pub(super) fn extend(&mut self, other: Proof) {
+        self.operations.extend(other.operations);
+        self.words.extend(other.words);
+    }
 }
 
 /// The places that each place is the parent of.

@@ -9,9 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
-use crate::history::{
-    EventIndex, History, KeyId, Op, Operation, OperationId, Outcome, Value, ValueId,
-};
+use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
 /// See the module.
@@ -50,8 +48,9 @@ impl Checker for Queue {
             note(&mut queues, &operation);
         }
         let is_used = |items: &Items| !items.by_value.is_empty() || !items.empty.is_empty();
-        if queues.iter().any(is_used) && *history.initial() != Value::Nil {
-            found.coverage.keys = queues.iter().filter(|items| is_used(items)).count();
+        let count = queues.iter().filter(|items| is_used(items)).count();
+        if count > 0 && *history.initial() != Value::Nil {
+            found.coverage.keys = count;
             found.leave_open(format!("no fifo-queue begins as {}", history.initial()));
             return found.into_verdict(NOTHING);
         }
@@ -80,7 +79,7 @@ impl Checker for Queue {
 }
 
 fn note(queues: &mut [Items], operation: &Operation<'_>) {
-    let failed = matches!(operation.outcome, Some(Outcome::Fail(_)));
+    let failed = operation.has_failed();
     match operation.op {
         // To take it out cannot be told from finding nothing.
         Op::Enqueue { value: ValueId::NIL, .. } => {}

@@ -18,8 +18,8 @@ use super::Checker;
 use super::findings::{Findings, but_who_failed};
 use super::keys::{Keys, Model};
 use crate::history::{
-    EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Outcome, Phase, ReadLevel,
-    Value, ValueId,
+    EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Value,
+    ValueId,
 };
 use crate::verdict::{Guarantee, Verdict};
 
@@ -58,7 +58,7 @@ impl Checker for Set {
             if let Op::Add { key, value } | Op::Remove { key, value } = operation.op {
                 let element = sets.entry(key).or_default().by_value.entry(value).or_default();
                 let adds = matches!(operation.op, Op::Add { .. });
-                if matches!(operation.outcome, Some(Outcome::Fail(_))) {
+                if operation.has_failed() {
                     element.failed = element.failed.or(Some(operation.id).filter(|_| adds));
                     continue;
                 }
@@ -75,9 +75,9 @@ impl Checker for Set {
         let numbers = numbers(history);
         let mut found =
             Findings::new(history, Guarantee::Set, "each element by itself", sets.len());
-        if keys.models.contains(&Some(Model::Set)) && *history.initial() != Value::Nil {
-            let is_set = |model: &&Option<Model>| **model == Some(Model::Set);
-            found.coverage.keys = keys.models.iter().filter(is_set).count();
+        let count = keys.models.iter().filter(|model| **model == Some(Model::Set)).count();
+        if count > 0 && *history.initial() != Value::Nil {
+            found.coverage.keys = count;
             found.leave_open(format!("no set begins as {}", history.initial()));
             return found.into_verdict(NOTHING);
         }

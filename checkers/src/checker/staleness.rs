@@ -7,6 +7,7 @@
 //! bounds. A read that reports a version as high as that of every acknowledged write misses none.
 //! Reads of all levels count, and what a compare-and-set found instead; final reads do not.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -107,8 +108,11 @@ struct Writes {
 
 /// How far each read was behind, in the order of invocation.
 pub fn lags(history: &History) -> Vec<Lag> {
-    let order = Order::new(history);
-    let mut keys = writes(history, &order);
+    lags_by(history, &Order::new(history))
+}
+
+fn lags_by(history: &History, order: &Order<'_>) -> Vec<Lag> {
+    let mut keys = writes(history, order);
     let mut lags = Vec::new();
     for (_, event) in history.events() {
         match event {
@@ -120,7 +124,7 @@ pub fn lags(history: &History) -> Vec<Lag> {
                     writes.open.push(operation.id);
                 }
                 if let Some(value) = seen(&operation) {
-                    lags.extend(writes.lag(history, &order, &operation, value));
+                    lags.extend(writes.lag(history, order, &operation, value));
                 }
             }
             Event::Complete(operation) if is_acknowledged(&operation) => {
@@ -209,7 +213,8 @@ impl Writes {
 
 impl Checker for BoundedStaleness {
     fn check(&self, history: &History) -> Verdict {
-        let lags = lags(history);
+        let order = Order::new(history);
+        let lags = lags_by(history, &order);
         let coverage = Coverage {
             method: "missing acknowledged writes, by real time".into(),
             operations: lags.len(),
@@ -218,7 +223,7 @@ impl Checker for BoundedStaleness {
         let (Some(versions), Some(time)) =
             (lags.iter().map(|lag| lag.versions).max(), lags.iter().map(|lag| lag.time).max())
         else {
-            let reason = Order::new(history).nothing_judged("no read returned what somebody wrote");
+            let reason = order.nothing_judged("no read returned what somebody wrote");
             return Verdict::Unknown { reason, coverage };
         };
         if !self.limits.bounds_staleness() {
@@ -230,7 +235,7 @@ impl Checker for BoundedStaleness {
             );
             return Verdict::Unknown { reason, coverage };
         }
-        let anomalies = self.beyond(history, &lags);
+        let anomalies = self.beyond(history, &order, &lags);
         if anomalies.is_empty() {
             Verdict::Valid(coverage)
         } else {
@@ -241,36 +246,30 @@ impl Checker for BoundedStaleness {
 
 impl BoundedStaleness {
     /// The first read of each key that is beyond the bound.
-    fn beyond(&self, history: &History, lags: &[Lag]) -> Vec<Anomaly> {
+    fn beyond(&self, history: &History, order: &Order<'_>, lags: &[Lag]) -> Vec<Anomaly> {
         let Limits { staleness_max, versions_behind_max, .. } = self.limits;
-        let order = Order::new(history);
-        let writes = writes(history, &order);
+        let writes = LazyCell::new(|| writes(history, order));
         let mut told = vec![false; history.key_count()];
         let mut anomalies = Vec::new();
         for lag in lags {
             let read = history.operation(lag.read);
             let by_time = staleness_max.filter(|bound| lag.time > *bound);
             let by_versions = versions_behind_max.filter(|bound| lag.versions > *bound);
-            let bound = match (by_time, by_versions) {
-                (Some(bound), _) => seconds(bound),
-                (None, Some(1)) => "1 version".to_owned(),
-                (None, Some(bound)) => format!("{bound} versions"),
+            // How many writes show that the bound was passed.
+            let (bound, count) = match (by_time, by_versions) {
+                (Some(bound), _) => (seconds(bound), 1),
+                (None, Some(1)) => ("1 version".to_owned(), 2),
+                (None, Some(bound)) => (format!("{bound} versions"), bound.saturating_add(1)),
                 (None, None) => continue,
             };
             let key = *read.op.key();
             if std::mem::replace(&mut told[key.index()], true) {
                 continue;
             }
-            let missing = match by_time {
-                Some(_) => lag.missing.into_iter().collect(),
-                None => {
-                    let count = by_versions.unwrap_or_default().saturating_add(1);
-                    let rank = order.rank(key, seen(&read).expect("only what was read is behind"));
-                    let rank = rank.expect("only what somebody wrote is behind");
-                    writes[&key].missing(&rank, read.invoked, count)
-                }
-            };
-            let Proof { operations, words } = proof(history, &order, &read, &missing);
+            let rank = order.rank(key, seen(&read).expect("only what was read is behind"));
+            let rank = rank.expect("only what somebody wrote is behind");
+            let missing = writes[&key].missing(&rank, read.invoked, count);
+            let Proof { operations, words } = proof(history, order, &read, &missing);
             let mut explanation: Vec<String> =
                 operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
             explanation.extend(words);
@@ -298,9 +297,7 @@ fn proof(
     let value = seen(read).expect("only what was read is behind");
     let mut proof = Proof { operations: vec![read.id], words: Vec::new() };
     for write in missing {
-        let of_write = order.proof_of_left(value, &history.operation(*write));
-        proof.operations.extend(of_write.operations);
-        proof.words.extend(of_write.words);
+        proof.extend(order.proof_of_left(value, &history.operation(*write)));
     }
     proof.operations.sort();
     proof.operations.dedup();

@@ -187,6 +187,11 @@ impl Operation<'_> {
         matches!(self.outcome, Some(Outcome::Fail(Reason::Unsupported)))
     }
 
+    /// Whether it did not take effect, for certain.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Fail(_)))
+    }
+
     /// Whether it may have taken effect, or may yet.
     pub fn is_indeterminate(&self) -> bool {
         matches!(self.outcome, None | Some(Outcome::Info(_)))

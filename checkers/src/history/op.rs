@@ -173,8 +173,9 @@ impl fmt::Display for Key {
     expecting = "a value is null, a whole number of 64 bits, a text, or an array of values"
 )]
 pub enum Value {
-    /// The key is absent. A read that finds nothing *succeeds* with this value; it is never a
-    /// failure and never a wildcard, so that a store which forgets everything cannot pass.
+    /// The key is absent. A read that finds nothing *succeeds* with this value; it is never a failure, and
+    /// no wildcard unless the history is [read so](super::NilReads::Unknown), so that a store which forgets
+    /// everything cannot pass.
     #[default]
     Nil,
     /// A whole number.
@@ -183,6 +184,27 @@ pub enum Value {
     Text(Arc<str>),
     /// Several values in an order.
     List(Arc<[Value]>),
+}
+
+impl Value {
+    /// What it is as the sum of a counter: one that nobody touched is `nil`. None if it is no number.
+    pub(crate) fn as_sum(&self) -> Option<i128> {
+        match self {
+            Value::Int(sum) => Some(i128::from(*sum)),
+            Value::Nil => Some(0),
+            Value::Text(_) | Value::List(_) => None,
+        }
+    }
+
+    /// Whether it is what a counter, a text, a set or a list holds to which nothing was added.
+    pub(crate) fn is_blank(&self) -> bool {
+        match self {
+            Value::Nil => false,
+            Value::Int(number) => *number == 0,
+            Value::Text(text) => text.is_empty(),
+            Value::List(values) => values.is_empty(),
+        }
+    }
 }
 
 impl fmt::Display for Value {

@@ -34,7 +34,7 @@ fn check(checker: &dyn Checker, text: &str, expected: &[&str]) {
 
 /// Why a checker does not know.
 #[track_caller]
-fn reason(checker: &dyn Checker, text: &str) -> String {
+pub(crate) fn reason(checker: &dyn Checker, text: &str) -> String {
     match checker.check(&history(text)) {
         Verdict::Unknown { reason, .. } => reason,
         verdict => panic!("{verdict:#?}"),

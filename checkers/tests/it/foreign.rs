@@ -798,9 +798,9 @@ fn the_version_of_a_mismatch_is_written_and_read_back() {
     let text = "0 invoke write x 1\n0 ok v1\n0 invoke cas x 5 6\n0 fail mismatch 1 v1\n\
                 0 invoke write x 2\n0 fail unavailable";
     let written = history(text);
-    let mut edn = Vec::new();
-    jepsen_edn::write(&written, &mut edn).unwrap();
-    let read = jepsen_edn::read(&edn[..], &ReadLimits::default(), Keys::Independent).unwrap();
+    let mut bytes = Vec::new();
+    jepsen_edn::write(&written, &mut bytes).unwrap();
+    let read = jepsen_edn::read(&bytes[..], &ReadLimits::default(), Keys::Independent).unwrap();
     let versions = |history: &History| -> Vec<Option<u64>> {
         history.operations().map(|operation| history.version(operation.id)).collect()
     };
@@ -809,11 +809,7 @@ fn the_version_of_a_mismatch_is_written_and_read_back() {
     // What others give a version for failed for reasons of their own.
     let foreign = "{:process 0, :type :invoke, :f :cas, :value [1 2]}\n\
                    {:process 0, :type :fail, :f :cas, :value [1 2], :version 3}";
-    assert_eq!(versions(&edn_of(foreign)), [None]);
-}
-
-fn edn_of(text: &str) -> History {
-    edn(text).unwrap()
+    assert_eq!(versions(&edn(foreign).unwrap()), [None]);
 }
 
 #[test]
@@ -822,7 +818,7 @@ fn times_that_go_back_are_counted() {
         format!("{{:process 0, :type :{kind}, :f :read, :value nil, :time {time}}}\n")
     };
     let back = at(5, "invoke") + &at(3, "ok") + &at(4, "invoke") + &at(9, "ok");
-    assert_eq!(edn_of(&back).times_moved(), 2);
+    assert_eq!(edn(&back).unwrap().times_moved(), 2);
     let forth = at(5, "invoke") + &at(5, "ok") + &at(6, "invoke");
-    assert_eq!(edn_of(&forth).times_moved(), 0);
+    assert_eq!(edn(&forth).unwrap().times_moved(), 0);
 }

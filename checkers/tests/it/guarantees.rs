@@ -7,6 +7,7 @@ use stormglass_checkers::checker::{
     MonotonicWrites, ReadYourWrites, Registration, WritesFollowReads,
 };
 
+use crate::collections::reason;
 use crate::notation::history;
 
 /// What is expected of a history.
@@ -524,14 +525,6 @@ fn who_failed_to_write_what_a_replica_holds_is_shown() {
         process 0 tried to write x 5 and was told unavailable (from 0.000 s to 0.001 s)
         process 9 read x = 5 at n1 (from 0.003 s to 0.004 s)
         after the run had been quiet until 0.002 s, node n1 holds x = 5, which nobody wrote, but for process 0, which failed"#]].assert_eq(&told(&Convergent, text));
-}
-
-/// Why a verdict is unknown.
-fn reason(checker: &dyn Checker, text: &str) -> String {
-    match checker.check(&history(text)) {
-        Verdict::Unknown { reason, .. } => reason,
-        verdict => panic!("{verdict:#?}"),
-    }
 }
 
 #[test]

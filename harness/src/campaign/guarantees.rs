@@ -111,7 +111,7 @@ pub fn split(entries: &[Entry]) -> Result<Vec<(usize, Group, Entry)>, PlanError>
             entry.plan.nemeses = nemeses.to_vec();
             // Whether there is a witness is asked of all groups together.
             entry.plan.canary_runs = u64::MAX;
-            entry.plan.check_settings(&entry.system.manifest())?;
+            entry.plan.check_for(&*entry.system, &[])?;
             parts.push((index, group, entry));
             Ok(())
         };

@@ -2,7 +2,7 @@
 //!
 //! Start with [`world`](World): it steps the simulation and applies faults. [`NodeCx`] and
 //! [`ClientCx`] are what nodes and clients see of it. What schedules the hosts and carries the messages
-//! is in `engine/`: there are two such engines, and one file there is the only place that names turmoil.
+//! is in `engine/`: there are two such engines, and one file there is the only place that uses turmoil.
 
 mod clock;
 mod context;

@@ -61,8 +61,8 @@ pub trait System: Send + Sync {
 
     /// Whether its nodes, clients or operator ever wait by `tokio::time`, instead of by their contexts alone.
     ///
-    /// The engine `event` then stops at every whole millisecond to look for tokio's timers, which costs a
-    /// sixth of a run. Of a system that answers `false`, whoever asks tokio for a timer all the same
+    /// The engine `event` then asks tokio for its timers whenever time passes a whole millisecond, which costs
+    /// a sixth of a run. Of a system that answers `false`, whoever asks tokio for a timer all the same
     /// panics there: better no timer than one that ends at the wrong time.
     fn waits_by_tokio(&self) -> bool {
         true

@@ -106,8 +106,8 @@ fn systems_whose_members_stay_are_refused_with_those_whose_members_do_not() {
         let text =
             format!("[[plan]]\nname = \"a\"\nsystem = \"{system}\"\nnemeses = [\"membership\"]\n");
         std::fs::write(&file, text).unwrap();
-        let said = plan::load(&file, SYSTEMS).map_err(|error| error.to_string());
-        let words = said.err().map_or(String::new(), |said| said);
+        let error = plan::load(&file, SYSTEMS).err();
+        let words = error.map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(words.contains("members change while they run"), refused, "{words}");
         assert_eq!(words.contains("there are changing"), refused, "{words}");
     }

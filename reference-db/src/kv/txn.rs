@@ -77,9 +77,10 @@ fn take(held: Option<&mut Datum>, amount: u64) -> Result<(), Reply> {
 
 fn shift(held: Option<&mut Datum>) -> Result<Option<Datum>, Reply> {
     match held {
-        Some(Datum::List(elements)) if elements.is_empty() => Ok(None),
-        Some(Datum::List(elements)) => Ok(Some(Datum::Register(elements.remove(0)))),
         None => Ok(None),
+        Some(Datum::List(elements)) => {
+            Ok((!elements.is_empty()).then(|| Datum::Register(elements.remove(0))))
+        }
         Some(Datum::Register(_) | Datum::Counter(_) | Datum::Set(_)) => Err(Reply::WrongKind),
     }
 }

@@ -180,10 +180,7 @@ impl Meddler {
         if self.next > cluster.now {
             return false;
         }
-        let wiped = wipes && cluster.draw(3) == 0 && wipe_one(cluster);
-        if !wiped {
-            meddle(cluster);
-        }
+        let wiped = meddle_or_wipe(cluster, wipes);
         self.next = Time(cluster.now.0 + cluster.draw(300) * MS);
         wiped
     }
@@ -210,13 +207,22 @@ fn transfer<P: Protocol>(cluster: &mut Cluster<P>) {
 pub(crate) const OPERATOR: u64 = 1_000;
 
 /// Takes a node's disk away, where every disk that was taken before is whole again; whether it did.
-pub(crate) fn wipe_one<P: Protocol>(cluster: &mut Cluster<P>) -> bool {
+fn wipe_one<P: Protocol>(cluster: &mut Cluster<P>) -> bool {
     let node = usize::try_from(cluster.draw(cluster.nodes.len() as u64)).unwrap();
     let may = cluster.may_wipe();
     if may {
         cluster.wipe(node);
     }
     may
+}
+
+/// Has a fault begin or end, or takes a disk away now and then where it `wipes`; whether it did that.
+pub(crate) fn meddle_or_wipe<P: Protocol>(cluster: &mut Cluster<P>, wipes: bool) -> bool {
+    let wiped = wipes && cluster.draw(3) == 0 && wipe_one(cluster);
+    if !wiped {
+        meddle(cluster);
+    }
+    wiped
 }
 
 /// How bad the network of a seed is.
@@ -296,10 +302,7 @@ pub(crate) fn play<P: Protocol, W: Watch<P>>(
     watch: W,
     seed: u64,
 ) -> (Tally, W) {
-    play_with(cluster, watch, seed, |cluster| {
-        meddle(cluster);
-        false
-    })
+    play_with(cluster, watch, seed, |cluster| meddle_or_wipe(cluster, false))
 }
 
 /// The same, and nodes lose their disks, one at a time.
@@ -308,13 +311,7 @@ pub(crate) fn play_with_wipes<P: Protocol, W: Watch<P>>(
     watch: W,
     seed: u64,
 ) -> (Tally, W) {
-    play_with(cluster, watch, seed, |cluster| {
-        let wiped = cluster.draw(3) == 0 && wipe_one(cluster);
-        if !wiped {
-            meddle(cluster);
-        }
-        wiped
-    })
+    play_with(cluster, watch, seed, |cluster| meddle_or_wipe(cluster, true))
 }
 
 /// Two seconds of faults, then quiet until all clients are answered and all members agree. `fault` says

@@ -13,24 +13,15 @@ use stormglass_reference_db::protocol::leaderless::{Leaderless, Message, Setting
 use stormglass_reference_db::protocol::raft::wishes::FOUNDED;
 use stormglass_reference_db::wire::Request;
 
+use super::leaderless::hash_of;
+use super::primary_cluster::request;
+use super::primary_members::{admit, dismiss};
 use super::raft_cluster::Cluster;
 
 const STRICT: Settings = Settings::DEFAULT;
 const ATOMIC: Settings = Settings { atomic: true, ..STRICT };
 const SIBLINGS: Settings = Settings { conflicts: Conflicts::Siblings, ..STRICT };
 const DONE: Option<Reply> = Some(Reply::Done);
-
-fn request(session: u64, sequence: u64, command: Command) -> Request {
-    Request { session, sequence, seen: 0, command }
-}
-
-fn admit(sequence: u64, node: usize) -> Request {
-    request(0, sequence, Command::Admit { node: NodeId(node as u32) })
-}
-
-fn dismiss(sequence: u64, node: usize) -> Request {
-    request(0, sequence, Command::Dismiss { node: NodeId(node as u32) })
-}
 
 /// A client of one node.
 struct Client {
@@ -115,10 +106,7 @@ fn a_node_that_is_let_in_holds_its_share_before_its_operator_hears_of_it() {
         assert_eq!(holding(&cluster, leader), [0, 1, 2, 3]);
         assert!(cluster.run_until(|cluster| cluster.is_whole(3)));
         let ring = Ring::of(cluster.node(leader).layout(), 3);
-        let hash = |key: &str| {
-            u64::from_le_bytes(*blake3::hash(key.as_bytes()).as_bytes().first_chunk().unwrap())
-        };
-        let its = |key: &String| ring.holds(NodeId(3), ring.segment(hash(key)));
+        let its = |key: &String| ring.holds(NodeId(3), ring.segment(hash_of(key)));
         let (its, _): (Vec<String>, Vec<String>) = keys().partition(its);
         assert!(its.len() > 50, "{} of 150 are its share", its.len());
         let store = cluster.node(3).store();

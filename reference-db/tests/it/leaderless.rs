@@ -665,6 +665,6 @@ fn segment_of(cluster: &Cluster<Leaderless>, key: &str) -> usize {
     ring.segment(hash_of(key))
 }
 
-fn hash_of(key: &str) -> u64 {
+pub(crate) fn hash_of(key: &str) -> u64 {
     u64::from_le_bytes(*blake3::hash(key.as_bytes()).as_bytes().first_chunk().unwrap())
 }

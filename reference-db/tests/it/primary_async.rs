@@ -13,7 +13,7 @@ use stormglass_reference_db::protocol::raft::log::{Entry, Position};
 use stormglass_reference_db::protocol::{Input, Output, Protocol};
 use stormglass_reference_db::wire::{Request, decode, encode};
 
-use super::counting::{calm, meddle, weather, wipe_one};
+use super::counting::{calm, meddle_or_wipe, weather};
 use super::primary_cluster::{
     governed, holds, open, others, primary, read, request, started, write,
 };
@@ -324,10 +324,7 @@ fn play(seed: u64, wipes: bool) -> (usize, usize) {
     let mut looked = 0;
     for turn in 0..400_u64 {
         if turn % 10 == 9 {
-            let wiped = wipes && cluster.draw(3) == 0 && wipe_one(&mut cluster);
-            if !wiped {
-                meddle(&mut cluster);
-            }
+            meddle_or_wipe(&mut cluster, wipes);
         }
         while let Some(answer) = cluster.answers.get(looked) {
             looked += 1;

@@ -15,11 +15,11 @@ use super::raft_cluster::Cluster;
 const MODES: [Acknowledge; 3] = [Acknowledge::All, Acknowledge::One, Acknowledge::None];
 const DONE: Option<Reply> = Some(Reply::Done);
 
-fn admit(sequence: u64, node: usize) -> Request {
+pub(crate) fn admit(sequence: u64, node: usize) -> Request {
     request(0, sequence, Command::Admit { node: NodeId(node as u32) })
 }
 
-fn dismiss(sequence: u64, node: usize) -> Request {
+pub(crate) fn dismiss(sequence: u64, node: usize) -> Request {
     request(0, sequence, Command::Dismiss { node: NodeId(node as u32) })
 }
 

@@ -13,6 +13,7 @@ use stormglass_reference_db::protocol::leaderless::{Leaderless, Message, Receipt
 use stormglass_reference_db::wire::{self, Request};
 
 use super::counting::{Meddler, calm, let_pass, weather};
+use super::leaderless::hash_of;
 use super::raft_cluster::{Answer, Cluster, MS};
 
 const STRICT: Settings = Settings { conflicts: Conflicts::Siblings, ..Settings::DEFAULT };
@@ -108,8 +109,7 @@ fn three() -> Cluster<Leaderless> {
 fn five(settings: Settings) -> (Cluster<Leaderless>, Vec<usize>, Vec<usize>) {
     let cluster = Cluster::with(5, 1, 50, settings);
     let ring = Ring::new(cluster.nodes.iter().map(|node| node.id).collect(), 3);
-    let hash = blake3::hash(b"x");
-    let segment = ring.segment(u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()));
+    let segment = ring.segment(hash_of("x"));
     let (hold, others) = (0..5).partition(|node| ring.holds(NodeId(*node as u32), segment));
     (cluster, hold, others)
 }

@@ -5,10 +5,10 @@
 //! appends to it took effect, and from that follow the dependencies of the transactions.
 
 use checkers::Guarantee;
-use checkers::history::{Key, Op, OpKind, Outcome, Value};
+use checkers::history::{Key, Op, OpKind, Value};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Generator, Options, Share, Workload};
+use super::{Generator, Options, Share, Workload, step, txn};
 use crate::draw::Draw;
 
 /// The most steps of a transaction.
@@ -54,15 +54,13 @@ impl Generator for Client {
         self.draw.begin();
         let steps = 1 + self.draw.below(STEPS_MAX);
         let body = (0..steps).map(|_| {
-            let list = Value::Int(self.draw.key_number().into());
+            let list = self.draw.key_number();
             let (name, value) = match self.draw.below(2) {
                 0 => ("r", Value::Nil),
                 _ => ("append", self.draw.fresh_value()),
             };
-            Value::List([Value::Text(name.into()), list, value].into())
+            step(name, list, value)
         });
-        Op::Txn { key: Key::from("lists"), body: Value::List(body.collect()) }
+        txn("lists", body)
     }
-
-    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
 }

@@ -5,12 +5,14 @@
 //! and gives to another; the store is asked to refuse what would overdraw an account.
 
 use checkers::Guarantee;
-use checkers::history::{Key, Op, OpKind, Outcome, Value};
+use checkers::history::{Key, Op, OpKind, Value};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Generator, Options, Share, Workload};
+use super::{Generator, Options, Share, Workload, step, txn};
 use crate::draw::Draw;
 
+/// What the accounts belong to.
+const STORE: &str = "accounts";
 /// What every account holds at the beginning.
 const BALANCE: i64 = 100;
 /// The most that is moved at once.
@@ -27,7 +29,10 @@ impl Workload for Bank {
     }
 
     fn opening(&self, options: &Options) -> Option<Op> {
-        Some(txn((0..accounts(options)).map(|account| step("w", account, Value::Int(BALANCE)))))
+        Some(txn(
+            STORE,
+            (0..accounts(options)).map(|account| step("w", account, Value::Int(BALANCE))),
+        ))
     }
 
     fn mix(&self) -> &'static [Share] {
@@ -50,14 +55,6 @@ fn accounts(options: &Options) -> u32 {
     options.keys.max(2)
 }
 
-fn step(name: &str, account: u32, value: Value) -> Value {
-    Value::List([Value::Text(name.into()), Value::Int(account.into()), value].into())
-}
-
-fn txn(steps: impl Iterator<Item = Value>) -> Op {
-    Op::Txn { key: Key::from("accounts"), body: Value::List(steps.collect()) }
-}
-
 /// One client's operations.
 struct Client {
     draw: Draw,
@@ -68,15 +65,13 @@ impl Generator for Client {
         self.draw.begin();
         let accounts = accounts(&self.draw.options);
         if self.draw.below(10) < READS_OF_TEN {
-            return txn((0..accounts).map(|account| step("r", account, Value::Nil)));
+            return txn(STORE, (0..accounts).map(|account| step("r", account, Value::Nil)));
         }
         let from = self.draw.below(accounts);
         let to = (from + 1 + self.draw.below(accounts - 1)) % accounts;
         let amount = i64::from(self.draw.below(AMOUNT_MAX)) + 1;
         let take = step("inc", from, Value::Int(-amount));
         let give = step("inc", to, Value::Int(amount));
-        txn([take, give].into_iter())
+        txn(STORE, [take, give].into_iter())
     }
-
-    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
 }

@@ -3,7 +3,7 @@
 //! What is added is drawn from a wide range, so that a sum nearly tells which increments it contains.
 
 use checkers::Guarantee;
-use checkers::history::{Op, OpKind, Outcome, Value};
+use checkers::history::{Op, OpKind, Value};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Generator, Options, Share, Workload};
@@ -62,6 +62,4 @@ impl Generator for Client {
             kind => unreachable!("no counter offers {kind}"),
         }
     }
-
-    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
 }

@@ -6,12 +6,14 @@
 //! the same time, and that is when two readers can see the writes in opposite orders.
 
 use checkers::Guarantee;
-use checkers::history::{Key, Op, OpKind, Outcome, Value};
+use checkers::history::{Key, Op, OpKind, Value};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Generator, Options, Share, Workload};
+use super::{Generator, Options, Share, Workload, step, txn};
 use crate::draw::Draw;
 
+/// What the keys belong to.
+const STORE: &str = "keys";
 /// Of ten transactions, how many write.
 const WRITES_OF_TEN: u32 = 4;
 
@@ -50,21 +52,14 @@ impl Generator for Client {
     fn next(&mut self) -> Op {
         let clients = self.draw.options.clients;
         let first = self.written * clients;
-        let steps: Vec<Value> = if self.draw.below(10) < WRITES_OF_TEN {
+        if self.draw.below(10) < WRITES_OF_TEN {
             self.written += 1;
-            vec![step("w", first + self.client, self.draw.fresh_value())]
-        } else {
-            // A fork takes two keys that are read together.
-            let size = self.draw.options.keys.max(2);
-            let group = (first + self.draw.below(clients)) / size;
-            (0..size).map(|place| step("r", group * size + place, Value::Nil)).collect()
-        };
-        Op::Txn { key: Key::from("keys"), body: Value::List(steps.into()) }
+            let write = step("w", first + self.client, self.draw.fresh_value());
+            return txn(STORE, std::iter::once(write));
+        }
+        // A fork takes two keys that are read together.
+        let size = self.draw.options.keys.max(2);
+        let group = (first + self.draw.below(clients)) / size;
+        txn(STORE, (0..size).map(|place| step("r", group * size + place, Value::Nil)))
     }
-
-    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
-}
-
-fn step(name: &str, key: u32, value: Value) -> Value {
-    Value::List([Value::Text(name.into()), Value::Int(key.into()), value].into())
 }

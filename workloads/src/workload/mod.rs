@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use checkers::Guarantee;
-use checkers::history::{Key, Op, OpKind, Outcome, ReadLevel};
+use checkers::history::{Key, Op, OpKind, Outcome, ReadLevel, Value};
 use rand_chacha::ChaCha8Rng;
 
 mod append;
@@ -62,8 +62,20 @@ pub trait Generator {
     fn next(&mut self) -> Op;
 
     /// What became of the operation before. Operations that were drawn and of which nothing is learned
-    /// were never begun.
-    fn learn(&mut self, op: &Op, outcome: &Outcome);
+    /// were never begun. One who draws the same whatever became of it does not override this.
+    fn learn(&mut self, op: &Op, outcome: &Outcome) {
+        let _ = (op, outcome);
+    }
+}
+
+/// A step of a transaction.
+fn step(name: &str, key: u32, value: Value) -> Value {
+    Value::List([Value::Text(name.into()), Value::Int(key.into()), value].into())
+}
+
+/// Steps that take effect at once, over the keys of `store`.
+fn txn(store: &str, steps: impl Iterator<Item = Value>) -> Op {
+    Op::Txn { key: Key::from(store), body: Value::List(steps.collect()) }
 }
 
 /// What a run decides for its workload.

@@ -4,7 +4,7 @@
 //! shows with the next client who finds nothing, and not only when its turn would have come.
 
 use checkers::Guarantee;
-use checkers::history::{Key, Op, OpKind, Outcome};
+use checkers::history::{Key, Op, OpKind};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Generator, Options, Share, Workload};
@@ -53,6 +53,4 @@ impl Generator for Client {
             kind => unreachable!("no queue offers {kind}"),
         }
     }
-
-    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
 }

@@ -1,7 +1,7 @@
 //! Unique ids: clients ask generators for values that nobody was ever given.
 
 use checkers::Guarantee;
-use checkers::history::{Key, Op, OpKind, Outcome};
+use checkers::history::{Key, Op, OpKind};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Generator, Options, Share, Workload};
@@ -42,6 +42,4 @@ impl Generator for Client {
         self.draw.begin();
         Op::Generate { key: self.draw.key() }
     }
-
-    fn learn(&mut self, _op: &Op, _outcome: &Outcome) {}
 }

@@ -21,7 +21,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Finals;
 use crate::checker::findings::Findings;
 use crate::checker::keys::{Keys, Model};
-use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, Value, ValueId};
+use crate::history::{History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
 /// Judges every set and counter that was read in the end.
@@ -39,20 +39,16 @@ pub(super) fn check(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Ver
     for key in judged {
         let (of_key, finals) = (&operations[&key], &finals[&key]);
         if keys.are(key, Model::Set) {
-            judge_set(&mut found, history, of_key, finals);
+            judge_set(&mut found, of_key, finals);
         } else {
-            judge_counter(&mut found, history, of_key, finals);
+            judge_counter(&mut found, of_key, finals);
         }
     }
     found.into_verdict("nothing was acknowledged that was added to a set or a counter")
 }
 
-fn judge_set(
-    found: &mut Findings<'_>,
-    history: &History,
-    of_key: &[Operation<'_>],
-    finals: &Finals,
-) {
+fn judge_set(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals) {
+    let history = found.history;
     let mut shown: FxHashSet<&Value> = FxHashSet::default();
     for value in &finals.values {
         match history.value(*value) {
@@ -98,7 +94,7 @@ struct Changes<'a> {
 
 fn changes<'a>(of_key: &'a [Operation<'a>]) -> BTreeMap<ValueId, Changes<'a>> {
     let mut changes: BTreeMap<ValueId, Changes<'a>> = BTreeMap::new();
-    for operation in of_key.iter().filter(|operation| may_have_effect(operation)) {
+    for operation in of_key.iter().filter(|operation| !operation.has_failed()) {
         match operation.op {
             Op::Add { value, .. } => changes.entry(value).or_default().adds.push(operation),
             Op::Remove { value, .. } => changes.entry(value).or_default().removes.push(operation),
@@ -106,11 +102,6 @@ fn changes<'a>(of_key: &'a [Operation<'a>]) -> BTreeMap<ValueId, Changes<'a>> {
         }
     }
     changes
-}
-
-/// Whether an operation took effect, or may have, or may yet.
-fn may_have_effect(operation: &Operation<'_>) -> bool {
-    !matches!(operation.outcome, Some(Outcome::Fail(_)))
 }
 
 /// Holds the last removal of an element that was acknowledged against what the replicas show.
@@ -134,7 +125,7 @@ fn judge_removal(
         let bound = if other.session == remove.session { remove } else { first };
         other.id == remove.id
             || !other.op.kind().writes()
-            || !may_have_effect(other)
+            || other.has_failed()
             || other.precedes(bound)
     };
     let is_known = adds.iter().all(|add| add.session == remove.session && add.precedes(remove));
@@ -154,13 +145,9 @@ fn judge_removal(
     }
 }
 
-fn judge_counter(
-    found: &mut Findings<'_>,
-    history: &History,
-    of_key: &[Operation<'_>],
-    finals: &Finals,
-) {
-    let Some(start) = number(history.initial()) else {
+fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals) {
+    let history = found.history;
+    let Some(start) = history.initial().as_sum() else {
         found.leave_open(format!("no counter begins as {}", history.initial()));
         return;
     };
@@ -169,7 +156,7 @@ fn judge_counter(
     let (mut certain, mut maybe_down, mut maybe_up) = (start, 0_i128, 0_i128);
     let (mut down, mut up) = (start, start);
     let mut last = None;
-    for operation in of_key.iter().filter(|operation| may_have_effect(operation)) {
+    for operation in of_key.iter().filter(|operation| !operation.has_failed()) {
         let Op::Increment { by, .. } = operation.op else { continue };
         let Value::Int(by) = *history.value(by) else { return };
         let by = i128::from(by);
@@ -188,7 +175,7 @@ fn judge_counter(
     let (least, most) = (certain + maybe_down, certain + maybe_up);
     // That it is no counter is for others to say.
     let sums: Option<Vec<i128>> =
-        finals.values.iter().map(|value| number(history.value(*value))).collect();
+        finals.values.iter().map(|value| history.value(*value).as_sum()).collect();
     let Some(sums) = sums.filter(|sums| sums.iter().all(|sum| !(least..=most).contains(sum)))
     else {
         return;
@@ -201,15 +188,6 @@ fn judge_counter(
         ));
     } else {
         conclude(found, "lost-increment", last, finals, &what, 1);
-    }
-}
-
-/// A value as the sum of a counter; one that nobody touched is `nil`.
-fn number(value: &Value) -> Option<i128> {
-    match value {
-        Value::Int(sum) => Some(i128::from(*sum)),
-        Value::Nil => Some(0),
-        Value::Text(_) | Value::List(_) => None,
     }
 }
 

@@ -339,12 +339,11 @@ fn anomaly(
 struct Registers<'a> {
     history: &'a History,
     initial: ValueId,
-    nil_reads: NilReads,
 }
 
 impl<'a> Registers<'a> {
     fn new(history: &'a History) -> Registers<'a> {
-        Registers { history, initial: history.initial_id(), nil_reads: history.nil_reads() }
+        Registers { history, initial: history.initial_id() }
     }
 
     /// Those of the judged operations that are wanted, key by key, in the order of the keys'
@@ -386,7 +385,9 @@ impl<'a> Registers<'a> {
             _ => return None,
         };
         let ret = match operation.outcome {
-            Some(Outcome::Ok(Ret::Value(ValueId::NIL))) if self.nil_reads == NilReads::Unknown => {
+            Some(Outcome::Ok(Ret::Value(ValueId::NIL)))
+                if self.history.nil_reads() == NilReads::Unknown =>
+            {
                 return None;
             }
             Some(Outcome::Ok(Ret::Value(value))) => Some(CasRet::Value(*value)),

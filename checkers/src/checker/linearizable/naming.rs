@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::witness::brings;
 use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, written};
-use crate::checker::findings::but_who_failed;
+use crate::checker::findings::{but_who_failed, failed_to_write};
 use crate::checker::order;
 use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
 
@@ -140,12 +140,7 @@ impl<'a> Proof<'a> {
 
     /// Who tried to write a value where somebody saw it, and failed.
     fn failed_to_write(&self, value: ValueId, read: &Operation<'_>) -> Option<OperationId> {
-        let failed = |operation: &Operation<'_>| {
-            operation.op.key() == read.op.key()
-                && operation.value_written() == Some(value)
-                && matches!(operation.outcome, Some(Outcome::Fail(_)))
-        };
-        self.object.history.operations().find(failed).map(|operation| operation.id)
+        failed_to_write(self.object.history, *read.op.key(), value)
     }
 
     /// Somebody saw a value although a newer one had been acknowledged or seen before.

@@ -160,8 +160,8 @@ fn verdict(
     }
 }
 
-/// Puts an anomaly together: what the operations did, what is wrong about it, and what is to be said of
-/// operations that are not shown.
+/// Puts an anomaly together: what the operations did, what is to be said of those that are not shown, and
+/// what is wrong about it.
 fn anomaly(
     history: &History,
     guarantee: Guarantee,
@@ -206,7 +206,7 @@ fn proof(
     let old = observed(history, read).expect("what is judged tells what it found").value;
     let is_of_writes = matches!(guarantee, Guarantee::ReadYourWrites | Guarantee::MonotonicWrites);
     let mut proof = if !versions(history, newer, read).is_empty() {
-        Proof { operations: Vec::new(), words: Vec::new() }
+        Proof::default()
     } else if is_of_writes && newer.value_written() != Some(old) {
         order.proof_of_left(old, newer)
     } else {

@@ -268,12 +268,17 @@ impl<'a> Txns<'a> {
         }
     }
 
+    /// The transaction that an operation is.
+    pub(super) fn of(&self, id: OperationId) -> &Txn {
+        let place = self.list.binary_search_by_key(&id, |txn| txn.id);
+        &self.list[place.expect("the operation is a transaction")]
+    }
+
     /// The anomalies of transactions whose answer does not fit what they asked. No paper names
     /// them: no paper expects them.
     pub(super) fn malformed_answers(&self, guarantee: Guarantee) -> Vec<Anomaly> {
         let of_one = |(id, what): &(OperationId, String)| {
-            let place = self.list.binary_search_by_key(id, |txn| txn.id);
-            let txn = &self.list[place.expect("who answered is a transaction")];
+            let txn = self.of(*id);
             let words = format!("its answer does not fit: {what}");
             self.anomaly(
                 "malformed-answer",

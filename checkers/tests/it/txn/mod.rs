@@ -8,6 +8,7 @@ use stormglass_checkers::history::{
 };
 use stormglass_checkers::{History, Verdict};
 
+use crate::collections::reason;
 use crate::notation::history;
 
 mod bank;
@@ -16,7 +17,7 @@ mod long_fork;
 mod simulate;
 
 /// What a verdict says, in short: `valid`, `unknown`, or the names of the anomalies.
-fn said(verdict: &Verdict) -> String {
+pub(crate) fn said(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Valid(_) => "valid".to_owned(),
         Verdict::Unknown { .. } => "unknown".to_owned(),
@@ -36,14 +37,6 @@ fn check(checker: &dyn Checker, text: &str, expected: &str) {
 /// The sentences of the first anomaly, a line each.
 fn sentences(checker: &dyn Checker, text: &str) -> String {
     checker.check(&history(text)).anomalies()[0].explanation.join("\n")
-}
-
-/// Why nothing could be judged.
-fn reason(checker: &dyn Checker, text: &str) -> String {
-    match checker.check(&history(text)) {
-        Verdict::Unknown { reason, .. } => reason,
-        verdict => panic!("judged: {verdict:#?}"),
-    }
 }
 
 /// A history that is made transaction by transaction.

@@ -1,6 +1,6 @@
 //! The inner seam: what the world asks of whatever schedules its hosts and carries its messages.
 //!
-//! There are two engines, and nothing outside this folder knows which one a run has. In `turmoil` time
+//! There are two engines, and nothing else in the world asks which one a run has. In `turmoil` time
 //! goes in ticks: every host gets its turn in each of them, and messages arrive between them. In `event`
 //! there are no ticks: time goes on to the next thing that is due, by the nanosecond. What becomes of a
 //! message, whom a fault hits and what a disk holds is decided above, and is the same in both.

@@ -57,7 +57,7 @@ fn partners_of(ring: &Ring, own: NodeId) -> Vec<NodeId> {
 }
 
 /// The segments that a node holds.
-fn held_by(ring: &Ring, node: NodeId) -> impl Iterator<Item = usize> + '_ {
+pub(super) fn held_by(ring: &Ring, node: NodeId) -> impl Iterator<Item = usize> + '_ {
     (0..ring.segments()).filter(move |segment| ring.holds(node, *segment))
 }
 

@@ -131,7 +131,8 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) {
         if request.command.is_about_members() {
-            return self.on_wish(now, origin, request, true, out);
+            let leader = self.control.as_ref().and_then(|control| control.core().leader());
+            return self.on_wish(now, origin, request, leader, out);
         }
         let Request { session, sequence, seen, command } = request;
         let reply = |reply, position, out: &mut Vec<Output<Self>>| {

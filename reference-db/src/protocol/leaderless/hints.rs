@@ -2,7 +2,8 @@
 //!
 //! Dynamo, section 4.6: a hint is durable, is handed over when the other node answers again, and is
 //! then forgotten. There is at most one for a key and node, the latest, or all siblings together.
-//! Beyond a limit none are kept: [`super::anti_entropy`] finds what they would have told.
+//! Beyond a limit no others are taken on, except in place of those that are kept for nodes which are not to
+//! hold the key any more, or by one that goes: [`super::anti_entropy`] finds what they would have told.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::{Leaderless, Message, Receipt, Record, send};
 use crate::env::{NodeId, Time};
 use crate::protocol::Output;
 
-/// Hints that a node keeps at most.
+/// Hints with which a node takes on no others from coordinators.
 const HINTS_MAX: usize = 4096;
 /// Hints that a node offers to another at a time.
 const OFFERED_MAX: usize = 32;
@@ -117,12 +118,12 @@ impl Leaderless {
             if !strays && !goes {
                 continue;
             }
-            let heirs: Vec<NodeId> = self.ring.replicas(segment).collect();
-            if heirs.contains(&own) {
+            let replicas: Vec<NodeId> = self.ring.replicas(segment).collect();
+            if replicas.contains(&own) {
                 self.take(&key, version.clone(), out);
             }
-            for heir in heirs.into_iter().filter(|heir| *heir != own) {
-                self.add_hint(now, heir, &key, version.clone(), out);
+            for replica in replicas.into_iter().filter(|replica| *replica != own) {
+                self.add_hint(now, replica, &key, version.clone(), out);
             }
             if strays {
                 self.hints.remove(node, &key);
@@ -135,8 +136,8 @@ impl Leaderless {
     pub(super) fn keeps_alone(&self) -> bool {
         let mut kept = self.hints.kept.keys();
         kept.any(|(_, key)| {
-            let mut heirs = self.ring.replicas(self.store.segment(key));
-            heirs.all(|heir| heir == self.options.id || self.hints.get(heir, key).is_some())
+            let mut replicas = self.ring.replicas(self.store.segment(key));
+            replicas.all(|node| node == self.options.id || self.hints.get(node, key).is_some())
         })
     }
 

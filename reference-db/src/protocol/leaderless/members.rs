@@ -18,8 +18,8 @@
 //!
 //! **Nobody counts by an old layout.** A coordinator that has not heard of all this would go on to make
 //! changes with 2 and 3 when others read from 1 and 4 already. So every message says under which layout it
-//! is sent, unless that is the first one. Whoever gets one of an older layout does nothing but tell the
-//! sender the later one; whoever gets one of a later layout goes over to it first, and for good. A
+//! is sent, unless that is the first one. Whoever gets one of an older layout, unless it is Raft's or an
+//! operator's, does nothing but tell the sender the later one; whoever gets one of a later layout goes over to it first, and for good. A
 //! coordinator that goes over begins the phase anew that it is in, with no answers: 2 has acknowledged under
 //! the layout before, and what it said is about a quorum that does not count any more. And a layout without
 //! `next` follows only when so many of those that hold a segment have gone over to the one with it that the
@@ -47,8 +47,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 
+use super::restore::number_in;
 use super::ring::{Layout, Ring};
-use super::{Leaderless, Message, Record, Settings, Snapshot, send};
+use super::{Leaderless, Message, Record, Settings, Snapshot, enclose, send};
 use crate::env::{NodeId, Time};
 use crate::kv::Reply;
 use crate::protocol::raft::core::{Act, Core};
@@ -143,29 +144,27 @@ impl Control {
     }
 
     /// Does what operators want, and gives those a vote that hold their share.
-    fn change_members<P>(
+    fn change_members(
         &mut self,
         now: Time,
         layout: &Layout,
         settings: Settings,
-        nodes: &[NodeId],
-        out: &mut Vec<Output<P>>,
-    ) where
-        P: crate::protocol::Protocol,
-    {
+        out: &mut Vec<Output<Leaderless>>,
+    ) {
         self.core.promote(now, |node| layout.nodes.contains(&node));
+        if self.wishes.is_empty() {
+            return;
+        }
         let fewest = settings.read.max(settings.write);
-        let gate = |node: NodeId| {
-            let left = self.core.members().voters().filter(|voter| *voter != node).count();
-            match self.core.members().get(node) {
+        let members = self.core.members().clone();
+        let may_go = |node: NodeId| {
+            let left = members.voters().filter(|voter| *voter != node).count();
+            match members.get(node) {
                 Some(_) if left < fewest => Dismissal::Never,
                 None if layout.has(node) => Dismissal::Later,
                 Some(_) | None => Dismissal::Now,
             }
         };
-        let gates: BTreeMap<NodeId, Dismissal> =
-            nodes.iter().map(|node| (*node, gate(*node))).collect();
-        let may_go = |node: NodeId| gates.get(&node).copied().unwrap_or(Dismissal::Now);
         self.wishes.go_on(now, &mut self.core, may_go, out);
     }
 
@@ -231,7 +230,7 @@ impl Control {
 }
 
 impl Leaderless {
-    /// Whether the node comes with this disk, and it has not been another one's place in the layout before.
+    /// Whether the node is the one that comes, with the disk that the layout names.
     pub(super) fn comes_with_its_disk(&self) -> bool {
         let own = self.options.id;
         let disk = self.control.as_ref().map_or(0, |control| control.core.incarnation());
@@ -259,7 +258,7 @@ impl Leaderless {
             Message::Knowing { disks, message } => {
                 self.learn_disks(now, &disks, out);
                 if !matches!(*message, Message::Knowing { .. } | Message::Under { .. }) {
-                    let disk = super::number_in(&disks, from);
+                    let disk = number_in(&disks, from);
                     self.on_message_of(now, from, disk, *message, out);
                 }
             }
@@ -272,13 +271,7 @@ impl Leaderless {
         if self.layout.version == 0 {
             return;
         }
-        for output in out {
-            if let Output::Send { message, .. } = output {
-                let said = std::mem::replace(message, Message::Outdated);
-                let layout = self.layout.clone();
-                *message = Message::Under { layout, message: Box::new(said) };
-            }
-        }
+        enclose(out, |message| Message::Under { layout: self.layout.clone(), message });
     }
 
     /// Goes over to a layout that was agreed on, if it is later than the node's own.
@@ -305,20 +298,18 @@ impl Leaderless {
         now: Time,
         origin: Origin,
         request: Request,
-        passes_on: bool,
+        leader: Option<NodeId>,
         out: &mut Vec<Output<Self>>,
     ) {
-        let (sequence, own) = (request.sequence, self.options.id);
-        let reply = match &mut self.control {
-            None => Reply::Unsupported,
-            Some(control) if control.core.is_leader() => {
+        let sequence = request.sequence;
+        let reply = match (&mut self.control, leader) {
+            (None, _) => Reply::Unsupported,
+            (Some(control), _) if control.core.is_leader() => {
                 control.wishes.add(now, &self.options.timing, origin, &request);
                 return;
             }
-            Some(control) => match control.core.leader().filter(|to| passes_on && *to != own) {
-                Some(to) => return send(to, Message::Forward { origin, request }, out),
-                None => Reply::NotLeader,
-            },
+            (Some(_), Some(to)) => return send(to, Message::Forward { origin, request }, out),
+            (Some(_), None) => Reply::NotLeader,
         };
         out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
     }
@@ -381,7 +372,7 @@ impl Leaderless {
             self.lead_change(now, &mut control, out);
         }
         let settings = self.options.leaderless;
-        control.change_members(now, &self.layout, settings, &self.options.nodes, out);
+        control.change_members(now, &self.layout, settings, out);
         control.propose(now, &self.layout, &self.ring, &self.options);
         self.act_for(&mut control, out);
         if control.applied >= control.core.imaged() + ENTRIES_MAX {

@@ -56,7 +56,7 @@ use self::anti_entropy::AntiEntropy;
 use self::coordinator::Operation;
 use self::hints::Hints;
 use self::members::Control;
-use self::restore::{Disks, number_in};
+use self::restore::Disks;
 use self::ring::{Layout, Ring};
 use self::sessions::Sessions;
 use self::siblings::{Conflicts, Issued};
@@ -206,8 +206,8 @@ pub enum Message {
     Leaves(Vec<(Branch, Vec<(String, Stamp)>)>),
     /// The receiver is to send what it has of these.
     Want(Vec<String>),
-    /// The sender has lost its disk and wants what the receiver has of the keys that both hold, in
-    /// order, from behind this one.
+    /// The sender lacks something, because it has lost its disk or is to hold more than before, and wants
+    /// what the receiver has of the keys that the sender holds or is to, in order, from behind this one.
     Restore {
         /// The last key that it got; `None` at the beginning.
         after: Option<String>,
@@ -531,7 +531,8 @@ impl Leaderless {
             return;
         }
         match message {
-            // A node that lacks something says nothing of what it holds, and is counted by nobody.
+            // A node that has lost its disk says nothing of what it holds until it has that again, and is
+            // counted by nobody.
             Message::Fetch { .. } | Message::Restore { .. } | Message::Keep { .. }
                 if self.disks.restoring => {}
             Message::Fetch { operation, key } => {
@@ -575,7 +576,7 @@ impl Leaderless {
                 }
             }
             Message::Control(message) => self.on_control(now, from, message),
-            Message::Forward { origin, request } => self.on_wish(now, origin, request, false, out),
+            Message::Forward { origin, request } => self.on_wish(now, origin, request, None, out),
             Message::HowFar => self.on_how_far(from, out),
             Message::Reached { ready } => self.on_reached(now, from, ready),
             // What it says came with it: the number, or the layout.
@@ -622,4 +623,14 @@ impl Leaderless {
 
 fn send(to: NodeId, message: Message, out: &mut Vec<Output<Leaderless>>) {
     out.push(Output::Send { to, message });
+}
+
+/// Has every message that is sent say something else as well.
+fn enclose(out: &mut [Output<Leaderless>], within: impl Fn(Box<Message>) -> Message) {
+    for output in out {
+        if let Output::Send { message, .. } = output {
+            let said = std::mem::replace(message, Message::Outdated);
+            *message = within(Box::new(said));
+        }
+    }
 }

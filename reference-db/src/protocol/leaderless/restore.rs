@@ -24,8 +24,9 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore as _;
 
+use super::anti_entropy::held_by;
 use super::version::Version;
-use super::{Leaderless, Message, Record, send};
+use super::{Leaderless, Message, Record, enclose, send};
 use crate::env::{NodeId, Time};
 use crate::protocol::Output;
 
@@ -131,13 +132,7 @@ impl Leaderless {
         if self.disks.numbers.is_empty() {
             return;
         }
-        for output in out {
-            if let Output::Send { message, .. } = output {
-                let said = std::mem::replace(message, Message::Outlived);
-                let disks = self.disks.all();
-                *message = Message::Knowing { disks, message: Box::new(said) };
-            }
-        }
+        enclose(out, |message| Message::Knowing { disks: self.disks.all(), message });
     }
 
     /// Learns which disks there are. What was counted of those before them is not any more.
@@ -195,7 +190,7 @@ impl Leaderless {
         }
     }
 
-    /// Sends the next keys that both nodes hold.
+    /// Sends the next keys that the node has and the other one holds, or is to.
     pub(super) fn on_restore(
         &self,
         from: NodeId,
@@ -239,9 +234,7 @@ impl Leaderless {
 
     /// Fetches from the beginning what the node lacks by another ring than before.
     pub(super) fn begin_filling(&mut self, now: Time) {
-        let own = self.options.id;
-        let mut to_fill = self.ring.changing().flat_map(|segment| self.ring.to_fill(segment));
-        self.disks.filling = to_fill.any(|node| node == own);
+        self.disks.filling = self.ring.to_fill_by(self.options.id).next().is_some();
         self.disks.fetched.clear();
         self.disks.again_at = now;
     }
@@ -250,15 +243,8 @@ impl Leaderless {
     /// is no replica yet stays what it is.
     fn go_live_if_whole(&mut self, out: &mut Vec<Output<Self>>) {
         let own = self.options.id;
-        let all = |segment: &usize| self.ring.holds(own, *segment);
-        let restored = || (0..self.ring.segments()).filter(all).all(|s| self.is_restored(s));
-        let filled = || {
-            let mut to_fill = self
-                .ring
-                .changing()
-                .filter(|segment| self.ring.to_fill(*segment).any(|node| node == own));
-            to_fill.all(|segment| self.is_filled(segment))
-        };
+        let restored = || held_by(&self.ring, own).all(|segment| self.is_restored(segment));
+        let filled = || self.ring.to_fill_by(own).all(|segment| self.is_filled(segment));
         if !self.layout.has(own) || self.disks.restoring && !restored() || !filled() {
             return;
         }

@@ -176,6 +176,11 @@ impl Ring {
         let some_come = heirs.iter().any(comes);
         heirs.iter().copied().filter(move |node| comes(node) || !some_come)
     }
+
+    /// The segments of which a node must have everything before the change is over.
+    pub(super) fn to_fill_by(&self, node: NodeId) -> impl Iterator<Item = usize> + '_ {
+        self.changing().filter(move |segment| self.to_fill(*segment).any(|one| one == node))
+    }
 }
 
 /// Some nodes in the order of a segment. The founders stand in their own order, from a place on that is the

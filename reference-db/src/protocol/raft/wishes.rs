@@ -1,7 +1,7 @@
 //! What operators want of the members, until it is so.
 //!
 //! Who wants a node let in is answered when that has its vote, and who wants one let go, when that is
-//! agreed on. Meanwhile the leader keeps the wish, and sees to it whenever it may.
+//! agreed on and, in a mode without a leader, nobody needs what it holds any more. Meanwhile the leader keeps the wish, and sees to it whenever it may.
 //!
 //! **Late wishes.** A wish belongs to no session, and a copy of it may come late: an operator lets 4 go,
 //! asks a second node because the first is slow to answer, and is answered; it lets 4 in again; then the
@@ -25,7 +25,7 @@ const KEPT_ELECTIONS: u32 = 10;
 /// How far an operator that knows the founders and nothing else has seen the members change.
 pub const FOUNDED: u64 = 1;
 
-/// Whether a leader may let a node go.
+/// Whether a leader may let a node go or, where that is agreed on, may say that it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::protocol) enum Dismissal {
     /// At once.

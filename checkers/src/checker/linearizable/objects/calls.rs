@@ -271,12 +271,7 @@ impl Object for Counter {
 }
 
 fn sum(value: &Value) -> Result<i128, String> {
-    match value {
-        Value::Int(number) => Ok(i128::from(*number)),
-        // Nobody has touched it.
-        Value::Nil => Ok(0),
-        other => Err(format!("{other} is no whole number")),
-    }
+    value.as_sum().ok_or_else(|| format!("{value} is no whole number"))
 }
 
 impl Object for FifoQueue<Value> {

@@ -6,7 +6,7 @@ use super::rounds::Rounds;
 use super::{Linearizable, Linearization, Report, Settings, anomaly, unexplained};
 use crate::checker::keys::{Keys, Model};
 use crate::checker::linearizable::search::{Budget, Call, Found, search};
-use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, ReadLevel, Value};
+use crate::history::{History, KeyId, Op, Operation, OperationId, ReadLevel, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::AppendString;
 use crate::model::counter::Counter;
@@ -189,8 +189,7 @@ impl Judge<'_> {
 
     /// Whether an operation says anything about what its object holds.
     fn says_something(&self, operation: &Operation<'_>) -> bool {
-        let is_failed = matches!(operation.outcome, Some(Outcome::Fail(_)));
-        !is_failed
+        !operation.has_failed()
             && match operation.op {
                 Op::Read { level: ReadLevel::Replica, .. } => false,
                 _ => !operation.is_silent(),

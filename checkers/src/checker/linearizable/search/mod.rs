@@ -561,7 +561,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         let pure = open.without(&open.without(&self.pure_mask));
         let mut pure = pure.slots().map(|slot| self.open[usize::from(slot)]);
         due.is_none_or(|due| self.may_return(*due, at))
-            && pure.all(|index| self.may_return(index, at))
+            && pure.all(|index| due == Some(&index) || self.may_return(index, at))
     }
 
     /// Whether every pure operation can still have its answer, however late it returns: what is said only

@@ -1,6 +1,6 @@
 //! The tasks of all hosts, and which of them have something to do.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -26,7 +26,6 @@ pub(super) struct Tasks {
     ready: Arc<Ready>,
     /// One a host that is up, by its place: where `tokio::task::spawn_local` puts what it is given there.
     strays: RefCell<Vec<Option<Rc<RefCell<LocalSet>>>>>,
-    polls: Cell<u32>,
 }
 
 struct Task {
@@ -87,7 +86,6 @@ impl Tasks {
             free: RefCell::default(),
             ready: Arc::default(),
             strays: RefCell::new(vec![None; places]),
-            polls: Cell::new(0),
         }
     }
 
@@ -143,11 +141,9 @@ impl Tasks {
     /// # Panics
     /// If that never comes to an end, because a client spins.
     pub(super) fn settle(&self) {
-        self.polls.set(0);
-        loop {
+        for polls in 1.. {
             let Some(index) = self.ready.lock().tasks.pop_front() else { return };
-            self.polls.set(self.polls.get() + 1);
-            assert!(self.polls.get() < POLLS_MAX, "a client spins without time moving on");
+            assert!(polls < POLLS_MAX, "a client spins without time moving on");
             self.poll(index);
         }
     }
