@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use checkers::history::OpKind;
 use serde::{Deserialize, Serialize};
-use workloads::Workload;
+use workloads::{Skew, Workload};
 
 use crate::engine::Engine;
-use crate::nemesis::membership;
+use crate::nemesis::{NEMESES, membership};
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
+use crate::swarm;
 use crate::system::Manifest;
 
 /// The drawn configuration of a run.
@@ -38,6 +39,13 @@ pub struct Config {
     pub mix: BTreeMap<OpKind, u32>,
     /// Of 100 reads, how many are replica reads.
     pub replica_reads_percent: u32,
+    /// How often each of the keys is taken.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub skew: Skew,
+    /// Whether a client's pause is counted from the beginning of an operation, so that clients keep their
+    /// rate as far as the answers come in time, instead of from its end.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub paced: bool,
     /// The longest pause of a client between two operations.
     pub think_max: Duration,
     /// The least latency of a message; also the grain of simulated time, where that has one.
@@ -59,6 +67,14 @@ pub struct Config {
     pub liveness: Duration,
     /// The longest pause between two faults of one nemesis.
     pub calm_max: Duration,
+    /// Who plans faults, each with the longest pause between two of its faults, where that is drawn as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nemeses: Option<BTreeMap<String, Duration>>,
+}
+
+/// Whether a setting need not be written down.
+pub(crate) fn is_usual<T: Default + PartialEq>(setting: &T) -> bool {
+    *setting == T::default()
 }
 
 /// Whether a number need not be written down.
@@ -93,7 +109,7 @@ impl Config {
         let far = plan.regions.is_some();
         let tick = Duration::from_millis(if far { 1 } else { 5 });
         let engine = plan.engine.engine(&plan.nemeses);
-        Config {
+        let config = Config {
             engine: engine.expect("a checked plan asks for an engine that does its faults"),
             nodes: *stream
                 .pick(&sizes)
@@ -117,7 +133,11 @@ impl Config {
             safety: plan.safety,
             liveness: plan.liveness,
             calm_max: Duration::from_millis(stream.between(500, 4000)),
-        }
+            skew: Skew::default(),
+            paced: false,
+            nemeses: None,
+        };
+        if plan.swarm { swarm::vary(config, plan, manifest, seed) } else { config }
     }
 
     /// Holds a configuration that was read from a file against what can be drawn for a run with this
@@ -154,6 +174,11 @@ impl Config {
             }
         }
         check_regions(self.regions.as_deref().unwrap_or_default())?;
+        let nemeses = self.nemeses.iter().flatten();
+        let unknown = |name: &str| !NEMESES.iter().any(|entry| entry.name == name);
+        if let Some((name, _)) = nemeses.clone().find(|(name, _)| unknown(name)) {
+            return Err(format!("config: nemeses has `{name}`, and nothing is called so"));
+        }
         let millis = Duration::from_millis;
         let hour = Duration::from_secs(3600);
         let times = [
@@ -166,7 +191,8 @@ impl Config {
             ("liveness", self.liveness, millis(1000)..=hour),
             ("calm_max", self.calm_max, Duration::ZERO..=hour),
         ];
-        for (name, time, range) in times {
+        let pauses = nemeses.map(|(name, pause)| (name.as_str(), *pause, Duration::ZERO..=hour));
+        for (name, time, range) in times.into_iter().chain(pauses) {
             if !range.contains(&time) {
                 let (low, high) = range.into_inner();
                 return Err(format!(
@@ -177,6 +203,14 @@ impl Config {
         Ok(())
     }
 
+    /// Who plans faults in a run of this plan, each with the longest pause between two of its faults.
+    pub fn nemeses<'a>(&'a self, plan: &'a Plan) -> BTreeMap<&'a str, Duration> {
+        match &self.nemeses {
+            Some(drawn) => drawn.iter().map(|(name, pause)| (name.as_str(), *pause)).collect(),
+            None => plan.nemeses.iter().map(|name| (name.as_str(), self.calm_max)).collect(),
+        }
+    }
+
     /// What the workload is told of it.
     pub fn workload(&self) -> workloads::Options {
         workloads::Options {
@@ -185,6 +219,7 @@ impl Config {
             operations_a_key_set: self.operations_a_key_set,
             mix: self.mix.clone(),
             replica_reads_percent: self.replica_reads_percent,
+            skew: self.skew,
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod run;
 pub mod seed;
 pub mod sim;
 pub mod store;
+mod swarm;
 pub mod system;
 pub mod trace;
 pub mod tradeoffs;

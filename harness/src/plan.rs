@@ -74,6 +74,11 @@ pub struct Plan {
     /// How long a node is busy with each message that it receives.
     #[serde(default, with = "duration", skip_serializing_if = "Duration::is_zero")]
     pub message_cost: Duration,
+    /// Whether runs differ in everything that the plan leaves open: each draws some of the nemeses, the
+    /// kinds of operations and how often there are which, on which keys, by how many clients, and how long
+    /// it lasts.
+    #[serde(default, skip_serializing_if = "config::is_usual")]
+    pub swarm: bool,
     /// What the system in particular is told.
     #[serde(default, skip_serializing_if = "system::Settings::is_empty")]
     pub settings: system::Settings,
@@ -320,6 +325,7 @@ impl Plan {
             versions_behind_max: None,
             regions: None,
             message_cost: Duration::ZERO,
+            swarm: false,
             settings: system::Settings::new(),
         }
     }
@@ -425,7 +431,6 @@ impl Plan {
         }
         self.engine.engine(&self.nemeses).map_err(|error| self.refused(error))?;
         self.check_ranges()?;
-        self.check_disks()?;
         self.check_nodes(manifest)?;
         self.check_ops(manifest)
     }
@@ -438,18 +443,6 @@ impl Plan {
         let mut table = workloads::WORKLOADS.iter();
         let entry = table.find(|entry| entry.name == self.workload);
         entry.expect("the plan was checked").workload
-    }
-
-    /// Where disks are lost, something has to be on another one.
-    fn check_disks(&self) -> Result<(), PlanError> {
-        let wipes = self.nemeses.iter().find(|name| name.starts_with("wipe"));
-        let few = self.nodes.iter().find(|size| **size < 3);
-        let (Some(name), Some(size)) = (wipes, few) else { return Ok(()) };
-        Err(self.refused(format!(
-            "nodes = {:?} with the nemesis `{name}`: of {size} nodes that lose a disk, no majority has \
-             another one; 3 at least",
-            self.nodes
-        )))
     }
 
     /// Each run draws one of the sizes that the system runs with: there must be one.
@@ -506,7 +499,13 @@ impl Plan {
             && !self.name.starts_with('-')
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
-        let partitions = self.nemeses.iter().any(|name| name == "partition");
+        // A run that draws its own nemeses leaves out those that can do nothing to so few.
+        let needs = |entry: &&nemesis::Registration| {
+            let is_named = self.nemeses.iter().any(|name| name == entry.name);
+            let fewest = entry.nemesis.fewest_nodes();
+            is_named && !self.swarm && self.nodes.iter().any(|nodes| *nodes < fewest)
+        };
+        let idle = nemesis::NEMESES.iter().find(needs);
         let regions = self.check_regions();
         let rules: [(bool, String); 14] = [
             (
@@ -524,9 +523,15 @@ impl Plan {
                 format!("nodes = {:?} must list sizes from 1 to 9", self.nodes),
             ),
             (
-                !(partitions && self.nodes.contains(&1)),
-                "nodes = [1] cannot be partitioned; list sizes from 2 on, or leave out the nemesis"
-                    .to_owned(),
+                idle.is_none(),
+                idle.map_or_else(String::new, |entry| {
+                    format!(
+                        "nodes = {:?} has too few for `{}`; list sizes from {} on, or leave out the nemesis",
+                        self.nodes,
+                        entry.name,
+                        entry.nemesis.fewest_nodes()
+                    )
+                }),
             ),
             (
                 range_ok(self.clients, 100),

@@ -95,6 +95,7 @@ pub(crate) fn play(
         timeline,
         operation: timing.operation,
         think_max: config.think_max,
+        paced: config.paced,
         workload,
         kinds: workload.kinds(&config.workload()).into(),
         gate: Rc::default(),
@@ -146,6 +147,7 @@ struct Stage {
     timeline: Timeline,
     operation: Duration,
     think_max: Duration,
+    paced: bool,
     workload: &'static dyn Workload,
     /// The kinds of operations that the workload does.
     kinds: Rc<[OpKind]>,
@@ -313,10 +315,13 @@ async fn act(
     }
     gate.pass().await;
     while actor.now() < stop {
-        let op = stage.next(&mut *generator, actor.now());
+        let began = actor.now();
+        let op = stage.next(&mut *generator, began);
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
-        actor.clock.sleep(Duration::from_millis(think.between(0, think_max))).await;
+        let pause = Duration::from_millis(think.between(0, think_max));
+        let taken = if stage.paced { actor.now().since(began) } else { Duration::ZERO };
+        actor.clock.sleep(pause.saturating_sub(taken)).await;
     }
 }
 

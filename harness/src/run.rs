@@ -1,7 +1,9 @@
 //! One seed, from start to verdict.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use checkers::checker::{CHECKERS, Limits};
 use checkers::history::{FaultId, Time};
@@ -38,7 +40,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
     let fingerprint = Fingerprint::of(&played.history);
     let judged = judge(&played, workload, &manifest, plan);
     let mut vacuous = played.vacuous;
-    vacuous.extend(nemeses_without_effect(plan, &schedule, &played.effects));
+    vacuous.extend(nemeses_without_effect(&config.nemeses(plan), &schedule, &played.effects));
     vacuous.extend(played.nonsense);
     Report {
         facts: Facts::of(&played.history),
@@ -128,14 +130,18 @@ fn of_a_node(name: &str, at: Time, words: String) -> Anomaly {
 }
 
 /// A nemesis of the plan that had no effect in the whole run tested nothing.
-fn nemeses_without_effect(plan: &Plan, schedule: &Schedule, effects: &[Effect]) -> Vec<String> {
+fn nemeses_without_effect(
+    nemeses: &BTreeMap<&str, Duration>,
+    schedule: &Schedule,
+    effects: &[Effect],
+) -> Vec<String> {
     let effective = |kind: &str| {
         schedule.0.iter().any(|planned| {
             let effect = effects.get(planned.id.index());
             planned.fault.kind() == kind && effect.is_some_and(Effect::took_effect)
         })
     };
-    let idle = plan.nemeses.iter().filter(|name| !effective(name));
+    let idle = nemeses.keys().filter(|name| !effective(name));
     idle.map(|name| format!("the nemesis `{name}` had no effect in the whole run")).collect()
 }
 

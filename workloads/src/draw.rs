@@ -5,7 +5,7 @@ use checkers::history::{Key, Op, OpKind, ReadLevel, Value};
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 
-use crate::workload::Options;
+use crate::workload::{Options, Skew};
 
 /// The draws of one client.
 pub(crate) struct Draw {
@@ -16,11 +16,20 @@ pub(crate) struct Draw {
     /// The next value that this client writes; clients count in steps of their number, so that no
     /// two write the same.
     next_value: i64,
+    /// Up to each of the keys in use, how often all of them are taken; empty where they are all alike.
+    taken: Vec<u64>,
 }
 
 impl Draw {
     pub(crate) fn new(options: &Options, client: u32, random: ChaCha8Rng) -> Draw {
-        Draw { options: options.clone(), random, done: 0, next_value: i64::from(client) + 1 }
+        let skewed = if options.skew == Skew::Uniform { 0..0 } else { 0..options.keys };
+        let weights = skewed.map(|key| options.skew.weight(key));
+        let taken = weights.scan(0, |sum, weight| {
+            *sum += weight;
+            Some(*sum)
+        });
+        let taken = taken.collect();
+        Draw { options: options.clone(), random, done: 0, next_value: i64::from(client) + 1, taken }
     }
 
     /// A number below `bound`.
@@ -45,7 +54,14 @@ impl Draw {
     /// The same, as a number.
     pub(crate) fn key_number(&mut self) -> u32 {
         let set = (self.done - 1) / self.options.operations_a_key_set;
-        set * self.options.keys + self.below(self.options.keys)
+        set * self.options.keys + self.place_of_key()
+    }
+
+    /// The place of a key among those in use, by how often it is taken.
+    fn place_of_key(&mut self) -> u32 {
+        let Some(all) = self.taken.last().copied() else { return self.below(self.options.keys) };
+        let drawn = ((u128::from(self.random.next_u64()) * u128::from(all)) >> 64) as u64;
+        self.taken.partition_point(|sum| *sum <= drawn) as u32
     }
 
     /// A value that nobody has written.

@@ -25,6 +25,9 @@ pub(super) struct Source {
     /// Simulate the runs with this engine, whatever the plans say: `turmoil`, `event` or `auto`.
     #[arg(long, value_name = "ENGINE", value_parser = super::arguments::engine)]
     pub(super) engine: Option<Choice>,
+    /// Let runs differ in everything that plans leave open: faults, operations, rates, keys, length.
+    #[arg(long)]
+    pub(super) swarm: bool,
 }
 
 /// Some of the plans there are.
@@ -56,6 +59,7 @@ impl Source {
             None => stock(context.systems)?,
         };
         set_engine(&mut plans, self.engine);
+        plans.iter_mut().for_each(|plan| plan.swarm |= self.swarm);
         if !self.nemeses.is_empty() {
             for plan in &mut plans {
                 plan.nemeses =
@@ -98,7 +102,8 @@ impl Source {
         let file = self.plans.iter().flat_map(|file| ["--plans".into(), file.into()]);
         let engine =
             self.engine.iter().flat_map(|engine| ["--engine".into(), engine.name().into()]);
-        file.chain(engine).collect()
+        let swarm = self.swarm.then(|| "--swarm".into());
+        file.chain(engine).chain(swarm).collect()
     }
 
     /// How runs of these plans are replayed.

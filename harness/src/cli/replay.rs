@@ -94,6 +94,9 @@ impl Arguments {
         if !self.source.nemeses.is_empty() {
             bail!("--nemeses is for --plan and --seed; a stored run has its faults with it");
         }
+        if self.source.swarm {
+            bail!("--swarm is for --plan and --seed; a stored run has what it drew with it");
+        }
         if self.source.engine.is_some() {
             bail!("--engine is for --plan and --seed; a stored run has its engine with it");
         }

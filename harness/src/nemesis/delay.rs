@@ -26,4 +26,8 @@ impl Nemesis for Delay {
         let lasts = Duration::from_millis(stream.between(failover / 4, failover * 2));
         (Fault::Delay { shape, longest }, lasts)
     }
+
+    fn fewest_nodes(&self) -> u32 {
+        2
+    }
 }

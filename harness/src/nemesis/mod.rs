@@ -26,6 +26,11 @@ pub use schedule::{Schedule, plan};
 pub trait Nemesis: Sync {
     /// Draws the next fault and how long it lasts.
     fn draw(&self, stream: &mut Stream, scope: &Scope) -> (Fault, Duration);
+
+    /// How many nodes a cluster must have for its faults to make a difference.
+    fn fewest_nodes(&self) -> u32 {
+        1
+    }
 }
 
 /// What a nemesis may reckon with.

@@ -33,4 +33,8 @@ impl Nemesis for Partition {
         let lasts = Duration::from_millis(stream.between(failover / 4, failover * 2));
         (Fault::Partition { shape }, lasts)
     }
+
+    fn fewest_nodes(&self) -> u32 {
+        2
+    }
 }

@@ -76,24 +76,24 @@ const CALM_MIN: Duration = Duration::from_millis(250);
 pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Schedule {
     let scope = Scope { nodes: config.nodes, failover };
     let end = Time::ZERO + config.safety;
-    let mut lanes: Vec<Lane> = NEMESES
-        .iter()
-        .filter(|entry| plan.nemeses.iter().any(|name| name == entry.name))
-        .map(|entry| Lane::new(entry, seed))
-        .collect();
+    let nemeses = config.nemeses(plan);
+    let lane = |entry: &'static Registration| {
+        nemeses.get(entry.name).map(|calm_max| Lane::new(entry, *calm_max, seed))
+    };
+    let mut lanes: Vec<Lane> = NEMESES.iter().filter_map(lane).collect();
     seed.stream("nemesis-order").shuffle(&mut lanes);
     let mut planned = Vec::new();
     // The cluster gets as long as it takes to elect its first leader.
     let mut at = Time::ZERO + failover;
     for lane in &mut lanes {
-        let fault = lane.draw(at, config.calm_max.min(failover / 3), &scope, failover);
+        let fault = lane.draw(at, failover / 3, &scope, failover);
         at = fault.until;
         planned.push(fault);
     }
     for lane in &mut lanes {
         let mut at = at;
         while at < end {
-            let fault = lane.draw(at, config.calm_max, &scope, Duration::MAX);
+            let fault = lane.draw(at, Duration::MAX, &scope, Duration::MAX);
             at = fault.until;
             planned.push(fault);
         }
@@ -110,15 +110,18 @@ pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Sch
 /// One nemesis and its stream.
 struct Lane {
     entry: &'static Registration,
+    /// The longest pause before a fault.
+    calm_max: Duration,
     stream: Stream,
 }
 
 impl Lane {
-    fn new(entry: &'static Registration, seed: Seed) -> Lane {
-        Lane { entry, stream: seed.stream(&format!("nemesis/{}", entry.name)) }
+    fn new(entry: &'static Registration, calm_max: Duration, seed: Seed) -> Lane {
+        Lane { entry, calm_max, stream: seed.stream(&format!("nemesis/{}", entry.name)) }
     }
 
-    /// Draws the next fault, up to `calm_max` after `since`; it lasts `longest` at most.
+    /// Draws the next fault, up to `calm_max` after `since`, or the lane's own where that is less; it lasts
+    /// `longest` at most.
     fn draw(
         &mut self,
         since: Time,
@@ -127,7 +130,7 @@ impl Lane {
         longest: Duration,
     ) -> Planned {
         let calm_min = CALM_MIN.as_millis() as u64;
-        let calm_max = (calm_max.as_millis() as u64).max(calm_min);
+        let calm_max = (calm_max.min(self.calm_max).as_millis() as u64).max(calm_min);
         let at = since + Duration::from_millis(self.stream.between(calm_min, calm_max));
         let (fault, lasts) = self.entry.nemesis.draw(&mut self.stream, scope);
         let salt = self.stream.number();

@@ -27,4 +27,9 @@ impl Nemesis for Wipe {
         let lasts = Duration::from_millis(stream.between(1, failover / 2));
         (Fault::Wipe { target }, lasts)
     }
+
+    /// Of fewer that lose a disk, no majority has another one.
+    fn fewest_nodes(&self) -> u32 {
+        3
+    }
 }

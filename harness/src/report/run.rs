@@ -94,15 +94,34 @@ fn configuration(record: &Record) -> String {
         ("operations a set of keys", config.operations_a_key_set.to_string()),
         ("mix", mix.join(", ")),
         ("replica reads", format!("{} of 100 reads", config.replica_reads_percent)),
-        ("pause between operations", format!("up to {}", time(config.think_max))),
+        ("choice of keys", config.skew.to_string()),
+        ("pause between operations", pause(config)),
         ("latency", format!("{} to {}", time(config.tick), time(config.latency_max))),
         ("sync of a disk", format!("up to {}", time(config.sync_max))),
-        ("pause between faults", format!("up to {}", time(config.calm_max))),
+        ("pause between faults", pause_between_faults(record)),
         ("safety phase", time(config.safety)),
         ("liveness phase", time(config.liveness)),
     ];
     let lines = lines.map(|(name, value)| format!("  {name:<26}{value}"));
     lines.join("\n")
+}
+
+fn pause(config: &Config) -> String {
+    let longest = humantime::format_duration(config.think_max);
+    let counted = if config.paced { ", counted from the beginning of the one before" } else { "" };
+    format!("up to {longest}{counted}")
+}
+
+fn pause_between_faults(record: &Record) -> String {
+    let time = |duration| humantime::format_duration(duration).to_string();
+    match &record.config.nemeses {
+        None => format!("up to {}", time(record.config.calm_max)),
+        Some(drawn) if drawn.is_empty() => "no nemesis was drawn".to_owned(),
+        Some(drawn) => {
+            let each = drawn.iter().map(|(name, pause)| format!("{name} up to {}", time(*pause)));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 fn nodes(config: &Config) -> String {

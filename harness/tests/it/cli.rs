@@ -305,7 +305,10 @@ fn the_settings_of_a_system_are_checked() {
         refused(folder.path(), &run, &["p.toml:", words]);
     }
     for (text, words) in [
-        ("system = \"raft\"\nnodes = [2]\nnemeses = [\"wipe\"]", "of 2 nodes that lose a disk"),
+        (
+            "system = \"raft\"\nnodes = [2]\nnemeses = [\"wipe\"]",
+            "nodes = [2] has too few for `wipe`; list sizes from 3 on",
+        ),
         (
             "system = \"multi-leader\"\nnemeses = [\"wipe\"]",
             "nemeses: under wipe and with these settings, multi-leader says nothing",

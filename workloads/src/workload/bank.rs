@@ -36,7 +36,7 @@ impl Workload for Bank {
     }
 
     fn mix(&self) -> &'static [Share] {
-        const MIX: [Share; 1] = [Share { kind: OpKind::Txn, least: 1, most: 1 }];
+        const MIX: [Share; 1] = [Share { kind: OpKind::Txn, least: 1, most: 1, optional: false }];
         &MIX
     }
 

@@ -24,8 +24,8 @@ impl Workload for Counter {
 
     fn mix(&self) -> &'static [Share] {
         const MIX: [Share; 2] = [
-            Share { kind: OpKind::Read, least: 20, most: 50 },
-            Share { kind: OpKind::Increment, least: 30, most: 60 },
+            Share { kind: OpKind::Read, least: 20, most: 50, optional: false },
+            Share { kind: OpKind::Increment, least: 30, most: 60, optional: false },
         ];
         &MIX
     }

@@ -26,7 +26,7 @@ impl Workload for LongFork {
     }
 
     fn mix(&self) -> &'static [Share] {
-        const MIX: [Share; 1] = [Share { kind: OpKind::Txn, least: 1, most: 1 }];
+        const MIX: [Share; 1] = [Share { kind: OpKind::Txn, least: 1, most: 1, optional: false }];
         &MIX
     }
 

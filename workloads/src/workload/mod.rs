@@ -1,10 +1,12 @@
 //! Workloads: a generator for each client, and the guarantees to judge the outcome by.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use checkers::Guarantee;
 use checkers::history::{Key, Op, OpKind, Outcome, ReadLevel, Value};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 mod append;
 mod bank;
@@ -54,6 +56,8 @@ pub struct Share {
     pub least: u32,
     /// The greatest.
     pub most: u32,
+    /// Whether the workload shows what it is to show without them, too.
+    pub optional: bool,
 }
 
 /// What one client does.
@@ -91,6 +95,46 @@ pub struct Options {
     pub mix: BTreeMap<OpKind, u32>,
     /// Of 100 reads, how many are replica reads.
     pub replica_reads_percent: u32,
+    /// How often each of the keys is taken.
+    pub skew: Skew,
+}
+
+/// How often clients take each of the keys in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Skew {
+    /// All as often as each other.
+    #[default]
+    Uniform,
+    /// The second half as often as the first, the third a third as often, and so on.
+    Zipf,
+    /// Each half as often as the one before it, as far as that can be told.
+    Exponential,
+}
+
+impl Skew {
+    /// All that there are.
+    pub const ALL: [Skew; 3] = [Skew::Uniform, Skew::Zipf, Skew::Exponential];
+
+    /// How often the key with this number is taken, in proportion to the others.
+    pub(crate) fn weight(self, key: u32) -> u64 {
+        const FIRST: u64 = 1 << 40;
+        match self {
+            Skew::Uniform => 1,
+            Skew::Zipf => FIRST / (u64::from(key) + 1),
+            Skew::Exponential => FIRST.checked_shr(key).map_or(1, |weight| weight.max(1)),
+        }
+    }
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Skew::Uniform => "uniform",
+            Skew::Zipf => "zipf",
+            Skew::Exponential => "exponential",
+        })
+    }
 }
 
 /// One workload in the table.

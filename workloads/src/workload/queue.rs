@@ -20,8 +20,8 @@ impl Workload for Queue {
 
     fn mix(&self) -> &'static [Share] {
         const MIX: [Share; 2] = [
-            Share { kind: OpKind::Enqueue, least: 30, most: 50 },
-            Share { kind: OpKind::Dequeue, least: 40, most: 60 },
+            Share { kind: OpKind::Enqueue, least: 30, most: 50, optional: false },
+            Share { kind: OpKind::Dequeue, least: 40, most: 60, optional: false },
         ];
         &MIX
     }

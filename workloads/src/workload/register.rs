@@ -23,10 +23,10 @@ impl Workload for Register {
 
     fn mix(&self) -> &'static [Share] {
         const MIX: [Share; 4] = [
-            Share { kind: OpKind::Read, least: 20, most: 50 },
-            Share { kind: OpKind::Write, least: 20, most: 50 },
-            Share { kind: OpKind::Cas, least: 5, most: 30 },
-            Share { kind: OpKind::Delete, least: 0, most: 10 },
+            Share { kind: OpKind::Read, least: 20, most: 50, optional: false },
+            Share { kind: OpKind::Write, least: 20, most: 50, optional: false },
+            Share { kind: OpKind::Cas, least: 5, most: 30, optional: true },
+            Share { kind: OpKind::Delete, least: 0, most: 10, optional: true },
         ];
         &MIX
     }

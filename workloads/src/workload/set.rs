@@ -20,9 +20,9 @@ impl Workload for Set {
 
     fn mix(&self) -> &'static [Share] {
         const MIX: [Share; 3] = [
-            Share { kind: OpKind::Read, least: 20, most: 50 },
-            Share { kind: OpKind::Add, least: 30, most: 60 },
-            Share { kind: OpKind::Remove, least: 0, most: 15 },
+            Share { kind: OpKind::Read, least: 20, most: 50, optional: false },
+            Share { kind: OpKind::Add, least: 30, most: 60, optional: false },
+            Share { kind: OpKind::Remove, least: 0, most: 15, optional: true },
         ];
         &MIX
     }

@@ -16,7 +16,8 @@ impl Workload for UniqueIds {
     }
 
     fn mix(&self) -> &'static [Share] {
-        const MIX: [Share; 1] = [Share { kind: OpKind::Generate, least: 1, most: 1 }];
+        const MIX: [Share; 1] =
+            [Share { kind: OpKind::Generate, least: 1, most: 1, optional: false }];
         &MIX
     }
 

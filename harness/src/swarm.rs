@@ -1,0 +1,121 @@
+//! Swarm testing: runs that differ in everything in which runs of a plan can differ.
+//!
+//! A run that leaves some features out gets further with the others: where every run has every fault, each
+//! of them hides what only the others would have shown, and no counter of a busy cluster overflows in one
+//! that is restarted all the time. So each run draws which of the plan's nemeses plan faults, and how often
+//! each of them does; which kinds of operations there are, and how often; how many clients do how much, and
+//! on which keys; how slow links and disks are; and how long it all lasts. What goes over several orders of
+//! magnitude is drawn on a logarithmic scale, so that each of them comes up as often as the others.
+//!
+//! After A. Groce et al., "Swarm Testing", ISSTA 2012.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use checkers::history::OpKind;
+use workloads::{Skew, Workload};
+
+use crate::config::Config;
+use crate::nemesis::{self, NEMESES};
+use crate::plan::Plan;
+use crate::seed::{Ratio, Seed, Stream};
+use crate::system::Manifest;
+
+/// The chance of what is on or off.
+const EVEN: Ratio = Ratio::new(1, 2);
+/// The chance of a kind of operations that a run can do without.
+const LEFT_OUT: Ratio = Ratio::new(1, 4);
+/// The least and the greatest weight of a kind of operations.
+const WEIGHTS: [u64; 2] = [1, 100];
+/// How many operations all clients do on a set of keys, where they are more than a few each.
+const ON_A_KEY_SET: u64 = 800;
+/// Of how many equal parts a run of medium length consists, and the longest.
+const PARTS: [u32; 2] = [4, 16];
+
+/// Lets a drawn configuration differ from others in everything that a plan leaves open, by a stream of
+/// its own.
+pub(crate) fn vary(config: Config, plan: &Plan, manifest: &Manifest, seed: Seed) -> Config {
+    let mut stream = seed.stream("swarm");
+    let millis = |stream: &mut Stream, least, most| {
+        Duration::from_millis(logarithmic(stream, [least, most]))
+    };
+    let nemeses = nemeses(plan, config.nodes, &mut stream);
+    let failover = manifest.timing.failover;
+    let clients = logarithmic(&mut stream, plan.clients.map(u64::from)) as u32;
+    Config {
+        clients,
+        pinned: stream.between(0, clients.into()) as u32,
+        keys: logarithmic(&mut stream, plan.keys.map(u64::from)) as u32,
+        skew: *stream.pick(&Skew::ALL).expect("there are some"),
+        operations_a_key_set: operations_a_key_set(clients, &mut stream),
+        mix: mix(plan.workload(), manifest, &mut stream),
+        think_max: millis(&mut stream, 2, 1000),
+        paced: stream.chance(EVEN),
+        latency_max: config.latency_max.min(config.tick.max(millis(&mut stream, 1, 50))),
+        sync_max: millis(&mut stream, 1, 16) - Duration::from_millis(1),
+        safety: length(plan, nemeses.len() as u32, failover, &mut stream),
+        nemeses: Some(nemeses),
+        ..config
+    }
+}
+
+/// Who plans faults, and the longest pause between two of one's faults: some of the plan's, one at least
+/// where any of them can do something to so many nodes.
+fn nemeses(plan: &Plan, nodes: u32, stream: &mut Stream) -> BTreeMap<String, Duration> {
+    let able = |entry: &&nemesis::Registration| {
+        plan.nemeses.iter().any(|name| name == entry.name) && entry.nemesis.fewest_nodes() <= nodes
+    };
+    let able: Vec<&str> = NEMESES.iter().filter(able).map(|entry| entry.name).collect();
+    let one = stream.pick(&able).copied();
+    let mut drawn = BTreeMap::new();
+    for name in able {
+        // Each draws as much as any other, whatever becomes of it.
+        let (is_on, pause) = (stream.chance(EVEN), logarithmic(stream, [500, 8000]));
+        if is_on || one == Some(name) {
+            drawn.insert(name.to_owned(), Duration::from_millis(pause));
+        }
+    }
+    drawn
+}
+
+/// How many operations a client does before it moves on to the next set of keys. Sets and lists are read
+/// whole, so that one that all of many clients added to for long would cost the square of its length.
+fn operations_a_key_set(clients: u32, stream: &mut Stream) -> u32 {
+    let most = (ON_A_KEY_SET / u64::from(clients)).clamp(10, 200);
+    logarithmic(stream, [10, most]) as u32
+}
+
+/// Which kinds of operations there are, and how often.
+fn mix(workload: &dyn Workload, manifest: &Manifest, stream: &mut Stream) -> BTreeMap<OpKind, u32> {
+    let mut mix = BTreeMap::new();
+    for share in workload.mix().iter().filter(|share| manifest.ops.contains(&share.kind)) {
+        let (is_left_out, weight) = (stream.chance(LEFT_OUT), logarithmic(stream, WEIGHTS));
+        if !(is_left_out && share.optional) {
+            mix.insert(share.kind, weight as u32);
+        }
+    }
+    mix
+}
+
+/// How long faults last in all: geometrically distributed around what the plan says, and long enough for
+/// each nemesis to have a fault to itself.
+fn length(plan: &Plan, nemeses: u32, failover: Duration, stream: &mut Stream) -> Duration {
+    let [medium, most] = PARTS;
+    let goes_on = Ratio::new(medium - 1, medium);
+    let mut parts = 1;
+    // Each run draws as often, so that what comes after it stays what it is.
+    let draws: Vec<bool> = (1..most).map(|_| stream.chance(goes_on)).collect();
+    parts += draws.iter().take_while(|on| **on).count() as u32;
+    let drawn = plan.safety / medium * parts;
+    drawn.max(failover * (2 + 2 * nemeses)).max(Duration::from_secs(1))
+}
+
+/// A number within a range, each order of magnitude as often as any other: the logarithm to the base of 2
+/// first, then the rest evenly.
+fn logarithmic(stream: &mut Stream, [least, most]: [u64; 2]) -> u64 {
+    let [low, high] = [least, most].map(|number| u64::from((number + 1).ilog2()));
+    let magnitude = stream.between(low, high);
+    let from = ((1 << magnitude) - 1).max(least);
+    let to = ((1 << (magnitude + 1)) - 2).min(most);
+    stream.between(from, to)
+}
