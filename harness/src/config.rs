@@ -67,6 +67,12 @@ pub struct Config {
     pub liveness: Duration,
     /// The longest pause between two faults of one nemesis.
     pub calm_max: Duration,
+    /// Whether nodes do at times, for no reason, what they may do at any time and seldom do.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub whims: bool,
+    /// Whether a minority stays away when the other faults have been undone.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub core: bool,
     /// Who plans faults, each with the longest pause between two of its faults, where that is drawn as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nemeses: Option<BTreeMap<String, Duration>>,
@@ -135,6 +141,8 @@ impl Config {
             calm_max: Duration::from_millis(stream.between(500, 4000)),
             skew: Skew::default(),
             paced: false,
+            whims: false,
+            core: false,
             nemeses: None,
         };
         if plan.swarm { swarm::vary(config, plan, manifest, seed) } else { config }

@@ -102,7 +102,9 @@ impl Director {
     /// When there is something to do next, if nothing happens before.
     pub(crate) fn next(&self) -> Time {
         let begin = self.to_begin.last().map(|planned| planned.at);
-        let ends = self.on.iter().map(|begun| begun.planned.until);
+        let liveness = self.timeline.liveness;
+        let ends = self.on.iter().filter(|begun| !begun.planned.stays(liveness));
+        let ends = ends.map(|begun| begun.planned.until);
         let phase = match self.phase {
             Phase::Safety => self.timeline.liveness,
             Phase::Liveness => self.timeline.final_reads,
@@ -118,7 +120,9 @@ impl Director {
 
     fn end_faults(&mut self, world: &mut World, now: Time) -> bool {
         let liveness = self.timeline.liveness;
-        let due = |begun: &mut Begun| begun.planned.until <= now || liveness <= now;
+        let due = |begun: &mut Begun| {
+            !begun.planned.stays(liveness) && (begun.planned.until <= now || liveness <= now)
+        };
         let over: Vec<Begun> = self.on.extract_if(.., due).collect();
         let any = !over.is_empty();
         for Begun { planned, at, .. } in over {
@@ -132,10 +136,12 @@ impl Director {
     fn begin_faults(&mut self, world: &mut World, now: Time) -> bool {
         let mut any = false;
         while let Some(planned) = self.to_begin.pop_if(|planned| planned.at <= now) {
-            if self.timeline.liveness <= now {
+            let stays = planned.stays(self.timeline.liveness);
+            if self.timeline.liveness <= now && !stays {
                 continue;
             }
-            let what = world.begin(&planned).what.clone();
+            let effect = if stays { world.begin_for_good(&planned) } else { world.begin(&planned) };
+            let what = effect.what.clone();
             self.recorder.fault_begins(now, &planned, &what);
             self.on.push(Begun { planned, at: now, what });
             any = true;

@@ -76,7 +76,8 @@ pub struct Plan {
     pub message_cost: Duration,
     /// Whether runs differ in everything that the plan leaves open: each draws some of the nemeses, the
     /// kinds of operations and how often there are which, on which keys, by how many clients, and how long
-    /// it lasts.
+    /// it lasts. That one nemesis has no effect in a run, or that it has nothing in it that a guarantee is
+    /// about, is then no fault of the run.
     #[serde(default, skip_serializing_if = "config::is_usual")]
     pub swarm: bool,
     /// What the system in particular is told.

@@ -1,6 +1,7 @@
 //! The middle of a run: clients act, faults come and go, and everything is written down.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub(crate) struct Played {
     pub(crate) vacuous: Vec<String>,
     /// When a quorum was connected and nothing changed.
     pub(crate) stretches: Vec<Stretch>,
+    /// How each node stood at the end; a sentence each.
+    pub(crate) standing: Vec<String>,
+    /// How often nodes got into rare states.
+    pub(crate) marks: BTreeMap<String, u64>,
+    /// How often they followed a whim.
+    pub(crate) whims: BTreeMap<String, u64>,
 }
 
 /// When the phases of a run begin. Everything is known before it starts, so no two parts of the
@@ -120,6 +127,8 @@ pub(crate) fn play(
     (counts.sent, counts.dropped) = world.messages();
     counts.simulated_ns = world.now().as_nanos();
     let overload = world.overload();
+    let standing = world.standing();
+    let (marks, whims) = world.rarities();
     let (mut effects, trace) = world.finish();
     director.complete(&mut effects);
     let mut vacuous = director.vacuous(&effects);
@@ -131,7 +140,20 @@ pub(crate) fn play(
     let nonsense = stage.nonsense.take();
     let history = stage.recorder.finish();
     let failures = director.failures;
-    Played { history, effects, counts, trace, failures, flooded, nonsense, vacuous, stretches }
+    Played {
+        history,
+        effects,
+        counts,
+        trace,
+        failures,
+        flooded,
+        nonsense,
+        vacuous,
+        stretches,
+        standing,
+        marks,
+        whims,
+    }
 }
 
 /// How many messages may have been sent by now.
@@ -325,12 +347,13 @@ async fn act(
     }
 }
 
-/// Reads every key at one node once the cluster has had time to converge. A node that takes no part by then
-/// holds what it held when it went.
+/// Reads every key at one node once the cluster has had time to converge. A node that takes no part by then,
+/// or is kept away, holds what it held when it went.
 async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
     cx.sleep_until(stage.timeline.final_reads).await;
-    if !stage.roster.surely_has(spec.home) {
-        let in_doubt = stage.roster.under_way();
+    let is_away = stage.roster.is_away(spec.home);
+    if is_away || !stage.roster.surely_has(spec.home) {
+        let in_doubt = stage.roster.under_way().filter(|_| !is_away);
         stage.in_doubt.set(stage.in_doubt.get().or(in_doubt));
         stage.readers.set(stage.readers.get() - 1);
         return;

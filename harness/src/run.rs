@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use checkers::checker::{CHECKERS, Limits};
 use checkers::history::{FaultId, Time};
@@ -29,7 +28,11 @@ use crate::trace::Trace;
 /// If the plan was not [checked](Plan::check).
 pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
     let manifest = system.manifest_under(&plan.nemeses);
-    let config = options.config.unwrap_or_else(|| Config::draw(plan, &manifest, seed));
+    let draw = || {
+        let drawn = Config::draw(plan, &manifest, seed);
+        Config { core: drawn.core && system.majority_suffices(), ..drawn }
+    };
+    let config = options.config.unwrap_or_else(draw);
     let schedule = options
         .schedule
         .unwrap_or_else(|| nemesis::plan(plan, &config, seed, manifest.timing.failover));
@@ -38,9 +41,15 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
     let played = play(system, &config, &schedule, workload, seed, options.trace);
 
     let fingerprint = Fingerprint::of(&played.history);
-    let judged = judge(&played, workload, &manifest, plan);
+    let mut judged = judge(&played, workload, &manifest, plan);
     let mut vacuous = played.vacuous;
-    vacuous.extend(nemeses_without_effect(&config.nemeses(plan), &schedule, &played.effects));
+    if plan.swarm {
+        judged.retain(|judged| !has_nothing_to_say(&judged.verdict));
+        let effective = schedule.0.is_empty() || played.effects.iter().any(Effect::took_effect);
+        vacuous.extend((!effective).then(|| "no fault had any effect in the whole run".to_owned()));
+    } else {
+        vacuous.extend(nemeses_without_effect(plan, &schedule, &played.effects));
+    }
     vacuous.extend(played.nonsense);
     Report {
         facts: Facts::of(&played.history),
@@ -54,6 +63,8 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
         effects: played.effects,
         vacuous,
         counts: played.counts,
+        marks: played.marks,
+        whims: played.whims,
         trace: played.trace,
     }
 }
@@ -80,7 +91,7 @@ fn judge(
         }
         let mut verdict = (entry.build)(&limits).check(&played.history);
         if guarantee == Guarantee::Live {
-            verdict = with_failures(verdict, played);
+            verdict = with_failures(with_standing(verdict, &played.standing), played);
         }
         let claim = manifest.claim(guarantee, plan.replica_reads_percent > 0);
         judged.push(Judged { guarantee, claim, verdict });
@@ -92,6 +103,15 @@ fn judge(
         judged.extend(verdict.map(|verdict| Judged { guarantee, claim, verdict }));
     }
     judged
+}
+
+/// Adds to what makes no progress how everybody stands.
+fn with_standing(verdict: Verdict, standing: &[String]) -> Verdict {
+    let Verdict::Invalid { mut anomalies, coverage } = verdict else { return verdict };
+    for anomaly in &mut anomalies {
+        anomaly.explanation.push(format!("in the end, {}", standing.join("; ")));
+    }
+    Verdict::Invalid { anomalies, coverage }
 }
 
 /// Adds what nodes did wrong by themselves: no history shows it, but no cluster lives with it.
@@ -129,19 +149,21 @@ fn of_a_node(name: &str, at: Time, words: String) -> Anomaly {
     }
 }
 
+/// Whether a history has nothing in it that a guarantee is about. Where every run draws what clients do, some
+/// have not: such a run is then none of those in which the guarantee was judged.
+fn has_nothing_to_say(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Unknown { coverage, .. } if coverage.operations == 0)
+}
+
 /// A nemesis of the plan that had no effect in the whole run tested nothing.
-fn nemeses_without_effect(
-    nemeses: &BTreeMap<&str, Duration>,
-    schedule: &Schedule,
-    effects: &[Effect],
-) -> Vec<String> {
+fn nemeses_without_effect(plan: &Plan, schedule: &Schedule, effects: &[Effect]) -> Vec<String> {
     let effective = |kind: &str| {
         schedule.0.iter().any(|planned| {
             let effect = effects.get(planned.id.index());
             planned.fault.kind() == kind && effect.is_some_and(Effect::took_effect)
         })
     };
-    let idle = nemeses.keys().filter(|name| !effective(name));
+    let idle = plan.nemeses.iter().filter(|name| !effective(name));
     idle.map(|name| format!("the nemesis `{name}` had no effect in the whole run")).collect()
 }
 
@@ -181,6 +203,10 @@ pub struct Report {
     pub vacuous: Vec<String>,
     /// What there was of everything.
     pub counts: Counts,
+    /// How often nodes got into rare states.
+    pub marks: BTreeMap<String, u64>,
+    /// How often they did for no reason what they may do at any time.
+    pub whims: BTreeMap<String, u64>,
     /// Everything that happened, where it was asked for.
     pub trace: Option<Trace>,
 }

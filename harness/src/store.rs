@@ -1,6 +1,7 @@
 //! What is kept of a run on disk: paths and formats under the results folder. Nothing else knows
 //! them; `results/README.md` explains them to people.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -76,6 +77,12 @@ pub struct Record {
     pub vacuous: Vec<String>,
     /// What there was of everything.
     pub counts: Counts,
+    /// How often nodes got into rare states.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<String, u64>,
+    /// How often they did for no reason what they may do at any time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub whims: BTreeMap<String, u64>,
 }
 
 impl Record {
@@ -95,6 +102,8 @@ impl Record {
             facts: report.facts.clone(),
             vacuous: report.vacuous.clone(),
             counts: report.counts,
+            marks: report.marks.clone(),
+            whims: report.whims.clone(),
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) fn vary(config: Config, plan: &Plan, manifest: &Manifest, seed: Seed)
         latency_max: config.latency_max.min(config.tick.max(millis(&mut stream, 1, 50))),
         sync_max: millis(&mut stream, 1, 16) - Duration::from_millis(1),
         safety: length(plan, nemeses.len() as u32, failover, &mut stream),
+        core: stream.chance(EVEN) && config.nodes > 2,
+        whims: stream.chance(EVEN),
         nemeses: Some(nemeses),
         ..config
     }

@@ -12,6 +12,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::mark::Mark;
+
 /// A moment on a node's own monotonic clock, in nanoseconds from an arbitrary start.
 ///
 /// Moments of two nodes, or of one node before and after a restart, cannot be compared.
@@ -94,6 +96,38 @@ pub enum Role {
     Leader,
 }
 
+/// What a node may do at any time, and seldom does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whim {
+    /// To keep few log entries before it takes a snapshot. Decided at a start.
+    ForgetSoon,
+    /// To take one message at a time.
+    TakeOne,
+    /// To let what has arrived, or is due, wait for more.
+    WaitForMore,
+    /// To pause between making a change durable and telling anybody.
+    AnswerLate,
+}
+
+impl Whim {
+    /// Every whim, and its name.
+    pub const ALL: [(Whim, &str); 4] = [
+        (Whim::ForgetSoon, "forget-soon"),
+        (Whim::TakeOne, "take-one"),
+        (Whim::WaitForMore, "wait-for-more"),
+        (Whim::AnswerLate, "answer-late"),
+    ];
+
+    /// The name by which it is shown.
+    ///
+    /// # Panics
+    /// Never: the tests find every whim in the table.
+    pub fn name(self) -> &'static str {
+        let entry = Whim::ALL.iter().find(|(whim, _)| *whim == self);
+        entry.expect("every whim is in the table").1
+    }
+}
+
 /// A node's view of the world.
 ///
 /// Handles are cheap to clone and all refer to the same node. Nothing here is `Send`: a node is
@@ -142,6 +176,19 @@ pub trait Env: Clone + 'static {
 
     /// Shows what the node takes itself for, whenever that has changed.
     fn observe(&self, status: Status);
+
+    /// Shows that the node has got into a rare state. Whoever does not test it need not know.
+    fn reached(&self, mark: Mark) {
+        let _ = mark;
+    }
+
+    /// Whether the node is to do now what it may do at any time and seldom does: to be late, or sparing. A
+    /// simulation says so at times, so that what comes of it is tested; nobody else ever does. FoundationDB
+    /// calls this buggify.
+    fn maybe(&self, whim: Whim) -> bool {
+        let _ = whim;
+        false
+    }
 }
 
 /// A client's view of the world.

@@ -4,14 +4,20 @@
 //! each, makes durable what the protocol persisted, all at once, and only then lets anything out.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
-use crate::env::{Address, ClientId, Env, NodeId, Status};
+use crate::env::{Address, ClientId, Env, NodeId, Status, Whim};
 use crate::kv::Reply;
+use crate::mark::Mark;
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
 use crate::protocol::{leaderless, multi_leader, primary, raft};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
 
+/// How few log entries a node keeps that is [sparing](Whim::ForgetSoon).
+const SNAPSHOT_ENTRIES_FEW: u64 = 3;
+/// How long a node pauses where it [pauses at all](Whim), in the time that it takes several messages to arrive.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Messages that one turn takes before what they gave rise to is done.
 const MESSAGES_A_TURN_MAX: usize = 256;
 
@@ -50,7 +56,11 @@ pub async fn serve<P: Protocol, E: Env>(
         spares: env.spares(),
         restored: env.restored(),
         timing: config.timing,
-        snapshot_entries: config.snapshot_entries,
+        snapshot_entries: if env.maybe(Whim::ForgetSoon) {
+            SNAPSHOT_ENTRIES_FEW
+        } else {
+            config.snapshot_entries
+        },
         sessions_max: config.sessions_max,
         acknowledge,
         strong_reads: config.strong_reads,
@@ -62,6 +72,7 @@ pub async fn serve<P: Protocol, E: Env>(
     loop {
         server.show_status();
         let first = server.wait().await;
+        server.pause(Whim::WaitForMore).await;
         server.turn(first);
         server.perform().await?;
     }
@@ -102,14 +113,23 @@ impl<P: Protocol, E: Env> Server<P, E> {
     fn turn(&mut self, first: Option<(Address, Vec<u8>)>) {
         let mut next = first.or_else(|| self.env.try_recv());
         let mut taken = 0;
+        let most = if self.env.maybe(Whim::TakeOne) { 1 } else { MESSAGES_A_TURN_MAX };
         while let Some((from, bytes)) = next {
             self.take(from, &bytes);
             taken += 1;
-            next = if taken < MESSAGES_A_TURN_MAX { self.env.try_recv() } else { None };
+            next = if taken < most { self.env.try_recv() } else { None };
         }
         let now = self.env.now();
         if self.protocol.deadline() <= now {
             self.protocol.step(now, Input::Timer, &mut self.out);
+        }
+        Mark::take_noted().for_each(|mark| self.env.reached(mark));
+    }
+
+    /// Pauses, at times.
+    async fn pause(&self, whim: Whim) {
+        if self.env.maybe(whim) {
+            self.env.sleep_until(self.env.now() + PAUSE).await;
         }
     }
 
@@ -154,6 +174,7 @@ impl<P: Protocol, E: Env> Server<P, E> {
             }
         }
         self.storage.sync().await?;
+        self.pause(Whim::AnswerLate).await;
         for output in out.drain(..) {
             match output {
                 Output::Persist(_) | Output::Snapshot(_) => {}

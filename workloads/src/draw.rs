@@ -90,3 +90,53 @@ impl Draw {
         Op::Read { key, level: if replica { ReadLevel::Replica } else { ReadLevel::Strong } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// How often each of four keys is taken in 12,000 draws.
+    fn taken(skew: Skew) -> [u32; 4] {
+        let options = Options {
+            clients: 1,
+            keys: 4,
+            operations_a_key_set: u32::MAX,
+            mix: BTreeMap::new(),
+            replica_reads_percent: 0,
+            skew,
+        };
+        let mut draw = Draw::new(&options, 0, ChaCha8Rng::seed_from_u64(1));
+        let mut taken = [0; 4];
+        draw.begin();
+        for _ in 0..12_000 {
+            taken[draw.key_number() as usize] += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn keys_are_taken_as_often_as_the_skew_says() {
+        let near = |taken: [u32; 4], expected: [u32; 4]| {
+            taken.iter().zip(expected).all(|(taken, expected)| taken.abs_diff(expected) < 250)
+        };
+        for (skew, expected) in [
+            (Skew::Uniform, [3000, 3000, 3000, 3000]),
+            (Skew::Zipf, [5760, 2880, 1920, 1440]),
+            (Skew::Exponential, [6400, 3200, 1600, 800]),
+        ] {
+            let taken = taken(skew);
+            assert!(near(taken, expected), "{skew}: {taken:?}");
+        }
+    }
+
+    #[test]
+    fn a_weight_is_never_nothing() {
+        for skew in Skew::ALL {
+            assert!((0..10_000).all(|key| skew.weight(key) > 0), "{skew}");
+        }
+    }
+}

@@ -201,6 +201,8 @@ pub(super) struct Ran {
     pub(super) judged: Vec<Judged>,
     pub(super) vacuous: Vec<String>,
     pub(super) counts: Counts,
+    /// The rare states that nodes got into.
+    pub(super) marks: Vec<String>,
     /// When each fault began that made a difference.
     pub(super) begun: Vec<Time>,
 }
@@ -267,6 +269,9 @@ impl Findings {
     ) {
         let plan = self.rows[row].plan.clone();
         self.rows[row].add(seed, &ran.judged, !ran.vacuous.is_empty(), &ran.begun);
+        for mark in &ran.marks {
+            *self.rows[row].marks.entry(mark.clone()).or_default() += 1;
+        }
         self.totals.add(ran);
         if let (true, Some(again)) = (ran.diverged(), &ran.again) {
             let (first, second) = (ran.fingerprint.clone(), again.clone());

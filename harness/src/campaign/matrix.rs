@@ -1,5 +1,7 @@
 //! The measured matrix: for each plan and guarantee, in how many runs it held.
 
+use std::collections::BTreeMap;
+
 use checkers::history::Time;
 use checkers::{Anomaly, Guarantee, Verdict};
 use serde::Serialize;
@@ -7,7 +9,7 @@ use serde::Serialize;
 use crate::plan::Plan;
 use crate::run::Judged;
 use crate::seed::Seed;
-use crate::system::Claim;
+use crate::system::{Claim, System};
 
 /// One plan of a campaign: what its runs came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +28,8 @@ pub struct Row {
     pub canary_runs: u64,
     /// The guarantees that were judged, in the order of reports.
     pub cells: Vec<Cell>,
+    /// The rare states of its system, and in how many runs each was reached.
+    pub marks: BTreeMap<String, u64>,
 }
 
 /// One guarantee under one plan.
@@ -156,7 +160,7 @@ pub(super) fn sentence_of(anomaly: &Anomaly) -> String {
 
 impl Row {
     /// The row of a plan that has not run yet.
-    pub(super) fn new(plan: &Plan) -> Row {
+    pub(super) fn new(plan: &Plan, system: &dyn System) -> Row {
         Row {
             plan: plan.name.clone(),
             system: plan.system.clone(),
@@ -165,6 +169,7 @@ impl Row {
             vacuous: 0,
             canary_runs: plan.canary_runs,
             cells: Vec::new(),
+            marks: system.marks().into_iter().map(|mark| (mark.to_owned(), 0)).collect(),
         }
     }
 

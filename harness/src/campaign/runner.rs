@@ -201,7 +201,7 @@ impl Campaign {
         receiver: &Receiver<(u64, Done)>,
         watch: &mut dyn FnMut(Progress),
     ) -> Findings {
-        let rows = self.entries.iter().map(|entry| Row::new(&entry.plan)).collect();
+        let rows = self.entries.iter().map(|entry| Row::new(&entry.plan, &*entry.system)).collect();
         let mut findings = Findings::new(rows);
         let mut waiting = BTreeMap::new();
         let mut next = 0;
@@ -308,6 +308,7 @@ fn execute(entry: &Entry, seed: Seed) -> Done {
         judged: report.judged.clone(),
         vacuous: report.vacuous.clone(),
         counts: report.counts,
+        marks: report.marks.keys().cloned().collect(),
         begun: begun(&report),
     };
     let report = ran.is_worth_telling().then(|| Box::new(report));

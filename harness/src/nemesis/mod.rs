@@ -313,6 +313,24 @@ pub struct Planned {
     pub salt: u64,
 }
 
+impl Planned {
+    /// Whether it is not undone when all others are, at the beginning of the liveness phase.
+    pub fn stays(&self, liveness: Time) -> bool {
+        self.at == liveness && liveness < self.until
+    }
+
+    /// Whom it hits, where that is one group of nodes.
+    pub(crate) fn target(&self) -> Option<Target> {
+        match self.fault {
+            Fault::Crash { target }
+            | Fault::Partition {
+                shape: Shape::Isolate { target } | Shape::Mute { target } | Shape::Deaf { target },
+            } => Some(target),
+            _ => None,
+        }
+    }
+}
+
 /// One nemesis in the table.
 #[derive(Clone, Copy)]
 pub struct Registration {

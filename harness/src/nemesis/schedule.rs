@@ -1,11 +1,12 @@
 //! All faults of a run, drawn from its seed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, NEMESES, Planned, Rate, Registration, Scope};
+use super::{Fault, NEMESES, Planned, Rate, Registration, Scope, Shape, Target};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -72,7 +73,7 @@ const CALM_MIN: Duration = Duration::from_millis(250);
 /// First each nemesis has one fault to itself, so that every family has its effect in every run.
 /// Then they fill the safety phase side by side, each from a stream of its own, one fault after the
 /// other with a calm between; faults of different nemeses may overlap. Every fault is undone before
-/// the safety phase ends.
+/// the safety phase ends; where only a core is to recover, one more keeps the others away from then on.
 pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Schedule {
     let scope = Scope { nodes: config.nodes, failover };
     let end = Time::ZERO + config.safety;
@@ -99,12 +100,33 @@ pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Sch
         }
     }
     planned.retain(|fault| fault.until < end);
+    planned.extend(config.core.then(|| for_good(&nemeses, config, seed)).flatten());
     // The sort is stable: faults of one moment stay in the order of their lanes.
     planned.sort_by_key(|fault| fault.at);
     for (index, fault) in planned.iter_mut().enumerate() {
         fault.id = FaultId(index as u32);
     }
     Schedule(planned)
+}
+
+/// What keeps a minority away from the end of the safety phase on, so that the others have to go on alone.
+fn for_good(nemeses: &BTreeMap<&str, Duration>, config: &Config, seed: Seed) -> Option<Planned> {
+    let mut stream = seed.stream("core");
+    let target = Target::Minority;
+    let faults = [
+        ("crash", Fault::Crash { target }),
+        ("partition", Fault::Partition { shape: Shape::Isolate { target } }),
+        ("partition", Fault::Partition { shape: Shape::Mute { target } }),
+        ("partition", Fault::Partition { shape: Shape::Deaf { target } }),
+    ];
+    let able: Vec<Fault> = faults
+        .into_iter()
+        .filter(|(nemesis, _)| nemeses.contains_key(nemesis))
+        .map(|(_, fault)| fault)
+        .collect();
+    let at = Time::ZERO + config.safety;
+    let (fault, salt) = (*stream.pick(&able)?, stream.number());
+    Some(Planned { id: FaultId(0), at, until: at + config.liveness, fault, salt })
 }
 
 /// One nemesis and its stream.

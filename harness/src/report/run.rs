@@ -1,5 +1,6 @@
 //! One run as text: what was drawn, what the faults did, the verdicts.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use checkers::{Anomaly, Facts, Verdict};
@@ -30,6 +31,7 @@ pub fn terminal(record: &Record) -> String {
         }
     }
     let _ = write!(out, "\nFacts\n{}", facts(&record.facts));
+    let _ = write!(out, "{}{}", times("Rare states", &record.marks), times("Whims", &record.whims));
     for reason in &record.vacuous {
         let _ = writeln!(out, "\nThe run proves nothing: {}", escape::line(reason));
     }
@@ -50,6 +52,13 @@ pub fn terminal(record: &Record) -> String {
         conclusion(record.conclusion),
     );
     out
+}
+
+/// How often something happened, by name; nothing where nothing did.
+fn times(head: &str, times: &BTreeMap<String, u64>) -> String {
+    let each = times.iter().map(|(name, times)| format!("{} {times}", escape::line(name)));
+    let each = each.collect::<Vec<_>>().join(", ");
+    if each.is_empty() { String::new() } else { format!("\n{head}\n  {each}\n") }
 }
 
 /// What a run as a whole comes to, in a sentence.
@@ -98,12 +107,19 @@ fn configuration(record: &Record) -> String {
         ("pause between operations", pause(config)),
         ("latency", format!("{} to {}", time(config.tick), time(config.latency_max))),
         ("sync of a disk", format!("up to {}", time(config.sync_max))),
+        ("whims", if config.whims { "some" } else { "none" }.to_owned()),
         ("pause between faults", pause_between_faults(record)),
         ("safety phase", time(config.safety)),
-        ("liveness phase", time(config.liveness)),
+        ("liveness phase", liveness(config)),
     ];
     let lines = lines.map(|(name, value)| format!("  {name:<26}{value}"));
     lines.join("\n")
+}
+
+fn liveness(config: &Config) -> String {
+    let lasts = humantime::format_duration(config.liveness);
+    let who = if config.core { ", in which a minority stays away" } else { "" };
+    format!("{lasts}{who}")
 }
 
 fn pause(config: &Config) -> String {

@@ -1,5 +1,6 @@
 //! What a campaign found, as text for a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ pub fn terminal(findings: &Findings, replay: &Replay, cost: Cost) -> String {
     missing_witnesses(&mut out, findings);
     inconclusive(&mut out, findings, replay);
     mistakes(&mut out, findings, replay);
+    marks(&mut out, findings);
     let _ = writeln!(out, "\n{}", totals(findings, cost));
     let _ = writeln!(out, "{}", conclusion(findings));
     out
@@ -194,6 +196,31 @@ fn inconclusive(out: &mut String, findings: &Findings, replay: &Replay) {
     }
     if listed.len() > INCONCLUSIVE_SHOWN {
         let _ = writeln!(out, "  and {} more", listed.len() - INCONCLUSIVE_SHOWN);
+    }
+}
+
+/// Which rare states were reached in how many runs, system by system, and which in none.
+fn marks(out: &mut String, findings: &Findings) {
+    let mut systems: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
+    for row in findings.rows.iter().filter(|row| !row.marks.is_empty()) {
+        let (runs, of_system) = systems.entry(&row.system).or_default();
+        *runs += row.runs;
+        for (mark, runs) in &row.marks {
+            *of_system.entry(mark).or_default() += runs;
+        }
+    }
+    if systems.is_empty() {
+        return;
+    }
+    out.push_str("\nRare states, and how many runs reached them:\n");
+    for (system, (runs, marks)) in systems {
+        let reached = marks.iter().filter(|(_, runs)| **runs > 0);
+        let reached = reached.map(|(mark, runs)| format!("{} {runs}", escape::line(mark)));
+        let reached = reached.collect::<Vec<_>>().join(", ");
+        let never = marks.iter().filter(|(_, runs)| **runs == 0);
+        let never = never.map(|(mark, _)| escape::line(mark)).collect::<Vec<_>>().join(", ");
+        let never = if never.is_empty() { never } else { format!("; never: {never}") };
+        let _ = writeln!(out, "  {} ({runs} runs): {reached}{never}", escape::line(system));
     }
 }
 

@@ -255,6 +255,21 @@ impl NodeCx {
         }
     }
 
+    /// Shows that the node has got into a rare state, one of the [`marks`](crate::system::System::marks) of its
+    /// system.
+    pub fn reached(&self, mark: &'static str) {
+        if self.0.power.get() {
+            self.0.port.shared.reached(mark);
+        }
+    }
+
+    /// Whether the node is to do now what it may do at any time and seldom does: to give up early, to take
+    /// few at a time, to answer late. Never, unless a run was drawn to have such whims; then half of them are
+    /// alive in it, and each of these comes over a node one time in four. The name tells whims apart.
+    pub fn maybe(&self, whim: &'static str) -> bool {
+        self.0.port.shared.maybe(self.0.id, whim)
+    }
+
     /// Runs another task of the node beside this one. What ends or panics there is reported like an
     /// end of the node itself.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {

@@ -63,6 +63,8 @@ pub(crate) struct Roster {
     received: Cell<u64>,
     /// How many changes there were.
     changes: Cell<u64>,
+    /// Nodes that a fault keeps away until the run ends.
+    away: RefCell<BTreeSet<NodeId>>,
 }
 
 impl Roster {
@@ -77,6 +79,7 @@ impl Roster {
             made: RefCell::default(),
             received: Cell::new(0),
             changes: Cell::new(0),
+            away: RefCell::default(),
         }
     }
 
@@ -84,6 +87,16 @@ impl Roster {
     pub(crate) fn surely_has(&self, node: NodeId) -> bool {
         let in_doubt = self.under_way.get().is_some_and(|step| step.node() == node);
         self.members.borrow().contains(&node) && !in_doubt
+    }
+
+    /// Whether a fault keeps a node away until the run ends.
+    pub(crate) fn is_away(&self, node: NodeId) -> bool {
+        self.away.borrow().contains(&node)
+    }
+
+    /// A fault keeps nodes away until the run ends.
+    pub(super) fn keep_away(&self, nodes: Vec<NodeId>) {
+        self.away.borrow_mut().extend(nodes);
     }
 
     /// The node that a client turns to which was to turn to this one: another one of its group where this

@@ -16,8 +16,12 @@ use super::network::Links;
 use super::roster::Roster;
 use super::{Clock, Failure};
 use crate::config::Config;
-use crate::seed::Seed;
+use crate::seed::{Ratio, Seed, Stream};
 use crate::trace::{Trace, TraceEvent};
+
+/// The chance that a whim is alive in a run, and that one that is comes over a node that asks.
+const ALIVE: Ratio = Ratio::new(1, 2);
+const FOLLOWED: Ratio = Ratio::new(1, 4);
 
 /// Where in the network somebody is: a node, or the place of all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,27 @@ pub(super) struct Shared {
     pub(super) homes: RefCell<BTreeMap<SessionId, NodeId>>,
     /// How long a node takes for each message.
     pub(super) message_cost: Duration,
+    /// How often nodes got into rare states.
+    pub(super) marks: RefCell<BTreeMap<&'static str, u64>>,
+    /// How often nodes followed a whim, where they have any.
+    pub(super) whims: Option<RefCell<Whims>>,
+}
+
+/// What nodes do at times for no reason.
+pub(super) struct Whims {
+    /// The whims that were asked about: whether they are alive in this run, and how often they came over
+    /// somebody.
+    known: BTreeMap<&'static str, (bool, u64)>,
+    /// Decides for each node.
+    streams: BTreeMap<NodeId, Stream>,
+}
+
+impl Whims {
+    /// Those that came over somebody, and how often.
+    pub(super) fn followed(&self) -> BTreeMap<&'static str, u64> {
+        let followed = self.known.iter().filter(|(_, (_, times))| *times > 0);
+        followed.map(|(name, (_, times))| (*name, *times)).collect()
+    }
 }
 
 impl Shared {
@@ -131,6 +156,10 @@ impl Shared {
             }),
             homes: RefCell::default(),
             message_cost: config.message_cost,
+            marks: RefCell::default(),
+            whims: config
+                .whims
+                .then(|| RefCell::new(Whims { known: BTreeMap::new(), streams: BTreeMap::new() })),
         }
     }
 
@@ -165,6 +194,26 @@ impl Shared {
             let what = format!("is {:?} in term {}", status.role, status.term).to_lowercase();
             self.record(at, Place::of_node(id), || what);
         }
+    }
+
+    /// A node has got into a rare state.
+    pub(super) fn reached(&self, mark: &'static str) {
+        *self.marks.borrow_mut().entry(mark).or_default() += 1;
+    }
+
+    /// Whether a whim comes over a node.
+    pub(super) fn maybe(&self, id: NodeId, whim: &'static str) -> bool {
+        let Some(whims) = &self.whims else { return false };
+        let Whims { known, streams } = &mut *whims.borrow_mut();
+        let is_alive = || self.seed.stream(&format!("whim/{whim}")).chance(ALIVE);
+        let (is_alive, followed) = known.entry(whim).or_insert_with(|| (is_alive(), 0));
+        if !*is_alive {
+            return false;
+        }
+        let stream = || self.seed.stream(&format!("whims/{id}"));
+        let follows = streams.entry(id).or_insert_with(stream).chance(FOLLOWED);
+        *followed += u64::from(follows);
+        follows
     }
 
     /// What the monotonic clock of a node shows.

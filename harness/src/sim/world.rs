@@ -1,14 +1,14 @@
 //! One run's world: steps it, and applies and undoes faults between the steps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use checkers::history::{FaultId, NodeId, Time};
 
 use super::clock::Jump;
-use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
+use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus, Role};
 use super::engine::{Hosts, Network};
 use super::roster::Roster;
 use super::shared::{Place, Shared};
@@ -89,14 +89,7 @@ impl World {
         let mut stream = target::stream_of(planned.salt);
         let observed = self.observed();
         let id = planned.id;
-        while self.effects.len() <= id.index() {
-            let fault = FaultId(self.effects.len() as u32);
-            self.effects.push(Effect::none(fault));
-            self.stopped_by.push(Vec::new());
-            self.shared.dropped_by.borrow_mut().push(0);
-            self.shared.delayed_by.borrow_mut().push(0);
-            self.shared.misread_by.borrow_mut().push(0);
-        }
+        self.prepare(id);
         let what = match planned.fault {
             Fault::Partition { shape } => {
                 let cuts = observed.cuts(shape, &mut stream);
@@ -136,6 +129,38 @@ impl World {
         let effect = &mut self.effects[id.index()];
         effect.what = what;
         effect
+    }
+
+    /// Makes room for what a fault does.
+    fn prepare(&mut self, id: FaultId) {
+        while self.effects.len() <= id.index() {
+            let fault = FaultId(self.effects.len() as u32);
+            self.effects.push(Effect::none(fault));
+            self.stopped_by.push(Vec::new());
+            self.shared.dropped_by.borrow_mut().push(0);
+            self.shared.delayed_by.borrow_mut().push(0);
+            self.shared.misread_by.borrow_mut().push(0);
+        }
+    }
+
+    /// Begins a fault that lasts until the run ends, unless the others could then be too few: a node among
+    /// them that is not whole yet, or a member that comes or goes.
+    pub(crate) fn begin_for_good(&mut self, planned: &Planned) -> &Effect {
+        let hit = planned
+            .target()
+            .map(|target| self.observed().resolve(target, &mut target::stream_of(planned.salt)));
+        let in_the_way = match (self.lost(), self.shared.roster.under_way()) {
+            (Some(id), _) => Some(format!("{NOBODY}, n{id} is not whole yet")),
+            (None, step) => step.map(|step| format!("{NOBODY}, {step} still")),
+        };
+        if let Some(what) = in_the_way {
+            self.prepare(planned.id);
+            let effect = &mut self.effects[planned.id.index()];
+            effect.what = what;
+            return effect;
+        }
+        self.shared.roster.keep_away(hit.unwrap_or_default());
+        self.begin(planned)
     }
 
     /// Undoes a fault; its effect says in words what it did, as far as more is known of that by now.
@@ -316,6 +341,34 @@ impl World {
         Observed { nodes: nodes.collect() }
     }
 
+    /// How each node stands, in words.
+    pub(crate) fn standing(&self) -> Vec<String> {
+        let links = self.shared.links.borrow();
+        let ids = self.shared.node_ids();
+        let stands = |id: &NodeId| {
+            let node = self.shared.node(*id);
+            if !node.up.get() {
+                return format!("n{id} is down");
+            }
+            let NodeStatus { role, term, applied, restoring } = node.status.get();
+            let does = match role {
+                Role::Leader => "leads",
+                Role::Candidate => "asks for votes",
+                Role::Follower => "follows",
+            };
+            let cut = ids.iter().filter(|other| *other != id);
+            let cut = cut.filter(|other| !links.connected(id.index(), other.index()));
+            let cut: Vec<NodeId> = cut.copied().collect();
+            let restoring = if restoring { ", waits for what its lost disk had" } else { "" };
+            let cut = match &cut[..] {
+                [] => String::new(),
+                cut => format!(", cut off from {}", target::list(cut)),
+            };
+            format!("n{id} {does} in term {term} and has done {applied} changes{restoring}{cut}")
+        };
+        ids.iter().map(stands).collect()
+    }
+
     /// Messages sent, and of those not delivered.
     pub(crate) fn messages(&self) -> (u64, u64) {
         (self.shared.sent.get(), self.shared.dropped.get())
@@ -327,6 +380,15 @@ impl World {
         (oversized > 0).then(|| {
             format!("{oversized} messages were longer than {MESSAGE_BYTES_MAX} bytes and not sent")
         })
+    }
+
+    /// How often nodes got into rare states, and how often they followed a whim.
+    pub(crate) fn rarities(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
+        let named = |times: BTreeMap<&'static str, u64>| {
+            times.into_iter().map(|(name, times)| (name.to_owned(), times)).collect()
+        };
+        let whims = self.shared.whims.as_ref().map(|whims| whims.borrow().followed());
+        (named(self.shared.marks.borrow().clone()), named(whims.unwrap_or_default()))
     }
 
     /// Ends the world; returns what each fault did, and the trace where one was recorded.

@@ -68,6 +68,18 @@ pub trait System: Send + Sync {
         true
     }
 
+    /// Whether any majority of the nodes goes on and converges without the others, who never come back. Where
+    /// that is so, runs that draw everything leave a minority away at times when the other faults are over.
+    fn majority_suffices(&self) -> bool {
+        false
+    }
+
+    /// The rare states that its nodes [say](NodeCx::reached) they get into. A campaign tells which of them no
+    /// run has reached: that is what it has not tested.
+    fn marks(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Whether nodes can be added to the cluster and removed from it while it runs, and how few must stay.
     /// Where they can, [`System::operator`] makes the one who does it; the nemesis `membership` is
     /// refused for other systems, which do not override this.

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use reference_db::client::{Answer, Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
 use reference_db::kv::Reply;
+use reference_db::mark::Mark;
 use reference_db::mode::Mode;
 use reference_db::protocol::leaderless::siblings::Conflicts;
 use reference_db::protocol::raft::StrongReads;
@@ -215,6 +216,11 @@ impl Ordered {
     }
 }
 
+/// The names of the rare states of a mode.
+fn marks_of(mode: Mode) -> Vec<&'static str> {
+    Mark::of(mode).into_iter().map(Mark::name).collect()
+}
+
 /// Whether a nemesis is among those of a run.
 fn is_among(nemeses: &[String], name: &str) -> bool {
     nemeses.iter().any(|nemesis| nemesis == name)
@@ -249,6 +255,11 @@ impl System for Ordered {
         Ok(())
     }
 
+    fn majority_suffices(&self) -> bool {
+        // The others wait for all nodes, or for two in particular.
+        matches!(self.mode, Mode::Raft | Mode::PrimaryAsync)
+    }
+
     fn manifest(&self) -> Manifest {
         self.manifest_under(&[])
     }
@@ -264,6 +275,10 @@ impl System for Ordered {
             replica_claims: if session { SESSIONS.to_vec() } else { Vec::new() },
             timing: TIMING,
         }
+    }
+
+    fn marks(&self) -> Vec<&'static str> {
+        marks_of(self.mode)
     }
 
     fn waits_by_tokio(&self) -> bool {
@@ -463,6 +478,10 @@ impl System for WithoutLeader {
         }
     }
 
+    fn marks(&self) -> Vec<&'static str> {
+        marks_of(self.name.parse().expect("it is called as its mode is"))
+    }
+
     fn waits_by_tokio(&self) -> bool {
         false
     }
@@ -597,6 +616,14 @@ impl Env for SimNode {
         };
         let env::Status { term, applied, restoring, .. } = status;
         self.0.observe(NodeStatus { role, term, applied, restoring });
+    }
+
+    fn reached(&self, mark: Mark) {
+        self.0.reached(mark.name());
+    }
+
+    fn maybe(&self, whim: env::Whim) -> bool {
+        self.0.maybe(whim.name())
     }
 }
 

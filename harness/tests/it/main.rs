@@ -12,6 +12,7 @@ mod membership;
 mod restore;
 mod shape;
 mod siblings;
+mod swarm;
 mod systems;
 mod tradeoffs;
 mod waivers;

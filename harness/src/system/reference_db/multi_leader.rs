@@ -11,8 +11,8 @@ use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
 use super::{
-    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, operator, parsed, run_node, wipes,
-    wipes_several,
+    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, marks_of, operator, parsed, run_node,
+    wipes, wipes_several,
 };
 use crate::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
@@ -144,6 +144,10 @@ impl System for MultiLeader {
             replica_claims: Vec::new(),
             timing: TIMING,
         }
+    }
+
+    fn marks(&self) -> Vec<&'static str> {
+        marks_of(Mode::MultiLeader)
     }
 
     fn waits_by_tokio(&self) -> bool {

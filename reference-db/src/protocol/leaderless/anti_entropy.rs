@@ -12,6 +12,7 @@ use super::store::{Branch, LEAF_LEVEL};
 use super::version::{Outline, Version};
 use super::{Conflicts, Leaderless, Message, Receipt, send};
 use crate::env::{NodeId, Time};
+use crate::mark::Mark;
 use crate::protocol::{Output, Timing};
 
 /// Hashes in one message at most, and keys. What exceeds them waits for the next exchange.
@@ -148,6 +149,7 @@ impl Leaderless {
     /// Sends what the node holds of some keys.
     pub(super) fn on_want(&self, from: NodeId, keys: &[String], out: &mut Vec<Output<Self>>) {
         let held = keys.iter().filter_map(|key| Some((key, self.store.get(key)?)));
+        Mark::TreesDiffer.note_if(!keys.is_empty());
         for (key, version) in held.take(KEYS_MAX) {
             let (receipt, key) = (Receipt::None, key.clone());
             send(from, Message::Store { receipt, key, version: version.clone() }, out);

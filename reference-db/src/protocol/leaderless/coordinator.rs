@@ -9,6 +9,7 @@ use super::version::{Stamp, Version};
 use super::{Conflicts, Leaderless, Message, Receipt, Settings, send};
 use crate::env::{NodeId, Time};
 use crate::kv::{Command, ReadLevel, Reply};
+use crate::mark::Mark;
 use crate::merge::VersionVector;
 use crate::protocol::{Origin, Output};
 use crate::wire::Request;
@@ -256,6 +257,7 @@ impl Leaderless {
             Phase::Ask { .. } => None,
             Phase::Tell { version, .. } => Some(version.clone()),
         };
+        Mark::StoodIn.note_if(!pairs.is_empty());
         for (node, stand_in) in pairs {
             match &version {
                 None if stand_in == own => {
@@ -397,6 +399,7 @@ impl Leaderless {
                 };
                 if settings.writes_back() && *quorum > 1 && !answers.values().all(has) {
                     // Somebody lacks it: a later read could miss what this one is about to tell.
+                    Mark::WroteBack.note();
                     let who = answers.iter().filter(|(_, held)| has(held)).map(|(node, _)| *node);
                     let has = who.collect();
                     let version = joined.expect("the answers differ, so there is one");
@@ -463,6 +466,7 @@ impl Leaderless {
             }
         }
         let key = operation.key.clone();
+        Mark::ReadRepaired.note_if(!behind.is_empty());
         for node in behind {
             let (key, version) = (key.clone(), joined.clone());
             if node == self.options.id {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::version::{Held, Stamp, Version};
 use super::{Leaderless, Message, Receipt, Record, send};
 use crate::env::{NodeId, Time};
+use crate::mark::Mark;
 use crate::protocol::Output;
 
 /// Hints with which a node takes on no others from coordinators.
@@ -181,6 +182,7 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) {
         if self.hints.get(from, key).is_some_and(|held| held.stamp <= stamp) {
+            Mark::HintTaken.note();
             self.hints.remove(from, key);
             self.persist(Record::HintTaken(from, key.to_owned()), out);
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ring::Ring;
 use super::version::{Held, Version};
+use crate::mark::Mark;
 use crate::wire;
 
 /// Children of an inner node of the tree. There are three levels: the root, `FANOUT` nodes under it,
@@ -121,7 +122,10 @@ impl Store {
         let place = self.place(key);
         let leaf = &mut self.trees[place.segment][place.leaf];
         match self.versions.get_mut(&(place, key.to_owned())) {
-            Some(held) if held.covers(&version) => return false,
+            Some(held) if held.covers(&version) => {
+                Mark::ChangeTooLate.note_if(held.stamp > version.stamp);
+                return false;
+            }
             Some(held) => {
                 *leaf ^= hash_with(key, held);
                 held.take_in(version);

@@ -9,6 +9,7 @@ use super::sessions::Sessions;
 use super::table::Table;
 use super::topology::Regions;
 use crate::kv::{Command, Reply};
+use crate::mark::Mark;
 use crate::merge::{Clock, Dot, Merge, VersionVector};
 use crate::wire::Request;
 
@@ -184,6 +185,9 @@ impl State {
     /// the two regions that they come from are not equally far away.
     fn hear(&mut self, rules: &Rules, change: &Change) {
         if change.dot.actor == rules.regions.own() || !change.follows(&self.applied) {
+            let was_there = self.applied.has(change.dot);
+            let mark = if was_there { Mark::CameTwice } else { Mark::BeforeItsPast };
+            mark.note();
             return;
         }
         let cell = self.cells.entry(change.key.clone());
@@ -247,6 +251,8 @@ impl State {
             let mut others = rules.regions.all().filter(|region| *region != own);
             applied.contains(changes) && others.all(|region| table.row(region).contains(changes))
         };
+        let before = self.cells.len();
         self.cells.retain(|_, cell| !cell.is_empty() || !all_have(cell.touched()));
+        Mark::RemovalForgotten.note_if(self.cells.len() < before);
     }
 }

@@ -43,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{NodeId, Role, Status, Time};
 use crate::kv::{Command, ReadLevel, Reply};
+use crate::mark::Mark;
 use crate::protocol::pending::{Ahead, AheadReads, Pending};
 use crate::protocol::raft::UNCOMMITTED_MAX;
 use crate::protocol::raft::core::{Act, Core};
@@ -442,6 +443,7 @@ impl Primary {
         self.partner = Partner::appointed(appointed.partner);
         let leads = self.control.is_leader() && self.control.term() == appointed.epoch;
         let first = self.replica.last().term < appointed.epoch;
+        Mark::OfficeTooLate.note_if(!leads && first);
         if self.office.is_none() && leads && first {
             let entry = self.replica.append(None);
             let timing = self.options.timing;
@@ -493,6 +495,7 @@ impl Primary {
         let appointment =
             Appointment { node: self.options.id, epoch: office.epoch(), partner: Some(next) };
         if self.control.propose(now, appointment).is_some() {
+            Mark::PartnerReplaced.note();
             self.partner.proposed(next);
         }
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::lineage::{Lineage, Reach};
 use super::{Appointment, Snapshot};
 use crate::kv::{Kv, Reply};
+use crate::mark::Mark;
 use crate::protocol::Options;
 use crate::protocol::raft::log::{Entry, Log, Position};
 use crate::protocol::raft::message as control;
@@ -143,8 +144,10 @@ impl Replica {
             if !self.log.has(entry.at) {
                 if entry.at.index <= self.committed {
                     // The node has applied something else there: it needs the state.
+                    Mark::AppliedTooMuch.note();
                     break;
                 }
+                Mark::ChangesDropped.note_if(entry.at.index <= self.log.last().index);
                 self.log.put(entry.clone());
                 added.push(entry.clone());
             }

@@ -17,6 +17,7 @@ use super::members::{FOUNDER, Members};
 use super::message::{HardState, Image, Message, Record, Snapshot};
 use super::replication::Leadership;
 use crate::env::{NodeId, Role, Time};
+use crate::mark::Mark;
 use crate::protocol::{Options, Output, Protocol, Recovered, Timing};
 
 /// What the core wants done, in order. As with [`crate::protocol::Output`], nothing may be sent
@@ -312,6 +313,7 @@ impl<C: Clone, S> Core<C, S> {
     /// Becomes a follower in `term`, which is the member's own or a later one.
     pub(super) fn step_down(&mut self, now: Time, term: u64) {
         if term > self.hard.term {
+            Mark::LeaderDeposed.note_if(self.is_leader());
             self.set_hard(HardState { term, vote: None });
         }
         self.standing = Standing::Follower;

@@ -7,6 +7,7 @@ use super::core::{Core, Standing};
 use super::log::Position;
 use super::message::{HardState, Message};
 use crate::env::{NodeId, Role, Time};
+use crate::mark::Mark;
 
 /// Who has granted a vote.
 pub(super) type Votes = BTreeSet<NodeId>;
@@ -17,6 +18,7 @@ impl<C: Clone, S> Core<C, S> {
     /// Without the question, a member that was cut off counts up its term all the while, and
     /// deposes a healthy leader when it comes back.
     pub(super) fn campaign(&mut self, now: Time) {
+        Mark::NobodyElected.note_if(matches!(self.standing, Standing::Candidate(_)));
         self.leader = None;
         self.postpone_election(now);
         if !self.may_stand() {
@@ -67,6 +69,7 @@ impl<C: Clone, S> Core<C, S> {
         if granted && self.asks_too(term) && (last, from) > (self.log.last(), self.id) {
             // Both would be allowed to stand, and split the votes. Should the other one not make
             // it, giving way has cost a timeout, as a split vote would have.
+            Mark::GaveWay.note();
             self.step_down(now, self.hard.term);
         }
         let term = if granted { term } else { self.hard.term };
@@ -126,6 +129,7 @@ impl<C: Clone, S> Core<C, S> {
         }
         let free = self.hard.vote.is_none_or(|vote| vote == from);
         let granted = term == self.hard.term && free && last >= self.log.last();
+        Mark::VoteRefused.note_if(term == self.hard.term && free && !granted);
         if granted && self.hard.vote.is_none() {
             self.set_hard(HardState { vote: Some(from), ..self.hard });
         }

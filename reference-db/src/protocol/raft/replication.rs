@@ -13,6 +13,7 @@ use super::log::{Entry, Log, Position};
 use super::members::{Member, Members};
 use super::message::{Appended, Image, Message, Record};
 use crate::env::{NodeId, Time};
+use crate::mark::Mark;
 
 /// How many entries a message carries.
 pub const BATCH_MAX: usize = 64;
@@ -180,6 +181,7 @@ impl<C: Clone, S> Core<C, S> {
             if now.since(heard) >= self.timing.election {
                 // Its clients would wait for ever, and read-index rounds with them. And where it
                 // hears nobody but is heard, its followers would have no other leader.
+                Mark::LeaderAlone.note();
                 self.step_down(now, self.hard.term);
                 return;
             }
@@ -257,6 +259,8 @@ impl<C: Clone, S> Core<C, S> {
         let Standing::Leader(leadership) = &self.standing else { return };
         let index = leadership.majority(self.log.last().index, |peer| peer.matched);
         if index > self.commit && self.log.term(index) == Some(self.hard.term) {
+            let earliest = self.log.term(self.commit + 1);
+            Mark::LeftoversCommitted.note_if(earliest < Some(self.hard.term));
             self.commit = index;
         }
     }
@@ -333,6 +337,7 @@ impl<C: Clone, S> Core<C, S> {
                 "what is committed is the same everywhere, but {:?} contradicts it",
                 entry.at
             );
+            Mark::SuffixCut.note_if(entry.at.index <= self.log.last().index);
             self.put(entry);
         }
     }

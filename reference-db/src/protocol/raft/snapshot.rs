@@ -6,6 +6,7 @@ use super::core::{Act, Core};
 use super::log::{Log, Position};
 use super::message::{Appended, Image, Message, Snapshot};
 use crate::env::NodeId;
+use crate::mark::Mark;
 
 impl<C: Clone, S> Core<C, S> {
     /// Keeps the state after all entries up to `index` in place of those entries.
@@ -43,7 +44,10 @@ impl<C: Clone, S> Core<C, S> {
         // A late or doubled image must not take the state back; what is committed here is what
         // the leader has, so that is the answer.
         if image.last.index > self.commit {
+            Mark::ImageInstalled.note();
             self.install(image);
+        } else {
+            Mark::ImageTooLate.note();
         }
         let appended = Appended::Matched(self.commit);
         let term = self.hard.term;

@@ -1,0 +1,174 @@
+//! Runs that are drawn anew in everything, nodes that stay away for good, rare states and whims.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkers::Guarantee;
+use checkers::history::{NodeId, OpKind, Phase};
+use stormglass::campaign::Campaign;
+use stormglass::config::Config;
+use stormglass::nemesis::{Fault, Schedule, Shape, Target};
+use stormglass::plan::Plan;
+use stormglass::run::{Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::system::{SYSTEMS, System};
+
+use crate::systems::{plans_of, schedule};
+
+fn system(name: &str) -> Arc<dyn System> {
+    let entry = SYSTEMS.iter().find(|entry| entry.name == name).unwrap();
+    Arc::from((entry.build)())
+}
+
+fn swarm(nemeses: &[&str]) -> Plan {
+    let mut plan = Plan::new("swarm", "raft");
+    plan.nemeses = nemeses.iter().map(|name| (*name).to_owned()).collect();
+    plan.nodes = (1..=7).collect();
+    plan.clients = [1, 40];
+    plan.keys = [1, 30];
+    plan.safety = Duration::from_secs(4);
+    plan.swarm = true;
+    plan
+}
+
+fn drawn(plan: &Plan, seeds: u64) -> Vec<Config> {
+    let manifest = system("raft").manifest();
+    (0..seeds).map(|seed| Config::draw(plan, &manifest, Seed(seed))).collect()
+}
+
+#[test]
+fn runs_of_a_swarm_differ_in_everything_that_a_plan_leaves_open() {
+    let plan = swarm(&["partition", "crash", "wipe", "clock"]);
+    let all = drawn(&plan, 400);
+    let of = |value: &dyn Fn(&Config) -> u64| all.iter().map(value).collect::<BTreeSet<u64>>();
+    assert_eq!(of(&|config| config.nodes.into()), (1..=7).collect());
+    for few in [1, 2, 3, 40] {
+        assert!(of(&|config| config.clients.into()).contains(&few), "never {few} clients");
+    }
+    assert_eq!(of(&|config| config.skew as u64).len(), 3);
+    assert!(of(&|config| config.think_max.as_millis() as u64).iter().any(|ms| *ms < 5));
+    assert!(of(&|config| config.think_max.as_millis() as u64).iter().any(|ms| *ms > 500));
+    assert!(of(&|config| config.safety.as_secs()).len() > 5);
+    for both in [|config: &Config| config.paced, |config| config.whims, |config| config.core] {
+        assert_eq!(all.iter().map(both).collect::<BTreeSet<bool>>().len(), 2);
+    }
+    for kind in [OpKind::Cas, OpKind::Delete] {
+        let with = all.iter().filter(|config| config.mix.contains_key(&kind)).count();
+        assert!((200..400).contains(&with), "{kind} in {with} of 400");
+    }
+    assert!(all.iter().all(|config| config.mix.contains_key(&OpKind::Read)));
+    assert_eq!(drawn(&plan, 400), all, "the same seeds draw the same");
+}
+
+#[test]
+fn each_nemesis_of_a_swarm_is_left_out_of_some_runs_and_out_of_all_that_have_too_few_nodes() {
+    let plan = swarm(&["partition", "crash", "wipe"]);
+    let mut on: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for config in drawn(&plan, 400) {
+        let nemeses = config.nemeses.unwrap();
+        assert!(!nemeses.is_empty(), "a crash is always possible");
+        for name in nemeses.into_keys() {
+            on.entry(name).or_default().insert(config.nodes);
+        }
+    }
+    assert_eq!(on["crash"], (1..=7).collect());
+    assert_eq!(on["partition"], (2..=7).collect());
+    assert_eq!(on["wipe"], (3..=7).collect());
+}
+
+#[test]
+fn a_plan_that_is_no_swarm_draws_what_it_always_drew() {
+    let mut plan = swarm(&["partition"]);
+    plan.nodes = vec![3];
+    plan.swarm = false;
+    let config = drawn(&plan, 1).remove(0);
+    assert_eq!(
+        (config.nemeses, config.core, config.whims, config.paced),
+        (None, false, false, false)
+    );
+}
+
+/// Runs a mode with three nodes, of which one stays away when the other faults are over.
+fn with_a_minority_away(mode: &str, fault: Fault) -> Report {
+    let mut plan = Plan::new("core", mode);
+    plan.nemeses = Vec::new();
+    plan.nodes = vec![3];
+    plan.safety = Duration::from_secs(4);
+    let staying = schedule(&[(fault, 4000, 8000)], |_| 3);
+    let options = Options { schedule: Some(staying), ..Options::default() };
+    run(&system(mode), &plan, Seed(2), options)
+}
+
+#[test]
+fn the_others_go_on_without_a_minority_that_stays_away_and_only_they_are_read_at_the_end() {
+    let target = Target::Minority;
+    let faults = [
+        Fault::Crash { target },
+        Fault::Partition { shape: Shape::Isolate { target } },
+        Fault::Partition { shape: Shape::Mute { target } },
+        Fault::Partition { shape: Shape::Deaf { target } },
+    ];
+    for mode in ["raft", "primary-async"] {
+        for fault in faults {
+            let report = with_a_minority_away(mode, fault);
+            for guarantee in [Guarantee::Live, Guarantee::Convergent] {
+                let judged = report.judged.iter().find(|judged| judged.guarantee == guarantee);
+                assert!(
+                    judged.unwrap().verdict.is_valid(),
+                    "{mode}, {fault}: {:?}",
+                    judged.unwrap()
+                );
+            }
+            let (last_phase, _) = report.history.phase_began(Phase::Final).unwrap();
+            let final_reads = report.history.operations().filter(|read| read.invoked > last_phase);
+            let read: BTreeSet<NodeId> = final_reads.filter_map(|read| read.node).collect();
+            assert_eq!(read.len(), 2, "{mode}, {fault}: {read:?}");
+            assert!(report.effects[0].took_effect(), "{:?}", report.effects);
+        }
+    }
+}
+
+#[test]
+fn a_mode_that_needs_everybody_makes_no_progress_and_is_told_with_how_everybody_stands() {
+    let report = with_a_minority_away("primary-sync", Fault::Crash { target: Target::Minority });
+    let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
+    let anomalies = live.verdict.anomalies();
+    assert_eq!(anomalies.len(), 1, "{anomalies:?}");
+    assert_eq!(anomalies[0].name, "no-progress");
+    let words = anomalies[0].explanation.last().unwrap();
+    assert!(words.contains("is down") && words.contains("leads in term"), "{words}");
+}
+
+#[test]
+fn a_run_counts_the_rare_states_that_nodes_say_they_get_into_and_a_campaign_the_runs() {
+    let (mut plan, system) =
+        plans_of("swarm.toml").into_iter().find(|(plan, _)| plan.name == "raft-register").unwrap();
+    plan.safety = Duration::from_secs(6);
+    let marks = system.marks();
+    let findings = Campaign::new(system.clone()).plan(plan).seeds(0..6).run();
+    let counted = &findings.rows[0].marks;
+    assert_eq!(
+        counted.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        marks.into_iter().collect()
+    );
+    assert!(counted.values().any(|runs| *runs > 0) && counted.values().all(|runs| *runs <= 6));
+}
+
+#[test]
+fn whims_come_over_nodes_only_where_a_run_has_some_and_change_nothing_that_is_claimed() {
+    let system = system("raft");
+    let mut plan = Plan::new("whims", "raft");
+    plan.nemeses = Vec::new();
+    plan.safety = Duration::from_secs(4);
+    let with = |whims| {
+        let config = Config { whims, ..Config::draw(&plan, &system.manifest(), Seed(4)) };
+        let schedule = Some(Schedule::default());
+        run(&system, &plan, Seed(4), Options { config: Some(config), schedule, trace: false })
+    };
+    let (without, with) = (with(false), with(true));
+    assert!(without.whims.is_empty(), "{:?}", without.whims);
+    assert!(with.whims.values().any(|times| *times > 10), "{:?}", with.whims);
+    assert_ne!(without.fingerprint, with.fingerprint);
+    assert!(with.judged.iter().all(|judged| judged.verdict.is_valid()), "{:?}", with.judged);
+}
