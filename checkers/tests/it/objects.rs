@@ -766,6 +766,35 @@ fn what_a_client_did_before_a_call_without_an_answer_is_in_no_proof_of_what_othe
 }
 
 #[test]
+fn a_sum_that_nothing_can_have_come_to_is_found_however_many_orders_there_are() {
+    // Eight at a time, of different sizes: in what order they took effect does not matter.
+    let mut text = String::new();
+    for round in 0..60 {
+        let numbers = (0..8).map(|client| (1 << client) + round % 3);
+        text += &(0..8)
+            .zip(numbers)
+            .map(|(client, number)| {
+                format!(
+                    "{client} invoke increment c {}\n",
+                    if client == 3 { -number } else { number }
+                )
+            })
+            .collect::<String>();
+        text += "9 invoke read c\n";
+        text += &(0..8).map(|client| format!("{client} ok\n")).collect::<String>();
+        let sum: i32 = (0..=round).map(|round| 255 - 2 * 8 + 6 * (round % 3)).sum();
+        text += &format!("9 ok {sum}\n");
+    }
+    assert!(check(&text).is_valid());
+    let open = "0 invoke increment c 5\n1 invoke increment c -7\n0 info timeout\n";
+    let sum: i32 = (0..60).map(|round| 255 - 2 * 8 + 6 * (round % 3)).sum();
+    for (read, holds) in [(0, true), (5, true), (-7, true), (-2, true), (6, false), (-8, false)] {
+        let read = format!("{text}{open}9 invoke read c\n9 ok {}\n", sum + read);
+        assert_eq!(check(&read).is_valid(), holds, "{}", &read[text.len()..]);
+    }
+}
+
+#[test]
 fn a_set_without_an_order_is_shown_by_one_element() {
     let mut text = String::new();
     let mut elements = Vec::new();

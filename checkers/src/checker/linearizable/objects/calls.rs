@@ -43,7 +43,7 @@ pub(super) trait Object:
 
     /// Smaller objects, each as places of calls and what they are there, of which every one has an order
     /// where the whole has one: cheap to judge, and what has none proves it with little.
-    fn projections(calls: &[Call<Self>]) -> impl Iterator<Item = Vec<(usize, Call<Self>)>> {
+    fn projections(&self, calls: &[Call<Self>]) -> impl Iterator<Item = Vec<(usize, Call<Self>)>> {
         let _ = calls;
         std::iter::empty()
     }
@@ -206,6 +206,7 @@ impl Object for Set<Value> {
 
     /// Each element by itself: whether it is in the set.
     fn projections(
+        &self,
         calls: &[Call<Set<Value>>],
     ) -> impl Iterator<Item = Vec<(usize, Call<Set<Value>>)>> {
         /// With more than this to look at, looking takes longer than what comes of it is worth.
@@ -267,6 +268,67 @@ impl Object for Counter {
             CounterOp::Read | CounterOp::Add(0) => Bond::<()>::free(),
             CounterOp::Add(_) => Bond::fixed(),
         }))
+    }
+
+    /// The first read that shows less or more than is possible, alone with what was added by then. What had
+    /// been added before it began is so at once: in whichever order that was, it comes to the same.
+    fn projections(
+        &self,
+        calls: &[Call<Counter>],
+    ) -> impl Iterator<Item = Vec<(usize, Call<Counter>)>> {
+        let (mut begun, mut over) = (Totals::default(), Totals::default());
+        for call in calls {
+            if let CounterOp::Add(number) = call.op {
+                begun.0.push((call.invoked, number.max(0).into(), number.min(0).into()));
+                if call.ret.is_some() {
+                    over.0.push((call.completed, number.max(0).into(), number.min(0).into()));
+                }
+            }
+        }
+        begun.sum_up();
+        over.sum_up();
+        let is_impossible = |read: &&Call<Counter>| {
+            let Some(CounterRet::Sum(sum)) = read.ret else { return false };
+            let (up_by_then, down_by_then) = begun.before(read.completed);
+            let (up_before, down_before) = over.before(read.invoked);
+            let (least, most) = (up_before + down_by_then, up_by_then + down_before);
+            !(self.0 + least..=self.0 + most).contains(&sum)
+        };
+        let read = calls.iter().find(is_impossible);
+        let alone = |read: &Call<Counter>| {
+            let added = |call: &Call<Counter>| {
+                let is_over = call.ret.is_some() && call.completed < read.invoked;
+                let invoked = if is_over { call.completed } else { call.invoked };
+                Call { invoked, ..call.clone() }
+            };
+            let known = calls.iter().enumerate().filter_map(|(place, call)| match call.op {
+                CounterOp::Add(_) => (call.invoked < read.completed).then(|| (place, added(call))),
+                CounterOp::Read => std::ptr::eq(call, read).then(|| (place, call.clone())),
+            });
+            known.collect()
+        };
+        read.map(alone).into_iter()
+    }
+}
+
+/// What is added and what is taken away by some events, and once summed up, by all up to each of them.
+#[derive(Default)]
+struct Totals(Vec<(u32, i128, i128)>);
+
+impl Totals {
+    fn sum_up(&mut self) {
+        self.0.sort_unstable();
+        let (mut up, mut down) = (0, 0);
+        for (_, of_up, of_down) in &mut self.0 {
+            (up, down) = (up + *of_up, down + *of_down);
+            (*of_up, *of_down) = (up, down);
+        }
+    }
+
+    /// The totals of what comes before an event.
+    fn before(&self, event: u32) -> (i128, i128) {
+        let place = self.0.partition_point(|(at, ..)| *at < event);
+        place.checked_sub(1).map_or((0, 0), |last| (self.0[last].1, self.0[last].2))
     }
 }
 

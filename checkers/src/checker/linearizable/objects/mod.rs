@@ -220,7 +220,9 @@ impl<S: Object> OfKey<S> {
             let mut budget = Budget::of_states(STATES_MAX + 2 * calls.len() as u64);
             matches!(search(&self.start, &calls, &mut budget), Found::NoOrder { .. })
         };
-        let Some(part) = S::projections(&self.calls).find(has_no_order) else { return self };
+        let Some(part) = self.start.projections(&self.calls).find(has_no_order) else {
+            return self;
+        };
         let (places, calls): (Vec<usize>, Vec<Call<S>>) = part.into_iter().unzip();
         let ids = places.into_iter().map(|place| self.ids[place]).collect();
         OfKey { ids, calls, ..self }
