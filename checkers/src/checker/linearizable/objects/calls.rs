@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::bonds::{Bond, Bonds};
-use super::queue;
+use super::proof::Proof;
+use super::words::{self, Words};
+use super::{Smaller, queue, set, sums};
 use crate::checker::keys::Model;
 use crate::checker::linearizable::search::Call;
 use crate::history::{NilReads, Op, Operation, Value};
@@ -31,28 +33,37 @@ pub(super) trait Object:
     /// The operation as the model sees it; none if it says nothing.
     fn call(given: &Given<'_>) -> Result<Option<Asked<Self>>, Strange>;
 
-    /// Which calls can be crossed out of an order.
-    fn bonds(calls: &[Call<Self>]) -> Bonds;
+    /// Which calls can be crossed out of an order that begins with this.
+    fn bonds(&self, calls: &[Call<Self>]) -> Bonds;
+
+    /// What the model's own method is called, where it has one.
+    const METHOD: &str = "order";
 
     /// The order of the calls, as places among them, where the model has a method of its own that
     /// applies to these.
-    fn order(calls: &[Call<Self>]) -> Option<Result<Vec<usize>, NoOrder>> {
+    fn order(&self, calls: &[Call<Self>]) -> Option<Result<Vec<usize>, NoOrder>> {
         let _ = calls;
         None
     }
 
-    /// Smaller objects, each as places of calls and what they are there, of which every one has an order
-    /// where the whole has one: cheap to judge, and what has none proves it with little.
-    fn projections(&self, calls: &[Call<Self>]) -> impl Iterator<Item = Vec<(usize, Call<Self>)>> {
+    /// Smaller objects, known by the places of calls, of which every one has an order where the whole has
+    /// one: cheap to judge, and what has none proves it with little.
+    fn projections(&self, calls: &[Call<Self>]) -> impl Iterator<Item = Smaller<usize, Self>> {
         let _ = calls;
         std::iter::empty()
     }
 
+    /// What is wrong with the calls of a proof, in words that say more than that they have no order.
+    fn words(proof: &Proof<'_, Self>) -> Option<Words> {
+        let _ = proof;
+        None
+    }
+
     /// The calls that an order has to have if there is one: the others, all of them unanswered, can
     /// be left out, also where only a part of the calls is judged.
-    fn needed(calls: &[Call<Self>]) -> Vec<usize> {
+    fn needed(&self, calls: &[Call<Self>]) -> Vec<usize> {
         let answered = (0..calls.len()).filter(|place| calls[*place].ret.is_some());
-        Self::bonds(calls).stay_with(answered)
+        self.bonds(calls).stay_with(answered)
     }
 
     /// The calls that an order of exactly these can use: all but some that are unanswered.
@@ -128,7 +139,7 @@ impl Object for AppendString {
 
     /// Where a read does not show a text, that text was gone: a put came after it, and without it the
     /// read would show the same.
-    fn bonds(calls: &[Call<AppendString>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<AppendString>]) -> Bonds {
         /// How many characters may be compared to find out.
         const COMPARED_MAX: usize = 200_000_000;
         let texts: BTreeSet<&str> = calls
@@ -156,6 +167,10 @@ impl Object for AppendString {
             }
             _ => Bond::fixed(),
         }))
+    }
+
+    fn words(proof: &Proof<'_, AppendString>) -> Option<Words> {
+        words::of_text(proof)
     }
 }
 
@@ -193,9 +208,13 @@ impl Object for Set<Value> {
         })
     }
 
-    /// To reads that do not show an element, it might never have been there.
-    fn bonds(calls: &[Call<Set<Value>>]) -> Bonds {
+    /// To reads that do not show an element, it might never have been there, unless it was in the
+    /// beginning.
+    fn bonds(&self, calls: &[Call<Set<Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
+            (SetOp::Add(value) | SetOp::Remove(value), _) if self.0.contains(value) => {
+                Bond::fixed()
+            }
             (SetOp::Add(value) | SetOp::Remove(value), _) => Bond::together(value),
             (SetOp::Read, Some(SetRet::Elements(elements))) => {
                 Bond::of(Vec::new(), elements.iter().collect())
@@ -204,46 +223,25 @@ impl Object for Set<Value> {
         }))
     }
 
-    /// Each element by itself: whether it is in the set.
+    fn order(&self, calls: &[Call<Set<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
+        if self.0.is_empty() { set::order(calls) } else { None }
+    }
+
     fn projections(
         &self,
         calls: &[Call<Set<Value>>],
-    ) -> impl Iterator<Item = Vec<(usize, Call<Set<Value>>)>> {
-        /// With more than this to look at, looking takes longer than what comes of it is worth.
-        const CALLS_MAX: usize = 10_000_000;
-        let mut elements: BTreeSet<&Value> = calls
-            .iter()
-            .flat_map(|call| match (&call.op, &call.ret) {
-                (SetOp::Add(value) | SetOp::Remove(value), _) => std::slice::from_ref(value),
-                (SetOp::Read, Some(SetRet::Elements(elements))) => elements,
-                (SetOp::Read, _) => &[],
-            })
-            .collect();
-        if elements.len() * calls.len() > CALLS_MAX {
-            elements.clear();
-        }
-        let of = |element: &Value, call: &Call<Set<Value>>| {
-            let ret = match (&call.op, &call.ret) {
-                (SetOp::Add(value) | SetOp::Remove(value), ret) if value == element => ret.clone(),
-                (SetOp::Read, Some(SetRet::Elements(shown))) => {
-                    // An element that is shown twice is shown twice here as well.
-                    let shown = shown.iter().filter(|shown| *shown == element).cloned();
-                    Some(SetRet::Elements(shown.collect()))
-                }
-                _ => return None,
-            };
-            let Call { op, invoked, completed, .. } = call;
-            Some(Call { op: op.clone(), ret, invoked: *invoked, completed: *completed })
-        };
-        elements.into_iter().map(move |element| {
-            let calls = calls.iter().enumerate();
-            calls.filter_map(|(place, call)| Some((place, of(element, call)?))).collect()
-        })
+    ) -> impl Iterator<Item = Smaller<usize, Set<Value>>> {
+        set::projections(calls)
+    }
+
+    fn words(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
+        words::of_elements(proof)
     }
 }
 
 impl Object for Counter {
     const MODEL: Model = Model::Counter;
+    const METHOD: &str = "bounds";
 
     fn start(initial: &Value) -> Option<Counter> {
         sum(initial).ok().map(Counter)
@@ -263,72 +261,27 @@ impl Object for Counter {
     }
 
     /// Each later read depends on whatever counts.
-    fn bonds(calls: &[Call<Counter>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<Counter>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match call.op {
             CounterOp::Read | CounterOp::Add(0) => Bond::<()>::free(),
             CounterOp::Add(_) => Bond::fixed(),
         }))
     }
 
-    /// The first read that shows less or more than is possible, alone with what was added by then. What had
-    /// been added before it began is so at once: in whichever order that was, it comes to the same.
+    /// Whether a read shows what nothing can have come to. That there is an order, only a search can say.
+    fn order(&self, calls: &[Call<Counter>]) -> Option<Result<Vec<usize>, NoOrder>> {
+        sums::impossible(self.0, calls).map(|_| Err(NoOrder))
+    }
+
     fn projections(
         &self,
         calls: &[Call<Counter>],
-    ) -> impl Iterator<Item = Vec<(usize, Call<Counter>)>> {
-        let (mut begun, mut over) = (Totals::default(), Totals::default());
-        for call in calls {
-            if let CounterOp::Add(number) = call.op {
-                begun.0.push((call.invoked, number.max(0).into(), number.min(0).into()));
-                if call.ret.is_some() {
-                    over.0.push((call.completed, number.max(0).into(), number.min(0).into()));
-                }
-            }
-        }
-        begun.sum_up();
-        over.sum_up();
-        let is_impossible = |read: &&Call<Counter>| {
-            let Some(CounterRet::Sum(sum)) = read.ret else { return false };
-            let (up_by_then, down_by_then) = begun.before(read.completed);
-            let (up_before, down_before) = over.before(read.invoked);
-            let (least, most) = (up_before + down_by_then, up_by_then + down_before);
-            !(self.0 + least..=self.0 + most).contains(&sum)
-        };
-        let read = calls.iter().find(is_impossible);
-        let alone = |read: &Call<Counter>| {
-            let added = |call: &Call<Counter>| {
-                let is_over = call.ret.is_some() && call.completed < read.invoked;
-                let invoked = if is_over { call.completed } else { call.invoked };
-                Call { invoked, ..call.clone() }
-            };
-            let known = calls.iter().enumerate().filter_map(|(place, call)| match call.op {
-                CounterOp::Add(_) => (call.invoked < read.completed).then(|| (place, added(call))),
-                CounterOp::Read => std::ptr::eq(call, read).then(|| (place, call.clone())),
-            });
-            known.collect()
-        };
-        read.map(alone).into_iter()
-    }
-}
-
-/// What is added and what is taken away by some events, and once summed up, by all up to each of them.
-#[derive(Default)]
-struct Totals(Vec<(u32, i128, i128)>);
-
-impl Totals {
-    fn sum_up(&mut self) {
-        self.0.sort_unstable();
-        let (mut up, mut down) = (0, 0);
-        for (_, of_up, of_down) in &mut self.0 {
-            (up, down) = (up + *of_up, down + *of_down);
-            (*of_up, *of_down) = (up, down);
-        }
+    ) -> impl Iterator<Item = Smaller<usize, Counter>> {
+        sums::impossible(self.0, calls).into_iter()
     }
 
-    /// The totals of what comes before an event.
-    fn before(&self, event: u32) -> (i128, i128) {
-        let place = self.0.partition_point(|(at, ..)| *at < event);
-        place.checked_sub(1).map_or((0, 0), |last| (self.0[last].1, self.0[last].2))
+    fn words(proof: &Proof<'_, Counter>) -> Option<Words> {
+        words::of_sum(proof)
     }
 }
 
@@ -362,7 +315,7 @@ impl Object for FifoQueue<Value> {
     }
 
     /// Without a value, the others come in the same order.
-    fn bonds(calls: &[Call<FifoQueue<Value>>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<FifoQueue<Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
             (QueueOp::Enqueue(value), _)
             | (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => Bond::together(value),
@@ -372,7 +325,7 @@ impl Object for FifoQueue<Value> {
         }))
     }
 
-    fn order(calls: &[Call<FifoQueue<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
+    fn order(&self, calls: &[Call<FifoQueue<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
         queue::order(calls)
     }
 
@@ -429,7 +382,7 @@ impl Object for Mutex {
     /// release. Where it makes one call after the other and all are answered, these are its first
     /// two calls, the next two, and so on. From the first call on that has no answer, or begins before the
     /// one before it is over, all of its calls are together: nobody knows which of them hold the lock.
-    fn bonds(calls: &[Call<Mutex>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<Mutex>]) -> Bonds {
         /// The calls of one client so far.
         #[derive(Default)]
         struct Calls {
@@ -451,6 +404,10 @@ impl Object for Mutex {
             so_far.count += 1;
             Bond::together((client, pair))
         }))
+    }
+
+    fn words(proof: &Proof<'_, Mutex>) -> Option<Words> {
+        words::of_lock(proof)
     }
 }
 
@@ -482,7 +439,7 @@ impl Object for MultiRegister<Value, Value> {
     }
 
     /// Where nobody read what a transaction wrote, somebody else had written over it.
-    fn bonds(calls: &[Call<MultiRegister<Value, Value>>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<MultiRegister<Value, Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| {
             let mut read = call.ret.iter().flatten();
             let (mut makes, mut uses) = (Vec::new(), Vec::new());
