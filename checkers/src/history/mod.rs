@@ -8,7 +8,10 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+
+mod bank_edn;
 mod builder;
+mod drains;
 mod edn_value;
 pub mod etcd_log;
 mod foreign;
