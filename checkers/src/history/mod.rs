@@ -8,6 +8,7 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::checker::Model;
 
 mod bank_edn;
 mod builder;
@@ -52,6 +53,8 @@ pub struct History {
     nil_reads: NilReads,
     /// What every key holds in the beginning.
     initial: ValueId,
+    /// What every key is taken for.
+    model: Model,
 }
 
 /// The columns of the operations, in the order of invocation.
