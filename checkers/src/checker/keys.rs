@@ -105,11 +105,20 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Takes every key for what the history [says](History::taken_for), or else for what its operations
+    /// say.
+    pub(super) fn new(history: &History) -> Keys {
+        match history.model() {
+            Model::Auto => Keys::by_operations(history),
+            model => Keys::all(history, model),
+        }
+    }
+
     /// Takes every key for what its operations say. Where it was only read, which fits several models,
     /// the keys that fit only one tell which: whoever keeps sets reads sets. Otherwise it is a register,
     /// unless it was only read and held what an empty set, counter or text holds; or, where other keys are
     /// texts that are added to, it holds texts and was empty: to them, that is being absent.
-    pub(super) fn new(history: &History) -> Keys {
+    fn by_operations(history: &History) -> Keys {
         let mut known: Vec<(Kinds, BTreeSet<Model>)> = Vec::new();
         let mut certain: BTreeSet<Model> = BTreeSet::new();
         let kinds = kinds(history);
@@ -154,7 +163,7 @@ impl Keys {
         Keys::by(&kinds, model, fits_none)
     }
 
-    /// Takes every key for this model, or for what its operations say.
+    /// Takes every key for this model, or for what the history says.
     pub(super) fn taken_for(history: &History, model: Model) -> Keys {
         match model {
             Model::Auto => Keys::new(history),

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
+use super::keys::Model;
 use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
@@ -49,9 +50,14 @@ impl Checker for Queue {
         }
         let is_used = |items: &Items| !items.by_value.is_empty() || !items.empty.is_empty();
         let count = queues.iter().filter(|items| is_used(items)).count();
-        if count > 0 && *history.initial() != Value::Nil {
+        let is_queue = matches!(history.model(), Model::Auto | Model::FifoQueue);
+        if count > 0 && (!is_queue || *history.initial() != Value::Nil) {
             found.coverage.keys = count;
-            found.leave_open(format!("no fifo-queue begins as {}", history.initial()));
+            found.leave_open(if is_queue {
+                format!("no fifo-queue begins as {}", history.initial())
+            } else {
+                format!("every key is taken for a {}, which is no queue", history.model().name())
+            });
             return found.into_verdict(NOTHING);
         }
         let mut judged: Vec<KeyId> = Vec::new();

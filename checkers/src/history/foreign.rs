@@ -4,11 +4,14 @@
 //! Who reads about such a history looks it up in the file: its processes keep the numbers that the file
 //! gives them, and where it has no times, the line of an event stands in their place.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
+use super::drains::Drains;
 use super::{
     FaultEdge, FaultEvent, FaultId, History, HistoryBuilder, HistoryError, Invocation, NodeId, Op,
-    OperationId, Outcome, Phase, ProcessId, SessionId, Time,
+    OperationId, Outcome, Phase, ProcessId, Ret, SessionId, Time, Value,
 };
 
 /// Makes a history from the events of another tool.
@@ -27,9 +30,20 @@ pub(super) struct Foreign {
     times_moved: u32,
     /// The number in the file of each process of ours.
     numbers: Vec<i64>,
+    /// Dequeues that take whatever there is.
+    drains: BTreeMap<OperationId, Drain>,
     events: u64,
     faults: FxHashMap<String, FaultId>,
     next_fault: u32,
+}
+
+/// What is known of a drain.
+struct Drain {
+    /// The line on which it was asked for.
+    line: u32,
+    /// What it took, in its order; none where it is not answered, or failed.
+    taken: Option<Vec<Value>>,
+    has_failed: bool,
 }
 
 /// Who a process acts for, as far as a file says.
@@ -60,6 +74,7 @@ impl Foreign {
             lines: Vec::new(),
             times_moved: 0,
             numbers: Vec::new(),
+            drains: BTreeMap::new(),
             events: 0,
             faults: FxHashMap::default(),
             next_fault: 0,
@@ -137,12 +152,43 @@ impl Foreign {
         self.open(process)?;
         let state = self.processes.get_mut(&process).expect("it has something open");
         let (operation, _) = state.open.take().expect("it has something open");
+        if let Some(drain) = self.drains.get_mut(&operation) {
+            drain.has_failed = matches!(outcome, Outcome::Fail(_));
+        }
         if matches!(outcome, Outcome::Info(_)) {
             // Should it act again, it is somebody else to us.
             state.id = None;
         }
         let ended = self.builder.complete_at_version(self.now, operation, outcome, version);
         self.added(ended)
+    }
+
+    /// What a process has open, a dequeue, takes whatever there is.
+    pub(super) fn drains(&mut self, process: i64) -> Result<(), String> {
+        self.open(process)?;
+        let (id, _) = self.processes[&process].open.as_ref().expect("it has something open");
+        self.drains.insert(*id, Drain { line: self.line, taken: None, has_failed: false });
+        Ok(())
+    }
+
+    /// Whether what a process has open takes whatever there is.
+    pub(super) fn is_drain(&self, process: i64) -> bool {
+        let open = self.processes.get(&process).and_then(|state| state.open.as_ref());
+        open.is_some_and(|(id, _)| self.drains.contains_key(id))
+    }
+
+    /// A process ends a drain, which took these.
+    pub(super) fn drained(&mut self, process: i64, taken: Vec<Value>) -> Result<(), String> {
+        let (id, _) = self.processes[&process].open.as_ref().expect("it has a drain open");
+        let drain = self.drains.get_mut(id).expect("it has a drain open");
+        drain.taken = Some(taken);
+        self.complete(process, &Outcome::Ok(Ret::Value(Value::Nil)), None)
+    }
+
+    /// The line of a drain that nobody ended.
+    pub(super) fn open_drain(&self) -> Option<u64> {
+        let open = self.drains.values().find(|drain| drain.taken.is_none() && !drain.has_failed);
+        open.map(|drain| drain.line.into())
     }
 
     /// A nemesis does something: it begins a fault, or ends the one that it began before.
@@ -175,8 +221,13 @@ impl Foreign {
         self.added(began)
     }
 
-    pub(super) fn finish(self) -> History {
+    pub(super) fn finish(mut self) -> History {
         let mut history = self.builder.finish();
+        if !self.drains.is_empty() {
+            let taken = self.drains.into_iter().filter_map(|(id, drain)| Some((id, drain.taken?)));
+            let drains = Drains::new(taken.collect(), self.lines, self.numbers);
+            (history, self.lines, self.numbers) = drains.put_into(&history);
+        }
         for process in &mut history.operations.processes {
             // One that came back after `info` is another process to us, and yet that one to whoever
             // looks into the file. Whether each does one thing at a time has been checked.

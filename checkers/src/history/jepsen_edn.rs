@@ -13,6 +13,9 @@
 //! - A set or a map that is read is its elements, or its pairs; where a key is written to, it is itself.
 //! - A `:read` or `:write` of steps, `[[:r 1 nil] [:r 2 nil]]`, is a transaction (so does the long-fork
 //!   workload write them). What is added to a key that shows numbers and no sets, is added to a counter.
+//! - A `:transfer` of a bank is a transaction that takes from one account and gives to another one, and what
+//!   reads all balances of a key with transfers is a transaction, too (`bank_edn.rs`).
+//! - A `:drain` of a queue is as many dequeues as it took values (`foreign.rs`).
 //! - A completion repeats what was asked, or leaves it out; what contradicts it is refused.
 //!
 //! What this module writes begins with a comment, [`is_ours`], and says with `:session`, `:node`,
@@ -28,6 +31,7 @@ use clojure_reader::error::{Code, Error};
 
 use rustc_hash::FxHashMap;
 
+use super::bank_edn;
 use super::edn_value::{Texts, doubled, elements_of, value_of};
 use super::foreign::{Client, Foreign};
 use super::jsonl::{ReadError, ReadLimits};
@@ -46,6 +50,9 @@ static NIL: Edn<'static> = Edn::Nil;
 const READ_REPLICA: &str = "read-replica";
 /// What begins a phase of a run.
 const PHASE: &str = "phase";
+/// What a bank and a queue are asked in Jepsen, for which there is no operation of ours.
+const TRANSFER: &str = "transfer";
+const DRAIN: &str = "drain";
 
 /// The first line of what this module writes.
 const MARK: &str =
@@ -89,6 +96,8 @@ struct Known {
     is_text: bool,
     /// Whether it was given a value as a whole.
     is_written: bool,
+    /// Whether it has accounts, between which something is transferred.
+    is_bank: bool,
 }
 
 /// Reads a history.
@@ -122,12 +131,21 @@ pub fn read(
              :value nil}",
         ));
     }
+    if let Some(line) = foreign.open_drain() {
+        return Err(ReadError::at(line, OPEN_DRAIN));
+    }
     let mut history = foreign.finish();
     if !is_ours {
         find_counters(&mut history);
+        let is_bank = |key: &Key| known.get(key).is_some_and(|known: &Known| known.is_bank);
+        bank_edn::read_banks(&mut history, is_bank)?;
     }
     Ok(history)
 }
+
+/// Why a drain has to be answered.
+const OPEN_DRAIN: &str = "a :drain without an answer may have taken anything, any number of times; give it \
+                          one, or leave it out with what came after it";
 
 /// Takes for counters what numbers are added to and what is read as a number: Jepsen has one word for that
 /// and for what is done to sets.
@@ -386,16 +404,27 @@ fn add(
             if how.keys == Keys::Auto {
                 check_is_no_pair(&op, field("value"))?;
             }
-            note(known, &op, key_of(field("key"), field("value"), how.keys))?;
+            note(known, (&f, &op), key_of(field("key"), field("value"), how.keys))?;
             let client = Client { session: number(field("session")), node: number(field("node")) };
-            foreign.invoke(process, client, op)
+            foreign.invoke(process, client, op)?;
+            if f == DRAIN { foreign.drains(process) } else { Ok(()) }
         }
         Some("ok") => {
             let op = foreign.open(process)?;
             check_function(op, f.as_deref())?;
             check_repeated(op, field("key"), field("value"), how)?;
+            if foreign.is_drain(process) != (f.as_deref() == Some(DRAIN)) {
+                return Err("only a :drain completes a :drain".to_owned());
+            }
+            if foreign.is_drain(process) {
+                let (_, value) = split(&NIL, field("value"), how.keys)?;
+                return foreign.drained(process, drained(value, how.texts)?);
+            }
             let is_written = known.get(op.key()).is_some_and(|key| key.is_written);
-            let ret = ret_of(op, field("value"), how, is_written)?;
+            let ret = match f.as_deref() {
+                Some(TRANSFER) => transferred(op, field("value"), how)?,
+                _ => ret_of(op, field("value"), how, is_written)?,
+            };
             foreign.complete(process, &Outcome::Ok(ret), version)
         }
         Some("fail") => {
@@ -409,6 +438,9 @@ fn add(
         }
         Some("info") => {
             check_function(foreign.open(process)?, f.as_deref())?;
+            if foreign.is_drain(process) {
+                return Err(OPEN_DRAIN.to_owned());
+            }
             foreign.complete(process, &Outcome::Info(reason(field("error"), "info")), None)
         }
         _ => Err("`:type` is one of :invoke, :ok, :fail and :info".to_owned()),
@@ -426,8 +458,13 @@ fn add_fault(foreign: &mut Foreign, f: Option<String>, value: &Edn<'_>) -> Resul
 }
 
 /// Takes note of what an operation says of its key.
-fn note(known: &mut FxHashMap<Key, Known>, op: &Op, key: &Edn<'_>) -> Result<(), String> {
+fn note(
+    known: &mut FxHashMap<Key, Known>,
+    (f, op): (&str, &Op),
+    key: &Edn<'_>,
+) -> Result<(), String> {
     let is_text = matches!(key, Edn::Str(_));
+    let is_bank = f == TRANSFER;
     let writes =
         matches!(op.kind(), OpKind::Write | OpKind::Cas | OpKind::Append | OpKind::Enqueue);
     match known.get_mut(op.key()) {
@@ -438,10 +475,12 @@ fn note(known: &mut FxHashMap<Key, Known>, op: &Op, key: &Edn<'_>) -> Result<(),
         )),
         Some(before) => {
             before.is_written |= writes;
+            before.is_bank |= is_bank;
             Ok(())
         }
         None => {
-            known.insert(op.key().clone(), Known { is_text, is_written: writes });
+            let of_key = Known { is_text, is_written: writes, is_bank };
+            known.insert(op.key().clone(), of_key);
             Ok(())
         }
     }
@@ -606,6 +645,7 @@ fn name(key: &Edn<'_>) -> Result<Key, String> {
 fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<Op, String> {
     let (key, value) = split(key, value, how.keys)?;
     match kind_of(f) {
+        _ if f == TRANSFER => Ok(Op::Txn { key, body: bank_edn::transfer(value, how.texts)? }),
         Some(OpKind::Read) if f == READ_REPLICA => Ok(Op::Read { key, level: ReadLevel::Replica }),
         Some(OpKind::Read | OpKind::Write) if are_steps(value) => {
             given(OpKind::Txn, key, value, how.texts)
@@ -614,7 +654,10 @@ fn op_of(f: &str, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<Op, String
         None => {
             let known: Vec<String> =
                 OpKind::ALL.iter().map(|kind| format!(":{}", kind.name())).collect();
-            Err(format!("`:f` :{f} is not known; known are {}", known.join(", ")))
+            Err(format!(
+                "`:f` :{f} is not known; known are {}, and of workloads :{TRANSFER} and :{DRAIN}",
+                known.join(", ")
+            ))
         }
     }
 }
@@ -627,6 +670,8 @@ fn kind_of(f: &str) -> Option<OpKind> {
         "inc" => Some(OpKind::Increment),
         "lock" => Some(OpKind::Acquire),
         "unlock" => Some(OpKind::Release),
+        TRANSFER => Some(OpKind::Txn),
+        DRAIN => Some(OpKind::Dequeue),
         _ => OpKind::ALL.into_iter().find(|kind| kind.name() == f),
     }
 }
@@ -707,6 +752,27 @@ fn ret_of(op: &Op, value: &Edn<'_>, how: How, is_written: bool) -> Result<Ret, S
         },
         _ => Ret::Done,
     })
+}
+
+/// What a transfer returned: that it was done.
+fn transferred(op: &Op, value: &Edn<'_>, how: How) -> Result<Ret, String> {
+    let Op::Txn { body, .. } = op else { unreachable!("a transfer is a transaction") };
+    let (_, value) = split(&NIL, value, how.keys)?;
+    if *value != Edn::Nil && bank_edn::transfer(value, how.texts)? != *body {
+        return Err(format!("this completes a :{TRANSFER} of {value}, but `{op}` was asked"));
+    }
+    Ok(Ret::Value(body.clone()))
+}
+
+/// What a drain took, in its order.
+fn drained(value: &Edn<'_>, texts: Texts) -> Result<Vec<Value>, String> {
+    match value {
+        Edn::Nil => Ok(Vec::new()),
+        Edn::Vector(values) | Edn::List(values) => {
+            values.iter().map(|value| value_of(value, texts)).collect()
+        }
+        other => Err(format!("a :{DRAIN} returns the values that it took, [1 2 3], not {other}")),
+    }
 }
 
 /// Writes a history as Jepsen does: a map a line. Each value is a pair of key and value, as

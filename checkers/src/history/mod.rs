@@ -8,7 +8,11 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::checker::Model;
+
+mod bank_edn;
 mod builder;
+mod drains;
 mod edn_value;
 pub mod etcd_log;
 mod foreign;
@@ -49,6 +53,8 @@ pub struct History {
     nil_reads: NilReads,
     /// What every key holds in the beginning.
     initial: ValueId,
+    /// What every key is taken for.
+    model: Model,
 }
 
 /// The columns of the operations, in the order of invocation.

@@ -1,9 +1,10 @@
-//! How a history is read: what its reads of `nil` say, and what its keys hold in the beginning. Every
-//! checker is given the same.
+//! How a history is read: what its keys are taken for, what they hold in the beginning, and what its reads
+//! of `nil` say. Every checker is given the same.
 
 use serde::{Deserialize, Serialize};
 
 use super::{History, Op, OpKind, Operation, Outcome, Ret, Value, ValueId};
+use crate::checker::Model;
 
 /// What a read that returned `nil` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,18 @@ impl History {
             ValueId(self.values.len() as u32 - 1)
         });
         self
+    }
+
+    /// Reads the history so that every key is taken for this, instead of for what its operations say.
+    #[must_use]
+    pub fn taken_for(mut self, model: Model) -> History {
+        self.model = model;
+        self
+    }
+
+    /// What every key is taken for.
+    pub fn model(&self) -> Model {
+        self.model
     }
 
     /// Reads the history so that its reads of `nil` say this. What a queue gives is no read. Reads

@@ -142,7 +142,7 @@ fn sessions_may_settle_it_each_for_itself_unless_they_must_converge() {
         process 2 read x = 2 (from 0.006 s to 0.007 s)
         process 3 read x = 2 (from 0.008 s to 0.009 s)
         process 3 read x = 1 (from 0.010 s to 0.011 s)
-        these go round in a circle: each write comes causally after another one, or beat it for a session that knew both"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+        `write x 1`, `write x 2` go round in a circle: each comes causally after the next one, or beat it for a session that knew both, and so did the last with the first"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use proptest::prelude::*;
 use stormglass_checkers::checker::linearizable::{Linearizable, Settings};
-use stormglass_checkers::checker::{CHECKERS, Checker, Limits};
+use stormglass_checkers::checker::{Bank, CHECKERS, Checker, Limits};
 use stormglass_checkers::history::format::Format;
 use stormglass_checkers::history::jepsen_edn::{self, Keys};
 use stormglass_checkers::history::jsonl::{ReadError, ReadLimits};
@@ -64,6 +64,162 @@ fn reads_and_writes_of_steps_are_transactions() {
             "p1 txn x [[\"r\" 1 nil] [\"r\" 2 nil]]: ok [[\"r\" 1 7] [\"r\" 2 nil]]",
             "p0 write x [[1 7]]: ",
         ]
+    );
+}
+
+/// A bank as Jepsen writes it down.
+fn bank(then: &str) -> String {
+    "{:process 0, :type :invoke, :f :read, :value nil}
+     {:process 0, :type :ok, :f :read, :value {0 10, 1 10}}
+     {:process 0, :type :invoke, :f :transfer, :value {:from 0, :to 1, :amount 3}}
+     {:process 1, :type :invoke, :f :transfer, :value {:from 1, :to 0, :amount 4}}
+     {:process 0, :type :ok, :f :transfer, :value {:from 0, :to 1, :amount 3}}
+     {:process 1, :type :fail, :f :transfer, :value {:from 1, :to 0, :amount 4}}
+     {:process 2, :type :invoke, :f :transfer, :value {:from 0, :to 1, :amount 1}}
+     {:process 2, :type :info, :f :transfer, :value {:from 0, :to 1, :amount 1}}
+     {:process 3, :type :invoke, :f :read}
+     {:process 4, :type :invoke, :f :read}
+     {:process 4, :type :ok, :f :read, :value nil}
+     {:process 0, :type :invoke, :f :read, :value nil}\n"
+        .to_owned()
+        + &format!("{{:process 0, :type :ok, :f :read, :value {then}}}\n")
+}
+
+#[test]
+fn transfers_and_what_reads_all_balances_are_transactions_of_a_bank() {
+    assert_eq!(
+        told(&edn(&bank("[7 13]")).unwrap()),
+        [
+            "p0 txn x [[\"r\" 0 nil] [\"r\" 1 nil]]: ok [[\"r\" 0 10] [\"r\" 1 10]]",
+            "p0 txn x [[\"inc\" 0 -3] [\"inc\" 1 3]]: ok [[\"inc\" 0 -3] [\"inc\" 1 3]]",
+            "p1 txn x [[\"inc\" 1 -4] [\"inc\" 0 4]]: fail fail",
+            "p2 txn x [[\"inc\" 0 -1] [\"inc\" 1 1]]: info info",
+            "p3 txn x [[\"r\" 0 nil] [\"r\" 1 nil]]: ",
+            "p4 txn x []: ok []",
+            "p0 txn x [[\"r\" 0 nil] [\"r\" 1 nil]]: ok [[\"r\" 0 7] [\"r\" 1 13]]",
+        ]
+    );
+    let judge = |then: &str| Bank::default().check(&edn(&bank(then)).unwrap());
+    assert!(judge("{0 7, 1 13}").is_valid());
+    assert!(judge("{0 6, 1 14}").is_valid());
+    assert_eq!(judge("{0 7, 1 10}").anomalies()[0].name, "wrong-total");
+    assert_eq!(judge("[7 10]").anomalies()[0].name, "wrong-total");
+    // Who reads a map where nothing is transferred, reads a map.
+    let map = bank("{0 1}").replace(":transfer", ":enqueue");
+    assert!(told(&edn(&map).unwrap())[0].starts_with("p0 read x: ok"));
+}
+
+#[test]
+fn a_transfer_of_another_shape_is_refused_with_its_line() {
+    let with = |old: &str, new: &str| bank("{0 7, 1 13}").replacen(old, new, 1);
+    let first = "{:from 0, :to 1, :amount 3}";
+    let what =
+        "line 3: the value of a :transfer is a map {:from account, :to account, :amount number}";
+    for other in [
+        "[0 1 3]",
+        "nil",
+        "{:from 0, :to 1}",
+        "{:from 0, :to 1, :amount 3, :note 1}",
+        "{:from 0, :to 1, :amount :a}",
+        "{:from [0], :to 1, :amount 3}",
+        "{:from 0, :to 1, :amount -9223372036854775808}",
+    ] {
+        refused(&with(first, other), what);
+    }
+    refused(
+        &with(
+            "0, :type :ok, :f :transfer, :value {:from 0, :to 1, :amount 3}",
+            "0, :type :ok, :f :transfer, :value {:from 0, :to 1, :amount 2}",
+        ),
+        "line 5: this completes a :transfer of",
+    );
+    assert!(
+        edn(&with(
+            "0, :type :ok, :f :transfer, :value {:from 0, :to 1, :amount 3}",
+            "0, :type :ok, :f :transfer"
+        ))
+        .is_ok()
+    );
+    refused(&with("{0 10, 1 10}", "7"), "line 2: a :read of a bank shows a map of accounts");
+    refused(
+        &with("{0 10, 1 10}", "[[0 1 2]]"),
+        "line 2: a :read of a bank shows a map of accounts",
+    );
+    refused(&with("{0 10, 1 10}", "{0 :a}"), "line 2: a :read of a bank shows a map of accounts");
+}
+
+#[test]
+fn a_drain_is_as_many_dequeues_as_it_took_values() {
+    let drain = |rest: &str| {
+        "{:process 0, :type :invoke, :f :enqueue, :value 1}
+         {:process 0, :type :ok, :f :enqueue, :value 1}
+         {:process 0, :type :invoke, :f :enqueue, :value 2}
+         {:process 0, :type :ok, :f :enqueue, :value 2}
+         {:process 3, :type :invoke, :f :drain, :value nil}\n"
+            .to_owned()
+            + rest
+    };
+    let judge = |history: &History| Linearizable::new(Limits::default()).check(history);
+    // Alone, its values come in their order.
+    let alone = |values: &str| {
+        edn(&drain(&format!("{{:process 3, :type :ok, :f :drain, :value {values}}}\n"))).unwrap()
+    };
+    let both = alone("[1 2]");
+    assert_eq!(
+        told(&both),
+        ["p0 enqueue x 1: ok", "p0 enqueue x 2: ok", "p3 dequeue x: ok 1", "p3 dequeue x: ok 2",]
+    );
+    let lines: Vec<Option<u32>> = both
+        .operations()
+        .flat_map(|op| [both.line(op.invoked), both.line(op.completed.unwrap())])
+        .collect();
+    assert_eq!(lines, [1, 2, 3, 4, 5, 6, 6, 6].map(Some));
+    assert!(judge(&both).is_valid());
+    assert!(judge(&alone("[2 1]")).is_invalid());
+    assert_eq!(alone("[]").operation_count(), 2);
+    assert_eq!(alone("nil").operation_count(), 2);
+    // While others find the queue empty, nobody knows which value came when.
+    let meanwhile = drain(
+        "{:process 1, :type :invoke, :f :dequeue}
+         {:process 1, :type :ok, :f :dequeue, :value nil}
+         {:process 3, :type :ok, :f :drain, :value [1 2]}
+         {:process 3, :type :invoke, :f :dequeue}
+         {:process 3, :type :fail, :f :dequeue, :error :empty}\n",
+    );
+    let history = edn(&meanwhile).unwrap();
+    assert_eq!(
+        told(&history)[2..],
+        [
+            "p3 dequeue x: ok 1",
+            "p3 dequeue x: ok 2",
+            "p1 dequeue x: ok nil",
+            "p3 dequeue x: fail empty",
+        ]
+    );
+    assert!(judge(&history).is_valid());
+    let failed = drain("{:process 3, :type :fail, :f :drain}");
+    assert_eq!(told(&edn(&failed).unwrap())[2], "p3 dequeue x: fail fail");
+}
+
+#[test]
+fn a_drain_that_nobody_can_count_is_refused_with_its_line() {
+    let asked = "{:process 3, :type :invoke, :f :drain}\n";
+    let then = |rest: &str| asked.to_owned() + rest;
+    let open = "a :drain without an answer may have taken anything";
+    refused(asked, &format!("line 1: {open}"));
+    refused(&then("{:process 3, :type :info, :f :drain}"), &format!("line 2: {open}"));
+    refused(
+        &then("{:process 3, :type :ok, :f :drain, :value 7}"),
+        "line 2: a :drain returns the values that it took",
+    );
+    refused(
+        &then("{:process 3, :type :ok, :f :dequeue, :value 7}"),
+        "line 2: only a :drain completes a :drain",
+    );
+    let dequeue = "{:process 3, :type :invoke, :f :dequeue}\n";
+    refused(
+        &(dequeue.to_owned() + "{:process 3, :type :ok, :f :drain, :value [7]}"),
+        "line 2: only a :drain completes a :drain",
     );
 }
 

@@ -4,7 +4,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::convergent::digests;
-use stormglass_checkers::checker::{CHECKERS, Limits};
+use stormglass_checkers::checker::{CHECKERS, Checker, Limits, Model, Queue};
 use stormglass_checkers::history::{NilReads, NodeId, Value};
 use stormglass_checkers::{Facts, Guarantee, History, Verdict};
 
@@ -251,4 +251,53 @@ fn where_texts_are_empty_in_the_beginning_absent_keys_hold_none() {
     let written = history(&text.replace("append x", "write x"));
     let written = written.that_begins_as(&Value::Text("".into()));
     assert_eq!(said(&written, Guarantee::Causal), "valid");
+}
+
+#[test]
+fn what_keys_are_taken_for_is_the_same_to_every_checker() {
+    // Nothing says whether a set, a counter or a register was read.
+    let register = "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 2
+        0 ok
+        0 invoke read x
+        0 ok 1
+    ";
+    let of_registers = [
+        Guarantee::Linearizable,
+        Guarantee::ReadYourWrites,
+        Guarantee::Causal,
+        Guarantee::BoundedStaleness,
+    ];
+    assert_eq!(broken(&history(register)), of_registers);
+    assert_eq!(broken(&history(register).taken_for(Model::Register)), of_registers);
+    assert_eq!(broken(&history(register).taken_for(Model::Set)), []);
+    let set = "
+        0 invoke add x 1
+        0 ok
+        0 invoke read x
+        0 ok []
+    ";
+    let of_sets = [Guarantee::Linearizable, Guarantee::Set];
+    assert_eq!(broken(&history(set)), of_sets);
+    assert_eq!(broken(&history(set).taken_for(Model::Set)), of_sets);
+    assert_eq!(broken(&history(set).taken_for(Model::Register)), []);
+    let counter = set.replace("add", "increment").replace("[]", "0");
+    let of_counters = [Guarantee::Linearizable, Guarantee::Counter];
+    assert_eq!(broken(&history(&counter)), of_counters);
+    assert_eq!(broken(&history(&counter).taken_for(Model::FifoQueue)), []);
+    let queue = "
+        0 invoke enqueue x 1
+        0 ok
+        0 invoke dequeue x
+        0 ok 2
+    ";
+    let of_queues = [Guarantee::Linearizable, Guarantee::Queue];
+    assert_eq!(broken(&history(queue)), of_queues);
+    assert_eq!(broken(&history(queue).taken_for(Model::FifoQueue)), of_queues);
+    let other = history(queue).taken_for(Model::Mutex);
+    assert_eq!(broken(&other), []);
+    let Verdict::Unknown { reason, .. } = Queue.check(&other) else { panic!("judged") };
+    assert_eq!(reason, "every key is taken for a mutex, which is no queue");
 }

@@ -203,9 +203,16 @@ impl<'a> Judge<'a> {
                 witness.extend(graph.way(*loser, *reader));
             }
         }
-        let what = "these go round in a circle: each write comes causally after another one, or \
-                    beat it for a session that knew both";
-        self.tell("cyclic-cf", *last, witness, what);
+        let around: Vec<String> = cycle
+            .iter()
+            .map(|node| format!("`{}`", self.history.op(graph.vertices[*node].id)))
+            .collect();
+        let what = format!(
+            "{} go round in a circle: each comes causally after the next one, or beat it for a session \
+             that knew both, and so did the last with the first",
+            around.join(", ")
+        );
+        self.tell("cyclic-cf", *last, witness, &what);
     }
 
     /// The last write of the key in each lane that the node knows, and those without an answer.

@@ -97,7 +97,7 @@ pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
 
 /// The part in a history that ends with event `end`: what began later is not in it, and of what
 /// ended later, the answer is not.
-fn cut_off<K: Clone, S: SequentialSpec>(part: &[(K, Call<S>)], end: u32) -> Part<K, S> {
+pub(super) fn cut_off<K: Clone, S: SequentialSpec>(part: &[(K, Call<S>)], end: u32) -> Part<K, S> {
     let cut = |call: &Call<S>| {
         let mut call = call.clone();
         if call.completed > end {

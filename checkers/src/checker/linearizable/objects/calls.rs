@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::bonds::{Bond, Bonds};
-use super::queue;
+use super::proof::Proof;
+use super::words::{self, Words};
+use super::{Smaller, queue, set, sums};
 use crate::checker::keys::Model;
 use crate::checker::linearizable::search::Call;
 use crate::history::{NilReads, Op, Operation, Value};
@@ -31,28 +33,37 @@ pub(super) trait Object:
     /// The operation as the model sees it; none if it says nothing.
     fn call(given: &Given<'_>) -> Result<Option<Asked<Self>>, Strange>;
 
-    /// Which calls can be crossed out of an order.
-    fn bonds(calls: &[Call<Self>]) -> Bonds;
+    /// Which calls can be crossed out of an order that begins with this.
+    fn bonds(&self, calls: &[Call<Self>]) -> Bonds;
+
+    /// What the model's own method is called, where it has one.
+    const METHOD: &str = "order";
 
     /// The order of the calls, as places among them, where the model has a method of its own that
     /// applies to these.
-    fn order(calls: &[Call<Self>]) -> Option<Result<Vec<usize>, NoOrder>> {
+    fn order(&self, calls: &[Call<Self>]) -> Option<Result<Vec<usize>, NoOrder>> {
         let _ = calls;
         None
     }
 
-    /// Smaller objects, each as places of calls and what they are there, of which every one has an order
-    /// where the whole has one: cheap to judge, and what has none proves it with little.
-    fn projections(calls: &[Call<Self>]) -> impl Iterator<Item = Vec<(usize, Call<Self>)>> {
+    /// Smaller objects, known by the places of calls, of which every one has an order where the whole has
+    /// one: cheap to judge, and what has none proves it with little.
+    fn projections(&self, calls: &[Call<Self>]) -> impl Iterator<Item = Smaller<usize, Self>> {
         let _ = calls;
         std::iter::empty()
     }
 
+    /// What is wrong with the calls of a proof, in words that say more than that they have no order.
+    fn words(proof: &Proof<'_, Self>) -> Option<Words> {
+        let _ = proof;
+        None
+    }
+
     /// The calls that an order has to have if there is one: the others, all of them unanswered, can
     /// be left out, also where only a part of the calls is judged.
-    fn needed(calls: &[Call<Self>]) -> Vec<usize> {
+    fn needed(&self, calls: &[Call<Self>]) -> Vec<usize> {
         let answered = (0..calls.len()).filter(|place| calls[*place].ret.is_some());
-        Self::bonds(calls).stay_with(answered)
+        self.bonds(calls).stay_with(answered)
     }
 
     /// The calls that an order of exactly these can use: all but some that are unanswered.
@@ -128,7 +139,7 @@ impl Object for AppendString {
 
     /// Where a read does not show a text, that text was gone: a put came after it, and without it the
     /// read would show the same.
-    fn bonds(calls: &[Call<AppendString>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<AppendString>]) -> Bonds {
         /// How many characters may be compared to find out.
         const COMPARED_MAX: usize = 200_000_000;
         let texts: BTreeSet<&str> = calls
@@ -156,6 +167,10 @@ impl Object for AppendString {
             }
             _ => Bond::fixed(),
         }))
+    }
+
+    fn words(proof: &Proof<'_, AppendString>) -> Option<Words> {
+        words::of_text(proof)
     }
 }
 
@@ -193,9 +208,13 @@ impl Object for Set<Value> {
         })
     }
 
-    /// To reads that do not show an element, it might never have been there.
-    fn bonds(calls: &[Call<Set<Value>>]) -> Bonds {
+    /// To reads that do not show an element, it might never have been there, unless it was in the
+    /// beginning.
+    fn bonds(&self, calls: &[Call<Set<Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
+            (SetOp::Add(value) | SetOp::Remove(value), _) if self.0.contains(value) => {
+                Bond::fixed()
+            }
             (SetOp::Add(value) | SetOp::Remove(value), _) => Bond::together(value),
             (SetOp::Read, Some(SetRet::Elements(elements))) => {
                 Bond::of(Vec::new(), elements.iter().collect())
@@ -204,45 +223,25 @@ impl Object for Set<Value> {
         }))
     }
 
-    /// Each element by itself: whether it is in the set.
+    fn order(&self, calls: &[Call<Set<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
+        if self.0.is_empty() { set::order(calls) } else { None }
+    }
+
     fn projections(
+        &self,
         calls: &[Call<Set<Value>>],
-    ) -> impl Iterator<Item = Vec<(usize, Call<Set<Value>>)>> {
-        /// With more than this to look at, looking takes longer than what comes of it is worth.
-        const CALLS_MAX: usize = 10_000_000;
-        let mut elements: BTreeSet<&Value> = calls
-            .iter()
-            .flat_map(|call| match (&call.op, &call.ret) {
-                (SetOp::Add(value) | SetOp::Remove(value), _) => std::slice::from_ref(value),
-                (SetOp::Read, Some(SetRet::Elements(elements))) => elements,
-                (SetOp::Read, _) => &[],
-            })
-            .collect();
-        if elements.len() * calls.len() > CALLS_MAX {
-            elements.clear();
-        }
-        let of = |element: &Value, call: &Call<Set<Value>>| {
-            let ret = match (&call.op, &call.ret) {
-                (SetOp::Add(value) | SetOp::Remove(value), ret) if value == element => ret.clone(),
-                (SetOp::Read, Some(SetRet::Elements(shown))) => {
-                    // An element that is shown twice is shown twice here as well.
-                    let shown = shown.iter().filter(|shown| *shown == element).cloned();
-                    Some(SetRet::Elements(shown.collect()))
-                }
-                _ => return None,
-            };
-            let Call { op, invoked, completed, .. } = call;
-            Some(Call { op: op.clone(), ret, invoked: *invoked, completed: *completed })
-        };
-        elements.into_iter().map(move |element| {
-            let calls = calls.iter().enumerate();
-            calls.filter_map(|(place, call)| Some((place, of(element, call)?))).collect()
-        })
+    ) -> impl Iterator<Item = Smaller<usize, Set<Value>>> {
+        set::projections(calls)
+    }
+
+    fn words(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
+        words::of_elements(proof)
     }
 }
 
 impl Object for Counter {
     const MODEL: Model = Model::Counter;
+    const METHOD: &str = "bounds";
 
     fn start(initial: &Value) -> Option<Counter> {
         sum(initial).ok().map(Counter)
@@ -262,11 +261,27 @@ impl Object for Counter {
     }
 
     /// Each later read depends on whatever counts.
-    fn bonds(calls: &[Call<Counter>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<Counter>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match call.op {
             CounterOp::Read | CounterOp::Add(0) => Bond::<()>::free(),
             CounterOp::Add(_) => Bond::fixed(),
         }))
+    }
+
+    /// Whether a read shows what nothing can have come to. That there is an order, only a search can say.
+    fn order(&self, calls: &[Call<Counter>]) -> Option<Result<Vec<usize>, NoOrder>> {
+        sums::impossible(self.0, calls).map(|_| Err(NoOrder))
+    }
+
+    fn projections(
+        &self,
+        calls: &[Call<Counter>],
+    ) -> impl Iterator<Item = Smaller<usize, Counter>> {
+        sums::impossible(self.0, calls).into_iter()
+    }
+
+    fn words(proof: &Proof<'_, Counter>) -> Option<Words> {
+        words::of_sum(proof)
     }
 }
 
@@ -300,7 +315,7 @@ impl Object for FifoQueue<Value> {
     }
 
     /// Without a value, the others come in the same order.
-    fn bonds(calls: &[Call<FifoQueue<Value>>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<FifoQueue<Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| match (&call.op, &call.ret) {
             (QueueOp::Enqueue(value), _)
             | (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => Bond::together(value),
@@ -310,7 +325,7 @@ impl Object for FifoQueue<Value> {
         }))
     }
 
-    fn order(calls: &[Call<FifoQueue<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
+    fn order(&self, calls: &[Call<FifoQueue<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
         queue::order(calls)
     }
 
@@ -367,7 +382,7 @@ impl Object for Mutex {
     /// release. Where it makes one call after the other and all are answered, these are its first
     /// two calls, the next two, and so on. From the first call on that has no answer, or begins before the
     /// one before it is over, all of its calls are together: nobody knows which of them hold the lock.
-    fn bonds(calls: &[Call<Mutex>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<Mutex>]) -> Bonds {
         /// The calls of one client so far.
         #[derive(Default)]
         struct Calls {
@@ -389,6 +404,10 @@ impl Object for Mutex {
             so_far.count += 1;
             Bond::together((client, pair))
         }))
+    }
+
+    fn words(proof: &Proof<'_, Mutex>) -> Option<Words> {
+        words::of_lock(proof)
     }
 }
 
@@ -420,7 +439,7 @@ impl Object for MultiRegister<Value, Value> {
     }
 
     /// Where nobody read what a transaction wrote, somebody else had written over it.
-    fn bonds(calls: &[Call<MultiRegister<Value, Value>>]) -> Bonds {
+    fn bonds(&self, calls: &[Call<MultiRegister<Value, Value>>]) -> Bonds {
         Bonds::new(calls.iter().map(|call| {
             let mut read = call.ret.iter().flatten();
             let (mut makes, mut uses) = (Vec::new(), Vec::new());

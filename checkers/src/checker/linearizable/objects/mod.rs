@@ -6,6 +6,7 @@ use super::rounds::Rounds;
 use super::{Linearizable, Linearization, Report, Settings, anomaly, unexplained};
 use crate::checker::keys::{Keys, Model};
 use crate::checker::linearizable::search::{Budget, Call, Found, search};
+use crate::checker::linearizable::shrink::Part;
 use crate::history::{History, KeyId, Op, Operation, OperationId, ReadLevel, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::AppendString;
@@ -21,16 +22,30 @@ mod bonds;
 mod calls;
 mod proof;
 mod queue;
+mod set;
+mod sums;
+mod words;
 
 /// The calls of one key, as a model sees them.
 struct OfKey<S: SequentialSpec> {
     key: KeyId,
     ids: Vec<OperationId>,
     start: S,
+    /// The operation that shows the start, where it is not that of the history.
+    shown_by: Option<OperationId>,
     calls: Vec<Call<S>>,
     /// Unanswered calls that no order of all these calls can use. One of some of them may: whatever
     /// is concluded from a part has to reckon with them.
     left_out: Vec<(OperationId, Call<S>)>,
+}
+
+/// A smaller object, which has an order where the whole has one; its calls, with what they are known by.
+#[derive(Clone)]
+struct Smaller<K, S: SequentialSpec> {
+    start: S,
+    /// The call that shows the start, where it is not that of the whole.
+    shown_by: Option<K>,
+    calls: Part<K, S>,
 }
 
 /// Judges every key that is no register.
@@ -76,31 +91,32 @@ impl Judge<'_> {
             return;
         }
         let (mut judged, mut to_search) = (Vec::new(), Vec::new());
-        let objects: Vec<OfKey<S>> = objects.into_iter().map(OfKey::or_what_is_wrong).collect();
-        for object in &objects {
-            match S::order(&object.calls) {
+        for object in objects {
+            match object.start.order(&object.calls) {
                 Some(Ok(_)) => judged.push((object, Found::Order)),
                 Some(Err(NoOrder)) => {
+                    let object = object.or_what_is_wrong();
                     let last = object.calls.iter().rposition(|call| call.ret.is_some());
                     let stuck = last.expect("calls without an answer break nothing");
                     judged.push((object, Found::NoOrder { stuck }));
                 }
-                None => to_search.push(object),
+                None => to_search.push(object.or_what_is_wrong()),
             }
         }
-        for (method, keys) in [("order", judged.len()), ("interval search", to_search.len())] {
+        for (method, keys) in [(S::METHOD, judged.len()), ("interval search", to_search.len())] {
             if keys > 0 {
                 report.methods.push(format!("{method} of {} on {keys}", S::MODEL.name()));
             }
         }
         let calls: Vec<(S, &[Call<S>])> =
             to_search.iter().map(|object| (object.start.clone(), &object.calls[..])).collect();
-        judged.extend(to_search.into_iter().zip(Rounds::new(&self.settings.limits).run(&calls)));
+        let searched = Rounds::new(&self.settings.limits).run(&calls);
+        judged.extend(to_search.into_iter().zip(searched));
         for (object, found) in judged {
             match found {
                 Found::Order => {}
                 Found::NoOrder { stuck } if self.settings.explain => {
-                    report.anomalies.push(proof::explain(self.history, object, stuck));
+                    report.anomalies.push(proof::explain(self.history, &object, stuck));
                 }
                 Found::NoOrder { stuck } => {
                     report.anomalies.push(unexplained(self.history, object.ids[stuck]));
@@ -117,7 +133,7 @@ impl Judge<'_> {
     /// The orders of the keys of one model.
     fn order<S: Object>(&self, checker: &Linearizable) -> Vec<Linearization> {
         let of_object = |object: OfKey<S>| {
-            let places = match S::order(&object.calls) {
+            let places = match object.start.order(&object.calls) {
                 Some(Ok(places)) => places,
                 _ => checker.found_again(&object.start, &object.calls),
             };
@@ -155,6 +171,7 @@ impl Judge<'_> {
                         key,
                         ids: Vec::new(),
                         start: start.clone(),
+                        shown_by: None,
                         calls: Vec::new(),
                         left_out: Vec::new(),
                     });
@@ -201,7 +218,7 @@ impl<S: Object> OfKey<S> {
     /// Leaves out unanswered calls that no order needs.
     fn keep_needed(&mut self) {
         if self.calls.iter().any(|call| call.ret.is_none()) {
-            self.keep(&S::needed(&self.calls));
+            self.keep(&self.start.needed(&self.calls));
             let usable = S::usable(&self.calls);
             let is_left_out = |place: &usize| usable.binary_search(place).is_err();
             let left_out = (0..self.calls.len()).filter(is_left_out);
@@ -215,15 +232,21 @@ impl<S: Object> OfKey<S> {
     fn or_what_is_wrong(self) -> OfKey<S> {
         /// States that each of them may take: most are judged with one for each call.
         const STATES_MAX: u64 = 10_000;
-        let has_no_order = |part: &Vec<(usize, Call<S>)>| {
-            let calls: Vec<Call<S>> = part.iter().map(|(_, call)| call.clone()).collect();
+        let has_no_order = |part: &Smaller<usize, S>| {
+            let calls: Vec<Call<S>> = part.calls.iter().map(|(_, call)| call.clone()).collect();
+            if let Some(order) = part.start.order(&calls) {
+                return order.is_err();
+            }
             let mut budget = Budget::of_states(STATES_MAX + 2 * calls.len() as u64);
-            matches!(search(&self.start, &calls, &mut budget), Found::NoOrder { .. })
+            matches!(search(&part.start, &calls, &mut budget), Found::NoOrder { .. })
         };
-        let Some(part) = S::projections(&self.calls).find(has_no_order) else { return self };
-        let (places, calls): (Vec<usize>, Vec<Call<S>>) = part.into_iter().unzip();
+        let Some(part) = self.start.projections(&self.calls).find(has_no_order) else {
+            return self;
+        };
+        let shown_by = part.shown_by.map(|place| self.ids[place]).or(self.shown_by);
+        let (places, calls): (Vec<usize>, Vec<Call<S>>) = part.calls.into_iter().unzip();
         let ids = places.into_iter().map(|place| self.ids[place]).collect();
-        OfKey { ids, calls, ..self }
+        OfKey { ids, calls, start: part.start, shown_by, ..self }
     }
 
     fn keep(&mut self, places: &[usize]) {
