@@ -29,13 +29,37 @@ pub(crate) struct Director {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
 
-/// Whether the system may take longer than it says, because messages or clocks do.
+/// Whether the system may take longer than it says, because messages or clocks do, or messages have to be
+/// said again.
 fn slows(fault: &Fault) -> bool {
-    matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. })
+    let messages = impairs(fault) && !matches!(fault, Fault::Duplicate { .. });
+    messages || matches!(fault, Fault::Flap { .. } | Fault::ClockDrift { .. })
+}
+
+/// Whether it does something to messages on links that are whole.
+fn impairs(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Bandwidth { .. }
+    )
+}
+
+/// Whether it may keep a message from those that impair its link.
+fn takes_messages(fault: &Fault) -> bool {
+    matches!(fault, Fault::Partition { .. } | Fault::Flap { .. } | Fault::Loss { .. })
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
     matches!(fault, Fault::ClockJump { .. } | Fault::ClockStrobe { .. })
+}
+
+fn cuts_clients_off(fault: &Fault) -> bool {
+    matches!(fault, Fault::Partition { shape } if shape.is_of_clients())
 }
 
 /// A fault that is on.
@@ -177,8 +201,9 @@ impl Director {
     /// Why the faults of the run prove nothing; a sentence each.
     ///
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
-    /// could, or it falsifies a wall clock: of a node that nobody asks for anything meanwhile, nobody
-    /// reads it. That the nemesis as a whole has an effect is asked of every run.
+    /// could, or it falsifies a wall clock or cuts clients off: of a node that nobody asks for anything
+    /// meanwhile, nobody reads the clock or misses the answers. That the nemesis as a whole has an effect is
+    /// asked of every run.
     pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
@@ -187,15 +212,16 @@ impl Director {
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
-            if !took_effect && !self.silenced(ended) && !falsifies_walls(&fault) {
+            let is_unasked = falsifies_walls(&fault) || cuts_clients_off(&fault);
+            if !took_effect && !self.silenced(ended) && !is_unasked {
                 reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
             }
         }
         reasons
     }
 
-    /// Whether nodes were down while this fault lasted, or its slow links cut, so that it may have
-    /// found nothing to do.
+    /// Whether nodes were down while this fault lasted, or another one took the messages that it could have
+    /// met, so that it may have found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
         if matches!(fault.planned.fault, Fault::Wipe { .. }) {
             // It has waited in vain for a node that lost its disk before.
@@ -212,9 +238,8 @@ impl Director {
                 Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
             );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
-            let cuts = matches!(other.planned.fault, Fault::Partition { .. })
-                && matches!(fault.planned.fault, Fault::Delay { .. });
-            (takes_power || cuts || agrees) && overlaps && other.planned.id != fault.planned.id
+            let takes = takes_messages(&other.planned.fault) && impairs(&fault.planned.fault);
+            (takes_power || takes || agrees) && overlaps && other.planned.id != fault.planned.id
         })
     }
 

@@ -121,4 +121,15 @@ impl Ratio {
         assert!(of > 0 && times <= of, "a ratio lies between 0 and 1");
         Ratio { times, of }
     }
+
+    /// Whether it lies between 0 and 1: one that was read from a file need not.
+    pub const fn is_possible(self) -> bool {
+        self.of > 0 && self.times <= self.of
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.times, self.of)
+    }
 }

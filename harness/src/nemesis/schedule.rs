@@ -5,7 +5,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, NEMESES, Planned, Rate, Registration, Scope};
+use super::{Fault, NEMESES, Planned, Rate, Registration, Scope, traffic};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -35,12 +35,8 @@ impl Schedule {
                     ));
                 }
             }
-            if let Fault::Delay { longest, .. } = fault.fault
-                && longest > DELAY_MAX
-            {
-                return Err(format!(
-                    "schedule: fault {id} delays by up to {longest:?}, and {DELAY_MAX:?} is the most"
-                ));
+            if let Some(refusal) = traffic::refusal(&fault.fault) {
+                return Err(format!("schedule: fault {id} {refusal}"));
             }
             if let Fault::ClockDrift { rate, .. } = fault.fault
                 && !rate.is_possible()
@@ -62,8 +58,6 @@ impl Schedule {
     }
 }
 
-/// The most that a fault may delay a message by.
-const DELAY_MAX: Duration = Duration::from_secs(3600);
 /// The shortest pause between two faults of one nemesis.
 const CALM_MIN: Duration = Duration::from_millis(250);
 

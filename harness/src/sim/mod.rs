@@ -10,6 +10,7 @@ mod disk;
 mod engine;
 mod geography;
 mod guard;
+mod impair;
 mod network;
 mod roster;
 mod shared;

@@ -10,6 +10,8 @@ use checkers::history::{FaultId, NodeId, Time};
 use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
 use super::engine::{Hosts, Network};
+use super::impair::Impairment;
+use super::network::Link;
 use super::roster::Roster;
 use super::shared::{Place, Shared};
 use super::target::{self, Observed};
@@ -95,22 +97,20 @@ impl World {
             self.stopped_by.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
             self.shared.delayed_by.borrow_mut().push(0);
+            self.shared.copied_by.borrow_mut().push(0);
             self.shared.misread_by.borrow_mut().push(0);
         }
         let what = match planned.fault {
-            Fault::Partition { shape } => {
+            Fault::Partition { shape }
+            | Fault::Flap { shape, .. }
+            | Fault::Delay { shape, .. }
+            | Fault::Reorder { shape, .. }
+            | Fault::DelaySpike { shape }
+            | Fault::Loss { shape, .. }
+            | Fault::Duplicate { shape, .. }
+            | Fault::Bandwidth { shape, .. } => {
                 let cuts = observed.cuts(shape, &mut stream);
-                let mut links = self.shared.links.borrow_mut();
-                for (from, to) in &cuts.links {
-                    links.cut(from.index(), to.index(), id);
-                }
-                cuts.what
-            }
-            Fault::Delay { shape, longest } => {
-                let cuts = observed.cuts(shape, &mut stream);
-                let links = cuts.links.iter().map(|(from, to)| (from.index(), to.index()));
-                let stream = Seed(planned.salt).stream("delay");
-                self.shared.links.borrow_mut().slow(links, id, longest, stream);
+                self.meddle(planned, cuts.links);
                 cuts.what
             }
             Fault::Crash { target } | Fault::Restart { target } => {
@@ -142,8 +142,16 @@ impl World {
     pub(crate) fn end(&mut self, planned: &Planned) -> &Effect {
         let id = planned.id;
         match planned.fault {
-            Fault::Partition { .. } | Fault::Delay { .. } => {
-                self.shared.links.borrow_mut().heal(id);
+            Fault::Partition { .. }
+            | Fault::Flap { .. }
+            | Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Bandwidth { .. } => {
+                let flapped = self.shared.links.borrow_mut().heal(id, self.now());
+                self.effects[id.index()].flapped = flapped;
             }
             Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
                 for node in std::mem::take(&mut self.stopped_by[id.index()]) {
@@ -164,6 +172,19 @@ impl World {
             }
         }
         &self.effects[id.index()]
+    }
+
+    /// Lets a fault do to links what it does.
+    fn meddle(&self, planned: &Planned, links: Vec<Link>) {
+        let (id, now) = (planned.id, self.now());
+        let mut all = self.shared.links.borrow_mut();
+        match planned.fault {
+            Fault::Flap { every, .. } => all.flap(links, id, now, every),
+            fault => match Impairment::of(fault, planned.until, planned.salt) {
+                Some(impairment) => all.impair(links, id, impairment),
+                None => all.cut(links, id),
+            },
+        }
     }
 
     /// Lets the operator change who takes part, unless a node has lost its disk and is not whole yet: it is
@@ -199,7 +220,13 @@ impl World {
                 clock.jump(Jump { fault, by_ms, begun, every: Some(every) });
             }
             Fault::Partition { .. }
+            | Fault::Flap { .. }
             | Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Bandwidth { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
@@ -284,7 +311,8 @@ impl World {
 
     /// The nodes that some majority is connected with: some node that is up hears, and is heard by, enough
     /// members to make one, also when the change of them that is under way counts. Nobody where there is
-    /// none. Nodes that have lost their disks and are not whole again are none of them.
+    /// none. Nodes that have lost their disks and are not whole again are none of them, and whoever stays
+    /// with one that clients do not hear, or that does not hear them, is served by none.
     pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
         let counts =
@@ -299,7 +327,9 @@ impl World {
             heard.filter(|heard| heard.len() >= majority).flatten().collect()
         });
         let both = quorums.reduce(|a: BTreeSet<NodeId>, b| a.intersection(&b).copied().collect());
-        both.unwrap_or_default()
+        let mut both = both.unwrap_or_default();
+        both.retain(|id| links.connected(Place::CLIENTS.0, id.index()));
+        both
     }
 
     /// Those that take part, or are about to, as observed at the moment.
@@ -313,7 +343,7 @@ impl World {
             let node = self.shared.node(id);
             (id, node.up.get(), node.status.get())
         });
-        Observed { nodes: nodes.collect() }
+        Observed { nodes: nodes.collect(), asked: self.shared.asked_lately() }
     }
 
     /// Messages sent, and of those not delivered.
@@ -336,6 +366,9 @@ impl World {
         }
         for (effect, delayed) in self.effects.iter_mut().zip(&*self.shared.delayed_by.borrow()) {
             effect.delayed = *delayed;
+        }
+        for (effect, copied) in self.effects.iter_mut().zip(&*self.shared.copied_by.borrow()) {
+            effect.copied = *copied;
         }
         for (effect, misread) in self.effects.iter_mut().zip(&*self.shared.misread_by.borrow()) {
             effect.misread = *misread;

@@ -14,5 +14,6 @@ mod shape;
 mod siblings;
 mod systems;
 mod tradeoffs;
+mod traffic;
 mod waivers;
 mod world;
