@@ -188,10 +188,15 @@ fn a_read_needs_no_session() {
 }
 
 #[test]
-fn a_change_that_every_node_turned_down_was_not_done() {
+fn a_change_that_every_node_turned_down_may_come_again_and_be_made() {
     let script = [OPENED, Says(Reply::NotLeader)];
-    let sent = check(policy(), &script, &[(write("1"), Answer::NotDone)]);
+    let sent = check(policy(), &script, &[(write("1"), Answer::Unknown)]);
     assert_eq!(sent[..5], [(1, 0, 1), (1, 7, 2), (2, 7, 2), (3, 7, 2), (1, 7, 2)]);
+}
+
+#[test]
+fn a_read_that_every_node_turned_down_was_not_done() {
+    check(policy(), &[Says(Reply::NotLeader)], &[(read(), Answer::NotDone)]);
 }
 
 #[test]
