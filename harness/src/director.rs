@@ -30,10 +30,9 @@ pub(crate) struct Director {
 }
 
 /// Whether the system may take longer than it says, because messages or clocks do, or messages have to be
-/// said again.
+/// said again. Where they arrive again, followers hear a leader that is dead.
 fn slows(fault: &Fault) -> bool {
-    let messages = impairs(fault) && !matches!(fault, Fault::Duplicate { .. });
-    messages || matches!(fault, Fault::Flap { .. } | Fault::ClockDrift { .. })
+    impairs(fault) || matches!(fault, Fault::Flap { .. } | Fault::ClockDrift { .. })
 }
 
 /// Whether it does something to messages on links that are whole.
@@ -49,9 +48,15 @@ fn impairs(fault: &Fault) -> bool {
     )
 }
 
-/// Whether it may keep a message from those that impair its link.
-fn takes_messages(fault: &Fault) -> bool {
-    matches!(fault, Fault::Partition { .. } | Fault::Flap { .. } | Fault::Loss { .. })
+/// Whether it may keep messages from whoever waits for them, so that less is said meanwhile.
+fn hushes(fault: &Fault) -> bool {
+    let cuts = matches!(fault, Fault::Partition { .. } | Fault::Flap { .. });
+    cuts || impairs(fault) && !matches!(fault, Fault::Duplicate { .. })
+}
+
+/// Whether it needs messages to make a difference, and may miss those that there are.
+fn picks(fault: &Fault) -> bool {
+    impairs(fault) || matches!(fault, Fault::Flap { .. })
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
@@ -220,8 +225,8 @@ impl Director {
         reasons
     }
 
-    /// Whether nodes were down while this fault lasted, or another one took the messages that it could have
-    /// met, so that it may have found nothing to do.
+    /// Whether nodes were down while this fault lasted, or another one kept the messages from it that it could
+    /// have met, so that it may have found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
         if matches!(fault.planned.fault, Fault::Wipe { .. }) {
             // It has waited in vain for a node that lost its disk before.
@@ -238,8 +243,8 @@ impl Director {
                 Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
             );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
-            let takes = takes_messages(&other.planned.fault) && impairs(&fault.planned.fault);
-            (takes_power || takes || agrees) && overlaps && other.planned.id != fault.planned.id
+            let hushed = hushes(&other.planned.fault) && picks(&fault.planned.fault);
+            (takes_power || hushed || agrees) && overlaps && other.planned.id != fault.planned.id
         })
     }
 

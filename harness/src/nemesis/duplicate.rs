@@ -16,6 +16,8 @@ impl Nemesis for Duplicate {
         // Within a round trip, within an operation, or across an election and more.
         let spans = [failover / 25, failover / 3, failover * 2];
         let latest = Duration::from_millis(*stream.pick(&spans).expect("there are spans"));
-        (Fault::Duplicate { shape, chance, latest }, traffic::lasts(stream, scope))
+        // All copies arrive while it lasts.
+        let lasts = Duration::from_millis(stream.between(failover / 2, failover * 3));
+        (Fault::Duplicate { shape, chance, latest }, lasts)
     }
 }

@@ -62,7 +62,8 @@ pub enum Fault {
         /// By how much longer, at most.
         longest: Duration,
     },
-    /// Some messages on some links take longer while it lasts, and the others overtake them.
+    /// Some messages on some links take longer while it lasts, and the others overtake them; all have arrived
+    /// when it is over.
     Reorder {
         /// Which links: those that a partition of this shape would cut.
         shape: Shape,
@@ -83,7 +84,8 @@ pub enum Fault {
         /// How many of the messages.
         chance: Ratio,
     },
-    /// Some messages on some links arrive again while it lasts, and few of them more than once.
+    /// Some messages on some links arrive again while it lasts, and few of them more than once; no copy
+    /// arrives when it is over.
     Duplicate {
         /// Which links: those that a partition of this shape would cut.
         shape: Shape,
@@ -99,8 +101,8 @@ pub enum Fault {
         /// How long they are cut, and then whole.
         every: Duration,
     },
-    /// Links carry only so much while it lasts; what exceeds that waits, and what finds no room to wait is
-    /// lost.
+    /// Links carry only so much while it lasts; what exceeds that waits, until it is over at the longest, and
+    /// what finds no room to wait is lost.
     Bandwidth {
         /// Which links: those that a partition of this shape would cut.
         shape: Shape,

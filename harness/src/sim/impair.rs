@@ -4,6 +4,9 @@
 //! and from a stream of its own: leaving one fault out changes nothing that another one draws. The first
 //! message of all that a fault meets is hit whatever its chance, so that it has made a difference unless
 //! nobody said anything.
+//!
+//! Nothing of a fault is under way when it is over: what it holds up, and copies, arrive by its end. But what
+//! [`Fault::Delay`] makes late is late also then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +25,8 @@ const COPIES_MAX: u32 = 3;
 pub(super) struct Impairment {
     how: How,
     stream: Stream,
+    /// When it ends.
+    until: Time,
     /// Whether a message has met it.
     met: bool,
 }
@@ -34,7 +39,7 @@ enum How {
     /// Some messages do, and the others overtake them.
     Reorders { chance: Ratio, longest: Duration },
     /// Messages wait, and arrive together.
-    Holds { until: Time },
+    Holds,
     /// Some messages are lost.
     Loses { chance: Ratio },
     /// Some messages arrive again, up to so much later.
@@ -64,7 +69,7 @@ impl Impairment {
             Fault::Reorder { chance, longest, .. } => {
                 (How::Reorders { chance, longest }, "reorder")
             }
-            Fault::DelaySpike { .. } => (How::Holds { until }, "delay-spike"),
+            Fault::DelaySpike { .. } => (How::Holds, "delay-spike"),
             Fault::Loss { chance, .. } => (How::Loses { chance }, "loss"),
             Fault::Duplicate { chance, latest, .. } => {
                 (How::Copies { chance, latest }, "duplicate")
@@ -83,13 +88,7 @@ impl Impairment {
             | Fault::Wipe { .. }
             | Fault::Membership { .. } => return None,
         };
-        Some(Impairment { how, stream: Seed(salt).stream(purpose), met: false })
-    }
-
-    /// Whether whoever waits for a message may have to wait longer, or for another one. A message that
-    /// arrives again is nobody's loss.
-    pub(super) fn hinders(&self) -> bool {
-        !matches!(self.how, How::Copies { .. })
+        Some(Impairment { how, stream: Seed(salt).stream(purpose), until, met: false })
     }
 
     /// Decides on a message of so many bytes.
@@ -102,6 +101,7 @@ impl Impairment {
         passage: &mut Passage,
     ) {
         let is_first = !std::mem::replace(&mut self.met, true);
+        let left = self.until.since(at);
         let stream = &mut self.stream;
         let mut hits = |chance| stream.chance(chance) || is_first;
         let delay = match &mut self.how {
@@ -110,9 +110,9 @@ impl Impairment {
                 if !hits(*chance) {
                     return;
                 }
-                up_to(*longest, stream)
+                up_to((*longest).min(left), stream)
             }
-            How::Holds { until } => until.since(at),
+            How::Holds => left,
             How::Loses { chance } => {
                 if hits(*chance) {
                     passage.lost_by.push(fault);
@@ -124,7 +124,8 @@ impl Impairment {
                 while (1..COPIES_MAX).contains(&copies) && stream.chance(Ratio::new(1, 4)) {
                     copies += 1;
                 }
-                passage.copies.extend((0..copies).map(|_| (up_to(*latest, stream), fault)));
+                let latest = (*latest).min(left);
+                passage.copies.extend((0..copies).map(|_| (up_to(latest, stream), fault)));
                 return;
             }
             How::Narrows { bytes_a_second, queue_bytes, free_at } => {
@@ -135,7 +136,7 @@ impl Impairment {
                     return;
                 };
                 *free_at = through;
-                through.since(at)
+                through.since(at).min(left)
             }
         };
         passage.delay += delay;
@@ -175,8 +176,10 @@ mod tests {
     const LINK: Link = Link { from: 1, to: 2 };
     const SHAPE: Shape = Shape::Everywhere;
 
+    const UNTIL: Time = Time::from_millis(2_000);
+
     fn impairment(fault: Fault) -> Impairment {
-        Impairment::of(fault, Time::from_millis(2_000), 7).unwrap()
+        Impairment::of(fault, UNTIL, 7).unwrap()
     }
 
     /// What becomes of messages of so many bytes, one each millisecond.
@@ -251,7 +254,25 @@ mod tests {
     fn a_message_that_is_longer_than_the_queue_passes_when_nobody_waits() {
         let narrow = Fault::Bandwidth { shape: SHAPE, bytes_a_second: 1_000, queue_bytes: 50 };
         let passages = meet(&mut impairment(narrow), 2, 5_000);
-        assert_eq!(passages[0].delay, Duration::from_secs(5));
+        assert_eq!(passages[0].delay, UNTIL.since_start(), "the link is wide again by then");
         assert_eq!(passages[1].lost_by, [FaultId(0)]);
+    }
+
+    #[test]
+    fn nothing_of_a_fault_is_under_way_when_it_is_over() {
+        let (chance, long) = (Ratio::new(1, 1), Duration::from_secs(60));
+        for fault in [
+            Fault::Reorder { shape: SHAPE, chance, longest: long },
+            Fault::Duplicate { shape: SHAPE, chance, latest: long },
+        ] {
+            let passages = meet(&mut impairment(fault), 1_000, 8);
+            let late = (0..).zip(&passages).flat_map(|(ms, passage)| {
+                let copies = passage.copies.iter().map(|(later, _)| *later);
+                let delays = std::iter::once(passage.delay).chain(copies);
+                delays.map(move |delay| Time::from_millis(ms) + delay)
+            });
+            let last = late.max().unwrap();
+            assert!(last <= UNTIL && last > Time::from_millis(1_900), "{last}");
+        }
     }
 }

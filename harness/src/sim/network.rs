@@ -135,12 +135,9 @@ impl Links {
 
     /// Whether two places hear each other all the time, and as soon and as surely as ever.
     pub(super) fn connected(&self, a: usize, b: usize) -> bool {
-        let hinders = |fault: &FaultId| {
-            self.impairments.get(fault).is_some_and(|impairment| impairment.hinders())
-        };
         let whole = |from: usize, to: usize| {
             let index = self.index(Link { from, to });
-            self.cut_by[index].is_empty() && !self.impaired_by[index].iter().any(hinders)
+            self.cut_by[index].is_empty() && self.impaired_by[index].is_empty()
         };
         whole(a, b) && whole(b, a)
     }
