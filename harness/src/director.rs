@@ -48,15 +48,17 @@ fn impairs(fault: &Fault) -> bool {
     )
 }
 
-/// Whether it may keep messages from whoever waits for them, so that less is said meanwhile.
-fn hushes(fault: &Fault) -> bool {
-    let cuts = matches!(fault, Fault::Partition { .. } | Fault::Flap { .. });
-    cuts || impairs(fault) && !matches!(fault, Fault::Duplicate { .. })
-}
-
-/// Whether it needs messages to make a difference, and may miss those that there are.
-fn picks(fault: &Fault) -> bool {
-    impairs(fault) || matches!(fault, Fault::Flap { .. })
+/// Whether it may keep messages from whoever waits for them, so that less is said meanwhile, and `other`
+/// finds nothing to do.
+fn hushes(fault: &Fault, other: &Fault) -> bool {
+    let flaps = |fault: &Fault| matches!(fault, Fault::Flap { .. });
+    let cuts = |fault: &Fault| matches!(fault, Fault::Partition { .. });
+    let holds = flaps(fault) || impairs(fault) && !matches!(fault, Fault::Duplicate { .. });
+    if cuts(other) {
+        // It outlasts the silence of those who wait for what is merely late.
+        return holds && !matches!(fault, Fault::Delay { .. });
+    }
+    (flaps(other) || impairs(other)) && (holds || cuts(fault))
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
@@ -243,7 +245,7 @@ impl Director {
                 Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
             );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
-            let hushed = hushes(&other.planned.fault) && picks(&fault.planned.fault);
+            let hushed = hushes(&other.planned.fault, &fault.planned.fault);
             (takes_power || hushed || agrees) && overlaps && other.planned.id != fault.planned.id
         })
     }

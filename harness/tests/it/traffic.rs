@@ -8,7 +8,7 @@ use std::time::Duration;
 use checkers::Guarantee;
 use checkers::history::{NodeId, Op, Outcome, Reason, Ret, Time, Value};
 use stormglass::config::Config;
-use stormglass::engine::Engine;
+use stormglass::engine::{Choice, Engine};
 use stormglass::nemesis::{Fault, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Effect, Options, Report, run};
@@ -16,7 +16,7 @@ use stormglass::seed::{Ratio, Seed};
 use stormglass::sim::Address;
 use stormglass::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, SYSTEMS, System};
 
-use crate::systems::{OPERATION, Quirk, one_copy, schedule};
+use crate::systems::{OPERATION, Quirk, one_copy, plans_of, schedule};
 
 /// How long it is from one beat to the next, in milliseconds.
 const BEAT_MS: u64 = 10;
@@ -336,6 +336,21 @@ fn a_cluster_from_whose_leader_clients_are_cut_off_is_to_be_available_at_its_oth
         let [one, every] = &report.effects[..] else { panic!("two faults") };
         assert!(one.ok_during > 20 && every.ok_during == 0, "{:?}", report.effects);
         assert_eq!(report.conclusion(), Conclusion::Valid, "{:?}", report.vacuous);
+    }
+}
+
+#[test]
+fn every_mode_keeps_what_it_claims_on_a_network_that_does_all_that_a_network_can_do() {
+    // With these seeds, late rounds of a leader's earlier term were taken for new ones, changes that had been
+    // turned down came again, and copies kept followers waiting for a leader that was gone.
+    for (mut plan, system) in plans_of("network.toml") {
+        for (seed, engine) in [(4, Choice::Event), (9, Choice::Event), (17, Choice::Turmoil)] {
+            plan.engine = engine;
+            let report = run(&system, &plan, Seed(seed), Options::default());
+            let (name, judged) = (&plan.name, &report.judged);
+            let said = (judged, &report.vacuous);
+            assert_eq!(report.conclusion(), Conclusion::Valid, "{name} seed {seed}: {said:?}");
+        }
     }
 }
 
