@@ -56,9 +56,8 @@ pub enum ReplicaReads {
 pub enum Answer {
     /// The store answered.
     Reply(Reply),
-    /// No node did anything, and none will. Of a change, nothing was sent, or the store remembers for good
-    /// that it did not make it: one that was turned down may be taken after all when the network delivers
-    /// it a second time.
+    /// No node did anything, and none will: of a change, nothing was sent. One that was turned down may be
+    /// taken after all when the network delivers it a second time.
     NotDone,
     /// It may have been done, may yet be, or may never be.
     Unknown,
@@ -191,8 +190,10 @@ impl<C: ClientEnv> Client<C> {
         };
         let answer = self.ask(session, command, deadline).await;
         if answer == Answer::Reply(Reply::SessionUnknown) {
+            // The network may have delivered the request twice, and the node that made the change the first
+            // time, and has been restarted or has forgotten the session since, may have answered the second.
             self.session = None;
-            return Answer::NotDone;
+            return Answer::Unknown;
         }
         answer
     }
