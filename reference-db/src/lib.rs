@@ -12,6 +12,7 @@ pub mod env;
 pub mod kv;
 pub mod merge;
 pub mod mode;
+mod names;
 pub mod protocol;
 pub mod real;
 pub mod server;
