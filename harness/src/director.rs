@@ -15,6 +15,8 @@ pub(crate) struct Director {
     recorder: Recorder,
     /// Faults that have not begun, the next one last.
     to_begin: Vec<Planned>,
+    /// Faults that wait for a message.
+    waiting: Vec<Planned>,
     /// Faults that are on. Their ends have a lane of their own: nothing that begins delays them.
     on: Vec<Begun>,
     ended: Vec<Ended>,
@@ -94,7 +96,9 @@ impl Director {
         nodes: u32,
     ) -> Director {
         let quorum = (1..=nodes).map(NodeId).collect();
-        let mut to_begin = schedule.0.clone();
+        let all = schedule.0.iter().copied();
+        let (waiting, mut to_begin): (Vec<Planned>, Vec<Planned>) =
+            all.partition(|planned| planned.after.is_some());
         to_begin.sort_by_key(|planned| planned.at);
         to_begin.reverse();
         recorder.phase(Time::ZERO, Phase::Safety);
@@ -102,6 +106,7 @@ impl Director {
             timeline,
             recorder,
             to_begin,
+            waiting,
             on: Vec::new(),
             ended: Vec::new(),
             phase: Phase::Safety,
@@ -161,15 +166,22 @@ impl Director {
     }
 
     fn begin_faults(&mut self, world: &mut World, now: Time) -> bool {
-        let mut any = false;
-        while let Some(planned) = self.to_begin.pop_if(|planned| planned.at <= now) {
-            if self.timeline.liveness <= now {
-                continue;
-            }
+        let due = world.due();
+        let pop = || self.to_begin.pop_if(|planned| planned.at <= now);
+        let mut begins: Vec<Planned> = std::iter::from_fn(pop).collect();
+        if self.timeline.liveness <= now {
+            return false;
+        }
+        let reached = self.waiting.extract_if(.., |planned| due.contains(&planned.id));
+        begins.extend(reached.map(|planned| {
+            let lasts = planned.until.since(planned.at);
+            Planned { at: now, until: now + lasts, ..planned }
+        }));
+        let any = !begins.is_empty();
+        for planned in begins {
             let what = world.begin(&planned).what.clone();
             self.recorder.fault_begins(now, &planned, &what);
             self.on.push(Begun { planned, at: now, what });
-            any = true;
         }
         any
     }
@@ -215,6 +227,11 @@ impl Director {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
             reasons.push(format!("fault {} ({}) never began", planned.id, planned.fault));
+        }
+        for planned in &self.waiting {
+            let message = planned.after.map_or_else(String::new, |message| message.to_string());
+            let (id, fault) = (planned.id, planned.fault);
+            reasons.push(format!("fault {id} ({fault}) never began: it waits for {message}"));
         }
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;

@@ -26,7 +26,7 @@ use crate::trace::Trace;
 /// # Panics
 /// If the plan was not [checked](Plan::check).
 pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
-    let manifest = system.manifest_under(&plan.nemeses);
+    let manifest = system.manifest_under(&plan.families());
     let config = options.config.unwrap_or_else(|| Config::draw(plan, &manifest, seed));
     let schedule = options
         .schedule

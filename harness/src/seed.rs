@@ -107,9 +107,34 @@ impl Stream {
 
 /// A chance: `times` out of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Ratio {
     times: u32,
     of: u32,
+}
+
+/// A chance as files have it: `"1/3"`, or both numbers by name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Numbers { times: u32, of: u32 },
+}
+
+impl TryFrom<Written> for Ratio {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Ratio, String> {
+        let text = match written {
+            Written::Numbers { times, of } => return Ok(Ratio { times, of }),
+            Written::Text(text) => text,
+        };
+        let numbers = text.split_once('/').map(|(times, of)| (times.parse(), of.parse()));
+        match numbers {
+            Some((Ok(times), Ok(of))) => Ok(Ratio { times, of }),
+            _ => Err(format!("`{text}` is no chance; a chance is written like `1/3`")),
+        }
+    }
 }
 
 impl Ratio {

@@ -58,6 +58,7 @@ impl Source {
         set_engine(&mut plans, self.engine);
         if !self.nemeses.is_empty() {
             for plan in &mut plans {
+                plan.faults.clear();
                 plan.nemeses =
                     self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
             }

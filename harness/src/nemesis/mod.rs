@@ -25,10 +25,12 @@ mod partition;
 mod reorder;
 mod restart;
 mod schedule;
+mod script;
 mod traffic;
 mod wipe;
 
 pub use schedule::{Schedule, plan};
+pub use script::{End, Kind, Nth, Scripted};
 
 /// Plans faults of one family.
 pub trait Nemesis: Sync {
@@ -60,6 +62,7 @@ pub enum Fault {
         /// Which links are slow: those that a partition of this shape would cut.
         shape: Shape,
         /// By how much longer, at most.
+        #[serde(deserialize_with = "script::time")]
         longest: Duration,
     },
     /// Some messages on some links take longer while it lasts, and the others overtake them; all have arrived
@@ -70,6 +73,7 @@ pub enum Fault {
         /// How many of the messages.
         chance: Ratio,
         /// By how much longer, at most.
+        #[serde(deserialize_with = "script::time")]
         longest: Duration,
     },
     /// Messages on some links wait until it ends, and then arrive together.
@@ -92,6 +96,7 @@ pub enum Fault {
         /// How many of the messages.
         chance: Ratio,
         /// How much later than it should be a copy arrives, at most.
+        #[serde(deserialize_with = "script::time")]
         latest: Duration,
     },
     /// Links are cut for a while, whole for as long, and so on while it lasts.
@@ -99,6 +104,7 @@ pub enum Fault {
         /// Which links: those that a partition of this shape would cut.
         shape: Shape,
         /// How long they are cut, and then whole.
+        #[serde(deserialize_with = "script::time")]
         every: Duration,
     },
     /// Links carry only so much while it lasts; what exceeds that waits, until it is over at the longest, and
@@ -110,6 +116,11 @@ pub enum Fault {
         bytes_a_second: u32,
         /// How many may wait for it, unless one message alone is longer.
         queue_bytes: u32,
+    },
+    /// One message is lost, if it is sent while it lasts.
+    Drop {
+        /// Which.
+        message: Nth,
     },
     /// Power loss: what was not synced is gone, whole or in part, and peers see silence. The nodes
     /// are down while it lasts, and start again after it.
@@ -144,6 +155,7 @@ pub enum Fault {
         /// By how many milliseconds they jump.
         by_ms: i64,
         /// How long they stay there, and then at the right time, in turn.
+        #[serde(deserialize_with = "script::time")]
         every: Duration,
     },
     /// Loss of power and disk. The nodes are down while it lasts, and start again after it with an empty
@@ -174,6 +186,7 @@ impl Fault {
             Fault::Duplicate { .. } => "duplicate",
             Fault::Flap { .. } => "flap",
             Fault::Bandwidth { .. } => "bandwidth",
+            Fault::Drop { .. } => "drop",
             Fault::Crash { .. } => "crash",
             Fault::Restart { .. } => "restart",
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
@@ -206,6 +219,7 @@ impl fmt::Display for Fault {
             Fault::Bandwidth { shape, bytes_a_second, queue_bytes } => {
                 write!(f, "bandwidth {shape}, {bytes_a_second} B/s, {queue_bytes} B wait")
             }
+            Fault::Drop { message } => write!(f, "drop {message}"),
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
             Fault::ClockJump { target, .. }
@@ -237,11 +251,17 @@ impl Fault {
             | Fault::Duplicate { .. }
             | Fault::Flap { .. }
             | Fault::Bandwidth { .. }
+            | Fault::Drop { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
             | Fault::Membership { .. } => String::new(),
         }
+    }
+
+    /// The message that it is to lose, if it is one.
+    pub(crate) fn awaited(&self) -> Option<Nth> {
+        if let Fault::Drop { message } = self { Some(*message) } else { None }
     }
 }
 
@@ -426,6 +446,19 @@ pub struct Planned {
     /// Decides which nodes, where the fault leaves it open; each fault has its own, so that leaving
     /// one fault out does not change whom the others hit.
     pub salt: u64,
+    /// The message that it waits for, if it does. It then begins when that is sent, at `at` or later, and
+    /// lasts as long as from `at` to `until`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Nth>,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.after {
+            None => write!(f, "{}", self.fault),
+            Some(message) => write!(f, "{}, after {message}", self.fault),
+        }
+    }
 }
 
 /// One nemesis in the table.

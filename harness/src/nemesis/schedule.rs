@@ -35,7 +35,8 @@ impl Schedule {
                     ));
                 }
             }
-            if let Some(refusal) = traffic::refusal(&fault.fault) {
+            let waits = fault.after.and_then(|message| message.refusal());
+            if let Some(refusal) = waits.or_else(|| traffic::refusal(&fault.fault)) {
                 return Err(format!("schedule: fault {id} {refusal}"));
             }
             if let Fault::ClockDrift { rate, .. } = fault.fault
@@ -66,7 +67,7 @@ const CALM_MIN: Duration = Duration::from_millis(250);
 /// First each nemesis has one fault to itself, so that every family has its effect in every run.
 /// Then they fill the safety phase side by side, each from a stream of its own, one fault after the
 /// other with a calm between; faults of different nemeses may overlap. Every fault is undone before
-/// the safety phase ends.
+/// the safety phase ends. Those that the plan names come when it says.
 pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Schedule {
     let scope = Scope { nodes: config.nodes, failover };
     let end = Time::ZERO + config.safety;
@@ -93,6 +94,8 @@ pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Sch
         }
     }
     planned.retain(|fault| fault.until < end);
+    let named = plan.faults.iter().enumerate();
+    planned.extend(named.map(|(index, scripted)| scripted.planned(index, seed)));
     // The sort is stable: faults of one moment stay in the order of their lanes.
     planned.sort_by_key(|fault| fault.at);
     for (index, fault) in planned.iter_mut().enumerate() {
@@ -125,6 +128,7 @@ impl Lane {
         let at = since + Duration::from_millis(self.stream.between(calm_min, calm_max));
         let (fault, lasts) = self.entry.nemesis.draw(&mut self.stream, scope);
         let salt = self.stream.number();
-        Planned { id: FaultId(0), at, until: at + lasts.min(longest), fault, salt }
+        let until = at + lasts.min(longest);
+        Planned { id: FaultId(0), at, until, fault, salt, after: None }
     }
 }

@@ -68,6 +68,7 @@ pub(super) fn refusal(fault: &Fault) -> Option<String> {
         Fault::Reorder { chance, longest, .. } => no_chance(*chance).or(too_late(*longest)),
         Fault::Duplicate { chance, latest, .. } => no_chance(*chance).or(too_late(*latest)),
         Fault::Loss { chance, .. } => no_chance(*chance),
+        Fault::Drop { message } => message.refusal(),
         Fault::Flap { every, .. } => (*every < FLAP_MIN)
             .then(|| format!("flaps every {every:?}, and {FLAP_MIN:?} is the least")),
         Fault::Bandwidth { bytes_a_second, queue_bytes, .. } => {

@@ -144,11 +144,13 @@ fn faults(record: &Record) -> String {
                 effect.ok_during.to_string(),
             )
         });
+        // One that waits for a message may begin later.
+        let waits = if planned.after.is_some() { " or later" } else { "" };
         builder.push_record([
             planned.id.to_string(),
-            planned.at.to_string(),
-            planned.until.to_string(),
-            planned.fault.to_string(),
+            format!("{}{waits}", planned.at),
+            format!("{}{waits}", planned.until),
+            planned.to_string(),
             what,
             dropped,
             ok,

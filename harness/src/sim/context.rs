@@ -91,7 +91,7 @@ impl Port {
     }
 
     fn send(&self, to: Address, bytes: &[u8], ticket: u64) {
-        let sent = self.shared.send(self.now(), self.place, Place::of(to), bytes.len());
+        let sent = self.shared.send(self.now(), self.place, Place::of(to), bytes);
         let Some(Passage { delay, copies, .. }) = sent else { return };
         self.socket.send(to, bytes, ticket, delay + self.shared.way(self.owner, to));
         for (later, _) in copies {

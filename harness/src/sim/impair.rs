@@ -80,6 +80,7 @@ impl Impairment {
             }
             Fault::Partition { .. }
             | Fault::Flap { .. }
+            | Fault::Drop { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::ClockJump { .. }

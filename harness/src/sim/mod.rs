@@ -15,6 +15,7 @@ mod network;
 mod roster;
 mod shared;
 mod target;
+mod watch;
 mod world;
 
 pub(crate) use context::ClientSpec;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::history::{FaultId, NodeId, SessionId, Time};
@@ -16,9 +17,11 @@ use super::guard::PollBudget;
 use super::impair::Passage;
 use super::network::{Link, Links};
 use super::roster::Roster;
+use super::watch::{Leaving, Watches};
 use super::{Clock, Failure};
 use crate::config::Config;
 use crate::seed::Seed;
+use crate::system::System;
 use crate::trace::{Trace, TraceEvent};
 
 /// A node that clients have turned to since is likely to be asked again.
@@ -34,6 +37,11 @@ impl Place {
 
     pub(super) fn of_node(node: NodeId) -> Place {
         Place(node.index())
+    }
+
+    /// The node that is there, if one is.
+    pub(super) fn node(self) -> Option<NodeId> {
+        (self != Place::CLIENTS).then_some(NodeId(self.0 as u32))
     }
 
     /// Where whoever has this address is.
@@ -96,6 +104,10 @@ pub(super) struct Shared {
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
     pub(super) trace: Option<RefCell<Trace>>,
+    /// Says what messages are.
+    system: Arc<dyn System>,
+    /// Faults that wait for messages.
+    pub(super) watches: RefCell<Watches>,
     /// How far apart everybody is, where that is given.
     geography: Option<Geography>,
     /// The nodes that clients turn to, by session.
@@ -105,7 +117,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: &Config, seed: Seed, trace: bool, roster: Rc<Roster>) -> Shared {
+    pub(super) fn new(
+        system: Arc<dyn System>,
+        config: &Config,
+        seed: Seed,
+        trace: bool,
+        roster: Rc<Roster>,
+    ) -> Shared {
         let node = |number: u32| {
             let stream = seed.stream(&format!("disk/{number}"));
             NodeState {
@@ -137,6 +155,8 @@ impl Shared {
             dropped: Cell::new(0),
             oversized: Cell::new(0),
             trace: trace.then(RefCell::default),
+            system,
+            watches: RefCell::default(),
             geography: config.regions.as_ref().map(|one_way_ms| {
                 Geography::new(one_way_ms, config.tick, seed.stream("geography"))
             }),
@@ -226,12 +246,12 @@ impl Shared {
     }
 
     /// Counts a message, and says how late it and its copies are to be, if it leaves the sender at all.
-    pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: usize) -> Option<Passage> {
+    pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: &[u8]) -> Option<Passage> {
         self.sent.set(self.sent.get() + 1);
         if from == Place::CLIENTS {
             self.asked[to.0 - 1].set(Some(at));
         }
-        if bytes > MESSAGE_BYTES_MAX {
+        if bytes.len() > MESSAGE_BYTES_MAX {
             self.oversized.set(self.oversized.get() + 1);
             return None;
         }
@@ -245,21 +265,26 @@ impl Shared {
             return None;
         }
         let link = Link { from: from.0, to: to.0 };
-        let passage = self.links.borrow_mut().pass(at, link, bytes);
+        let mut passage = self.links.borrow_mut().pass(at, link, bytes.len());
+        if passage.lost_by.is_empty() && !self.watches.borrow().is_empty() {
+            let leaving = Leaving { at, from, to, name: self.system.message_name(bytes) };
+            let role_of = |id| self.node(id).status.get().role;
+            passage.lost_by = self.watches.borrow_mut().meet(leaving, role_of);
+        }
         if let Some(fault) = passage.lost_by.first() {
             self.drop_by(&passage.lost_by);
             self.record(at, from, || format!("to {}: lost by fault {fault}", to.name()));
             return None;
         }
         if from != Place::CLIENTS && to != Place::CLIENTS {
-            self.roster.note_sent(NodeId(to.0 as u32), bytes);
+            self.roster.note_sent(NodeId(to.0 as u32), bytes.len());
         }
         self.note_passage(at, from, to, bytes, &passage);
         Some(passage)
     }
 
     /// Writes down that a message was sent, and what faults make of it.
-    fn note_passage(&self, at: Time, from: Place, to: Place, bytes: usize, passage: &Passage) {
+    fn note_passage(&self, at: Time, from: Place, to: Place, bytes: &[u8], passage: &Passage) {
         for fault in &passage.late_by {
             self.delayed_by.borrow_mut()[fault.index()] += 1;
         }
@@ -267,7 +292,10 @@ impl Shared {
             self.copied_by.borrow_mut()[fault.index()] += 1;
         }
         self.record(at, from, || {
-            let mut what = format!("to {}: sent {bytes} bytes", to.name());
+            let mut what = format!("to {}: sent {} bytes", to.name(), bytes.len());
+            if let Some(name) = self.system.message_name(bytes) {
+                what += &format!(" ({name})");
+            }
             if let Some(fault) = passage.late_by.first() {
                 what += &format!(", {} ms late by fault {fault}", passage.delay.as_millis());
             }

@@ -15,6 +15,7 @@ use super::network::Link;
 use super::roster::Roster;
 use super::shared::{Place, Shared};
 use super::target::{self, Observed};
+use super::watch::Then;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::config::Config;
 use crate::nemesis::{Change, Fault, Planned};
@@ -49,7 +50,7 @@ impl World {
         roster: Rc<Roster>,
         clients: Vec<(ClientSpec, Play)>,
     ) -> World {
-        let shared = Rc::new(Shared::new(config, seed, trace, roster));
+        let shared = Rc::new(Shared::new(system.clone(), config, seed, trace, roster));
         // The operator of a cluster whose members change waits by tokio's timers.
         let waits_by_tokio = system.waits_by_tokio() || config.spares > 0;
         let mut hosts = Hosts::new(config, seed, &shared, waits_by_tokio);
@@ -75,15 +76,29 @@ impl World {
     }
 
     /// Lets time pass: one tick, where there are ticks. Otherwise until `until`, or until it is `over`, a node
-    /// goes wrong by itself or the members change; `over` is told the time and how many messages were sent.
+    /// goes wrong by itself, the members change or a message is sent that a fault waits for; `over` is told the time and how many messages were sent.
     pub(crate) fn step(&mut self, until: Time, over: &dyn Fn(Time, u64) -> bool) {
         let shared = self.shared.clone();
         let changes = shared.roster.changes();
         self.hosts.run(until, &|| {
             over(shared.now.get(), shared.sent.get())
                 || shared.roster.changes() != changes
+                || shared.watches.borrow().has_due()
                 || !shared.failures.borrow().is_empty()
         });
+    }
+
+    /// Lets a fault wait for a message, if it is one that does.
+    pub(crate) fn wait_for(&self, planned: &Planned) {
+        if let Some(message) = planned.after {
+            let mut watches = self.shared.watches.borrow_mut();
+            watches.add(planned.id, message, planned.at, Then::Begins);
+        }
+    }
+
+    /// The faults whose messages were sent since the last call.
+    pub(crate) fn due(&self) -> Vec<FaultId> {
+        self.shared.watches.borrow_mut().take_due()
     }
 
     /// Begins a fault; its effect says in words what it hit.
@@ -112,6 +127,10 @@ impl World {
                 let cuts = observed.cuts(shape, &mut stream);
                 self.meddle(planned, cuts.links);
                 cuts.what
+            }
+            Fault::Drop { message } => {
+                self.shared.watches.borrow_mut().add(id, message, self.now(), Then::Loses);
+                message.to_string()
             }
             Fault::Crash { target } | Fault::Restart { target } => {
                 let nodes = observed.resolve(target, &mut stream);
@@ -153,6 +172,7 @@ impl World {
                 let flapped = self.shared.links.borrow_mut().heal(id, self.now());
                 self.effects[id.index()].flapped = flapped;
             }
+            Fault::Drop { .. } => self.shared.watches.borrow_mut().forget(id),
             Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
                 for node in std::mem::take(&mut self.stopped_by[id.index()]) {
                     self.start(node);
@@ -227,6 +247,7 @@ impl World {
             | Fault::Loss { .. }
             | Fault::Duplicate { .. }
             | Fault::Bandwidth { .. }
+            | Fault::Drop { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }

@@ -10,6 +10,7 @@ mod clocks;
 mod engines;
 mod membership;
 mod restore;
+mod scripts;
 mod shape;
 mod siblings;
 mod systems;
