@@ -1,9 +1,10 @@
 //! Availability: whether operations succeed while a majority of the nodes is connected.
 //!
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
-//! connected by links that are not slow, no clock ran at a wrong rate, and which lasted for as long as the
-//! system takes to fail over. Of the operations that began in one of them, one that reads and one that
-//! writes must have succeeded by its end, if any was tried at a node that the majority was connected with.
+//! connected by links that are not slow and neither lose nor repeat anything, no clock ran at a wrong rate,
+//! and which lasted for as long as the system takes to fail over. Of the operations that began in one of them,
+//! one that reads and one that writes must have succeeded by its end, if any was tried at a node that the
+//! majority was connected with, and clients with it.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ pub(crate) struct Stretch {
     pub(crate) to: Time,
     /// The faults that were on, and whom they hit.
     pub(crate) faults: Vec<(FaultId, String)>,
-    /// The nodes that a majority was connected with.
+    /// The nodes that a majority was connected with, and clients with them.
     pub(crate) quorum: BTreeSet<NodeId>,
 }
 

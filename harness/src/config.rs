@@ -114,7 +114,7 @@ impl Config {
         // Distances need a finer grain, and stand in the place of latencies that are drawn.
         let far = plan.regions.is_some();
         let tick = Duration::from_millis(if far { 1 } else { 5 });
-        let engine = plan.engine.engine(&plan.nemeses);
+        let engine = plan.engine.engine(&plan.families());
         let config = Config {
             engine: engine.expect("a checked plan asks for an engine that does its faults"),
             nodes: *stream

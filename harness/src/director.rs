@@ -15,6 +15,8 @@ pub(crate) struct Director {
     recorder: Recorder,
     /// Faults that have not begun, the next one last.
     to_begin: Vec<Planned>,
+    /// Faults that wait for a message.
+    waiting: Vec<Planned>,
     /// Faults that are on. Their ends have a lane of their own: nothing that begins delays them.
     on: Vec<Begun>,
     ended: Vec<Ended>,
@@ -29,13 +31,44 @@ pub(crate) struct Director {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
 
-/// Whether the system may take longer than it says, because messages or clocks do.
+/// Whether the system may take longer than it says, because messages or clocks do, or messages have to be
+/// said again. Where they arrive again, followers hear a leader that is dead.
 fn slows(fault: &Fault) -> bool {
-    matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. })
+    impairs(fault) || matches!(fault, Fault::Flap { .. } | Fault::ClockDrift { .. })
+}
+
+/// Whether it does something to messages on links that are whole.
+fn impairs(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Bandwidth { .. }
+    )
+}
+
+/// Whether it may keep messages from whoever waits for them, so that less is said meanwhile, and `other`
+/// finds nothing to do.
+fn hushes(fault: &Fault, other: &Fault) -> bool {
+    let flaps = |fault: &Fault| matches!(fault, Fault::Flap { .. });
+    let cuts = |fault: &Fault| matches!(fault, Fault::Partition { .. });
+    let holds = flaps(fault) || impairs(fault) && !matches!(fault, Fault::Duplicate { .. });
+    if cuts(other) {
+        // It outlasts the silence of those who wait for what is merely late.
+        return holds && !matches!(fault, Fault::Delay { .. });
+    }
+    (flaps(other) || impairs(other)) && (holds || cuts(fault))
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
     matches!(fault, Fault::ClockJump { .. } | Fault::ClockStrobe { .. })
+}
+
+fn cuts_clients_off(fault: &Fault) -> bool {
+    matches!(fault, Fault::Partition { shape } if shape.is_of_clients())
 }
 
 /// A fault that is on.
@@ -63,7 +96,9 @@ impl Director {
         nodes: u32,
     ) -> Director {
         let quorum = (1..=nodes).map(NodeId).collect();
-        let mut to_begin = schedule.0.clone();
+        let all = schedule.0.iter().copied();
+        let (waiting, mut to_begin): (Vec<Planned>, Vec<Planned>) =
+            all.partition(|planned| planned.after.is_some());
         to_begin.sort_by_key(|planned| planned.at);
         to_begin.reverse();
         recorder.phase(Time::ZERO, Phase::Safety);
@@ -71,6 +106,7 @@ impl Director {
             timeline,
             recorder,
             to_begin,
+            waiting,
             on: Vec::new(),
             ended: Vec::new(),
             phase: Phase::Safety,
@@ -134,17 +170,26 @@ impl Director {
     }
 
     fn begin_faults(&mut self, world: &mut World, now: Time) -> bool {
-        let mut any = false;
-        while let Some(planned) = self.to_begin.pop_if(|planned| planned.at <= now) {
-            let stays = planned.stays(self.timeline.liveness);
-            if self.timeline.liveness <= now && !stays {
-                continue;
-            }
+        let due = world.due();
+        let pop = || self.to_begin.pop_if(|planned| planned.at <= now);
+        let mut begins: Vec<Planned> = std::iter::from_fn(pop).collect();
+        let liveness = self.timeline.liveness;
+        if liveness <= now {
+            begins.retain(|planned| planned.stays(liveness));
+        }
+        let is_reached = |planned: &mut Planned| now < liveness && due.contains(&planned.id);
+        let reached = self.waiting.extract_if(.., is_reached);
+        begins.extend(reached.map(|planned| {
+            let lasts = planned.until.since(planned.at);
+            Planned { at: now, until: now + lasts, ..planned }
+        }));
+        let any = !begins.is_empty();
+        for planned in begins {
+            let stays = planned.stays(liveness);
             let effect = if stays { world.begin_for_good(&planned) } else { world.begin(&planned) };
             let what = effect.what.clone();
             self.recorder.fault_begins(now, &planned, &what);
             self.on.push(Begun { planned, at: now, what });
-            any = true;
         }
         any
     }
@@ -183,25 +228,32 @@ impl Director {
     /// Why the faults of the run prove nothing; a sentence each.
     ///
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
-    /// could, or it falsifies a wall clock: of a node that nobody asks for anything meanwhile, nobody
-    /// reads it. That the nemesis as a whole has an effect is asked of every run.
+    /// could, or it falsifies a wall clock or cuts clients off: of a node that nobody asks for anything
+    /// meanwhile, nobody reads the clock or misses the answers. That the nemesis as a whole has an effect is
+    /// asked of every run.
     pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
             reasons.push(format!("fault {} ({}) never began", planned.id, planned.fault));
         }
+        for planned in &self.waiting {
+            let message = planned.after.map_or_else(String::new, |message| message.to_string());
+            let (id, fault) = (planned.id, planned.fault);
+            reasons.push(format!("fault {id} ({fault}) never began: it waits for {message}"));
+        }
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
-            if !took_effect && !self.silenced(ended) && !falsifies_walls(&fault) {
+            let is_unasked = falsifies_walls(&fault) || cuts_clients_off(&fault);
+            if !took_effect && !self.silenced(ended) && !is_unasked {
                 reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
             }
         }
         reasons
     }
 
-    /// Whether nodes were down while this fault lasted, or its slow links cut, so that it may have
-    /// found nothing to do.
+    /// Whether nodes were down while this fault lasted, or another one kept the messages from it that it could
+    /// have met, so that it may have found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
         if matches!(fault.planned.fault, Fault::Wipe { .. }) {
             // It has waited in vain for a node that lost its disk before.
@@ -218,9 +270,8 @@ impl Director {
                 Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
             );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
-            let cuts = matches!(other.planned.fault, Fault::Partition { .. })
-                && matches!(fault.planned.fault, Fault::Delay { .. });
-            (takes_power || cuts || agrees) && overlaps && other.planned.id != fault.planned.id
+            let hushed = hushes(&other.planned.fault, &fault.planned.fault);
+            (takes_power || hushed || agrees) && overlaps && other.planned.id != fault.planned.id
         })
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
 use crate::engine::Choice;
-use crate::nemesis::membership;
+use crate::nemesis::{Scripted, membership};
 use crate::{config, nemesis, system};
 
 /// What the runs of one row of a campaign share.
@@ -29,6 +29,9 @@ pub struct Plan {
     /// Who plans the faults. None means a run without faults.
     #[serde(default)]
     pub nemeses: Vec<String>,
+    /// Faults that come when it says, besides those that nemeses plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Scripted>,
     /// What simulates the runs: `turmoil`, `event`, or `auto` for the first of them that can do all faults.
     #[serde(default, skip_serializing_if = "Choice::is_usual")]
     pub engine: Choice,
@@ -130,24 +133,28 @@ fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], 
 }
 
 /// Durations as people write them.
-mod duration {
+pub(crate) mod duration {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         duration: &Duration,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*duration))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map_err(|error| D::Error::custom(format!("{error}; a duration is written like `10s`")))
+        parsed(&String::deserialize(deserializer)?)
+    }
+
+    /// Takes what people write for a duration.
+    pub(crate) fn parsed<E: Error>(text: &str) -> Result<Duration, E> {
+        humantime::parse_duration(text)
+            .map_err(|error| E::custom(format!("{error}; a duration is written like `10s`")))
     }
 }
 
@@ -312,6 +319,7 @@ impl Plan {
             system: system.into(),
             workload: default_workload(),
             nemeses: usual.map(|entry| entry.name.to_owned()).collect(),
+            faults: Vec::new(),
             engine: Choice::default(),
             nodes: default_nodes(),
             clients: default_clients(),
@@ -343,7 +351,7 @@ impl Plan {
         let system = named.configured(&self.settings);
         let system = system.map_err(|error| self.refused(format!("settings: {error}")))?;
         self.check_for(&*system, systems)?;
-        self.check_claims(&system.manifest_under(&self.nemeses))
+        self.check_claims(&system.manifest_under(&self.families()))
     }
 
     /// Holds all but the name of the system against what there is, and against the system. `systems` are
@@ -357,6 +365,7 @@ impl Plan {
         systems: &[system::Registration],
     ) -> Result<(), PlanError> {
         self.check_settings(&system.manifest())?;
+        self.check_faults(system)?;
         self.check_membership(system, systems)
     }
 
@@ -384,7 +393,31 @@ impl Plan {
 
     /// Whether members of the cluster come and go.
     pub fn changes_members(&self) -> bool {
-        self.nemeses.iter().any(|name| name == membership::NAME)
+        self.families().iter().any(|name| name == membership::NAME)
+    }
+
+    /// The families of the faults of its runs: who plans some, and those of the ones that it names.
+    pub fn families(&self) -> Vec<String> {
+        let mut families = self.nemeses.clone();
+        for scripted in &self.faults {
+            let kind = scripted.fault.kind();
+            if !families.iter().any(|family| family == kind) {
+                families.push(kind.to_owned());
+            }
+        }
+        families
+    }
+
+    /// Holds the faults that it names against what there is, and against the system.
+    fn check_faults(&self, system: &dyn system::System) -> Result<(), PlanError> {
+        let names = system.message_names();
+        for (scripted, number) in self.faults.iter().zip(1..) {
+            if let Some(refusal) = scripted.refusal(self.safety, &names) {
+                let fault = scripted.fault;
+                return Err(self.refused(format!("faults: number {number} ({fault}) {refusal}")));
+            }
+        }
+        Ok(())
     }
 
     /// Where members are to come and go, the system must be able to change them, and have room for the
@@ -430,8 +463,9 @@ impl Plan {
         for name in &self.nemeses {
             self.check_name("nemesis", name, &nemeses)?;
         }
-        self.engine.engine(&self.nemeses).map_err(|error| self.refused(error))?;
+        self.engine.engine(&self.families()).map_err(|error| self.refused(error))?;
         self.check_ranges()?;
+        self.check_sizes()?;
         self.check_nodes(manifest)?;
         self.check_ops(manifest)
     }
@@ -444,6 +478,24 @@ impl Plan {
         let mut table = workloads::WORKLOADS.iter();
         let entry = table.find(|entry| entry.name == self.workload);
         entry.expect("the plan was checked").workload
+    }
+
+    /// Every size must be one to which each nemesis can do something. A run that draws its own nemeses leaves
+    /// out those that cannot.
+    fn check_sizes(&self) -> Result<(), PlanError> {
+        let families = self.families();
+        let idle = nemesis::NEMESES.iter().find(|entry| {
+            let fewest = entry.nemesis.fewest_nodes();
+            let is_named = families.iter().any(|name| name == entry.name);
+            is_named && !self.swarm && self.nodes.iter().any(|nodes| *nodes < fewest)
+        });
+        let Some(entry) = idle else { return Ok(()) };
+        Err(self.refused(format!(
+            "nodes = {:?} has too few for `{}`; list sizes from {} on, or leave out the nemesis",
+            self.nodes,
+            entry.name,
+            entry.nemesis.fewest_nodes()
+        )))
     }
 
     /// Each run draws one of the sizes that the system runs with: there must be one.
@@ -500,15 +552,8 @@ impl Plan {
             && !self.name.starts_with('-')
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
-        // A run that draws its own nemeses leaves out those that can do nothing to so few.
-        let needs = |entry: &&nemesis::Registration| {
-            let is_named = self.nemeses.iter().any(|name| name == entry.name);
-            let fewest = entry.nemesis.fewest_nodes();
-            is_named && !self.swarm && self.nodes.iter().any(|nodes| *nodes < fewest)
-        };
-        let idle = nemesis::NEMESES.iter().find(needs);
         let regions = self.check_regions();
-        let rules: [(bool, String); 14] = [
+        let rules: [(bool, String); 13] = [
             (
                 name_ok,
                 "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`"
@@ -522,17 +567,6 @@ impl Plan {
             (
                 !self.nodes.is_empty() && self.nodes.iter().all(|n| (1..=9).contains(n)),
                 format!("nodes = {:?} must list sizes from 1 to 9", self.nodes),
-            ),
-            (
-                idle.is_none(),
-                idle.map_or_else(String::new, |entry| {
-                    format!(
-                        "nodes = {:?} has too few for `{}`; list sizes from {} on, or leave out the nemesis",
-                        self.nodes,
-                        entry.name,
-                        entry.nemesis.fewest_nodes()
-                    )
-                }),
             ),
             (
                 range_ok(self.clients, 100),

@@ -115,6 +115,7 @@ pub(crate) fn play(
     let roster = stage.roster.clone();
     let mut world = World::new(system, config, seed, trace, roster, cast(&stage, config, seed));
     let mut director = Director::new(schedule, timeline, stage.recorder.clone(), config.nodes);
+    schedule.0.iter().for_each(|planned| world.wait_for(planned));
     let readers = stage.readers.clone();
     let over = |now, sent| timeline.end <= now || readers.get() == 0 || sent > messages_max(now);
     while !over(world.now(), world.messages().0) {

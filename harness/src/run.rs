@@ -27,7 +27,7 @@ use crate::trace::Trace;
 /// # Panics
 /// If the plan was not [checked](Plan::check).
 pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
-    let manifest = system.manifest_under(&plan.nemeses);
+    let manifest = system.manifest_under(&plan.families());
     let draw = || {
         let drawn = Config::draw(plan, &manifest, seed);
         Config { core: drawn.core && system.majority_suffices(), ..drawn }
@@ -246,6 +246,12 @@ pub struct Effect {
     /// Messages that it made late.
     #[serde(default)]
     pub delayed: u64,
+    /// Copies of messages that it let arrive besides.
+    #[serde(default)]
+    pub copied: u64,
+    /// How often it cut its links, where it did so in turns.
+    #[serde(default, skip_serializing_if = "config::is_zero")]
+    pub flapped: u32,
     /// Readings of clocks that it falsified.
     #[serde(default)]
     pub misread: u64,
@@ -269,6 +275,8 @@ impl Effect {
             what,
             dropped: 0,
             delayed: 0,
+            copied: 0,
+            flapped: 0,
             misread: 0,
             stopped: 0,
             lost_bytes: 0,
@@ -279,8 +287,9 @@ impl Effect {
 
     /// Whether the world was any different for it.
     pub fn took_effect(&self) -> bool {
-        let Effect { dropped, delayed, misread, stopped, changed, .. } = *self;
-        dropped > 0 || delayed > 0 || misread > 0 || stopped > 0 || changed > 0
+        let Effect { dropped, delayed, copied, misread, stopped, changed, .. } = *self;
+        let messages = dropped > 0 || delayed > 0 || copied > 0;
+        messages || misread > 0 || stopped > 0 || changed > 0
     }
 }
 

@@ -107,9 +107,34 @@ impl Stream {
 
 /// A chance: `times` out of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Ratio {
     times: u32,
     of: u32,
+}
+
+/// A chance as files have it: `"1/3"`, or both numbers by name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Numbers { times: u32, of: u32 },
+}
+
+impl TryFrom<Written> for Ratio {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Ratio, String> {
+        let text = match written {
+            Written::Numbers { times, of } => return Ok(Ratio { times, of }),
+            Written::Text(text) => text,
+        };
+        let numbers = text.split_once('/').map(|(times, of)| (times.parse(), of.parse()));
+        match numbers {
+            Some((Ok(times), Ok(of))) => Ok(Ratio { times, of }),
+            _ => Err(format!("`{text}` is no chance; a chance is written like `1/3`")),
+        }
+    }
 }
 
 impl Ratio {
@@ -120,5 +145,16 @@ impl Ratio {
     pub const fn new(times: u32, of: u32) -> Ratio {
         assert!(of > 0 && times <= of, "a ratio lies between 0 and 1");
         Ratio { times, of }
+    }
+
+    /// Whether it lies between 0 and 1: one that was read from a file need not.
+    pub const fn is_possible(self) -> bool {
+        self.of > 0 && self.times <= self.of
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.times, self.of)
     }
 }

@@ -56,7 +56,8 @@ pub enum ReplicaReads {
 pub enum Answer {
     /// The store answered.
     Reply(Reply),
-    /// No node did anything, and none will: every copy that was sent was turned down.
+    /// No node did anything, and none will: of a change, nothing was sent. One that was turned down may be
+    /// taken after all when the network delivers it a second time.
     NotDone,
     /// It may have been done, may yet be, or may never be.
     Unknown,
@@ -189,8 +190,10 @@ impl<C: ClientEnv> Client<C> {
         };
         let answer = self.ask(session, command, deadline).await;
         if answer == Answer::Reply(Reply::SessionUnknown) {
+            // The network may have delivered the request twice, and the node that made the change the first
+            // time, and has been restarted or has forgotten the session since, may have answered the second.
             self.session = None;
-            return Answer::NotDone;
+            return Answer::Unknown;
         }
         answer
     }
@@ -245,7 +248,7 @@ impl<C: ClientEnv> Client<C> {
         answer
     }
 
-    /// Sends a frame to one node or several until it is answered.
+    /// Sends a frame to one node or several until it is answered. In a session it asks for a change.
     async fn ask_until(
         &mut self,
         session: Session,
@@ -253,7 +256,8 @@ impl<C: ClientEnv> Client<C> {
         wanders: bool,
         deadline: Time,
     ) -> Answer {
-        // Copies that nobody answered: what became of them is unknown.
+        // Copies that nobody answered: what became of them is unknown. So it is of a change that a node has
+        // turned down: the network may deliver it again, when that node leads or knows who does.
         let mut unanswered = false;
         while self.env.now() < deadline {
             match self.attempt(frame, deadline).await {
@@ -265,6 +269,7 @@ impl<C: ClientEnv> Client<C> {
                     }
                 }
                 Attempt::Reply(Reply::NotLeader) => {
+                    unanswered |= session.number != Session::NONE.number;
                     let pause = (self.env.now() + self.policy.pause).min(deadline);
                     self.move_on(wanders);
                     self.env.sleep_until(pause).await;

@@ -13,6 +13,7 @@ pub mod kv;
 pub mod mark;
 pub mod merge;
 pub mod mode;
+mod names;
 pub mod protocol;
 pub mod real;
 pub mod server;

@@ -109,6 +109,7 @@ pub fn split(entries: &[Entry]) -> Result<Vec<(usize, Group, Entry)>, PlanError>
                 entry.plan.name = format!("{}-{name}", entry.plan.name);
             }
             entry.plan.nemeses = nemeses.to_vec();
+            entry.plan.faults.clear();
             // Whether there is a witness is asked of all groups together.
             entry.plan.canary_runs = u64::MAX;
             entry.plan.check_for(&*entry.system, &[])?;

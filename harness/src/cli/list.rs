@@ -75,10 +75,9 @@ fn human(content: &Content) -> String {
     let mut out = String::from("Plans\n");
     for plan in &content.plans {
         let Plan { name, system, workload, .. } = plan;
-        let nemeses =
-            if plan.nemeses.is_empty() { "none".to_owned() } else { plan.nemeses.join(", ") };
-        let _ =
-            writeln!(out, "  {name:<20} system {system}, workload {workload}, faults {nemeses}");
+        let families = plan.families();
+        let faults = if families.is_empty() { "none".to_owned() } else { families.join(", ") };
+        let _ = writeln!(out, "  {name:<20} system {system}, workload {workload}, faults {faults}");
     }
     out.push_str("\nSystems\n");
     for system in &content.systems {

@@ -62,6 +62,7 @@ impl Source {
         plans.iter_mut().for_each(|plan| plan.swarm |= self.swarm);
         if !self.nemeses.is_empty() {
             for plan in &mut plans {
+                plan.faults.clear();
                 plan.nemeses =
                     self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
             }

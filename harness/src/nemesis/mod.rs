@@ -9,18 +9,28 @@ use checkers::history::{FaultId, NodeId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
-use crate::seed::Stream;
+use crate::seed::{Ratio, Stream};
 
+mod bandwidth;
+mod client_cut;
 mod clock;
 mod crash;
 mod delay;
+mod delay_spike;
+mod duplicate;
+mod flap;
+mod loss;
 pub(crate) mod membership;
 mod partition;
+mod reorder;
 mod restart;
 mod schedule;
+mod script;
+mod traffic;
 mod wipe;
 
 pub use schedule::{Schedule, plan};
+pub use script::{End, Kind, Nth, Scripted};
 
 /// Plans faults of one family.
 pub trait Nemesis: Sync {
@@ -57,7 +67,65 @@ pub enum Fault {
         /// Which links are slow: those that a partition of this shape would cut.
         shape: Shape,
         /// By how much longer, at most.
+        #[serde(deserialize_with = "script::time")]
         longest: Duration,
+    },
+    /// Some messages on some links take longer while it lasts, and the others overtake them; all have arrived
+    /// when it is over.
+    Reorder {
+        /// Which links: those that a partition of this shape would cut.
+        shape: Shape,
+        /// How many of the messages.
+        chance: Ratio,
+        /// By how much longer, at most.
+        #[serde(deserialize_with = "script::time")]
+        longest: Duration,
+    },
+    /// Messages on some links wait until it ends, and then arrive together.
+    DelaySpike {
+        /// Which links: those that a partition of this shape would cut.
+        shape: Shape,
+    },
+    /// Some messages on some links are lost while it lasts.
+    Loss {
+        /// Which links: those that a partition of this shape would cut.
+        shape: Shape,
+        /// How many of the messages.
+        chance: Ratio,
+    },
+    /// Some messages on some links arrive again while it lasts, and few of them more than once; no copy
+    /// arrives when it is over.
+    Duplicate {
+        /// Which links: those that a partition of this shape would cut.
+        shape: Shape,
+        /// How many of the messages.
+        chance: Ratio,
+        /// How much later than it should be a copy arrives, at most.
+        #[serde(deserialize_with = "script::time")]
+        latest: Duration,
+    },
+    /// Links are cut for a while, whole for as long, and so on while it lasts.
+    Flap {
+        /// Which links: those that a partition of this shape would cut.
+        shape: Shape,
+        /// How long they are cut, and then whole.
+        #[serde(deserialize_with = "script::time")]
+        every: Duration,
+    },
+    /// Links carry only so much while it lasts; what exceeds that waits, until it is over at the longest, and
+    /// what finds no room to wait is lost.
+    Bandwidth {
+        /// Which links: those that a partition of this shape would cut.
+        shape: Shape,
+        /// How many bytes each link carries in a second.
+        bytes_a_second: u32,
+        /// How many may wait for it, unless one message alone is longer.
+        queue_bytes: u32,
+    },
+    /// One message is lost, if it is sent while it lasts.
+    Drop {
+        /// Which.
+        message: Nth,
     },
     /// Power loss: what was not synced is gone, whole or in part, and peers see silence. The nodes
     /// are down while it lasts, and start again after it.
@@ -92,6 +160,7 @@ pub enum Fault {
         /// By how many milliseconds they jump.
         by_ms: i64,
         /// How long they stay there, and then at the right time, in turn.
+        #[serde(deserialize_with = "script::time")]
         every: Duration,
     },
     /// Loss of power and disk. The nodes are down while it lasts, and start again after it with an empty
@@ -113,8 +182,16 @@ impl Fault {
     /// The name of its family.
     pub fn kind(&self) -> &'static str {
         match self {
+            Fault::Partition { shape } if shape.is_of_clients() => client_cut::NAME,
             Fault::Partition { .. } => "partition",
             Fault::Delay { .. } => "delay",
+            Fault::Reorder { .. } => "reorder",
+            Fault::DelaySpike { .. } => "delay-spike",
+            Fault::Loss { .. } => "loss",
+            Fault::Duplicate { .. } => "duplicate",
+            Fault::Flap { .. } => "flap",
+            Fault::Bandwidth { .. } => "bandwidth",
+            Fault::Drop { .. } => "drop",
             Fault::Crash { .. } => "crash",
             Fault::Restart { .. } => "restart",
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
@@ -129,11 +206,25 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |duration: &Duration| humantime::format_duration(*duration);
         match self {
-            Fault::Partition { shape } => write!(f, "partition {shape}"),
+            Fault::Partition { shape } => write!(f, "{} {shape}", self.kind()),
             Fault::Delay { shape, longest } => {
-                write!(f, "delay {shape} by up to {}", humantime::format_duration(*longest))
+                write!(f, "delay {shape} by up to {}", time(longest))
             }
+            Fault::Reorder { shape, chance, longest } => {
+                write!(f, "reorder {shape}, {chance} by up to {}", time(longest))
+            }
+            Fault::DelaySpike { shape } => write!(f, "delay-spike {shape}"),
+            Fault::Loss { shape, chance } => write!(f, "loss {shape}, {chance}"),
+            Fault::Duplicate { shape, chance, latest } => {
+                write!(f, "duplicate {shape}, {chance} up to {} later", time(latest))
+            }
+            Fault::Flap { shape, every } => write!(f, "flap {shape}, every {}", time(every)),
+            Fault::Bandwidth { shape, bytes_a_second, queue_bytes } => {
+                write!(f, "bandwidth {shape}, {bytes_a_second} B/s, {queue_bytes} B wait")
+            }
+            Fault::Drop { message } => write!(f, "drop {message}"),
             Fault::Crash { target } => write!(f, "crash {target}"),
             Fault::Restart { target } => write!(f, "restart {target}"),
             Fault::ClockJump { target, .. }
@@ -159,11 +250,23 @@ impl Fault {
             }
             Fault::Partition { .. }
             | Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Flap { .. }
+            | Fault::Bandwidth { .. }
+            | Fault::Drop { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
             | Fault::Membership { .. } => String::new(),
         }
+    }
+
+    /// The message that it is to lose, if it is one.
+    pub(crate) fn awaited(&self) -> Option<Nth> {
+        if let Fault::Drop { message } = self { Some(*message) } else { None }
     }
 }
 
@@ -222,7 +325,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Which links a partition cuts.
+/// Which links a partition cuts, or another fault of links is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "shape", rename_all = "kebab-case")]
 pub enum Shape {
@@ -247,6 +350,39 @@ pub enum Shape {
         /// Which.
         target: Target,
     },
+    /// All links, also those between clients and nodes.
+    Everywhere,
+    /// Clients and some nodes do not hear each other.
+    Clients {
+        /// Which.
+        target: Target,
+    },
+    /// What clients say to some nodes is lost.
+    Requests {
+        /// Which.
+        target: Target,
+    },
+    /// What some nodes say to clients is lost.
+    Answers {
+        /// Which.
+        target: Target,
+    },
+}
+
+impl Shape {
+    /// Whether it is of links with clients alone.
+    pub fn is_of_clients(&self) -> bool {
+        match self {
+            Shape::Clients { .. } | Shape::Requests { .. } | Shape::Answers { .. } => true,
+            Shape::Isolate { .. }
+            | Shape::Halves
+            | Shape::MajoritiesRing
+            | Shape::Bridge
+            | Shape::Mute { .. }
+            | Shape::Deaf { .. }
+            | Shape::Everywhere => false,
+        }
+    }
 }
 
 impl fmt::Display for Shape {
@@ -258,6 +394,10 @@ impl fmt::Display for Shape {
             Shape::Bridge => f.write_str("bridge"),
             Shape::Mute { target } => write!(f, "mute {target} (one-way)"),
             Shape::Deaf { target } => write!(f, "deaf {target} (one-way)"),
+            Shape::Everywhere => f.write_str("everywhere"),
+            Shape::Clients { target } => write!(f, "{target}"),
+            Shape::Requests { target } => write!(f, "requests to {target} (one-way)"),
+            Shape::Answers { target } => write!(f, "answers of {target} (one-way)"),
         }
     }
 }
@@ -311,6 +451,19 @@ pub struct Planned {
     /// Decides which nodes, where the fault leaves it open; each fault has its own, so that leaving
     /// one fault out does not change whom the others hit.
     pub salt: u64,
+    /// The message that it waits for, if it does. It then begins when that is sent, at `at` or later, and
+    /// lasts as long as from `at` to `until`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Nth>,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.after {
+            None => write!(f, "{}", self.fault),
+            Some(message) => write!(f, "{}, after {message}", self.fault),
+        }
+    }
 }
 
 impl Planned {
@@ -375,6 +528,55 @@ pub const NEMESES: &[Registration] = &[
         usual: true,
         engines: &Engine::ALL,
         nemesis: &delay::Delay,
+    },
+    Registration {
+        name: client_cut::NAME,
+        about: "cuts clients off from some nodes that still hear each other, both ways or one way",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &client_cut::ClientCut,
+    },
+    Registration {
+        name: "flap",
+        about: "cuts links and heals them in turns, some too short for an election, some long enough",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &flap::Flap,
+    },
+    Registration {
+        name: "loss",
+        about: "loses messages, from a few in a hundred to most, also those of clients",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &loss::Loss,
+    },
+    Registration {
+        name: "duplicate",
+        about: "lets messages arrive again, up to long after they were sent, also those of clients",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &duplicate::Duplicate,
+    },
+    Registration {
+        name: "reorder",
+        about: "lets some messages come late, up to an election later, while the others are on time",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &reorder::Reorder,
+    },
+    Registration {
+        name: "delay-spike",
+        about: "holds up all messages on links for a while, and then lets them arrive together",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &delay_spike::DelaySpike,
+    },
+    Registration {
+        name: "bandwidth",
+        about: "makes links narrow: what exceeds so many bytes a second waits, or is lost",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &bandwidth::Bandwidth,
     },
     Registration {
         name: "clock",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, NEMESES, Planned, Rate, Registration, Scope, Shape, Target};
+use super::{Fault, NEMESES, Planned, Rate, Registration, Scope, Shape, Target, traffic};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -36,12 +36,9 @@ impl Schedule {
                     ));
                 }
             }
-            if let Fault::Delay { longest, .. } = fault.fault
-                && longest > DELAY_MAX
-            {
-                return Err(format!(
-                    "schedule: fault {id} delays by up to {longest:?}, and {DELAY_MAX:?} is the most"
-                ));
+            let waits = fault.after.and_then(|message| message.refusal());
+            if let Some(refusal) = waits.or_else(|| traffic::refusal(&fault.fault)) {
+                return Err(format!("schedule: fault {id} {refusal}"));
             }
             if let Fault::ClockDrift { rate, .. } = fault.fault
                 && !rate.is_possible()
@@ -63,8 +60,6 @@ impl Schedule {
     }
 }
 
-/// The most that a fault may delay a message by.
-const DELAY_MAX: Duration = Duration::from_secs(3600);
 /// The shortest pause between two faults of one nemesis.
 const CALM_MIN: Duration = Duration::from_millis(250);
 
@@ -73,7 +68,8 @@ const CALM_MIN: Duration = Duration::from_millis(250);
 /// First each nemesis has one fault to itself, so that every family has its effect in every run.
 /// Then they fill the safety phase side by side, each from a stream of its own, one fault after the
 /// other with a calm between; faults of different nemeses may overlap. Every fault is undone before
-/// the safety phase ends; where only a core is to recover, one more keeps the others away from then on.
+/// the safety phase ends; where only a core is to recover, one more keeps the others away from then on. Those
+/// that the plan names come when it says.
 pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Schedule {
     let scope = Scope { nodes: config.nodes, failover };
     let end = Time::ZERO + config.safety;
@@ -101,6 +97,8 @@ pub fn plan(plan: &Plan, config: &Config, seed: Seed, failover: Duration) -> Sch
     }
     planned.retain(|fault| fault.until < end);
     planned.extend(config.core.then(|| for_good(&nemeses, config, seed)).flatten());
+    let named = plan.faults.iter().enumerate();
+    planned.extend(named.map(|(index, scripted)| scripted.planned(index, seed)));
     // The sort is stable: faults of one moment stay in the order of their lanes.
     planned.sort_by_key(|fault| fault.at);
     for (index, fault) in planned.iter_mut().enumerate() {
@@ -126,7 +124,7 @@ fn for_good(nemeses: &BTreeMap<&str, Duration>, config: &Config, seed: Seed) -> 
         .collect();
     let at = Time::ZERO + config.safety;
     let (fault, salt) = (*stream.pick(&able)?, stream.number());
-    Some(Planned { id: FaultId(0), at, until: at + config.liveness, fault, salt })
+    Some(Planned { id: FaultId(0), at, until: at + config.liveness, fault, salt, after: None })
 }
 
 /// One nemesis and its stream.
@@ -156,6 +154,7 @@ impl Lane {
         let at = since + Duration::from_millis(self.stream.between(calm_min, calm_max));
         let (fault, lasts) = self.entry.nemesis.draw(&mut self.stream, scope);
         let salt = self.stream.number();
-        Planned { id: FaultId(0), at, until: at + lasts.min(longest), fault, salt }
+        let until = at + lasts.min(longest);
+        Planned { id: FaultId(0), at, until, fault, salt, after: None }
     }
 }

@@ -161,21 +161,31 @@ fn faults(record: &Record) -> String {
                 0 => String::new(),
                 delayed => format!(", {delayed} messages late"),
             };
+            let again = match effect.copied {
+                0 => String::new(),
+                copied => format!(", {copied} messages again"),
+            };
+            let turns = match effect.flapped {
+                0 => String::new(),
+                flapped => format!(", cut {flapped} times"),
+            };
             let wrong = match effect.misread {
                 0 => String::new(),
                 misread => format!(", clocks read wrong {misread} times"),
             };
             (
-                escape::line(what) + &late + &wrong,
+                escape::line(what) + &late + &again + &turns + &wrong,
                 effect.dropped.to_string(),
                 effect.ok_during.to_string(),
             )
         });
+        // One that waits for a message may begin later.
+        let waits = if planned.after.is_some() { " or later" } else { "" };
         builder.push_record([
             planned.id.to_string(),
-            planned.at.to_string(),
-            planned.until.to_string(),
-            planned.fault.to_string(),
+            format!("{}{waits}", planned.at),
+            format!("{}{waits}", planned.until),
+            planned.to_string(),
             what,
             dropped,
             ok,

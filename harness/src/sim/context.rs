@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Clock, Network, Socket};
 use super::guard::Guard;
+use super::impair::Passage;
 use super::shared::{Place, Shared};
 use super::{Disk, Failure};
 use crate::seed::Stream;
@@ -90,9 +91,12 @@ impl Port {
     }
 
     fn send(&self, to: Address, bytes: &[u8], ticket: u64) {
-        let sent = self.shared.send(self.now(), self.place, Place::of(to), bytes.len());
-        let Some(delay) = sent else { return };
+        let sent = self.shared.send(self.now(), self.place, Place::of(to), bytes);
+        let Some(Passage { delay, copies, .. }) = sent else { return };
         self.socket.send(to, bytes, ticket, delay + self.shared.way(self.owner, to));
+        for (later, _) in copies {
+            self.socket.send(to, bytes, ticket, delay + later + self.shared.way(self.owner, to));
+        }
     }
 
     async fn recv(&self) -> Message {
@@ -213,7 +217,7 @@ impl NodeCx {
         }
     }
 
-    /// Sends a message and forgets it. It may be lost or overtake another.
+    /// Sends a message and forgets it. It may be lost, arrive more than once, or overtake another.
     pub fn send(&self, to: Address, bytes: &[u8]) {
         if self.0.power.get() {
             self.0.port.send(to, bytes, 0);
@@ -369,7 +373,7 @@ impl ClientCx {
         self.sleep(at.since(self.now())).await;
     }
 
-    /// Sends a message and forgets it. It may be lost or overtake another.
+    /// Sends a message and forgets it. It may be lost, arrive more than once, or overtake another.
     pub fn send(&self, to: NodeId, bytes: &[u8]) {
         self.port.send(Address::Node(to), bytes, 0);
     }

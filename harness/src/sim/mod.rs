@@ -10,10 +10,12 @@ mod disk;
 mod engine;
 mod geography;
 mod guard;
+mod impair;
 mod network;
 mod roster;
 mod shared;
 mod target;
+mod watch;
 mod world;
 
 pub(crate) use context::ClientSpec;

@@ -1,4 +1,4 @@
-//! Which links are cut or slow, and by which faults.
+//! Which links are cut or hindered, and by which faults.
 //!
 //! turmoil's own link state is left alone: its `repair` undoes both directions at once, and its
 //! `fail_rate` heals a one-way partition. Here a directed link stays cut until every fault that
@@ -7,9 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use checkers::history::FaultId;
+use checkers::history::{FaultId, Time};
 
-use crate::seed::Stream;
+use super::impair::{Impairment, Passage};
+
+/// What one place says to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Link {
+    pub(super) from: usize,
+    pub(super) to: usize,
+}
 
 /// The directed links between the places of a run: its nodes, and one place for all clients.
 #[derive(Debug)]
@@ -17,75 +24,120 @@ pub(super) struct Links {
     places: usize,
     /// The faults that cut the link `from * places + to`.
     cut_by: Vec<Vec<FaultId>>,
-    /// In the same order, the faults that slow a link down.
-    slowed_by: Vec<Vec<FaultId>>,
-    /// How much longer each of those makes a message take at most, and from what it draws.
-    delays: BTreeMap<FaultId, (Duration, Stream)>,
+    /// Of those, the ones that cut it in turns.
+    flaps: BTreeMap<FaultId, Flap>,
+    /// In the same order, the faults that messages on it meet.
+    impaired_by: Vec<Vec<FaultId>>,
+    /// What those do.
+    impairments: BTreeMap<FaultId, Impairment>,
+}
+
+/// A fault that cuts links for a while, leaves them whole for as long, and so on.
+#[derive(Clone, Copy, Debug)]
+struct Flap {
+    begun: Time,
+    every: Duration,
+}
+
+impl Flap {
+    fn cuts(self, at: Time) -> bool {
+        let turns = at.since(self.begun).as_nanos() / self.every.as_nanos();
+        turns.is_multiple_of(2)
+    }
 }
 
 impl Links {
     /// Makes links of which none is cut.
     pub(super) fn new(places: usize) -> Links {
         let none = vec![Vec::new(); places * places];
-        Links { places, cut_by: none.clone(), slowed_by: none, delays: BTreeMap::new() }
-    }
-
-    /// Lets a fault cut what `from` says to `to`.
-    pub(super) fn cut(&mut self, from: usize, to: usize, fault: FaultId) {
-        let faults = &mut self.cut_by[from * self.places + to];
-        if !faults.contains(&fault) {
-            faults.push(fault);
+        Links {
+            places,
+            cut_by: none.clone(),
+            flaps: BTreeMap::new(),
+            impaired_by: none,
+            impairments: BTreeMap::new(),
         }
     }
 
-    /// Lets a fault slow down what is said over some links, each message by up to `longest`.
-    pub(super) fn slow(
-        &mut self,
-        links: impl Iterator<Item = (usize, usize)>,
-        fault: FaultId,
-        longest: Duration,
-        stream: Stream,
-    ) {
-        self.delays.insert(fault, (longest, stream));
-        for (from, to) in links {
-            self.slowed_by[from * self.places + to].push(fault);
-        }
+    fn index(&self, link: Link) -> usize {
+        link.from * self.places + link.to
     }
 
-    /// Draws how much longer a message from `from` to `to` takes, and lists the faults behind it.
-    pub(super) fn delay(&mut self, from: usize, to: usize) -> (Duration, &[FaultId]) {
-        let slowing = &self.slowed_by[from * self.places + to];
-        let mut delay = Duration::ZERO;
-        for fault in slowing {
-            if let Some((longest, stream)) = self.delays.get_mut(fault) {
-                delay += Duration::from_nanos(stream.below(longest.as_nanos() as u64 + 1));
+    /// Lets a fault cut links.
+    pub(super) fn cut(&mut self, links: impl IntoIterator<Item = Link>, fault: FaultId) {
+        for link in links {
+            let index = self.index(link);
+            let faults = &mut self.cut_by[index];
+            if !faults.contains(&fault) {
+                faults.push(fault);
             }
         }
-        (delay, slowing)
     }
 
-    /// Ends a fault on every link.
-    pub(super) fn heal(&mut self, fault: FaultId) {
+    /// Lets a fault cut links and leave them whole in turns of `every`, first cut.
+    pub(super) fn flap(
+        &mut self,
+        links: impl IntoIterator<Item = Link>,
+        fault: FaultId,
+        begun: Time,
+        every: Duration,
+    ) {
+        self.flaps.insert(fault, Flap { begun, every });
+        self.cut(links, fault);
+    }
+
+    /// Lets the messages on links meet a fault.
+    pub(super) fn impair(
+        &mut self,
+        links: impl IntoIterator<Item = Link>,
+        fault: FaultId,
+        impairment: Impairment,
+    ) {
+        self.impairments.insert(fault, impairment);
+        for link in links {
+            let index = self.index(link);
+            self.impaired_by[index].push(fault);
+        }
+    }
+
+    /// Decides what becomes of a message on a link that is whole.
+    pub(super) fn pass(&mut self, at: Time, link: Link, bytes: usize) -> Passage {
+        let mut passage = Passage::default();
+        for fault in &self.impaired_by[link.from * self.places + link.to] {
+            if let Some(impairment) = self.impairments.get_mut(fault) {
+                impairment.meet(*fault, at, link, bytes, &mut passage);
+            }
+        }
+        passage
+    }
+
+    /// Ends a fault on every link; returns how often it has cut them, where it did so in turns.
+    pub(super) fn heal(&mut self, fault: FaultId, now: Time) -> u32 {
         for faults in &mut self.cut_by {
             faults.retain(|cutting| *cutting != fault);
         }
-        if self.delays.remove(&fault).is_some() {
-            for faults in &mut self.slowed_by {
-                faults.retain(|slowing| *slowing != fault);
+        if self.impairments.remove(&fault).is_some() {
+            for faults in &mut self.impaired_by {
+                faults.retain(|impairing| *impairing != fault);
             }
         }
+        let cuts = self.flaps.remove(&fault).map(|Flap { begun, every }| {
+            now.since(begun).as_nanos().div_ceil(every.as_nanos() * 2)
+        });
+        cuts.unwrap_or(0).try_into().unwrap_or(u32::MAX)
     }
 
-    /// The faults that cut what `from` says to `to`; none where the link is whole.
-    pub(super) fn cut_by(&self, from: usize, to: usize) -> &[FaultId] {
-        &self.cut_by[from * self.places + to]
+    /// The faults that cut a link at some time; none where it is whole.
+    pub(super) fn cut_by(&self, at: Time, link: Link) -> impl Iterator<Item = FaultId> + '_ {
+        let faults = self.cut_by[self.index(link)].iter().copied();
+        faults.filter(move |fault| self.flaps.get(fault).is_none_or(|flap| flap.cuts(at)))
     }
 
-    /// Whether two places hear each other, and as soon as ever.
+    /// Whether two places hear each other all the time, and as soon and as surely as ever.
     pub(super) fn connected(&self, a: usize, b: usize) -> bool {
         let whole = |from: usize, to: usize| {
-            let link = from * self.places + to;
-            self.cut_by[link].is_empty() && self.slowed_by[link].is_empty()
+            let index = self.index(Link { from, to });
+            self.cut_by[index].is_empty() && self.impaired_by[index].is_empty()
         };
         whole(a, b) && whole(b, a)
     }
@@ -94,51 +146,96 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Seed;
+    use crate::nemesis::{Fault, Shape};
+
+    const NOW: Time = Time::ZERO;
+
+    fn link(from: usize, to: usize) -> Link {
+        Link { from, to }
+    }
+
+    fn cutting(links: &Links, at: Time, from: usize, to: usize) -> Vec<FaultId> {
+        links.cut_by(at, link(from, to)).collect()
+    }
+
+    fn slow(links: &mut Links, fault: FaultId, longest: Duration) {
+        let delay = Fault::Delay { shape: Shape::Halves, longest };
+        links.impair([link(0, 1)], fault, Impairment::of(delay, NOW, 1).unwrap());
+    }
 
     #[test]
     fn a_link_stays_cut_until_every_fault_that_cuts_it_has_ended() {
         let mut links = Links::new(3);
-        links.cut(0, 1, FaultId(7));
-        links.cut(0, 1, FaultId(8));
-        links.heal(FaultId(7));
-        assert_eq!(links.cut_by(0, 1), [FaultId(8)]);
-        links.heal(FaultId(8));
+        links.cut([link(0, 1)], FaultId(7));
+        links.cut([link(0, 1)], FaultId(8));
+        links.heal(FaultId(7), NOW);
+        assert_eq!(cutting(&links, NOW, 0, 1), [FaultId(8)]);
+        links.heal(FaultId(8), NOW);
         assert!(links.connected(0, 1));
     }
 
     #[test]
     fn a_one_way_cut_leaves_the_other_direction_whole() {
         let mut links = Links::new(2);
-        links.cut(1, 0, FaultId(0));
-        assert!(links.cut_by(0, 1).is_empty());
+        links.cut([link(1, 0)], FaultId(0));
+        assert!(cutting(&links, NOW, 0, 1).is_empty());
         assert!(!links.connected(0, 1));
     }
 
     #[test]
-    fn a_link_is_as_slow_as_all_faults_on_it_make_it_and_fast_when_they_have_ended() {
-        let stream = || Seed(1).stream("delay");
+    fn a_flapping_link_is_cut_and_whole_in_turns_and_never_counts_as_connected() {
         let mut links = Links::new(2);
-        links.slow([(0, 1)].into_iter(), FaultId(0), Duration::from_millis(30), stream());
-        links.slow([(0, 1)].into_iter(), FaultId(1), Duration::from_millis(500), stream());
-        let delays: Vec<Duration> = (0..50).map(|_| links.delay(0, 1).0).collect();
+        let (begun, every) = (Time::from_millis(1_000), Duration::from_millis(100));
+        links.flap([link(0, 1)], FaultId(0), begun, every);
+        let at = |ms| cutting(&links, Time::from_millis(ms), 0, 1).len();
+        assert_eq!([1_000, 1_099, 1_100, 1_199, 1_200, 1_399].map(at), [1, 1, 0, 0, 1, 0]);
+        assert!(!links.connected(0, 1));
+        assert_eq!(links.heal(FaultId(0), Time::from_millis(1_400)), 2);
+        assert!(links.connected(0, 1));
+    }
+
+    #[test]
+    fn a_link_is_as_slow_as_all_faults_on_it_make_it_and_fast_when_they_have_ended() {
+        let mut links = Links::new(2);
+        slow(&mut links, FaultId(0), Duration::from_millis(30));
+        slow(&mut links, FaultId(1), Duration::from_millis(500));
+        let delays: Vec<Duration> = (0..50).map(|_| links.pass(NOW, link(0, 1), 1).delay).collect();
         assert!(delays.iter().any(|delay| *delay > Duration::from_millis(300)));
         assert!(delays.iter().all(|delay| *delay <= Duration::from_millis(530)));
-        assert_eq!(links.delay(0, 1).1, [FaultId(0), FaultId(1)]);
-        assert_eq!(links.delay(1, 0), (Duration::ZERO, &[][..]));
+        assert_eq!(links.pass(NOW, link(0, 1), 1).late_by, [FaultId(0), FaultId(1)]);
+        assert_eq!(links.pass(NOW, link(1, 0), 1), Passage::default());
         assert!(!links.connected(0, 1));
-        links.heal(FaultId(1));
-        assert!((0..50).all(|_| links.delay(0, 1).0 <= Duration::from_millis(30)));
-        links.heal(FaultId(0));
-        assert_eq!(links.delay(0, 1), (Duration::ZERO, &[][..]));
+        links.heal(FaultId(1), NOW);
+        assert!((0..50).all(|_| links.pass(NOW, link(0, 1), 1).delay <= Duration::from_millis(30)));
+        links.heal(FaultId(0), NOW);
+        assert_eq!(links.pass(NOW, link(0, 1), 1), Passage::default());
+    }
+
+    #[test]
+    fn a_fault_draws_the_same_beside_others_and_alone() {
+        let (loss, other) = (
+            Fault::Loss { shape: Shape::Halves, chance: crate::seed::Ratio::new(1, 2) },
+            Fault::Loss { shape: Shape::Halves, chance: crate::seed::Ratio::new(9, 10) },
+        );
+        let lost = |others: &[Fault]| {
+            let mut links = Links::new(2);
+            for (number, fault) in (1..).zip(others) {
+                let impairment = Impairment::of(*fault, NOW, 9).unwrap();
+                links.impair([link(0, 1)], FaultId(number), impairment);
+            }
+            links.impair([link(0, 1)], FaultId(0), Impairment::of(loss, NOW, 1).unwrap());
+            let by_it = |_| links.pass(NOW, link(0, 1), 1).lost_by.contains(&FaultId(0));
+            (0..100).map(by_it).collect::<Vec<bool>>()
+        };
+        assert_eq!(lost(&[other]), lost(&[]));
     }
 
     #[test]
     fn healing_one_direction_does_not_heal_the_other() {
         let mut links = Links::new(2);
-        links.cut(0, 1, FaultId(0));
-        links.cut(1, 0, FaultId(1));
-        links.heal(FaultId(0));
-        assert_eq!(links.cut_by(1, 0), [FaultId(1)]);
+        links.cut([link(0, 1)], FaultId(0));
+        links.cut([link(1, 0)], FaultId(1));
+        links.heal(FaultId(0), NOW);
+        assert_eq!(cutting(&links, NOW, 1, 0), [FaultId(1)]);
     }
 }

@@ -253,7 +253,7 @@ impl Roster {
         let members = self.members.borrow();
         let may = |id: &NodeId| members.contains(id) && may(*id);
         let nodes = observed.nodes.iter().filter(|(id, ..)| may(id)).copied();
-        let able = Observed { nodes: nodes.collect() };
+        let able = Observed { nodes: nodes.collect(), asked: Vec::new() };
         let down = able.nodes.iter().filter(|(_, up, _)| !up).map(|(id, ..)| *id);
         let down: Vec<NodeId> = down.collect();
         let chosen = able.resolve(target, stream).first().copied();

@@ -1,8 +1,10 @@
 //! What the engine, the nodes and the clients of one run share.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::history::{FaultId, NodeId, SessionId, Time};
@@ -12,19 +14,24 @@ use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus};
 use super::disk::{Disk, Platter};
 use super::geography::Geography;
 use super::guard::PollBudget;
-use super::network::Links;
+use super::impair::Passage;
+use super::network::{Link, Links};
 use super::roster::Roster;
+use super::watch::{Leaving, Watches};
 use super::{Clock, Failure};
 use crate::config::Config;
 use crate::seed::{Ratio, Seed, Stream};
+use crate::system::System;
 use crate::trace::{Trace, TraceEvent};
 
 /// The chance that a whim is alive in a run, and that one that is comes over a node that asks.
 const ALIVE: Ratio = Ratio::new(1, 2);
 const FOLLOWED: Ratio = Ratio::new(1, 4);
+/// A node that clients have turned to since is likely to be asked again.
+const LATELY: Duration = Duration::from_millis(500);
 
 /// Where in the network somebody is: a node, or the place of all clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(pub(super) usize);
 
 impl Place {
@@ -33,6 +40,11 @@ impl Place {
 
     pub(super) fn of_node(node: NodeId) -> Place {
         Place(node.index())
+    }
+
+    /// The node that is there, if one is.
+    pub(super) fn node(self) -> Option<NodeId> {
+        (self != Place::CLIENTS).then_some(NodeId(self.0 as u32))
     }
 
     /// Where whoever has this address is.
@@ -85,12 +97,20 @@ pub(super) struct Shared {
     pub(super) dropped_by: RefCell<Vec<u64>>,
     /// Messages that each fault made late.
     pub(super) delayed_by: RefCell<Vec<u64>>,
+    /// Copies of messages that each fault let arrive besides.
+    pub(super) copied_by: RefCell<Vec<u64>>,
     /// Readings of clocks that each fault falsified.
     pub(super) misread_by: RefCell<Vec<u64>>,
+    /// When a client last turned to each node, in order, if one did.
+    asked: Vec<Cell<Option<Time>>>,
     pub(super) sent: Cell<u64>,
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
     pub(super) trace: Option<RefCell<Trace>>,
+    /// Says what messages are.
+    system: Arc<dyn System>,
+    /// Faults that wait for messages.
+    pub(super) watches: RefCell<Watches>,
     /// How far apart everybody is, where that is given.
     geography: Option<Geography>,
     /// The nodes that clients turn to, by session.
@@ -121,7 +141,13 @@ impl Whims {
 }
 
 impl Shared {
-    pub(super) fn new(config: &Config, seed: Seed, trace: bool, roster: Rc<Roster>) -> Shared {
+    pub(super) fn new(
+        system: Arc<dyn System>,
+        config: &Config,
+        seed: Seed,
+        trace: bool,
+        roster: Rc<Roster>,
+    ) -> Shared {
         let node = |number: u32| {
             let stream = seed.stream(&format!("disk/{number}"));
             NodeState {
@@ -146,11 +172,15 @@ impl Shared {
             failures: RefCell::default(),
             dropped_by: RefCell::default(),
             delayed_by: RefCell::default(),
+            copied_by: RefCell::default(),
             misread_by: RefCell::default(),
+            asked: (1..=config.all_nodes()).map(|_| Cell::default()).collect(),
             sent: Cell::new(0),
             dropped: Cell::new(0),
             oversized: Cell::new(0),
             trace: trace.then(RefCell::default),
+            system,
+            watches: RefCell::default(),
             geography: config.regions.as_ref().map(|one_way_ms| {
                 Geography::new(one_way_ms, config.tick, seed.stream("geography"))
             }),
@@ -216,6 +246,16 @@ impl Shared {
         follows
     }
 
+    /// The nodes that clients have turned to lately, and the one that they turned to last first of all.
+    pub(super) fn asked_lately(&self) -> Vec<NodeId> {
+        let ids = self.node_ids().into_iter().zip(&self.asked);
+        let lately = |at: Time| self.now.get().since(at) <= LATELY;
+        let asked = ids.filter_map(|(id, at)| at.get().filter(|at| lately(*at)).map(|at| (at, id)));
+        let mut asked: Vec<(Time, NodeId)> = asked.collect();
+        asked.sort_by_key(|(at, id)| (Reverse(*at), *id));
+        asked.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// What the monotonic clock of a node shows.
     pub(super) fn clock_of(&self, id: NodeId, at: Time) -> Time {
         let clock = &self.node(id).clock;
@@ -253,10 +293,13 @@ impl Shared {
         ends.map_or(Duration::ZERO, |(from, to)| geography.draw(from, to))
     }
 
-    /// Counts a message, and says how late it is to be, if it leaves the sender at all.
-    pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: usize) -> Option<Duration> {
+    /// Counts a message, and says how late it and its copies are to be, if it leaves the sender at all.
+    pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: &[u8]) -> Option<Passage> {
         self.sent.set(self.sent.get() + 1);
-        if bytes > MESSAGE_BYTES_MAX {
+        if from == Place::CLIENTS {
+            self.asked[to.0 - 1].set(Some(at));
+        }
+        if bytes.len() > MESSAGE_BYTES_MAX {
             self.oversized.set(self.oversized.get() + 1);
             return None;
         }
@@ -269,23 +312,46 @@ impl Shared {
         if !self.may_deliver(at, from, to) {
             return None;
         }
+        let link = Link { from: from.0, to: to.0 };
+        let mut passage = self.links.borrow_mut().pass(at, link, bytes.len());
+        if passage.lost_by.is_empty() && !self.watches.borrow().is_empty() {
+            let leaving = Leaving { at, from, to, name: self.system.message_name(bytes) };
+            let role_of = |id| self.node(id).status.get().role;
+            passage.lost_by = self.watches.borrow_mut().meet(leaving, role_of);
+        }
+        if let Some(fault) = passage.lost_by.first() {
+            self.drop_by(&passage.lost_by);
+            self.record(at, from, || format!("to {}: lost by fault {fault}", to.name()));
+            return None;
+        }
         if from != Place::CLIENTS && to != Place::CLIENTS {
-            self.roster.note_sent(NodeId(to.0 as u32), bytes);
+            self.roster.note_sent(NodeId(to.0 as u32), bytes.len());
         }
-        let mut links = self.links.borrow_mut();
-        let (delay, slowing) = links.delay(from.0, to.0);
-        let mut delayed_by = self.delayed_by.borrow_mut();
-        for fault in slowing {
-            delayed_by[fault.index()] += 1;
+        self.note_passage(at, from, to, bytes, &passage);
+        Some(passage)
+    }
+
+    /// Writes down that a message was sent, and what faults make of it.
+    fn note_passage(&self, at: Time, from: Place, to: Place, bytes: &[u8], passage: &Passage) {
+        for fault in &passage.late_by {
+            self.delayed_by.borrow_mut()[fault.index()] += 1;
         }
-        self.record(at, from, || match slowing.first() {
-            None => format!("to {}: sent {bytes} bytes", to.name()),
-            Some(fault) => {
-                let delay = delay.as_millis();
-                format!("to {}: sent {bytes} bytes, {delay} ms late by fault {fault}", to.name())
+        for (_, fault) in &passage.copies {
+            self.copied_by.borrow_mut()[fault.index()] += 1;
+        }
+        self.record(at, from, || {
+            let mut what = format!("to {}: sent {} bytes", to.name(), bytes.len());
+            if let Some(name) = self.system.message_name(bytes) {
+                what += &format!(" ({name})");
             }
+            if let Some(fault) = passage.late_by.first() {
+                what += &format!(", {} ms late by fault {fault}", passage.delay.as_millis());
+            }
+            for (later, fault) in &passage.copies {
+                what += &format!(", again {} ms later by fault {fault}", later.as_millis());
+            }
+            what
         });
-        Some(delay)
     }
 
     /// Counts a message to a node that is down.
@@ -294,20 +360,22 @@ impl Shared {
         self.record(at, from, || format!("to {}: dropped, it is down", to.name()));
     }
 
+    /// Counts a message that faults keep from being delivered.
+    fn drop_by(&self, faults: &[FaultId]) {
+        self.dropped.set(self.dropped.get() + 1);
+        for fault in faults {
+            self.dropped_by.borrow_mut()[fault.index()] += 1;
+        }
+    }
+
     /// Whether the link is whole. Asked when a message leaves and again when it arrives, since a
     /// cut also takes what is under way.
     pub(super) fn may_deliver(&self, at: Time, from: Place, to: Place) -> bool {
         let links = self.links.borrow();
-        let cutting: &[FaultId] = links.cut_by(from.0, to.0);
-        if cutting.is_empty() {
-            return true;
-        }
-        self.dropped.set(self.dropped.get() + 1);
-        let mut dropped_by = self.dropped_by.borrow_mut();
-        for fault in cutting {
-            dropped_by[fault.index()] += 1;
-        }
-        self.record(at, from, || format!("to {}: dropped, cut by fault {}", to.name(), cutting[0]));
+        let cutting: Vec<FaultId> = links.cut_by(at, Link { from: from.0, to: to.0 }).collect();
+        let Some(fault) = cutting.first() else { return true };
+        self.drop_by(&cutting);
+        self.record(at, from, || format!("to {}: dropped, cut by fault {fault}", to.name()));
         false
     }
 

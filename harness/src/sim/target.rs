@@ -8,11 +8,15 @@ use crate::nemesis::{Shape, Target};
 use crate::seed::{Seed, Stream};
 
 use super::context::{NodeStatus, Role};
+use super::network::Link;
+use super::shared::Place;
 
 /// The cluster as observed at one moment.
 pub(super) struct Observed {
     /// Every node: its number, whether it is up, and what it says about itself.
     pub(super) nodes: Vec<(NodeId, bool, NodeStatus)>,
+    /// The nodes that clients have turned to lately, the last one first.
+    pub(super) asked: Vec<NodeId>,
 }
 
 /// What a fault leaves open is decided by a stream of its own.
@@ -53,6 +57,15 @@ impl Observed {
         up
     }
 
+    /// The same, but among nodes that clients turn to, or the one that they turned to last.
+    fn resolve_asked(&self, target: Target, stream: &mut Stream) -> Vec<NodeId> {
+        let some = self.resolve(target, stream);
+        match self.asked.first() {
+            Some(last) if !some.iter().any(|id| self.asked.contains(id)) => vec![*last],
+            _ => some,
+        }
+    }
+
     /// The node that is up and leads in the highest term.
     fn leader(&self) -> Option<NodeId> {
         self.nodes
@@ -66,7 +79,8 @@ impl Observed {
     ///
     /// Where nodes are down, the cut may fall so that no two nodes that are up would notice, and
     /// nodes that wait for a leader may elect the one in the middle of a bridge, and never use the
-    /// links that are cut. Then the partition isolates one node instead.
+    /// links that are cut. Then the partition isolates one node instead. Clients may turn to none of the
+    /// nodes that they are to be cut off from. Then it is the one that they turned to last.
     pub(super) fn cuts(&self, shape: Shape, stream: &mut Stream) -> Cuts {
         let waits = |(_, up, status): &(NodeId, bool, NodeStatus)| *up && status.term > 0;
         let leaderless = self.leader().is_none() && self.nodes.iter().any(waits);
@@ -75,8 +89,11 @@ impl Observed {
             shape => shape,
         };
         let cuts = self.cuts_of_shape(shape, stream);
-        let up = |id: &NodeId| self.nodes.iter().any(|(other, up, _)| *up && other == id);
-        if cuts.links.iter().any(|(from, to)| up(from) && up(to)) {
+        let up = |place: usize| {
+            let mut nodes = self.nodes.iter();
+            nodes.any(|(id, up, _)| *up && id.index() == place) || place == Place::CLIENTS.0
+        };
+        if shape.is_of_clients() || cuts.links.iter().any(|link| up(link.from) && up(link.to)) {
             return cuts;
         }
         self.cuts_of_shape(Shape::Isolate { target: Target::One }, stream)
@@ -85,6 +102,27 @@ impl Observed {
     fn cuts_of_shape(&self, shape: Shape, stream: &mut Stream) -> Cuts {
         let mut all: Vec<NodeId> = self.nodes.iter().map(|(id, ..)| *id).collect();
         match shape {
+            Shape::Everywhere => {
+                let mut cuts = Cuts::one_way(&all, &all, "all links".to_owned());
+                cuts.links.retain(|link| link.from != link.to);
+                cuts.links.extend(all.iter().flat_map(|id| with_clients(*id)));
+                cuts
+            }
+            Shape::Clients { target } => {
+                let some = self.resolve_asked(target, stream);
+                let links = some.iter().flat_map(|id| with_clients(*id)).collect();
+                Cuts { links, what: format!("clients | {}", list(&some)) }
+            }
+            Shape::Requests { target } => {
+                let some = self.resolve_asked(target, stream);
+                let links = some.iter().map(|id| with_clients(*id)[0]).collect();
+                Cuts { links, what: format!("clients -/-> {}", list(&some)) }
+            }
+            Shape::Answers { target } => {
+                let some = self.resolve_asked(target, stream);
+                let links = some.iter().map(|id| with_clients(*id)[1]).collect();
+                Cuts { links, what: format!("{} -/-> clients", list(&some)) }
+            }
             Shape::Isolate { target } => {
                 let some = self.resolve(target, stream);
                 let rest = without(&all, &some);
@@ -126,6 +164,12 @@ impl Observed {
     }
 }
 
+/// What clients say to a node, and what it says to them.
+fn with_clients(node: NodeId) -> [Link; 2] {
+    let (clients, node) = (Place::CLIENTS.0, node.index());
+    [Link { from: clients, to: node }, Link { from: node, to: clients }]
+}
+
 /// Each node sees itself and its nearest neighbours on a ring, as many as make a majority.
 fn majorities_ring(ring: &[NodeId]) -> Cuts {
     let len = ring.len();
@@ -135,7 +179,7 @@ fn majorities_ring(ring: &[NodeId]) -> Cuts {
         for (other, to) in ring.iter().enumerate() {
             let around = index.abs_diff(other);
             if around.min(len - around) > reach {
-                cuts.links.push((*from, *to));
+                cuts.links.push(Link { from: from.index(), to: to.index() });
             }
         }
     }
@@ -144,15 +188,16 @@ fn majorities_ring(ring: &[NodeId]) -> Cuts {
 
 /// What a partition cuts.
 pub(super) struct Cuts {
-    /// Directed links, from and to.
-    pub(super) links: Vec<(NodeId, NodeId)>,
+    /// Directed links.
+    pub(super) links: Vec<Link>,
     /// The partition in words.
     pub(super) what: String,
 }
 
 impl Cuts {
     fn one_way(from: &[NodeId], to: &[NodeId], what: String) -> Cuts {
-        let links = from.iter().flat_map(|a| to.iter().map(|b| (*a, *b))).collect();
+        let link = |from: &NodeId, to: &NodeId| Link { from: from.index(), to: to.index() };
+        let links = from.iter().flat_map(|a| to.iter().map(move |b| link(a, b))).collect();
         Cuts { links, what }
     }
 
@@ -186,13 +231,15 @@ mod tests {
     use super::*;
 
     fn cluster(size: u32) -> Observed {
-        Observed { nodes: (1..=size).map(|id| (NodeId(id), true, NodeStatus::default())).collect() }
+        let nodes = (1..=size).map(|id| (NodeId(id), true, NodeStatus::default()));
+        Observed { nodes: nodes.collect(), asked: Vec::new() }
     }
 
     /// How many nodes each node can talk with, itself included, both directions whole.
     fn reach(size: u32, cuts: &Cuts) -> Vec<usize> {
-        let whole = |a, b| !cuts.links.contains(&(a, b)) && !cuts.links.contains(&(b, a));
-        let ids = || (1..=size).map(NodeId);
+        let cut = |from, to| cuts.links.contains(&Link { from, to });
+        let whole = |a, b| !cut(a, b) && !cut(b, a);
+        let ids = || 1..=size as usize;
         ids().map(|a| ids().filter(|b| whole(a, *b)).count()).collect()
     }
 
@@ -225,10 +272,34 @@ mod tests {
     fn a_mute_node_hears_and_a_deaf_one_speaks() {
         let target = Target::Node(NodeId(2));
         let mute = cluster(3).cuts(Shape::Mute { target }, &mut stream_of(1));
-        assert_eq!(mute.links, [(NodeId(2), NodeId(1)), (NodeId(2), NodeId(3))]);
+        assert_eq!(mute.links, [(2, 1), (2, 3)].map(link));
         let deaf = cluster(3).cuts(Shape::Deaf { target }, &mut stream_of(1));
-        assert_eq!(deaf.links, [(NodeId(1), NodeId(2)), (NodeId(3), NodeId(2))]);
+        assert_eq!(deaf.links, [(1, 2), (3, 2)].map(link));
         assert_eq!(deaf.what, "n1 n3 -/-> n2");
+    }
+
+    fn link((from, to): (usize, usize)) -> Link {
+        Link { from, to }
+    }
+
+    #[test]
+    fn links_with_clients_are_cut_both_ways_or_one_way_and_others_are_whole() {
+        let target = Target::Node(NodeId(2));
+        let cuts = |shape| cluster(3).cuts(shape, &mut stream_of(1));
+        assert_eq!(cuts(Shape::Clients { target }).links, [(0, 2), (2, 0)].map(link));
+        assert_eq!(cuts(Shape::Requests { target }).links, [link((0, 2))]);
+        let answers = cuts(Shape::Answers { target });
+        assert_eq!((answers.links, &*answers.what), (vec![link((2, 0))], "n2 -/-> clients"));
+        assert_eq!(cuts(Shape::Everywhere).links.len(), 4 * 3);
+    }
+
+    #[test]
+    fn clients_are_cut_off_from_a_node_that_they_turn_to() {
+        let mut observed = cluster(5);
+        observed.asked = vec![NodeId(4), NodeId(2)];
+        let resolved = |target| observed.resolve_asked(target, &mut stream_of(1));
+        assert_eq!(resolved(Target::Node(NodeId(1))), [NodeId(4)]);
+        assert_eq!(resolved(Target::Node(NodeId(2))), [NodeId(2)]);
     }
 
     #[test]

@@ -10,9 +10,12 @@ use checkers::history::{FaultId, NodeId, Time};
 use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus, Role};
 use super::engine::{Hosts, Network};
+use super::impair::Impairment;
+use super::network::Link;
 use super::roster::Roster;
 use super::shared::{Place, Shared};
 use super::target::{self, Observed};
+use super::watch::Then;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::config::Config;
 use crate::nemesis::{Change, Fault, Planned};
@@ -47,7 +50,7 @@ impl World {
         roster: Rc<Roster>,
         clients: Vec<(ClientSpec, Play)>,
     ) -> World {
-        let shared = Rc::new(Shared::new(config, seed, trace, roster));
+        let shared = Rc::new(Shared::new(system.clone(), config, seed, trace, roster));
         // The operator of a cluster whose members change waits by tokio's timers.
         let waits_by_tokio = system.waits_by_tokio() || config.spares > 0;
         let mut hosts = Hosts::new(config, seed, &shared, waits_by_tokio);
@@ -73,15 +76,29 @@ impl World {
     }
 
     /// Lets time pass: one tick, where there are ticks. Otherwise until `until`, or until it is `over`, a node
-    /// goes wrong by itself or the members change; `over` is told the time and how many messages were sent.
+    /// goes wrong by itself, the members change or a message is sent that a fault waits for; `over` is told the time and how many messages were sent.
     pub(crate) fn step(&mut self, until: Time, over: &dyn Fn(Time, u64) -> bool) {
         let shared = self.shared.clone();
         let changes = shared.roster.changes();
         self.hosts.run(until, &|| {
             over(shared.now.get(), shared.sent.get())
                 || shared.roster.changes() != changes
+                || shared.watches.borrow().has_due()
                 || !shared.failures.borrow().is_empty()
         });
+    }
+
+    /// Lets a fault wait for a message, if it is one that does.
+    pub(crate) fn wait_for(&self, planned: &Planned) {
+        if let Some(message) = planned.after {
+            let mut watches = self.shared.watches.borrow_mut();
+            watches.add(planned.id, message, planned.at, Then::Begins);
+        }
+    }
+
+    /// The faults whose messages were sent since the last call.
+    pub(crate) fn due(&self) -> Vec<FaultId> {
+        self.shared.watches.borrow_mut().take_due()
     }
 
     /// Begins a fault; its effect says in words what it hit.
@@ -91,20 +108,21 @@ impl World {
         let id = planned.id;
         self.prepare(id);
         let what = match planned.fault {
-            Fault::Partition { shape } => {
+            Fault::Partition { shape }
+            | Fault::Flap { shape, .. }
+            | Fault::Delay { shape, .. }
+            | Fault::Reorder { shape, .. }
+            | Fault::DelaySpike { shape }
+            | Fault::Loss { shape, .. }
+            | Fault::Duplicate { shape, .. }
+            | Fault::Bandwidth { shape, .. } => {
                 let cuts = observed.cuts(shape, &mut stream);
-                let mut links = self.shared.links.borrow_mut();
-                for (from, to) in &cuts.links {
-                    links.cut(from.index(), to.index(), id);
-                }
+                self.meddle(planned, cuts.links);
                 cuts.what
             }
-            Fault::Delay { shape, longest } => {
-                let cuts = observed.cuts(shape, &mut stream);
-                let links = cuts.links.iter().map(|(from, to)| (from.index(), to.index()));
-                let stream = Seed(planned.salt).stream("delay");
-                self.shared.links.borrow_mut().slow(links, id, longest, stream);
-                cuts.what
+            Fault::Drop { message } => {
+                self.shared.watches.borrow_mut().add(id, message, self.now(), Then::Loses);
+                message.to_string()
             }
             Fault::Crash { target } | Fault::Restart { target } => {
                 let nodes = observed.resolve(target, &mut stream);
@@ -139,6 +157,7 @@ impl World {
             self.stopped_by.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
             self.shared.delayed_by.borrow_mut().push(0);
+            self.shared.copied_by.borrow_mut().push(0);
             self.shared.misread_by.borrow_mut().push(0);
         }
     }
@@ -167,9 +186,18 @@ impl World {
     pub(crate) fn end(&mut self, planned: &Planned) -> &Effect {
         let id = planned.id;
         match planned.fault {
-            Fault::Partition { .. } | Fault::Delay { .. } => {
-                self.shared.links.borrow_mut().heal(id);
+            Fault::Partition { .. }
+            | Fault::Flap { .. }
+            | Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Bandwidth { .. } => {
+                let flapped = self.shared.links.borrow_mut().heal(id, self.now());
+                self.effects[id.index()].flapped = flapped;
             }
+            Fault::Drop { .. } => self.shared.watches.borrow_mut().forget(id),
             Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
                 for node in std::mem::take(&mut self.stopped_by[id.index()]) {
                     self.start(node);
@@ -189,6 +217,19 @@ impl World {
             }
         }
         &self.effects[id.index()]
+    }
+
+    /// Lets a fault do to links what it does.
+    fn meddle(&self, planned: &Planned, links: Vec<Link>) {
+        let (id, now) = (planned.id, self.now());
+        let mut all = self.shared.links.borrow_mut();
+        match planned.fault {
+            Fault::Flap { every, .. } => all.flap(links, id, now, every),
+            fault => match Impairment::of(fault, planned.until, planned.salt) {
+                Some(impairment) => all.impair(links, id, impairment),
+                None => all.cut(links, id),
+            },
+        }
     }
 
     /// Lets the operator change who takes part, unless a node has lost its disk and is not whole yet: it is
@@ -224,7 +265,14 @@ impl World {
                 clock.jump(Jump { fault, by_ms, begun, every: Some(every) });
             }
             Fault::Partition { .. }
+            | Fault::Flap { .. }
             | Fault::Delay { .. }
+            | Fault::Reorder { .. }
+            | Fault::DelaySpike { .. }
+            | Fault::Loss { .. }
+            | Fault::Duplicate { .. }
+            | Fault::Bandwidth { .. }
+            | Fault::Drop { .. }
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
@@ -309,7 +357,8 @@ impl World {
 
     /// The nodes that some majority is connected with: some node that is up hears, and is heard by, enough
     /// members to make one, also when the change of them that is under way counts. Nobody where there is
-    /// none. Nodes that have lost their disks and are not whole again are none of them.
+    /// none. Nodes that have lost their disks and are not whole again are none of them, and whoever stays
+    /// with one that clients do not hear, or that does not hear them, is served by none.
     pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
         let counts =
@@ -324,7 +373,9 @@ impl World {
             heard.filter(|heard| heard.len() >= majority).flatten().collect()
         });
         let both = quorums.reduce(|a: BTreeSet<NodeId>, b| a.intersection(&b).copied().collect());
-        both.unwrap_or_default()
+        let mut both = both.unwrap_or_default();
+        both.retain(|id| links.connected(Place::CLIENTS.0, id.index()));
+        both
     }
 
     /// Those that take part, or are about to, as observed at the moment.
@@ -338,7 +389,7 @@ impl World {
             let node = self.shared.node(id);
             (id, node.up.get(), node.status.get())
         });
-        Observed { nodes: nodes.collect() }
+        Observed { nodes: nodes.collect(), asked: self.shared.asked_lately() }
     }
 
     /// How each node stands, in words.
@@ -398,6 +449,9 @@ impl World {
         }
         for (effect, delayed) in self.effects.iter_mut().zip(&*self.shared.delayed_by.borrow()) {
             effect.delayed = *delayed;
+        }
+        for (effect, copied) in self.effects.iter_mut().zip(&*self.shared.copied_by.borrow()) {
+            effect.copied = *copied;
         }
         for (effect, misread) in self.effects.iter_mut().zip(&*self.shared.misread_by.borrow()) {
             effect.misread = *misread;

@@ -80,6 +80,18 @@ pub trait System: Send + Sync {
         Vec::new()
     }
 
+    /// The names that messages of its nodes and clients go by. Faults may wait for one of them, and traces show
+    /// them.
+    fn message_names(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Which of these a message goes by; nothing for what has no name.
+    fn message_name(&self, bytes: &[u8]) -> Option<&'static str> {
+        let _ = bytes;
+        None
+    }
+
     /// Whether nodes can be added to the cluster and removed from it while it runs, and how few must stay.
     /// Where they can, [`System::operator`] makes the one who does it; the nemesis `membership` is
     /// refused for other systems, which do not override this.

@@ -285,6 +285,14 @@ impl System for Ordered {
         false
     }
 
+    fn message_names(&self) -> Vec<&'static str> {
+        self.mode.message_names()
+    }
+
+    fn message_name(&self, bytes: &[u8]) -> Option<&'static str> {
+        self.mode.message_name(bytes)
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         run_node(self.mode, cx, ServerConfig { strong_reads: self.reads, ..CONFIG })
     }
@@ -484,6 +492,14 @@ impl System for WithoutLeader {
 
     fn waits_by_tokio(&self) -> bool {
         false
+    }
+
+    fn message_names(&self) -> Vec<&'static str> {
+        Mode::Leaderless.message_names()
+    }
+
+    fn message_name(&self, bytes: &[u8]) -> Option<&'static str> {
+        Mode::Leaderless.message_name(bytes)
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {

@@ -112,6 +112,7 @@ pub(super) fn schedule((_, fault): &(&str, Option<Fault>), seed: Seed) -> Schedu
         until: Time::ZERO + BEGIN + LASTS,
         fault,
         salt: seed.stream("tradeoffs").number(),
+        after: None,
     });
     Schedule(planned.into_iter().collect())
 }

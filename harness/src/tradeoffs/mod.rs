@@ -204,6 +204,7 @@ fn perform(index: usize, entry: &Entry, job: &Job, seed: Seed) -> Ran {
     let manifest = entry.system.manifest();
     let mut plan = entry.plan.clone();
     plan.nemeses.clear();
+    plan.faults.clear();
     let mut config = Config::draw(&plan, &manifest, seed);
     let mut schedule = Schedule::default();
     match *job {

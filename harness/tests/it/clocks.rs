@@ -106,7 +106,8 @@ fn under(shows: Shows, fault: Fault) -> (Report, Vec<Reading>) {
     plan.safety = Duration::from_secs(6);
     plan.liveness = Duration::from_secs(2);
     let (at, until) = (Time::from_millis(2000), Time::from_millis(4000));
-    let schedule = Schedule(vec![Planned { id: FaultId(0), at, until, fault, salt: 1 }]);
+    let schedule =
+        Schedule(vec![Planned { id: FaultId(0), at, until, fault, salt: 1, after: None }]);
     let options = Options { schedule: Some(schedule), ..Options::default() };
     let system: Arc<dyn System> = Arc::new(Clocks(shows));
     let report = run(&system, &plan, Seed(1), options);
@@ -235,7 +236,8 @@ fn a_sleep_ends_by_the_rate_that_comes_while_it_lasts() {
         plan.nemeses.clear();
         let fault = Fault::ClockDrift { target: Target::All, rate };
         let (at, until) = (Time::from_millis(2000), Time::from_millis(14_000));
-        let schedule = Schedule(vec![Planned { id: FaultId(0), at, until, fault, salt: 1 }]);
+        let schedule =
+            Schedule(vec![Planned { id: FaultId(0), at, until, fault, salt: 1, after: None }]);
         let options = Options { schedule: Some(schedule), ..Options::default() };
         let system: Arc<dyn System> = Arc::new(Waits);
         let report = run(&system, &plan, Seed(1), options);
@@ -253,8 +255,14 @@ fn a_sleep_ends_by_the_rate_that_comes_while_it_lasts() {
 fn a_schedule_with_a_clock_that_stands_still_is_refused() {
     let rate = Rate { counts: 0, of: 1 };
     let fault = Fault::ClockDrift { target: Target::One, rate };
-    let planned =
-        Planned { id: FaultId(0), at: Time::ZERO, until: Time::from_millis(1), fault, salt: 1 };
+    let planned = Planned {
+        id: FaultId(0),
+        at: Time::ZERO,
+        until: Time::from_millis(1),
+        fault,
+        salt: 1,
+        after: None,
+    };
     let config = under(Shows::Wall, Fault::ClockJump { target: FIRST, by_ms: 1 }).0.config;
     let refusal = Schedule(vec![planned]).check(&config).unwrap_err();
     assert!(refusal.contains("0/1") && refusal.contains("1 to 1000"), "{refusal}");

@@ -50,8 +50,10 @@ fn runs_of_a_swarm_differ_in_everything_that_a_plan_leaves_open() {
     assert!(of(&|config| config.think_max.as_millis() as u64).iter().any(|ms| *ms < 5));
     assert!(of(&|config| config.think_max.as_millis() as u64).iter().any(|ms| *ms > 500));
     assert!(of(&|config| config.safety.as_secs()).len() > 5);
-    for both in [|config: &Config| config.paced, |config| config.whims, |config| config.core] {
-        assert_eq!(all.iter().map(both).collect::<BTreeSet<bool>>().len(), 2);
+    let switches: [fn(&Config) -> bool; 3] =
+        [|config| config.paced, |config| config.whims, |config| config.core];
+    for switch in switches {
+        assert_eq!(all.iter().map(switch).collect::<BTreeSet<bool>>().len(), 2);
     }
     for kind in [OpKind::Cas, OpKind::Delete] {
         let with = all.iter().filter(|config| config.mix.contains_key(&kind)).count();

@@ -33,6 +33,7 @@ pub(crate) fn schedule(faults: &[(Fault, u64, u64)], salt: impl Fn(u64) -> u64) 
         until: Time::from_millis(*until),
         fault: *fault,
         salt: salt(index as u64),
+        after: None,
     });
     Schedule(planned.collect())
 }

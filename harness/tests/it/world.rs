@@ -211,6 +211,7 @@ fn a_one_way_partition_cuts_one_way_and_its_end_restores_service() {
             until: Time::from_millis(window.1),
             fault: Fault::Partition { shape: target },
             salt: 1,
+            after: None,
         };
         let schedule = Some(Schedule(vec![planned]));
         let options = Options { trace: true, schedule, ..Options::default() };

@@ -279,6 +279,16 @@ fn a_leader_answers_no_strong_read_before_an_entry_of_its_term_is_committed() {
 }
 
 #[test]
+fn a_late_round_of_an_earlier_term_confirms_none_of_the_present_one() {
+    // The leader of term 2 may be the one of term 1, whose ninth round is late.
+    let mut alone = Alone::with_log(2, &[1]);
+    let out = alone.hear(1, CoreMessage::Heartbeat { term: 1, round: 9, commit: 0 });
+    assert_eq!(sent(&out, 1), [CoreMessage::HeartbeatReply { term: 2, round: 0 }]);
+    let out = alone.hear(1, CoreMessage::Heartbeat { term: 2, round: 3, commit: 0 });
+    assert_eq!(sent(&out, 1), [CoreMessage::HeartbeatReply { term: 2, round: 3 }]);
+}
+
+#[test]
 fn a_replica_read_is_answered_at_once_by_any_node() {
     let (mut cluster, leader, session) = started(3, 100);
     cluster.ask(leader, 0, write(session, 2, "a"));

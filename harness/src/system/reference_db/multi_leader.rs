@@ -154,6 +154,14 @@ impl System for MultiLeader {
         false
     }
 
+    fn message_names(&self) -> Vec<&'static str> {
+        Mode::MultiLeader.message_names()
+    }
+
+    fn message_name(&self, bytes: &[u8]) -> Option<&'static str> {
+        Mode::MultiLeader.message_name(bytes)
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         run_node(Mode::MultiLeader, cx, ServerConfig { multi_leader: self.settings, ..CONFIG })
     }

@@ -179,7 +179,7 @@ impl<C: Clone, S> Core<C, S> {
             Message::StandNow { term } => self.on_stand_now(now, from, term),
             Message::VoteReply { term, granted } => self.on_vote_reply(now, from, term, granted),
             Message::Append { term, round, prev, entries, commit } => {
-                if self.follow(now, from, term, round) {
+                if self.follow(now, from, term) {
                     self.on_append(from, round, prev, entries, commit);
                 }
             }
@@ -189,7 +189,7 @@ impl<C: Clone, S> Core<C, S> {
                 }
             }
             Message::Heartbeat { term, round, commit } => {
-                if self.follow(now, from, term, round) {
+                if self.follow(now, from, term) {
                     // What the leader knew of the disk before this one says nothing of this one.
                     self.on_heartbeat(from, round, if to_me { commit } else { 0 });
                 }
@@ -198,7 +198,7 @@ impl<C: Clone, S> Core<C, S> {
                 self.heard_as_leader(now, from, term, round);
             }
             Message::Install { term, round, image } => {
-                if self.follow(now, from, term, round) {
+                if self.follow(now, from, term) {
                     self.on_install(from, round, image);
                 }
             }

@@ -158,9 +158,14 @@ impl<C: Clone, S> Core<C, S> {
     /// Takes a message of a leader: whether it is the one of the member's own term. An older one
     /// is told the term, so that it steps down: if the member has counted up its term, it is the
     /// only way back into the cluster for it.
-    pub(super) fn follow(&mut self, now: Time, from: NodeId, term: u64, round: u64) -> bool {
+    ///
+    /// That confirms no round. The same node may lead in this term by now, and count its rounds anew: its
+    /// ninth round of term 1 asks a member that follows it in term 2 late, and if the answer named both, the
+    /// leader would take its first nine rounds of term 2 for confirmed before they began, and whoever has
+    /// replaced it since would not be asked.
+    pub(super) fn follow(&mut self, now: Time, from: NodeId, term: u64) -> bool {
         if term < self.hard.term {
-            self.answer(from, Message::HeartbeatReply { term: self.hard.term, round });
+            self.answer(from, Message::HeartbeatReply { term: self.hard.term, round: 0 });
             return false;
         }
         if self.is_leader() && term == self.hard.term {

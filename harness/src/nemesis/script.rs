@@ -1,0 +1,201 @@
+//! Faults that a plan names one by one: at a time, or when the n-th message of a kind is sent.
+
+use std::fmt;
+use std::time::Duration;
+
+use checkers::history::{FaultId, NodeId, Time};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Fault, Planned};
+use crate::plan;
+use crate::seed::Seed;
+
+/// A fault that a plan names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scripted {
+    /// When it begins; where it waits for a message, from when on those are counted.
+    #[serde(default, with = "plan::duration")]
+    pub at: Duration,
+    /// The message that it waits for, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Nth>,
+    /// How long it lasts.
+    #[serde(with = "plan::duration")]
+    pub lasts: Duration,
+    /// What is done.
+    pub fault: Fault,
+}
+
+impl Scripted {
+    /// The fault as one of the schedule of a run; `index` is its place in the plan.
+    pub(super) fn planned(&self, index: usize, seed: Seed) -> Planned {
+        let at = Time::ZERO + self.at;
+        let salt = seed.stream(&format!("script/{index}")).number();
+        let Scripted { after, fault, lasts, .. } = *self;
+        Planned { id: FaultId(0), at, until: at + lasts, fault, salt, after }
+    }
+
+    /// Why no run of a system whose messages go by these names has it, if so.
+    pub(crate) fn refusal(&self, safety: Duration, names: &[&str]) -> Option<String> {
+        let asked = [self.after, self.fault.awaited()];
+        let unknown = |message: &Nth| message.of.filter(|kind| !names.contains(&kind.as_str()));
+        if let Some(kind) = asked.iter().flatten().find_map(unknown) {
+            let known = match names {
+                [] => "the messages of this system have no names".to_owned(),
+                names => format!("there are {}", names.join(", ")),
+            };
+            return Some(format!("waits for a message `{kind}`; {known}"));
+        }
+        if self.at.saturating_add(self.lasts) > safety {
+            let at = humantime::format_duration(self.at);
+            let lasts = humantime::format_duration(self.lasts);
+            return Some(format!(
+                "lasts for {lasts} from {at} on, and the safety phase ends at {}",
+                humantime::format_duration(safety)
+            ));
+        }
+        asked
+            .iter()
+            .flatten()
+            .find_map(Nth::refusal)
+            .or_else(|| super::traffic::refusal(&self.fault))
+    }
+}
+
+/// The n-th message of a kind from somebody to somebody. Those count that leave their sender: what a cut link
+/// or a fault takes does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nth {
+    /// Which of them, from 1 on.
+    #[serde(default = "first")]
+    pub nth: u32,
+    /// Of which kind; of any, where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Kind>,
+    /// Who sends it.
+    #[serde(default)]
+    pub from: End,
+    /// Who is to get it.
+    #[serde(default)]
+    pub to: End,
+}
+
+fn first() -> u32 {
+    1
+}
+
+impl Nth {
+    /// Why there is no such message, if so.
+    pub(super) fn refusal(&self) -> Option<String> {
+        (self.nth == 0).then(|| "waits for message 0, and they are counted from 1 on".to_owned())
+    }
+}
+
+impl fmt::Display for Nth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = self.of.as_ref().map_or("message", Kind::as_str);
+        let Nth { nth, from, to, .. } = self;
+        write!(f, "{of} {nth} from {from} to {to}")
+    }
+}
+
+/// Who sends a message, or is to get it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// This node.
+    Node(NodeId),
+    /// A node that takes itself for the leader at that moment.
+    Leader,
+    /// A node that does not.
+    Follower,
+    /// A client.
+    Clients,
+    /// Whoever it is.
+    #[default]
+    Anyone,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Node(node) => write!(f, "n{node}"),
+            End::Leader => f.write_str("leader"),
+            End::Follower => f.write_str("follower"),
+            End::Clients => f.write_str("clients"),
+            End::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
+/// The name of a kind of messages. It is kept in place, so that faults stay small and can be copied.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Kind {
+    bytes: [u8; Kind::LEN_MAX],
+    len: u8,
+}
+
+impl Kind {
+    /// The longest name, in bytes.
+    pub const LEN_MAX: usize = 24;
+
+    /// The name.
+    ///
+    /// # Panics
+    /// Never: it was made of text.
+    pub fn as_str(&self) -> &str {
+        let bytes = &self.bytes[..usize::from(self.len)];
+        std::str::from_utf8(bytes).expect("it was made of text")
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Kind, String> {
+        let mut bytes = [0; Kind::LEN_MAX];
+        let Some(place) = bytes.get_mut(..name.len()) else {
+            return Err(format!(
+                "`{name}` is no kind of messages; a name has {} bytes at most",
+                Kind::LEN_MAX
+            ));
+        };
+        place.copy_from_slice(name.as_bytes());
+        Ok(Kind { bytes, len: name.len() as u8 })
+    }
+}
+
+impl From<Kind> for String {
+    fn from(kind: Kind) -> String {
+        kind.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// Reads a time as people write it, or as stored schedules have it.
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Exact(Duration),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Text(text) => plan::duration::parsed(&text),
+        Written::Exact(duration) => Ok(duration),
+    }
+}

@@ -1,0 +1,222 @@
+//! Faults that a plan names one by one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use checkers::Guarantee;
+use checkers::history::{Event, FaultEdge, FaultId, Time};
+use stormglass::engine::{Choice, Engine};
+use stormglass::plan::{self, Plan};
+use stormglass::run::{Conclusion, Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::system::{SYSTEMS, System};
+
+/// The plan of a campaign file that has one, which names these faults, and its system.
+fn plan_of(system: &str, faults: &str) -> (Plan, Arc<dyn System>) {
+    let text = file(system, faults);
+    let plan = plan::parse(&text, Path::new("script.toml"), SYSTEMS).unwrap().swap_remove(0);
+    let entry = SYSTEMS.iter().find(|entry| entry.name == system).unwrap();
+    (plan, Arc::from((entry.build)()))
+}
+
+fn file(system: &str, faults: &str) -> String {
+    let head =
+        "[[plan]]\nname = \"script\"\nworkload = \"register\"\nsafety = \"12s\"\nnodes = [3]";
+    format!("{head}\nsystem = \"{system}\"\n{faults}")
+}
+
+/// What is said of a file with these faults.
+fn refusal(faults: &str) -> String {
+    let parsed = plan::parse(&file("raft", faults), Path::new("script.toml"), SYSTEMS);
+    parsed.unwrap_err().to_string()
+}
+
+fn on(engine: Engine, plan: &Plan, system: &Arc<dyn System>, seed: u64) -> Report {
+    let choice = match engine {
+        Engine::Turmoil => Choice::Turmoil,
+        Engine::Event => Choice::Event,
+    };
+    let plan = Plan { engine: choice, ..plan.clone() };
+    run(system, &plan, Seed(seed), Options { trace: true, ..Options::default() })
+}
+
+/// When a fault began.
+fn began(report: &Report, fault: u32) -> Time {
+    let mut events = report.history.events();
+    let begins = |event: &Event<'_>| match event {
+        Event::Fault(event) => event.fault == FaultId(fault) && event.edge == FaultEdge::Begin,
+        _ => false,
+    };
+    events.find(|(_, event)| begins(event)).unwrap().0
+}
+
+/// When messages of a kind were sent from some moment on.
+fn sent(report: &Report, name: &str, from: Time) -> Vec<Time> {
+    let name = format!("({name})");
+    let events = report.trace.as_ref().unwrap().iter();
+    let sent = events.filter(|event| event.what.contains(": sent") && event.what.contains(&name));
+    sent.map(|event| event.at).filter(|at| *at >= from).collect()
+}
+
+const CUT_AFTER_THE_THIRD: &str = "
+    [[plan.faults]]
+    at = \"4s\"
+    after = { of = \"entries\", from = \"leader\", nth = 3 }
+    lasts = \"5s\"
+    fault = { kind = \"partition\", shape = { shape = \"isolate\", target = \"leader\" } }
+";
+
+#[test]
+fn a_leader_that_is_cut_off_after_its_third_message_of_changes_takes_with_it_what_it_acknowledged()
+{
+    let (plan, system) = plan_of("primary-async", CUT_AFTER_THE_THIRD);
+    let from = Time::from_millis(4_000);
+    for engine in Engine::ALL {
+        let report = on(engine, &plan, &system, 0);
+        let third = sent(&report, "entries", from)[2];
+        let late = began(&report, 0).since(third);
+        assert!(late <= report.config.tick, "{engine}: {late:?} after the third");
+        let mut judged = report.judged.iter();
+        let found = judged.find(|judged| judged.guarantee == Guarantee::Linearizable).unwrap();
+        let lost = found.verdict.anomalies().iter().any(|anomaly| anomaly.name == "stale-read");
+        assert!(lost, "{engine}: {:?}", found.verdict);
+        assert!(report.vacuous.is_empty(), "{engine}: {:?}", report.vacuous);
+    }
+}
+
+#[test]
+fn a_script_without_nemeses_is_all_that_happens_and_its_run_is_replayed_from_its_schedule() {
+    let (plan, system) = plan_of(
+        "raft",
+        "
+        [[plan.faults]]
+        at = \"5s\"
+        lasts = \"2s\"
+        fault = { kind = \"loss\", shape = { shape = \"everywhere\" }, chance = \"1/3\" }
+        [[plan.faults]]
+        at = \"3s\"
+        lasts = \"1s 500ms\"
+        fault = { kind = \"flap\", shape = { shape = \"mute\", target = { node = 2 } }, every = \"200ms\" }
+        [[plan.faults]]
+        at = \"8s\"
+        after = { of = \"vote\" }
+        lasts = \"1s\"
+        fault = { kind = \"delay\", shape = { shape = \"halves\" }, longest = \"100ms\" }
+        [[plan.faults]]
+        at = \"7s 500ms\"
+        lasts = \"2s\"
+        fault = { kind = \"crash\", target = \"leader\" }
+        ",
+    );
+    for engine in Engine::ALL {
+        let report = on(engine, &plan, &system, 3);
+        let shown: Vec<String> = report.schedule.0.iter().map(ToString::to_string).collect();
+        let expected = [
+            "flap mute n2 (one-way), every 200ms",
+            "loss everywhere, 1/3",
+            "crash leader",
+            "delay halves by up to 100ms, after vote 1 from anyone to anyone",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(report.conclusion(), Conclusion::Valid, "{engine}: {:?}", report.vacuous);
+        let text = serde_json::to_string(&report.schedule).unwrap();
+        let options = Options {
+            config: Some(report.config.clone()),
+            schedule: Some(serde_json::from_str(&text).unwrap()),
+            trace: false,
+        };
+        let again = run(&system, &report.plan, Seed(3), options);
+        assert_eq!(again.fingerprint, report.fingerprint, "{engine}");
+        let text = toml::to_string(&report.plan).unwrap();
+        assert_eq!(toml::from_str::<Plan>(&text).unwrap(), report.plan);
+    }
+}
+
+#[test]
+fn one_message_is_lost_and_said_again() {
+    let (plan, system) = plan_of(
+        "raft",
+        "
+        [[plan.faults]]
+        at = \"3s\"
+        lasts = \"4s\"
+        fault = { kind = \"drop\", message = { of = \"append\", nth = 2, from = \"leader\" } }
+        ",
+    );
+    for engine in Engine::ALL {
+        let report = on(engine, &plan, &system, 1);
+        assert_eq!(report.effects[0].dropped, 1, "{engine}: {:?}", report.effects);
+        let events = report.trace.as_ref().unwrap().iter();
+        let lost = events.filter(|event| event.what.contains("lost by fault 0"));
+        let lost: Vec<Time> = lost.map(|event| event.at).collect();
+        let before = sent(&report, "append", Time::from_millis(3_000));
+        assert!(lost.len() == 1 && before[0] <= lost[0] && lost[0] <= before[1], "{engine}");
+        assert_eq!(report.conclusion(), Conclusion::Valid, "{engine}: {:?}", report.vacuous);
+    }
+}
+
+#[test]
+fn a_fault_whose_message_never_comes_leaves_the_run_unknown() {
+    let (plan, system) = plan_of(
+        "raft",
+        "
+        [[plan.faults]]
+        after = { of = \"append\", from = \"clients\" }
+        lasts = \"1s\"
+        fault = { kind = \"crash\", target = \"leader\" }
+        ",
+    );
+    let report = on(Engine::Event, &plan, &system, 1);
+    assert_eq!(report.conclusion(), Conclusion::Unknown);
+    let waits = "never began: it waits for append 1 from clients to anyone";
+    assert!(report.vacuous[0].contains(waits), "{:?}", report.vacuous);
+}
+
+#[test]
+fn what_no_run_can_do_is_refused_with_what_would_do() {
+    let fault = |rest: &str| format!("[[plan.faults]]\nlasts = \"1s\"\n{rest}");
+    let crash = "fault = { kind = \"crash\", target = \"leader\" }";
+    for (script, words) in [
+        (fault(&format!("at = \"11s 500ms\"\n{crash}")), "safety phase ends at 12s"),
+        (
+            fault(&format!("after = {{ of = \"apend\" }}\n{crash}")),
+            "waits for a message `apend`; there are",
+        ),
+        (fault(&format!("after = {{ nth = 0 }}\n{crash}")), "counted from 1 on"),
+        (fault("fault = { kind = \"drop\", message = { of = \"entries\" } }"), "there are request"),
+        (fault("fault = { kind = \"crash\", target = \"lead\" }"), "lead"),
+        (fault("fault = { kind = \"crush\", target = \"leader\" }"), "crush"),
+        (
+            fault("fault = { kind = \"loss\", shape = { shape = \"halves\" }, chance = \"4/3\" }"),
+            "no share",
+        ),
+        (
+            fault("fault = { kind = \"loss\", shape = { shape = \"halves\" }, chance = \"few\" }"),
+            "no chance",
+        ),
+        (format!("[[plan.faults]]\n{crash}"), "lasts"),
+    ] {
+        let said = refusal(&script);
+        assert!(said.contains(words), "{script}\n{said}");
+    }
+}
+
+#[test]
+fn every_message_of_the_store_goes_by_a_name_that_its_mode_lists() {
+    for entry in SYSTEMS {
+        let system: Arc<dyn System> = Arc::from((entry.build)());
+        let mut plan = Plan::new("test", entry.name);
+        plan.nemeses = ["partition", "crash"].map(str::to_owned).into();
+        let report = on(Engine::Event, &plan, &system, 1);
+        let names = system.message_names();
+        let mut count = 0;
+        for event in report.trace.unwrap() {
+            let Some((_, what)) = event.what.split_once(": sent") else { continue };
+            let name = what.split_once('(').map(|(_, rest)| rest.split(')').next().unwrap());
+            let known = name.is_some_and(|name| names.contains(&name));
+            assert!(known, "{}: {}", entry.name, event.what);
+            count += 1;
+        }
+        assert!(count > 1_000, "{}: {count}", entry.name);
+    }
+}
