@@ -29,9 +29,27 @@ pub(crate) struct Director {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
 
-/// Whether the system may take longer than it says, because messages or clocks do.
+/// Whether the system may take longer than it says, because messages, clocks or nodes do.
 fn slows(fault: &Fault) -> bool {
-    matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. })
+    matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. } | Fault::Slow { .. })
+}
+
+/// Whether nodes neither speak nor listen meanwhile.
+fn halts(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Crash { .. }
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::RollingRestart { .. }
+    )
+}
+
+/// Whether it takes messages to notice it.
+fn holds_up(fault: &Fault) -> bool {
+    matches!(fault, Fault::Delay { .. } | Fault::Pause { .. } | Fault::Slow { .. })
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
@@ -85,6 +103,7 @@ impl Director {
     pub(crate) fn direct(&mut self, world: &mut World) {
         let now = world.now();
         let mut changed = self.end_faults(world, now);
+        changed |= world.proceed();
         if self.phase == Phase::Safety && now >= self.timeline.liveness {
             world.start_all();
             self.enter(Phase::Liveness, now);
@@ -194,8 +213,8 @@ impl Director {
         reasons
     }
 
-    /// Whether nodes were down while this fault lasted, or its slow links cut, so that it may have
-    /// found nothing to do.
+    /// Whether nodes were halted while this fault lasted, or the links cut over which it would have been
+    /// noticed, so that it may have found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
         if matches!(fault.planned.fault, Fault::Wipe { .. }) {
             // It has waited in vain for a node that lost its disk before.
@@ -207,14 +226,12 @@ impl Director {
             return true;
         }
         self.ended.iter().any(|other| {
-            let takes_power = matches!(
-                other.planned.fault,
-                Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
-            );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
             let cuts = matches!(other.planned.fault, Fault::Partition { .. })
-                && matches!(fault.planned.fault, Fault::Delay { .. });
-            (takes_power || cuts || agrees) && overlaps && other.planned.id != fault.planned.id
+                && holds_up(&fault.planned.fault);
+            (halts(&other.planned.fault) || cuts || agrees)
+                && overlaps
+                && other.planned.id != fault.planned.id
         })
     }
 

@@ -221,6 +221,9 @@ pub struct Effect {
     pub stopped: u32,
     /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
+    /// Virtual nanoseconds for which it kept nodes from running, over all of them.
+    #[serde(default, skip_serializing_if = "config::is_zero_long")]
+    pub halted_ns: u64,
     /// Changes of the members that were agreed on while it lasted.
     #[serde(default, skip_serializing_if = "config::is_zero")]
     pub changed: u32,
@@ -240,6 +243,7 @@ impl Effect {
             misread: 0,
             stopped: 0,
             lost_bytes: 0,
+            halted_ns: 0,
             changed: 0,
             ok_during: 0,
         }

@@ -14,10 +14,14 @@ use crate::seed::Stream;
 mod clock;
 mod crash;
 mod delay;
+mod kill;
 pub(crate) mod membership;
 mod partition;
+mod pause;
 mod restart;
+mod rolling_restart;
 mod schedule;
+mod slow;
 mod wipe;
 
 pub use schedule::{Schedule, plan};
@@ -102,6 +106,34 @@ pub enum Fault {
         /// How.
         change: Change,
     },
+    /// Processes stand still while it lasts: they take in no message, and no timer of theirs ends. Messages
+    /// wait for them as in the buffer of a socket, and are lost where that is full. Then they go on as
+    /// if nothing had been, but their clocks have gone on without them.
+    Pause {
+        /// Whose.
+        target: Target,
+    },
+    /// Processes end without loss of power: memory is gone, and what was written stays, synced or not. Peers
+    /// see silence. The nodes are down while it lasts, and start again after it.
+    Kill {
+        /// Which nodes.
+        target: Target,
+    },
+    /// Everything takes longer while it lasts. Messages wait, and are lost, as under [`Fault::Pause`].
+    Slow {
+        /// For which nodes.
+        target: Target,
+        /// For how much longer each message keeps a node busy, and how much longer each sync of its disk
+        /// takes.
+        cost: Duration,
+    },
+    /// The processes of all nodes end as under [`Fault::Kill`] and start again, one after the other.
+    RollingRestart {
+        /// How long each node is down.
+        down: Duration,
+        /// From the start of one to the end of the next.
+        apart: Duration,
+    },
 }
 
 impl Fault {
@@ -118,6 +150,10 @@ impl Fault {
             Fault::Wipe { target: Target::Minority } => "wipe-minority",
             Fault::Wipe { .. } => "wipe",
             Fault::Membership { .. } => membership::NAME,
+            Fault::Pause { .. } => "pause",
+            Fault::Kill { .. } => "kill",
+            Fault::Slow { .. } => "slow",
+            Fault::RollingRestart { .. } => "rolling-restart",
         }
     }
 }
@@ -138,6 +174,15 @@ impl fmt::Display for Fault {
             }
             Fault::Wipe { target } => write!(f, "wipe {target}"),
             Fault::Membership { change } => write!(f, "membership {change}"),
+            Fault::Pause { target } => write!(f, "pause {target}"),
+            Fault::Kill { target } => write!(f, "kill {target}"),
+            Fault::Slow { target, cost } => {
+                write!(f, "slow {target} by {}", humantime::format_duration(*cost))
+            }
+            Fault::RollingRestart { down, apart } => {
+                let time = humantime::format_duration;
+                write!(f, "rolling-restart, {} down, {} apart", time(*down), time(*apart))
+            }
         }
     }
 }
@@ -157,7 +202,11 @@ impl Fault {
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
-            | Fault::Membership { .. } => String::new(),
+            | Fault::Membership { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::Slow { .. }
+            | Fault::RollingRestart { .. } => String::new(),
         }
     }
 }
@@ -380,5 +429,33 @@ pub const NEMESES: &[Registration] = &[
         usual: false,
         engines: &Engine::ALL,
         nemesis: &membership::Membership,
+    },
+    Registration {
+        name: "pause",
+        about: "stops processes for a while and lets them go on; messages wait, clocks do not",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &pause::Pause,
+    },
+    Registration {
+        name: "kill",
+        about: "ends processes for a while; what was written stays, synced or not",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &kill::Kill,
+    },
+    Registration {
+        name: "slow",
+        about: "makes each message keep a node busy, and each sync take longer",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &slow::Slow,
+    },
+    Registration {
+        name: "rolling-restart",
+        about: "ends and starts the processes of all nodes, one after the other",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &rolling_restart::RollingRestart,
     },
 ];

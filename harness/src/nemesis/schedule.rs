@@ -35,13 +35,6 @@ impl Schedule {
                     ));
                 }
             }
-            if let Fault::Delay { longest, .. } = fault.fault
-                && longest > DELAY_MAX
-            {
-                return Err(format!(
-                    "schedule: fault {id} delays by up to {longest:?}, and {DELAY_MAX:?} is the most"
-                ));
-            }
             if let Fault::ClockDrift { rate, .. } = fault.fault
                 && !rate.is_possible()
             {
@@ -49,6 +42,13 @@ impl Schedule {
                 return Err(format!(
                     "schedule: fault {id} lets clocks run at {rate}, and both numbers have to lie \
                      within 1 to {most}"
+                ));
+            }
+            if let Some((what, time, most)) = longest_of(&fault.fault)
+                && time > most
+            {
+                return Err(format!(
+                    "schedule: fault {id} {what} {time:?}, and {most:?} is the most"
                 ));
             }
             if fault.at > fault.until || fault.until > end {
@@ -62,10 +62,32 @@ impl Schedule {
     }
 }
 
-/// The most that a fault may delay a message by.
+/// The most that a fault may delay a message by, or wait between two things that it does.
 const DELAY_MAX: Duration = Duration::from_secs(3600);
+/// The longest that a fault may keep a node busy with one message, as long as a plan may.
+const COST_MAX: Duration = Duration::from_secs(1);
 /// The shortest pause between two faults of one nemesis.
 const CALM_MIN: Duration = Duration::from_millis(250);
+
+/// The longest of the times that a fault brings along: what it does for so long, the time, and the most that
+/// it may be. Nothing for those that bring none, or any.
+fn longest_of(fault: &Fault) -> Option<(&'static str, Duration, Duration)> {
+    match *fault {
+        Fault::Delay { longest, .. } => Some(("delays by up to", longest, DELAY_MAX)),
+        Fault::Slow { cost, .. } => Some(("keeps nodes busy for", cost, COST_MAX)),
+        Fault::RollingRestart { down, apart } => Some(("waits for", down.max(apart), DELAY_MAX)),
+        Fault::Partition { .. }
+        | Fault::Crash { .. }
+        | Fault::Restart { .. }
+        | Fault::ClockJump { .. }
+        | Fault::ClockDrift { .. }
+        | Fault::ClockStrobe { .. }
+        | Fault::Wipe { .. }
+        | Fault::Membership { .. }
+        | Fault::Pause { .. }
+        | Fault::Kill { .. } => None,
+    }
+}
 
 /// Plans the faults of a run.
 ///

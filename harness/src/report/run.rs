@@ -130,8 +130,12 @@ fn faults(record: &Record) -> String {
                 0 => String::new(),
                 misread => format!(", clocks read wrong {misread} times"),
             };
+            let halted = match effect.halted_ns / 1_000_000 {
+                0 => String::new(),
+                halted_ms => format!(", halted for {halted_ms} ms in all"),
+            };
             (
-                escape::line(what) + &late + &wrong,
+                escape::line(what) + &late + &wrong + &halted,
                 effect.dropped.to_string(),
                 effect.ok_during.to_string(),
             )

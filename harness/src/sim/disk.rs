@@ -10,6 +10,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use checkers::history::FaultId;
+
 use super::Clock;
 use crate::seed::{Ratio, Stream};
 
@@ -40,6 +42,8 @@ pub(super) struct Platter {
     next_file: u64,
     next_write: u64,
     sync_max: Duration,
+    /// The faults by which syncs take longer, and for how much.
+    slowed_by: BTreeMap<FaultId, Duration>,
     stream: Stream,
 }
 
@@ -87,6 +91,7 @@ impl Platter {
             next_file: 0,
             next_write: 0,
             sync_max,
+            slowed_by: BTreeMap::new(),
             stream,
         }
     }
@@ -146,8 +151,19 @@ impl Platter {
         self.next_write
     }
 
+    /// Makes each sync take longer.
+    pub(super) fn slow(&mut self, fault: FaultId, cost: Duration) {
+        self.slowed_by.insert(fault, cost);
+    }
+
+    /// Ends a fault that did.
+    pub(super) fn quicken(&mut self, fault: FaultId) {
+        self.slowed_by.remove(&fault);
+    }
+
     fn sync_takes(&mut self) -> Duration {
-        Duration::from_millis(self.stream.between(0, self.sync_max.as_millis() as u64))
+        let usual = self.stream.between(0, self.sync_max.as_millis() as u64);
+        Duration::from_millis(usual) + self.slowed_by.values().sum::<Duration>()
     }
 }
 

@@ -11,6 +11,7 @@ mod engine;
 mod geography;
 mod guard;
 mod network;
+mod process;
 mod roster;
 mod shared;
 mod target;

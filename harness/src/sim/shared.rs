@@ -13,6 +13,7 @@ use super::disk::{Disk, Platter};
 use super::geography::Geography;
 use super::guard::PollBudget;
 use super::network::Links;
+use super::process::{BUFFER_BYTES, Process};
 use super::roster::Roster;
 use super::{Clock, Failure};
 use crate::config::Config;
@@ -58,6 +59,7 @@ pub(super) struct NodeState {
     pub(super) power: RefCell<Rc<Cell<bool>>>,
     pub(super) incarnation: Cell<u32>,
     pub(super) clock: NodeClock,
+    pub(super) process: Process,
     /// Whether its disk was ever taken away, or the cluster began without it.
     pub(super) wiped: Cell<bool>,
     /// Whether it was, and the node has not said since that it is whole again.
@@ -92,7 +94,7 @@ pub(super) struct Shared {
     /// The nodes that clients turn to, by session.
     pub(super) homes: RefCell<BTreeMap<SessionId, NodeId>>,
     /// How long a node takes for each message.
-    pub(super) message_cost: Duration,
+    message_cost: Duration,
 }
 
 impl Shared {
@@ -106,6 +108,7 @@ impl Shared {
                 power: RefCell::new(Rc::new(Cell::new(true))),
                 incarnation: Cell::new(0),
                 clock: NodeClock::default(),
+                process: Process::default(),
                 wiped: Cell::new(number > config.nodes),
                 lost: Cell::new(false),
                 budget: PollBudget::default(),
@@ -190,6 +193,41 @@ impl Shared {
     /// Records how a task of a node ended.
     pub(super) fn fail(&self, id: NodeId, failure: Failure) {
         self.failures.borrow_mut().push((id, failure));
+    }
+
+    /// The process at a place; none where clients are.
+    pub(super) fn process(&self, place: Place) -> Option<&Process> {
+        let index = place.0.checked_sub(1)?;
+        Some(&self.nodes[index].process)
+    }
+
+    /// For how long whoever has this address is busy with each message.
+    pub(super) fn cost_of(&self, owner: Address) -> Duration {
+        match owner {
+            Address::Client(_) => Duration::ZERO,
+            Address::Node(node) => self.message_cost + self.node(node).process.cost(),
+        }
+    }
+
+    /// Whether a message that has arrived can wait for a node, in a buffer of which so many bytes are full.
+    /// It has to wait because of some faults.
+    pub(super) fn has_room(
+        &self,
+        at: Time,
+        (from, to): (Place, Place),
+        full: usize,
+        hindering: &[FaultId],
+    ) -> bool {
+        let fits = full < BUFFER_BYTES;
+        let counts = if fits { &self.delayed_by } else { &self.dropped_by };
+        for fault in hindering {
+            counts.borrow_mut()[fault.index()] += 1;
+        }
+        if !fits {
+            self.dropped.set(self.dropped.get() + 1);
+            self.record(at, from, || format!("to {}: dropped, its buffer is full", to.name()));
+        }
+        fits
     }
 
     /// Draws how much longer than the least a message takes over its way.

@@ -15,11 +15,15 @@ use super::shared::{Place, Shared};
 use super::target::{self, Observed};
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::config::Config;
-use crate::nemesis::{Change, Fault, Planned};
+use crate::nemesis::{Change, Fault, Planned, Target};
 use crate::run::Effect;
 use crate::seed::{Seed, Stream};
 use crate::system::{LocalBoxFuture, System};
 use crate::trace::Trace;
+
+mod processes;
+
+use self::processes::Rolling;
 
 /// How the effect of a fault begins that has hit nobody.
 pub(crate) const NOBODY: &str = "nobody";
@@ -33,8 +37,12 @@ pub(crate) struct World {
     shared: Rc<Shared>,
     /// What each fault did so far, in the order of the schedule.
     effects: Vec<Effect>,
-    /// Which nodes each fault took power from.
+    /// Which nodes each fault has stopped, to start them again when it ends.
     stopped_by: Vec<Vec<NodeId>>,
+    /// Which nodes each fault keeps from running, and since when.
+    halted: Vec<Vec<(NodeId, Time)>>,
+    /// Restarts of all nodes that are under way.
+    rolling: Vec<Rolling>,
 }
 
 impl World {
@@ -64,7 +72,8 @@ impl World {
             Box::pin(run_clients(for_clients.clone(), network.clone(), clients.take()))
         };
         hosts.add(Place::CLIENTS, Box::new(software));
-        World { hosts, shared, effects: Vec::new(), stopped_by: Vec::new() }
+        let (effects, stopped_by, halted) = (Vec::new(), Vec::new(), Vec::new());
+        World { hosts, shared, effects, stopped_by, halted, rolling: Vec::new() }
     }
 
     /// The world's time.
@@ -77,6 +86,7 @@ impl World {
     pub(crate) fn step(&mut self, until: Time, over: &dyn Fn(Time, u64) -> bool) {
         let shared = self.shared.clone();
         let changes = shared.roster.changes();
+        let until = self.proceeds_at().map_or(until, |next| until.min(next));
         self.hosts.run(until, &|| {
             over(shared.now.get(), shared.sent.get())
                 || shared.roster.changes() != changes
@@ -93,6 +103,7 @@ impl World {
             let fault = FaultId(self.effects.len() as u32);
             self.effects.push(Effect::none(fault));
             self.stopped_by.push(Vec::new());
+            self.halted.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
             self.shared.delayed_by.borrow_mut().push(0);
             self.shared.misread_by.borrow_mut().push(0);
@@ -117,10 +128,8 @@ impl World {
                 let nodes = observed.resolve(target, &mut stream);
                 let words = target::list(&nodes);
                 let lost = nodes.iter().map(|node| self.lose_power(*node)).sum();
-                let effect = &mut self.effects[id.index()];
-                effect.lost_bytes = lost;
-                effect.stopped = nodes.len() as u32;
-                self.stopped_by[id.index()] = nodes;
+                self.effects[id.index()].lost_bytes = lost;
+                self.note_stopped(id, nodes);
                 words
             }
             Fault::ClockJump { target, .. }
@@ -132,6 +141,14 @@ impl World {
             }
             Fault::Wipe { target } => self.wipe(id, &observed.resolve(target, &mut stream)),
             Fault::Membership { change } => self.change_members(change, &mut stream),
+            Fault::Pause { target } => self.pause(id, &observed.resolve(target, &mut stream)),
+            Fault::Kill { target } => self.kill(id, observed.resolve(target, &mut stream)),
+            Fault::Slow { target, cost } => {
+                self.slow(id, &observed.resolve(target, &mut stream), cost)
+            }
+            Fault::RollingRestart { down, apart } => {
+                self.roll(id, observed.resolve(Target::All, &mut stream), (down, apart))
+            }
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
@@ -145,11 +162,13 @@ impl World {
             Fault::Partition { .. } | Fault::Delay { .. } => {
                 self.shared.links.borrow_mut().heal(id);
             }
-            Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
-                for node in std::mem::take(&mut self.stopped_by[id.index()]) {
-                    self.start(node);
-                }
-            }
+            Fault::Crash { .. }
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. }
+            | Fault::Kill { .. } => self.start_stopped(id),
+            Fault::Pause { .. } => self.resume(id),
+            Fault::Slow { .. } => self.quicken(id),
+            Fault::RollingRestart { .. } => self.end_roll(id),
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
                 for node in &self.shared.nodes {
                     node.clock.set_right(self.now(), id);
@@ -203,7 +222,11 @@ impl World {
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
-            | Fault::Membership { .. } => unreachable!("it does nothing to clocks"),
+            | Fault::Membership { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::Slow { .. }
+            | Fault::RollingRestart { .. } => unreachable!("it does nothing to clocks"),
         }
     }
 
@@ -229,9 +252,32 @@ impl World {
             });
             self.effects[effect].lost_bytes += bytes;
         }
-        self.effects[effect].stopped = nodes.len() as u32;
-        self.stopped_by[effect] = nodes.to_vec();
+        self.note_stopped(fault, nodes.to_vec());
         target::list(nodes)
+    }
+
+    /// Takes note of the nodes that a fault has stopped, all of them now.
+    fn note_stopped(&mut self, fault: FaultId, nodes: Vec<NodeId>) {
+        let index = fault.index();
+        self.effects[index].stopped = nodes.len() as u32;
+        self.halted[index] = nodes.iter().map(|id| (*id, self.now())).collect();
+        self.stopped_by[index] = nodes;
+    }
+
+    /// Starts the nodes that a fault has stopped.
+    fn start_stopped(&mut self, fault: FaultId) {
+        self.count_halted(fault);
+        for node in std::mem::take(&mut self.stopped_by[fault.index()]) {
+            self.start(node);
+        }
+    }
+
+    /// Adds up for how long a fault has kept nodes from running, which it does no longer.
+    fn count_halted(&mut self, fault: FaultId) {
+        let now = self.now();
+        for (_, since) in std::mem::take(&mut self.halted[fault.index()]) {
+            self.effects[fault.index()].halted_ns += now.since(since).as_nanos() as u64;
+        }
     }
 
     /// Takes power from a node. The disk goes first: whatever a destructor does after that reaches
@@ -249,6 +295,7 @@ impl World {
         let node = self.shared.node(id);
         node.power.borrow().set(false);
         node.up.set(false);
+        node.process.end();
         node.status.set(NodeStatus::default());
         self.hosts.stop(Place::of_node(id));
     }
@@ -284,11 +331,13 @@ impl World {
 
     /// The nodes that some majority is connected with: some node that is up hears, and is heard by, enough
     /// members to make one, also when the change of them that is under way counts. Nobody where there is
-    /// none. Nodes that have lost their disks and are not whole again are none of them.
+    /// none. Nodes that stand still, or have lost their disks and are not whole again, are none of them.
     pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
-        let counts =
-            |id: &NodeId| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get();
+        let counts = |id: &NodeId| {
+            let node = self.shared.node(*id);
+            node.up.get() && !node.process.is_paused() && !node.lost.get()
+        };
         let quorums = self.shared.roster.possible().into_iter().map(|members| {
             let majority = members.len() / 2 + 1;
             let up: Vec<NodeId> = members.into_iter().filter(counts).collect();

@@ -9,6 +9,7 @@ mod cli;
 mod clocks;
 mod engines;
 mod membership;
+mod processes;
 mod restore;
 mod shape;
 mod siblings;
