@@ -3,7 +3,7 @@
 use checkers::history::{NodeId, Phase, Time};
 
 use crate::available::Stretch;
-use crate::nemesis::{Fault, Planned, Schedule};
+use crate::nemesis::{Defect, Fault, Planned, Schedule};
 use crate::play::Timeline;
 use crate::record::Recorder;
 use crate::run::Effect;
@@ -19,7 +19,8 @@ pub(crate) struct Director {
     on: Vec<Begun>,
     ended: Vec<Ended>,
     phase: Phase,
-    /// How many changes of the members there were when the stretch began.
+    /// How many changes of the members there were when the stretch began, and of nodes that disks have
+    /// stopped.
     members_changed: u64,
     /// The stretch that lasts, while a quorum is connected.
     calm: Option<Stretch>,
@@ -29,27 +30,38 @@ pub(crate) struct Director {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
 
-/// Whether the system may take longer than it says, because messages, clocks or nodes do.
+/// Whether the system may take longer than it says, because messages, clocks, nodes or disks do.
 fn slows(fault: &Fault) -> bool {
-    matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. } | Fault::Slow { .. })
+    slows_disks(fault)
+        || matches!(fault, Fault::Delay { .. } | Fault::ClockDrift { .. } | Fault::Slow { .. })
 }
 
-/// Whether nodes neither speak nor listen meanwhile.
+/// Whether a disk is slow.
+fn slows_disks(fault: &Fault) -> bool {
+    matches!(fault, Fault::Disk { defect: Defect::Slow { .. }, .. })
+}
+
+/// Whether nodes may neither speak nor listen meanwhile.
 fn halts(fault: &Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Crash { .. }
-            | Fault::Restart { .. }
-            | Fault::Wipe { .. }
-            | Fault::Pause { .. }
-            | Fault::Kill { .. }
-            | Fault::RollingRestart { .. }
-    )
+    !slows_disks(fault)
+        && matches!(
+            fault,
+            Fault::Crash { .. }
+                | Fault::Restart { .. }
+                | Fault::Wipe { .. }
+                | Fault::Pause { .. }
+                | Fault::Kill { .. }
+                | Fault::RollingRestart { .. }
+                | Fault::Disk { .. }
+        )
 }
 
 /// Whether it takes messages to notice it.
 fn holds_up(fault: &Fault) -> bool {
-    matches!(fault, Fault::Delay { .. } | Fault::Pause { .. } | Fault::Slow { .. })
+    matches!(
+        fault,
+        Fault::Delay { .. } | Fault::Pause { .. } | Fault::Slow { .. } | Fault::Disk { .. }
+    )
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
@@ -165,7 +177,7 @@ impl Director {
     /// Takes note of nodes that went wrong by themselves in the last step, and of members that changed.
     pub(crate) fn watch(&mut self, world: &mut World) {
         let failures = world.failures();
-        let members_changed = world.members_changed();
+        let members_changed = world.members_changed() + world.stopped_by_disks();
         if !failures.is_empty() || members_changed != self.members_changed {
             let now = world.now();
             self.members_changed = members_changed;
@@ -218,6 +230,10 @@ impl Director {
     fn silenced(&self, fault: &Ended) -> bool {
         if matches!(fault.planned.fault, Fault::Wipe { .. }) {
             // It has waited in vain for a node that lost its disk before.
+            return true;
+        }
+        // The same of a disk that was to be damaged.
+        if matches!(fault.planned.fault, Fault::Disk { .. }) && fault.what.starts_with(NOBODY) {
             return true;
         }
         // To agree takes longer under any other fault, and the change before may take that long, too.

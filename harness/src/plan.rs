@@ -442,7 +442,8 @@ impl Plan {
 
     /// Where disks are lost, something has to be on another one.
     fn check_disks(&self) -> Result<(), PlanError> {
-        let wipes = self.nemeses.iter().find(|name| name.starts_with("wipe"));
+        let takes = |name: &&String| name.starts_with("wipe") || *name == "bit-flip";
+        let wipes = self.nemeses.iter().find(takes);
         let few = self.nodes.iter().find(|size| **size < 3);
         let (Some(name), Some(size)) = (wipes, few) else { return Ok(()) };
         Err(self.refused(format!(

@@ -14,6 +14,7 @@ use crate::seed::Stream;
 mod clock;
 mod crash;
 mod delay;
+mod disk;
 mod kill;
 pub(crate) mod membership;
 mod partition;
@@ -134,6 +135,14 @@ pub enum Fault {
         /// From the start of one to the end of the next.
         apart: Duration,
     },
+    /// The disks of some nodes do not do what disks do. A node that ends by itself because of that starts
+    /// again when it is over.
+    Disk {
+        /// Which nodes.
+        target: Target,
+        /// What is wrong with them.
+        defect: Defect,
+    },
 }
 
 impl Fault {
@@ -154,6 +163,7 @@ impl Fault {
             Fault::Kill { .. } => "kill",
             Fault::Slow { .. } => "slow",
             Fault::RollingRestart { .. } => "rolling-restart",
+            Fault::Disk { defect, .. } => defect.kind(),
         }
     }
 }
@@ -183,6 +193,7 @@ impl fmt::Display for Fault {
                 let time = humantime::format_duration;
                 write!(f, "rolling-restart, {} down, {} apart", time(*down), time(*apart))
             }
+            Fault::Disk { target, defect } => write!(f, "{} {target}{defect}", defect.kind()),
         }
     }
 }
@@ -206,7 +217,8 @@ impl Fault {
             | Fault::Pause { .. }
             | Fault::Kill { .. }
             | Fault::Slow { .. }
-            | Fault::RollingRestart { .. } => String::new(),
+            | Fault::RollingRestart { .. }
+            | Fault::Disk { .. } => String::new(),
         }
     }
 }
@@ -235,6 +247,69 @@ impl fmt::Display for Change {
             Change::Add => f.write_str("add"),
             Change::Remove { target } => write!(f, "remove {target}"),
             Change::Replace { target } => write!(f, "replace {target}"),
+        }
+    }
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defect {
+    /// Each sync takes longer, and so what was written takes longer to last.
+    Slow {
+        /// By how much longer, at most; half of it at least.
+        longest: Duration,
+    },
+    /// Nothing more fits: what is written is cut off somewhere, with an error of kind `StorageFull`.
+    Full,
+    /// Some reads, writes and syncs fail. What a sync that fails was to make last is gone.
+    Error {
+        /// Of so many, one fails.
+        one_of: u32,
+    },
+    /// The next sync of a file fails, and what it was to make last is gone. Those after it succeed, and know
+    /// nothing of it.
+    SyncFail,
+    /// Bits of what was synced flip. The processes of the nodes are ended for that, and start again when it is
+    /// over. One that does not, because it has noticed, starts once more with an empty disk, told
+    /// that the cluster exists already. Where a node that lost its disk earlier is not whole again, nobody
+    /// is hit.
+    BitFlip {
+        /// How many.
+        bits: u32,
+    },
+    /// Syncs say that they have made last what they have not. When it is over, the power is lost for a moment.
+    LostWrites,
+    /// When it is over, the power is lost for a moment, and the nodes start again with what was synced when it
+    /// began.
+    Rollback,
+}
+
+impl Defect {
+    /// The name of its nemesis.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Defect::Slow { .. } => "disk-slow",
+            Defect::Full => "disk-full",
+            Defect::Error { .. } => "disk-error",
+            Defect::SyncFail => "sync-fail",
+            Defect::BitFlip { .. } => "bit-flip",
+            Defect::LostWrites => "lost-writes",
+            Defect::Rollback => "rollback",
+        }
+    }
+}
+
+/// What its kind does not say, in words that follow whose disks they are.
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Defect::Slow { longest } => {
+                write!(f, " by up to {}", humantime::format_duration(*longest))
+            }
+            Defect::Error { one_of } => write!(f, ", one of {one_of}"),
+            Defect::BitFlip { bits } => write!(f, ", {bits} bits"),
+            Defect::Full | Defect::SyncFail | Defect::LostWrites | Defect::Rollback => Ok(()),
         }
     }
 }
@@ -457,5 +532,54 @@ pub const NEMESES: &[Registration] = &[
         usual: true,
         engines: &Engine::ALL,
         nemesis: &rolling_restart::RollingRestart,
+    },
+    Registration {
+        name: "disk-slow",
+        about: "makes syncs of disks take long",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::SLOW,
+    },
+    Registration {
+        name: "disk-full",
+        about: "lets nothing more fit on disks: writes fail, and leave a part of what they wrote",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::FULL,
+    },
+    Registration {
+        name: "disk-error",
+        about: "makes some reads, writes and syncs of disks fail, or all",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::ERROR,
+    },
+    Registration {
+        name: "sync-fail",
+        about: "makes one sync of a disk fail, which loses what it was to make last, and says so once",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::SYNC_FAIL,
+    },
+    Registration {
+        name: "bit-flip",
+        about: "flips bits of what a node has synced, one node at a time; who notices gets an empty disk",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::BIT_FLIP,
+    },
+    Registration {
+        name: "lost-writes",
+        about: "lets disks say that they have synced what the next loss of power takes; then takes power",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::LOST_WRITES,
+    },
+    Registration {
+        name: "rollback",
+        about: "starts nodes again with what their disks held some time ago",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::ROLLBACK,
     },
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, NEMESES, Planned, Rate, Registration, Scope};
+use super::{Defect, Fault, NEMESES, Planned, Rate, Registration, Scope};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -44,6 +44,14 @@ impl Schedule {
                      within 1 to {most}"
                 ));
             }
+            if let Fault::Disk { defect, .. } = fault.fault
+                && let Some((what, number)) = number_of(&defect)
+                && !(1..=NUMBER_MAX).contains(&number)
+            {
+                return Err(format!(
+                    "schedule: fault {id} {what} {number}, which has to lie within 1 to {NUMBER_MAX}"
+                ));
+            }
             if let Some((what, time, most)) = longest_of(&fault.fault)
                 && time > most
             {
@@ -66,6 +74,8 @@ impl Schedule {
 const DELAY_MAX: Duration = Duration::from_secs(3600);
 /// The longest that a fault may keep a node busy with one message, as long as a plan may.
 const COST_MAX: Duration = Duration::from_secs(1);
+/// The greatest number in a defect of a disk.
+const NUMBER_MAX: u32 = 1000;
 /// The shortest pause between two faults of one nemesis.
 const CALM_MIN: Duration = Duration::from_millis(250);
 
@@ -76,6 +86,9 @@ fn longest_of(fault: &Fault) -> Option<(&'static str, Duration, Duration)> {
         Fault::Delay { longest, .. } => Some(("delays by up to", longest, DELAY_MAX)),
         Fault::Slow { cost, .. } => Some(("keeps nodes busy for", cost, COST_MAX)),
         Fault::RollingRestart { down, apart } => Some(("waits for", down.max(apart), DELAY_MAX)),
+        Fault::Disk { defect: Defect::Slow { longest }, .. } => {
+            Some(("makes syncs take up to", longest, DELAY_MAX))
+        }
         Fault::Partition { .. }
         | Fault::Crash { .. }
         | Fault::Restart { .. }
@@ -85,7 +98,21 @@ fn longest_of(fault: &Fault) -> Option<(&'static str, Duration, Duration)> {
         | Fault::Wipe { .. }
         | Fault::Membership { .. }
         | Fault::Pause { .. }
-        | Fault::Kill { .. } => None,
+        | Fault::Kill { .. }
+        | Fault::Disk { .. } => None,
+    }
+}
+
+/// The number that a defect brings along, and what it does with it, if any.
+fn number_of(defect: &Defect) -> Option<(&'static str, u32)> {
+    match *defect {
+        Defect::Error { one_of } => Some(("lets one operation of a disk fail of", one_of)),
+        Defect::BitFlip { bits } => Some(("flips as many bits as", bits)),
+        Defect::Slow { .. }
+        | Defect::Full
+        | Defect::SyncFail
+        | Defect::LostWrites
+        | Defect::Rollback => None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod clock;
 mod context;
+mod defects;
 mod disk;
 mod engine;
 mod geography;

@@ -161,6 +161,8 @@ impl Shared {
 
     pub(super) fn observe(&self, id: NodeId, at: Time, status: NodeStatus) {
         let before = self.node(id).status.replace(status);
+        // It has started: what is wrong with its disk has not kept it from that.
+        self.node(id).platter.borrow_mut().defects.forget_damage();
         if !status.restoring && self.node(id).lost.replace(false) {
             self.record(at, Place::of_node(id), || "is whole again".to_owned());
         }

@@ -1,7 +1,7 @@
 //! One run's world: steps it, and applies and undoes faults between the steps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use checkers::history::{FaultId, NodeId, Time};
 
 use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus};
+use super::disk::Image;
 use super::engine::{Hosts, Network};
 use super::roster::Roster;
 use super::shared::{Place, Shared};
@@ -21,6 +22,7 @@ use crate::seed::{Seed, Stream};
 use crate::system::{LocalBoxFuture, System};
 use crate::trace::Trace;
 
+mod disks;
 mod processes;
 
 use self::processes::Rolling;
@@ -43,6 +45,10 @@ pub(crate) struct World {
     halted: Vec<Vec<(NodeId, Time)>>,
     /// Restarts of all nodes that are under way.
     rolling: Vec<Rolling>,
+    /// What disks are to hold again, by fault and node.
+    images: BTreeMap<(FaultId, NodeId), Image>,
+    /// How many times a node has ended by itself because of its disk.
+    stopped_by_disks: u64,
 }
 
 impl World {
@@ -73,7 +79,8 @@ impl World {
         };
         hosts.add(Place::CLIENTS, Box::new(software));
         let (effects, stopped_by, halted) = (Vec::new(), Vec::new(), Vec::new());
-        World { hosts, shared, effects, stopped_by, halted, rolling: Vec::new() }
+        let (rolling, images, stopped_by_disks) = (Vec::new(), BTreeMap::new(), 0);
+        World { hosts, shared, effects, stopped_by, halted, rolling, images, stopped_by_disks }
     }
 
     /// The world's time.
@@ -149,6 +156,9 @@ impl World {
             Fault::RollingRestart { down, apart } => {
                 self.roll(id, observed.resolve(Target::All, &mut stream), (down, apart))
             }
+            Fault::Disk { target, defect } => {
+                self.damage(planned, observed.resolve(target, &mut stream), defect)
+            }
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
@@ -169,6 +179,7 @@ impl World {
             Fault::Pause { .. } => self.resume(id),
             Fault::Slow { .. } => self.quicken(id),
             Fault::RollingRestart { .. } => self.end_roll(id),
+            Fault::Disk { defect, .. } => self.repair(id, defect),
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
                 for node in &self.shared.nodes {
                     node.clock.set_right(self.now(), id);
@@ -226,34 +237,44 @@ impl World {
             | Fault::Pause { .. }
             | Fault::Kill { .. }
             | Fault::Slow { .. }
-            | Fault::RollingRestart { .. } => unreachable!("it does nothing to clocks"),
+            | Fault::RollingRestart { .. }
+            | Fault::Disk { .. } => unreachable!("it does nothing to clocks"),
         }
     }
 
     /// Takes power and disk from nodes, unless one of them all is not whole yet: then what only one more
     /// disk has would be lost with it. Returns in words whom it hit.
     fn wipe(&mut self, fault: FaultId, nodes: &[NodeId]) -> String {
-        if let Some(id) = self.lost() {
-            return format!("{NOBODY}, n{id} is not whole yet");
+        if let Some(reason) = self.spares_disks() {
+            return reason;
         }
-        // What is a minority of all is none of those that count, when one of them comes or goes.
-        if let Some(step) = self.shared.roster.under_way() {
-            return format!("{NOBODY}, {step} still");
-        }
-        let effect = fault.index();
         for id in nodes {
             self.stop(*id);
-            let node = self.shared.node(*id);
-            let bytes = node.platter.borrow_mut().wipe();
-            node.wiped.set(true);
-            node.lost.set(true);
-            self.shared.record(self.now(), Place::of_node(*id), || {
-                format!("lost its disk with {bytes} bytes")
-            });
-            self.effects[effect].lost_bytes += bytes;
+            self.lose_disk(fault, *id);
         }
         self.note_stopped(fault, nodes.to_vec());
         target::list(nodes)
+    }
+
+    /// Why no disk may be lost now, in words, if so.
+    fn spares_disks(&self) -> Option<String> {
+        if let Some(id) = self.lost() {
+            return Some(format!("{NOBODY}, n{id} is not whole yet"));
+        }
+        // What is a minority of all is none of those that count, when one of them comes or goes.
+        let step = self.shared.roster.under_way();
+        step.map(|step| format!("{NOBODY}, {step} still"))
+    }
+
+    /// Takes the disk of a node that is down.
+    fn lose_disk(&mut self, fault: FaultId, id: NodeId) {
+        let node = self.shared.node(id);
+        let bytes = node.platter.borrow_mut().wipe();
+        node.wiped.set(true);
+        node.lost.set(true);
+        self.shared
+            .record(self.now(), Place::of_node(id), || format!("lost its disk with {bytes} bytes"));
+        self.effects[fault.index()].lost_bytes += bytes;
     }
 
     /// Takes note of the nodes that a fault has stopped, all of them now.
@@ -302,6 +323,7 @@ impl World {
 
     fn start(&mut self, id: NodeId) {
         let node = self.shared.node(id);
+        node.platter.borrow_mut().defects.is_opened();
         node.incarnation.set(node.incarnation.get() + 1);
         *node.power.borrow_mut() = Rc::new(Cell::new(true));
         node.up.set(true);
@@ -309,14 +331,18 @@ impl World {
         self.hosts.start(Place::of_node(id));
     }
 
-    /// Nodes that went wrong by themselves since the last call. They are down from then on.
+    /// Nodes that went wrong by themselves since the last call, but for those that had to end because of what
+    /// a fault did to their disks. They are down from then on.
     pub(crate) fn failures(&mut self) -> Vec<(NodeId, Failure)> {
-        let failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
+        let mut failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
         for (id, _) in &failures {
             if self.shared.node(*id).up.get() {
                 self.stop(*id);
             }
         }
+        let by_disks = failures.extract_if(.., |(id, failure)| self.is_of_disk(*id, failure));
+        let by_disks: BTreeSet<NodeId> = by_disks.map(|(id, _)| id).collect();
+        by_disks.into_iter().for_each(|id| self.stopped_by_disk(id));
         failures
     }
 
@@ -388,6 +414,11 @@ impl World {
         }
         for (effect, misread) in self.effects.iter_mut().zip(&*self.shared.misread_by.borrow()) {
             effect.misread = *misread;
+        }
+        for node in &self.shared.nodes {
+            for (fault, done) in node.platter.borrow().defects.effects() {
+                self.effects[fault.index()].disk.add(done);
+            }
         }
         let trace = self.shared.trace.as_ref().map(|trace| trace.take());
         (self.effects, trace)

@@ -7,6 +7,7 @@ mod campaign;
 mod check;
 mod cli;
 mod clocks;
+mod disks;
 mod engines;
 mod membership;
 mod processes;
