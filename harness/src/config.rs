@@ -92,6 +92,15 @@ pub(crate) fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// The same of a long one.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+pub(crate) fn is_zero_long(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Config {
     /// All nodes that there are: those that the cluster begins with, and then the spare ones.
     pub fn all_nodes(&self) -> u32 {

@@ -3,7 +3,7 @@
 use checkers::history::{NodeId, Phase, Time};
 
 use crate::available::Stretch;
-use crate::nemesis::{Fault, Planned, Schedule};
+use crate::nemesis::{Defect, Fault, Planned, Schedule};
 use crate::play::Timeline;
 use crate::record::Recorder;
 use crate::run::Effect;
@@ -21,7 +21,8 @@ pub(crate) struct Director {
     on: Vec<Begun>,
     ended: Vec<Ended>,
     phase: Phase,
-    /// How many changes of the members there were when the stretch began.
+    /// How many changes of the members there were when the stretch began, and of nodes that disks have
+    /// stopped.
     members_changed: u64,
     /// The stretch that lasts, while a quorum is connected.
     calm: Option<Stretch>,
@@ -31,10 +32,17 @@ pub(crate) struct Director {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
 }
 
-/// Whether the system may take longer than it says, because messages or clocks do, or messages have to be
-/// said again. Where they arrive again, followers hear a leader that is dead.
+/// Whether the system may take longer than it says, because messages, clocks, nodes or disks do, or messages
+/// have to be said again. Where they arrive again, followers hear a leader that is dead.
 fn slows(fault: &Fault) -> bool {
-    impairs(fault) || matches!(fault, Fault::Flap { .. } | Fault::ClockDrift { .. })
+    impairs(fault)
+        || slows_disks(fault)
+        || matches!(fault, Fault::Flap { .. } | Fault::ClockDrift { .. } | Fault::Slow { .. })
+}
+
+/// Whether a disk is slow.
+fn slows_disks(fault: &Fault) -> bool {
+    matches!(fault, Fault::Disk { defect: Defect::Slow { .. }, .. })
 }
 
 /// Whether it does something to messages on links that are whole.
@@ -61,6 +69,26 @@ fn hushes(fault: &Fault, other: &Fault) -> bool {
         return holds && !matches!(fault, Fault::Delay { .. });
     }
     (flaps(other) || impairs(other)) && (holds || cuts(fault))
+}
+
+/// Whether nodes may neither speak nor listen meanwhile.
+fn halts(fault: &Fault) -> bool {
+    !slows_disks(fault)
+        && matches!(
+            fault,
+            Fault::Crash { .. }
+                | Fault::Restart { .. }
+                | Fault::Wipe { .. }
+                | Fault::Pause { .. }
+                | Fault::Kill { .. }
+                | Fault::RollingRestart { .. }
+                | Fault::Disk { .. }
+        )
+}
+
+/// Whether it is something at a node that it takes messages to notice.
+fn holds_up(fault: &Fault) -> bool {
+    matches!(fault, Fault::Pause { .. } | Fault::Slow { .. } | Fault::Disk { .. })
 }
 
 fn falsifies_walls(fault: &Fault) -> bool {
@@ -121,6 +149,7 @@ impl Director {
     pub(crate) fn direct(&mut self, world: &mut World) {
         let now = world.now();
         let mut changed = self.end_faults(world, now);
+        changed |= world.proceed();
         if self.phase == Phase::Safety && now >= self.timeline.liveness {
             world.start_all();
             self.enter(Phase::Liveness, now);
@@ -197,7 +226,7 @@ impl Director {
     /// Takes note of nodes that went wrong by themselves in the last step, and of members that changed.
     pub(crate) fn watch(&mut self, world: &mut World) {
         let failures = world.failures();
-        let members_changed = world.members_changed();
+        let members_changed = world.members_changed() + world.stopped_by_disks();
         if !failures.is_empty() || members_changed != self.members_changed {
             let now = world.now();
             self.members_changed = members_changed;
@@ -252,11 +281,15 @@ impl Director {
         reasons
     }
 
-    /// Whether nodes were down while this fault lasted, or another one kept the messages from it that it could
-    /// have met, so that it may have found nothing to do.
+    /// Whether nodes were halted while this fault lasted, or another one kept the messages from it that it
+    /// could have met, so that it may have found nothing to do.
     fn silenced(&self, fault: &Ended) -> bool {
         if matches!(fault.planned.fault, Fault::Wipe { .. }) {
             // It has waited in vain for a node that lost its disk before.
+            return true;
+        }
+        // The same of a disk that was to be damaged.
+        if matches!(fault.planned.fault, Fault::Disk { .. }) && fault.what.starts_with(NOBODY) {
             return true;
         }
         // To agree takes longer under any other fault, and the change before may take that long, too.
@@ -265,13 +298,13 @@ impl Director {
             return true;
         }
         self.ended.iter().any(|other| {
-            let takes_power = matches!(
-                other.planned.fault,
-                Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. }
-            );
             let overlaps = other.from <= fault.to && fault.from <= other.to;
             let hushed = hushes(&other.planned.fault, &fault.planned.fault);
-            (takes_power || hushed || agrees) && overlaps && other.planned.id != fault.planned.id
+            let cuts = matches!(other.planned.fault, Fault::Partition { .. })
+                && holds_up(&fault.planned.fault);
+            (halts(&other.planned.fault) || hushed || cuts || agrees)
+                && overlaps
+                && other.planned.id != fault.planned.id
         })
     }
 

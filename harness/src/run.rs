@@ -259,11 +259,50 @@ pub struct Effect {
     pub stopped: u32,
     /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
+    /// Virtual nanoseconds for which it kept nodes from running, over all of them.
+    #[serde(default, skip_serializing_if = "config::is_zero_long")]
+    pub halted_ns: u64,
     /// Changes of the members that were agreed on while it lasted.
     #[serde(default, skip_serializing_if = "config::is_zero")]
     pub changed: u32,
+    /// What it did to disks.
+    #[serde(default, skip_serializing_if = "DiskEffect::is_none")]
+    pub disk: DiskEffect,
     /// Operations that ended `ok` while it lasted.
     pub ok_during: u64,
+}
+
+/// What a fault did to disks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskEffect {
+    /// Syncs that it made slow.
+    pub slow_syncs: u64,
+    /// Reads, writes and syncs that it made fail.
+    pub errors: u64,
+    /// Bits that it flipped.
+    pub flipped_bits: u64,
+    /// Syncs that said they had made last what they had not.
+    pub lies: u64,
+    /// Bytes that it lost, but for those that a loss of power took.
+    pub lost_bytes: u64,
+}
+
+impl DiskEffect {
+    /// Whether there was none.
+    pub fn is_none(&self) -> bool {
+        *self == DiskEffect::default()
+    }
+
+    /// Adds what was done to another disk.
+    pub(crate) fn add(&mut self, other: &DiskEffect) {
+        let DiskEffect { slow_syncs, errors, flipped_bits, lies, lost_bytes } = other;
+        self.slow_syncs += slow_syncs;
+        self.errors += errors;
+        self.flipped_bits += flipped_bits;
+        self.lies += lies;
+        self.lost_bytes += lost_bytes;
+    }
 }
 
 impl Effect {
@@ -280,16 +319,18 @@ impl Effect {
             misread: 0,
             stopped: 0,
             lost_bytes: 0,
+            halted_ns: 0,
             changed: 0,
+            disk: DiskEffect::default(),
             ok_during: 0,
         }
     }
 
     /// Whether the world was any different for it.
     pub fn took_effect(&self) -> bool {
-        let Effect { dropped, delayed, copied, misread, stopped, changed, .. } = *self;
-        let messages = dropped > 0 || delayed > 0 || copied > 0;
-        messages || misread > 0 || stopped > 0 || changed > 0
+        let Effect { dropped, delayed, copied, misread, stopped, changed, disk, .. } = *self;
+        let counts = [dropped, delayed, copied, misread, stopped.into(), changed.into()];
+        counts.iter().any(|count| *count > 0) || !disk.is_none()
     }
 }
 

@@ -17,15 +17,21 @@ mod clock;
 mod crash;
 mod delay;
 mod delay_spike;
+mod disk;
 mod duplicate;
 mod flap;
+mod kill;
+mod limits;
 mod loss;
 pub(crate) mod membership;
 mod partition;
+mod pause;
 mod reorder;
 mod restart;
+mod rolling_restart;
 mod schedule;
 mod script;
+mod slow;
 mod traffic;
 mod wipe;
 
@@ -176,6 +182,42 @@ pub enum Fault {
         /// How.
         change: Change,
     },
+    /// Processes stand still while it lasts: they take in no message, and no timer of theirs ends. Messages
+    /// wait for them as in the buffer of a socket, and are lost where that is full. Then they go on as
+    /// if nothing had been, but their clocks have gone on without them.
+    Pause {
+        /// Whose.
+        target: Target,
+    },
+    /// Processes end without loss of power: memory is gone, and what was written stays, synced or not. Peers
+    /// see silence. The nodes are down while it lasts, and start again after it.
+    Kill {
+        /// Which nodes.
+        target: Target,
+    },
+    /// Everything takes longer while it lasts. Messages wait, and are lost, as under [`Fault::Pause`].
+    Slow {
+        /// For which nodes.
+        target: Target,
+        /// For how much longer each message keeps a node busy, and how much longer each sync of its disk
+        /// takes.
+        cost: Duration,
+    },
+    /// The processes of all nodes end as under [`Fault::Kill`] and start again, one after the other.
+    RollingRestart {
+        /// How long each node is down.
+        down: Duration,
+        /// From the start of one to the end of the next.
+        apart: Duration,
+    },
+    /// The disks of some nodes do not do what disks do. A node that ends by itself because of that starts
+    /// again when it is over.
+    Disk {
+        /// Which nodes.
+        target: Target,
+        /// What is wrong with them.
+        defect: Defect,
+    },
 }
 
 impl Fault {
@@ -200,6 +242,11 @@ impl Fault {
             Fault::Wipe { target: Target::Minority } => "wipe-minority",
             Fault::Wipe { .. } => "wipe",
             Fault::Membership { .. } => membership::NAME,
+            Fault::Pause { .. } => "pause",
+            Fault::Kill { .. } => "kill",
+            Fault::Slow { .. } => "slow",
+            Fault::RollingRestart { .. } => "rolling-restart",
+            Fault::Disk { defect, .. } => defect.kind(),
         }
     }
 }
@@ -234,6 +281,16 @@ impl fmt::Display for Fault {
             }
             Fault::Wipe { target } => write!(f, "wipe {target}"),
             Fault::Membership { change } => write!(f, "membership {change}"),
+            Fault::Pause { target } => write!(f, "pause {target}"),
+            Fault::Kill { target } => write!(f, "kill {target}"),
+            Fault::Slow { target, cost } => {
+                write!(f, "slow {target} by {}", humantime::format_duration(*cost))
+            }
+            Fault::RollingRestart { down, apart } => {
+                let time = humantime::format_duration;
+                write!(f, "rolling-restart, {} down, {} apart", time(*down), time(*apart))
+            }
+            Fault::Disk { target, defect } => write!(f, "{} {target}{defect}", defect.kind()),
         }
     }
 }
@@ -260,7 +317,12 @@ impl Fault {
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
-            | Fault::Membership { .. } => String::new(),
+            | Fault::Membership { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::Slow { .. }
+            | Fault::RollingRestart { .. }
+            | Fault::Disk { .. } => String::new(),
         }
     }
 
@@ -294,6 +356,69 @@ impl fmt::Display for Change {
             Change::Add => f.write_str("add"),
             Change::Remove { target } => write!(f, "remove {target}"),
             Change::Replace { target } => write!(f, "replace {target}"),
+        }
+    }
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defect {
+    /// Each sync takes longer, and so what was written takes longer to last.
+    Slow {
+        /// By how much longer, at most; half of it at least.
+        longest: Duration,
+    },
+    /// Nothing more fits: what is written is cut off somewhere, with an error of kind `StorageFull`.
+    Full,
+    /// Some reads, writes and syncs fail. What a sync that fails was to make last is gone.
+    Error {
+        /// Of so many, one fails.
+        one_of: u32,
+    },
+    /// The next sync of a file fails, and what it was to make last is gone. Those after it succeed, and know
+    /// nothing of it.
+    SyncFail,
+    /// Bits of what was synced flip. The processes of the nodes are ended for that, and start again when it is
+    /// over. One that does not, because it has noticed, starts once more with an empty disk, told
+    /// that the cluster exists already. Where a node that lost its disk earlier is not whole again, nobody
+    /// is hit.
+    BitFlip {
+        /// How many.
+        bits: u32,
+    },
+    /// Syncs say that they have made last what they have not. When it is over, the power is lost for a moment.
+    LostWrites,
+    /// When it is over, the power is lost for a moment, and the nodes start again with what was synced when it
+    /// began.
+    Rollback,
+}
+
+impl Defect {
+    /// The name of its nemesis.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Defect::Slow { .. } => "disk-slow",
+            Defect::Full => "disk-full",
+            Defect::Error { .. } => "disk-error",
+            Defect::SyncFail => "sync-fail",
+            Defect::BitFlip { .. } => "bit-flip",
+            Defect::LostWrites => "lost-writes",
+            Defect::Rollback => "rollback",
+        }
+    }
+}
+
+/// What its kind does not say, in words that follow whose disks they are.
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Defect::Slow { longest } => {
+                write!(f, " by up to {}", humantime::format_duration(*longest))
+            }
+            Defect::Error { one_of } => write!(f, ", one of {one_of}"),
+            Defect::BitFlip { bits } => write!(f, ", {bits} bits"),
+            Defect::Full | Defect::SyncFail | Defect::LostWrites | Defect::Rollback => Ok(()),
         }
     }
 }
@@ -605,5 +730,82 @@ pub const NEMESES: &[Registration] = &[
         usual: false,
         engines: &Engine::ALL,
         nemesis: &membership::Membership,
+    },
+    Registration {
+        name: "pause",
+        about: "stops processes for a while and lets them go on; messages wait, clocks do not",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &pause::Pause,
+    },
+    Registration {
+        name: "kill",
+        about: "ends processes for a while; what was written stays, synced or not",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &kill::Kill,
+    },
+    Registration {
+        name: "slow",
+        about: "makes each message keep a node busy, and each sync take longer",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &slow::Slow,
+    },
+    Registration {
+        name: "rolling-restart",
+        about: "ends and starts the processes of all nodes, one after the other",
+        usual: true,
+        engines: &Engine::ALL,
+        nemesis: &rolling_restart::RollingRestart,
+    },
+    Registration {
+        name: "disk-slow",
+        about: "makes syncs of disks take long",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::SLOW,
+    },
+    Registration {
+        name: "disk-full",
+        about: "lets nothing more fit on disks: writes fail, and leave a part of what they wrote",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::FULL,
+    },
+    Registration {
+        name: "disk-error",
+        about: "makes some reads, writes and syncs of disks fail, or all",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::ERROR,
+    },
+    Registration {
+        name: "sync-fail",
+        about: "makes one sync of a disk fail, which loses what it was to make last, and says so once",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::SYNC_FAIL,
+    },
+    Registration {
+        name: "bit-flip",
+        about: "flips bits of what a node has synced, one node at a time; who notices gets an empty disk",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::BIT_FLIP,
+    },
+    Registration {
+        name: "lost-writes",
+        about: "lets disks say that they have synced what the next loss of power takes; then takes power",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::LOST_WRITES,
+    },
+    Registration {
+        name: "rollback",
+        about: "starts nodes again with what their disks held some time ago",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &disk::ROLLBACK,
     },
 ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, Time};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, NEMESES, Planned, Rate, Registration, Scope, Shape, Target, traffic};
+use super::{Fault, NEMESES, Planned, Registration, Scope, Shape, Target, limits};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
@@ -37,17 +37,8 @@ impl Schedule {
                 }
             }
             let waits = fault.after.and_then(|message| message.refusal());
-            if let Some(refusal) = waits.or_else(|| traffic::refusal(&fault.fault)) {
+            if let Some(refusal) = waits.or_else(|| limits::refusal(&fault.fault)) {
                 return Err(format!("schedule: fault {id} {refusal}"));
-            }
-            if let Fault::ClockDrift { rate, .. } = fault.fault
-                && !rate.is_possible()
-            {
-                let most = Rate::MAX;
-                return Err(format!(
-                    "schedule: fault {id} lets clocks run at {rate}, and both numbers have to lie \
-                     within 1 to {most}"
-                ));
             }
             if fault.at > fault.until || fault.until > end {
                 return Err(format!(

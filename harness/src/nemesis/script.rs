@@ -6,7 +6,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, NodeId, Time};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Fault, Planned};
+use super::{Fault, Planned, limits};
 use crate::plan;
 use crate::seed::Seed;
 
@@ -55,11 +55,7 @@ impl Scripted {
                 humantime::format_duration(safety)
             ));
         }
-        asked
-            .iter()
-            .flatten()
-            .find_map(Nth::refusal)
-            .or_else(|| super::traffic::refusal(&self.fault))
+        asked.iter().flatten().find_map(Nth::refusal).or_else(|| limits::refusal(&self.fault))
     }
 }
 

@@ -9,7 +9,7 @@ use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::escape;
 use crate::config::Config;
-use crate::run::{Conclusion, Judged};
+use crate::run::{Conclusion, DiskEffect, Judged};
 use crate::store::Record;
 use crate::system::Claim;
 
@@ -173,8 +173,18 @@ fn faults(record: &Record) -> String {
                 0 => String::new(),
                 misread => format!(", clocks read wrong {misread} times"),
             };
+            let halted = match effect.halted_ns / 1_000_000 {
+                0 => String::new(),
+                halted_ms => format!(", halted for {halted_ms} ms in all"),
+            };
             (
-                escape::line(what) + &late + &again + &turns + &wrong,
+                escape::line(what)
+                    + &late
+                    + &again
+                    + &turns
+                    + &wrong
+                    + &halted
+                    + &of_disks(&effect.disk),
                 effect.dropped.to_string(),
                 effect.ok_during.to_string(),
             )
@@ -194,6 +204,19 @@ fn faults(record: &Record) -> String {
     let mut table = builder.build();
     table.with(Style::rounded());
     table.to_string()
+}
+
+/// What a fault did to disks, in words that follow whom it hit.
+fn of_disks(disk: &DiskEffect) -> String {
+    let counts = [
+        (disk.slow_syncs, "slow syncs"),
+        (disk.errors, "errors of disks"),
+        (disk.flipped_bits, "flipped bits"),
+        (disk.lies, "syncs that lied"),
+        (disk.lost_bytes, "bytes lost"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    counts.map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
 fn verdicts(judged: &[Judged]) -> String {

@@ -114,8 +114,8 @@ impl Port {
     }
 
     fn try_recv(&self) -> Option<Message> {
-        let cost = self.shared.message_cost;
-        if cost.is_zero() || matches!(self.owner, Address::Client(_)) {
+        let cost = self.shared.cost_of(self.owner);
+        if cost.is_zero() {
             return self.socket.next();
         }
         let now = self.now();

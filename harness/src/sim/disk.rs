@@ -10,7 +10,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use checkers::history::FaultId;
+
 use super::Clock;
+use super::defects::{Defects, Synced};
 use crate::seed::{Ratio, Stream};
 
 /// A node's disk, as one start of the node sees it.
@@ -18,6 +21,10 @@ use crate::seed::{Ratio, Stream};
 /// What was written but not synced may be gone after a power loss: of each file's unsynced writes
 /// some survive, some in part and some not at all, in the order in which they were written or not.
 /// Of the changes to names that were not synced, a beginning survives.
+///
+/// A fault may make anything fail, with an error as an operating system gives it: of kind `StorageFull` where
+/// nothing more fits. Of what a write that fails was to write, a beginning may be there. What was written to a
+/// file since its last sync that succeeded is gone when one fails, and the next one succeeds without it.
 #[derive(Clone)]
 pub struct Disk {
     platter: Rc<RefCell<Platter>>,
@@ -40,13 +47,27 @@ pub(super) struct Platter {
     next_file: u64,
     next_write: u64,
     sync_max: Duration,
+    /// The faults by which syncs take longer because the node is slow, and for how much.
+    slowed_by: BTreeMap<FaultId, Duration>,
+    /// What is wrong with it.
+    pub(super) defects: Defects,
+    /// How many bytes were written so far.
+    written: u64,
     stream: Stream,
+}
+
+/// What a disk held at some time, as far as it was synced.
+#[derive(Debug)]
+pub(super) struct Image {
+    files: BTreeMap<FileId, File>,
+    names: BTreeMap<String, FileId>,
+    written: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FileId(u64);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct File {
     /// The content as programs see it.
     content: Vec<u8>,
@@ -55,7 +76,7 @@ struct File {
 }
 
 /// One change of a file's content.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Write {
     number: u64,
     offset: usize,
@@ -87,6 +108,9 @@ impl Platter {
             next_file: 0,
             next_write: 0,
             sync_max,
+            slowed_by: BTreeMap::new(),
+            defects: Defects::default(),
+            written: 0,
             stream,
         }
     }
@@ -99,6 +123,7 @@ impl Platter {
             apply(&mut self.durable_names, change);
         }
         self.names = self.durable_names.clone();
+        self.defects.power_is_lost();
         let mut lost = 0;
         for file in self.files.values_mut() {
             lost += file.lose_power(&mut self.stream);
@@ -119,7 +144,48 @@ impl Platter {
         self.names.clear();
         self.durable_names.clear();
         self.unsynced_names.clear();
+        self.defects.forget_damage();
         held
+    }
+
+    /// What a loss of power would leave at the worst.
+    pub(super) fn image(&self) -> Image {
+        let names = self.durable_names.clone();
+        let mut files = BTreeMap::new();
+        for id in names.values() {
+            let mut file = self.files[id].clone();
+            file.drop_unsynced(u64::MAX);
+            files.insert(*id, file);
+        }
+        Image { files, names, written: self.written }
+    }
+
+    /// Puts an image in the place of what it holds; returns how many bytes were written since.
+    pub(super) fn put_back(&mut self, image: Image) -> u64 {
+        let Image { files, names, written } = image;
+        self.files = files;
+        self.durable_names.clone_from(&names);
+        self.names = names;
+        self.unsynced_names.clear();
+        self.written - written
+    }
+
+    /// Flips some bits of what was synced; returns how many, none where nothing was.
+    pub(super) fn flip(&mut self, fault: FaultId, bits: u32, stream: &mut Stream) -> u64 {
+        let synced = self.durable_names.values().flat_map(|id| {
+            let file = &self.files[id];
+            (0..file.content.len()).filter(|at| file.is_synced(*at)).map(|at| (*id, at))
+        });
+        let synced: Vec<(FileId, usize)> = synced.collect();
+        let mut flipped = 0;
+        for _ in 0..bits {
+            let Some((id, at)) = stream.pick(&synced).copied() else { break };
+            let file = self.files.get_mut(&id).expect("every name points to a file");
+            file.content[at] ^= 1 << stream.below(8);
+            flipped += 1;
+        }
+        self.defects.flipped(fault, flipped);
+        flipped
     }
 
     fn file(&mut self, name: &str) -> io::Result<&mut File> {
@@ -146,8 +212,27 @@ impl Platter {
         self.next_write
     }
 
+    /// Makes each sync take longer.
+    pub(super) fn slow(&mut self, fault: FaultId, cost: Duration) {
+        self.slowed_by.insert(fault, cost);
+    }
+
+    /// Ends a fault that did.
+    pub(super) fn quicken(&mut self, fault: FaultId) {
+        self.slowed_by.remove(&fault);
+    }
+
     fn sync_takes(&mut self) -> Duration {
-        Duration::from_millis(self.stream.between(0, self.sync_max.as_millis() as u64))
+        let usual = self.stream.between(0, self.sync_max.as_millis() as u64);
+        let of_node = self.slowed_by.values().sum::<Duration>();
+        Duration::from_millis(usual) + of_node + self.defects.slow_sync()
+    }
+
+    /// Notes that so many bytes are to be written, and says how many of them are, and why not the others.
+    fn writes(&mut self, bytes: usize) -> (usize, io::Result<()>) {
+        let (kept, result) = self.defects.write(bytes);
+        self.written += kept as u64;
+        (kept, result)
     }
 }
 
@@ -194,6 +279,30 @@ impl File {
         let start = write.offset.min(write.len_before);
         self.content[start..start + write.before.len()].copy_from_slice(&write.before);
         written
+    }
+
+    /// Whether the byte at this place was synced as it is.
+    fn is_synced(&self, at: usize) -> bool {
+        !self.unsynced.iter().any(|write| (write.offset..write.offset + write.len).contains(&at))
+    }
+
+    /// Drops the unsynced writes up to one of this number, as an operating system does with pages that it could
+    /// not write; returns the bytes lost.
+    fn drop_unsynced(&mut self, upto: u64) -> u64 {
+        let mut writes = std::mem::take(&mut self.unsynced);
+        let mut written: Vec<Vec<u8>> = writes.iter().rev().map(|write| self.undo(write)).collect();
+        written.reverse();
+        let mut lost = 0;
+        for (write, bytes) in writes.drain(..).zip(written) {
+            if write.number <= upto {
+                lost += bytes.len() as u64;
+            } else if write.len > 0 {
+                self.write(write.number, write.offset, &bytes);
+            } else {
+                self.truncate(write.number, write.offset);
+            }
+        }
+        lost
     }
 
     /// Decides which of the unsynced writes survive, and how much of each; returns the bytes lost.
@@ -252,7 +361,9 @@ impl Disk {
     /// # Errors
     /// After the end of this start of the node; so do all methods.
     pub fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.platter()?.names.keys().cloned().collect())
+        let mut platter = self.platter()?;
+        platter.defects.operate("list files")?;
+        Ok(platter.names.keys().cloned().collect())
     }
 
     /// A file's whole content.
@@ -260,7 +371,9 @@ impl Disk {
     /// # Errors
     /// Of kind `NotFound` where there is no such file.
     pub fn read(&self, file: &str) -> io::Result<Vec<u8>> {
-        Ok(self.platter()?.file(file)?.content.clone())
+        let mut platter = self.platter()?;
+        platter.defects.operate("read")?;
+        Ok(platter.file(file)?.content.clone())
     }
 
     /// Adds to the end of a file, which comes into being where there is none.
@@ -270,9 +383,10 @@ impl Disk {
     pub fn append(&self, file: &str, bytes: &[u8]) -> io::Result<()> {
         let mut platter = self.platter()?;
         let number = platter.next_write();
+        let (kept, result) = platter.writes(bytes.len());
         let file = platter.file_or_new(file);
-        file.write(number, file.content.len(), bytes);
-        Ok(())
+        file.write(number, file.content.len(), &bytes[..kept]);
+        result
     }
 
     /// Overwrites a file from `offset` on, in bytes; it grows as needed, with zeros in between.
@@ -286,8 +400,9 @@ impl Disk {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "offset is over 4 GiB"))?;
         let mut platter = self.platter()?;
         let number = platter.next_write();
-        platter.file_or_new(file).write(number, offset, bytes);
-        Ok(())
+        let (kept, result) = platter.writes(bytes.len());
+        platter.file_or_new(file).write(number, offset, &bytes[..kept]);
+        result
     }
 
     /// Cuts a file to `len` bytes; a shorter one stays as it is.
@@ -296,6 +411,7 @@ impl Disk {
     /// Of kind `NotFound` where there is no such file.
     pub fn truncate(&self, file: &str, len: u64) -> io::Result<()> {
         let mut platter = self.platter()?;
+        platter.defects.operate("truncate")?;
         let number = platter.next_write();
         platter.file(file)?.truncate(number, usize::try_from(len).unwrap_or(usize::MAX));
         Ok(())
@@ -313,8 +429,17 @@ impl Disk {
             (platter.names[file], platter.next_write, takes)
         };
         self.wait(takes).await;
-        if let Some(file) = self.platter()?.files.get_mut(&id) {
-            file.unsynced.retain(|write| write.number > upto);
+        let mut platter = self.platter()?;
+        let platter = &mut *platter;
+        let Some(file) = platter.files.get_mut(&id) else { return Ok(()) };
+        match platter.defects.sync() {
+            Synced::Done => file.unsynced.retain(|write| write.number > upto),
+            Synced::Lied => {}
+            Synced::Failed(fault, error) => {
+                let lost = file.drop_unsynced(upto);
+                platter.defects.lost(fault, lost);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -325,6 +450,7 @@ impl Disk {
     /// Of kind `NotFound` where there is no such file.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut platter = self.platter()?;
+        platter.defects.operate("rename")?;
         let id = platter.names.remove(from).ok_or_else(|| not_found(from))?;
         platter.names.insert(to.to_owned(), id);
         platter.unsynced_names.push(NameChange::Rename(from.to_owned(), to.to_owned()));
@@ -337,6 +463,7 @@ impl Disk {
     /// Of kind `NotFound` where there is no such file.
     pub fn remove(&self, file: &str) -> io::Result<()> {
         let mut platter = self.platter()?;
+        platter.defects.operate("remove")?;
         platter.names.remove(file).ok_or_else(|| not_found(file))?;
         platter.unsynced_names.push(NameChange::Unlink(file.to_owned()));
         Ok(())
@@ -354,6 +481,10 @@ impl Disk {
         };
         self.wait(takes).await;
         let mut platter = self.platter()?;
+        platter.defects.operate("sync names")?;
+        if platter.defects.lies() {
+            return Ok(());
+        }
         // Two syncs may overlap: the other one may have taken some of these already.
         let upto = upto.min(platter.unsynced_names.len());
         let synced: Vec<NameChange> = platter.unsynced_names.drain(..upto).collect();
@@ -477,5 +608,59 @@ mod tests {
             b"aXcdef", b"aXYdef", b"aXYZef",
         ];
         assert_eq!(seen, expected.iter().map(|content| content.to_vec()).collect());
+    }
+
+    /// A disk on which something was synced and something was not, with what it is made of.
+    fn half_synced() -> (Rc<RefCell<Platter>>, Disk) {
+        let stream = Seed(1).stream("test");
+        let platter = Rc::new(RefCell::new(Platter::new(Duration::ZERO, stream)));
+        let disk = Disk::new(platter.clone(), Rc::new(Cell::new(true)), Clock::standing());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            disk.append("log", b"synced").unwrap();
+            disk.sync("log").await.unwrap();
+            disk.sync_dir().await.unwrap();
+            disk.append("log", b"-not-yet").unwrap();
+            disk.append("new", b"nor this").unwrap();
+        });
+        (platter, disk)
+    }
+
+    #[test]
+    fn what_is_put_back_is_what_was_synced_and_counts_what_was_written_since() {
+        let (platter, disk) = half_synced();
+        let image = platter.borrow().image();
+        disk.write_at("log", 0, b"changed").unwrap();
+        assert_eq!(platter.borrow_mut().put_back(image), 7);
+        assert_eq!((disk.read("log").unwrap(), disk.list().unwrap()), {
+            (b"synced".to_vec(), vec!["log".to_owned()])
+        });
+    }
+
+    #[test]
+    fn bits_flip_in_what_was_synced_alone() {
+        for seed in 0..50 {
+            let (platter, disk) = half_synced();
+            let mut stream = Seed(seed).stream("flip");
+            assert_eq!(platter.borrow_mut().flip(FaultId(0), 1, &mut stream), 1);
+            let content = disk.read("log").unwrap();
+            let differ =
+                content.iter().zip(b"synced-not-yet").map(|(is, was)| (is ^ was).count_ones());
+            let differ: Vec<u32> = differ.collect();
+            assert_eq!(differ[..6].iter().sum::<u32>(), 1, "{content:?}");
+            assert_eq!(differ[6..], [0; 8], "{content:?}");
+            assert_eq!(disk.read("new").unwrap(), b"nor this");
+        }
+    }
+
+    #[test]
+    fn a_sync_that_fails_drops_what_it_was_to_make_last_and_keeps_what_came_later() {
+        let (platter, disk) = half_synced();
+        let upto = platter.borrow().next_write;
+        disk.append("log", b"-later").unwrap();
+        let lost = platter.borrow_mut().file("log").unwrap().drop_unsynced(upto);
+        assert_eq!(lost, 8);
+        // Where what was dropped stood, there is a hole.
+        assert_eq!(disk.read("log").unwrap(), b"synced\0\0\0\0\0\0\0\0-later");
     }
 }

@@ -87,7 +87,12 @@ impl Impairment {
             | Fault::ClockDrift { .. }
             | Fault::ClockStrobe { .. }
             | Fault::Wipe { .. }
-            | Fault::Membership { .. } => return None,
+            | Fault::Membership { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::Slow { .. }
+            | Fault::RollingRestart { .. }
+            | Fault::Disk { .. } => return None,
         };
         Some(Impairment { how, stream: Seed(salt).stream(purpose), until, met: false })
     }

@@ -6,12 +6,14 @@
 
 mod clock;
 mod context;
+mod defects;
 mod disk;
 mod engine;
 mod geography;
 mod guard;
 mod impair;
 mod network;
+mod process;
 mod roster;
 mod shared;
 mod target;

@@ -16,6 +16,7 @@ use super::geography::Geography;
 use super::guard::PollBudget;
 use super::impair::Passage;
 use super::network::{Link, Links};
+use super::process::{BUFFER_BYTES, Process};
 use super::roster::Roster;
 use super::watch::{Leaving, Watches};
 use super::{Clock, Failure};
@@ -74,6 +75,7 @@ pub(super) struct NodeState {
     pub(super) power: RefCell<Rc<Cell<bool>>>,
     pub(super) incarnation: Cell<u32>,
     pub(super) clock: NodeClock,
+    pub(super) process: Process,
     /// Whether its disk was ever taken away, or the cluster began without it.
     pub(super) wiped: Cell<bool>,
     /// Whether it was, and the node has not said since that it is whole again.
@@ -116,7 +118,7 @@ pub(super) struct Shared {
     /// The nodes that clients turn to, by session.
     pub(super) homes: RefCell<BTreeMap<SessionId, NodeId>>,
     /// How long a node takes for each message.
-    pub(super) message_cost: Duration,
+    message_cost: Duration,
     /// How often nodes got into rare states.
     pub(super) marks: RefCell<BTreeMap<&'static str, u64>>,
     /// How often nodes followed a whim, where they have any.
@@ -157,6 +159,7 @@ impl Shared {
                 power: RefCell::new(Rc::new(Cell::new(true))),
                 incarnation: Cell::new(0),
                 clock: NodeClock::default(),
+                process: Process::default(),
                 wiped: Cell::new(number > config.nodes),
                 lost: Cell::new(false),
                 budget: PollBudget::default(),
@@ -217,6 +220,8 @@ impl Shared {
 
     pub(super) fn observe(&self, id: NodeId, at: Time, status: NodeStatus) {
         let before = self.node(id).status.replace(status);
+        // It has started: what is wrong with its disk has not kept it from that.
+        self.node(id).platter.borrow_mut().defects.forget_damage();
         if !status.restoring && self.node(id).lost.replace(false) {
             self.record(at, Place::of_node(id), || "is whole again".to_owned());
         }
@@ -279,6 +284,41 @@ impl Shared {
     /// Records how a task of a node ended.
     pub(super) fn fail(&self, id: NodeId, failure: Failure) {
         self.failures.borrow_mut().push((id, failure));
+    }
+
+    /// The process at a place; none where clients are.
+    pub(super) fn process(&self, place: Place) -> Option<&Process> {
+        let index = place.0.checked_sub(1)?;
+        Some(&self.nodes[index].process)
+    }
+
+    /// For how long whoever has this address is busy with each message.
+    pub(super) fn cost_of(&self, owner: Address) -> Duration {
+        match owner {
+            Address::Client(_) => Duration::ZERO,
+            Address::Node(node) => self.message_cost + self.node(node).process.cost(),
+        }
+    }
+
+    /// Whether a message that has arrived can wait for a node, in a buffer of which so many bytes are full.
+    /// It has to wait because of some faults.
+    pub(super) fn has_room(
+        &self,
+        at: Time,
+        (from, to): (Place, Place),
+        full: usize,
+        hindering: &[FaultId],
+    ) -> bool {
+        let fits = full < BUFFER_BYTES;
+        let counts = if fits { &self.delayed_by } else { &self.dropped_by };
+        for fault in hindering {
+            counts.borrow_mut()[fault.index()] += 1;
+        }
+        if !fits {
+            self.dropped.set(self.dropped.get() + 1);
+            self.record(at, from, || format!("to {}: dropped, its buffer is full", to.name()));
+        }
+        fits
     }
 
     /// Draws how much longer than the least a message takes over its way.

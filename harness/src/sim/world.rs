@@ -9,6 +9,7 @@ use checkers::history::{FaultId, NodeId, Time};
 
 use super::clock::Jump;
 use super::context::{ClientCx, ClientSpec, NodeCx, NodeStatus, Role};
+use super::disk::Image;
 use super::engine::{Hosts, Network};
 use super::impair::Impairment;
 use super::network::Link;
@@ -18,11 +19,16 @@ use super::target::{self, Observed};
 use super::watch::Then;
 use super::{Failure, MESSAGE_BYTES_MAX};
 use crate::config::Config;
-use crate::nemesis::{Change, Fault, Planned};
+use crate::nemesis::{Change, Fault, Planned, Target};
 use crate::run::Effect;
 use crate::seed::{Seed, Stream};
 use crate::system::{LocalBoxFuture, System};
 use crate::trace::Trace;
+
+mod disks;
+mod processes;
+
+use self::processes::Rolling;
 
 /// How the effect of a fault begins that has hit nobody.
 pub(crate) const NOBODY: &str = "nobody";
@@ -36,8 +42,16 @@ pub(crate) struct World {
     shared: Rc<Shared>,
     /// What each fault did so far, in the order of the schedule.
     effects: Vec<Effect>,
-    /// Which nodes each fault took power from.
+    /// Which nodes each fault has stopped, to start them again when it ends.
     stopped_by: Vec<Vec<NodeId>>,
+    /// Which nodes each fault keeps from running, and since when.
+    halted: Vec<Vec<(NodeId, Time)>>,
+    /// Restarts of all nodes that are under way.
+    rolling: Vec<Rolling>,
+    /// What disks are to hold again, by fault and node.
+    images: BTreeMap<(FaultId, NodeId), Image>,
+    /// How many times a node has ended by itself because of its disk.
+    stopped_by_disks: u64,
 }
 
 impl World {
@@ -67,7 +81,9 @@ impl World {
             Box::pin(run_clients(for_clients.clone(), network.clone(), clients.take()))
         };
         hosts.add(Place::CLIENTS, Box::new(software));
-        World { hosts, shared, effects: Vec::new(), stopped_by: Vec::new() }
+        let (effects, stopped_by, halted) = (Vec::new(), Vec::new(), Vec::new());
+        let (rolling, images, stopped_by_disks) = (Vec::new(), BTreeMap::new(), 0);
+        World { hosts, shared, effects, stopped_by, halted, rolling, images, stopped_by_disks }
     }
 
     /// The world's time.
@@ -80,6 +96,7 @@ impl World {
     pub(crate) fn step(&mut self, until: Time, over: &dyn Fn(Time, u64) -> bool) {
         let shared = self.shared.clone();
         let changes = shared.roster.changes();
+        let until = self.proceeds_at().map_or(until, |next| until.min(next));
         self.hosts.run(until, &|| {
             over(shared.now.get(), shared.sent.get())
                 || shared.roster.changes() != changes
@@ -128,10 +145,8 @@ impl World {
                 let nodes = observed.resolve(target, &mut stream);
                 let words = target::list(&nodes);
                 let lost = nodes.iter().map(|node| self.lose_power(*node)).sum();
-                let effect = &mut self.effects[id.index()];
-                effect.lost_bytes = lost;
-                effect.stopped = nodes.len() as u32;
-                self.stopped_by[id.index()] = nodes;
+                self.effects[id.index()].lost_bytes = lost;
+                self.note_stopped(id, nodes);
                 words
             }
             Fault::ClockJump { target, .. }
@@ -143,6 +158,17 @@ impl World {
             }
             Fault::Wipe { target } => self.wipe(id, &observed.resolve(target, &mut stream)),
             Fault::Membership { change } => self.change_members(change, &mut stream),
+            Fault::Pause { target } => self.pause(id, &observed.resolve(target, &mut stream)),
+            Fault::Kill { target } => self.kill(id, observed.resolve(target, &mut stream)),
+            Fault::Slow { target, cost } => {
+                self.slow(id, &observed.resolve(target, &mut stream), cost)
+            }
+            Fault::RollingRestart { down, apart } => {
+                self.roll(id, observed.resolve(Target::All, &mut stream), (down, apart))
+            }
+            Fault::Disk { target, defect } => {
+                self.damage(planned, observed.resolve(target, &mut stream), defect)
+            }
         };
         let effect = &mut self.effects[id.index()];
         effect.what = what;
@@ -155,6 +181,7 @@ impl World {
             let fault = FaultId(self.effects.len() as u32);
             self.effects.push(Effect::none(fault));
             self.stopped_by.push(Vec::new());
+            self.halted.push(Vec::new());
             self.shared.dropped_by.borrow_mut().push(0);
             self.shared.delayed_by.borrow_mut().push(0);
             self.shared.copied_by.borrow_mut().push(0);
@@ -198,11 +225,14 @@ impl World {
                 self.effects[id.index()].flapped = flapped;
             }
             Fault::Drop { .. } => self.shared.watches.borrow_mut().forget(id),
-            Fault::Crash { .. } | Fault::Restart { .. } | Fault::Wipe { .. } => {
-                for node in std::mem::take(&mut self.stopped_by[id.index()]) {
-                    self.start(node);
-                }
-            }
+            Fault::Crash { .. }
+            | Fault::Restart { .. }
+            | Fault::Wipe { .. }
+            | Fault::Kill { .. } => self.start_stopped(id),
+            Fault::Pause { .. } => self.resume(id),
+            Fault::Slow { .. } => self.quicken(id),
+            Fault::RollingRestart { .. } => self.end_roll(id),
+            Fault::Disk { defect, .. } => self.repair(id, defect),
             Fault::ClockJump { .. } | Fault::ClockDrift { .. } | Fault::ClockStrobe { .. } => {
                 for node in &self.shared.nodes {
                     node.clock.set_right(self.now(), id);
@@ -276,35 +306,72 @@ impl World {
             | Fault::Crash { .. }
             | Fault::Restart { .. }
             | Fault::Wipe { .. }
-            | Fault::Membership { .. } => unreachable!("it does nothing to clocks"),
+            | Fault::Membership { .. }
+            | Fault::Pause { .. }
+            | Fault::Kill { .. }
+            | Fault::Slow { .. }
+            | Fault::RollingRestart { .. }
+            | Fault::Disk { .. } => unreachable!("it does nothing to clocks"),
         }
     }
 
     /// Takes power and disk from nodes, unless one of them all is not whole yet: then what only one more
     /// disk has would be lost with it. Returns in words whom it hit.
     fn wipe(&mut self, fault: FaultId, nodes: &[NodeId]) -> String {
-        if let Some(id) = self.lost() {
-            return format!("{NOBODY}, n{id} is not whole yet");
+        if let Some(reason) = self.spares_disks() {
+            return reason;
         }
-        // What is a minority of all is none of those that count, when one of them comes or goes.
-        if let Some(step) = self.shared.roster.under_way() {
-            return format!("{NOBODY}, {step} still");
-        }
-        let effect = fault.index();
         for id in nodes {
             self.stop(*id);
-            let node = self.shared.node(*id);
-            let bytes = node.platter.borrow_mut().wipe();
-            node.wiped.set(true);
-            node.lost.set(true);
-            self.shared.record(self.now(), Place::of_node(*id), || {
-                format!("lost its disk with {bytes} bytes")
-            });
-            self.effects[effect].lost_bytes += bytes;
+            self.lose_disk(fault, *id);
         }
-        self.effects[effect].stopped = nodes.len() as u32;
-        self.stopped_by[effect] = nodes.to_vec();
+        self.note_stopped(fault, nodes.to_vec());
         target::list(nodes)
+    }
+
+    /// Why no disk may be lost now, in words, if so.
+    fn spares_disks(&self) -> Option<String> {
+        if let Some(id) = self.lost() {
+            return Some(format!("{NOBODY}, n{id} is not whole yet"));
+        }
+        // What is a minority of all is none of those that count, when one of them comes or goes.
+        let step = self.shared.roster.under_way();
+        step.map(|step| format!("{NOBODY}, {step} still"))
+    }
+
+    /// Takes the disk of a node that is down.
+    fn lose_disk(&mut self, fault: FaultId, id: NodeId) {
+        let node = self.shared.node(id);
+        let bytes = node.platter.borrow_mut().wipe();
+        node.wiped.set(true);
+        node.lost.set(true);
+        self.shared
+            .record(self.now(), Place::of_node(id), || format!("lost its disk with {bytes} bytes"));
+        self.effects[fault.index()].lost_bytes += bytes;
+    }
+
+    /// Takes note of the nodes that a fault has stopped, all of them now.
+    fn note_stopped(&mut self, fault: FaultId, nodes: Vec<NodeId>) {
+        let index = fault.index();
+        self.effects[index].stopped = nodes.len() as u32;
+        self.halted[index] = nodes.iter().map(|id| (*id, self.now())).collect();
+        self.stopped_by[index] = nodes;
+    }
+
+    /// Starts the nodes that a fault has stopped.
+    fn start_stopped(&mut self, fault: FaultId) {
+        self.count_halted(fault);
+        for node in std::mem::take(&mut self.stopped_by[fault.index()]) {
+            self.start(node);
+        }
+    }
+
+    /// Adds up for how long a fault has kept nodes from running, which it does no longer.
+    fn count_halted(&mut self, fault: FaultId) {
+        let now = self.now();
+        for (_, since) in std::mem::take(&mut self.halted[fault.index()]) {
+            self.effects[fault.index()].halted_ns += now.since(since).as_nanos() as u64;
+        }
     }
 
     /// Takes power from a node. The disk goes first: whatever a destructor does after that reaches
@@ -322,12 +389,14 @@ impl World {
         let node = self.shared.node(id);
         node.power.borrow().set(false);
         node.up.set(false);
+        node.process.end();
         node.status.set(NodeStatus::default());
         self.hosts.stop(Place::of_node(id));
     }
 
     fn start(&mut self, id: NodeId) {
         let node = self.shared.node(id);
+        node.platter.borrow_mut().defects.is_opened();
         node.incarnation.set(node.incarnation.get() + 1);
         *node.power.borrow_mut() = Rc::new(Cell::new(true));
         node.up.set(true);
@@ -335,14 +404,18 @@ impl World {
         self.hosts.start(Place::of_node(id));
     }
 
-    /// Nodes that went wrong by themselves since the last call. They are down from then on.
+    /// Nodes that went wrong by themselves since the last call, but for those that had to end because of what
+    /// a fault did to their disks. They are down from then on.
     pub(crate) fn failures(&mut self) -> Vec<(NodeId, Failure)> {
-        let failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
+        let mut failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
         for (id, _) in &failures {
             if self.shared.node(*id).up.get() {
                 self.stop(*id);
             }
         }
+        let by_disks = failures.extract_if(.., |(id, failure)| self.is_of_disk(*id, failure));
+        let by_disks: BTreeSet<NodeId> = by_disks.map(|(id, _)| id).collect();
+        by_disks.into_iter().for_each(|id| self.stopped_by_disk(id));
         failures
     }
 
@@ -357,12 +430,14 @@ impl World {
 
     /// The nodes that some majority is connected with: some node that is up hears, and is heard by, enough
     /// members to make one, also when the change of them that is under way counts. Nobody where there is
-    /// none. Nodes that have lost their disks and are not whole again are none of them, and whoever stays
-    /// with one that clients do not hear, or that does not hear them, is served by none.
+    /// none. Nodes that stand still, or have lost their disks and are not whole again, are none of them, and
+    /// whoever stays with one that clients do not hear, or that does not hear them, is served by none.
     pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
-        let counts =
-            |id: &NodeId| self.shared.node(*id).up.get() && !self.shared.node(*id).lost.get();
+        let counts = |id: &NodeId| {
+            let node = self.shared.node(*id);
+            node.up.get() && !node.process.is_paused() && !node.lost.get()
+        };
         let quorums = self.shared.roster.possible().into_iter().map(|members| {
             let majority = members.len() / 2 + 1;
             let up: Vec<NodeId> = members.into_iter().filter(counts).collect();
@@ -455,6 +530,11 @@ impl World {
         }
         for (effect, misread) in self.effects.iter_mut().zip(&*self.shared.misread_by.borrow()) {
             effect.misread = *misread;
+        }
+        for node in &self.shared.nodes {
+            for (fault, done) in node.platter.borrow().defects.effects() {
+                self.effects[fault.index()].disk.add(done);
+            }
         }
         let trace = self.shared.trace.as_ref().map(|trace| trace.take());
         (self.effects, trace)

@@ -195,6 +195,11 @@ impl Ordered {
                 };
             }
         }
+        if forgets(nemeses) {
+            for (guarantee, claim) in &mut claims {
+                *claim = forgotten(*guarantee, *claim);
+            }
+        }
         claims
     }
 
@@ -231,9 +236,23 @@ fn falsifies_clocks(nemeses: &[String]) -> bool {
     is_among(nemeses, "clock")
 }
 
-/// Whether disks may be lost, one at a time.
+/// Whether disks may be lost, one at a time: they are taken, or so damaged that their nodes notice.
 fn wipes(nemeses: &[String]) -> bool {
-    is_among(nemeses, "wipe")
+    is_among(nemeses, "wipe") || is_among(nemeses, "bit-flip")
+}
+
+/// Whether disks may forget what they have said they keep. No node can notice, and whoever was promised
+/// something by one that has forgotten it counts on it still.
+fn forgets(nemeses: &[String]) -> bool {
+    is_among(nemeses, "lost-writes") || is_among(nemeses, "rollback")
+}
+
+/// What becomes of a claim where disks forget.
+fn forgotten(guarantee: Guarantee, claim: Claim) -> Claim {
+    match (guarantee, claim) {
+        (Guarantee::Durable, _) | (Guarantee::Linearizable, Claim::Breaks) => Claim::Breaks,
+        _ => Claim::Silent,
+    }
 }
 
 /// Whether several disks may be lost at once.
@@ -450,6 +469,11 @@ impl WithoutLeader {
             // What only stand-ins have is lost with the last of them: nobody gives it back to them.
             for (_, claim) in claims.iter_mut().filter(|(named, _)| *named == Guarantee::Durable) {
                 *claim = Claim::Silent;
+            }
+        }
+        if forgets(nemeses) {
+            for (guarantee, claim) in &mut claims {
+                *claim = forgotten(*guarantee, *claim);
             }
         }
         claims

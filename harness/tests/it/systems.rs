@@ -1,6 +1,7 @@
 //! Small systems of the tests' own, each with one property or one mistake.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,10 @@ pub(crate) enum Quirk {
     LastWords,
     /// It sends messages to the second node without end.
     Floods,
+    /// It answers as if it had synced where it could not.
+    IgnoresSyncErrors,
+    /// It panics where its disk fails.
+    PanicsAtDisk,
 }
 
 /// The first node holds the only copy; the others pass everything on to it.
@@ -106,7 +111,10 @@ impl System for OneCopy {
             if quirk == Quirk::Floods && cx.id() == NodeId(1) {
                 cx.spawn(flood(cx.clone()));
             }
-            let mut node = Node::start(cx, quirk);
+            let mut node = match Node::start(cx, quirk) {
+                Ok(node) => node,
+                Err(error) => return error.to_string(),
+            };
             for count in 0_u32.. {
                 let message = node.cx.recv().await;
                 match quirk {
@@ -123,7 +131,12 @@ impl System for OneCopy {
                     _ => {}
                 }
                 let op: Op = serde_json::from_slice(&message.bytes).unwrap();
-                if let Some(outcome) = node.serve(op).await {
+                let served = match node.serve(op).await {
+                    Err(error) if quirk == Quirk::PanicsAtDisk => panic!("{error}"),
+                    Err(error) => return error.to_string(),
+                    Ok(served) => served,
+                };
+                if let Some(outcome) = served {
                     node.cx.reply(&message, &serde_json::to_vec(&outcome).unwrap());
                 }
             }
@@ -174,10 +187,13 @@ struct Node {
 }
 
 impl Node {
-    fn start(cx: NodeCx, quirk: Quirk) -> Node {
+    fn start(cx: NodeCx, quirk: Quirk) -> io::Result<Node> {
         let mut store = BTreeMap::new();
         if quirk != Quirk::Forgets {
-            let log = cx.disk().read("log").unwrap_or_default();
+            let log = match cx.disk().read("log") {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                read => read?,
+            };
             // A torn last line is a write that was not acknowledged.
             for line in log.split_inclusive(|byte| *byte == b'\n') {
                 if let Ok((key, value)) = serde_json::from_slice(line) {
@@ -185,15 +201,19 @@ impl Node {
                 }
             }
         }
-        Node { cx, quirk, store }
+        Ok(Node { cx, quirk, store })
     }
 
-    async fn serve(&mut self, op: Op) -> Option<Outcome> {
+    /// The answer, if it is to have one.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    async fn serve(&mut self, op: Op) -> io::Result<Option<Outcome>> {
         if self.quirk == Quirk::RefusesAll {
-            return Some(Outcome::Fail(Reason::Unavailable));
+            return Ok(Some(Outcome::Fail(Reason::Unavailable)));
         }
         let held = self.store.get(op.key()).cloned().unwrap_or_default();
-        match op {
+        Ok(match op {
             Op::Read { .. } if self.quirk == Quirk::Random => {
                 #[expect(clippy::disallowed_types, reason = "the mistake that is to be caught")]
                 let random: std::collections::HashSet<i64> = (0..100).collect();
@@ -204,37 +224,41 @@ impl Node {
             Op::Write { key, value } => {
                 if self.quirk == Quirk::WritesLate {
                     self.cx.sleep(OPERATION * 2).await;
-                    self.set(key, value).await;
-                    return None;
+                    self.set(key, value).await?;
+                    return Ok(None);
                 }
-                self.set(key, value).await;
+                self.set(key, value).await?;
                 Some(Outcome::Ok(Ret::Done))
             }
             Op::Cas { from, .. } if from != held => {
                 Some(Outcome::Fail(Reason::Mismatch { actual: Some(held) }))
             }
             Op::Cas { key, to, .. } => {
-                self.set(key, to).await;
+                self.set(key, to).await?;
                 Some(Outcome::Ok(Ret::Done))
             }
             Op::Delete { key } => {
-                self.set(key, Value::Nil).await;
+                self.set(key, Value::Nil).await?;
                 Some(Outcome::Ok(Ret::Done))
             }
             _ => Some(Outcome::Fail(Reason::Unsupported)),
-        }
+        })
     }
 
-    async fn set(&mut self, key: Key, value: Value) {
+    async fn set(&mut self, key: Key, value: Value) -> io::Result<()> {
         let mut line = serde_json::to_vec(&(&key, &value)).unwrap();
         line.push(b'\n');
         let disk = self.cx.disk();
-        disk.append("log", &line).unwrap();
+        disk.append("log", &line)?;
         if self.quirk != Quirk::AnswersBeforeSync {
-            disk.sync("log").await.unwrap();
-            disk.sync_dir().await.unwrap();
+            let synced = disk.sync("log").await;
+            if self.quirk != Quirk::IgnoresSyncErrors {
+                synced?;
+            }
+            disk.sync_dir().await?;
         }
         self.store.insert(key, value);
+        Ok(())
     }
 }
 

@@ -274,11 +274,14 @@ fn check(messages: &[&[Do]], expected: &[&str]) {
     });
 }
 
+/// The mark that what was written before is durable.
+const MARK: &str = "append log-0";
+
 #[test]
 fn what_was_persisted_is_durable_before_anything_is_sent() {
     check(
         &[&[Do::Tell(2), Do::Persist(1), Do::Tell(3), Do::Answer(1, 40)]],
-        &["append log-0", "sync log-0", "n2: told", "n3: told", "c40: answer 5"],
+        &["append log-0", "sync log-0", MARK, "n2: told", "n3: told", "c40: answer 5"],
     );
 }
 
@@ -286,7 +289,7 @@ fn what_was_persisted_is_durable_before_anything_is_sent() {
 fn what_arrived_together_is_made_durable_together() {
     check(
         &[&[Do::Persist(1), Do::Tell(2)], &[Do::Persist(2), Do::Tell(3)]],
-        &["append log-0", "sync log-0", "n2: told", "n3: told"],
+        &["append log-0", "sync log-0", MARK, "n2: told", "n3: told"],
     );
 }
 
@@ -309,6 +312,7 @@ fn a_snapshot_is_durable_before_anything_is_sent() {
             "remove log-0",
             "append log-1",
             "sync log-1",
+            "append log-1",
             "n2: told",
         ],
     );
@@ -335,7 +339,7 @@ fn a_client_is_answered_under_its_own_number() {
         let request = Request { session: 0, sequence: 4, seen: 0, command: Command::OpenSession };
         world.deliver(Address::Client(ClientId(40)), &Frame::Request(request));
         let (events, _) = world.run(A_MOMENT).await;
-        assert_eq!(events[6..], ["append log-0", "sync log-0", "c40: answer 4"]);
+        assert_eq!(events[6..], ["append log-0", "sync log-0", MARK, "c40: answer 4"]);
     });
 }
 

@@ -79,6 +79,22 @@ impl Hosts {
         }
     }
 
+    /// Lets all that runs on a host stand still: whatever is to be done there waits.
+    pub(super) fn pause(&mut self, place: Place) {
+        match self {
+            Hosts::Turmoil(hosts) => hosts.pause(place),
+            Hosts::Event(hosts) => hosts.pause(place),
+        }
+    }
+
+    /// Lets a host go on.
+    pub(super) fn resume(&mut self, place: Place) {
+        match self {
+            Hosts::Turmoil(hosts) => hosts.resume(place),
+            Hosts::Event(hosts) => hosts.resume(place),
+        }
+    }
+
     /// Lets time pass: at most until `until`, before what is due then; less where `pauses` says that
     /// somebody has to look at what has come of it. With ticks, it is one tick whatever they say.
     pub(super) fn run(&mut self, until: Time, pauses: &dyn Fn() -> bool) {

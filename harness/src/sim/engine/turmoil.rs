@@ -2,12 +2,15 @@
 //! tick.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use checkers::history::{NodeId, SessionId, Time};
+use tokio::task::LocalSet;
 use tokio::time::Instant;
 use turmoil::Sim;
 use turmoil::net::UdpSocket;
@@ -16,7 +19,9 @@ use super::Software;
 use crate::config::Config;
 use crate::seed::Seed;
 use crate::sim::context::{Address, MESSAGE_BYTES_MAX, Message};
+use crate::sim::process::{self, Process};
 use crate::sim::shared::{Place, Shared};
+use crate::system::LocalBoxFuture;
 
 /// The port that every node listens on.
 const NODE_PORT: u16 = 7000;
@@ -30,15 +35,18 @@ pub(in crate::sim) struct Hosts {
     sim: Sim<'static>,
     tick: Duration,
     network: Rc<Network>,
+    /// By place.
+    gates: Vec<Rc<Gate>>,
 }
 
 impl Hosts {
     pub(super) fn new(config: &Config, seed: Seed, shared: &Rc<Shared>) -> Hosts {
         let sim = build(config, seed);
         let places = (0..=config.all_nodes() as usize).map(Place);
+        let gates = places.clone().map(|_| Rc::default()).collect();
         let ips = places.map(|place| sim.lookup(place.name())).collect();
         let network = Network { shared: shared.clone(), ips, scratch: RefCell::default() };
-        Hosts { sim, tick: config.tick, network: Rc::new(network) }
+        Hosts { sim, tick: config.tick, network: Rc::new(network), gates }
     }
 
     pub(super) fn network(&self) -> Rc<Network> {
@@ -46,10 +54,14 @@ impl Hosts {
     }
 
     pub(super) fn add(&mut self, place: Place, software: Software) {
+        let gate = self.gates[place.0].clone();
         self.sim.host(place.name(), move || {
-            let software = software();
+            let (software, gate) = (software(), gate.clone());
             async move {
-                software.await;
+                match place {
+                    Place::CLIENTS => software.await,
+                    _ => gate.keep(software).await,
+                }
                 Ok(())
             }
         });
@@ -57,6 +69,15 @@ impl Hosts {
 
     pub(super) fn stop(&mut self, place: Place) {
         self.sim.crash(place.name());
+        self.gates[place.0].open();
+    }
+
+    pub(super) fn pause(&mut self, place: Place) {
+        self.gates[place.0].is_closed.set(true);
+    }
+
+    pub(super) fn resume(&mut self, place: Place) {
+        self.gates[place.0].open();
     }
 
     pub(super) fn start(&mut self, place: Place) {
@@ -88,6 +109,37 @@ fn build(config: &Config, seed: Seed) -> Sim<'static> {
         .udp_capacity(1 << 16)
         .tcp_capacity(1024);
     builder.build()
+}
+
+/// What the tasks of a node are behind. While it is closed, none of them is polled, not even those that were
+/// spawned around the seam, while timers end and messages come.
+#[derive(Default)]
+struct Gate {
+    is_closed: Cell<bool>,
+    /// Whoever found it closed.
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.is_closed.set(false);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+
+    async fn keep(&self, software: LocalBoxFuture<'static, ()>) {
+        let mut tasks = LocalSet::new();
+        tasks.spawn_local(software);
+        std::future::poll_fn(|cx| {
+            if self.is_closed.get() {
+                self.waiting.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+            Pin::new(&mut tasks).poll(cx)
+        })
+        .await;
+    }
 }
 
 /// Runs a task on the host that this is called on.
@@ -135,6 +187,8 @@ pub(in crate::sim) struct Socket {
     /// arrival.
     late: RefCell<BTreeMap<(Time, u64), Message>>,
     arrivals: Cell<u64>,
+    /// What has arrived and waits because of a fault, in the order of arrival.
+    waiting: RefCell<VecDeque<Message>>,
 }
 
 impl Socket {
@@ -147,7 +201,8 @@ impl Socket {
         let bound = UdpSocket::bind(("0.0.0.0", number)).await;
         let socket = bound.expect("the port is free on its host");
         let (place, late, arrivals) = (Place::of(owner), RefCell::default(), Cell::new(0));
-        Socket { socket, network, place, clock, late, arrivals }
+        let waiting = RefCell::default();
+        Socket { socket, network, place, clock, late, arrivals, waiting }
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -169,6 +224,34 @@ impl Socket {
         if let Some(message) = self.take_late() {
             return Some(message);
         }
+        self.let_wait();
+        if let Some(message) = self.waiting.borrow_mut().pop_front() {
+            return Some(message);
+        }
+        self.take()
+    }
+
+    /// Where a fault makes messages wait, or did until now: takes in what has arrived, as far as there is
+    /// room for it. What turmoil has of it nobody sees before the node asks.
+    fn let_wait(&self) {
+        let shared = &self.network.shared;
+        let hindering = shared.process(self.place).map(Process::take_hindering);
+        let hindering = hindering.unwrap_or_default();
+        if hindering.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some(message) = self.take() {
+            let full = process::bytes_of(waiting.iter().map(|message| message.bytes.len()));
+            let way = (Place::of(message.from), self.place);
+            if shared.has_room(self.clock.now(), way, full, &hindering) {
+                waiting.push_back(message);
+            }
+        }
+    }
+
+    /// Takes the next message from turmoil.
+    fn take(&self) -> Option<Message> {
         RECEIVED.with_borrow_mut(|buffer| {
             buffer.resize(MESSAGE_BYTES_MAX + 16, 0);
             while let Ok((len, from)) = self.socket.try_recv_from(buffer) {
@@ -181,6 +264,9 @@ impl Socket {
     }
 
     pub(super) async fn arrival(&self) {
+        if !self.waiting.borrow().is_empty() {
+            return;
+        }
         let due = self.late.borrow().keys().next().map(|(due, _)| *due);
         let late = async {
             match due {

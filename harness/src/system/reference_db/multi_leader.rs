@@ -11,8 +11,8 @@ use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
 use super::{
-    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, marks_of, operator, parsed, run_node,
-    wipes, wipes_several,
+    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, forgets, forgotten, marks_of,
+    operator, parsed, run_node, wipes, wipes_several,
 };
 use crate::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
@@ -92,6 +92,9 @@ impl MultiLeader {
         if wipes(nemeses) || wipes_several(nemeses) {
             // A region of one or two nodes does not outlive one of their disks.
             return Claim::Silent;
+        }
+        if forgets(nemeses) {
+            return forgotten(guarantee, claim);
         }
         match guarantee {
             // A region whose wall clock is ahead wins over all that others write meanwhile.

@@ -24,6 +24,7 @@ use super::Software;
 use crate::config::Config;
 use crate::seed::{Seed, Stream};
 use crate::sim::context::{Address, Message};
+use crate::sim::process::{self, Process};
 use crate::sim::shared::{Place, Shared};
 
 /// How many waits for no time may end at once, at one instant, before others have their turn.
@@ -78,6 +79,14 @@ impl Hosts {
         let _here = self.stray_time.enter();
         self.network.of_nodes.borrow_mut()[place.0] = None;
         self.network.tasks.close(place);
+    }
+
+    pub(super) fn pause(&mut self, place: Place) {
+        self.network.tasks.pause(place);
+    }
+
+    pub(super) fn resume(&mut self, place: Place) {
+        self.network.tasks.resume(place);
     }
 
     /// Goes from instant to instant. What is due at `until` is left for the next time, after the faults
@@ -161,9 +170,19 @@ impl Network {
         };
         match inbox {
             None => self.shared.drop_at_the_dead(now, sender, place),
-            Some(inbox) if self.shared.may_deliver(now, sender, place) => inbox.put(message),
+            Some(inbox) if self.shared.may_deliver(now, sender, place) => {
+                if self.can_wait(now, (sender, place), &inbox) {
+                    inbox.put(message);
+                }
+            }
             Some(_) => {}
         }
+    }
+
+    /// Whether there is room for what has arrived, where a fault makes it wait.
+    fn can_wait(&self, now: Time, way: (Place, Place), inbox: &Inbox) -> bool {
+        let hindering = self.shared.process(way.1).map(Process::hindering).unwrap_or_default();
+        hindering.is_empty() || self.shared.has_room(now, way, inbox.bytes(), &hindering)
     }
 
     /// Waits until some time has come.
@@ -213,6 +232,11 @@ impl Inbox {
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
+    }
+
+    /// How much of the buffer is full.
+    fn bytes(&self) -> usize {
+        process::bytes_of(self.messages.borrow().iter().map(|message| message.bytes.len()))
     }
 
     fn poll(&self, cx: &Context<'_>) -> Poll<()> {

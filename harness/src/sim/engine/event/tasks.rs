@@ -24,6 +24,8 @@ pub(super) struct Tasks {
     tasks: RefCell<Vec<Option<Task>>>,
     free: RefCell<Vec<usize>>,
     ready: Arc<Ready>,
+    /// By place, where a host stands still: its tasks that have something to do, in order.
+    paused: RefCell<Vec<Option<Vec<usize>>>>,
     /// One a host that is up, by its place: where `tokio::task::spawn_local` puts what it is given there.
     strays: RefCell<Vec<Option<Rc<RefCell<LocalSet>>>>>,
 }
@@ -85,6 +87,7 @@ impl Tasks {
             tasks: RefCell::default(),
             free: RefCell::default(),
             ready: Arc::default(),
+            paused: RefCell::new(vec![None; places]),
             strays: RefCell::new(vec![None; places]),
         }
     }
@@ -106,6 +109,7 @@ impl Tasks {
     /// Drops all tasks of a host; none is spawned there until it is opened again.
     pub(super) fn close(&self, place: Place) {
         let strays = self.strays.borrow_mut()[place.0].take();
+        self.paused.borrow_mut()[place.0] = None;
         let mut dropped = Vec::new();
         for (index, slot) in self.tasks.borrow_mut().iter_mut().enumerate() {
             if let Some(task) = slot.take_if(|task| task.place == place) {
@@ -119,6 +123,17 @@ impl Tasks {
             let _ = guard::quietly(|| catch_unwind(AssertUnwindSafe(|| drop(task))));
         }
         drop(strays);
+    }
+
+    /// Polls no task of a host until it goes on.
+    pub(super) fn pause(&self, place: Place) {
+        self.paused.borrow_mut()[place.0].get_or_insert_default();
+    }
+
+    /// Lets a host go on with all that it has to do by now.
+    pub(super) fn resume(&self, place: Place) {
+        let waiting = self.paused.borrow_mut()[place.0].take();
+        self.ready.lock().tasks.extend(waiting.into_iter().flatten());
     }
 
     /// Runs a task on a host, unless that is down.
@@ -150,6 +165,12 @@ impl Tasks {
 
     fn poll(&self, index: usize) {
         let Some(mut task) = self.tasks.borrow_mut()[index].take() else { return };
+        if let Some(waiting) = &mut self.paused.borrow_mut()[task.place.0] {
+            // It counts as woken, so that it waits here once only.
+            waiting.push(index);
+            self.tasks.borrow_mut()[index] = Some(task);
+            return;
+        }
         task.alarm.is_rung.store(false, Ordering::Relaxed);
         let polled = {
             let _on_the_host = task.strays.borrow().enter();

@@ -1,0 +1,84 @@
+//! What no fault may be: schedules and plans are read from files that anybody may have written.
+
+use std::time::Duration;
+
+use super::{Defect, Fault, Rate};
+use crate::seed::Ratio;
+
+/// The most that a fault may delay a message by, or wait between two things that it does.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// The longest that a fault may keep a node busy with one message, as long as a plan may.
+const COST_MAX: Duration = Duration::from_secs(1);
+/// The shortest time for which a link that flaps is cut, and then whole.
+const FLAP_MIN: Duration = Duration::from_millis(1);
+/// The narrowest that a link may be.
+const BYTES_A_SECOND_MIN: u32 = 100;
+/// The most that may wait for a link.
+const QUEUE_BYTES_MAX: u32 = 1 << 24;
+/// The greatest number in a defect of a disk.
+const NUMBER_MAX: u32 = 1000;
+
+/// Why no run has a fault, if so: what it does in words that follow its number, and what is possible.
+pub(super) fn refusal(fault: &Fault) -> Option<String> {
+    match *fault {
+        Fault::Delay { longest, .. } => too_long("delays by up to", longest, WAIT_MAX),
+        Fault::Reorder { chance, longest, .. } => {
+            no_share(chance).or(too_long("delays by up to", longest, WAIT_MAX))
+        }
+        Fault::Duplicate { chance, latest, .. } => {
+            no_share(chance).or(too_long("delays by up to", latest, WAIT_MAX))
+        }
+        Fault::Loss { chance, .. } => no_share(chance),
+        Fault::Drop { message } => message.refusal(),
+        Fault::Flap { every, .. } => (every < FLAP_MIN)
+            .then(|| format!("flaps every {every:?}, and {FLAP_MIN:?} is the least")),
+        Fault::Bandwidth { bytes_a_second, queue_bytes, .. } => {
+            let narrow = bytes_a_second < BYTES_A_SECOND_MIN;
+            (narrow || queue_bytes > QUEUE_BYTES_MAX).then(|| {
+                format!(
+                    "carries {bytes_a_second} bytes a second with room for {queue_bytes} to wait, and \
+                     {BYTES_A_SECOND_MIN} is the least, {QUEUE_BYTES_MAX} the most"
+                )
+            })
+        }
+        Fault::ClockDrift { rate, .. } => (!rate.is_possible()).then(|| {
+            let most = Rate::MAX;
+            format!("lets clocks run at {rate}, and both numbers have to lie within 1 to {most}")
+        }),
+        Fault::Slow { cost, .. } => too_long("keeps nodes busy for", cost, COST_MAX),
+        Fault::RollingRestart { down, apart } => too_long("waits for", down.max(apart), WAIT_MAX),
+        Fault::Disk { defect, .. } => refusal_of_defect(defect),
+        Fault::Partition { .. }
+        | Fault::DelaySpike { .. }
+        | Fault::Crash { .. }
+        | Fault::Restart { .. }
+        | Fault::ClockJump { .. }
+        | Fault::ClockStrobe { .. }
+        | Fault::Wipe { .. }
+        | Fault::Membership { .. }
+        | Fault::Pause { .. }
+        | Fault::Kill { .. } => None,
+    }
+}
+
+fn refusal_of_defect(defect: Defect) -> Option<String> {
+    let no_number = |what: &str, number: u32| {
+        let says = format!("{what} {number}, which has to lie within 1 to {NUMBER_MAX}");
+        (!(1..=NUMBER_MAX).contains(&number)).then_some(says)
+    };
+    match defect {
+        Defect::Slow { longest } => too_long("makes syncs take up to", longest, WAIT_MAX),
+        Defect::Error { one_of } => no_number("lets one operation of a disk fail of", one_of),
+        Defect::BitFlip { bits } => no_number("flips as many bits as", bits),
+        Defect::Full | Defect::SyncFail | Defect::LostWrites | Defect::Rollback => None,
+    }
+}
+
+fn too_long(what: &str, time: Duration, most: Duration) -> Option<String> {
+    (time > most).then(|| format!("{what} {time:?}, and {most:?} is the most"))
+}
+
+fn no_share(chance: Ratio) -> Option<String> {
+    let says = format!("hits {chance} of the messages, and that is no share of them");
+    (!chance.is_possible()).then_some(says)
+}
