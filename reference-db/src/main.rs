@@ -16,7 +16,7 @@ use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
 use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
-use stormglass_reference_db::protocol::multi_leader::topology::{Regions, Topology};
+use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
@@ -263,23 +263,15 @@ impl Serve {
         Ok(spares)
     }
 
-    /// Somebody must have what a node that begins again with an empty folder is to get: in the mode with
-    /// regions, another node of its own. What other regions have of it is not all that it has acknowledged,
-    /// and what they have not heard of yet may be under way to them, under numbers that it would give again.
-    fn check_join(&self, nodes: &[NodeId], regions: multi_leader::Settings) -> Result<(), Failure> {
-        let (others, whose) = if self.mode == Mode::MultiLeader {
-            let id = NodeId(self.id);
-            let regions = Regions::new(id, nodes, regions.regions, regions.topology);
-            (regions.members(regions.own()).len() - 1, "of its region")
-        } else {
-            (nodes.len() - 1, "of the cluster")
-        };
-        if others > 0 {
+    /// Somebody must have what a node that begins again with an empty folder is to get.
+    fn check_join(&self, nodes: &[NodeId]) -> Result<(), Failure> {
+        if nodes.len() > 1 {
             return Ok(());
         }
         Err(Failure::Usage(anyhow!(
-            "--join: node {} is the only one {whose}, so nobody can give it back what its folder had: \
-             give it a folder that was kept, or begin a cluster without --join in which no node is alone",
+            "--join: node {} is the only one of the cluster, so nobody can give it back what its folder \
+             had: give it a folder that was kept, or begin a cluster without --join in which no node is \
+             alone",
             self.id
         )))
     }
@@ -449,7 +441,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     if options.join {
         let held = node.disk().list().await.context("the data folder cannot be read");
         if held.map_err(Failure::Usage)?.is_empty() {
-            options.check_join(&node.nodes(), multi_leader)?;
+            options.check_join(&node.nodes())?;
         }
         node.joins();
     }

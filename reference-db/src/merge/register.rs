@@ -38,6 +38,12 @@ impl Clock {
     }
 }
 
+impl Merge for Clock {
+    fn merge(&mut self, other: &Clock) {
+        self.latest = self.latest.max(other.latest);
+    }
+}
+
 /// See the module. The default is what a key holds that was never written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Register {

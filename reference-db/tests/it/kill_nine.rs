@@ -74,6 +74,11 @@ fn a_node_whose_folder_was_emptied_joins_again_in_every_mode() {
 }
 
 #[test]
+fn a_region_of_one_node_whose_folder_was_emptied_joins_again_with_what_the_others_have() {
+    on_one_thread(wipe_regions_and_check());
+}
+
+#[test]
 fn a_cluster_lives_on_with_a_node_that_was_let_in_and_without_one_that_was_let_go() {
     for (mode, _) in MODES {
         on_one_thread(let_in_and_let_go(mode.name()));
@@ -246,6 +251,50 @@ async fn wipe_and_check(mode: &'static str) {
     cluster.agree(&writers.keys()).await;
 }
 
+/// Kills each node, a region of its own, takes its files away, and lets it join again while the others are
+/// written to.
+async fn wipe_regions_and_check() {
+    let mut cluster = Cluster::made("multi-leader", 200, NODES, &["--regions", "3"]);
+    let mut keys = Vec::new();
+    for lost in 0..NODES {
+        write_everywhere(&cluster, &mut keys, "before", |_| true).await;
+        cluster.agree(&keys).await;
+        cluster.kill(lost);
+        fs::remove_dir_all(cluster.data(lost)).expect("it has files");
+        write_everywhere(&cluster, &mut keys, "meanwhile", |node| node != lost).await;
+        cluster.join(lost);
+        until("the region has what the others have", || {
+            cluster.log(lost).contains("has all that it should have again").then_some(())
+        })
+        .await;
+        write_everywhere(&cluster, &mut keys, "after", |_| true).await;
+        cluster.agree(&keys).await;
+    }
+    let mut client = staying(&cluster.addresses, 0);
+    for key in &keys {
+        let held = read(&mut client, key, ReadLevel::Strong).await;
+        assert_eq!(held.as_deref(), Some(key.as_bytes()), "{key}");
+    }
+}
+
+/// Has some nodes told keys that hold their own names.
+async fn write_everywhere(
+    cluster: &Cluster,
+    keys: &mut Vec<String>,
+    when: &str,
+    told: impl Fn(usize) -> bool,
+) {
+    for node in (0..NODES).filter(|node| told(*node)) {
+        let mut client = staying(&cluster.addresses, node);
+        for number in 0..WRITES_BETWEEN {
+            let key = format!("{node}/{when}/{number}/{}", keys.len());
+            let (value, named) = (key.clone().into_bytes(), key.clone());
+            done(&mut client, Command::Write { key: named, value }).await;
+            keys.push(key);
+        }
+    }
+}
+
 /// Writes 20 MiB, kills a node, takes its files away, and lets it join again.
 async fn wipe_where_much_is_held(mode: &'static str) {
     // Sending so much takes a while, in which nobody else is talked to.
@@ -304,12 +353,21 @@ async fn done(client: &mut Client<RealClient>, command: Command) {
 }
 
 fn client(addresses: &[String], home: usize) -> Client<RealClient> {
+    client_that(addresses, home, true)
+}
+
+/// A client that asks one node and no other.
+fn staying(addresses: &[String], home: usize) -> Client<RealClient> {
+    client_that(addresses, home, false)
+}
+
+fn client_that(addresses: &[String], home: usize, roam: bool) -> Client<RealClient> {
     let attempt = Duration::from_millis(300);
     let policy = Policy {
         home,
         attempt,
         pause: Duration::from_millis(20),
-        roam: true,
+        roam,
         replica_reads: ReplicaReads::Sticky,
         stride: 1,
         rewrites_sets: true,
@@ -414,8 +472,12 @@ impl Cluster {
             .args(["serve", "--mode", self.mode, "--heartbeat-ms", "30"])
             .args(["--election-ms", &self.election_ms.to_string()])
             .args(["--snapshot-entries", "40"])
-            // A region of one node does not outlive its disk.
-            .args(["--regions", "1"])
+            // Clients turn to any node, and a session is one region's.
+            .args(if self.flags.contains(&"--regions") {
+                [].as_slice()
+            } else {
+                &["--regions", "1"]
+            })
             .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
             .args(self.flags)
             .args(more)

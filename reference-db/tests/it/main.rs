@@ -14,6 +14,7 @@ mod merge;
 mod model;
 mod multi_leader;
 mod multi_leader_random;
+mod multi_leader_restore;
 mod ports;
 mod primary_async;
 mod primary_cluster;

@@ -41,14 +41,14 @@ fn leader(cluster: &Cluster<MultiLeader>, region: u32) -> Option<usize> {
 }
 
 /// A client of one node.
-struct Client {
+pub(crate) struct Client {
     node: usize,
     session: u64,
     sequence: u64,
 }
 
 impl Client {
-    fn of(cluster: &mut Cluster<MultiLeader>, node: usize) -> Client {
+    pub(crate) fn of(cluster: &mut Cluster<MultiLeader>, node: usize) -> Client {
         let mut client = Client { node, session: 0, sequence: 0 };
         let reply = client.ask(cluster, Command::OpenSession);
         let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
@@ -56,13 +56,17 @@ impl Client {
         client
     }
 
-    fn ask(&mut self, cluster: &mut Cluster<MultiLeader>, command: Command) -> Option<Reply> {
+    pub(crate) fn ask(
+        &mut self,
+        cluster: &mut Cluster<MultiLeader>,
+        command: Command,
+    ) -> Option<Reply> {
         self.sequence += 1;
         let Client { node, session, sequence } = *self;
         cluster.ask(node, node as u64, Request { session, sequence, seen: 0, command })
     }
 
-    fn write(&mut self, cluster: &mut Cluster<MultiLeader>, key: &str, value: &str) {
+    pub(crate) fn write(&mut self, cluster: &mut Cluster<MultiLeader>, key: &str, value: &str) {
         let command = Command::Write { key: key.into(), value: value.into() };
         assert_eq!(self.ask(cluster, command), Some(Reply::Done));
     }
@@ -77,18 +81,18 @@ impl Client {
         self.ask(cluster, command).unwrap()
     }
 
-    fn delete(&mut self, cluster: &mut Cluster<MultiLeader>, key: &str) {
+    pub(crate) fn delete(&mut self, cluster: &mut Cluster<MultiLeader>, key: &str) {
         let reply = self.ask(cluster, Command::Delete { key: key.into() });
         assert_eq!(reply, Some(Reply::Done));
     }
 }
 
-fn value(value: &str) -> Reply {
+pub(crate) fn value(value: &str) -> Reply {
     Reply::Value(Some(value.into()))
 }
 
 /// What a node itself holds.
-fn held(cluster: &Cluster<MultiLeader>, node: usize, key: &str) -> Option<Reply> {
+pub(crate) fn held(cluster: &Cluster<MultiLeader>, node: usize, key: &str) -> Option<Reply> {
     cluster.node(node).state().cells().get(key).map(|cell| cell.read())
 }
 
@@ -108,7 +112,9 @@ pub(crate) fn sent(
             Message::Region(_)
             | Message::Forward { .. }
             | Message::Reached(_)
-            | Message::Known(_) => &[],
+            | Message::Known(_)
+            | Message::Reborn { .. }
+            | Message::Shared { .. } => &[],
         };
         changes.iter().map(|change| (*from, change))
     })
@@ -416,10 +422,13 @@ fn regions_and_links_are_as_the_topology_says() {
     assert_eq!((ring.own(), ring.told()), (Actor(2), vec![Actor(0)]));
     assert_eq!(ring.members(Actor(0)), [NodeId(1), NodeId(4)]);
     assert_eq!((ring.of(NodeId(5)), ring.of(NodeId(6))), (Some(Actor(1)), None));
-    assert_eq!((ring.next(Actor(1)), ring.next(Actor(0))), (vec![Actor(0)], vec![]));
+    assert_eq!((ring.next(Some(Actor(1))), ring.next(Some(Actor(0)))), (vec![Actor(0)], vec![]));
     let (centre, leaf) = (regions(1, Topology::Star), regions(2, Topology::Star));
-    assert_eq!((centre.next(Actor(1)), leaf.next(Actor(1))), (vec![Actor(2)], vec![Actor(0)]));
-    assert_eq!(leaf.next(Actor(2)), []);
+    assert_eq!(
+        (centre.next(Some(Actor(1))), leaf.next(Some(Actor(1)))),
+        (vec![Actor(2)], vec![Actor(0)])
+    );
+    assert_eq!(leaf.next(Some(Actor(2))), []);
     let alone = Regions::new(NodeId(1), &nodes[..1], 3, Topology::Ring);
     assert_eq!((alone.all().count(), alone.told()), (1, vec![]));
 }

@@ -55,10 +55,20 @@ struct Play {
     /// What each node held when it was looked at last.
     applied: BTreeMap<usize, VersionVector>,
     reads: u64,
+    /// Whether disks are taken away, one at a time.
+    wipes: bool,
+    /// How many were, and whether something may have been lost with one: that of a region's only node.
+    wiped: u64,
+    forgets: bool,
 }
 
 impl Play {
-    fn new(seed: u64, nodes: u32, topology: Topology, conflicts: Conflicts) -> Play {
+    fn new(
+        seed: u64,
+        (nodes, wipes): (u32, bool),
+        topology: Topology,
+        conflicts: Conflicts,
+    ) -> Play {
         let settings = Settings { topology, conflicts, ..Settings::DEFAULT };
         let mut cluster = Cluster::of_regions(nodes, seed, 30, settings);
         cluster.overheard = Some(Vec::new());
@@ -75,6 +85,9 @@ impl Play {
             removed: BTreeSet::new(),
             applied: BTreeMap::new(),
             reads: 0,
+            wipes,
+            wiped: 0,
+            forgets: wipes && nodes < 6,
         }
     }
 
@@ -146,6 +159,7 @@ impl Play {
             let Some(asked) = client.asked.take_if(is_asked) else { continue };
             match reply {
                 Reply::Session(session) => client.session = session,
+                Reply::SessionUnknown if self.forgets => client.session = 0,
                 Reply::NotLeader => {
                     let again_at = Time(self.cluster.now.0 + 5 * MS);
                     client.asked = Some(Asked { again_at, ..asked });
@@ -159,12 +173,16 @@ impl Play {
                 Reply::Siblings { values, context } => {
                     let elements = all_of(&values);
                     self.reads += 1;
-                    client.read(asked.key, &elements, &self.acknowledged, &BTreeSet::new());
+                    if !self.forgets {
+                        client.read(asked.key, &elements, &self.acknowledged, &BTreeSet::new());
+                    }
                     client.read = Some((asked.key, elements, context));
                 }
                 Reply::Datum(Datum::Set(elements)) => {
                     self.reads += 1;
-                    client.read(asked.key, &elements, &self.acknowledged, &self.removed);
+                    if !self.forgets {
+                        client.read(asked.key, &elements, &self.acknowledged, &self.removed);
+                    }
                 }
                 Reply::Value(held) => {
                     self.reads += 1;
@@ -189,7 +207,7 @@ impl Play {
             if before == *state.applied() {
                 continue;
             }
-            if self.conflicts != Conflicts::Lww {
+            if self.conflicts != Conflicts::Lww && !self.forgets {
                 let shown: BTreeSet<Vec<u8>> =
                     state.cells().values().flat_map(|cell| elements_of(&cell.read())).collect();
                 for element in &shown {
@@ -230,6 +248,9 @@ impl Play {
             let empty = state.cells().values().filter(|cell| cell.is_empty()).count();
             assert_eq!(empty, 0, "seed {seed}: node {node} remembers what everyone has removed");
         }
+        if self.forgets {
+            return;
+        }
         let held = |key: &str| first.get(key).cloned();
         for (key, (_, reply)) in &self.latest() {
             let expected = Some(reply.clone()).filter(|reply| *reply != Reply::Value(None));
@@ -250,11 +271,12 @@ impl Play {
         }
     }
 
-    fn run(mut self, seed: u64) -> (u64, u64) {
+    /// How many reads, writes and losses of disks there were.
+    fn run(mut self, seed: u64) -> (u64, u64, u64) {
         let faults_end = Time(self.cluster.now.0 + 2000 * MS);
         let mut meddler = Meddler::new(&self.cluster);
         while self.cluster.now < faults_end {
-            meddler.act(&mut self.cluster, false);
+            self.wiped += u64::from(meddler.act(&mut self.cluster, self.wipes));
             (0..CLIENTS).for_each(|id| self.act(id, true));
             let_pass(&mut self.cluster, 2);
             self.take_answers();
@@ -262,7 +284,7 @@ impl Play {
         }
         self.check_the_end(seed);
         let writes = self.acknowledged.values().map(|elements| elements.len() as u64).sum();
-        (self.reads, writes)
+        (self.reads, writes, self.wiped)
     }
 }
 
@@ -318,29 +340,39 @@ fn elements_of(reply: &Reply) -> BTreeSet<Vec<u8>> {
     }
 }
 
-fn random_runs(conflicts: Conflicts) {
-    let (mut reads, mut writes) = (0, 0);
+fn random_runs(conflicts: Conflicts, wipes: bool) {
+    let (mut reads, mut writes, mut wiped) = (0, 0, 0);
     for seed in 0..12 {
         let nodes = [3, 5, 6, 9][seed as usize % 4];
         let topology = TOPOLOGIES[seed as usize / 4 % 3];
-        let (read, written) = Play::new(seed, nodes, topology, conflicts).run(seed);
+        let play = Play::new(seed, (nodes, wipes), topology, conflicts);
+        let (read, written, lost) = play.run(seed);
         reads += read;
         writes += written;
+        wiped += lost;
     }
     assert!(reads > 500 && writes > 500, "{reads} reads and {writes} writes test too little");
+    assert_eq!(wiped > 10, wipes, "{wiped} disks were lost");
 }
 
 #[test]
 fn where_the_later_write_wins_all_end_with_the_last_one_and_forget_deletions_then() {
-    random_runs(Conflicts::Lww);
+    random_runs(Conflicts::Lww, false);
 }
 
 #[test]
 fn as_siblings_nothing_acknowledged_is_lost_and_causes_come_before_effects() {
-    random_runs(Conflicts::Siblings);
+    random_runs(Conflicts::Siblings, false);
 }
 
 #[test]
 fn sets_lose_nothing_acknowledged_and_causes_come_before_effects() {
-    random_runs(Conflicts::Crdt);
+    random_runs(Conflicts::Crdt, false);
+}
+
+#[test]
+fn whichever_disks_are_lost_all_end_with_the_same_and_regions_of_several_nodes_lose_nothing() {
+    for conflicts in [Conflicts::Lww, Conflicts::Siblings, Conflicts::Crdt] {
+        random_runs(conflicts, true);
+    }
 }

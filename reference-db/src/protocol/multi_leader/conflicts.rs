@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::incarnations::{lost_by, region_of};
 use crate::kv::{Command, Datum, Reply, Update};
 use crate::merge::{
     Actor, Clock, Counter, Dot, Merge, Register, Set, Siblings, Stamp, VersionVector,
@@ -211,10 +212,12 @@ pub(super) fn credible(
     own: Dot,
     regions: impl Iterator<Item = Actor>,
 ) -> VersionVector {
-    let dots = regions.map(|actor| {
-        let number = context.get(actor);
-        let number = if actor == own.actor { number.min(own.number) } else { number };
-        Dot { actor, number }
+    let regions: Vec<Actor> = regions.collect();
+    let changes = context.iter().filter(|dot| lost_by(*dot).is_none());
+    let known = changes.filter(|dot| regions.contains(&region_of(dot.actor)));
+    let dots = known.map(|dot| {
+        let number = if dot.actor == own.actor { dot.number.min(own.number) } else { dot.number };
+        Dot { number, ..dot }
     });
     dots.collect()
 }

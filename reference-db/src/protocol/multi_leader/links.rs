@@ -75,9 +75,11 @@ impl Links {
     }
 
     /// What each region is known to have, this one included.
-    pub(super) fn table(&self, own: Actor, state: &State) -> Table {
+    pub(super) fn table(&self, regions: &Regions, state: &State) -> Table {
         let mut table = self.heard.clone();
-        table.hear(own, state.applied());
+        table.meet(state.table());
+        table.bury(state.applied());
+        table.hear(state.actor(regions), state.applied());
         table
     }
 
@@ -87,10 +89,16 @@ impl Links {
     }
 
     /// A region has answered, through this one of its nodes.
-    pub(super) fn answered(&mut self, now: Time, region: Actor, place: usize, table: &Table) {
-        let before = self.heard.row(region);
+    pub(super) fn answered(
+        &mut self,
+        now: Time,
+        (region, place): (Actor, usize),
+        table: &Table,
+        state: &State,
+    ) {
+        let before = self.heard.row_of(region, state.applied());
         self.hear(table);
-        let advanced = self.heard.row(region) != before;
+        let advanced = self.heard.row_of(region, state.applied()) != before;
         let Some(peer) = self.peers.get_mut(&region) else { return };
         peer.contact = place;
         peer.asked = None;
@@ -114,7 +122,7 @@ impl Links {
         }
         self.send_at = Time::NEVER;
         for (region, peer) in &mut self.peers {
-            let row = self.heard.row(*region);
+            let row = self.heard.row_of(*region, state.applied());
             peer.notice(now, &row, state);
             let members = regions.members(*region);
             let waits = |asked: Time| now.since(asked) < self.timing.heartbeat * 2;
@@ -163,7 +171,7 @@ impl Peer {
         let (since, lacked) = &self.lacks;
         let late = now.since(*since) >= timing.election;
         let is_due = |change: &&Change| {
-            let origin = change.dot.actor;
+            let origin = state.origin(change.dot.actor);
             let passes = regions.passes_at_once(origin) || late && lacked.has(change.dot);
             passes && !row.has(change.dot) && regions.next(origin).contains(&region)
         };

@@ -23,7 +23,10 @@
 //! Nodes are let in and go as members of a region's group, which agrees on it by itself, and each node has
 //! its region by its place among all nodes, spare ones included. Which regions there are never changes:
 //! one that is added would have to hear what the others have forgotten, and of one that goes nobody else
-//! knows whether it has made a change that somebody depends on.
+//! knows whether it has made a change that somebody depends on. One that loses all its disks is another
+//! matter: it comes back in its own place, with what the others have ([`restore`]).
+
+use std::collections::BTreeSet;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -39,7 +42,9 @@ use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
 
 pub mod conflicts;
+pub mod incarnations;
 mod links;
+mod restore;
 mod sessions;
 pub mod state;
 pub mod table;
@@ -47,6 +52,7 @@ pub mod topology;
 
 use self::conflicts::Conflicts;
 use self::links::Links;
+use self::restore::Restore;
 use self::state::{Change, Logged, Rules, State};
 use self::table::Table;
 use self::topology::{Regions, Topology};
@@ -110,6 +116,24 @@ pub enum Message {
     Reached(Table),
     /// The same, from one that was asked nothing.
     Known(Table),
+    /// From a region that has lost everything, to the others: it wants what they have.
+    Reborn {
+        /// Who gets the answer.
+        sender: NodeId,
+        /// As whom it begins again.
+        heir: Actor,
+        /// The incarnations of the region before, as far as the sender knows.
+        former: BTreeSet<Actor>,
+    },
+    /// The answer: what a region has.
+    Shared {
+        /// Who begins again.
+        heir: Actor,
+        /// The region that answers.
+        region: Actor,
+        /// What it has.
+        state: Box<State>,
+    },
 }
 
 /// One node of the mode `multi-leader`.
@@ -124,6 +148,8 @@ pub struct MultiLeader {
     pending: Pending,
     office: Option<Office>,
     wishes: Wishes,
+    /// What its region is sent while it has nothing.
+    restore: Option<Restore>,
 }
 
 /// What a node keeps while it leads its region.
@@ -153,9 +179,11 @@ impl Protocol for MultiLeader {
         let nodes = regions.members(regions.own()).to_vec();
         let options = Options { nodes, ..options };
         let rules = Rules { regions, conflicts, sessions_max: options.sessions_max };
+        let core = Core::recover(&options, recovered, random, now);
         let mut node = MultiLeader {
             id: options.id,
-            core: Core::recover(&options, recovered, random, now),
+            restore: Restore::of(&options, &rules, &core, now),
+            core,
             options,
             rules,
             state: State::default(),
@@ -172,6 +200,9 @@ impl Protocol for MultiLeader {
         match input {
             Input::Timer => {
                 self.core.on_timer(now);
+                if let Some(restore) = &mut self.restore {
+                    restore.on_timer(now, &self.options.timing, &self.rules, self.id, out);
+                }
                 self.settle(now, out);
                 self.tell_others(now, out);
             }
@@ -187,7 +218,8 @@ impl Protocol for MultiLeader {
 
     fn deadline(&self) -> Time {
         let links = self.office.as_ref().map_or(Time::NEVER, |office| office.links.deadline());
-        self.core.deadline().min(links)
+        let restore = self.restore.as_ref().map_or(Time::NEVER, Restore::deadline);
+        self.core.deadline().min(links).min(restore)
     }
 
     /// Role and term are those in the region, and the positions are those of its log.
@@ -227,6 +259,9 @@ impl MultiLeader {
                 self.on_request(now, origin, (request, wall), None, out);
             }
             Message::Changes { sender, changes, table } => {
+                if self.is_from_the_lost(sender, &table) {
+                    return;
+                }
                 if self.office.is_some() {
                     self.take_changes(now, sender, changes, &table, out);
                 } else if let Some(leader) = self.core.leader()
@@ -237,14 +272,21 @@ impl MultiLeader {
                 }
             }
             Message::Known(table) => {
+                self.restore.iter_mut().for_each(|restore| restore.hear(&table));
                 self.office.iter_mut().for_each(|office| office.links.hear(&table));
+            }
+            Message::Reborn { sender, heir, former } => {
+                self.on_reborn(now, from, (sender, heir, former), out);
+            }
+            Message::Shared { heir, region, state } => {
+                self.on_shared(now, heir, region, state, out);
             }
             Message::Reached(table) => {
                 let region = self.rules.regions.of(from);
                 if let (Some(office), Some(region)) = (&mut self.office, region) {
                     let mut members = self.rules.regions.members(region).iter();
                     let place = members.position(|node| *node == from).unwrap_or(0);
-                    office.links.answered(now, region, place, &table);
+                    office.links.answered(now, (region, place), &table, &self.state);
                 }
             }
         }
@@ -297,7 +339,7 @@ impl MultiLeader {
     ) {
         let Some(office) = &mut self.office else { return };
         office.links.hear(table);
-        let own = self.rules.regions.own();
+        let own = self.state.actor(&self.rules.regions);
         let mut proposed = office.proposed.clone();
         proposed.merge(self.state.applied());
         let mut news = changes;
@@ -319,7 +361,7 @@ impl MultiLeader {
     /// Tells those who wait for it how far the region is.
     fn pay(&mut self, out: &mut Vec<Output<Self>>) {
         let Some(office) = &mut self.office else { return };
-        let table = office.links.table(self.rules.regions.own(), &self.state);
+        let table = office.links.table(&self.rules.regions, &self.state);
         let applied = self.applied;
         office.owed.retain(|(index, to)| {
             let waits = *index > applied;
@@ -393,7 +435,7 @@ impl MultiLeader {
         let Some(office) = &mut self.office else { return };
         let mut sent = Vec::new();
         let due = office.links.on_timer(now, regions, &self.state, &mut sent);
-        let table = office.links.table(regions.own(), &self.state);
+        let table = office.links.table(regions, &self.state);
         out.extend(sent.into_iter().map(|(to, changes)| {
             let message = Message::Changes { sender, changes, table: table.clone() };
             Output::Send { to, message }
@@ -406,6 +448,9 @@ impl MultiLeader {
             for to in others.flat_map(|other| regions.members(other).to_vec()) {
                 out.push(Output::Send { to, message: Message::Known(table.clone()) });
             }
+        }
+        if due.tells_all && !self.state.unheard().is_empty() {
+            self.ask_the_rest(out);
         }
         if let Some(known) = due.known {
             self.core.propose(now, Logged::Known(known));

@@ -5,32 +5,67 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::incarnations::{is_later, is_lost, region_of};
 use crate::merge::{Actor, Merge, VersionVector};
 
-/// For some regions, what they had applied when they were last heard of, directly or not. They have
-/// at least that.
+/// For some incarnations of regions, what they had applied when they were last heard of, directly or not.
+/// They have at least that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table(BTreeMap<Actor, VersionVector>);
 
 impl Table {
-    /// What a region is known to have.
-    pub fn row(&self, region: Actor) -> VersionVector {
-        self.0.get(&region).cloned().unwrap_or_default()
+    /// What an incarnation is known to have.
+    pub fn row(&self, actor: Actor) -> VersionVector {
+        self.0.get(&actor).cloned().unwrap_or_default()
     }
 
-    /// Every region that was heard of and what it has, in order.
+    /// Every incarnation that was heard of and what it has, in order.
     pub fn rows(&self) -> impl Iterator<Item = (Actor, &VersionVector)> {
-        self.0.iter().map(|(region, row)| (*region, row))
+        self.0.iter().map(|(actor, row)| (*actor, row))
     }
 
-    /// A region has this, and what it was known to have.
-    pub fn hear(&mut self, region: Actor, row: &VersionVector) {
-        self.0.entry(region).or_default().merge(row);
+    /// An incarnation has this, and what it was known to have.
+    pub fn hear(&mut self, actor: Actor, row: &VersionVector) {
+        self.0.entry(actor).or_default().merge(row);
+    }
+
+    /// Takes over of which later incarnations another table knows, and nothing of what they have.
+    pub(super) fn meet(&mut self, other: &Table) {
+        for actor in other.0.keys().filter(|actor| is_later(**actor)) {
+            self.0.entry(*actor).or_default();
+        }
+    }
+
+    /// Leaves out what those had that are lost.
+    pub(super) fn bury(&mut self, known: &VersionVector) {
+        self.0.retain(|actor, _| !is_lost(*actor, known));
+    }
+
+    /// The incarnations of a region that were heard of and are not known to be lost; more than one, where
+    /// it is not known yet which of them is.
+    pub(super) fn living(
+        &self,
+        region: Actor,
+        known: &VersionVector,
+    ) -> impl Iterator<Item = Actor> {
+        let first = Some(region).filter(|first| !self.0.contains_key(first));
+        let all = first.into_iter().chain(self.0.keys().copied());
+        all.filter(move |actor| region_of(*actor) == region && !is_lost(*actor, known))
+    }
+
+    /// What a region is known to have that is not known to have lost it: nothing, where it is not certain
+    /// which of its incarnations lives.
+    pub(super) fn row_of(&self, region: Actor, known: &VersionVector) -> VersionVector {
+        let mut living = self.living(region, known);
+        match (living.next(), living.next()) {
+            (Some(one), None) => self.row(one),
+            _ => VersionVector::default(),
+        }
     }
 }
 
 impl Merge for Table {
     fn merge(&mut self, other: &Table) {
-        other.rows().for_each(|(region, row)| self.hear(region, row));
+        other.rows().for_each(|(actor, row)| self.hear(actor, row));
     }
 }

@@ -81,22 +81,22 @@ impl Regions {
         }
     }
 
-    /// Those of them that are to hear from this region of a change that was made in `origin`. Nobody
-    /// hears of its own.
-    pub fn next(&self, origin: Actor) -> Vec<Actor> {
+    /// Those of them that are to hear from this region of a change that was made in `origin`; in none that
+    /// is left, where that has lost what it had. Nobody hears of its own.
+    pub fn next(&self, origin: Option<Actor>) -> Vec<Actor> {
         let mut told = self.told();
         let leaf = self.topology == Topology::Star && self.own.0 != 0;
-        if leaf && origin != self.own {
+        if leaf && origin != Some(self.own) {
             // The centre has told it.
             told.clear();
         }
-        told.retain(|region| *region != origin);
+        told.retain(|region| Some(*region) != origin);
         told
     }
 
     /// Whether a change goes on at once. Where everyone is told by its origin, others tell of it only
     /// when that does not seem to work.
-    pub fn passes_at_once(&self, origin: Actor) -> bool {
-        self.topology != Topology::AllToAll || origin == self.own
+    pub fn passes_at_once(&self, origin: Option<Actor>) -> bool {
+        self.topology != Topology::AllToAll || origin == Some(self.own)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Standing};
 use super::log::Position;
+use super::members::Members;
 use super::message::{HardState, Message};
 use crate::env::{NodeId, Role, Time};
 use crate::mark::Mark;
@@ -52,6 +53,25 @@ impl<C: Clone, S> Core<C, S> {
         }
     }
 
+    /// Leads without being elected, where the only other member has lost its disk.
+    ///
+    /// Of two, 2 leads, and loses its disk. Member 1 needs its vote and does not get it, because a disk that
+    /// was not let in has nothing to say; and the new disk is let in by whoever leads. But of two, both have
+    /// everything that was ever agreed on, and nobody but 1 can have led or voted since in a term that 1 has
+    /// not seen, because either takes both. So 1 takes the vote of the lost disk away as it begins to lead.
+    /// With a third member, a learner even, there might be others that know better. And one that was let go
+    /// without ever hearing of it must not be started where the last member has lost its disk: what it has
+    /// is old.
+    pub(super) fn outlive(&mut self, now: Time, members: Members) {
+        let candidate = matches!(self.standing, Standing::PreCandidate(_));
+        let alone = members.voters().eq([self.id]) && members.iter().count() == 2;
+        if candidate && alone && self.members.voters().count() == 2 && self.has_vote() {
+            self.set_hard(HardState { term: self.hard.term + 1, vote: Some(self.id) });
+            self.lead(now);
+            self.append_members(now, members);
+        }
+    }
+
     fn ask_all(&mut self, question: impl Fn() -> Message<C, S>) {
         let members = Arc::clone(&self.members);
         for voter in members.voters() {
@@ -62,7 +82,12 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     pub(super) fn on_pre_vote(&mut self, now: Time, from: NodeId, term: u64, last: Position) {
-        if self.hears_a_leader(now) || !self.was_let_in() {
+        if !self.was_let_in() {
+            // Perhaps nobody else is left, and whoever asks has to hear that this disk is a new one.
+            self.answer(from, Message::PreVoteReply { term: self.hard.term, granted: false });
+            return;
+        }
+        if self.hears_a_leader(now) {
             return;
         }
         let granted = term > self.hard.term && last >= self.log.last();

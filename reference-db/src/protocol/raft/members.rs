@@ -82,6 +82,12 @@ impl Members {
         Members { present, former: BTreeSet::new() }
     }
 
+    /// One node, by this disk.
+    pub(super) fn alone(node: NodeId, incarnation: u64) -> Members {
+        let present = BTreeMap::from([(node, Member { incarnation, votes: true })]);
+        Members { present, former: BTreeSet::new() }
+    }
+
     /// Everyone, in order.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, Member)> + '_ {
         self.present.iter().map(|(node, member)| (*node, *member))
@@ -236,7 +242,8 @@ impl<C: Clone, S> Core<C, S> {
         }
     }
 
-    /// A leader hears another incarnation of a member than the one it knows: its disk was lost.
+    /// A leader, or one that would be, hears another incarnation of a member than the one it knows: its
+    /// disk was lost.
     pub(super) fn on_stranger(
         &mut self,
         now: Time,
@@ -244,6 +251,11 @@ impl<C: Clone, S> Core<C, S> {
         incarnation: u64,
         message: &Message<C, S>,
     ) {
+        if let (Message::PreVoteReply { .. }, Some(members)) =
+            (message, self.members.with_restored(from, incarnation))
+        {
+            return self.outlive(now, members);
+        }
         let (Message::AppendReply { term, .. } | Message::HeartbeatReply { term, .. }) = message
         else {
             return;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::core::{Act, Core};
 use super::log::{Log, Position};
+use super::members::Members;
 use super::message::{Appended, Image, Message, Snapshot};
-use crate::env::NodeId;
+use crate::env::{NodeId, Time};
 use crate::mark::Mark;
 
 impl<C: Clone, S> Core<C, S> {
@@ -26,6 +27,19 @@ impl<C: Clone, S> Core<C, S> {
         self.log.compact(index.saturating_sub(spare));
         let snapshot = self.durable();
         self.acts.push(Act::Snapshot(snapshot));
+    }
+
+    /// Begins a cluster of one, by a member whose cluster is gone with its disk: it has this state after
+    /// all entries up to `index`.
+    ///
+    /// # Panics
+    /// Where the member has any entry.
+    pub fn found(&mut self, now: Time, index: u64, state: S) {
+        assert_eq!(self.log.last(), Position::default(), "what is there is not gone");
+        let last = Position { term: self.hard.term, index };
+        let members = Some(Arc::new(Members::alone(self.id, self.incarnation)));
+        self.install(Arc::new(Image { last, state, members }));
+        self.campaign(now);
     }
 
     /// All that the member needs to go on after a restart.

@@ -1,0 +1,206 @@
+//! How a region of one node that has lost its disk gets back what the others have.
+//!
+//! It asks every other region, and each notes in its own log that the region has begun again before it
+//! sends what it has ([`Message::Reborn`], [`Message::Shared`]). With what it was sent by enough of them,
+//! the region founds itself anew, under the number of its new disk ([`super::incarnations`]), and takes
+//! changes again. What none of them had is lost.
+//!
+//! **Enough is a majority of all regions.** Were it one: region 1 begins again with what region 2 has,
+//! while region 3 is cut off; then region 2 loses its disk, and begins again with what region 3 has, which
+//! has never heard that region 1 was lost. So 2 and 3 forget a deletion that the lost region 1 had and the
+//! new one has not, and nobody ever tells it. Of any two majorities one region is in both. With three
+//! regions, that is both others, and one that is cut off keeps a lost one waiting. Those that were not
+//! needed send what they have later: in a ring, one of them may be the only one that still has what the
+//! lost one was to pass on.
+//!
+//! **They note it before they send.** A deletion reaches region 3 right after that has sent what it has, and
+//! then region 2 hears that every region has it: itself, 3, and the lost 1. It must not forget it. It does
+//! not, because whatever tells it that region 3 has the deletion says as well that region 3 knows of the
+//! loss.
+//!
+//! **It names everyone before it.** Region 1 loses its disk, begins again, and loses that one too. The
+//! disk after that knows nothing of the one in between, and if it did not say that it is lost, region 2 would
+//! wait for ever to hear that it has everything. So region 2 tells whom it knows first, and sends what it
+//! has when all of them are named. A question of the one in between that comes late brings nobody back: it
+//! does not name the last one.
+//!
+//! A region of several nodes needs none of this while one of its disks is left that has everything:
+//! [`crate::protocol::raft::members`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::incarnations::{incarnation, region_of};
+use super::state::{Logged, Rules, State};
+use super::table::Table;
+use super::{Message, MultiLeader};
+use crate::env::{NodeId, Time};
+use crate::merge::Actor;
+use crate::protocol::raft::core::Core;
+use crate::protocol::raft::log::Position;
+use crate::protocol::{Options, Output, Timing};
+
+/// The first index of the log of a region that begins again has so many bits of the number of its disk.
+/// Sessions are numbered by it, and none of the lost region's is taken for one of the new.
+const INDEX_BITS: u32 = 47;
+
+/// What a node remembers while its region is gone.
+#[derive(Debug)]
+pub(super) struct Restore {
+    heir: Actor,
+    /// The incarnations before it, as far as anyone has said.
+    former: BTreeSet<Actor>,
+    sent: BTreeMap<Actor, State>,
+    ask_at: Time,
+}
+
+impl Restore {
+    /// What a node begins with whose region has no other, if it has lost its disk.
+    pub(super) fn of(
+        options: &Options,
+        rules: &Rules,
+        core: &Core<Logged, State>,
+        now: Time,
+    ) -> Option<Restore> {
+        let own = rules.regions.own();
+        let empty = core.is_restoring() && core.log().last() == Position::default();
+        let alone = options.nodes == [options.id] && rules.regions.all().count() > 1;
+        let founder = options.founders().any(|node| node == options.id);
+        (empty && alone && founder).then(|| Restore {
+            heir: incarnation(own, core.incarnation()),
+            former: BTreeSet::from([own]),
+            sent: BTreeMap::new(),
+            ask_at: now,
+        })
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.ask_at
+    }
+
+    /// Asks those again that have not sent what they have.
+    pub(super) fn on_timer(
+        &mut self,
+        now: Time,
+        timing: &Timing,
+        rules: &Rules,
+        sender: NodeId,
+        out: &mut Vec<Output<MultiLeader>>,
+    ) {
+        if self.ask_at > now {
+            return;
+        }
+        self.ask_at = now + timing.heartbeat;
+        let own = rules.regions.own();
+        let asked = rules.regions.all().filter(|region| *region != own);
+        let asked = asked.filter(|region| !self.sent.contains_key(region));
+        ask(asked, rules, (self.heir, &self.former), sender, out);
+    }
+
+    /// Names those as lost that others know of its region.
+    pub(super) fn hear(&mut self, table: &Table) {
+        let known = table.rows().map(|(actor, _)| actor);
+        let heir = self.heir;
+        let before = known.filter(|actor| region_of(*actor) == region_of(heir) && *actor != heir);
+        self.former.extend(before);
+    }
+}
+
+/// Asks regions for what they have, and tells them who begins again in place of whom.
+pub(super) fn ask(
+    asked: impl Iterator<Item = Actor>,
+    rules: &Rules,
+    (heir, former): (Actor, &BTreeSet<Actor>),
+    sender: NodeId,
+    out: &mut Vec<Output<MultiLeader>>,
+) {
+    for to in asked.flat_map(|region| rules.regions.members(region).to_vec()) {
+        let message = Message::Reborn { sender, heir, former: former.clone() };
+        out.push(Output::Send { to, message });
+    }
+}
+
+impl MultiLeader {
+    /// A region has lost everything and asks for what this one has.
+    pub(super) fn on_reborn(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        (sender, heir, former): (NodeId, Actor, BTreeSet<Actor>),
+        out: &mut Vec<Output<Self>>,
+    ) {
+        let own = self.rules.regions.own();
+        if self.rules.regions.of(sender) != Some(region_of(heir)) || region_of(heir) == own {
+            return;
+        }
+        let Some(office) = &self.office else {
+            if let Some(leader) = self.core.leader()
+                && self.rules.regions.of(from) != Some(own)
+            {
+                let message = Message::Reborn { sender, heir, former };
+                out.push(Output::Send { to: leader, message });
+            }
+            return;
+        };
+        if self.state.is_lost(heir) {
+            return;
+        }
+        let message = if self.state.unnamed(heir, &former) {
+            Message::Known(office.links.table(&self.rules.regions, &self.state))
+        } else if self.state.knows(heir, &former) {
+            let state = Box::new(self.state.shared());
+            Message::Shared { heir, region: own, state }
+        } else {
+            self.core.propose(now, Logged::Reborn { heir, former });
+            return;
+        };
+        out.push(Output::Send { to: sender, message });
+    }
+
+    /// A region has sent what it has.
+    pub(super) fn on_shared(
+        &mut self,
+        now: Time,
+        heir: Actor,
+        region: Actor,
+        state: Box<State>,
+        out: &mut Vec<Output<Self>>,
+    ) {
+        if let Some(restore) = self.restore.as_mut().filter(|restore| restore.heir == heir) {
+            restore.hear(state.table());
+            restore.sent.insert(region, *state);
+            self.found_if_enough(now, out);
+        } else if self.office.is_some()
+            && self.state.actor(&self.rules.regions) == heir
+            && self.state.unheard().contains(&region)
+        {
+            self.core.propose(now, Logged::Shared { region, state });
+        }
+    }
+
+    fn found_if_enough(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
+        let regions = self.rules.regions.all().count();
+        let enough = (regions / 2 + 1).min(regions - 1);
+        let ready = |restore: &mut Restore| restore.sent.len() >= enough;
+        let Some(restore) = self.restore.take_if(ready) else { return };
+        let disk = self.core.incarnation();
+        let state = State::reborn(&self.rules, disk, &restore.sent);
+        self.core.found(now, disk >> (u64::BITS - INDEX_BITS), state);
+        self.core.pass_on(out, Message::Region);
+    }
+
+    /// Asks those again that have not sent yet what they have, since the region has begun again.
+    pub(super) fn ask_the_rest(&self, out: &mut Vec<Output<Self>>) {
+        let heir = self.state.actor(&self.rules.regions);
+        let former = self.state.before(&self.rules);
+        let rest = self.state.unheard().iter().copied();
+        ask(rest, &self.rules, (heir, &former), self.id, out);
+    }
+
+    /// Whether somebody of a region speaks that is known to be lost. A region says of itself what it has,
+    /// under the name that it has.
+    pub(super) fn is_from_the_lost(&self, speaker: NodeId, table: &Table) -> bool {
+        let Some(region) = self.rules.regions.of(speaker) else { return true };
+        let mut names = table.rows().map(|(actor, _)| actor);
+        names.any(|name| region_of(name) == region && self.state.is_lost(name))
+    }
+}

@@ -1,0 +1,308 @@
+//! Regions whose only disk was lost: what comes back, and what must not.
+
+use stormglass_reference_db::env::{NodeId, Role};
+use stormglass_reference_db::kv::{Command, Reply};
+use stormglass_reference_db::merge::Actor;
+use stormglass_reference_db::protocol::Input;
+use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
+use stormglass_reference_db::protocol::multi_leader::incarnations::region_of;
+use stormglass_reference_db::protocol::multi_leader::topology::Topology;
+use stormglass_reference_db::protocol::multi_leader::{Message, MultiLeader, Settings};
+
+use super::multi_leader::{Client, TOPOLOGIES, held, started, value};
+use super::raft_cluster::Cluster;
+
+/// A cluster of so many regions of one node each.
+fn regions(count: u32, topology: Topology) -> Cluster<MultiLeader> {
+    let settings = Settings { regions: count as usize, topology, conflicts: Conflicts::Lww };
+    let mut cluster = Cluster::of_regions(count, 1, 50, settings);
+    cluster.run(1000);
+    cluster
+}
+
+/// What every node holds of a key.
+fn all_hold(cluster: &Cluster<MultiLeader>, key: &str) -> Vec<Option<Reply>> {
+    (0..cluster.nodes.len()).map(|node| held(cluster, node, key)).collect()
+}
+
+/// The messages with changes that were sent from one node to another, as they were overheard.
+fn changes_to(cluster: &Cluster<MultiLeader>, from: u32, to: u32) -> Vec<Message> {
+    let overheard = cluster.overheard.iter().flatten();
+    let sent = overheard.filter(|(sender, receiver, _)| (sender.0, receiver.0) == (from, to));
+    let changes = sent.filter_map(|(_, _, message)| match message {
+        Message::Changes { changes, .. } if !changes.is_empty() => Some(message.clone()),
+        _ => None,
+    });
+    changes.collect()
+}
+
+/// Region 1 acknowledges a change, which is under way to region 3 when it loses its disk. Returns the
+/// cluster in which it is whole again, and the messages.
+fn lost_with_a_change_under_way() -> (Cluster<MultiLeader>, Vec<Message>) {
+    let mut cluster = started(3, Topology::AllToAll, Conflicts::Lww);
+    let mut client = Client::of(&mut cluster, 0);
+    (1..7).for_each(|round| client.write(&mut cluster, "x", &format!("{round}")));
+    cluster.run(500);
+    cluster.split(&[0]);
+    cluster.overheard = Some(Vec::new());
+    client.write(&mut cluster, "x", "late");
+    cluster.run(200);
+    let late = changes_to(&cluster, 0, 2);
+    assert!(!late.is_empty(), "nothing was under way");
+    cluster.heal();
+    cluster.replace_disk(0);
+    (cluster, late)
+}
+
+fn deliver(cluster: &mut Cluster<MultiLeader>, to: usize, messages: &[Message]) {
+    for message in messages {
+        let (from, message) = (NodeId(0), message.clone());
+        cluster.step(to, Input::Message { from, message });
+    }
+}
+
+#[test]
+fn a_region_of_one_node_comes_back_with_what_the_others_have() {
+    for topology in TOPOLOGIES {
+        for lost in 0..3 {
+            let mut cluster = started(3, topology, Conflicts::Lww);
+            for node in 0..3 {
+                let mut client = Client::of(&mut cluster, node);
+                (0..60)
+                    .for_each(|n| client.write(&mut cluster, &format!("k{node}"), &n.to_string()));
+            }
+            cluster.run(500);
+            for round in 0..3 {
+                cluster.replace_disk(lost);
+                let state = cluster.node(lost).state();
+                assert_eq!(state.cells().len(), 3 + round, "{topology:?}: {lost} lacks something");
+                let key = format!("after{round}");
+                Client::of(&mut cluster, lost).write(&mut cluster, &key, "a");
+                cluster.run(2000);
+                assert_eq!(all_hold(&cluster, &key), vec![Some(value("a")); 3], "{topology:?}");
+            }
+            let kept = (0..3).map(|node| cluster.node(node).state().outbox().count());
+            assert_eq!(kept.sum::<usize>(), 0, "{topology:?}: somebody waits for a lost one");
+        }
+    }
+}
+
+#[test]
+fn what_it_numbers_anew_is_not_taken_for_what_is_under_way() {
+    let (mut cluster, late) = lost_with_a_change_under_way();
+    Client::of(&mut cluster, 0).write(&mut cluster, "x", "new");
+    cluster.run(500);
+    assert_eq!(all_hold(&cluster, "x"), vec![Some(value("new")); 3]);
+    deliver(&mut cluster, 2, &late);
+    cluster.run(2000);
+    assert_eq!(all_hold(&cluster, "x"), vec![Some(value("new")); 3]);
+}
+
+#[test]
+fn what_a_lost_one_had_said_to_one_that_has_not_heard_of_the_loss_reaches_all() {
+    let mut cluster = regions(5, Topology::AllToAll);
+    let mut client = Client::of(&mut cluster, 0);
+    cluster.split(&[0, 4]);
+    (cluster.cut[0][4], cluster.cut[4][0]) = (true, true);
+    cluster.overheard = Some(Vec::new());
+    client.write(&mut cluster, "x", "late");
+    cluster.run(200);
+    let late = changes_to(&cluster, 0, 4);
+    cluster.heal();
+    cluster.split(&[4]);
+    cluster.replace_disk(0);
+    assert_eq!(held(&cluster, 0, "x"), None, "nobody else had it");
+    deliver(&mut cluster, 4, &late);
+    cluster.run(200);
+    assert_eq!(held(&cluster, 4, "x"), Some(value("late")));
+    cluster.heal();
+    cluster.run(3000);
+    assert_eq!(all_hold(&cluster, "x"), vec![Some(value("late")); 5]);
+}
+
+#[test]
+fn what_comes_late_from_a_lost_one_does_not_bring_back_what_was_deleted() {
+    let (mut cluster, late) = lost_with_a_change_under_way();
+    let mut client = Client::of(&mut cluster, 1);
+    client.delete(&mut cluster, "x");
+    cluster.run(3000);
+    for node in 0..3 {
+        assert_eq!(cluster.node(node).state().cells().len(), 0, "node {node} has not forgotten it");
+    }
+    for to in [1, 2] {
+        deliver(&mut cluster, to, &late);
+    }
+    cluster.run(3000);
+    assert_eq!(all_hold(&cluster, "x"), [None, None, None]);
+}
+
+#[test]
+fn nothing_is_forgotten_that_one_which_begins_again_may_lack() {
+    for topology in TOPOLOGIES {
+        let mut cluster = started(3, topology, Conflicts::Lww);
+        let mut client = Client::of(&mut cluster, 2);
+        client.write(&mut cluster, "x", "a");
+        cluster.run(500);
+        // Region 1 has the deletion, and loses it before region 2 hears of it.
+        cluster.split(&[1]);
+        client.delete(&mut cluster, "x");
+        cluster.run(500);
+        cluster.wipe(0);
+        cluster.start(0);
+        cluster.run(500);
+        assert!(!cluster.is_whole(0), "{topology:?}: one of two others is not enough");
+        let cell = cluster.node(2).state().cells().get("x");
+        assert!(cell.is_some_and(|cell| cell.is_empty()), "{topology:?}: forgotten too early");
+        cluster.heal();
+        assert!(cluster.run_until(|cluster| cluster.is_whole(0)), "{topology:?}");
+        cluster.run(3000);
+        for node in 0..3 {
+            let state = cluster.node(node).state();
+            assert_eq!(state.cells().len(), 0, "{topology:?}, node {node}");
+            assert_eq!(state.outbox().count(), 0, "{topology:?}, node {node}");
+        }
+    }
+}
+
+#[test]
+fn what_the_lost_one_was_to_pass_on_arrives_all_the_same() {
+    // In a ring, the third region tells the first, and that one the second.
+    let mut cluster = started(3, Topology::Ring, Conflicts::Lww);
+    let mut client = Client::of(&mut cluster, 2);
+    cluster.split(&[1]);
+    client.write(&mut cluster, "x", "a");
+    cluster.run(1000);
+    assert_eq!(all_hold(&cluster, "x"), [Some(value("a")), None, Some(value("a"))]);
+    cluster.wipe(0);
+    cluster.heal();
+    cluster.start(0);
+    cluster.run(3000);
+    assert_eq!(all_hold(&cluster, "x"), vec![Some(value("a")); 3]);
+}
+
+#[test]
+fn with_five_regions_one_that_is_cut_off_keeps_nobody_waiting_and_sends_what_it_has_later() {
+    for topology in TOPOLOGIES {
+        let mut cluster = regions(5, topology);
+        let mut client = Client::of(&mut cluster, 4);
+        cluster.split(&[0, 4]);
+        client.write(&mut cluster, "x", "a");
+        cluster.run(1000);
+        assert_eq!(held(&cluster, 0, "x"), Some(value("a")), "{topology:?}");
+        cluster.heal();
+        cluster.split(&[4]);
+        cluster.replace_disk(0);
+        Client::of(&mut cluster, 0).write(&mut cluster, "y", "b");
+        assert_eq!(
+            held(&cluster, 0, "x"),
+            None,
+            "{topology:?}: only the one that is cut off has it"
+        );
+        cluster.heal();
+        cluster.run(4000);
+        assert_eq!(all_hold(&cluster, "x"), vec![Some(value("a")); 5], "{topology:?}");
+        assert_eq!(all_hold(&cluster, "y"), vec![Some(value("b")); 5], "{topology:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_lost_while_the_region_comes_back_leaves_nobody_waiting() {
+    for asked_ms in [1, 3, 5, 10, 30] {
+        for topology in TOPOLOGIES {
+            let mut cluster = started(3, topology, Conflicts::Lww);
+            Client::of(&mut cluster, 1).write(&mut cluster, "x", "a");
+            cluster.run(500);
+            cluster.wipe(0);
+            cluster.start(0);
+            cluster.run(asked_ms);
+            cluster.replace_disk(0);
+            Client::of(&mut cluster, 0).delete(&mut cluster, "x");
+            cluster.run(4000);
+            for node in 0..3 {
+                let state = cluster.node(node).state();
+                assert_eq!(state.cells().len(), 0, "{topology:?}, {asked_ms} ms, node {node}");
+                assert_eq!(state.outbox().count(), 0, "{topology:?}, {asked_ms} ms, node {node}");
+            }
+        }
+    }
+}
+
+#[test]
+fn regions_can_lose_their_disks_one_after_the_other_and_know_of_each_other() {
+    let mut cluster = regions(5, Topology::AllToAll);
+    let mut client = Client::of(&mut cluster, 4);
+    // The last region hears of no loss, and has its share of what the others have by then.
+    client.write(&mut cluster, "x", "a");
+    cluster.run(500);
+    cluster.split(&[4]);
+    for lost in [0, 1, 2, 0, 3] {
+        cluster.replace_disk(lost);
+        cluster.run(100);
+    }
+    client.delete(&mut cluster, "x");
+    Client::of(&mut cluster, 0).write(&mut cluster, "y", "b");
+    cluster.heal();
+    cluster.run(5000);
+    for node in 0..5 {
+        let state = cluster.node(node).state();
+        let keys: Vec<&String> = state.cells().keys().collect();
+        assert_eq!(keys, ["y"], "node {node}");
+        assert_eq!(state.outbox().count(), 0, "node {node}");
+        let known: Vec<Actor> = state.table().rows().map(|(actor, _)| actor).collect();
+        for region in (0..4).map(Actor).filter(|region| region.0 != node as u128) {
+            let living = known.iter().filter(|actor| region_of(**actor) == region);
+            assert_eq!(living.count(), 1, "node {node} knows of several at {region}");
+        }
+    }
+}
+
+#[test]
+fn a_session_of_the_lost_one_is_unknown_in_the_next() {
+    let mut cluster = started(3, Topology::AllToAll, Conflicts::Lww);
+    let mut client = Client::of(&mut cluster, 0);
+    client.write(&mut cluster, "x", "a");
+    cluster.run(500);
+    cluster.replace_disk(0);
+    for _ in 0..60 {
+        Client::of(&mut cluster, 0);
+    }
+    let command = Command::Write { key: "x".into(), value: b"b".to_vec() };
+    assert_eq!(client.ask(&mut cluster, command), Some(Reply::SessionUnknown));
+}
+
+#[test]
+fn a_region_remembers_that_it_came_back_and_with_what() {
+    for crash_after_ms in 0..40 {
+        let mut cluster = started(3, Topology::AllToAll, Conflicts::Lww);
+        Client::of(&mut cluster, 1).write(&mut cluster, "x", "a");
+        cluster.run(500);
+        cluster.wipe(0);
+        cluster.start(0);
+        cluster.run(crash_after_ms);
+        cluster.crash(0);
+        cluster.start(0);
+        let leads = |cluster: &Cluster<MultiLeader>| cluster.role(0) == Some(Role::Leader);
+        assert!(cluster.run_until(leads), "after {crash_after_ms} ms");
+        Client::of(&mut cluster, 0).write(&mut cluster, "x", "b");
+        cluster.crash(0);
+        cluster.start(0);
+        cluster.run(2000);
+        assert_eq!(all_hold(&cluster, "x"), vec![Some(value("b")); 3], "{crash_after_ms} ms");
+    }
+}
+
+#[test]
+fn a_region_of_two_keeps_what_it_acknowledged_whichever_disk_is_lost() {
+    for lost in [0, 3] {
+        let mut cluster = started(6, Topology::AllToAll, Conflicts::Lww);
+        cluster.split(&[0, 3]);
+        Client::of(&mut cluster, 0).write(&mut cluster, "x", "a");
+        cluster.wipe(lost);
+        cluster.run(1000);
+        cluster.start(lost);
+        assert!(cluster.run_until(|cluster| cluster.is_whole(lost)), "{lost}");
+        cluster.heal();
+        cluster.run(2000);
+        assert_eq!(all_hold(&cluster, "x"), vec![Some(value("a")); 6], "{lost}");
+    }
+}
