@@ -34,7 +34,9 @@ impl Mode {
             Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
                 &["forward", "ask", "entries", "image", "reached"]
             }
-            Mode::MultiLeader => &["forward", "ask", "changes", "reached", "known"],
+            Mode::MultiLeader => {
+                &["forward", "ask", "changes", "reached", "known", "reborn", "shared"]
+            }
             Mode::Leaderless | Mode::LeaderlessAbd => &[
                 "fetch", "fetched", "store", "keep", "stored", "compare", "leaves", "want",
                 "restore", "restored", "outlived", "knowing", "siblings", "under", "outdated",
@@ -63,6 +65,8 @@ impl Mode {
                 multi_leader::Message::Changes { .. } => "changes",
                 multi_leader::Message::Reached(_) => "reached",
                 multi_leader::Message::Known(_) => "known",
+                multi_leader::Message::Reborn { .. } => "reborn",
+                multi_leader::Message::Shared { .. } => "shared",
             }),
             Mode::Leaderless | Mode::LeaderlessAbd => name(bytes, of_leaderless),
         }
