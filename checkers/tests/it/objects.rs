@@ -1028,6 +1028,15 @@ fn what_counts_down_counts_in_the_bounds_of_a_sum() {
         process 3 read c = 0 (from 0.005 s to 0.006 s)
         at least 1 had been added before process 3 began to read c; it read 0"#]]
     .assert_eq(&proof(&text.replace("SUM", "0")));
+    // What certainly counts down is known to be gone.
+    expect!["at most 4 can have been added by the time process 3 had read c; it read 5"]
+        .assert_eq(proof(&text.replace("SUM", "5")).lines().last().unwrap());
+    // That nothing comes to 2, though it is between them, bounds do not say.
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(&text.replace("SUM", "2")).lines().last().unwrap());
+    let more = text.replace("increment c -3", "increment c 3").replace("SUM", "5");
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(&more).lines().last().unwrap());
     let begun =
         |initial: i64| history(&text.replace("SUM", "9")).that_begins_as(&Value::Int(initial));
     let verdict = Linearizable::new(Limits::default()).check(&begun(4));
