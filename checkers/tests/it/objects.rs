@@ -563,10 +563,9 @@ fn a_proof_names_what_breaks_and_nothing_else() {
         ",
     ));
     expect![[r#"
-        process 0 did append x "a" (from 0.000 s to 0.001 s)
-        process 0 did append x "b" (from 0.004 s to 0.005 s)
+        process 1 read x = "a" (from 0.002 s to 0.003 s)
         process 1 read x = "ba" (from 0.006 s to 0.007 s)
-        no order of these operations that keeps to their times explains every answer"#]]
+        process 1 read a text that does not begin with what process 1 had read before: they differ from character 1 on"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
 
@@ -1029,6 +1028,15 @@ fn what_counts_down_counts_in_the_bounds_of_a_sum() {
         process 3 read c = 0 (from 0.005 s to 0.006 s)
         at least 1 had been added before process 3 began to read c; it read 0"#]]
     .assert_eq(&proof(&text.replace("SUM", "0")));
+    // What certainly counts down is known to be gone.
+    expect!["at most 4 can have been added by the time process 3 had read c; it read 5"]
+        .assert_eq(proof(&text.replace("SUM", "5")).lines().last().unwrap());
+    // That nothing comes to 2, though it is between them, bounds do not say.
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(&text.replace("SUM", "2")).lines().last().unwrap());
+    let more = text.replace("increment c -3", "increment c 3").replace("SUM", "5");
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(&more).lines().last().unwrap());
     let begun =
         |initial: i64| history(&text.replace("SUM", "9")).that_begins_as(&Value::Int(initial));
     let verdict = Linearizable::new(Limits::default()).check(&begun(4));
@@ -1082,6 +1090,39 @@ fn a_text_is_proved_wrong_by_the_read_before_it_and_what_was_appended_since() {
     let lines = proof(&torn);
     assert_eq!(lines.lines().count(), 3, "{lines}");
     assert!(lines.contains("they differ from character"), "{lines}");
+}
+
+#[test]
+fn a_text_that_goes_back_needs_no_search_however_much_is_open() {
+    // Any of them may have taken effect by now, in any order.
+    let open: String =
+        (0..40).map(|client| format!("{client} invoke append x <{client}>\n")).collect();
+    let reads = "90 invoke read x\n90 ok <7><3>\n91 invoke read x\n91 ok <3><7>\n";
+    let limits = Limits { states_max: 0, ..Limits::default() };
+    let verdict = Linearizable::new(limits).check(&history(&(open.clone() + reads)));
+    let [anomaly] = verdict.anomalies() else { panic!("{verdict:?}") };
+    expect![[r#"
+        process 90 read x = "<7><3>" (from 0.040 s to 0.041 s)
+        process 91 read x = "<3><7>" (from 0.042 s to 0.043 s)
+        process 91 read a text that does not begin with what process 90 had read before: they differ from character 2 on"#]]
+    .assert_eq(&anomaly.explanation.join("\n"));
+    // Each of two that read at the same time may be the later one, and what is put there may be anything.
+    let longer = reads.replace("<3><7>", "<7><3><4>");
+    assert!(check(&(open.clone() + &longer)).is_valid());
+    let same_time = "90 invoke read x\n91 invoke read x\n90 ok <7><3>\n91 ok <7>\n";
+    assert!(check(&(open.clone() + same_time)).is_valid());
+    let put = "50 invoke write x <3><7>\n".to_owned() + &open + reads;
+    assert!(check(&put).is_valid());
+    let judge = |text: &str| {
+        let verdict =
+            Linearizable::new(Limits::default()).check(&history(text).that_begins_as(&word("a")));
+        verdict.anomalies()[0].explanation.last().unwrap().clone()
+    };
+    assert_eq!(
+        judge("0 invoke append x b\n0 ok\n0 invoke read x\n0 ok b"),
+        "process 0 read a text that does not begin with what was there in the beginning: they differ \
+         from character 1 on"
+    );
 }
 
 /// Adds that are all open at the same time, and reads at that time of what is shown.

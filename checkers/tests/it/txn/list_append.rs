@@ -98,6 +98,27 @@ fn a_verdict_counts_the_transactions_on_lists_that_took_effect() {
 }
 
 #[test]
+fn who_shows_an_order_has_read_the_list_that_far() {
+    // The first transaction of the circle read x too early to show what came after its own append, and
+    // another list that far; of y, it shows all itself.
+    let text = concurrent(&[
+        "[[append,x,1],[r,x,[1]],[append,y,1],[r,y,[2,1]]]",
+        "[[append,x,2],[append,y,2]]",
+        "[[r,x,[1,2]],[r,y,[2,1]]]",
+    ]);
+    let told = sentences(&RC, &text);
+    let order: Vec<&str> = told.lines().filter(|line| line.contains("comes before")).collect();
+    assert_eq!(
+        order,
+        [
+            "T1 comes before T2: T2 appended 2 to x after T1 appended 1, as T3 read",
+            "T2 comes before T1: T1 appended 1 to y after T2 appended 2, as T1 read",
+        ],
+        "{told}"
+    );
+}
+
+#[test]
 fn g0_two_transactions_overwrite_each_other() {
     let text = concurrent(&[
         "[[append,x,1],[append,y,1]]",

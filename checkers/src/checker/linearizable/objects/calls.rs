@@ -169,9 +169,50 @@ impl Object for AppendString {
         }))
     }
 
+    /// Where nothing is put in its place, a text begins with whatever somebody had read before.
+    fn projections(
+        &self,
+        calls: &[Call<AppendString>],
+    ) -> impl Iterator<Item = Smaller<usize, AppendString>> {
+        let is_put = |call: &Call<AppendString>| matches!(call.op, AppendOp::Put(_));
+        let broken = if calls.iter().any(is_put) { None } else { gone_back(self, calls) };
+        broken.into_iter()
+    }
+
     fn words(proof: &Proof<'_, AppendString>) -> Option<Words> {
         words::of_text(proof)
     }
+}
+
+/// The first read, in the order in which they began, that does not begin with the longest text that
+/// somebody had read before: alone, after that one.
+fn gone_back(
+    start: &AppendString,
+    calls: &[Call<AppendString>],
+) -> Option<Smaller<usize, AppendString>> {
+    let shown = |place: usize| match &calls[place].ret {
+        Some(AppendRet::Text(text)) => Some(text),
+        _ => None,
+    };
+    let mut reads: Vec<usize> = (0..calls.len()).filter(|place| shown(*place).is_some()).collect();
+    let mut by_end = reads.clone();
+    reads.sort_by_key(|place| calls[*place].invoked);
+    by_end.sort_by_key(|place| calls[*place].completed);
+    let mut by_end = by_end.into_iter().peekable();
+    let (mut longest, mut longest_by) = (&start.0, None);
+    for read in reads {
+        let is_over = |place: &usize| calls[*place].completed < calls[read].invoked;
+        while let Some(over) = by_end.next_if(is_over) {
+            let text = shown(over).filter(|text| text.len() > longest.len());
+            (longest, longest_by) = text.map_or((longest, longest_by), |text| (text, Some(over)));
+        }
+        if shown(read).is_some_and(|text| !text.starts_with(&**longest)) {
+            let calls = vec![(read, calls[read].clone())];
+            let start = AppendString(longest.clone());
+            return Some(Smaller { start, shown_by: longest_by, calls });
+        }
+    }
+    None
 }
 
 fn text(value: &Value) -> Result<String, String> {

@@ -186,10 +186,12 @@ pub(super) fn of_text(proof: &Proof<'_, AppendString>) -> Option<Words> {
     };
     let start = &proof.part.start.0;
     let Some(rest) = text.strip_prefix(&**start) else {
-        let before = process(proof.part.shown_by?);
+        let before = match proof.part.shown_by {
+            Some(shown_by) => format!("process {} had read before", process(shown_by)),
+            None => "was there in the beginning".to_owned(),
+        };
         return Some(Words::of(format!(
-            "process {last} read a text that does not begin with what process {before} had read \
-             before{nor}: {}",
+            "process {last} read a text that does not begin with what {before}{nor}: {}",
             where_they_part(text, start),
         )));
     };
