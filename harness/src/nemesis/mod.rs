@@ -520,7 +520,7 @@ impl fmt::Display for Shape {
             Shape::Mute { target } => write!(f, "mute {target} (one-way)"),
             Shape::Deaf { target } => write!(f, "deaf {target} (one-way)"),
             Shape::Everywhere => f.write_str("everywhere"),
-            Shape::Clients { target } => write!(f, "{target}"),
+            Shape::Clients { target } => write!(f, "between clients and {target}"),
             Shape::Requests { target } => write!(f, "requests to {target} (one-way)"),
             Shape::Answers { target } => write!(f, "answers of {target} (one-way)"),
         }

@@ -15,7 +15,7 @@ use super::shared::Place;
 pub(super) struct Observed {
     /// Every node: its number, whether it is up, and what it says about itself.
     pub(super) nodes: Vec<(NodeId, bool, NodeStatus)>,
-    /// The nodes that clients have turned to lately, the last one first.
+    /// Those of them that are up and that clients have turned to lately, the last one first.
     pub(super) asked: Vec<NodeId>,
 }
 

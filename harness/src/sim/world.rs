@@ -464,7 +464,10 @@ impl World {
             let node = self.shared.node(id);
             (id, node.up.get(), node.status.get())
         });
-        Observed { nodes: nodes.collect(), asked: self.shared.asked_lately() }
+        let nodes: Vec<_> = nodes.collect();
+        let mut asked = self.shared.asked_lately();
+        asked.retain(|id| nodes.iter().any(|(node, up, _)| node == id && *up));
+        Observed { nodes, asked }
     }
 
     /// How each node stands, in words.
