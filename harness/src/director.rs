@@ -86,6 +86,18 @@ fn halts(fault: &Fault) -> bool {
         )
 }
 
+/// Whether disks forget what they have said they keep. Whoever counts on it may get nothing done any more.
+fn forgets(fault: &Fault) -> bool {
+    let Fault::Disk { defect, .. } = fault else { return false };
+    matches!(defect, Defect::LostWrites | Defect::Rollback)
+}
+
+/// Whether it is left to chance that there is anything to notice.
+fn may_miss(fault: &Fault) -> bool {
+    let Fault::Disk { defect, .. } = fault else { return false };
+    matches!(defect, Defect::Error { one_of } if *one_of > 1)
+}
+
 /// Whether it is something at a node that it takes messages to notice.
 fn holds_up(fault: &Fault) -> bool {
     matches!(fault, Fault::Pause { .. } | Fault::Slow { .. } | Fault::Disk { .. })
@@ -258,7 +270,8 @@ impl Director {
     ///
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
     /// could, or it falsifies a wall clock or cuts clients off: of a node that nobody asks for anything
-    /// meanwhile, nobody reads the clock or misses the answers. That the nemesis as a whole has an effect is
+    /// meanwhile, nobody reads the clock or misses the answers. Nor need a disk that sometimes fails have
+    /// failed. That the nemesis as a whole has an effect is
     /// asked of every run.
     pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -273,8 +286,8 @@ impl Director {
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
-            let is_unasked = falsifies_walls(&fault) || cuts_clients_off(&fault);
-            if !took_effect && !self.silenced(ended) && !is_unasked {
+            let left_open = falsifies_walls(&fault) || cuts_clients_off(&fault) || may_miss(&fault);
+            if !took_effect && !self.silenced(ended) && !left_open {
                 reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
             }
         }
@@ -298,7 +311,8 @@ impl Director {
             return true;
         }
         self.ended.iter().any(|other| {
-            let overlaps = other.from <= fault.to && fault.from <= other.to;
+            let lasts = fault.from <= other.to || forgets(&other.planned.fault);
+            let overlaps = other.from <= fault.to && lasts;
             let hushed = hushes(&other.planned.fault, &fault.planned.fault);
             let cuts = matches!(other.planned.fault, Fault::Partition { .. })
                 && holds_up(&fault.planned.fault);

@@ -38,7 +38,7 @@ pub(super) const FULL: Disk =
     Disk { defect: |_, _| Defect::Full, targets: MANY, lasts_percent: (25, 150), fewest_nodes: 1 };
 pub(super) const ERROR: Disk = Disk {
     defect: |stream, _| Defect::Error {
-        one_of: *stream.pick(&[1, 2, 5, 20]).expect("there are chances"),
+        one_of: *stream.pick(&[1, 2, 5]).expect("there are chances"),
     },
     targets: MANY,
     lasts_percent: (25, 150),

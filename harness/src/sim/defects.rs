@@ -8,7 +8,7 @@ use checkers::history::FaultId;
 
 use crate::nemesis::Defect;
 use crate::run::DiskEffect;
-use crate::seed::{Ratio, Stream};
+use crate::seed::Stream;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,6 +30,23 @@ struct On {
     stream: Stream,
     /// Whether it does no more.
     is_spent: bool,
+    /// How many operations there were so far.
+    operations: u32,
+    /// Which of the next ones fails, where it is one of several.
+    next: u32,
+}
+
+impl On {
+    /// Whether the present operation is the one of so many. Of each so many in a row it is one, so that nobody
+    /// who does as many is spared.
+    fn comes_up(&mut self, one_of: u32) -> bool {
+        let place = self.operations % one_of;
+        if place == 0 {
+            self.next = self.stream.below(one_of.into()) as u32;
+        }
+        self.operations += 1;
+        place == self.next
+    }
 }
 
 /// What has come of a sync.
@@ -44,7 +61,7 @@ pub(super) enum Synced {
 
 impl Defects {
     pub(super) fn begin(&mut self, fault: FaultId, defect: Defect, stream: Stream) {
-        self.on.push(On { fault, defect, stream, is_spent: false });
+        self.on.push(On { fault, defect, stream, is_spent: false, operations: 0, next: 0 });
     }
 
     /// Ends a fault; whether it was on.
@@ -157,7 +174,7 @@ impl Defects {
     fn failing(&mut self, may: impl Fn(&Defect) -> bool) -> Option<FaultId> {
         let mut able = self.on.iter_mut().filter(|on| may(&on.defect) && !on.is_spent);
         able.find_map(|on| match on.defect {
-            Defect::Error { one_of } => on.stream.chance(Ratio::new(1, one_of)).then_some(on.fault),
+            Defect::Error { one_of } => on.comes_up(one_of).then_some(on.fault),
             Defect::SyncFail => {
                 on.is_spent = true;
                 Some(on.fault)
@@ -178,5 +195,26 @@ impl Defects {
 
     fn done(&mut self, fault: FaultId) -> &mut DiskEffect {
         self.effects.entry(fault).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn of_so_many_operations_one_fails_and_not_always_the_same() {
+        let mut defects = Defects::default();
+        let stream = Seed(3).stream("disk");
+        defects.begin(FaultId(0), Defect::Error { one_of: 5 }, stream);
+        let failed: Vec<bool> = (0..100).map(|_| defects.operate("read").is_err()).collect();
+        let places = failed.chunks(5).map(|five| {
+            assert_eq!(five.iter().filter(|failed| **failed).count(), 1, "{failed:?}");
+            five.iter().position(|failed| *failed)
+        });
+        assert!(places.collect::<std::collections::BTreeSet<_>>().len() > 3, "{failed:?}");
+        assert_eq!(defects.excuse(), Some(FaultId(0)));
+        assert!(defects.end(FaultId(0)) && defects.operate("read").is_ok());
     }
 }

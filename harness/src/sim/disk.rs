@@ -16,6 +16,9 @@ use super::Clock;
 use super::defects::{Defects, Synced};
 use crate::seed::{Ratio, Stream};
 
+/// How many bytes are near the end of a file.
+const NEAR_END: usize = 64;
+
 /// A node's disk, as one start of the node sees it.
 ///
 /// What was written but not synced may be gone after a power loss: of each file's unsynced writes
@@ -170,7 +173,9 @@ impl Platter {
         self.written - written
     }
 
-    /// Flips some bits of what was synced; returns how many, none where nothing was.
+    /// Flips some bits of what was synced; returns how many, none where nothing was. Half of them are near
+    /// the end of a file, where what was promised last stands, and where damage may be taken for a write
+    /// that a power loss has torn.
     pub(super) fn flip(&mut self, fault: FaultId, bits: u32, stream: &mut Stream) -> u64 {
         let synced = self.durable_names.values().flat_map(|id| {
             let file = &self.files[id];
@@ -179,7 +184,12 @@ impl Platter {
         let synced: Vec<(FileId, usize)> = synced.collect();
         let mut flipped = 0;
         for _ in 0..bits {
-            let Some((id, at)) = stream.pick(&synced).copied() else { break };
+            let Some((id, mut at)) = stream.pick(&synced).copied() else { break };
+            if stream.chance(Ratio::new(1, 2)) {
+                let of_file = synced.iter().rev().filter(|(other, _)| *other == id);
+                let last: Vec<usize> = of_file.take(NEAR_END).map(|(_, at)| *at).collect();
+                at = *stream.pick(&last).expect("a byte of the file was picked");
+            }
             let file = self.files.get_mut(&id).expect("every name points to a file");
             file.content[at] ^= 1 << stream.below(8);
             flipped += 1;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use checkers::Guarantee;
 use checkers::history::{FaultId, NodeId, Op, OpKind, Outcome, Reason, Time};
 use stormglass::config::Config;
-use stormglass::engine::Engine;
-use stormglass::nemesis::{Defect, Fault, Planned, Schedule, Target};
+use stormglass::engine::{Choice, Engine};
+use stormglass::nemesis::{Defect, Fault, Planned, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
@@ -287,6 +287,39 @@ fn claims_hold_whatever_disks_do_that_nodes_can_notice() {
             assert_eq!(holds, !outside, "{}", plan.name);
         }
     }
+}
+
+#[test]
+fn a_bit_that_flips_in_the_last_record_is_not_taken_for_a_torn_write() {
+    // Met before a mark followed every sync: the record was cut off, although others counted on it.
+    let seeds = [
+        ("raft-bit-flip", 52),
+        ("raft-bit-flip", 54),
+        ("primary-sync-bit-flip", 3),
+        ("leaderless-abd-bit-flip", 109),
+    ];
+    let plans = plans_of("disk.toml");
+    for (name, seed) in seeds {
+        let (plan, system) = plans.iter().find(|(plan, _)| plan.name == name).unwrap();
+        let mut plan = plan.clone();
+        plan.engine = Choice::Event;
+        let report = run(system, &plan, Seed(seed), Options::default());
+        assert_eq!(report.conclusion(), Conclusion::Valid, "{name}: {:?}", report.vacuous);
+    }
+}
+
+#[test]
+fn a_fault_that_chance_or_a_standstill_has_kept_from_anything_is_not_held_against_the_run() {
+    let idle: Arc<dyn System> = Arc::new(Vouching);
+    let reasons = |faults: &[(Fault, u64, u64)]| on(Engine::Event, &idle, faults).vacuous;
+    let disk = |defect| Fault::Disk { target: FIRST, defect };
+    let misses = |reasons: &[String]| reasons.iter().any(|reason| reason.contains("difference"));
+    assert!(misses(&reasons(&[(disk(Defect::Error { one_of: 1 }), 2000, 3000)])));
+    assert!(!misses(&reasons(&[(disk(Defect::Error { one_of: 5 }), 2000, 3000)])));
+    let isolate = Fault::Partition { shape: Shape::Isolate { target: FIRST } };
+    assert!(misses(&reasons(&[(isolate, 4000, 5000)])));
+    let after = reasons(&[(disk(Defect::Rollback), 2000, 3000), (isolate, 4000, 5000)]);
+    assert!(!misses(&after), "{after:?}");
 }
 
 #[test]
