@@ -295,6 +295,10 @@ fn line_of(text: &str, plan: usize, setting: &str) -> usize {
     found.map_or(begin, |(place, _)| place)
 }
 
+/// How often a message and its answer must fit into the time in which a system says that it fails over: to
+/// notice that a leader is gone, to agree on another one, and to have that one begin, each perhaps twice.
+const ROUND_TRIPS_A_FAILOVER: u32 = 10;
+
 impl PlanError {
     /// The setting of the plan that is wrong.
     fn setting(&self) -> &str {
@@ -367,6 +371,12 @@ impl Plan {
         self.check_settings(&system.manifest())?;
         self.check_faults(system)?;
         self.check_membership(system, systems)
+    }
+
+    /// Whether the plan can be run with the system, and the system says something about what it shows.
+    pub fn is_offered_by(&self, system: &dyn system::System) -> bool {
+        let says = || self.check_claims(&system.manifest_under(&self.nemeses));
+        self.check_for(system, &[]).and_then(|()| says()).is_ok()
     }
 
     /// The error of a plan that asks for what cannot be. The first word of what it says is the setting.
@@ -467,7 +477,35 @@ impl Plan {
         self.check_ranges()?;
         self.check_sizes()?;
         self.check_nodes(manifest)?;
+        self.check_pace(manifest)?;
         self.check_ops(manifest)
+    }
+
+    /// The sizes among those listed that no run draws, because the system does not run with so many nodes.
+    pub fn sizes_left_out(&self, manifest: &system::Manifest) -> Vec<u32> {
+        let (fewest, most) = manifest.nodes;
+        self.nodes.iter().copied().filter(|size| !(fewest..=most).contains(size)).collect()
+    }
+
+    /// Where nodes and clients are so far from each other, or so busy, that the system cannot be as fast as it
+    /// says, it would break what it promises without any mistake.
+    fn check_pace(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+        let farthest = self.regions.iter().flatten().flatten().copied().max().unwrap_or(0);
+        let distance = Duration::from_millis(u64::from(farthest));
+        // At worst, a word from everyone else comes first.
+        let others = self.nodes.iter().max().unwrap_or(&0) + self.clients[1];
+        let there_and_back = distance * 2 + self.message_cost * others;
+        let failover = manifest.timing.failover;
+        if there_and_back * ROUND_TRIPS_A_FAILOVER <= failover {
+            return Ok(());
+        }
+        let setting = if self.message_cost.is_zero() { "regions" } else { "message-cost" };
+        let most = failover / ROUND_TRIPS_A_FAILOVER;
+        Err(self.refused(format!(
+            "{setting}: a message and its answer may take {there_and_back:?} here, and {}, which says that \
+             it fails over within {failover:?}, needs them within {most:?}",
+            manifest.name
+        )))
     }
 
     /// What clients do.

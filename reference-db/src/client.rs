@@ -284,9 +284,9 @@ impl<C: ClientEnv> Client<C> {
                     self.seen = 0;
                     return Answer::Lost { unknown: unanswered };
                 }
-                Attempt::Reply(Reply::Mismatch(_) | Reply::WrongKind | Reply::TooLittle)
-                    if unanswered && !self.policy.remembered =>
-                {
+                Attempt::Reply(
+                    Reply::Mismatch(_) | Reply::WrongKind | Reply::TooLittle | Reply::TooMuch,
+                ) if unanswered && !self.policy.remembered => {
                     return Answer::Unknown;
                 }
                 Attempt::Reply(reply) => return Answer::Reply(reply),

@@ -290,4 +290,6 @@ pub enum Reply {
     TooLong,
     /// No such node takes part, or can be let in, and nothing was done.
     NoSuchNode,
+    /// A counter would come to a sum that 64 bits do not hold, and nothing was done.
+    TooMuch,
 }

@@ -61,7 +61,7 @@ tell each other at a time is at most 256 MiB long: so much may a node hold, if o
 disk, or is far behind, is to get it."
     )]
     Serve(Serve),
-    /// Prints what a key holds, and nothing where it is absent
+    /// Prints what a key holds, and nothing where it is absent; control characters as `\n` or `\u{1b}`
     Get {
         /// The key that is read
         key: String,
@@ -567,7 +567,7 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
     let reads = matches!(command, Command::Read { .. });
     match Client::new(env, policy).call(command, deadline).await {
         Answer::Reply(Reply::Done) => Ok(say("ok")?),
-        Answer::Reply(Reply::Value(Some(value))) => Ok(say(&String::from_utf8_lossy(&value))?),
+        Answer::Reply(Reply::Value(Some(value))) => Ok(say(&harmless(&value))?),
         Answer::Reply(Reply::Value(None)) => Ok(()),
         Answer::Reply(Reply::Datum(datum)) => Ok(say_all(&datum)?),
         Answer::Reply(Reply::Siblings { values, .. }) => Ok(say_all(&Datum::List(values))?),
@@ -576,7 +576,7 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         ))),
         Answer::Reply(Reply::Mismatch(held)) => {
             match held {
-                Some(held) => say(&format!("mismatch: {}", String::from_utf8_lossy(&held)))?,
+                Some(held) => say(&format!("mismatch: {}", harmless(&held)))?,
                 None => say("mismatch: absent")?,
             }
             Err(Failure::Mismatch)
@@ -587,6 +587,9 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
         Answer::Reply(Reply::NoSuchNode) => Err(Failure::Run(anyhow!(
             "not done: there is no such node; name one that takes part, or, to let it in, one that \
              --peers of every node lists"
+        ))),
+        Answer::Reply(Reply::TooMuch) => Err(Failure::Run(anyhow!(
+            "not done: a counter holds a number of 64 bits, and this one would come to more"
         ))),
         Answer::Reply(Reply::TooLong) => Err(Failure::Run(anyhow!(
             "not done: a request is at most {REQUEST_LEN_MAX} bytes long, keys and values together"
@@ -623,7 +626,21 @@ fn say_all(datum: &Datum) -> anyhow::Result<()> {
         Datum::Set(elements) => elements.iter().collect(),
         Datum::List(elements) => elements.iter().collect(),
     };
-    elements.into_iter().try_for_each(|element| say(&String::from_utf8_lossy(element)))
+    elements.into_iter().try_for_each(|element| say(&harmless(element)))
+}
+
+/// A value as text that does nothing to a terminal, and is one line. Whoever wrote it may have put commands
+/// for one into it.
+fn harmless(value: &[u8]) -> String {
+    let mut text = String::new();
+    for character in String::from_utf8_lossy(value).chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

@@ -1,8 +1,8 @@
 //! What each mode keeps and what it breaks, by the kind of faults: the claims, measured.
 //!
 //! A campaign of one plan is run once for each *group* of faults: without any, under each nemesis of
-//! the plan by itself, and under all of them. What is claimed has to hold in every group; what is
-//! disclaimed needs a witness in one of them.
+//! the plan by itself, under all of them, and under each of some more by itself that its system is made
+//! for. What is claimed has to hold in every group; what is disclaimed needs a witness in one of them.
 
 use std::fmt;
 
@@ -96,22 +96,27 @@ impl Line {
     }
 }
 
-/// Splits each plan into one for each group.
+/// Splits each plan into one for each group: those of its own nemeses, and each of `more` that is not among
+/// them, where its system says something under that.
 ///
 /// # Errors
 /// Where a name is too long to carry that of its group.
-pub fn split(entries: &[Entry]) -> Result<Vec<(usize, Group, Entry)>, PlanError> {
+pub fn split(entries: &[Entry], more: &[&str]) -> Result<Vec<(usize, Group, Entry)>, PlanError> {
     let mut parts = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        let mut part = |group: Group, name: &str, nemeses: &[String]| {
+        let under = |name: &str, nemeses: &[String]| {
             let mut entry = entry.clone();
-            if group != Group::All {
+            if !name.is_empty() {
                 entry.plan.name = format!("{}-{name}", entry.plan.name);
             }
             entry.plan.nemeses = nemeses.to_vec();
             entry.plan.faults.clear();
             // Whether there is a witness is asked of all groups together.
             entry.plan.canary_runs = u64::MAX;
+            entry
+        };
+        let mut part = |group: Group, name: &str, nemeses: &[String]| {
+            let entry = under(if group == Group::All { "" } else { name }, nemeses);
             entry.plan.check_for(&*entry.system, &[])?;
             parts.push((index, group, entry));
             Ok(())
@@ -126,22 +131,31 @@ pub fn split(entries: &[Entry]) -> Result<Vec<(usize, Group, Entry)>, PlanError>
         if !nemeses.is_empty() {
             part(Group::All, "all", nemeses)?;
         }
+        for nemesis in more.iter().map(|nemesis| (*nemesis).to_owned()) {
+            let alone = std::slice::from_ref(&nemesis);
+            let offered = under(&nemesis, alone).plan.is_offered_by(&*entry.system);
+            if offered && !nemeses.contains(&nemesis) {
+                part(Group::Alone(nemesis.clone()), &nemesis, alone)?;
+            }
+        }
     }
     Ok(parts)
 }
 
 /// Runs a campaign over every plan and group, and puts together what each plan keeps and breaks.
 ///
-/// `adjust` sets seeds, threads and the like of the campaign; `watch` hears how far it is.
+/// `more` is that of [`split`], `adjust` sets seeds, threads and the like of the campaign, and `watch` hears
+/// how far it is.
 ///
 /// # Errors
 /// As [`split`].
 pub fn measure(
     entries: &[Entry],
+    more: &[&str],
     adjust: impl FnOnce(Campaign) -> Campaign,
     watch: &mut dyn FnMut(Progress),
 ) -> Result<(Guarantees, Findings), PlanError> {
-    let parts = split(entries)?;
+    let parts = split(entries, more)?;
     let campaign = Campaign::of(parts.iter().map(|(_, _, entry)| entry.clone()).collect());
     let findings = adjust(campaign).run_with(watch);
     let modes = entries.iter().enumerate().map(|(index, entry)| {

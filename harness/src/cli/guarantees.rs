@@ -15,6 +15,9 @@ use crate::store::Store;
 const SEEDS: u64 = 40;
 const SEEDS_FULL: u64 = 1000;
 
+/// Nemeses that the stock plans leave to `restore.toml` and `membership.toml`.
+const MORE: [&str; 2] = ["wipe", "membership"];
+
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -44,8 +47,12 @@ impl Arguments {
         let stop = interruption()?;
         let meter = Meter::start();
         let bar = context.output.progress("runs");
+        // Plans of a file say themselves what they are to withstand.
+        let source = &self.selection.source;
+        let stock = source.plans.is_none() && source.nemeses.is_empty();
         let (guarantees, findings) = measure(
             &entries,
+            if stock { &MORE } else { &[] },
             |campaign| {
                 let campaign = campaign.seeds(seeds.clone()).store(store).stop_on(stop);
                 match self.threads {
@@ -57,7 +64,6 @@ impl Arguments {
         )?;
         bar.finish_and_clear();
         let (cost, ending) = (meter.read(), guarantees.ending());
-        let source = &self.selection.source;
         let mut commands =
             Commands { all: source.replay(), group: source.replay_under_other_faults() };
         context.output.result("guarantees", &guarantees, || {

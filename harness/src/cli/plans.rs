@@ -86,7 +86,9 @@ impl Source {
         let named = plans.into_iter().find(|plan| plan.name == name);
         let named = named.expect("the name was checked");
         self.check(context, &named)?;
-        Ok(entry_of(context, named))
+        let entry = entry_of(context, named);
+        say_what_is_left_out(context, &entry);
+        Ok(entry)
     }
 
     /// The flags that name these plans, for another call of the program.
@@ -143,7 +145,9 @@ impl Selection {
         });
         let entry = |plan| {
             self.source.check(context, &plan)?;
-            Ok(entry_of(context, plan))
+            let entry = entry_of(context, plan);
+            say_what_is_left_out(context, &entry);
+            Ok(entry)
         };
         selected.map(entry).collect()
     }
@@ -209,6 +213,20 @@ fn check_names(plans: &[Plan], names: &[String]) -> anyhow::Result<()> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => bail!("no plan is called `{name}`; there are {}", known.join(", ")),
         None => Ok(()),
+    }
+}
+
+/// Says of which sizes that a plan lists there will be no run.
+fn say_what_is_left_out(context: &Context, entry: &Entry) {
+    let manifest = entry.system.manifest();
+    let left_out = entry.plan.sizes_left_out(&manifest);
+    if !left_out.is_empty() {
+        let (fewest, most) = manifest.nodes;
+        context.output.note(&format!(
+            "plan `{}`: no run has a cluster of the size {left_out:?}, because {} runs with {fewest} to \
+             {most} nodes with these settings",
+            entry.plan.name, manifest.name
+        ));
     }
 }
 

@@ -49,8 +49,9 @@ pub fn markdown(guarantees: &Guarantees, commands: &Commands, seeds: &Range<u64>
     let _ = writeln!(
         out,
         "Measured by `{} --seeds {}..{}`, which writes this file. Each plan ran with \
-         each seed\nwithout faults, under each nemesis by itself, and under all of them. What is \
-         claimed has to hold\neverywhere; what is not claimed needs a witness somewhere.\n",
+         each seed\nwithout faults, under each nemesis by itself, under all of them, and under what it \
+         does not name, by itself,\nwhere its system is made for that. What is claimed has to hold \
+         everywhere; what is not claimed needs a\nwitness somewhere.\n",
         commands.all.call("guarantees"),
         seeds.start,
         seeds.end,

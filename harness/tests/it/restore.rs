@@ -9,7 +9,7 @@ use stormglass::nemesis::{Fault, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
-use stormglass::system::System;
+use stormglass::system::{Claim, System};
 
 use crate::systems::{plans_of, schedule};
 
@@ -22,7 +22,9 @@ fn plans() -> Vec<(Plan, Arc<dyn System>)> {
 fn under(plan: &Plan, system: &Arc<dyn System>, faults: &[(Fault, u64, u64)]) -> Report {
     let schedule = Some(schedule(faults, |_| 7));
     let mut plan = plan.clone();
-    plan.nemeses.clear();
+    // What a system claims is by the faults that there are.
+    plan.nemeses = faults.iter().map(|(fault, ..)| fault.kind().to_owned()).collect();
+    plan.nemeses.dedup();
     run(system, &plan, Seed(5), Options { schedule, trace: true, ..Options::default() })
 }
 
@@ -57,6 +59,22 @@ fn a_leader_that_loses_its_disk_comes_back_as_one_of_the_others() {
         let faults = [(lost, 3_000, 3_200), (lost, 7_000, 7_200), (lost, 11_000, 11_200)];
         let report = under(&plan, &system, &faults);
         assert_restored(&report, &plan.name, 3);
+    }
+}
+
+#[test]
+fn regions_lose_no_more_than_the_changes_that_no_other_one_had_and_several_nodes_lose_nothing() {
+    let lost = Fault::Wipe { target: Target::One };
+    let regional = |plan: &Plan| plan.system == "multi-leader";
+    let plans: Vec<_> = plans().into_iter().filter(|(plan, _)| regional(plan)).collect();
+    assert_eq!(plans.len(), 7);
+    for (plan, system) in plans {
+        let pairs = plan.nodes == [6];
+        let says = system.manifest_under(&["wipe".to_owned()]).claim(Guarantee::Durable, false);
+        assert_eq!(says == Claim::Holds, pairs, "{}: one of two nodes has it", plan.name);
+        let faults = [3_000, 5_500, 8_000, 10_500].map(|at| (lost, at, at + 200));
+        let report = under(&plan, &system, &faults);
+        assert_restored(&report, &plan.name, 4);
     }
 }
 

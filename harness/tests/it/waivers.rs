@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use stormglass::campaign::guarantees::{Guarantees, Line, measure};
+use stormglass::campaign::guarantees::{Guarantees, Line, measure, split};
 use stormglass::campaign::{Ending, Entry, Standing};
 use stormglass::nemesis::{Fault, Rate, Shape, Target};
 use stormglass::plan::Plan;
@@ -46,7 +46,7 @@ fn measured(quirk: Quirk) -> Guarantees {
     plan.liveness = Duration::from_secs(2);
     plan.canary_runs = 3;
     let entry = Entry { plan, system: Arc::new(Waiving(OneCopy(quirk))) };
-    measure(&[entry], |campaign| campaign.seeds(0..6), &mut |_| {}).unwrap().0
+    measure(&[entry], &[], |campaign| campaign.seeds(0..6), &mut |_| {}).unwrap().0
 }
 
 fn linearizable(guarantees: &Guarantees) -> &Line {
@@ -139,4 +139,33 @@ fn a_lease_holds_while_clocks_drift_within_its_bound_and_breaks_beyond_it() {
     assert_eq!(broken_leases(Rate { counts: 9, of: 10 }), 0);
     assert_eq!(broken_leases(Rate { counts: 11, of: 10 }), 0);
     assert!(broken_leases(Rate { counts: 1, of: 6 }) > 0);
+}
+
+#[test]
+fn a_guarantee_is_measured_under_what_its_plan_leaves_to_others_where_its_system_is_made_for_that()
+{
+    let entry = |name: &str, settings: &str| {
+        let system = Arc::from(store(name, settings).unwrap());
+        let plan = Plan { nemeses: vec!["crash".to_owned()], ..Plan::new("p", name) };
+        Entry { plan, system }
+    };
+    let own = Entry {
+        plan: Plan { nemeses: Vec::new(), ..Plan::new("own", "one-copy") },
+        system: Arc::new(Waiving(OneCopy(Quirk::None))),
+    };
+    // Of two replicas of a key, one that lost its disk may have been the only one.
+    let entries = [entry("raft", ""), entry("leaderless", "replicas = 2\nwrite-quorum = 1"), own];
+    let parts = split(&entries, &["wipe", "membership"]).unwrap();
+    let groups = |index| {
+        let of_plan = parts.iter().filter(move |(plan, ..)| *plan == index);
+        of_plan.map(|(_, group, _)| group.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(0), ["no faults", "all faults", "wipe", "membership"]);
+    assert_eq!(groups(1), ["no faults", "all faults", "membership"]);
+    assert_eq!(groups(2), ["no faults", "wipe"], "its members stay");
+    let wiped = parts.iter().find(|(_, group, _)| group.to_string() == "wipe").unwrap();
+    assert_eq!(
+        (wiped.2.plan.name.as_str(), &wiped.2.plan.nemeses[..]),
+        ("p-wipe", &["wipe".to_owned()][..])
+    );
 }

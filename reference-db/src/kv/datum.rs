@@ -32,7 +32,7 @@ impl Datum {
 /// A change that says what becomes of a value, not what it is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Update {
-    /// Adds a number to a counter. A sum that 64 bits do not hold stays at the end of their range.
+    /// Adds a number to a counter, unless 64 bits do not hold the sum.
     Increment(i64),
     /// Puts an element into a set.
     Add(Vec<u8>),
@@ -53,7 +53,8 @@ impl Update {
     }
 }
 
-/// Changes what a key holds. Where that is of another kind, nothing is done, and the answer says so.
+/// Changes what a key holds. Where that is of another kind, or a sum would be too great, nothing is done,
+/// and the answer says so.
 pub(super) fn update(
     values: &mut BTreeMap<String, Datum>,
     key: &str,
@@ -64,7 +65,9 @@ pub(super) fn update(
     }
     let held = values.get_mut(key).expect("it was put there");
     match (held, update) {
-        (Datum::Counter(sum), Update::Increment(by)) => *sum = sum.saturating_add(*by),
+        (Datum::Counter(sum), Update::Increment(by)) => {
+            *sum = sum.checked_add(*by).ok_or(Reply::TooMuch)?;
+        }
         (Datum::Set(elements), Update::Add(element)) => {
             elements.insert(element.clone());
         }

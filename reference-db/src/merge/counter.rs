@@ -21,6 +21,14 @@ impl Counter {
         sums.see(Dot { actor, number });
     }
 
+    /// Whether an actor can add a number: what it has added or subtracted in all, and what that comes to
+    /// with what others did, are numbers of 64 bits. What two add at once may still come to more.
+    pub fn takes(&self, actor: Actor, by: i64) -> bool {
+        let sums = if by < 0 { &self.down } else { &self.up };
+        let all = sums.get(actor).checked_add(by.unsigned_abs());
+        all.is_some() && i64::try_from(self.value() + i128::from(by)).is_ok()
+    }
+
     /// What all of it comes to.
     pub fn value(&self) -> i128 {
         let sum =

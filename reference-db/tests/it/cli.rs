@@ -84,6 +84,29 @@ fn what_is_put_is_got_in_every_mode() {
 }
 
 #[test]
+fn what_is_got_does_nothing_to_a_terminal() {
+    let node = Node::start("raft");
+    let nodes = format!("--nodes {}", node.address);
+    check(&format!("put x \u{1b}[31mé\u{7} {nodes}"), 0, "ok\n", "");
+    check(&format!("get x {nodes}"), 0, "\\u{1b}[31mé\\u{7}\n", "");
+    check(&format!("cas x 1 2 {nodes}"), 1, "mismatch: \\u{1b}[31mé\\u{7}\n", "");
+}
+
+#[test]
+fn a_sum_that_is_no_number_of_64_bits_is_refused_with_words() {
+    for (mode, flags) in [("raft", [].as_slice()), ("multi-leader", &["--conflicts", "crdt"])] {
+        let node = Node::with(mode, flags);
+        let nodes = format!("--nodes {}", node.address);
+        let (most, words) = (i64::MAX, "not done: a counter holds a number of 64 bits");
+        check(&format!("increment x {most} {nodes}"), 0, "ok\n", "");
+        check(&format!("increment x 1 {nodes}"), 1, "", words);
+        check(&format!("get x {nodes}"), 0, &format!("{most}\n"), "");
+        check(&format!("increment x -1 {nodes}"), 0, "ok\n", "");
+        check(&format!("get x {nodes}"), 0, &format!("{}\n", most - 1), "");
+    }
+}
+
+#[test]
 fn what_was_put_without_reading_stands_side_by_side_and_is_deleted_together() {
     let node = Node::with("leaderless", &["--conflicts", "siblings"]);
     let nodes = format!("--nodes {}", node.address);

@@ -130,6 +130,7 @@ impl Counter {
             | Reply::Txn(_)
             | Reply::WrongKind
             | Reply::TooLittle
+            | Reply::TooMuch
             | Reply::TooLong
             | Reply::NoSuchNode => panic!("nobody asked for this"),
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {

@@ -182,6 +182,24 @@ fn an_absent_key_becomes_what_it_is_updated_as() {
 }
 
 #[test]
+fn a_sum_that_64_bits_do_not_hold_changes_nothing() {
+    let sum = |sum| Some(Reply::Datum(Datum::Counter(sum)));
+    check(
+        9,
+        &[
+            (0, 1, "open", session(1)),
+            (1, 1, "increment n 9223372036854775807", DONE),
+            (1, 2, "increment n 1", Some(Reply::TooMuch)),
+            (0, 0, "read n", sum(i64::MAX)),
+            (1, 3, "txn increment:m:1 increment:n:1", Some(Reply::TooMuch)),
+            (0, 0, "read m", Some(Reply::Value(None))),
+            (1, 4, "increment n -1", DONE),
+            (0, 0, "read n", sum(i64::MAX - 1)),
+        ],
+    );
+}
+
+#[test]
 fn a_value_of_another_kind_is_left_alone_until_it_is_written_or_deleted() {
     const WRONG: Option<Reply> = Some(Reply::WrongKind);
     check(

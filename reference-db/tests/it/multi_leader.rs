@@ -429,6 +429,7 @@ fn regions_and_links_are_as_the_topology_says() {
         (vec![Actor(2)], vec![Actor(0)])
     );
     assert_eq!(leaf.next(Some(Actor(2))), []);
+    assert_eq!(leaf.next(None), [Actor(0)], "whoever made it is lost");
     let alone = Regions::new(NodeId(1), &nodes[..1], 3, Topology::Ring);
     assert_eq!((alone.all().count(), alone.told()), (1, vec![]));
 }

@@ -181,6 +181,24 @@ fn what_the_lost_one_was_to_pass_on_arrives_all_the_same() {
 }
 
 #[test]
+fn what_a_leaf_of_a_star_got_from_one_that_was_lost_later_reaches_the_centre() {
+    let mut cluster = started(3, Topology::Star, Conflicts::Lww);
+    let mut client = Client::of(&mut cluster, 1);
+    (cluster.cut[0][1], cluster.cut[1][0]) = (true, true);
+    client.write(&mut cluster, "x", "a");
+    cluster.replace_disk(2);
+    assert_eq!(all_hold(&cluster, "x"), [None, Some(value("a")), Some(value("a"))]);
+    cluster.wipe(1);
+    cluster.heal();
+    cluster.start(1);
+    cluster.run(1000);
+    Client::of(&mut cluster, 2).write(&mut cluster, "y", "b");
+    cluster.run(3000);
+    assert_eq!(all_hold(&cluster, "x"), vec![Some(value("a")); 3]);
+    assert_eq!(all_hold(&cluster, "y"), vec![Some(value("b")); 3]);
+}
+
+#[test]
 fn with_five_regions_one_that_is_cut_off_keeps_nobody_waiting_and_sends_what_it_has_later() {
     for topology in TOPOLOGIES {
         let mut cluster = regions(5, topology);

@@ -22,11 +22,13 @@ use crate::system::{
 /// Makes the system.
 pub(in crate::system) fn build() -> Box<dyn System> {
     let settings = multi::Settings::DEFAULT;
-    Box::new(MultiLeader { settings, sets: false, clients: Clients::Stay })
+    Box::new(MultiLeader { settings, region_nodes: 1, sets: false, clients: Clients::Stay })
 }
 
 struct MultiLeader {
     settings: multi::Settings,
+    /// How many nodes each region has at least.
+    region_nodes: usize,
     /// Whether clients keep sets in registers where the later write wins: they read, change and write.
     sets: bool,
     clients: Clients,
@@ -49,6 +51,7 @@ enum Clients {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct MultiLeaderSettings {
     regions: Option<usize>,
+    region_nodes: Option<usize>,
     topology: Topology,
     conflicts: Conflicts,
     sets: bool,
@@ -89,14 +92,19 @@ impl MultiLeader {
     /// What becomes of a claim under faults that it is not made for.
     fn waived(&self, guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
         let later_wins = self.settings.conflicts == Conflicts::Lww && self.settings.regions > 1;
-        if wipes(nemeses) || wipes_several(nemeses) {
-            // A region of one or two nodes does not outlive one of their disks.
+        if wipes_several(nemeses) {
+            // They may be all that a region has.
             return Claim::Silent;
         }
         if forgets(nemeses) {
             return forgotten(guarantee, claim);
         }
+        // What a region of one node has acknowledged, and nobody else has yet, is lost with its disk; and
+        // its clients, who have seen it, go back. All end with the same nevertheless.
+        let is_lost = wipes(nemeses) && self.settings.regions > 1 && self.region_nodes == 1;
         match guarantee {
+            Guarantee::Durable if is_lost => Claim::Breaks,
+            _ if is_lost && SESSIONS.contains(&guarantee) => Claim::Breaks,
             // A region whose wall clock is ahead wins over all that others write meanwhile.
             Guarantee::Durable if later_wins && falsifies_clocks(nemeses) => Claim::Breaks,
             _ if later_wins && falsifies_clocks(nemeses) && SESSIONS.contains(&guarantee) => {
@@ -122,8 +130,17 @@ impl MultiLeader {
 impl System for MultiLeader {
     fn configure(&mut self, settings: &Settings) -> Result<(), String> {
         let read: MultiLeaderSettings = parsed(settings)?;
-        let MultiLeaderSettings { regions, topology, conflicts, sets, clients } = read;
+        let MultiLeaderSettings { regions, region_nodes, topology, conflicts, sets, clients } =
+            read;
         let regions = regions.unwrap_or(multi::Settings::DEFAULT.regions);
+        self.region_nodes = region_nodes.unwrap_or(1);
+        if !(1..=9).contains(&(self.region_nodes * regions)) {
+            return Err(format!(
+                "region-nodes = {} in each of {regions} regions is none of the 1 to 9 nodes that there \
+                 can be",
+                self.region_nodes
+            ));
+        }
         self.settings = multi::Settings { regions, topology, conflicts };
         self.sets = sets;
         self.clients = clients;
@@ -141,7 +158,7 @@ impl System for MultiLeader {
         Manifest {
             name: Mode::MultiLeader.name().to_owned(),
             about: "each region has a leader, and leaders tell each other later".to_owned(),
-            nodes: (self.settings.regions as u32, 9),
+            nodes: ((self.settings.regions * self.region_nodes) as u32, 9),
             ops: self.offered(),
             claims: self.claims(nemeses),
             replica_claims: Vec::new(),
@@ -177,6 +194,8 @@ impl System for MultiLeader {
             stride: if moves { 1 } else { regions },
             replica_reads: if moves { ReplicaReads::Any } else { ReplicaReads::Sticky },
             rewrites_sets,
+            // A region may come back without what it had.
+            remembered: false,
             ..policy
         })
     }

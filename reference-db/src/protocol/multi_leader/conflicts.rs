@@ -170,6 +170,11 @@ fn change_typed(
         Update::Add(_) | Update::Remove(_) if set.is_none() && counter.is_some() => {
             return Err(Reply::WrongKind);
         }
+        Update::Increment(by)
+            if counter.as_ref().is_some_and(|counter| !counter.takes(dot.actor, *by)) =>
+        {
+            return Err(Reply::TooMuch);
+        }
         Update::Increment(by) => counter.get_or_insert_default().add(dot.actor, *by),
         Update::Add(element) => set.get_or_insert_default().add(dot, element.clone()),
         Update::Remove(element) => set.get_or_insert_default().remove(element),

@@ -86,8 +86,10 @@ impl Regions {
     pub fn next(&self, origin: Option<Actor>) -> Vec<Actor> {
         let mut told = self.told();
         let leaf = self.topology == Topology::Star && self.own.0 != 0;
-        if leaf && origin != Some(self.own) {
-            // The centre has told it.
+        if leaf && origin.is_some_and(|origin| origin != self.own) {
+            // The centre has told it, or is told by the origin. Of an origin that is lost, the leaf may know
+            // what the centre does not: region 3, which begins again, gets from region 2 what that cannot
+            // tell the centre, and then region 2 is lost.
             told.clear();
         }
         told.retain(|region| Some(*region) != origin);
