@@ -82,7 +82,11 @@ fn capitalized(word: &str) -> String {
 
 #[test]
 fn every_file_of_an_extension_point_is_in_its_table() {
-    is_registered("harness/src/nemesis", "pub const NEMESES", &["schedule", "script", "traffic"]);
+    is_registered(
+        "harness/src/nemesis",
+        "pub const NEMESES",
+        &["limits", "schedule", "script", "traffic"],
+    );
     is_registered("harness/src/system", "pub const SYSTEMS", &[]);
     is_registered("workloads/src/workload", "pub const WORKLOADS", &[]);
     let helpers = ["findings", "keys", "order", "words"];
