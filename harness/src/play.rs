@@ -132,7 +132,9 @@ pub(crate) fn play(
     let (marks, whims) = world.rarities();
     let (mut effects, trace) = world.finish();
     director.complete(&mut effects);
-    let mut vacuous = director.vacuous(&effects);
+    // Of a run that draws its own nemeses, `run` asks only whether any of them had an effect.
+    let drawn = config.nemeses.is_some();
+    let mut vacuous = if drawn { Vec::new() } else { director.vacuous(&effects) };
     let stretches = director.stretches();
     vacuous.extend(stage.lacking().map(|kind| format!("no {kind} succeeded in the whole run")));
     vacuous.extend(overload);

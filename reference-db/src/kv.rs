@@ -292,4 +292,7 @@ pub enum Reply {
     NoSuchNode,
     /// A counter would come to a sum that 64 bits do not hold, and nothing was done.
     TooMuch,
+    /// The set that a client has read, in order to change it, does not have what was to be removed. Nothing was
+    /// written.
+    Absent,
 }

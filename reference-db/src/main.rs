@@ -588,6 +588,9 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             "not done: there is no such node; name one that takes part, or, to let it in, one that \
              --peers of every node lists"
         ))),
+        Answer::Reply(Reply::Absent) => {
+            Err(Failure::Run(anyhow!("not done: the set that was read does not have it")))
+        }
         Answer::Reply(Reply::TooMuch) => Err(Failure::Run(anyhow!(
             "not done: a counter holds a number of 64 bits, and this one would come to more"
         ))),

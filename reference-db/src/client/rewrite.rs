@@ -35,9 +35,11 @@ impl<C: ClientEnv> Client<C> {
             Update::Add(element) => {
                 elements.insert(element);
             }
-            Update::Remove(element) => {
-                elements.remove(&element);
+            // It may be there all the same, where quorums need not meet: then nothing would take it away.
+            Update::Remove(element) if !elements.remove(&element) => {
+                return Answer::Reply(Reply::Absent);
             }
+            Update::Remove(_) => {}
             Update::Increment(_) | Update::Append(_) => {
                 return Answer::Reply(Reply::Unsupported);
             }

@@ -426,6 +426,7 @@ fn a_set_in_a_register_is_read_and_changed_and_written_whole() {
 
     // Of siblings, all are put together, and replaced.
     let Command::Write { value: c, .. } = written("c", Reply::Value(None)) else { panic!() };
+    let c_alone = c.clone();
     let siblings = Reply::Siblings { values: vec![a, c], context: context(3) };
     shows(siblings.clone(), set(&["a", "c"]));
     let Command::Replace { value: Some(all), context: replaced, .. } = written("d", siblings)
@@ -434,6 +435,11 @@ fn a_set_in_a_register_is_read_and_changed_and_written_whole() {
     };
     assert_eq!(replaced, context(3));
     shows(Reply::Value(Some(all)), set(&["a", "c", "d"]));
+
+    // What is not there is not removed, and nothing is written that would say so.
+    let remove = Command::Update { key: "x".into(), update: Update::Remove("b".into()) };
+    let absent = Answer::Reply(Reply::Absent);
+    check(policy, &[Says(Reply::Value(Some(c_alone.clone())))], &[(remove, absent)]);
 
     // What is no set is none.
     let number = Reply::Value(Some(b"7".to_vec()));

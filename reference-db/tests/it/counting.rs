@@ -131,6 +131,7 @@ impl Counter {
             | Reply::WrongKind
             | Reply::TooLittle
             | Reply::TooMuch
+            | Reply::Absent
             | Reply::TooLong
             | Reply::NoSuchNode => panic!("nobody asked for this"),
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {

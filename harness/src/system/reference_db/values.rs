@@ -93,6 +93,9 @@ pub(super) fn outcome_of(op: &Op, reply: Reply) -> Outcome {
         (_, Reply::TooLittle) => {
             Outcome::Fail(Reason::Other("the account holds too little".into()))
         }
+        (_, Reply::Absent) => {
+            Outcome::Fail(Reason::Other("the set that was read does not have it".into()))
+        }
         (_, Reply::TooMuch) => Outcome::Fail(Reason::Other("the sum is too great".into())),
         (_, Reply::NoSuchNode) => Outcome::Fail(Reason::Other("no such node takes part".into())),
         (_, Reply::TooLong) => Outcome::Fail(Reason::Other("the request is too long".into())),
