@@ -29,6 +29,8 @@ const LEFT_OUT: Ratio = Ratio::new(1, 4);
 const WEIGHTS: [u64; 2] = [1, 100];
 /// How many operations all clients do on a set of keys, where they are more than a few each.
 const ON_A_KEY_SET: u64 = 800;
+/// The longest that faults may last, in any run.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Of how many equal parts a run of medium length consists, and the longest.
 const PARTS: [u32; 2] = [4, 16];
 
@@ -89,14 +91,14 @@ fn operations_a_key_set(clients: u32, stream: &mut Stream) -> u32 {
 
 /// Which kinds of operations there are, and how often.
 fn mix(workload: &dyn Workload, manifest: &Manifest, stream: &mut Stream) -> BTreeMap<OpKind, u32> {
-    let mut mix = BTreeMap::new();
+    let (mut mix, mut left_out) = (BTreeMap::new(), BTreeMap::new());
     for share in workload.mix().iter().filter(|share| manifest.ops.contains(&share.kind)) {
         let (is_left_out, weight) = (stream.chance(LEFT_OUT), logarithmic(stream, WEIGHTS));
-        if !(is_left_out && share.optional) {
-            mix.insert(share.kind, weight as u32);
-        }
+        let of = if is_left_out && share.optional { &mut left_out } else { &mut mix };
+        of.insert(share.kind, weight as u32);
     }
-    mix
+    // A system may offer nothing but what others can do without.
+    if mix.is_empty() { left_out } else { mix }
 }
 
 /// How long faults last in all: geometrically distributed around what the plan says, and long enough for
@@ -104,12 +106,11 @@ fn mix(workload: &dyn Workload, manifest: &Manifest, stream: &mut Stream) -> BTr
 fn length(plan: &Plan, nemeses: u32, failover: Duration, stream: &mut Stream) -> Duration {
     let [medium, most] = PARTS;
     let goes_on = Ratio::new(medium - 1, medium);
-    let mut parts = 1;
     // Each run draws as often, so that what comes after it stays what it is.
     let draws: Vec<bool> = (1..most).map(|_| stream.chance(goes_on)).collect();
-    parts += draws.iter().take_while(|on| **on).count() as u32;
+    let parts = 1 + draws.iter().take_while(|goes_on| **goes_on).count() as u32;
     let drawn = plan.safety / medium * parts;
-    drawn.max(failover * (2 + 2 * nemeses)).max(Duration::from_secs(1))
+    drawn.max(failover * (2 + 2 * nemeses)).clamp(Duration::from_secs(1), LONGEST)
 }
 
 /// A number within a range, each order of magnitude as often as any other: the logarithm to the base of 2

@@ -12,7 +12,7 @@ use stormglass::nemesis::{Fault, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
-use stormglass::system::{SYSTEMS, System};
+use stormglass::system::{Manifest, SYSTEMS, System};
 
 use crate::systems::{plans_of, schedule};
 
@@ -77,6 +77,16 @@ fn each_nemesis_of_a_swarm_is_left_out_of_some_runs_and_out_of_all_that_have_too
     assert_eq!(on["crash"], (1..=7).collect());
     assert_eq!(on["partition"], (2..=7).collect());
     assert_eq!(on["wipe"], (3..=7).collect());
+}
+
+#[test]
+fn a_system_that_offers_only_what_others_can_do_without_is_asked_for_it_all_the_same() {
+    let manifest = Manifest { ops: vec![OpKind::Cas], ..system("raft").manifest() };
+    let plan = swarm(&["crash"]);
+    for seed in 0..100 {
+        let mix = Config::draw(&plan, &manifest, Seed(seed)).mix;
+        assert_eq!(mix.into_keys().collect::<Vec<_>>(), [OpKind::Cas]);
+    }
 }
 
 #[test]
