@@ -19,12 +19,12 @@ use crate::system::Manifest;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What simulates the run.
-    #[serde(default, skip_serializing_if = "Engine::is_usual")]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub engine: Engine,
     /// How many nodes the cluster begins with.
     pub nodes: u32,
     /// How many there are besides, which may be added.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub spares: u32,
     /// How many clients.
     pub clients: u32,
@@ -81,24 +81,6 @@ pub struct Config {
 /// Whether a setting need not be written down.
 pub(crate) fn is_usual<T: Default + PartialEq>(setting: &T) -> bool {
     *setting == T::default()
-}
-
-/// Whether a number need not be written down.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes what it asks about by reference"
-)]
-pub(crate) fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// The same of a long one.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes what it asks about by reference"
-)]
-pub(crate) fn is_zero_long(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Config {

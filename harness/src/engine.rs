@@ -37,11 +37,6 @@ impl Engine {
         let mut named = table.iter().filter(|entry| nemeses.iter().any(|name| name == entry.name));
         named.find(|entry| !entry.engines.contains(&self))
     }
-
-    /// Whether it is what stored runs name where they name none.
-    pub(crate) fn is_usual(&self) -> bool {
-        *self == Engine::default()
-    }
 }
 
 impl fmt::Display for Engine {
@@ -99,11 +94,6 @@ impl Choice {
                 names(nemesis.engines)
             )),
         }
-    }
-
-    /// Whether it is what plans ask for that say nothing of it.
-    pub(crate) fn is_usual(&self) -> bool {
-        *self == Choice::default()
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Scripted>,
     /// What simulates the runs: `turmoil`, `event`, or `auto` for the first of them that can do all faults.
-    #[serde(default, skip_serializing_if = "Choice::is_usual")]
+    #[serde(default, skip_serializing_if = "config::is_usual")]
     pub engine: Choice,
     /// Sizes of the cluster; each run draws one.
     #[serde(default = "default_nodes")]
@@ -354,8 +354,7 @@ impl Plan {
         let named = table.find(|entry| entry.name == self.system).expect("the name was checked");
         let system = named.configured(&self.settings);
         let system = system.map_err(|error| self.refused(format!("settings: {error}")))?;
-        self.check_for(&*system, systems)?;
-        self.check_claims(&system.manifest_under(&self.families()))
+        self.check_offered(&*system, systems)
     }
 
     /// Holds all but the name of the system against what there is, and against the system. `systems` are
@@ -375,8 +374,16 @@ impl Plan {
 
     /// Whether the plan can be run with the system, and the system says something about what it shows.
     pub fn is_offered_by(&self, system: &dyn system::System) -> bool {
-        let says = || self.check_claims(&system.manifest_under(&self.nemeses));
-        self.check_for(system, &[]).and_then(|()| says()).is_ok()
+        self.check_offered(system, &[]).is_ok()
+    }
+
+    fn check_offered(
+        &self,
+        system: &dyn system::System,
+        systems: &[system::Registration],
+    ) -> Result<(), PlanError> {
+        self.check_for(system, systems)?;
+        self.check_claims(&system.manifest_under(&self.families()))
     }
 
     /// The error of a plan that asks for what cannot be. The first word of what it says is the setting.
@@ -521,11 +528,13 @@ impl Plan {
     /// Every size must be one to which each nemesis can do something. A run that draws its own nemeses leaves
     /// out those that cannot.
     fn check_sizes(&self) -> Result<(), PlanError> {
-        let families = self.families();
+        let is_named = |name: &str| {
+            !self.swarm && self.nemeses.iter().any(|nemesis| nemesis == name)
+                || self.faults.iter().any(|scripted| scripted.fault.kind() == name)
+        };
         let idle = nemesis::NEMESES.iter().find(|entry| {
             let fewest = entry.nemesis.fewest_nodes();
-            let is_named = families.iter().any(|name| name == entry.name);
-            is_named && !self.swarm && self.nodes.iter().any(|nodes| *nodes < fewest)
+            is_named(entry.name) && self.nodes.iter().any(|nodes| *nodes < fewest)
         });
         let Some(entry) = idle else { return Ok(()) };
         Err(self.refused(format!(

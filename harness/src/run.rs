@@ -44,7 +44,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
     let mut judged = judge(&played, workload, &manifest, plan);
     let mut vacuous = played.vacuous;
     if plan.swarm {
-        judged.retain(|judged| !has_nothing_to_say(&judged.verdict));
+        judged.retain(|judged| !has_nothing_of(judged));
         let effective = schedule.0.is_empty() || played.effects.iter().any(Effect::took_effect);
         vacuous.extend((!effective).then(|| "no fault had any effect in the whole run".to_owned()));
     } else {
@@ -150,9 +150,16 @@ fn of_a_node(name: &str, at: Time, words: String) -> Anomaly {
 }
 
 /// Whether a history has nothing in it that a guarantee is about. Where every run draws what clients do, some
-/// have not: such a run is then none of those in which the guarantee was judged.
-fn has_nothing_to_say(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Unknown { coverage, .. } if coverage.operations == 0)
+/// have not: such a run is then none of those in which the guarantee was judged. Some guarantees are about
+/// everything that clients do: where nothing could be judged of these, it is for another reason.
+fn has_nothing_of(judged: &Judged) -> bool {
+    let is_about_all = matches!(
+        judged.guarantee,
+        Guarantee::Linearizable | Guarantee::Causal | Guarantee::Convergent | Guarantee::Live
+    );
+    let says_nothing =
+        matches!(&judged.verdict, Verdict::Unknown { coverage, .. } if coverage.operations == 0);
+    says_nothing && !is_about_all
 }
 
 /// A nemesis of the plan that had no effect in the whole run tested nothing.
@@ -250,7 +257,7 @@ pub struct Effect {
     #[serde(default)]
     pub copied: u64,
     /// How often it cut its links, where it did so in turns.
-    #[serde(default, skip_serializing_if = "config::is_zero")]
+    #[serde(default, skip_serializing_if = "config::is_usual")]
     pub flapped: u32,
     /// Readings of clocks that it falsified.
     #[serde(default)]
@@ -260,13 +267,13 @@ pub struct Effect {
     /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
     /// Virtual nanoseconds for which it kept nodes from running, over all of them.
-    #[serde(default, skip_serializing_if = "config::is_zero_long")]
+    #[serde(default, skip_serializing_if = "config::is_usual")]
     pub halted_ns: u64,
     /// Changes of the members that were agreed on while it lasted.
-    #[serde(default, skip_serializing_if = "config::is_zero")]
+    #[serde(default, skip_serializing_if = "config::is_usual")]
     pub changed: u32,
     /// What it did to disks.
-    #[serde(default, skip_serializing_if = "DiskEffect::is_none")]
+    #[serde(default, skip_serializing_if = "config::is_usual")]
     pub disk: DiskEffect,
     /// Operations that ended `ok` while it lasted.
     pub ok_during: u64,
@@ -289,11 +296,6 @@ pub struct DiskEffect {
 }
 
 impl DiskEffect {
-    /// Whether there was none.
-    pub fn is_none(&self) -> bool {
-        *self == DiskEffect::default()
-    }
-
     /// Adds what was done to another disk.
     pub(crate) fn add(&mut self, other: &DiskEffect) {
         let DiskEffect { slow_syncs, errors, flipped_bits, lies, lost_bytes } = other;
@@ -330,7 +332,7 @@ impl Effect {
     pub fn took_effect(&self) -> bool {
         let Effect { dropped, delayed, copied, misread, stopped, changed, disk, .. } = *self;
         let counts = [dropped, delayed, copied, misread, stopped.into(), changed.into()];
-        counts.iter().any(|count| *count > 0) || !disk.is_none()
+        counts.iter().any(|count| *count > 0) || disk != DiskEffect::default()
     }
 }
 

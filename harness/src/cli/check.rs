@@ -232,7 +232,7 @@ struct Checked {
     operations: usize,
     /// How many events have a time before that of the event before. The order of the file counts: they
     /// are told with the latest time before them.
-    #[serde(skip_serializing_if = "config::is_zero")]
+    #[serde(skip_serializing_if = "config::is_usual")]
     times_moved: u32,
     /// The expected verdict, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]

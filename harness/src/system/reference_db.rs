@@ -195,10 +195,8 @@ impl Ordered {
                 };
             }
         }
-        if forgets(nemeses) {
-            for (guarantee, claim) in &mut claims {
-                *claim = forgotten(*guarantee, *claim);
-            }
+        for (guarantee, claim) in &mut claims {
+            *claim = unless_forgotten(*guarantee, *claim, nemeses);
         }
         claims
     }
@@ -241,15 +239,12 @@ fn wipes(nemeses: &[String]) -> bool {
     is_among(nemeses, "wipe") || is_among(nemeses, "bit-flip")
 }
 
-/// Whether disks may forget what they have said they keep. No node can notice, and whoever was promised
-/// something by one that has forgotten it counts on it still.
-fn forgets(nemeses: &[String]) -> bool {
-    is_among(nemeses, "lost-writes") || is_among(nemeses, "rollback")
-}
-
-/// What becomes of a claim where disks forget.
-fn forgotten(guarantee: Guarantee, claim: Claim) -> Claim {
+/// What becomes of a claim where disks may forget what they have said they keep. No node can notice, and
+/// whoever was promised something by one that has forgotten it counts on it still.
+fn unless_forgotten(guarantee: Guarantee, claim: Claim, nemeses: &[String]) -> Claim {
+    let forgets = is_among(nemeses, "lost-writes") || is_among(nemeses, "rollback");
     match (guarantee, claim) {
+        _ if !forgets => claim,
         (Guarantee::Durable, _) | (Guarantee::Linearizable, Claim::Breaks) => Claim::Breaks,
         _ => Claim::Silent,
     }
@@ -473,10 +468,8 @@ impl WithoutLeader {
                 *claim = Claim::Silent;
             }
         }
-        if forgets(nemeses) {
-            for (guarantee, claim) in &mut claims {
-                *claim = forgotten(*guarantee, *claim);
-            }
+        for (guarantee, claim) in &mut claims {
+            *claim = unless_forgotten(*guarantee, *claim, nemeses);
         }
         claims
     }

@@ -310,6 +310,11 @@ fn the_settings_of_a_system_are_checked() {
             "nodes = [2] has too few for `wipe`; list sizes from 3 on",
         ),
         (
+            "system = \"raft\"\nnodes = [2]\nswarm = true\n[[plan.faults]]\nat = \"4s\"\nlasts = \"1s\"\n\
+             fault = { kind = \"wipe\", target = \"one\" }",
+            "nodes = [2] has too few for `wipe`; list sizes from 3 on",
+        ),
+        (
             "system = \"raft\"\nregions = [[1, 900], [900, 1]]",
             "regions: a message and its answer may",
         ),

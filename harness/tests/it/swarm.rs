@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkers::Guarantee;
 use checkers::history::{NodeId, OpKind, Phase};
+use checkers::{Guarantee, Verdict};
 use stormglass::campaign::Campaign;
 use stormglass::config::Config;
 use stormglass::nemesis::{Fault, Schedule, Shape, Target};
@@ -165,6 +165,22 @@ fn a_run_counts_the_rare_states_that_nodes_say_they_get_into_and_a_campaign_the_
         marks.into_iter().collect()
     );
     assert!(counted.values().any(|runs| *runs > 0) && counted.values().all(|runs| *runs <= 6));
+}
+
+#[test]
+fn that_nothing_was_tried_after_the_faults_is_held_against_a_run_of_a_swarm_too() {
+    let (system, plan) = (system("raft"), swarm(&["crash"]));
+    // Each client does one thing, and waits for the rest of the run.
+    let think_max = Duration::from_secs(3600);
+    let drawn = Config::draw(&plan, &system.manifest(), Seed(1));
+    let config = Config { think_max, clients: 2, pinned: 0, ..drawn };
+    let options = Options { config: Some(config), ..Options::default() };
+    let report = run(&system, &plan, Seed(1), options);
+    let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
+    assert!(matches!(live.verdict, Verdict::Unknown { .. }), "{:?}", live.verdict);
+    // Of what only some runs show, it says nothing.
+    let judged = |guarantee| report.judged.iter().any(|judged| judged.guarantee == guarantee);
+    assert!(!judged(Guarantee::WritesFollowReads), "{:?}", report.judged);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
 use super::{
-    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, forgets, forgotten, marks_of,
-    operator, parsed, run_node, wipes, wipes_several,
+    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, marks_of, operator, parsed, run_node,
+    unless_forgotten, wipes, wipes_several,
 };
 use crate::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
@@ -84,7 +84,8 @@ impl MultiLeader {
             (Guarantee::Counter, at_once),
         ]);
         for (guarantee, claim) in &mut claims {
-            *claim = self.waived(*guarantee, *claim, nemeses);
+            let waived = self.waived(*guarantee, *claim, nemeses);
+            *claim = unless_forgotten(*guarantee, waived, nemeses);
         }
         claims
     }
@@ -95,9 +96,6 @@ impl MultiLeader {
         if wipes_several(nemeses) {
             // They may be all that a region has.
             return Claim::Silent;
-        }
-        if forgets(nemeses) {
-            return forgotten(guarantee, claim);
         }
         // What a region of one node has acknowledged, and nobody else has yet, is lost with its disk; and
         // its clients, who have seen it, go back. All end with the same nevertheless.
