@@ -149,6 +149,7 @@ fn a_primary_that_hears_of_a_newer_epoch_is_none_at_once() {
         incarnation: 0,
         epoch,
         last: Position::default(),
+        agreed: Position::default(),
         committed: Position::default(),
     });
     let from = cluster.nodes[other].id;

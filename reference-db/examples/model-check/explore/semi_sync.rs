@@ -123,8 +123,8 @@ impl Subject for Primary {
             return None;
         };
         let last = entries.last().map_or(*prev, |entry| entry.at);
-        let (committed, incarnation) = (Position::default(), 0);
-        let answer = Streamed::Reached { epoch: *epoch, last, committed, incarnation };
+        let (agreed, committed, incarnation) = (last, Position::default(), 0);
+        let answer = Streamed::Reached { epoch: *epoch, last, agreed, committed, incarnation };
         (plant == Plant::Forgery).then_some(Message::Stream(answer))
     }
 }

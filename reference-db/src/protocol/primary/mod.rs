@@ -540,11 +540,13 @@ impl Primary {
         let newest = epoch >= self.replica.epoch;
         self.learn_epoch(epoch, out);
         let follows = newest && self.office.is_none();
+        let mut agreed = Position::default();
         match streamed {
             Streamed::Entries { prev, entries, committed, .. } if follows => {
                 if let Some((added, equal)) = self.replica.follow(prev, entries) {
                     out.extend(added.into_iter().map(|e| Output::Persist(Record::Data(e))));
-                    self.commit(committed.min(equal), out);
+                    self.commit(committed.min(equal.index), out);
+                    agreed = equal;
                 }
             }
             Streamed::Image { image, .. } if follows => {
@@ -554,10 +556,10 @@ impl Primary {
                 }
             }
             Streamed::Entries { .. } | Streamed::Image { .. } => {}
-            Streamed::Reached { incarnation, last, committed, .. } => {
+            Streamed::Reached { incarnation, last, agreed, committed, .. } => {
                 let from = (from, incarnation);
                 if let Some(office) = self.office.as_mut().filter(|o| o.epoch() == epoch) {
-                    office.on_reached(now, from, last, committed, &self.replica);
+                    office.on_reached(now, from, [last, agreed, committed], &self.replica);
                 }
                 return;
             }
@@ -565,7 +567,7 @@ impl Primary {
         // An old primary learns from the answer that its time is over.
         let (last, committed) = (self.replica.last(), self.replica.committed());
         let (incarnation, epoch) = (self.control.incarnation(), self.replica.epoch);
-        let reached = Streamed::Reached { incarnation, epoch, last, committed };
+        let reached = Streamed::Reached { incarnation, epoch, last, agreed, committed };
         out.push(Output::Send { to: from, message: Message::Stream(reached) });
     }
 

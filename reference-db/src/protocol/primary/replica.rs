@@ -129,17 +129,17 @@ impl Replica {
     }
 
     /// Makes the log equal to a primary's from `prev` to the end of its entries, and returns those
-    /// that were added and up to which index the two are equal; nothing where they differ at `prev`.
+    /// that were added and up to where the two are equal; nothing where they differ at `prev`.
     pub(super) fn follow(
         &mut self,
         prev: Position,
         entries: Vec<Entry<Request>>,
-    ) -> Option<(Vec<Entry<Request>>, u64)> {
+    ) -> Option<(Vec<Entry<Request>>, Position)> {
         if !self.log.has(prev) {
             return None;
         }
         let mut added = Vec::new();
-        let mut equal = prev.index;
+        let mut equal = prev;
         for entry in entries {
             if !self.log.has(entry.at) {
                 if entry.at.index <= self.committed {
@@ -151,7 +151,7 @@ impl Replica {
                 self.log.put(entry.clone());
                 added.push(entry.clone());
             }
-            equal = entry.at.index;
+            equal = entry.at;
         }
         Some((added, equal))
     }

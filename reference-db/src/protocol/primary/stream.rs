@@ -1,9 +1,14 @@
 //! How a primary's changes reach the others, later.
 //!
-//! A follower says only where its log ends, and how much of it is committed. The primary judges: a log
-//! that ends at a position that the primary's own log has is a beginning of it (equal positions hold
-//! equal entries and stand behind equal beginnings, as in Raft), and gets what follows. One that ends
-//! otherwise but agrees in what is committed gets what follows that. Any other gets the state.
+//! A follower says where its log ends, up to where it agreed with what it was just sent, and how much of
+//! it is committed. The primary judges: whatever of the three its own log has too, up to there the two
+//! are equal (equal positions hold equal entries and stand behind equal beginnings, as in Raft). One of
+//! which the primary has the end, or else what is committed, gets the entries that come after the
+//! furthest that they share. Any other gets the state.
+//!
+//! Without the second, a follower whose log ends in what a lost epoch left behind would stand still: it
+//! has a window's worth of entries before that end already, says the same as before of its end and of
+//! what is committed, and is sent the same window for ever.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +51,8 @@ pub enum Streamed {
         epoch: u64,
         /// Where its log ends.
         last: Position,
+        /// Where the entries that it answers ended, if its log has them now; else the beginning.
+        agreed: Position,
         /// The last position that it has applied.
         committed: Position,
     },
@@ -222,20 +229,20 @@ impl Office {
         wants_image
     }
 
-    /// A follower of this epoch says where its log ends, and how much of it is committed.
+    /// A follower of this epoch says where its log ends, up to where it agreed with what it was sent,
+    /// and how much of it is committed.
     pub(super) fn on_reached(
         &mut self,
         now: Time,
         from: (NodeId, u64),
-        last: Position,
-        committed: Position,
+        [last, agreed, committed]: [Position; 3],
         own: &Replica,
     ) {
         let Some(follower) = self.followers.iter_mut().find(|f| (f.node, f.incarnation) == from)
         else {
             return;
         };
-        follower.on_reached(now, last, committed, own);
+        follower.on_reached(now, [last, agreed, committed], own);
         if !follower.is_waiting() && follower.next <= own.last().index {
             self.stream_at = self.stream_at.min(now);
         }
@@ -327,7 +334,7 @@ impl Follower {
         matches!(self.pace, Pace::Install { sent: None })
     }
 
-    fn on_reached(&mut self, now: Time, last: Position, committed: Position, own: &Replica) {
+    fn on_reached(&mut self, now: Time, [last, agreed, committed]: [Position; 3], own: &Replica) {
         self.heard = now;
         if self.reached.is_some_and(|reached| last < reached.0 && committed < reached.1) {
             // An answer that was overtaken. Only one of the two can go back: the end of a log when the
@@ -338,13 +345,18 @@ impl Follower {
         let news = self.reached != Some((last, committed));
         self.reached = Some((last, committed));
         self.told = committed.index;
-        let Some(equal) = [last, committed].into_iter().find(|at| own.log().has(*at)) else {
+        let has = |at: &Position| own.log().has(*at);
+        // Where the primary lacks what the follower has applied, it has to take that back: no entries help.
+        let standing = Some(committed).filter(has);
+        let standing = standing.map(|at| at.max(Some(agreed).filter(has).unwrap_or_default()));
+        let Some(equal) = Some(last).filter(has).or(standing) else {
             if !matches!(self.pace, Pace::Install { .. }) {
                 self.pace = Pace::Install { sent: None };
             }
             return;
         };
-        if equal.index > self.matched {
+        let came_closer = equal.index > self.matched;
+        if came_closer {
             self.matched = equal.index;
             self.moved = now;
         }
@@ -353,7 +365,7 @@ impl Follower {
                 while ends.front().is_some_and(|end| *end <= equal.index) {
                     ends.pop_front();
                 }
-                if news {
+                if news || came_closer {
                     *since = now;
                 }
                 self.next = self.next.max(equal.index + 1);
