@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what is missing is the finding")]
 
 use stormglass_reference_db::kv::{ReadLevel, Reply};
-use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
+use stormglass_reference_db::protocol::Input;
+use stormglass_reference_db::protocol::primary::stream::Streamed;
+use stormglass_reference_db::protocol::primary::{Acknowledge, Message, Primary};
+use stormglass_reference_db::protocol::raft::log::{Entry, Position};
+use stormglass_reference_db::protocol::raft::{BATCH_MAX, IN_FLIGHT_MAX};
 
 use super::counting::{play, play_with_wipes};
 use super::primary_cluster::{
@@ -119,4 +123,56 @@ fn what_was_acknowledged_is_on_every_other_disk_when_one_is_lost() {
     }
     assert!(wiped > 600, "only {wiped} disks lost: the test says little");
     assert!(counted > 800, "only {counted} counts: the test says little");
+}
+
+#[test]
+fn a_follower_that_keeps_the_end_of_a_lost_epoch_far_above_what_is_committed_catches_up() {
+    let (mut cluster, leader, session) = started(Acknowledge::All, 3, 10_000);
+    let [stray, third] = others(3, &[leader])[..] else { panic!("three nodes") };
+    cluster.run(100);
+    cluster.split(&[third]);
+    let window = (BATCH_MAX * IN_FLIGHT_MAX) as u64;
+    for sequence in 2..window + 20 {
+        cluster.request(leader, 0, write(session, sequence, "x", &sequence.to_string()));
+    }
+    let last = |c: &Cluster<Primary>, node: usize| c.node(node).replica().last();
+    let both = |c: &Cluster<Primary>| last(c, leader) == last(c, stray);
+    assert!(cluster.run_until(both), "two have them all");
+    let shared = last(&cluster, stray);
+    assert!(cluster.node(stray).replica().committed().index + window < shared.index);
+
+    let lost = cluster.node(stray).replica().epoch() + 1;
+    let left = (1..8).map(|more| Entry {
+        at: Position { term: lost, index: shared.index + more },
+        command: None,
+        members: None,
+    });
+    let message = Message::Stream(Streamed::Entries {
+        epoch: lost,
+        prev: shared,
+        entries: left.collect(),
+        committed: 0,
+    });
+    cluster.split(&[stray]);
+    let from = cluster.nodes[third].id;
+    cluster.step(stray, Input::Message { from, message });
+    assert_eq!(cluster.node(stray).replica().last().term, lost, "it keeps what nobody else has");
+    cluster.run(500);
+    assert!(cluster.node(third).replica().log().has(shared), "whoever leads next has the rest");
+
+    let epoch = |c: &Cluster<Primary>| primary(c).map_or(0, |node| c.node(node).replica().epoch());
+    while epoch(&cluster) <= lost {
+        let old = primary(&cluster).unwrap();
+        cluster.crash(old);
+        cluster.run(50);
+        cluster.start(old);
+        assert!(cluster.run_until(|c| primary(c).is_some()), "nobody is primary any more");
+    }
+    cluster.heal();
+    let equal = |c: &Cluster<Primary>| {
+        let last = c.node(leader).replica().last();
+        (0..3).all(|n| c.node(n).replica().committed() == last)
+    };
+    assert!(cluster.run_until(equal), "it is sent the same for ever");
+    assert!(cluster.node(stray).replica().log().has(shared));
 }
