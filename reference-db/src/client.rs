@@ -279,6 +279,8 @@ impl<C: ClientEnv> Client<C> {
                     self.session = None;
                     return Answer::Unknown;
                 }
+                // A copy may be with the primary of the epoch that is over.
+                Attempt::Reply(Reply::EpochOver) => return Answer::Unknown,
                 Attempt::Reply(Reply::Lost) => {
                     self.session = None;
                     self.seen = 0;

@@ -295,4 +295,7 @@ pub enum Reply {
     /// The set that a client has read, in order to change it, does not have what was to be removed. Nothing was
     /// written.
     Absent,
+    /// The client asked an epoch that is over, and what that epoch had taken on may be lost. Nothing is done
+    /// in this one; whether an earlier copy of the request took effect cannot be said.
+    EpochOver,
 }

@@ -604,6 +604,7 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             | Reply::TooLittle
             | Reply::NotLeader
             | Reply::Lost
+            | Reply::EpochOver
             | Reply::SessionUnknown),
         ) => Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}"))),
         Answer::Lost { .. } => Err(Failure::Run(anyhow!(

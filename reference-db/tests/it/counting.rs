@@ -132,6 +132,7 @@ impl Counter {
             | Reply::TooLittle
             | Reply::TooMuch
             | Reply::Absent
+            | Reply::EpochOver
             | Reply::TooLong
             | Reply::NoSuchNode => panic!("nobody asked for this"),
             Reply::NodeSession(_) | Reply::Unsupported | Reply::Lost => {

@@ -380,3 +380,24 @@ fn nor_do_they_differ_when_disks_are_lost_one_at_a_time() {
     let done: usize = (0..500).map(|seed| play(seed, true).0).sum();
     assert!(done > 5_000, "only {done} writes: the test says little");
 }
+
+#[test]
+fn a_late_copy_of_a_change_that_was_lost_does_not_put_the_older_value_back() {
+    let (mut cluster, old, session) = started(Acknowledge::None, 3, 100);
+    let other = others(3, &[old])[0];
+    let opened = open(&mut cluster, other, 1);
+    let seen = cluster.answers.last().unwrap().position;
+    let first = Request { seen, ..write(session, 2, "x", "older") };
+    cluster.run(50);
+    cluster.split(&[old]);
+    assert_eq!(cluster.ask(old, 0, first.clone()), Some(Reply::Done), "and then it is lost");
+    assert!(cluster.run_until(|c| primary(c).is_some_and(|node| node != old)));
+    let new = primary(&cluster).unwrap();
+    let early = Request { seen, ..write(opened, 2, "x", "newer") };
+    assert_eq!(cluster.ask(new, 1, early), Some(Reply::EpochOver), "it has not heard of the epoch");
+    let seen = cluster.answers.last().unwrap().position;
+    let newer = Request { seen, ..write(opened, 3, "x", "newer") };
+    assert_eq!(cluster.ask(new, 1, newer), Some(Reply::Done), "the answer has told it");
+    assert_eq!(cluster.ask(new, 0, first), Some(Reply::EpochOver));
+    assert_eq!(cluster.ask(new, 1, read(4, "x", ReadLevel::Strong)), holds("newer"));
+}

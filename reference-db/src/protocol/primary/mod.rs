@@ -32,7 +32,10 @@
 //!
 //! A client may say how far it has [seen](crate::wire::Request::seen). Then nobody answers it from a
 //! state that does not contain that: a node that is behind waits, and where it was lost, the client is
-//! told so ([`Reply::Lost`]).
+//! told so ([`Reply::Lost`]). And a change counts in the epoch that its client knew when it asked, or in
+//! none ([`Reply::EpochOver`]). What would break it is a copy that comes late: the first was
+//! acknowledged and lost together with its epoch, and with it the session's memory of it; somebody
+//! writes the key again in the next epoch; the second copy is applied there, and puts the older value back.
 //!
 //! `members` says how nodes are let in and go meanwhile.
 
@@ -344,6 +347,9 @@ impl Primary {
                 (self.replica.kv().read(&key), number(committed))
             }
             (Reach::Has, Command::Transfer { .. }) => (Reply::Unsupported, 0),
+            (Reach::Has, _) if self.may_have_lost(request.session, request.seen) => {
+                (Reply::EpochOver, number(committed))
+            }
             // It would be one more thing for the next primary to have.
             (Reach::Has, _) if self.wishes.is_to_go(self.options.id) => (Reply::NotLeader, 0),
             (Reach::Has, command) => {
@@ -357,6 +363,12 @@ impl Primary {
             }
         };
         out.push(Output::Reply { to: origin, sequence, reply, position });
+    }
+
+    /// Whether an earlier copy of a change may have been acknowledged and then lost with its epoch.
+    fn may_have_lost(&self, session: u64, seen: u64) -> bool {
+        let forgets = self.options.acknowledge == Acknowledge::None;
+        forgets && session != 0 && seen != 0 && position(seen).term < self.replica.epoch
     }
 
     fn stream_soon(&mut self, now: Time) {
