@@ -290,7 +290,8 @@ impl Actor {
 
     /// Does one operation and writes it down.
     async fn perform(&mut self, op: &Op) -> Outcome {
-        let (session, home) = (self.session, self.stage.roster.home_of(self.spec.home));
+        let session = self.session;
+        let home = self.stage.roster.home_of(self.spec.home, self.spec.pinned);
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
         let answer = self.clock.timeout(self.stage.operation, self.client.invoke(op)).await;

@@ -226,8 +226,23 @@ impl<C: ClientEnv> Client<C> {
         Ok(session)
     }
 
-    /// Sends one request until it is answered.
+    /// Sends one request until it is answered. One that was turned down because its epoch is over is a
+    /// request to the epoch that the answer told of, under a number of its own: the copy that was turned
+    /// down is so in every later one.
     async fn ask(&mut self, session: Session, command: Command, deadline: Time) -> Answer {
+        loop {
+            let answer = self.ask_epoch(session, command.clone(), deadline).await;
+            if answer != Answer::Reply(Reply::EpochOver) {
+                return answer;
+            }
+            if self.env.now() >= deadline {
+                return Answer::Unknown;
+            }
+        }
+    }
+
+    /// Sends one request until it is answered, or its epoch is over.
+    async fn ask_epoch(&mut self, session: Session, command: Command, deadline: Time) -> Answer {
         self.sequence += 1;
         let sequence = self.sequence;
         // A session of one node needs it to order its changes.
@@ -279,8 +294,8 @@ impl<C: ClientEnv> Client<C> {
                     self.session = None;
                     return Answer::Unknown;
                 }
-                // A copy may be with the primary of the epoch that is over.
-                Attempt::Reply(Reply::EpochOver) => return Answer::Unknown,
+                // An earlier copy may be with the primary of the epoch that is over.
+                Attempt::Reply(Reply::EpochOver) if unanswered => return Answer::Unknown,
                 Attempt::Reply(Reply::Lost) => {
                     self.session = None;
                     self.seen = 0;

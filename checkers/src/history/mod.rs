@@ -193,6 +193,15 @@ impl Operation<'_> {
         matches!(self.outcome, Some(Outcome::Fail(Reason::Unsupported)))
     }
 
+    /// Whether it was told that what its session had seen is lost.
+    pub fn lost_its_session(&self) -> bool {
+        let reason = match self.outcome {
+            Some(Outcome::Fail(reason) | Outcome::Info(reason)) => Some(reason),
+            Some(Outcome::Ok(_)) | None => None,
+        };
+        matches!(reason, Some(Reason::SessionLost))
+    }
+
     /// Whether it did not take effect, for certain.
     pub fn has_failed(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Fail(_)))

@@ -322,6 +322,20 @@ fn a_store_that_serves_nothing_after_the_faults_makes_no_progress() {
 }
 
 #[test]
+fn who_is_told_that_the_session_is_lost_says_nothing_of_progress() {
+    let text = "
+        phase liveness
+        0 invoke write x 1
+        0 ok
+        1 invoke read x
+        1 fail session-lost
+    ";
+    check(&Live, text, &Valid);
+    check(&Live, &text.replace("0 ok", "0 info session-lost"), &Unknown);
+    check(&Live, &text.replace("session-lost", "unavailable"), &Invalid(&["no-progress"]));
+}
+
+#[test]
 fn a_compare_and_set_that_found_something_else_was_served() {
     let text = "phase liveness\n0 invoke cas x 1 2\n0 fail mismatch\n1 invoke read x\n1 ok nil";
     check(&Live, text, &Valid);

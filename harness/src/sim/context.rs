@@ -331,9 +331,9 @@ impl ClientCx {
     }
 
     /// The node that the client turns to. Where that is removed from the cluster, it is another one from
-    /// then on.
+    /// then on; so it is for a pinned client where the node is kept away until the run ends.
     pub fn home(&self) -> NodeId {
-        self.port.shared.roster.home_of(self.home)
+        self.port.shared.roster.home_of(self.home, self.pinned)
     }
 
     /// Whether the client must stay with its home, even where that does not answer. Clients that

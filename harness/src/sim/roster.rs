@@ -100,15 +100,18 @@ impl Roster {
     }
 
     /// The node that a client turns to which was to turn to this one: another one of its group where this
-    /// one takes no part. Whoever removes a node tells its clients.
-    pub(crate) fn home_of(&self, node: NodeId) -> NodeId {
+    /// one takes no part. Whoever removes a node tells its clients. And one that `stays` with its node, so
+    /// that it would ask nobody else, leaves it when it is away for good.
+    pub(crate) fn home_of(&self, node: NodeId, stays: bool) -> NodeId {
         let members = self.members.borrow();
-        if members.contains(&node) {
+        let serves =
+            |node: &NodeId| members.contains(node) && !(stays && self.away.borrow().contains(node));
+        if serves(&node) {
             return node;
         }
         let group = self.group(node);
-        let mut around = members.range(node..).chain(members.range(..node));
-        around.find(|other| self.group(**other) == group).copied().unwrap_or(node)
+        let mut around = members.range(node..).chain(members.range(..node)).copied();
+        around.find(|other| self.group(*other) == group && serves(other)).unwrap_or(node)
     }
 
     /// What the operator does at the moment.
