@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkers::history::{NodeId, OpKind, Phase};
+use checkers::history::{EventIndex, NodeId, OpKind, Phase};
 use checkers::{Guarantee, Verdict};
 use stormglass::campaign::Campaign;
 use stormglass::config::Config;
+use stormglass::engine::Choice;
 use stormglass::nemesis::{Fault, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
-use stormglass::system::{Manifest, SYSTEMS, System};
+use stormglass::system::{Claim, Manifest, SYSTEMS, System};
 
 use crate::systems::{plans_of, schedule};
 
@@ -138,6 +139,49 @@ fn the_others_go_on_without_a_minority_that_stays_away_and_only_they_are_read_at
             assert_eq!(read.len(), 2, "{mode}, {fault}: {read:?}");
             assert!(report.effects[0].took_effect(), "{:?}", report.effects);
         }
+    }
+}
+
+#[test]
+fn clients_that_stay_with_one_node_leave_it_when_it_is_away_for_good() {
+    let mut plan = Plan::new("core", "raft");
+    plan.nemeses = Vec::new();
+    plan.nodes = vec![3];
+    plan.safety = Duration::from_secs(2);
+    let isolated = Fault::Partition { shape: Shape::Isolate { target: Target::Minority } };
+    let staying = schedule(&[(isolated, 2000, 6000)], |_| 3);
+    let drawn = Config::draw(&plan, &system("raft").manifest(), Seed(2));
+    let config = Some(Config { clients: 6, pinned: 6, ..drawn });
+    let options = Options { config, schedule: Some(staying), trace: false };
+    let report = run(&system("raft"), &plan, Seed(2), options);
+    let (since, _) = report.history.phase_began(Phase::Liveness).unwrap();
+    let (until, _) = report.history.phase_began(Phase::Final).unwrap();
+    let asked = |from, to| -> BTreeSet<NodeId> {
+        let operations = report.history.operations();
+        operations.filter(|o| from < o.invoked && o.invoked < to).filter_map(|o| o.node).collect()
+    };
+    assert_eq!(asked(EventIndex(0), since).len(), 3, "each stays with its own");
+    assert_eq!(asked(since, until).len(), 2, "nobody waits for the one that is away");
+}
+
+/// Whatever the swarm has met once: a follower that was sent the same for ever, a lost write that came
+/// back after a newer one, clients that waited for nodes that were away for good.
+#[test]
+fn what_the_swarm_has_found_stays_found() {
+    for (name, seed) in [
+        ("primary-sync-set", 11),
+        ("primary-async-session", 17),
+        ("primary-async-session", 45),
+        ("primary-async-session", 197),
+    ] {
+        let plans = plans_of("swarm.toml");
+        let (mut plan, system) = plans.into_iter().find(|(plan, _)| plan.name == name).unwrap();
+        plan.engine = Choice::Event;
+        let report = run(&system, &plan, Seed(seed), Options::default());
+        let broken = report.judged.iter().filter(|judged| judged.claim == Claim::Holds);
+        let broken: Vec<_> =
+            broken.filter(|judged| !judged.verdict.anomalies().is_empty()).collect();
+        assert!(broken.is_empty(), "{name}, seed {seed}: {broken:?}");
     }
 }
 
