@@ -139,6 +139,7 @@ fn reason(words: &[&str]) -> Reason {
         "unavailable" => Reason::Unavailable,
         "refused" => Reason::Refused,
         "unsupported" => Reason::Unsupported,
+        "session-lost" => Reason::SessionLost,
         _ => Reason::Other(words.join(" ").into()),
     }
 }
