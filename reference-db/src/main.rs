@@ -550,22 +550,23 @@ impl StopSignals {
     }
 }
 
+/// How the command line asks: it goes on from node to node.
+const POLICY: Policy = Policy {
+    home: 0,
+    attempt: ATTEMPT,
+    pause: PAUSE,
+    roam: true,
+    replica_reads: ReplicaReads::Sticky,
+    stride: 1,
+    rewrites_sets: false,
+    remembered: false,
+};
+
 async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
     let env = RealClient::new(&cluster.nodes);
     let deadline = env.now() + Duration::from_millis(cluster.timeout_ms);
-    let replica_reads = ReplicaReads::Sticky;
-    let policy = Policy {
-        home: 0,
-        attempt: ATTEMPT,
-        pause: PAUSE,
-        roam: true,
-        replica_reads,
-        stride: 1,
-        rewrites_sets: false,
-        remembered: false,
-    };
     let reads = matches!(command, Command::Read { .. });
-    match Client::new(env, policy).call(command, deadline).await {
+    match Client::new(env, POLICY).call(command, deadline).await {
         Answer::Reply(Reply::Done) => Ok(say("ok")?),
         Answer::Reply(Reply::Value(Some(value))) => Ok(say(&harmless(&value))?),
         Answer::Reply(Reply::Value(None)) => Ok(()),
