@@ -19,10 +19,12 @@ mod record;
 pub mod report;
 pub mod run;
 pub mod seed;
+pub mod shrink;
 pub mod sim;
 pub mod store;
 mod swarm;
 pub mod system;
+pub mod tape;
 pub mod trace;
 pub mod tradeoffs;
 

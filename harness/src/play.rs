@@ -1,6 +1,6 @@
 //! The middle of a run: clients act, faults come and go, and everything is written down.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::run::{Counts, Effect};
 use crate::seed::{Seed, Stream};
 use crate::sim::{ClientCx, ClientSpec, Clock, Failure, Play, Roster, Step, World, operate};
 use crate::system::{Client, Manifest, System, Timing};
+use crate::tape::{Call, Tape};
 use crate::trace::Trace;
 
 /// Messages that a run may send at once, and in each second of it. A busy cluster sends some ten
@@ -37,6 +38,8 @@ pub(crate) struct Played {
     pub(crate) effects: Vec<Effect>,
     pub(crate) counts: Counts,
     pub(crate) trace: Option<Trace>,
+    /// What clients asked, where that was to be kept.
+    pub(crate) calls: Option<Tape>,
     /// How nodes went wrong by themselves: when, which, how.
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
     /// Whether the run was cut short because the system sent messages without end.
@@ -83,12 +86,24 @@ impl Timeline {
     }
 }
 
+/// What clients do.
+#[derive(Clone, Copy)]
+pub(crate) enum Script<'a> {
+    /// What their workload draws. It is kept, if that is asked for.
+    Drawn {
+        /// Whether it is.
+        keeps: bool,
+    },
+    /// What is written.
+    Written(&'a Tape),
+}
+
 /// Plays a run.
 pub(crate) fn play(
     system: &Arc<dyn System>,
-    config: &Config,
-    schedule: &Schedule,
+    (config, schedule): (&Config, &Schedule),
     workload: &'static dyn Workload,
+    script: Script<'_>,
     seed: Seed,
     trace: bool,
 ) -> Played {
@@ -111,9 +126,16 @@ pub(crate) fn play(
         nonsense: Rc::default(),
         roster: Rc::new(Roster::new(rules, config.nodes)),
         in_doubt: Rc::default(),
+        calls: match script {
+            Script::Drawn { keeps: false } => None,
+            Script::Drawn { keeps: true } | Script::Written(_) => {
+                Some(Rc::new(RefCell::new(Tape::empty(config.clients))))
+            }
+        },
     };
     let roster = stage.roster.clone();
-    let mut world = World::new(system, config, seed, trace, roster, cast(&stage, config, seed));
+    let mut world =
+        World::new(system, config, seed, trace, roster, cast(&stage, config, script, seed));
     let mut director = Director::new(schedule, timeline, stage.recorder.clone(), config.nodes);
     schedule.0.iter().for_each(|planned| world.wait_for(planned));
     let readers = stage.readers.clone();
@@ -141,6 +163,7 @@ pub(crate) fn play(
     vacuous
         .extend(stage.in_doubt.get().map(|step| format!("when replicas were read, {step} still")));
     let nonsense = stage.nonsense.take();
+    let calls = stage.calls.as_ref().map(|calls| calls.take());
     let history = stage.recorder.finish();
     let failures = director.failures;
     Played {
@@ -148,6 +171,7 @@ pub(crate) fn play(
         effects,
         counts,
         trace,
+        calls,
         failures,
         flooded,
         nonsense,
@@ -187,9 +211,18 @@ struct Stage {
     roster: Rc<Roster>,
     /// What the operator had begun and was not sure of when replicas were read.
     in_doubt: Rc<Cell<Option<Step>>>,
+    /// What clients have asked so far, where that is to be kept.
+    calls: Option<Rc<RefCell<Tape>>>,
 }
 
 impl Stage {
+    /// Keeps what a client asks, where that is wanted.
+    fn keep(&self, client: usize, at: Time, op: &Op) {
+        if let Some(calls) = &self.calls {
+            calls.borrow_mut().0[client].push(Call { at, op: op.clone() });
+        }
+    }
+
     /// The kinds of operations of which none has succeeded so far.
     fn lacking(&self) -> impl Iterator<Item = OpKind> + '_ {
         self.kinds.iter().copied().filter(|kind| self.recorder.ok_of(*kind) == 0)
@@ -210,7 +243,7 @@ impl Stage {
 
 /// All clients: those of the workload, one for each node that reads everything there at the end, and where
 /// members change, the operator.
-fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
+fn cast(stage: &Stage, config: &Config, script: Script<'_>, seed: Seed) -> Vec<(ClientSpec, Play)> {
     let options = config.workload();
     let mut opening = stage.workload.opening(&options);
     if opening.is_none() {
@@ -221,6 +254,11 @@ fn cast(stage: &Stage, config: &Config, seed: Seed) -> Vec<(ClientSpec, Play)> {
         let session = SessionId(client);
         let home = NodeId(client % config.nodes + 1);
         let spec = ClientSpec { session, home, pinned: client < config.pinned, inspects: false };
+        if let Script::Written(tape) = script {
+            let (stage, calls) = (stage.clone(), tape.0[client as usize].clone());
+            cast.push((spec, Box::new(move |cx| Box::pin(follow(stage, spec, cx, calls)))));
+            continue;
+        }
         let random = seed.stream(&format!("workload/{client}")).into_rng();
         let generator = stage.workload.generator(&options, client, random);
         let (stage, first) = (stage.clone(), opening.take());
@@ -332,8 +370,10 @@ async fn act(
     let stop = stage.timeline.clients_stop;
     let mut think: Stream = cx.random("think");
     let gate = stage.gate.clone();
+    let client = spec.session.index();
     let mut actor = Actor::new(stage.clone(), spec, cx);
     if let Some(op) = first {
+        stage.keep(client, actor.now(), &op);
         while matches!(actor.perform(&op).await, Outcome::Fail(_)) && actor.now() < stop {
             actor.clock.sleep(Duration::from_millis(think.between(0, think_max))).await;
         }
@@ -343,11 +383,22 @@ async fn act(
     while actor.now() < stop {
         let began = actor.now();
         let op = stage.next(&mut *generator, began);
+        stage.keep(client, began, &op);
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
         let pause = Duration::from_millis(think.between(0, think_max));
         let taken = if stage.paced { actor.now().since(began) } else { Duration::ZERO };
         actor.clock.sleep(pause.saturating_sub(taken)).await;
+    }
+}
+
+/// A client that does what is written, each at its time or as soon as the one before is over.
+async fn follow(stage: Stage, spec: ClientSpec, cx: ClientCx, calls: Vec<Call>) {
+    let mut actor = Actor::new(stage.clone(), spec, cx);
+    for Call { at, op } in calls {
+        actor.clock.sleep(at.since(actor.now())).await;
+        stage.keep(spec.session.index(), at, &op);
+        actor.perform(&op).await;
     }
 }
 

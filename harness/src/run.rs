@@ -14,10 +14,11 @@ use crate::available;
 use crate::config::{self, Config};
 use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
-use crate::play::{Played, play};
+use crate::play::{Played, Script, play};
 use crate::seed::Seed;
 use crate::sim::Failure;
 use crate::system::{Claim, Manifest, System};
+use crate::tape::Tape;
 use crate::trace::Trace;
 
 /// Runs one seed of a plan.
@@ -32,13 +33,15 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
         let drawn = Config::draw(plan, &manifest, seed);
         Config { core: drawn.core && system.majority_suffices(), ..drawn }
     };
-    let config = options.config.unwrap_or_else(draw);
-    let schedule = options
-        .schedule
-        .unwrap_or_else(|| nemesis::plan(plan, &config, seed, manifest.timing.failover));
+    let Options { trace, config, schedule, calls, keeps_calls } = options;
+    let config = config.unwrap_or_else(draw);
+    let schedule =
+        schedule.unwrap_or_else(|| nemesis::plan(plan, &config, seed, manifest.timing.failover));
     let workload = plan.workload();
 
-    let played = play(system, &config, &schedule, workload, seed, options.trace);
+    let script =
+        calls.as_ref().map_or(Script::Drawn { keeps: keeps_calls }, |tape| Script::Written(tape));
+    let played = play(system, (&config, &schedule), workload, script, seed, trace);
 
     let fingerprint = Fingerprint::of(&played.history);
     let mut judged = judge(&played, workload, &manifest, plan);
@@ -66,6 +69,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
         marks: played.marks,
         whims: played.whims,
         trace: played.trace,
+        calls: played.calls,
     }
 }
 
@@ -183,6 +187,10 @@ pub struct Options {
     pub config: Option<Config>,
     /// Apply these faults instead of planning some.
     pub schedule: Option<Schedule>,
+    /// Let clients ask for this instead of what their workload draws.
+    pub calls: Option<Tape>,
+    /// Whether what clients ask for is to be kept; where it is given, it is.
+    pub keeps_calls: bool,
 }
 
 /// What came of a run.
@@ -216,6 +224,8 @@ pub struct Report {
     pub whims: BTreeMap<String, u64>,
     /// Everything that happened, where it was asked for.
     pub trace: Option<Trace>,
+    /// What clients asked, where that was given or to be kept.
+    pub calls: Option<Tape>,
 }
 
 /// The verdict on one guarantee.

@@ -15,6 +15,7 @@ use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::run::{Conclusion, Counts, Effect, Fingerprint, Judged, Report};
 use crate::seed::Seed;
+use crate::tape::Tape;
 use crate::trace::Trace;
 
 /// The version of `run.json` that this program writes, and the only one that it reads.
@@ -62,6 +63,9 @@ pub struct Record {
     pub config: Config,
     /// The faults.
     pub schedule: Schedule,
+    /// What clients ask, where that is not what their workload draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Tape>,
     /// What each fault did.
     pub effects: Vec<Effect>,
     /// The hash of the history.
@@ -95,6 +99,7 @@ impl Record {
             seed: report.seed,
             config: report.config.clone(),
             schedule: report.schedule.clone(),
+            calls: report.calls.clone(),
             effects: report.effects.clone(),
             fingerprint: report.fingerprint.clone(),
             conclusion: report.conclusion(),
@@ -229,8 +234,16 @@ impl Store {
     /// # Errors
     /// Where the folder cannot be written; nothing of the run is then left behind.
     pub fn save(&self, report: &Report) -> Result<PathBuf, StoreError> {
-        let folder = self.folder(&report.plan.name, report.seed);
-        let temporary = self.temporary(&format!("{}-{}", report.plan.name, report.seed));
+        self.save_as(report, &format!("{}-{}", report.plan.name, report.seed))
+    }
+
+    /// The same under a name of its own.
+    ///
+    /// # Errors
+    /// As [`save`](Store::save).
+    pub fn save_as(&self, report: &Report, name: &str) -> Result<PathBuf, StoreError> {
+        let folder = self.runs().join(name);
+        let temporary = self.temporary(name);
         let written = write_run(&temporary, report).and_then(|()| put(&temporary, &folder));
         match written {
             Ok(()) => Ok(folder),
@@ -368,6 +381,8 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
     let workload = workloads::WORKLOADS.iter().find(|entry| entry.name == record.plan.workload);
     let checked = workload.map_or(Ok(()), |entry| record.config.check(entry.workload));
     let checked = checked.and_then(|()| record.schedule.check(&record.config));
+    let calls = |()| record.calls.as_ref().map_or(Ok(()), |calls| calls.check(&record.config));
+    let checked = checked.and_then(calls);
     checked.map_err(|message| StoreError::Malformed { file, line: 1, message })?;
     Ok(record)
 }

@@ -24,6 +24,7 @@ mod plans;
 mod replay;
 mod run;
 mod show;
+mod shrink;
 mod tradeoffs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,6 +83,8 @@ enum Command {
     Tradeoffs(tradeoffs::Arguments),
     /// Runs a stored run or a seed again and compares the histories.
     Replay(replay::Arguments),
+    /// Makes a failing run smaller: as few faults, clients and operations as show the same anomaly.
+    Shrink(shrink::Arguments),
     /// Shows the history of a stored run around an anomaly.
     Show(show::Arguments),
     /// Judges histories that were recorded elsewhere: our own, Jepsen's, Porcupine's.
@@ -118,6 +121,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Guarantees(arguments) => arguments.execute(&context),
         Command::Tradeoffs(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),
+        Command::Shrink(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),
         Command::Export(arguments) => arguments.execute(&context),

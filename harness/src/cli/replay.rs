@@ -48,7 +48,11 @@ impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let (entry, seed, mut options, stored) = self.what(context)?;
         let damage = self.run.as_deref().and_then(|folder| store::load(folder).err());
-        let store = if self.trace { Some(Store::open(&self.results(context))?) } else { None };
+        let store = if self.trace {
+            Some(Store::open(&results(self.run.as_deref(), context))?)
+        } else {
+            None
+        };
         options.trace = self.trace;
         let report = run::run(&entry.system, &entry.plan, seed, options);
         let record = Record::of(&report);
@@ -79,13 +83,6 @@ impl Arguments {
         Ok(Ending::from(record.conclusion).code())
     }
 
-    /// The results folder: the one that the run is stored in, if it is in one.
-    fn results(&self, context: &Context) -> PathBuf {
-        let runs = self.run.as_deref().and_then(Path::parent);
-        let root = runs.filter(|runs| runs.ends_with("runs")).and_then(Path::parent);
-        root.map_or_else(|| context.results.clone(), Path::to_owned)
-    }
-
     /// What is to be run, and what it was stored as.
     fn what(&self, context: &Context) -> anyhow::Result<(Entry, Seed, Options, Option<Record>)> {
         if let (Some(plan), Some(seed)) = (&self.plan, self.seed) {
@@ -102,17 +99,31 @@ impl Arguments {
         }
         let folder =
             self.run.as_ref().context("a stored run, or --plan and --seed, must be given")?;
-        let record = store::load_record(folder)?;
-        let named = || format!("the plan of {} cannot run", folder.display());
-        record.plan.check(context.systems).with_context(named)?;
-        let entry = entry_of(context, record.plan.clone());
-        let options = Options {
-            trace: false,
-            config: Some(record.config.clone()),
-            schedule: Some(record.schedule.clone()),
-        };
+        let (entry, options, record) = stored(context, folder)?;
         Ok((entry, record.seed, options, Some(record)))
     }
+}
+
+/// The results folder: the one that a run is stored in, if it is in one.
+pub(super) fn results(run: Option<&Path>, context: &Context) -> PathBuf {
+    let runs = run.and_then(Path::parent);
+    let root = runs.filter(|runs| runs.ends_with("runs")).and_then(Path::parent);
+    root.map_or_else(|| context.results.clone(), Path::to_owned)
+}
+
+/// A stored run, and what makes it happen again.
+pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry, Options, Record)> {
+    let record = store::load_record(folder)?;
+    let named = || format!("the plan of {} cannot run", folder.display());
+    record.plan.check(context.systems).with_context(named)?;
+    let entry = entry_of(context, record.plan.clone());
+    let options = Options {
+        config: Some(record.config.clone()),
+        schedule: Some(record.schedule.clone()),
+        calls: record.calls.clone(),
+        ..Options::default()
+    };
+    Ok((entry, options, record))
 }
 
 fn comparison(stored: Option<&Record>, is_damaged: bool, replayed: &Record) -> String {

@@ -1,6 +1,6 @@
 //! `stormglass show`: a failing history around its anomaly.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use checkers::Anomaly;
@@ -41,7 +41,7 @@ impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let Stored { record, history, .. } = store::load(&self.run)?;
         let anomalies = anomalies(&record);
-        let number = self.number(&record, anomalies.len())?;
+        let number = chosen(&record, self.anomaly, &self.run)?;
         let anomaly = number.map(|number| anomalies[number]);
         let scope = if self.all || anomaly.is_none() { Scope::All } else { Scope::Anomaly };
         let rows = timeline::rows(&history, anomaly, Window { context: self.context, scope });
@@ -67,21 +67,27 @@ impl Arguments {
         })?;
         Ok(0)
     }
+}
 
-    /// The place of the anomaly that is meant among all of the run.
-    fn number(&self, record: &Record, count: usize) -> anyhow::Result<Option<usize>> {
-        match self.anomaly.map(|number| usize::try_from(number).unwrap_or(usize::MAX)) {
-            Some(number) if number > count => {
-                bail!("{} has {count} anomalies; there is no number {number}", self.run.display())
-            }
-            Some(number) => Ok(Some(number - 1)),
-            None => Ok(first_claimed(record).or((count > 0).then_some(0))),
+/// The place of the anomaly that is meant among all of a run: the one of this number, from 1 on, or the
+/// first of a claimed guarantee, or the first of all.
+pub(super) fn chosen(
+    record: &Record,
+    number: Option<u64>,
+    run: &Path,
+) -> anyhow::Result<Option<usize>> {
+    let count = anomalies(record).len();
+    match number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)) {
+        Some(number) if number > count => {
+            bail!("{} has {count} anomalies; there is no number {number}", run.display())
         }
+        Some(number) => Ok(Some(number - 1)),
+        None => Ok(first_claimed(record).or((count > 0).then_some(0))),
     }
 }
 
 /// All anomalies of a run, in the order of reports.
-fn anomalies(record: &Record) -> Vec<&Anomaly> {
+pub(super) fn anomalies(record: &Record) -> Vec<&Anomaly> {
     record.judged.iter().flat_map(|judged| judged.verdict.anomalies()).collect()
 }
 

@@ -7,6 +7,7 @@ pub mod junit;
 pub mod markdown;
 pub mod matrix;
 pub mod run;
+pub(crate) mod shrink;
 pub mod summary;
 pub mod timeline;
 pub mod tradeoffs;

@@ -217,7 +217,7 @@ fn perform(index: usize, entry: &Entry, job: &Job, seed: Seed) -> Ran {
     }
     // Which claims hold depends on it.
     plan.replica_reads_percent = config.replica_reads_percent;
-    let options = Options { config: Some(config), schedule: Some(schedule), trace: false };
+    let options = Options { config: Some(config), schedule: Some(schedule), ..Options::default() };
     let report = run::run(&entry.system, &plan, seed, options);
     let sample = match *job {
         Job::Latency => Sample::Latency(latency::sample(&report)),

@@ -1,0 +1,112 @@
+//! `stormglass shrink`: a smaller run with the same failure.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use super::Context;
+use super::output::{Meter, interruption, program};
+use super::replay::{results, stored};
+use super::show::{anomalies, chosen};
+use crate::campaign::Ending;
+use crate::report;
+use crate::report::summary::shell_word;
+use crate::shrink::{Failure, Shrinker, Shrunk, Size};
+use crate::store::{Record, Store};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The folder of a stored run.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Which anomaly is to remain, from 1 on, as `show` counts them; without it, the first of a claimed
+    /// guarantee, or of any.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
+    anomaly: Option<u64>,
+    /// Try nothing more after this time, and keep the smallest run so far. So does Ctrl-C.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    budget: Duration,
+}
+
+/// What came of it.
+#[derive(Serialize)]
+struct Content<'a> {
+    failure: &'a Failure,
+    before: Size,
+    after: Size,
+    runs: u64,
+    is_done: bool,
+    seconds: f64,
+    folder: &'a str,
+    run: &'a Record,
+}
+
+impl Arguments {
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        let (entry, options, record) = stored(context, &self.run)?;
+        let Some(number) = chosen(&record, self.anomaly, &self.run)? else {
+            context.output.note("no anomaly was found in this run: there is nothing to shrink");
+            return Ok(Ending::NothingRan.code());
+        };
+        let failure = Failure::of(anomalies(&record)[number]);
+        let store = Store::open(&results(Some(&self.run), context))?;
+        let interrupted = interruption()?;
+        let meter = Meter::start();
+        let stop = || {
+            interrupted.load(Ordering::Relaxed)
+                || meter.read().wall_seconds >= self.budget.as_secs_f64()
+        };
+        let bar = context.output.progress("shrink");
+        let shrinker = Shrinker {
+            system: &entry.system,
+            plan: &entry.plan,
+            seed: record.seed,
+            failure: failure.clone(),
+            stop: &stop,
+            progress: &|what, size, runs| {
+                bar.set_position(runs);
+                bar.set_message(format!(
+                    "{what}: {} faults, {} operations",
+                    size.faults, size.operations
+                ));
+            },
+        };
+        let shrunk = shrinker.shrink(options).map_err(|error| {
+            anyhow!(error)
+                .context("the run is not what it was when it was stored; `replay` tells more")
+        })?;
+        bar.finish_and_clear();
+        let seconds = meter.read().wall_seconds;
+        let name = format!("{}-{}-shrunk", record.plan.name, record.seed);
+        let folder = store.save_as(&shrunk.report, &name)?;
+        let folder = folder.display().to_string();
+        let Shrunk { before, after, runs, is_done, ref report } = shrunk;
+        let record = Record::of(report);
+        let content = Content {
+            failure: &failure,
+            before,
+            after,
+            runs,
+            is_done,
+            seconds,
+            folder: &folder,
+            run: &record,
+        };
+        context.output.result("shrink", content, || {
+            let ended = if is_done { "nothing more can be left out" } else { "it was ended before it was done" };
+            format!(
+                "{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
+                report::shrink::terminal(&failure, before, after),
+                program(),
+                shell_word(&folder),
+                program(),
+                shell_word(&folder),
+            )
+        })?;
+        let interrupted = interrupted.load(Ordering::Relaxed);
+        Ok(if interrupted { Ending::Interrupted.code() } else { 0 })
+    }
+}

@@ -1,0 +1,504 @@
+//! A smaller run with the same failure.
+//!
+//! A run is data: a configuration, faults at their times, and what each client asks (its
+//! [tape](crate::tape)). Whatever can be left out of it is, as long as the same anomaly remains: the same
+//! name, found about the same guarantee. First what makes time pass, then faults, clients and
+//! operations by [delta debugging](minimize), then the configuration towards the least, then the times.
+//! Messages take the least latency early on: what is left out then changes little about what remains.
+//!
+//! What comes out depends on the run and on the anomaly alone, not on how many threads look for it, unless
+//! the search is cut short; then it is the least that was found by then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use checkers::history::{FaultId, Time};
+use checkers::{Anomaly, Guarantee};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use self::minimize::minimize;
+use crate::config::Config;
+use crate::nemesis::{Planned, Schedule};
+use crate::plan::Plan;
+use crate::run::{Options, Report, run};
+use crate::seed::Seed;
+use crate::system::System;
+use crate::tape::{Call, Tape};
+
+mod minimize;
+
+/// How often all is gone through again, because something became smaller.
+const ROUNDS_MAX: u32 = 4;
+/// Times are multiples of this, where that will do.
+const GRAIN: Duration = Duration::from_millis(100);
+
+/// What is to remain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The guarantee that is broken.
+    pub guarantee: Guarantee,
+    /// The name of the anomaly.
+    pub anomaly: String,
+}
+
+impl Failure {
+    /// The failure that an anomaly is.
+    pub fn of(anomaly: &Anomaly) -> Failure {
+        Failure { guarantee: anomaly.guarantee, anomaly: anomaly.name.clone() }
+    }
+
+    /// The first anomaly of a run that is such a failure.
+    pub fn find<'a>(&self, report: &'a Report) -> Option<&'a Anomaly> {
+        let judged = report.judged.iter().filter(|judged| judged.guarantee == self.guarantee);
+        let mut anomalies = judged.flat_map(|judged| judged.verdict.anomalies());
+        anomalies.find(|anomaly| anomaly.name == self.anomaly)
+    }
+}
+
+/// How much there is of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Faults.
+    pub faults: usize,
+    /// Operations of clients, final reads not counted.
+    pub operations: usize,
+    /// Clients that ask for something.
+    pub clients: usize,
+    /// Nodes, with those that may be added.
+    pub nodes: u32,
+    /// Virtual nanoseconds.
+    pub simulated_ns: u64,
+}
+
+impl Size {
+    fn of(report: &Report) -> Size {
+        let calls = report.calls.as_ref();
+        Size {
+            faults: report.schedule.0.len(),
+            operations: calls.map_or(0, Tape::len),
+            clients: calls.map_or(0, Tape::active),
+            nodes: report.config.all_nodes(),
+            simulated_ns: report.counts.simulated_ns,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// The smallest run that was found.
+    pub report: Report,
+    /// How much there was in the beginning.
+    pub before: Size,
+    /// How much is left.
+    pub after: Size,
+    /// How many runs it took.
+    pub runs: u64,
+    /// Whether nothing more can be left out; otherwise it was stopped before that was known.
+    pub is_done: bool,
+}
+
+/// Why a run cannot be made smaller.
+#[derive(Debug, thiserror::Error)]
+pub enum ShrinkError {
+    /// The run does not have the failure.
+    #[error("the run has no {} of {}", failure.anomaly, failure.guarantee)]
+    NoFailure {
+        /// What was looked for.
+        failure: Failure,
+    },
+}
+
+/// Who shrinks what.
+pub struct Shrinker<'a> {
+    /// The system under test.
+    pub system: &'a Arc<dyn System>,
+    /// The plan of the run.
+    pub plan: &'a Plan,
+    /// Its seed.
+    pub seed: Seed,
+    /// What is to remain.
+    pub failure: Failure,
+    /// Whether to stop with what was found so far.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Is told how much is left, and how many runs it took.
+    pub progress: &'a (dyn Fn(&str, Size, u64) + Sync),
+}
+
+/// A run as data.
+#[derive(Clone, PartialEq)]
+struct Case {
+    config: Config,
+    faults: Vec<Planned>,
+    calls: Vec<Vec<Call>>,
+}
+
+impl Case {
+    fn options(&self) -> Options {
+        let renumbered = self.faults.iter().enumerate();
+        let faults =
+            renumbered.map(|(index, fault)| Planned { id: FaultId(index as u32), ..fault.clone() });
+        Options {
+            config: Some(self.config.clone()),
+            schedule: Some(Schedule(faults.collect())),
+            calls: Some(Tape(self.calls.clone())),
+            ..Options::default()
+        }
+    }
+
+    fn size(&self) -> Size {
+        Size {
+            faults: self.faults.len(),
+            operations: self.calls.iter().map(Vec::len).sum(),
+            clients: self.calls.iter().filter(|calls| !calls.is_empty()).count(),
+            nodes: self.config.all_nodes(),
+            simulated_ns: (self.config.safety + self.config.liveness).as_nanos() as u64,
+        }
+    }
+
+    /// Every operation with its client.
+    fn operations(&self) -> Vec<(usize, Call)> {
+        let clients = self.calls.iter().enumerate();
+        let all = clients
+            .flat_map(|(client, calls)| calls.iter().map(move |call| (client, call.clone())));
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|(_, call)| call.at);
+        all
+    }
+
+    /// The same with these operations only.
+    fn with_operations(&self, operations: &[(usize, Call)]) -> Case {
+        let mut calls = vec![Vec::new(); self.calls.len()];
+        for (client, call) in operations {
+            calls[*client].push(call.clone());
+        }
+        Case { calls, ..self.clone() }
+    }
+
+    fn with_faults(&self, faults: Vec<Planned>) -> Case {
+        Case { faults, ..self.clone() }
+    }
+
+    fn with_config(&self, change: impl FnOnce(&mut Config)) -> Case {
+        let mut case = self.clone();
+        change(&mut case.config);
+        case
+    }
+
+    /// The same, but the safety phase ends earlier; faults and operations beyond that are left out.
+    fn until(&self, end: Duration) -> Case {
+        let mut case = self.with_config(|config| config.safety = end);
+        let end = Time::ZERO + end;
+        let last = end + case.config.liveness;
+        case.faults.retain(|fault| fault.at < end);
+        for fault in &mut case.faults {
+            fault.until = fault.until.min(end);
+        }
+        for calls in &mut case.calls {
+            calls.retain(|call| call.at < last);
+        }
+        case
+    }
+
+    /// When something is asked, begins or ends, in order.
+    fn moments(&self) -> Vec<Time> {
+        let faults = self.faults.iter().flat_map(|fault| [fault.at, fault.until]);
+        let mut all: Vec<Time> =
+            self.calls.iter().flatten().map(|call| call.at).chain(faults).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The same with each moment moved to another one.
+    fn moved(&self, to: impl Fn(Time) -> Time) -> Case {
+        let mut case = self.clone();
+        for fault in &mut case.faults {
+            (fault.at, fault.until) = (to(fault.at), to(fault.until));
+        }
+        for call in case.calls.iter_mut().flatten() {
+            call.at = to(call.at);
+        }
+        case
+    }
+}
+
+impl Shrinker<'_> {
+    /// Makes a run smaller, one that was drawn or one that was given.
+    ///
+    /// # Errors
+    /// Where the run does not have the failure.
+    ///
+    /// # Panics
+    /// If the plan was not [checked](Plan::check).
+    pub fn shrink(&self, options: Options) -> Result<Shrunk, ShrinkError> {
+        let drawn =
+            run(self.system, self.plan, self.seed, Options { keeps_calls: true, ..options });
+        let before = Size::of(&drawn);
+        let Some(anomaly) = self.failure.find(&drawn) else {
+            return Err(ShrinkError::NoFailure { failure: self.failure.clone() });
+        };
+        let key = anomaly.key.clone();
+        let at = anomaly.at;
+        let case = Case {
+            config: drawn.config.clone(),
+            faults: drawn.schedule.0.clone(),
+            calls: drawn.calls.clone().expect("it was asked for").0,
+        };
+        let search = Search { shrinker: self, runs: AtomicU64::new(1) };
+        // Written down, clients ask at the same moments; but who comes first of two that ask at one moment
+        // may differ.
+        let Some(mut best) = search.first(vec![case]) else {
+            return Ok(Shrunk {
+                report: drawn,
+                before,
+                after: before,
+                runs: search.runs(),
+                is_done: false,
+            });
+        };
+        if let Some(key) = key {
+            let only = best.operations().into_iter().filter(|(_, call)| *call.op.key() == key);
+            let only = best.with_operations(&only.collect::<Vec<_>>());
+            search.improve(&mut best, vec![only]);
+        }
+        search.calm(&mut best);
+        search.cut(&mut best, at);
+        for _ in 0..ROUNDS_MAX {
+            let size = best.size();
+            search.leave_out(&mut best);
+            search.simplify(&mut best);
+            search.hasten(&mut best);
+            if best.size() == size || (self.stop)() {
+                break;
+            }
+        }
+        let report = run(self.system, self.plan, self.seed, best.options());
+        let after = Size::of(&report);
+        Ok(Shrunk { report, before, after, runs: search.runs(), is_done: !(self.stop)() })
+    }
+}
+
+/// The search for smaller runs.
+struct Search<'a> {
+    shrinker: &'a Shrinker<'a>,
+    runs: AtomicU64,
+}
+
+impl Search<'_> {
+    fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Whether a run still fails, and can be stored and read back.
+    fn fails(&self, case: &Case) -> bool {
+        let Shrinker { system, plan, seed, failure, .. } = self.shrinker;
+        let options = case.options();
+        let config = case.config.check(plan.workload());
+        let schedule = options.schedule.iter().try_for_each(|faults| faults.check(&case.config));
+        let calls = options.calls.iter().try_for_each(|calls| calls.check(&case.config));
+        if config.and(schedule).and(calls).is_err() {
+            return false;
+        }
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        failure.find(&run(system, plan, *seed, options)).is_some()
+    }
+
+    /// The place of the first that still fails. As many as there are threads are tried at a time.
+    fn first_of(&self, cases: &[Case]) -> Option<usize> {
+        let size = rayon::current_num_threads();
+        for (turn, some) in cases.chunks(size).enumerate() {
+            if (self.shrinker.stop)() {
+                return None;
+            }
+            let failing: Vec<bool> = some.par_iter().map(|case| self.fails(case)).collect();
+            if let Some(place) = failing.iter().position(|fails| *fails) {
+                return Some(turn * size + place);
+            }
+        }
+        None
+    }
+
+    fn first(&self, mut cases: Vec<Case>) -> Option<Case> {
+        let place = self.first_of(&cases)?;
+        Some(cases.swap_remove(place))
+    }
+
+    /// Goes over to the first of some runs that still fails. Whether there was one.
+    fn improve(&self, best: &mut Case, cases: Vec<Case>) -> bool {
+        let others = cases.into_iter().filter(|case| case != best).collect();
+        let found = self.first(others);
+        let is_better = found.is_some();
+        if let Some(case) = found {
+            *best = case;
+        }
+        is_better
+    }
+
+    fn tell(&self, what: &str, best: &Case) {
+        (self.shrinker.progress)(what, best.size(), self.runs());
+    }
+
+    /// Takes out of a run what makes it depend on chance: all messages take the least time, disks none.
+    fn calm(&self, best: &mut Case) {
+        self.tell("calm", best);
+        let changes: [fn(&mut Config); 4] = [
+            |config| config.latency_max = config.tick,
+            |config| config.sync_max = Duration::ZERO,
+            |config| config.whims = false,
+            |config| config.message_cost = Duration::ZERO,
+        ];
+        let all = best.with_config(|config| changes.iter().for_each(|change| change(config)));
+        if !self.improve(best, vec![all]) {
+            for change in changes {
+                let one = best.with_config(change);
+                self.improve(best, vec![one]);
+            }
+        }
+    }
+
+    /// Ends a run as soon as the anomaly is there.
+    fn cut(&self, best: &mut Case, at: Time) {
+        self.tell("end", best);
+        let at = at.since_start();
+        let safety = best.config.safety;
+        let ends = [at, at * 2, safety / 2].map(|end| round_up(end + GRAIN));
+        let shorter = ends.into_iter().filter(|end| *end < safety).map(|end| best.until(end));
+        self.improve(best, shorter.collect());
+    }
+
+    /// Leaves out faults, clients and operations.
+    fn leave_out(&self, best: &mut Case) {
+        self.tell("faults", best);
+        let base = best.clone();
+        best.faults = minimize(base.faults.clone(), &mut |some| {
+            let cases: Vec<Case> =
+                some.iter().map(|faults| base.with_faults(faults.clone())).collect();
+            self.first_of(&cases)
+        });
+        self.tell("clients", best);
+        let base = best.clone();
+        let clients: Vec<usize> =
+            (0..base.calls.len()).filter(|client| !base.calls[*client].is_empty()).collect();
+        let only = |clients: &[usize]| {
+            let mut case = base.clone();
+            for (client, calls) in case.calls.iter_mut().enumerate() {
+                if !clients.contains(&client) {
+                    calls.clear();
+                }
+            }
+            case
+        };
+        let left = minimize(clients, &mut |some| {
+            let cases: Vec<Case> = some.iter().map(|clients| only(clients)).collect();
+            self.first_of(&cases)
+        });
+        *best = only(&left);
+        self.tell("operations", best);
+        let base = best.clone();
+        let left = minimize(base.operations(), &mut |some| {
+            let cases: Vec<Case> = some.iter().map(|left| base.with_operations(left)).collect();
+            self.first_of(&cases)
+        });
+        *best = base.with_operations(&left);
+    }
+
+    /// Brings the configuration towards the least.
+    fn simplify(&self, best: &mut Case) {
+        self.tell("configuration", best);
+        let (fewest, _) = self.shrinker.system.manifest().nodes;
+        if best.faults.iter().all(|fault| fault.fault.kind() != "membership") {
+            let without_spares = best.with_config(|config| config.spares = 0);
+            self.improve(best, vec![without_spares]);
+        }
+        let fewer = (fewest..best.config.nodes).map(|nodes| best.with_config(|c| c.nodes = nodes));
+        self.improve(best, fewer.collect());
+        let compact = compact(best);
+        let cut = without_idle_end(best);
+        self.improve(best, vec![compact, cut]);
+        let shorter = [1000, 2000].map(Duration::from_millis);
+        let shorter = shorter.into_iter().filter(|liveness| *liveness < best.config.liveness);
+        let shorter = shorter.map(|liveness| {
+            let case = best.with_config(|config| config.liveness = liveness);
+            case.until(best.config.safety)
+        });
+        self.improve(best, shorter.collect());
+    }
+
+    /// Takes out the time in which nothing happens, and rounds the rest.
+    fn hasten(&self, best: &mut Case) {
+        self.tell("times", best);
+        for index in 0..best.faults.len() {
+            // Every fault ends earlier, if it may.
+            loop {
+                let fault = &best.faults[index];
+                let lasts = fault.until.since(fault.at);
+                if lasts < GRAIN * 2 {
+                    break;
+                }
+                let mut shorter = best.clone();
+                shorter.faults[index].until = fault.at + lasts / 2;
+                if !self.improve(best, vec![shorter]) {
+                    break;
+                }
+            }
+        }
+        let mut place = 0;
+        loop {
+            let moments = best.moments();
+            let Some(to) = moments.get(place).copied() else { break };
+            let from = place.checked_sub(1).map_or(Time::ZERO, |before| moments[before]);
+            let pause = to.since(from);
+            let shorter = |pause_left: Duration| {
+                let less = pause.saturating_sub(pause_left);
+                best.moved(|at| if at >= to { Time::ZERO + (at.since_start() - less) } else { at })
+            };
+            let pauses =
+                [Duration::ZERO, GRAIN, pause / 2].into_iter().filter(|left| *left < pause);
+            let cases = pauses.map(shorter).collect();
+            if pause < GRAIN || !self.improve(best, cases) {
+                place += 1;
+            }
+        }
+        let rounded = best.moved(|at| Time::ZERO + round_up(at.since_start()));
+        self.improve(best, vec![rounded]);
+        let last = best.moments().last().map_or(Duration::ZERO, |last| last.since_start());
+        let ends = [last + GRAIN, last + Duration::from_secs(1), last + Duration::from_secs(3)];
+        let ends = ends.into_iter().map(round_up).filter(|end| *end < best.config.safety);
+        let shorter = ends.map(|end| best.until(end)).collect();
+        self.improve(best, shorter);
+    }
+}
+
+/// The next multiple of the grain.
+fn round_up(time: Duration) -> Duration {
+    let grain = GRAIN.as_millis() as u64;
+    Duration::from_millis((time.as_millis() as u64).div_ceil(grain) * grain)
+}
+
+/// The same without clients that ask for nothing; the others turn to other nodes then.
+fn compact(case: &Case) -> Case {
+    let asks = |client: &usize| !case.calls[*client].is_empty();
+    let left: Vec<usize> = (0..case.calls.len()).filter(asks).collect();
+    let pinned = left.iter().filter(|client| **client < case.config.pinned as usize).count();
+    let calls: Vec<Vec<Call>> = left.iter().map(|client| case.calls[*client].clone()).collect();
+    with_clients(case, calls, pinned)
+}
+
+/// The same without the clients at the end that ask for nothing.
+fn without_idle_end(case: &Case) -> Case {
+    let last = case.calls.iter().rposition(|calls| !calls.is_empty()).map_or(0, |last| last + 1);
+    let pinned = (case.config.pinned as usize).min(last);
+    with_clients(case, case.calls[..last].to_vec(), pinned)
+}
+
+fn with_clients(case: &Case, mut calls: Vec<Vec<Call>>, pinned: usize) -> Case {
+    if calls.is_empty() {
+        calls.push(Vec::new());
+    }
+    let (clients, pinned) = (calls.len() as u32, pinned as u32);
+    let config = Config { clients, pinned, ..case.config.clone() };
+    Case { config, calls, faults: case.faults.clone() }
+}
