@@ -109,30 +109,7 @@ pub(crate) fn play(
 ) -> Played {
     let Manifest { timing, .. } = system.manifest();
     let timeline = Timeline::new(config, timing);
-    let rules = system.membership().filter(|_| config.spares > 0);
-    let operators = u32::from(config.spares > 0);
-    let stage = Stage {
-        system: system.clone(),
-        recorder: Recorder::default(),
-        timeline,
-        operation: timing.operation,
-        think_max: config.think_max,
-        paced: config.paced,
-        workload,
-        kinds: workload.kinds(&config.workload()).into(),
-        gate: Rc::default(),
-        readers: Rc::new(Cell::new(config.all_nodes())),
-        sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
-        nonsense: Rc::default(),
-        roster: Rc::new(Roster::new(rules, config.nodes)),
-        in_doubt: Rc::default(),
-        calls: match script {
-            Script::Drawn { keeps: false } => None,
-            Script::Drawn { keeps: true } | Script::Written(_) => {
-                Some(Rc::new(RefCell::new(Tape::empty(config.clients))))
-            }
-        },
-    };
+    let stage = Stage::new(system, config, workload, script, timeline);
     let roster = stage.roster.clone();
     let mut world =
         World::new(system, config, seed, trace, roster, cast(&stage, config, script, seed));
@@ -216,6 +193,39 @@ struct Stage {
 }
 
 impl Stage {
+    fn new(
+        system: &Arc<dyn System>,
+        config: &Config,
+        workload: &'static dyn Workload,
+        script: Script<'_>,
+        timeline: Timeline,
+    ) -> Stage {
+        let rules = system.membership().filter(|_| config.spares > 0);
+        let operators = u32::from(config.spares > 0);
+        Stage {
+            system: system.clone(),
+            recorder: Recorder::default(),
+            timeline,
+            operation: system.manifest().timing.operation,
+            think_max: config.think_max,
+            paced: config.paced,
+            workload,
+            kinds: workload.kinds(&config.workload()).into(),
+            gate: Rc::default(),
+            readers: Rc::new(Cell::new(config.all_nodes())),
+            sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
+            nonsense: Rc::default(),
+            roster: Rc::new(Roster::new(rules, config.nodes)),
+            in_doubt: Rc::default(),
+            calls: match script {
+                Script::Drawn { keeps: false } => None,
+                Script::Drawn { keeps: true } | Script::Written(_) => {
+                    Some(Rc::new(RefCell::new(Tape::empty(config.clients))))
+                }
+            },
+        }
+    }
+
     /// Keeps what a client asks, where that is wanted.
     fn keep(&self, client: usize, at: Time, op: &Op) {
         if let Some(calls) = &self.calls {

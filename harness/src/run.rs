@@ -39,8 +39,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
         schedule.unwrap_or_else(|| nemesis::plan(plan, &config, seed, manifest.timing.failover));
     let workload = plan.workload();
 
-    let script =
-        calls.as_ref().map_or(Script::Drawn { keeps: keeps_calls }, |tape| Script::Written(tape));
+    let script = calls.as_ref().map_or(Script::Drawn { keeps: keeps_calls }, Script::Written);
     let played = play(system, (&config, &schedule), workload, script, seed, trace);
 
     let fingerprint = Fingerprint::of(&played.history);

@@ -53,7 +53,7 @@ mod tests {
     fn nothing_but_what_is_needed_is_left() {
         assert_eq!(least(1000, &[3, 500, 999]).0, [3, 500, 999]);
         assert_eq!(least(7, &[0, 1, 2, 3, 4, 5, 6]).0, [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(least(64, &[]).0, []);
+        assert!(least(64, &[]).0.is_empty());
         assert_eq!(least(1, &[0]).0, [0]);
     }
 

@@ -139,7 +139,7 @@ impl Case {
     fn options(&self) -> Options {
         let renumbered = self.faults.iter().enumerate();
         let faults =
-            renumbered.map(|(index, fault)| Planned { id: FaultId(index as u32), ..fault.clone() });
+            renumbered.map(|(index, fault)| Planned { id: FaultId(index as u32), ..*fault });
         Options {
             config: Some(self.config.clone()),
             schedule: Some(Schedule(faults.collect())),

@@ -205,6 +205,17 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     assert!(stdout.contains(anomaly) && stdout.contains("│ ▶ │"), "{stdout}");
     refused(at, &["show", &run, "--anomaly", "999"], &["there is no number 999"]);
 
+    let (code, stdout, stderr) = stormglass(at, &["shrink", &run]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("nothing more can be left out"), "{stdout}");
+    let small = format!("{run}-shrunk");
+    let (code, stdout, stderr) = stormglass(at, &["show", &small]);
+    assert!(code == 0 && stdout.contains(anomaly), "{stdout}{stderr}");
+    let (_, stdout, _) = stormglass(at, &["replay", &small]);
+    assert!(stdout.contains("the same history as the stored one"), "{stdout}");
+    refused(at, &["shrink", &run, "--anomaly", "999"], &["there is no number 999"]);
+    refused(at, &["shrink", "no-run"], &["is no stored run"]);
+
     let (_, by_folder, _) = stormglass(at, &["replay", &run, "--trace"]);
     assert!(by_folder.contains("the same history as the stored one"), "{by_folder}");
     assert!(at.join(&run).join("trace.jsonl").exists());

@@ -36,7 +36,7 @@ fn on(engine: Engine, system: &Arc<dyn System>, faults: &[(Fault, u64, u64)]) ->
     let mut config = Config::draw(&plan, &system.manifest(), Seed(1));
     config.engine = engine;
     let schedule = Some(schedule(faults, |_| 1));
-    let options = Options { config: Some(config), schedule, trace: true };
+    let options = Options { config: Some(config), schedule, trace: true, ..Options::default() };
     run(system, &plan, Seed(1), options)
 }
 

@@ -37,7 +37,7 @@ fn run_with(
 ) -> Report {
     let mut config = Config::draw(plan, &system.manifest(), Seed(seed));
     adjust(&mut config);
-    let options = Options { config: Some(config), schedule: Some(faults), trace: false };
+    let options = Options { config: Some(config), schedule: Some(faults), ..Options::default() };
     run(system, plan, Seed(seed), options)
 }
 

@@ -14,6 +14,7 @@ mod processes;
 mod restore;
 mod scripts;
 mod shape;
+mod shrink;
 mod siblings;
 mod swarm;
 mod systems;

@@ -143,7 +143,8 @@ fn short(system: &str) -> Plan {
 fn on(engine: Engine, system: &Arc<dyn System>, plan: &Plan, faults: Schedule) -> Report {
     let mut config = Config::draw(plan, &system.manifest(), Seed(1));
     config.engine = engine;
-    let options = Options { config: Some(config), schedule: Some(faults), trace: true };
+    let options =
+        Options { config: Some(config), schedule: Some(faults), trace: true, ..Options::default() };
     run(system, plan, Seed(1), options)
 }
 

@@ -122,7 +122,7 @@ fn a_script_without_nemeses_is_all_that_happens_and_its_run_is_replayed_from_its
         let options = Options {
             config: Some(report.config.clone()),
             schedule: Some(serde_json::from_str(&text).unwrap()),
-            trace: false,
+            ..Options::default()
         };
         let again = run(&system, &report.plan, Seed(3), options);
         assert_eq!(again.fingerprint, report.fingerprint, "{engine}");

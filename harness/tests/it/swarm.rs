@@ -152,7 +152,7 @@ fn clients_that_stay_with_one_node_leave_it_when_it_is_away_for_good() {
     let staying = schedule(&[(isolated, 2000, 6000)], |_| 3);
     let drawn = Config::draw(&plan, &system("raft").manifest(), Seed(2));
     let config = Some(Config { clients: 6, pinned: 6, ..drawn });
-    let options = Options { config, schedule: Some(staying), trace: false };
+    let options = Options { config, schedule: Some(staying), ..Options::default() };
     let report = run(&system("raft"), &plan, Seed(2), options);
     let (since, _) = report.history.phase_began(Phase::Liveness).unwrap();
     let (until, _) = report.history.phase_began(Phase::Final).unwrap();
@@ -236,7 +236,12 @@ fn whims_come_over_nodes_only_where_a_run_has_some_and_change_nothing_that_is_cl
     let with = |whims| {
         let config = Config { whims, ..Config::draw(&plan, &system.manifest(), Seed(4)) };
         let schedule = Some(Schedule::default());
-        run(&system, &plan, Seed(4), Options { config: Some(config), schedule, trace: false })
+        run(
+            &system,
+            &plan,
+            Seed(4),
+            Options { config: Some(config), schedule, ..Options::default() },
+        )
     };
     let (without, with) = (with(false), with(true));
     assert!(without.whims.is_empty(), "{:?}", without.whims);

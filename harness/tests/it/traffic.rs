@@ -132,7 +132,7 @@ fn under(fault: Fault) -> [Seen; 2] {
         config.tick = Duration::from_millis(LATENCY_MS);
         config.latency_max = config.tick;
         let schedule = Some(schedule(&[(fault, FAULT_MS.0, FAULT_MS.1)], |_| 1));
-        let options = Options { config: Some(config), schedule, trace: false };
+        let options = Options { config: Some(config), schedule, ..Options::default() };
         let report = run(&system, &plan, Seed(1), options);
         let Noted { beats, requests } = std::mem::take(&mut *noted.lock().unwrap());
         let seen = Seen { engine, report, beats, requests };
@@ -225,7 +225,7 @@ fn a_store_that_does_again_what_it_is_asked_again_is_found_out() {
         let mut config = Config::draw(&plan, &system.manifest(), Seed(1));
         config.engine = engine;
         let schedule = Some(schedule(&[(duplicate, FAULT_MS.0, FAULT_MS.1)], |_| 1));
-        let options = Options { config: Some(config), schedule, trace: false };
+        let options = Options { config: Some(config), schedule, ..Options::default() };
         let report = run(&system, &plan, Seed(1), options);
         let mut judged = report.judged.iter();
         let found = judged.find(|judged| judged.guarantee == Guarantee::Linearizable).unwrap();
@@ -331,7 +331,7 @@ fn a_cluster_from_whose_leader_clients_are_cut_off_is_to_be_available_at_its_oth
         let mut config = Config::draw(&plan, &system.manifest(), Seed(2));
         config.engine = engine;
         let schedule = Some(schedule(&[(cut, 4_000, 7_000), (all, 8_000, 11_000)], |_| 1));
-        let options = Options { config: Some(config), schedule, trace: false };
+        let options = Options { config: Some(config), schedule, ..Options::default() };
         let report = run(&system, &plan, Seed(2), options);
         let [one, every] = &report.effects[..] else { panic!("two faults") };
         assert!(one.ok_during > 20 && every.ok_during == 0, "{:?}", report.effects);

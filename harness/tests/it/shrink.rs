@@ -1,0 +1,153 @@
+//! Runs as data, and smaller runs with the same failure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use checkers::Guarantee;
+use stormglass::nemesis::{Planned, Schedule};
+use stormglass::plan::Plan;
+use stormglass::run::{Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::shrink::{Failure, ShrinkError, Shrinker, Shrunk};
+use stormglass::system::System;
+use stormglass::tape::Tape;
+
+use crate::systems::plans_of;
+
+fn stock(name: &str) -> (Plan, Arc<dyn System>) {
+    let (mut plan, system) =
+        plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == name).unwrap();
+    plan.safety = Duration::from_secs(6);
+    plan.clients = [3, 4];
+    (plan, system)
+}
+
+/// The same run from its data alone.
+fn again(system: &Arc<dyn System>, report: &Report) -> Report {
+    let options = Options {
+        config: Some(report.config.clone()),
+        schedule: Some(report.schedule.clone()),
+        calls: report.calls.clone(),
+        ..Options::default()
+    };
+    run(system, &report.plan, report.seed, options)
+}
+
+#[test]
+fn what_clients_asked_is_asked_again_from_the_tape() {
+    for name in ["raft", "primary-async", "leaderless", "multi-leader-lww", "primary-async-append"]
+    {
+        let (plan, system) = stock(name);
+        let keeping = Options { keeps_calls: true, ..Options::default() };
+        let drawn = run(&system, &plan, Seed(3), keeping);
+        let plain = run(&system, &plan, Seed(3), Options::default());
+        assert_eq!(drawn.fingerprint, plain.fingerprint, "{name}: keeping it changes nothing");
+        assert!(plain.calls.is_none(), "{name}: nobody asked for it");
+        let asked = drawn.calls.as_ref().unwrap().len() as u64;
+        assert!(asked > 100, "{name}: {asked}");
+        let replayed = again(&system, &drawn);
+        assert_eq!(replayed.fingerprint, drawn.fingerprint, "{name}");
+        assert_eq!(replayed.calls, drawn.calls, "{name}");
+    }
+}
+
+/// The first run of a plan with the failure, shrunk.
+fn shrunk(name: &str, failure: &Failure, threads: usize) -> (Arc<dyn System>, Shrunk) {
+    let (plan, system) = stock(name);
+    let fails =
+        |seed: &u64| failure.find(&run(&system, &plan, Seed(*seed), Options::default())).is_some();
+    let seed = Seed((0..20).find(fails).unwrap());
+    let told = AtomicU64::new(0);
+    let shrinker = Shrinker {
+        system: &system,
+        plan: &plan,
+        seed,
+        failure: failure.clone(),
+        stop: &|| false,
+        progress: &|_, _, _| {
+            told.fetch_add(1, Ordering::Relaxed);
+        },
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let shrunk = pool.install(|| shrinker.shrink(Options::default())).unwrap();
+    assert!(told.load(Ordering::Relaxed) > 3, "somebody may watch");
+    (system, shrunk)
+}
+
+fn stale_read() -> Failure {
+    Failure { guarantee: Guarantee::Linearizable, anomaly: "stale-read".to_owned() }
+}
+
+#[test]
+fn nothing_can_be_left_out_of_a_shrunk_run_and_it_happens_again() {
+    let (system, shrunk) = shrunk("primary-async", &stale_read(), 2);
+    let Shrunk { report, before, after, is_done, .. } = &shrunk;
+    assert!(*is_done && after.faults <= 3 && after.operations <= 4, "{after:?} of {before:?}");
+    assert!(before.operations > 100 && after.simulated_ns < before.simulated_ns, "{before:?}");
+    assert!(stale_read().find(report).is_some());
+    assert_eq!(again(&system, report).fingerprint, report.fingerprint);
+
+    let calls = &report.calls.as_ref().unwrap().0;
+    let without = |faults: Vec<Planned>, calls: Vec<Vec<_>>| {
+        let numbered = faults.into_iter().zip(0..);
+        let faults =
+            numbered.map(|(fault, id)| Planned { id: checkers::history::FaultId(id), ..fault });
+        let options = Options {
+            config: Some(report.config.clone()),
+            schedule: Some(Schedule(faults.collect())),
+            calls: Some(Tape(calls)),
+            ..Options::default()
+        };
+        stale_read().find(&run(&system, &report.plan, report.seed, options)).is_some()
+    };
+    for fault in 0..report.schedule.0.len() {
+        let mut faults = report.schedule.0.clone();
+        faults.remove(fault);
+        assert!(!without(faults, calls.clone()), "fault {fault} can be left out");
+    }
+    for client in 0..calls.len() {
+        for call in 0..calls[client].len() {
+            let mut calls = calls.clone();
+            calls[client].remove(call);
+            let faults = report.schedule.0.clone();
+            assert!(!without(faults, calls), "operation {call} of client {client} can be left out");
+        }
+    }
+}
+
+#[test]
+fn what_a_run_is_shrunk_to_does_not_depend_on_how_many_threads_look_for_it() {
+    let [(_, one), (_, three)] =
+        [1, 3].map(|threads| shrunk("leaderless-sloppy", &stale_read(), threads));
+    assert_eq!(one.report.fingerprint, three.report.fingerprint);
+    assert_eq!(
+        (one.report.schedule, one.report.calls),
+        (three.report.schedule, three.report.calls)
+    );
+}
+
+#[test]
+fn a_run_without_the_failure_is_not_shrunk_and_one_that_is_stopped_keeps_what_it_has() {
+    let (plan, system) = stock("primary-async");
+    let shrinker = |failure, stop| Shrinker {
+        system: &system,
+        plan: &plan,
+        seed: Seed(0),
+        failure,
+        stop,
+        progress: &|_, _, _| {},
+    };
+    let other = Failure { guarantee: Guarantee::Live, anomaly: "no-progress".to_owned() };
+    let refused = shrinker(other, &|| false).shrink(Options::default());
+    let Err(ShrinkError::NoFailure { failure }) = refused else { panic!("{refused:?}") };
+    assert_eq!(failure.anomaly, "no-progress");
+    let has = |seed: &u64| {
+        stale_read().find(&run(&system, &plan, Seed(*seed), Options::default())).is_some()
+    };
+    let seed = Seed((0..20).find(has).unwrap());
+    let stopped =
+        Shrinker { seed, ..shrinker(stale_read(), &|| true) }.shrink(Options::default()).unwrap();
+    assert!(!stopped.is_done && stale_read().find(&stopped.report).is_some());
+    assert_eq!(stopped.before.operations, stopped.after.operations);
+}
