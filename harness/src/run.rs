@@ -20,6 +20,7 @@ use crate::sim::Failure;
 use crate::system::{Claim, Manifest, System};
 use crate::tape::Tape;
 use crate::trace::Trace;
+use crate::why::Why;
 
 /// Runs one seed of a plan.
 ///
@@ -69,6 +70,7 @@ pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) 
         whims: played.whims,
         trace: played.trace,
         calls: played.calls,
+        why: None,
     }
 }
 
@@ -225,6 +227,8 @@ pub struct Report {
     pub trace: Option<Trace>,
     /// What clients asked, where that was given or to be kept.
     pub calls: Option<Tape>,
+    /// Why it fails, where that was looked into since.
+    pub why: Option<Why>,
 }
 
 /// The verdict on one guarantee.

@@ -17,6 +17,7 @@ use crate::run::{Conclusion, Counts, Effect, Fingerprint, Judged, Report};
 use crate::seed::Seed;
 use crate::tape::Tape;
 use crate::trace::Trace;
+use crate::why::Why;
 
 /// The version of `run.json` that this program writes, and the only one that it reads.
 pub const FORMAT: u32 = 2;
@@ -81,6 +82,9 @@ pub struct Record {
     pub vacuous: Vec<String>,
     /// What there was of everything.
     pub counts: Counts,
+    /// Why it fails, where that was looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
     /// How often nodes got into rare states.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<String, u64>,
@@ -107,6 +111,7 @@ impl Record {
             facts: report.facts.clone(),
             vacuous: report.vacuous.clone(),
             counts: report.counts,
+            why: report.why.clone(),
             marks: report.marks.clone(),
             whims: report.whims.clone(),
         }
@@ -382,9 +387,18 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
     let checked = workload.map_or(Ok(()), |entry| record.config.check(entry.workload));
     let checked = checked.and_then(|()| record.schedule.check(&record.config));
     let calls = |()| record.calls.as_ref().map_or(Ok(()), |calls| calls.check(&record.config));
-    let checked = checked.and_then(calls);
+    let checked = checked.and_then(calls).and_then(|()| why_of(&record));
     checked.map_err(|message| StoreError::Malformed { file, line: 1, message })?;
     Ok(record)
+}
+
+/// Holds what is said of why a run fails against the run.
+fn why_of(record: &Record) -> Result<(), String> {
+    let Some(why) = &record.why else { return Ok(()) };
+    let said: Vec<usize> = why.without_call.iter().map(Vec::len).collect();
+    let asked = record.calls.iter().flat_map(|calls| &calls.0).map(Vec::len);
+    let fits = why.without_fault.len() == record.schedule.0.len() && asked.eq(said);
+    if fits { Ok(()) } else { Err("why: it is about other faults or operations".to_owned()) }
 }
 
 fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, StoreError> {

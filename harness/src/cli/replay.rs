@@ -54,13 +54,22 @@ impl Arguments {
             None
         };
         options.trace = self.trace;
-        let report = run::run(&entry.system, &entry.plan, seed, options);
+        let mut report = run::run(&entry.system, &entry.plan, seed, options);
+        report.why = stored.as_ref().and_then(|stored| stored.why.clone());
+        // A shrunk run has a name of its own.
+        let among =
+            self.run.as_deref().filter(|run| run.parent().is_some_and(|of| of.ends_with("runs")));
+        let name =
+            among.and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned);
         let record = Record::of(&report);
         let expected = stored.as_ref().map(|stored| &stored.fingerprint);
         let same = expected.map(|expected| *expected == record.fingerprint);
         // What was stored stays as it was where the replay is another run.
         let folder = match (store, same) {
-            (Some(store), None | Some(true)) => Some(store.save(&report)?),
+            (Some(store), None | Some(true)) => Some(match &name {
+                Some(name) => store.save_as(&report, name)?,
+                None => store.save(&report)?,
+            }),
             _ => None,
         };
         let content = Content { stored_fingerprint: expected, same, run: &record };

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Context;
 use crate::report::timeline::{self, Scope, Window};
 use crate::report::{escape, run};
+use crate::shrink::Failure;
 use crate::store::{self, Record, Stored};
 
 #[derive(clap::Args)]
@@ -59,6 +60,9 @@ impl Arguments {
             if let (Some(number), Some(anomaly)) = (number, anomaly) {
                 text.push_str(&format!("anomaly {} of {}\n\n", number + 1, anomalies.len()));
                 text.push_str(&run::explanation(anomaly));
+                if record.why.as_ref().is_some_and(|why| why.failure == Failure::of(anomaly)) {
+                    text.push_str(&run::why(&record));
+                }
                 text.push_str("\n▶ marks the operations that prove it\n");
             } else {
                 text.push_str("no anomaly was found in this run; this is its whole history\n");

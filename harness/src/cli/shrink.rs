@@ -16,6 +16,7 @@ use crate::report;
 use crate::report::summary::shell_word;
 use crate::shrink::{Failure, Shrinker, Shrunk, Size};
 use crate::store::{Record, Store};
+use crate::why::Why;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     budget: Duration,
 }
+
+/// How many runs tell what becomes of the failure without a fault or an operation.
+const VARIANTS: u32 = 50;
 
 /// What came of it.
 #[derive(Serialize)]
@@ -74,10 +78,12 @@ impl Arguments {
                 ));
             },
         };
-        let shrunk = shrinker.shrink(options).map_err(|error| {
+        let mut shrunk = shrinker.shrink(options).map_err(|error| {
             anyhow!(error)
                 .context("the run is not what it was when it was stored; `replay` tells more")
         })?;
+        bar.set_message("what it takes");
+        shrunk.report.why = Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &stop);
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = format!("{}-{}-shrunk", record.plan.name, record.seed);
@@ -98,8 +104,9 @@ impl Arguments {
         context.output.result("shrink", content, || {
             let ended = if is_done { "nothing more can be left out" } else { "it was ended before it was done" };
             format!(
-                "{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
+                "{}{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
                 report::shrink::terminal(&failure, before, after),
+                report::run::why(&record),
                 program(),
                 shell_word(&folder),
                 program(),

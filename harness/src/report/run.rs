@@ -81,6 +81,32 @@ pub fn explanation(anomaly: &Anomaly) -> String {
     out
 }
 
+/// What becomes of the failure of a run without each of its faults and operations; nothing where that is not
+/// known.
+pub fn why(record: &Record) -> String {
+    let Some(why) = &record.why else { return String::new() };
+    let runs = why.runs;
+    let mut out = format!(
+        "\nWhat it takes\n  the same faults and operations fail in {} of {runs} runs with other seeds\n",
+        why.with_all
+    );
+    for (planned, fails) in record.schedule.0.iter().zip(&why.without_fault) {
+        let fault = &planned.fault;
+        let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
+        let what = effect.map_or("", |effect| &effect.what);
+        let words = escape::line(&format!("{fault}, which hit {what}"));
+        let _ = writeln!(out, "  without fault {} ({words}): in {fails}", planned.id);
+    }
+    let calls = record.calls.iter().flat_map(|calls| &calls.0);
+    for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
+        for (call, fails) in calls.iter().zip(fails) {
+            let words = escape::line(&call.op.to_string());
+            let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
+        }
+    }
+    out
+}
+
 /// What a history says beyond verdicts, a line each.
 pub fn facts(facts: &Facts) -> String {
     let text = facts.to_string();

@@ -13,19 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checkers::history::{FaultId, Time};
+use checkers::history::Time;
 use checkers::{Anomaly, Guarantee};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::minimize::minimize;
 use crate::config::Config;
-use crate::nemesis::{Planned, Schedule};
+use crate::nemesis::Planned;
 use crate::plan::Plan;
 use crate::run::{Options, Report, run};
 use crate::seed::Seed;
 use crate::system::System;
 use crate::tape::{Call, Tape};
+use crate::why::numbered;
 
 mod minimize;
 
@@ -35,7 +36,8 @@ const ROUNDS_MAX: u32 = 4;
 const GRAIN: Duration = Duration::from_millis(100);
 
 /// What is to remain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The guarantee that is broken.
     pub guarantee: Guarantee,
@@ -137,12 +139,9 @@ struct Case {
 
 impl Case {
     fn options(&self) -> Options {
-        let renumbered = self.faults.iter().enumerate();
-        let faults =
-            renumbered.map(|(index, fault)| Planned { id: FaultId(index as u32), ..*fault });
         Options {
             config: Some(self.config.clone()),
-            schedule: Some(Schedule(faults.collect())),
+            schedule: Some(numbered(&self.faults)),
             calls: Some(Tape(self.calls.clone())),
             ..Options::default()
         }
