@@ -6,6 +6,9 @@
 //! operations by [delta debugging](minimize), then the configuration towards the least, then the times.
 //! Messages take the least latency early on: what is left out then changes little about what remains.
 //!
+//! What a run needs only under its own seed, as what made a leader of the one that leads, is left out with
+//! another seed, if there is one near.
+//!
 //! What comes out depends on the run and on the anomaly alone, not on how many threads look for it, unless
 //! the search is cut short; then it is the least that was found by then.
 
@@ -32,6 +35,8 @@ mod minimize;
 
 /// How often all is gone through again, because something became smaller.
 const ROUNDS_MAX: u32 = 4;
+/// How many other seeds are tried for a fault or an operation that is needed under the one of the run.
+const SEEDS_MAX: u64 = 10;
 /// Times are multiples of this, where that will do.
 const GRAIN: Duration = Duration::from_millis(100);
 
@@ -132,6 +137,7 @@ pub struct Shrinker<'a> {
 /// A run as data.
 #[derive(Clone, PartialEq)]
 struct Case {
+    seed: Seed,
     config: Config,
     faults: Vec<Planned>,
     calls: Vec<Vec<Call>>,
@@ -242,6 +248,7 @@ impl Shrinker<'_> {
         let key = anomaly.key.clone();
         let at = anomaly.at;
         let case = Case {
+            seed: self.seed,
             config: drawn.config.clone(),
             faults: drawn.schedule.0.clone(),
             calls: drawn.calls.clone().expect("it was asked for").0,
@@ -268,13 +275,14 @@ impl Shrinker<'_> {
         for _ in 0..ROUNDS_MAX {
             let size = best.size();
             search.leave_out(&mut best);
+            search.try_others(&mut best);
             search.simplify(&mut best);
             search.hasten(&mut best);
             if best.size() == size || (self.stop)() {
                 break;
             }
         }
-        let report = run(self.system, self.plan, self.seed, best.options());
+        let report = run(self.system, self.plan, best.seed, best.options());
         let after = Size::of(&report);
         Ok(Shrunk { report, before, after, runs: search.runs(), is_done: !(self.stop)() })
     }
@@ -293,7 +301,7 @@ impl Search<'_> {
 
     /// Whether a run still fails, and can be stored and read back.
     fn fails(&self, case: &Case) -> bool {
-        let Shrinker { system, plan, seed, failure, .. } = self.shrinker;
+        let Shrinker { system, plan, failure, .. } = self.shrinker;
         let options = case.options();
         let config = case.config.check(plan.workload());
         let schedule = options.schedule.iter().try_for_each(|faults| faults.check(&case.config));
@@ -302,7 +310,7 @@ impl Search<'_> {
             return false;
         }
         self.runs.fetch_add(1, Ordering::Relaxed);
-        failure.find(&run(system, plan, *seed, options)).is_some()
+        failure.find(&run(system, plan, case.seed, options)).is_some()
     }
 
     /// The place of the first that still fails. As many as there are threads are tried at a time.
@@ -404,6 +412,32 @@ impl Search<'_> {
         *best = base.with_operations(&left);
     }
 
+    /// Leaves out what a run needs under its own seed, but not under another one: it only made the moment.
+    fn try_others(&self, best: &mut Case) {
+        self.tell("seeds", best);
+        let others = |case: Case| {
+            let seed = case.seed.0;
+            (0..=SEEDS_MAX)
+                .map(move |more| Case { seed: Seed(seed.wrapping_add(more)), ..case.clone() })
+        };
+        let mut fault = 0;
+        while fault < best.faults.len() {
+            let mut faults = best.faults.clone();
+            faults.remove(fault);
+            if !self.improve(best, others(best.with_faults(faults)).collect()) {
+                fault += 1;
+            }
+        }
+        let mut operation = 0;
+        while operation < best.size().operations {
+            let mut operations = best.operations();
+            operations.remove(operation);
+            if !self.improve(best, others(best.with_operations(&operations)).collect()) {
+                operation += 1;
+            }
+        }
+    }
+
     /// Brings the configuration towards the least.
     fn simplify(&self, best: &mut Case) {
         self.tell("configuration", best);
@@ -499,5 +533,5 @@ fn with_clients(case: &Case, mut calls: Vec<Vec<Call>>, pinned: usize) -> Case {
     }
     let (clients, pinned) = (calls.len() as u32, pinned as u32);
     let config = Config { clients, pinned, ..case.config.clone() };
-    Case { config, calls, faults: case.faults.clone() }
+    Case { config, calls, ..case.clone() }
 }
