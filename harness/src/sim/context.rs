@@ -1,7 +1,7 @@
 //! The seam: all that a node or a client of a system under test can see of the world.
 
 use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Display, Formatter};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::impair::Passage;
 use super::shared::{Place, Shared};
 use super::{Disk, Failure};
 use crate::seed::Stream;
+use crate::trace::Happening;
 
 /// The longest message, in bytes. A longer one is not sent, and the run says so.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -37,6 +38,16 @@ pub struct Message {
     pub bytes: Vec<u8>,
     /// Ties an answer to its request; 0 where none is awaited.
     pub(super) ticket: u64,
+    /// Its number, of its own in a run; its copies have the same.
+    pub(super) number: u64,
+}
+
+/// A message on its way: its number, and between whom.
+#[derive(Clone, Copy)]
+pub(super) struct Parcel {
+    pub(super) number: u64,
+    pub(super) from: Address,
+    pub(super) to: Address,
 }
 
 /// What a node reports of itself, for faults that choose by role and for people.
@@ -66,13 +77,22 @@ pub enum Role {
     Leader,
 }
 
+impl Display for Role {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        })
+    }
+}
+
 /// A place in the simulated network, and the clock that goes with it.
 struct Port {
     socket: Socket,
     network: Network,
     shared: Rc<Shared>,
     owner: Address,
-    place: Place,
     clock: Clock,
     /// Until when its owner is busy with what it has received.
     busy_until: Cell<Time>,
@@ -81,9 +101,9 @@ struct Port {
 impl Port {
     async fn open(shared: Rc<Shared>, network: &Network, owner: Address) -> Port {
         let socket = network.bind(owner).await;
-        let (clock, place) = (socket.clock(), Place::of(owner));
+        let clock = socket.clock();
         let (network, busy_until) = (network.clone(), Cell::new(Time::ZERO));
-        Port { socket, network, shared, owner, place, clock, busy_until }
+        Port { socket, network, shared, owner, clock, busy_until }
     }
 
     fn now(&self) -> Time {
@@ -91,11 +111,12 @@ impl Port {
     }
 
     fn send(&self, to: Address, bytes: &[u8], ticket: u64) {
-        let sent = self.shared.send(self.now(), self.place, Place::of(to), bytes);
-        let Some(Passage { delay, copies, .. }) = sent else { return };
-        self.socket.send(to, bytes, ticket, delay + self.shared.way(self.owner, to));
+        let sent = self.shared.send(self.now(), self.owner, to, bytes);
+        let Some((parcel, Passage { delay, copies, .. })) = sent else { return };
+        let way = || self.shared.way(self.owner, to);
+        self.socket.send(parcel, bytes, ticket, delay + way());
         for (later, _) in copies {
-            self.socket.send(to, bytes, ticket, delay + later + self.shared.way(self.owner, to));
+            self.socket.send(parcel, bytes, ticket, delay + later + way());
         }
     }
 
@@ -115,14 +136,18 @@ impl Port {
 
     fn try_recv(&self) -> Option<Message> {
         let cost = self.shared.cost_of(self.owner);
-        if cost.is_zero() {
-            return self.socket.next();
-        }
         let now = self.now();
-        if now < self.busy_until.get() {
+        if !cost.is_zero() && now < self.busy_until.get() {
             return None;
         }
         let message = self.socket.next()?;
+        self.shared.record(now, self.owner, || Happening::Received {
+            message: message.number,
+            from: message.from.into(),
+        });
+        if cost.is_zero() {
+            return Some(message);
+        }
         // Where timers have a grain, what it was idle in the last one, it makes up for.
         let grain = self.clock.grain().as_nanos() as u64;
         let idle_since = Time::from_nanos(now.as_nanos().saturating_sub(grain));
@@ -281,8 +306,7 @@ impl NodeCx {
             task.await;
             std::future::pending::<String>().await
         };
-        let Port { network, place, .. } = &self.0.port;
-        network.spawn(*place, self.guard(task));
+        self.0.port.network.spawn(Place::of_node(self.0.id), self.guard(task));
     }
 
     /// Wraps a task of the node so that its misbehaviour is recorded.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, NodeId, SessionId, Time};
 
 use super::clock::NodeClock;
-use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus};
+use super::context::{Address, MESSAGE_BYTES_MAX, NodeStatus, Parcel};
 use super::disk::{Disk, Platter};
 use super::geography::Geography;
 use super::guard::PollBudget;
@@ -23,7 +23,7 @@ use super::{Clock, Failure};
 use crate::config::Config;
 use crate::seed::{Ratio, Seed, Stream};
 use crate::system::System;
-use crate::trace::{Trace, TraceEvent};
+use crate::trace::{self, Happening, Later, Loss, Sent, Trace, TraceEvent};
 
 /// The chance that a whim is alive in a run, and that one that is comes over a node that asks.
 const ALIVE: Ratio = Ratio::new(1, 2);
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// Its name, in traces and as a host.
+    /// Its name as a host.
     pub(super) fn name(self) -> String {
         match self {
             Place::CLIENTS => "clients".to_owned(),
@@ -223,11 +223,11 @@ impl Shared {
         // It has started: what is wrong with its disk has not kept it from that.
         self.node(id).platter.borrow_mut().defects.forget_damage();
         if !status.restoring && self.node(id).lost.replace(false) {
-            self.record(at, Place::of_node(id), || "is whole again".to_owned());
+            self.note(at, id, || "is whole again".to_owned());
         }
         if self.trace.is_some() && (before.role, before.term) != (status.role, status.term) {
-            let what = format!("is {:?} in term {}", status.role, status.term).to_lowercase();
-            self.record(at, Place::of_node(id), || what);
+            let NodeStatus { role, term, .. } = status;
+            self.record(at, id, || Happening::Role { role, term });
         }
     }
 
@@ -305,7 +305,7 @@ impl Shared {
     pub(super) fn has_room(
         &self,
         at: Time,
-        (from, to): (Place, Place),
+        parcel: Parcel,
         full: usize,
         hindering: &[FaultId],
     ) -> bool {
@@ -316,7 +316,7 @@ impl Shared {
         }
         if !fits {
             self.dropped.set(self.dropped.get() + 1);
-            self.record(at, from, || format!("to {}: dropped, its buffer is full", to.name()));
+            self.record_loss(at, parcel, Loss::Full);
         }
         fits
     }
@@ -334,24 +334,50 @@ impl Shared {
     }
 
     /// Counts a message, and says how late it and its copies are to be, if it leaves the sender at all.
-    pub(super) fn send(&self, at: Time, from: Place, to: Place, bytes: &[u8]) -> Option<Passage> {
+    pub(super) fn send(
+        &self,
+        at: Time,
+        from: Address,
+        to: Address,
+        bytes: &[u8],
+    ) -> Option<(Parcel, Passage)> {
         self.sent.set(self.sent.get() + 1);
+        let parcel = Parcel { number: self.sent.get(), from, to };
+        let (from, to) = (Place::of(from), Place::of(to));
         if from == Place::CLIENTS {
             self.asked[to.0 - 1].set(Some(at));
         }
+        let passage = self.pass(at, parcel, bytes);
+        self.record_sent(at, parcel, bytes, passage.as_ref().ok());
+        match passage {
+            Ok(passage) => {
+                if from != Place::CLIENTS && to != Place::CLIENTS {
+                    self.roster.note_sent(NodeId(to.0 as u32), bytes.len());
+                }
+                self.count_passage(&passage);
+                Some((parcel, passage))
+            }
+            Err(why) => {
+                self.record_loss(at, parcel, why);
+                None
+            }
+        }
+    }
+
+    /// How a message passes; why it does not, where it is lost as it leaves.
+    fn pass(&self, at: Time, parcel: Parcel, bytes: &[u8]) -> Result<Passage, Loss> {
+        let (from, to) = (Place::of(parcel.from), Place::of(parcel.to));
         if bytes.len() > MESSAGE_BYTES_MAX {
             self.oversized.set(self.oversized.get() + 1);
-            return None;
+            return Err(Loss::TooLong);
         }
         let up = to == Place::CLIENTS || self.nodes[to.0 - 1].up.get();
         if !up {
             // turmoil would keep it until the node starts again, without a bound.
-            self.drop_at_the_dead(at, from, to);
-            return None;
+            self.dropped.set(self.dropped.get() + 1);
+            return Err(Loss::Down);
         }
-        if !self.may_deliver(at, from, to) {
-            return None;
-        }
+        self.uncut(at, from, to)?;
         let link = Link { from: from.0, to: to.0 };
         let mut passage = self.links.borrow_mut().pass(at, link, bytes.len());
         if passage.lost_by.is_empty() && !self.watches.borrow().is_empty() {
@@ -361,43 +387,44 @@ impl Shared {
         }
         if let Some(fault) = passage.lost_by.first() {
             self.drop_by(&passage.lost_by);
-            self.record(at, from, || format!("to {}: lost by fault {fault}", to.name()));
-            return None;
+            return Err(Loss::Fault(*fault));
         }
-        if from != Place::CLIENTS && to != Place::CLIENTS {
-            self.roster.note_sent(NodeId(to.0 as u32), bytes.len());
-        }
-        self.note_passage(at, from, to, bytes, &passage);
-        Some(passage)
+        Ok(passage)
     }
 
-    /// Writes down that a message was sent, and what faults make of it.
-    fn note_passage(&self, at: Time, from: Place, to: Place, bytes: &[u8], passage: &Passage) {
+    /// Counts what faults make of a message.
+    fn count_passage(&self, passage: &Passage) {
         for fault in &passage.late_by {
             self.delayed_by.borrow_mut()[fault.index()] += 1;
         }
         for (_, fault) in &passage.copies {
             self.copied_by.borrow_mut()[fault.index()] += 1;
         }
-        self.record(at, from, || {
-            let mut what = format!("to {}: sent {} bytes", to.name(), bytes.len());
-            if let Some(name) = self.system.message_name(bytes) {
-                what += &format!(" ({name})");
-            }
-            if let Some(fault) = passage.late_by.first() {
-                what += &format!(", {} ms late by fault {fault}", passage.delay.as_millis());
-            }
-            for (later, fault) in &passage.copies {
-                what += &format!(", again {} ms later by fault {fault}", later.as_millis());
-            }
-            what
+    }
+
+    fn record_sent(&self, at: Time, parcel: Parcel, bytes: &[u8], passage: Option<&Passage>) {
+        let later =
+            |fault: &FaultId, by: Duration| Later { fault: *fault, by_ns: by.as_nanos() as u64 };
+        self.record(at, parcel.from, || {
+            let late = passage.and_then(|passage| {
+                passage.late_by.first().map(|fault| later(fault, passage.delay))
+            });
+            let copies = passage.map_or(&[][..], |passage| &passage.copies);
+            Happening::Sent(Sent {
+                message: parcel.number,
+                to: parcel.to.into(),
+                bytes: bytes.len() as u64,
+                kind: self.system.message_name(bytes).map(str::to_owned),
+                late,
+                copies: copies.iter().map(|(by, fault)| later(fault, *by)).collect(),
+            })
         });
     }
 
     /// Counts a message to a node that is down.
-    pub(super) fn drop_at_the_dead(&self, at: Time, from: Place, to: Place) {
+    pub(super) fn drop_at_the_dead(&self, at: Time, parcel: Parcel) {
         self.dropped.set(self.dropped.get() + 1);
-        self.record(at, from, || format!("to {}: dropped, it is down", to.name()));
+        self.record_loss(at, parcel, Loss::Down);
     }
 
     /// Counts a message that faults keep from being delivered.
@@ -408,21 +435,43 @@ impl Shared {
         }
     }
 
-    /// Whether the link is whole. Asked when a message leaves and again when it arrives, since a
-    /// cut also takes what is under way.
-    pub(super) fn may_deliver(&self, at: Time, from: Place, to: Place) -> bool {
-        let links = self.links.borrow();
-        let cutting: Vec<FaultId> = links.cut_by(at, Link { from: from.0, to: to.0 }).collect();
-        let Some(fault) = cutting.first() else { return true };
-        self.drop_by(&cutting);
-        self.record(at, from, || format!("to {}: dropped, cut by fault {fault}", to.name()));
-        false
+    /// Whether the link is still whole when a message arrives: a cut also takes what is under way.
+    pub(super) fn may_deliver(&self, at: Time, parcel: Parcel) -> bool {
+        let whole = self.uncut(at, Place::of(parcel.from), Place::of(parcel.to));
+        if let Err(why) = whole {
+            self.record_loss(at, parcel, why);
+        }
+        whole.is_ok()
     }
 
-    pub(super) fn record(&self, at: Time, place: Place, what: impl FnOnce() -> String) {
+    /// That a link is whole. Asked when a message leaves and again when it arrives.
+    fn uncut(&self, at: Time, from: Place, to: Place) -> Result<(), Loss> {
+        let links = self.links.borrow();
+        let cutting: Vec<FaultId> = links.cut_by(at, Link { from: from.0, to: to.0 }).collect();
+        let Some(fault) = cutting.first() else { return Ok(()) };
+        self.drop_by(&cutting);
+        Err(Loss::Cut(*fault))
+    }
+
+    fn record_loss(&self, at: Time, parcel: Parcel, why: Loss) {
+        let Parcel { number, from, to } = parcel;
+        self.record(at, from, || Happening::Lost { message: number, to: to.into(), why });
+    }
+
+    pub(super) fn record(
+        &self,
+        at: Time,
+        place: impl Into<trace::Place>,
+        what: impl FnOnce() -> Happening,
+    ) {
         if let Some(trace) = &self.trace {
-            let event = TraceEvent { at, place: place.name(), what: what() };
+            let event = TraceEvent { at, place: place.into(), what: what() };
             trace.borrow_mut().push(event);
         }
+    }
+
+    /// Takes down what happened to a node, in words that follow its name.
+    pub(super) fn note(&self, at: Time, id: NodeId, words: impl FnOnce() -> String) {
+        self.record(at, id, || Happening::Note { words: words() });
     }
 }

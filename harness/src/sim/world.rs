@@ -23,7 +23,7 @@ use crate::nemesis::{Change, Fault, Planned, Target};
 use crate::run::Effect;
 use crate::seed::{Seed, Stream};
 use crate::system::{LocalBoxFuture, System};
-use crate::trace::Trace;
+use crate::trace::{self, Happening, Trace};
 
 mod disks;
 mod processes;
@@ -270,7 +270,9 @@ impl World {
         }
         // Those that take no part may come, so all are looked at.
         let what = self.shared.roster.order(change, &self.observe(|_| true), stream);
-        self.shared.record(self.now(), Place::CLIENTS, || format!("the operator is to {what}"));
+        self.shared.record(self.now(), trace::Place::Operator, || Happening::Note {
+            words: format!("is to {what}"),
+        });
         what
     }
 
@@ -345,8 +347,7 @@ impl World {
         let bytes = node.platter.borrow_mut().wipe();
         node.wiped.set(true);
         node.lost.set(true);
-        self.shared
-            .record(self.now(), Place::of_node(id), || format!("lost its disk with {bytes} bytes"));
+        self.shared.note(self.now(), id, || format!("lost its disk with {bytes} bytes"));
         self.effects[fault.index()].lost_bytes += bytes;
     }
 
@@ -379,9 +380,8 @@ impl World {
     fn lose_power(&mut self, id: NodeId) -> u64 {
         self.stop(id);
         let lost = self.shared.node(id).platter.borrow_mut().lose_power();
-        self.shared.record(self.now(), Place::of_node(id), || {
-            format!("lost power, and {lost} bytes that were not synced")
-        });
+        let how = || format!("lost power, and {lost} bytes that were not synced");
+        self.shared.record(self.now(), id, || Happening::Stops { how: how() });
         lost
     }
 
@@ -400,7 +400,7 @@ impl World {
         node.incarnation.set(node.incarnation.get() + 1);
         *node.power.borrow_mut() = Rc::new(Cell::new(true));
         node.up.set(true);
-        self.shared.record(self.now(), Place::of_node(id), || "starts".to_owned());
+        self.shared.record(self.now(), id, || Happening::Starts);
         self.hosts.start(Place::of_node(id));
     }
 

@@ -223,8 +223,8 @@ impl Client for Silent {
 /// When something was noted in the trace, and of whom, in milliseconds.
 fn noted(report: &Report, what: &str) -> Vec<(String, u64)> {
     let trace = report.trace.as_ref().unwrap().iter();
-    let noted = trace.filter(|event| event.what.contains(what));
-    noted.map(|event| (event.place.clone(), event.at.as_nanos() / 1_000_000)).collect()
+    let noted = trace.filter(|event| event.what.to_string().contains(what));
+    noted.map(|event| (event.place.to_string(), event.at.as_nanos() / 1_000_000)).collect()
 }
 
 #[test]

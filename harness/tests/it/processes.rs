@@ -162,7 +162,8 @@ fn under(engine: Engine, fault: Fault, at_once: usize) -> (Report, Vec<u64>) {
 /// When something was noted of a node in the trace, in milliseconds.
 fn noted(report: &Report, node: &str, what: &str) -> Vec<u64> {
     let trace = report.trace.as_ref().unwrap().iter();
-    let noted = trace.filter(|event| event.place == node && event.what.starts_with(what));
+    let at_it = trace.filter(|event| event.place.to_string() == node);
+    let noted = at_it.filter(|event| event.what.to_string().starts_with(what));
     noted.map(|event| event.at.as_nanos() / 1_000_000).collect()
 }
 

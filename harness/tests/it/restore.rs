@@ -34,7 +34,7 @@ fn assert_restored(report: &Report, name: &str, wiped: usize) {
     let convergent = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Convergent);
     assert!(convergent.unwrap().verdict.is_valid(), "{name}: the replicas differ");
     let trace = report.trace.as_ref().unwrap();
-    let whole = trace.iter().filter(|event| event.what == "is whole again");
+    let whole = trace.iter().filter(|event| event.what.to_string() == "is whole again");
     assert_eq!(whole.count(), wiped, "{name}");
 }
 

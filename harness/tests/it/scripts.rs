@@ -10,6 +10,7 @@ use stormglass::plan::{self, Plan};
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{SYSTEMS, System};
+use stormglass::trace::{Happening, Loss};
 
 use crate::systems::plans_of;
 
@@ -54,9 +55,9 @@ fn began(report: &Report, fault: u32) -> Time {
 
 /// When messages of a kind were sent from some moment on.
 fn sent(report: &Report, name: &str, from: Time) -> Vec<Time> {
-    let name = format!("({name})");
     let events = report.trace.as_ref().unwrap().iter();
-    let sent = events.filter(|event| event.what.contains(": sent") && event.what.contains(&name));
+    let is = |what: &Happening| matches!(what, Happening::Sent(sent) if sent.kind.as_deref() == Some(name));
+    let sent = events.filter(|event| is(&event.what));
     sent.map(|event| event.at).filter(|at| *at >= from).collect()
 }
 
@@ -146,7 +147,9 @@ fn one_message_is_lost_and_said_again() {
         let report = on(engine, &plan, &system, 1);
         assert_eq!(report.effects[0].dropped, 1, "{engine}: {:?}", report.effects);
         let events = report.trace.as_ref().unwrap().iter();
-        let lost = events.filter(|event| event.what.contains("lost by fault 0"));
+        let lost = events.filter(|event| {
+            matches!(event.what, Happening::Lost { why: Loss::Fault(FaultId(0)), .. })
+        });
         let lost: Vec<Time> = lost.map(|event| event.at).collect();
         let before = sent(&report, "append", Time::from_millis(3_000));
         assert!(lost.len() == 1 && before[0] <= lost[0] && lost[0] <= before[1], "{engine}");
@@ -210,10 +213,9 @@ fn every_message_of_the_store_goes_by_a_name_that_its_mode_lists() {
         let names = system.message_names();
         let mut count = 0;
         for event in report.trace.unwrap() {
-            let Some((_, what)) = event.what.split_once(": sent") else { continue };
-            let name = what.split_once('(').map(|(_, rest)| rest.split(')').next().unwrap());
-            let known = name.is_some_and(|name| names.contains(&name));
-            assert!(known, "{}: {}", entry.name, event.what);
+            let Happening::Sent(sent) = event.what else { continue };
+            let known = sent.kind.as_deref().is_some_and(|name| names.contains(&name));
+            assert!(known, "{}: {sent}", entry.name);
             count += 1;
         }
         assert!(count > 1_000, "{}: {count}", entry.name);

@@ -10,6 +10,7 @@ use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{SYSTEMS, System};
+use stormglass::trace::Happening;
 
 use crate::systems::{Quirk, one_copy, schedule};
 
@@ -176,17 +177,17 @@ fn messages_without_end_end_the_run() {
     assert_eq!(verdict(&report, Guarantee::Live).anomalies()[0].name, "message-flood");
 }
 
-/// The messages that left the first node for others (or that others sent to it) in a traced run:
+/// The messages of the first node that reached others (or of others that reached it) in a traced run:
 /// before, during and after the fault.
 fn sent(report: &Report, by_the_first: bool, fault: (u64, u64)) -> [usize; 3] {
     let mut counts = [0; 3];
     for event in report.trace.as_ref().unwrap() {
-        let to = |node: &str| event.what.starts_with(&format!("to {node}: sent"));
-        let sends = match (event.place.as_str(), by_the_first) {
-            ("n1", true) => to("n2") || to("n3"),
-            ("n2" | "n3", false) => to("n1"),
-            _ => false,
-        };
+        let Happening::Received { from, .. } = event.what else { continue };
+        let (from, to) = (from.node(), event.place.node());
+        let sends = matches!(
+            (from.zip(to), by_the_first),
+            (Some((NodeId(1), NodeId(2 | 3))), true) | (Some((NodeId(2 | 3), NodeId(1))), false)
+        );
         let at = event.at.as_nanos() / 1_000_000;
         let when = usize::from(at >= fault.0) + usize::from(at >= fault.1);
         counts[when] += usize::from(sends);

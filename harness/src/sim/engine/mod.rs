@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use checkers::history::Time;
 
-use super::context::{Address, Message};
+use super::context::{Address, Message, Parcel};
 use super::shared::{Place, Shared};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -152,10 +152,10 @@ impl Socket {
     }
 
     /// Sends a message, which arrives `delay` later than it would otherwise.
-    pub(super) fn send(&self, to: Address, bytes: &[u8], ticket: u64, delay: Duration) {
+    pub(super) fn send(&self, parcel: Parcel, bytes: &[u8], ticket: u64, delay: Duration) {
         match self {
-            Socket::Turmoil(socket) => socket.send(to, bytes, ticket, delay),
-            Socket::Event(socket) => socket.send(to, bytes, ticket, delay),
+            Socket::Turmoil(socket) => socket.send(parcel, bytes, ticket, delay),
+            Socket::Event(socket) => socket.send(parcel, bytes, ticket, delay),
         }
     }
 

@@ -18,7 +18,7 @@ use turmoil::net::UdpSocket;
 use super::Software;
 use crate::config::Config;
 use crate::seed::Seed;
-use crate::sim::context::{Address, MESSAGE_BYTES_MAX, Message};
+use crate::sim::context::{Address, MESSAGE_BYTES_MAX, Message, Parcel};
 use crate::sim::process::{self, Process};
 use crate::sim::shared::{Place, Shared};
 use crate::system::LocalBoxFuture;
@@ -181,7 +181,7 @@ fn port_of(client: SessionId) -> u16 {
 pub(in crate::sim) struct Socket {
     socket: UdpSocket,
     network: Rc<Network>,
-    place: Place,
+    owner: Address,
     clock: Clock,
     /// What has arrived and is to be late, by the time at which it may be seen and in the order of
     /// arrival.
@@ -200,23 +200,24 @@ impl Socket {
         let clock = Clock::starting(network.shared.now.get());
         let bound = UdpSocket::bind(("0.0.0.0", number)).await;
         let socket = bound.expect("the port is free on its host");
-        let (place, late, arrivals) = (Place::of(owner), RefCell::default(), Cell::new(0));
+        let (late, arrivals) = (RefCell::default(), Cell::new(0));
         let waiting = RefCell::default();
-        Socket { socket, network, place, clock, late, arrivals, waiting }
+        Socket { socket, network, owner, clock, late, arrivals, waiting }
     }
 
     pub(super) fn clock(&self) -> Clock {
         self.clock
     }
 
-    pub(super) fn send(&self, to: Address, bytes: &[u8], ticket: u64, delay: Duration) {
+    pub(super) fn send(&self, parcel: Parcel, bytes: &[u8], ticket: u64, delay: Duration) {
         let mut frame = self.network.scratch.borrow_mut();
         frame.clear();
         frame.extend_from_slice(bytes);
         frame.extend_from_slice(&ticket.to_le_bytes());
+        frame.extend_from_slice(&parcel.number.to_le_bytes());
         frame.extend_from_slice(&(delay.as_nanos() as u64).to_le_bytes());
         self.socket
-            .try_send_to(&frame, self.network.socket_of(to))
+            .try_send_to(&frame, self.network.socket_of(parcel.to))
             .expect("turmoil sends between registered hosts");
     }
 
@@ -235,7 +236,7 @@ impl Socket {
     /// room for it. What turmoil has of it nobody sees before the node asks.
     fn let_wait(&self) {
         let shared = &self.network.shared;
-        let hindering = shared.process(self.place).map(Process::take_hindering);
+        let hindering = shared.process(Place::of(self.owner)).map(Process::take_hindering);
         let hindering = hindering.unwrap_or_default();
         if hindering.is_empty() {
             return;
@@ -243,8 +244,7 @@ impl Socket {
         let mut waiting = self.waiting.borrow_mut();
         while let Some(message) = self.take() {
             let full = process::bytes_of(waiting.iter().map(|message| message.bytes.len()));
-            let way = (Place::of(message.from), self.place);
-            if shared.has_room(self.clock.now(), way, full, &hindering) {
+            if shared.has_room(self.clock.now(), self.parcel(&message), full, &hindering) {
                 waiting.push_back(message);
             }
         }
@@ -253,7 +253,7 @@ impl Socket {
     /// Takes the next message from turmoil.
     fn take(&self) -> Option<Message> {
         RECEIVED.with_borrow_mut(|buffer| {
-            buffer.resize(MESSAGE_BYTES_MAX + 16, 0);
+            buffer.resize(MESSAGE_BYTES_MAX + 24, 0);
             while let Ok((len, from)) = self.socket.try_recv_from(buffer) {
                 if let Some(message) = self.open(len, from, buffer) {
                     return Some(message);
@@ -286,12 +286,18 @@ impl Socket {
     /// Takes apart what has arrived, unless a fault keeps it from being delivered.
     fn open(&self, len: usize, from: SocketAddr, buffer: &[u8]) -> Option<Message> {
         let from = self.network.address_of(from)?;
-        if !self.may_deliver(from) {
+        let (bytes, delay) = buffer[..len].split_last_chunk()?;
+        let (bytes, number) = bytes.split_last_chunk()?;
+        let (bytes, ticket) = bytes.split_last_chunk()?;
+        let message = Message {
+            from,
+            bytes: bytes.to_vec(),
+            ticket: u64::from_le_bytes(*ticket),
+            number: u64::from_le_bytes(*number),
+        };
+        if !self.may_deliver(&message) {
             return None;
         }
-        let (bytes, delay) = buffer[..len].split_last_chunk()?;
-        let (bytes, ticket) = bytes.split_last_chunk()?;
-        let message = Message { from, bytes: bytes.to_vec(), ticket: u64::from_le_bytes(*ticket) };
         let delay = Duration::from_nanos(u64::from_le_bytes(*delay));
         if delay.is_zero() {
             return Some(message);
@@ -308,15 +314,19 @@ impl Socket {
             && first.key().0 <= self.clock.now()
         {
             let message = first.remove();
-            if self.may_deliver(message.from) {
+            if self.may_deliver(&message) {
                 return Some(message);
             }
         }
         None
     }
 
-    fn may_deliver(&self, from: Address) -> bool {
-        self.network.shared.may_deliver(self.clock.now(), Place::of(from), self.place)
+    fn may_deliver(&self, message: &Message) -> bool {
+        self.network.shared.may_deliver(self.clock.now(), self.parcel(message))
+    }
+
+    fn parcel(&self, message: &Message) -> Parcel {
+        Parcel { number: message.number, from: message.from, to: self.owner }
     }
 }
 

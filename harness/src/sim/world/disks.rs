@@ -5,8 +5,8 @@ use checkers::history::{FaultId, NodeId};
 use super::World;
 use crate::nemesis::{Defect, Planned};
 use crate::seed::{Seed, Stream};
-use crate::sim::shared::Place;
 use crate::sim::{Failure, target};
+use crate::trace::Happening;
 
 impl World {
     /// Lets something be wrong with disks; returns in words with whose.
@@ -54,9 +54,8 @@ impl World {
         let flipped = node.platter.borrow_mut().flip(fault, bits, &mut stream);
         // Until it says that it is whole, it counts as one that has lost its disk: it may have.
         node.lost.set(flipped > 0);
-        self.shared.record(self.now(), Place::of_node(id), || {
-            format!("is killed, and {flipped} bits of its disk flip")
-        });
+        let how = || format!("is killed, and {flipped} bits of its disk flip");
+        self.shared.record(self.now(), id, || Happening::Stops { how: how() });
     }
 
     /// Ends a fault of disks, and starts again whoever ended because of it.
@@ -79,7 +78,7 @@ impl World {
             if let Some(image) = image {
                 let bytes = platter.put_back(image);
                 platter.defects.lost(fault, bytes);
-                self.shared.record(self.shared.now.get(), Place::of_node(id), || {
+                self.shared.note(self.shared.now.get(), id, || {
                     format!("has its disk put back, without the last {bytes} bytes")
                 });
             }
@@ -107,8 +106,8 @@ impl World {
         let (is_on, is_damaged) = (platter.defects.has(fault), platter.defects.is_damaged());
         drop(platter);
         self.stopped_by_disks += 1;
-        self.shared
-            .record(self.now(), Place::of_node(id), || "ends because of its disk".to_owned());
+        let how = || "ends because of its disk".to_owned();
+        self.shared.record(self.now(), id, || Happening::Stops { how: how() });
         self.effects[fault.index()].stopped += 1;
         if is_on {
             let since = self.now();

@@ -7,6 +7,7 @@ use checkers::history::{FaultId, NodeId, Time};
 use super::World;
 use crate::sim::shared::Place;
 use crate::sim::target;
+use crate::trace::Happening;
 
 /// A restart of all nodes, one after the other, that is under way.
 pub(super) struct Rolling {
@@ -29,7 +30,7 @@ impl World {
         for id in nodes {
             self.shared.node(*id).process.pause(fault);
             self.hosts.pause(Place::of_node(*id));
-            self.shared.record(self.now(), Place::of_node(*id), || "stands still".to_owned());
+            self.shared.note(self.now(), *id, || "stands still".to_owned());
         }
         self.halted[fault.index()] = nodes.iter().map(|id| (*id, self.now())).collect();
         target::list(nodes)
@@ -40,7 +41,7 @@ impl World {
         self.count_halted(fault);
         for id in self.shared.node_ids() {
             if self.shared.node(id).process.resume(fault) {
-                self.shared.record(self.now(), Place::of_node(id), || "goes on".to_owned());
+                self.shared.note(self.now(), id, || "goes on".to_owned());
                 self.hosts.resume(Place::of_node(id));
             }
         }
@@ -56,7 +57,7 @@ impl World {
 
     fn kill_one(&mut self, id: NodeId) {
         self.stop(id);
-        self.shared.record(self.now(), Place::of_node(id), || "is killed".to_owned());
+        self.shared.record(self.now(), id, || Happening::Stops { how: "is killed".to_owned() });
     }
 
     /// Makes nodes slow; returns in words which.

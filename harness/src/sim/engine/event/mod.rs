@@ -23,7 +23,7 @@ use self::tasks::Tasks;
 use super::Software;
 use crate::config::Config;
 use crate::seed::{Seed, Stream};
-use crate::sim::context::{Address, Message};
+use crate::sim::context::{Address, Message, Parcel};
 use crate::sim::process::{self, Process};
 use crate::sim::shared::{Place, Shared};
 
@@ -161,7 +161,7 @@ impl Network {
     }
 
     fn arrive(&self, now: Time, to: Address, message: Message) {
-        let (sender, place) = (Place::of(message.from), Place::of(to));
+        let parcel = Parcel { number: message.number, from: message.from, to };
         let inbox = match to {
             Address::Node(node) => self.of_nodes.borrow()[node.index()].clone(),
             Address::Client(client) => {
@@ -169,9 +169,9 @@ impl Network {
             }
         };
         match inbox {
-            None => self.shared.drop_at_the_dead(now, sender, place),
-            Some(inbox) if self.shared.may_deliver(now, sender, place) => {
-                if self.can_wait(now, (sender, place), &inbox) {
+            None => self.shared.drop_at_the_dead(now, parcel),
+            Some(inbox) if self.shared.may_deliver(now, parcel) => {
+                if self.can_wait(now, parcel, &inbox) {
                     inbox.put(message);
                 }
             }
@@ -180,9 +180,10 @@ impl Network {
     }
 
     /// Whether there is room for what has arrived, where a fault makes it wait.
-    fn can_wait(&self, now: Time, way: (Place, Place), inbox: &Inbox) -> bool {
-        let hindering = self.shared.process(way.1).map(Process::hindering).unwrap_or_default();
-        hindering.is_empty() || self.shared.has_room(now, way, inbox.bytes(), &hindering)
+    fn can_wait(&self, now: Time, parcel: Parcel, inbox: &Inbox) -> bool {
+        let hindering =
+            self.shared.process(Place::of(parcel.to)).map(Process::hindering).unwrap_or_default();
+        hindering.is_empty() || self.shared.has_room(now, parcel, inbox.bytes(), &hindering)
     }
 
     /// Waits until some time has come.
@@ -254,7 +255,6 @@ impl Inbox {
 /// A place to send from and to receive at.
 pub(in crate::sim) struct Socket {
     network: Rc<Network>,
-    owner: Address,
     inbox: Rc<Inbox>,
 }
 
@@ -270,15 +270,16 @@ impl Socket {
         }
         boxes[index] = Some(inbox.clone());
         drop(boxes);
-        Socket { network, owner, inbox }
+        Socket { network, inbox }
     }
 
     pub(super) fn clock(&self) -> Clock {
         Clock(self.network.clone())
     }
 
-    pub(super) fn send(&self, to: Address, bytes: &[u8], ticket: u64, delay: Duration) {
-        let message = Message { from: self.owner, bytes: bytes.to_vec(), ticket };
+    pub(super) fn send(&self, parcel: Parcel, bytes: &[u8], ticket: u64, delay: Duration) {
+        let Parcel { number, from, to } = parcel;
+        let message = Message { from, bytes: bytes.to_vec(), ticket, number };
         let takes = self.network.latency.borrow_mut().draw() + delay;
         let at = self.network.shared.now.get() + takes;
         self.network.agenda.borrow_mut().add(at, Due::Message { to, message });
