@@ -22,6 +22,7 @@ pub mod seed;
 pub mod shrink;
 pub mod sim;
 pub mod store;
+pub mod story;
 mod swarm;
 pub mod system;
 pub mod tape;

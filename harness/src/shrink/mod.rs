@@ -38,6 +38,8 @@ mod plain;
 const ROUNDS_MAX: u32 = 4;
 /// How many other seeds are tried for a fault or an operation that is needed under the one of the run.
 const SEEDS_MAX: u64 = 10;
+/// How many are tried for a shorter pause.
+const SEEDS_A_PAUSE: u64 = 4;
 /// How many are tried for what proves the failure, and nothing else.
 const LEAPS_MAX: u64 = 400;
 /// By how much what is asked then is moved against the faults at most, in milliseconds.
@@ -100,7 +102,7 @@ impl Size {
 /// What came of it.
 #[derive(Debug)]
 pub struct Shrunk {
-    /// The smallest run that was found.
+    /// The smallest run that was found, with its trace.
     pub report: Report,
     /// How much there was in the beginning.
     pub before: Size,
@@ -315,7 +317,10 @@ impl Shrinker<'_> {
             }
         }
         search.make_plain(&mut best);
-        let report = run(self.system, self.plan, best.seed, best.options());
+        // What was made simpler since may need less.
+        search.leave_out(&mut best);
+        let traced = Options { trace: true, ..best.options() };
+        let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);
         Ok(Shrunk { report, before, after, runs: search.runs(), is_done: !(self.stop)() })
     }
@@ -571,7 +576,7 @@ impl Search<'_> {
             };
             let pauses =
                 [Duration::ZERO, GRAIN, pause / 2].into_iter().filter(|left| *left < pause);
-            let cases = pauses.map(shorter).collect();
+            let cases = pauses.flat_map(|left| others(shorter(left), SEEDS_A_PAUSE)).collect();
             if pause < GRAIN || !self.improve(best, cases) {
                 place += 1;
             }
