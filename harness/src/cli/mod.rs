@@ -14,6 +14,7 @@
 mod arguments;
 mod campaign;
 mod check;
+mod corpus;
 mod doctor;
 mod export;
 mod guarantees;
@@ -85,6 +86,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Makes a failing run smaller: as few faults, clients and operations as show the same anomaly.
     Shrink(shrink::Arguments),
+    /// Keeps failing runs, in a folder of small files, and runs them again.
+    Corpus(corpus::Arguments),
     /// Shows the history of a stored run around an anomaly.
     Show(show::Arguments),
     /// Judges histories that were recorded elsewhere: our own, Jepsen's, Porcupine's.
@@ -122,6 +125,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Tradeoffs(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),
         Command::Shrink(arguments) => arguments.execute(&context),
+        Command::Corpus(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),
         Command::Export(arguments) => arguments.execute(&context),
