@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub mod guarantees;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;

@@ -176,7 +176,12 @@ fn select(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec<b
     shown
 }
 
-fn show(history: &History, anomaly: Option<&Anomaly>, operation: Operation<'_>) -> Shown {
+/// An operation as it is shown; `anomaly` says whether it proves anything.
+pub(crate) fn show(
+    history: &History,
+    anomaly: Option<&Anomaly>,
+    operation: Operation<'_>,
+) -> Shown {
     let Operation { id, process, session, node, .. } = operation;
     let witness = anomaly.is_some_and(|anomaly| anomaly.witness.operations.contains(&id));
     Shown {
