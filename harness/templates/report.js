@@ -148,7 +148,14 @@
   const laneHeight = Math.max(9, Math.min(24, Math.floor(620 / lanes)));
   const height = HEADER + lanes * laneHeight + AXIS;
   const laneTop = (l) => HEADER + l * laneHeight;
-  const laneName = (l) => (l < sessions ? `client ${head.sessions[l]}` : `node n${head.nodes[l - sessions]}`);
+  // Who only reads what replicas hold when all is over is no client.
+  const finals = head.phases.filter(([phase]) => phase === 'final').map(([, at]) => at)[0] ?? Infinity;
+  const firsts = new Float64Array(sessions).fill(-1);
+  for (let i = 0; i < count; i++) if (firsts[lane[i]] < 0) firsts[lane[i]] = invoked[i];
+  const laneName = (l) => {
+    if (l >= sessions) return `node n${head.nodes[l - sessions]}`;
+    return `${firsts[l] >= finals ? 'final reads' : 'client'} ${head.sessions[l]}`;
+  };
   // When nodes led, and when they were down.
   const leads = [], downs = [];
   {

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+mod browser;
 mod campaign;
 mod check;
 mod cli;
 mod clocks;
 mod disks;
 mod engines;
+mod html;
 mod membership;
 mod processes;
 mod restore;

@@ -1,6 +1,6 @@
 //! Faults as bands behind pictures.
 
-use checkers::history::{History, NodeId, Time};
+use checkers::history::{FaultId, History, NodeId, Time};
 
 use super::axis::Axis;
 use super::picture::faults_of;
@@ -15,7 +15,11 @@ const NAME_MAX: usize = 48;
 /// A fault as it is drawn.
 #[derive(Debug)]
 pub(super) struct Band {
+    pub(super) id: FaultId,
+    /// What is written above it.
     pub(super) name: String,
+    /// What a pointer is told that rests on it.
+    pub(super) title: String,
     pub(super) kind: String,
     pub(super) nodes: Vec<NodeId>,
     pub(super) from: Time,
@@ -26,7 +30,9 @@ pub(super) struct Band {
 /// The faults that were on at some moment between two.
 pub(super) fn of(history: &History, from: Time, to: Time) -> Vec<Band> {
     let all = faults_of(history).into_iter().map(|(id, kind, what, begin, end)| Band {
+        id,
         name: short(&format!("fault {id}: {kind} {what}"), NAME_MAX),
+        title: short(&format!("fault {id}: {kind} {what}, from {begin}"), 4 * NAME_MAX),
         nodes: nodes_in(&what),
         kind,
         from: begin,
@@ -86,7 +92,7 @@ pub(super) fn draw(svg: &mut Svg, bands: &[Band], axis: &Axis, (floor, right): (
     for (band, row) in bands.iter().zip(rows) {
         let (left, end) = band.places(axis, right);
         let top = row as f64 * ROW;
-        svg.open_with_title("fault", &format!("{}, from {}", band.name, band.from));
+        svg.open_with_title("fault", &band.title);
         svg.rect("band", (left, top), (end - left, floor - top));
         svg.words("band-name", (name_place(band, axis, right).0 + 4.0, top + 13.0), &band.name);
         svg.close();

@@ -80,7 +80,8 @@ struct Page {
     settings: Vec<(&'static str, String)>,
     faults: Vec<[String; 7]>,
     states: Vec<(&'static str, String)>,
-    vacuous: Vec<String>,
+    /// Why what held proves nothing; empty where it does.
+    vacuous: String,
     has_trace: bool,
     columns: String,
 }
@@ -173,7 +174,7 @@ pub fn page(source: &Source<'_>) -> String {
         settings: run::settings(record).into(),
         faults: run::fault_rows(record),
         states: vec![("Rare states", times(&record.marks)), ("Whims", times(&record.whims))],
-        vacuous: record.vacuous.iter().map(|reason| shown(reason)).collect(),
+        vacuous: shown(&record.vacuous.join("; ")),
         has_trace: trace.is_some(),
         columns: columns::pack(history, *trace, &in_order),
     };
@@ -405,7 +406,8 @@ fn without(record: &Record) -> Vec<Without> {
     let calls = record.calls.iter().flat_map(|calls| &calls.0);
     for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
         for (call, fails) in calls.iter().zip(fails) {
-            rows.push(row(shown(&format!("without “{}” by client {client}", call.op)), *fails));
+            let op = words::op_in_short(&call.op, None);
+            rows.push(row(shown(&format!("without “{op}” by client {client}")), *fails));
         }
     }
     rows

@@ -2,7 +2,8 @@
 //! them, and what was seen against what had to be.
 
 use checkers::history::{
-    FaultEdge, FaultId, History, NodeId, Operation, OperationId, Outcome, ProcessId, Time, Value,
+    FaultEdge, FaultId, History, NodeId, Operation, OperationId, Outcome, Phase, ProcessId, Time,
+    Value,
 };
 use checkers::{Anomaly, Guarantee};
 
@@ -24,6 +25,8 @@ const BAR: f64 = 13.0;
 const NODE_LANE: f64 = 26.0;
 /// More operations than these are no picture any more.
 const SHOWN_MAX: usize = 24;
+/// A history of at most so many operations is shown whole.
+const SMALL: usize = 24;
 /// How many operations are shown where none proves the anomaly by itself.
 const AROUND: usize = 10;
 
@@ -40,6 +43,10 @@ pub(super) struct Picture {
 /// An operation and where it is drawn.
 struct Bar<'a> {
     operation: Operation<'a>,
+    /// Whether it belongs to the witness.
+    is_proof: bool,
+    /// How the explanation calls it.
+    called: Option<String>,
     label: String,
     /// What is said below it.
     remark: Option<(&'static str, String)>,
@@ -66,8 +73,7 @@ fn chosen(history: &History, anomaly: &Anomaly) -> (Vec<OperationId>, usize) {
     let count = history.operation_count();
     let witness = anomaly.witness.operations.iter().copied().filter(|id| id.index() < count);
     let mut chosen: Vec<OperationId> = witness.collect();
-    let is_about_time = matches!(anomaly.guarantee, Guarantee::Live | Guarantee::Available);
-    if chosen.is_empty() || is_about_time {
+    if chosen.is_empty() || is_about_time(anomaly) {
         let concerns = |operation: &Operation<'_>| {
             operation.invoked_at <= anomaly.at
                 && anomaly.key.as_ref().is_none_or(|key| history.key(*operation.op.key()) == key)
@@ -77,10 +83,24 @@ fn chosen(history: &History, anomaly: &Anomaly) -> (Vec<OperationId>, usize) {
         chosen.sort_unstable();
         chosen.dedup();
     }
+    if count <= SMALL && !is_about_time(anomaly) {
+        // Of a run with so little in it, as one that was shrunk, all that clients asked is worth seeing.
+        let finals = history.phase_began(Phase::Final).map(|(event, _)| event);
+        let asked =
+            history.operations().filter(|one| finals.is_none_or(|finals| one.invoked < finals));
+        chosen.extend(asked.map(|operation| operation.id));
+        chosen.sort_unstable();
+        chosen.dedup();
+    }
     // The end of a witness is what could not be explained.
     let left_out = chosen.len().saturating_sub(SHOWN_MAX);
     chosen.drain(..left_out);
     (chosen, left_out)
+}
+
+/// Whether what did not happen is the anomaly.
+fn is_about_time(anomaly: &Anomaly) -> bool {
+    matches!(anomaly.guarantee, Guarantee::Live | Guarantee::Available)
 }
 
 struct Drawing<'a> {
@@ -93,6 +113,8 @@ struct Drawing<'a> {
     bottom: f64,
     /// The operation that could not be explained.
     marked: Option<OperationId>,
+    /// Whether operations prove the anomaly, and not what is missing.
+    has_witness: bool,
 }
 
 impl<'a> Drawing<'a> {
@@ -122,7 +144,9 @@ impl<'a> Drawing<'a> {
         nodes.dedup();
         let header = bands::header(&bands, &axis, RIGHT);
         let (lanes, bottom) = lanes(&bars, header);
-        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked: expectation.marked }
+        let has_witness = !is_about_time(anomaly) && !anomaly.witness.operations.is_empty();
+        let marked = expectation.marked;
+        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked, has_witness }
     }
 
     fn draw(&self, history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> String {
@@ -176,10 +200,7 @@ impl<'a> Drawing<'a> {
             for band in self.bands.iter().filter(|band| band.nodes.contains(node)) {
                 let (left, right) = band.places(&self.axis, RIGHT);
                 svg.rect("node-hit", (left, top + 3.0), (right - left, 14.0));
-                let words = short(&band.kind, ((right - left) / CHARACTER) as usize);
-                if words.chars().count() > 2 {
-                    svg.words("node-hit", (left + 4.0, middle + 4.0), &words);
-                }
+                svg.words("node-hit", (left + 4.0, middle + 4.0), &band.kind);
             }
             for (begin, end, term) in
                 leads(trace, *node).filter(|lead| lead.1 >= from && lead.0 <= to)
@@ -196,9 +217,8 @@ impl<'a> Drawing<'a> {
     /// Draws what comes before what in a cycle of transactions.
     fn arrows(&self, svg: &mut Svg, anomaly: &Anomaly) {
         for (before, after) in anomaly.explanation.iter().filter_map(|words| order_in(words)) {
-            let (Some(before), Some(after)) = (self.bars.get(before), self.bars.get(after)) else {
-                continue;
-            };
+            let bar = |name: &str| self.bars.iter().find(|bar| bar.called.as_deref() == Some(name));
+            let (Some(before), Some(after)) = (bar(before), bar(after)) else { continue };
             let end = |bar: &Bar<'_>| {
                 let operation = &bar.operation;
                 let at = operation.completed_at.unwrap_or(operation.invoked_at);
@@ -235,7 +255,11 @@ impl<'a> Drawing<'a> {
             Some(Outcome::Fail(_)) => "fail",
             Some(Outcome::Info(_)) | None => "info",
         };
-        let marked = if self.marked == Some(operation.id) { " marked" } else { "" };
+        let marked = match self.marked {
+            Some(marked) if marked == operation.id => " marked",
+            _ if self.has_witness && !bar.is_proof => " other",
+            _ => "",
+        };
         svg.open_with_title(&format!("op {outcome}{marked}"), &title(history, operation));
         let y = top + 18.0;
         if operation.is_indeterminate() {
@@ -286,7 +310,7 @@ fn title(history: &History, operation: &Operation<'_>) -> String {
     let node = operation.node.map_or_else(String::new, |node| format!(", asked node n{node}"));
     format!(
         "operation {id}: process {process} (session {session}){node}: {} {}, from {invoked_at}{end}",
-        short(&asked(history, operation), 400),
+        short(&asked(history, operation, None), 400),
         short(&learned(history, operation), 400),
     )
 }
@@ -302,16 +326,13 @@ fn bars<'a>(
     let mut bars: Vec<Bar<'a>> = Vec::new();
     // For each row of each lane, where its last label ends.
     let mut taken: Vec<(ProcessId, usize, f64)> = Vec::new();
-    for (place, operation) in operations.iter().enumerate() {
-        let sentence = anomaly.explanation.get(place);
-        let process = format!("process {} ", operation.process);
-        let number = sentence.is_some_and(|sentence| {
-            sentence.starts_with(&process)
-                || sentence.starts_with(&format!("T{}: {process}", place + 1))
-        });
-        let number = if number { format!("{}· ", place + 1) } else { String::new() };
+    for operation in operations {
+        let is_proof = anomaly.witness.operations.contains(&operation.id);
+        let called = if is_proof { called(operation, anomaly) } else { None };
+        let number = called.as_ref().map_or_else(String::new, |called| format!("{called}· "));
         let node = operation.node.map_or_else(String::new, |node| format!(" @n{node}"));
-        let (asked, learned) = (asked(history, operation), learned(history, operation));
+        let (asked, learned) =
+            (asked(history, operation, anomaly.key.as_ref()), learned(history, operation));
         let tail = short(&format!(" {learned}{node}"), LABEL_MAX / 2);
         let room = LABEL_MAX - tail.chars().count();
         let label = format!("{number}{}{tail}", short(&asked, room));
@@ -329,9 +350,25 @@ fn bars<'a>(
         };
         let row = (0..).find(|row| free(*row)).expect("a row that nobody has is free");
         taken.push((operation.process, row, end));
-        bars.push(Bar { operation: *operation, label, remark, row });
+        bars.push(Bar { operation: *operation, is_proof, called, label, remark, row });
     }
     bars
+}
+
+/// How the explanation calls an operation of the witness: by the number of the sentence that introduces it, or
+/// by the name that this one gives it, as `T2`.
+fn called(operation: &Operation<'_>, anomaly: &Anomaly) -> Option<String> {
+    let (process, from) = (operation.process, operation.invoked_at);
+    let (process, from) = (format!("process {process} "), format!("(from {from} "));
+    anomaly.explanation.iter().enumerate().find_map(|(place, sentence)| {
+        let named = sentence.split_once(": ").filter(|(name, _)| {
+            name.strip_prefix('T').is_some_and(|number| number.parse::<u32>().is_ok())
+        });
+        let (name, words) = named.unwrap_or(("", sentence));
+        let is_it = words.starts_with(&process) && words.contains(&from);
+        let name = || if name.is_empty() { (place + 1).to_string() } else { name.to_owned() };
+        is_it.then(name)
+    })
 }
 
 /// The lanes of the processes, from the first that acts on, and where they end.
@@ -368,7 +405,8 @@ struct Expectation {
     marked: Option<OperationId>,
     /// The operation whose effect had to be seen, and what it made.
     due: Option<(OperationId, String)>,
-    number: usize,
+    /// How the marked one is called.
+    name: String,
 }
 
 impl Expectation {
@@ -379,12 +417,11 @@ impl Expectation {
         let marked = last.clone().find(at).or_else(|| last.next());
         let Some(marked) = marked.filter(|marked| anomaly.witness.operations.contains(&marked.id))
         else {
-            return Expectation { marked: None, due: None, number: 0 };
+            return Expectation { marked: None, due: None, name: String::new() };
         };
         let due = due(history, anomaly, operations, marked);
-        let number =
-            operations.iter().position(|operation| operation.id == marked.id).unwrap_or(0) + 1;
-        Expectation { marked: Some(marked.id), due, number }
+        let name = called(marked, anomaly).unwrap_or_else(|| "the one marked".to_owned());
+        Expectation { marked: Some(marked.id), due, name }
     }
 
     fn remark(
@@ -404,7 +441,7 @@ impl Expectation {
             return Some(("bad", format!("{seen}{legal}")));
         }
         let (due, _) = self.due.as_ref()?;
-        (*due == operation.id).then(|| ("due", format!("✓ must be seen by {}", self.number)))
+        (*due == operation.id).then(|| ("due", format!("✓ must be seen by {}", self.name)))
     }
 }
 
@@ -455,12 +492,12 @@ fn holds(set: &Value, element: &Value) -> bool {
     matches!(set, Value::List(values) if values.contains(element))
 }
 
-/// The order of two transactions that a sentence gives a reason for, by their places: `T1 comes before T2: …`.
-fn order_in(sentence: &str) -> Option<(usize, usize)> {
-    let (first, rest) = sentence.strip_prefix('T')?.split_once(" comes before T")?;
+/// The order of two transactions that a sentence gives a reason for, by their names: `T1 comes before T2: …`.
+fn order_in(sentence: &str) -> Option<(&str, &str)> {
+    let (first, rest) = sentence.split_once(" comes before ")?;
     let (second, _) = rest.split_once(':')?;
-    let place = |number: &str| number.parse::<usize>().ok()?.checked_sub(1);
-    Some((place(first)?, place(second)?))
+    let is_name = |name: &str| name.starts_with('T') && !name.contains(' ');
+    (is_name(first) && is_name(second)).then_some((first, second))
 }
 
 /// The stretches in which a node took itself for the leader, each with its term.

@@ -67,7 +67,11 @@ impl Strip {
             bucket.took.sort_unstable();
         }
         let axis = Axis::even(Time::ZERO, end, LEFT, RIGHT);
-        Strip { buckets, axis, bands: bands::of(history, Time::ZERO, end), end }
+        let mut bands = bands::of(history, Time::ZERO, end);
+        for band in &mut bands {
+            band.name = format!("{} {}", band.id, band.kind);
+        }
+        Strip { buckets, axis, bands, end }
     }
 
     /// How operations ended, with the faults and the anomalies.
@@ -203,7 +207,7 @@ impl Strip {
     fn under_without_names(&self, svg: &mut Svg, top: f64, floor: f64) {
         for band in &self.bands {
             let (left, right) = band.places(&self.axis, RIGHT);
-            svg.open_with_title("fault", &band.name);
+            svg.open_with_title("fault", &band.title);
             svg.rect("band", (left, top), (right - left, floor - top));
             svg.close();
         }

@@ -1,39 +1,60 @@
 //! Operations and what came of them, in few words.
 
-use checkers::history::{History, NodeId, Op, Operation, Outcome, Reason, Ret, Value, ValueId};
+use checkers::history::{
+    History, Key, NodeId, Op, Operation, Outcome, Reason, Ret, Value, ValueId,
+};
 use checkers::{Anomaly, Guarantee};
 
 /// How many elements of a list are shown at its beginning and at its end.
 const ELEMENTS: usize = 3;
 
-/// What was asked, in few words.
-pub(super) fn asked(history: &History, operation: &Operation<'_>) -> String {
-    match history.op(operation.id) {
-        Op::Txn { body, .. } => {
-            let returned = match operation.outcome {
-                Some(Outcome::Ok(Ret::Value(value))) => history.value(*value),
-                _ => &body,
-            };
-            steps(returned)
-        }
-        op => op.map(|key| key, |value| value_in_short(&value)).to_string(),
+/// What was asked, in few words. Of a transaction, the steps on the key that matters, where there are any.
+pub(super) fn asked(history: &History, operation: &Operation<'_>, key: Option<&Key>) -> String {
+    let op = history.op(operation.id);
+    match (op, operation.outcome) {
+        // What it read is in what it returned.
+        (Op::Txn { .. }, Some(Outcome::Ok(Ret::Value(value)))) => steps(history.value(*value), key),
+        (op, _) => op_in_short(&op, key),
     }
 }
 
-/// The steps of a transaction; what was read is with the steps that read it.
-fn steps(body: &Value) -> String {
+/// An operation in few words.
+pub(super) fn op_in_short(op: &Op, key: Option<&Key>) -> String {
+    match op {
+        Op::Txn { body, .. } => steps(body, key),
+        op => op.clone().map(|key| key, |value| value_in_short(&value)).to_string(),
+    }
+}
+
+/// The steps of a transaction: those on a key, or all of them where none is.
+fn steps(body: &Value, key: Option<&Key>) -> String {
     let Value::List(steps) = body else { return value_in_short(body) };
-    let step = |step: &Value| match step {
+    let is_on = |step: &&Value| match step {
         Value::List(parts) => {
-            let words = parts.iter().map(|part| match part {
-                Value::Text(text) => text.to_string(),
-                other => value_in_short(other),
-            });
-            words.collect::<Vec<_>>().join(" ")
+            let on = parts.get(1).map(words_of);
+            on.is_some_and(|on| key.is_some_and(|key| key.as_str() == on))
         }
+        _ => false,
+    };
+    let chosen: Vec<&Value> = steps.iter().filter(is_on).collect();
+    let (chosen, rest) = match chosen.len() {
+        0 => (steps.iter().collect(), ""),
+        some if some < steps.len() => (chosen, ", …"),
+        _ => (chosen, ""),
+    };
+    let step = |step: &&Value| match step {
+        Value::List(parts) => parts.iter().map(words_of).collect::<Vec<_>>().join(" "),
         other => value_in_short(other),
     };
-    format!("txn {}", steps.iter().map(step).collect::<Vec<_>>().join(", "))
+    format!("txn {}{rest}", chosen.iter().map(step).collect::<Vec<_>>().join(", "))
+}
+
+/// A name or a value within a step.
+fn words_of(part: &Value) -> String {
+    match part {
+        Value::Text(text) => text.to_string(),
+        other => value_in_short(other),
+    }
 }
 
 /// What the client learned, in few words that follow what it asked.
