@@ -16,6 +16,7 @@ mod processes;
 mod restore;
 mod scripts;
 mod shape;
+mod show;
 mod shrink;
 mod siblings;
 mod swarm;

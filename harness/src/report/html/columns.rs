@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::messages::{self, Messages};
 use super::picture::faults_of;
 use super::svg::short;
-use super::words::{headline, value_in_short};
+use super::words::{headline, steps, value_in_short};
 use crate::report::escape;
 use crate::trace::Trace;
 
@@ -299,10 +299,11 @@ impl<'a> Columns<'a> {
         self.node.push(operation.node.map_or(0, |node| u64::from(node.0) + 1));
         self.kind.push(operation.op.kind() as u64);
         self.key.push(u64::from(operation.op.key().0));
+        let is_txn = operation.op.kind() == OpKind::Txn;
         let (given, to) = arguments(&operation.op);
-        let given = given.map_or(0, |value| self.code_of_value(value));
+        let given = given.map_or(0, |value| self.code_of_value(value, is_txn));
         self.given.push(given);
-        let to = to.map_or(0, |value| self.code_of_value(value));
+        let to = to.map_or(0, |value| self.code_of_value(value, is_txn));
         self.to.push(to);
         self.outcome.push(match operation.outcome {
             None => 0,
@@ -312,14 +313,14 @@ impl<'a> Columns<'a> {
         });
         let learned = match operation.outcome {
             Some(Outcome::Ok(Ret::Done)) | None => 0,
-            Some(Outcome::Ok(Ret::Value(value))) => self.code_of_value(*value),
+            Some(Outcome::Ok(Ret::Value(value))) => self.code_of_value(*value, is_txn),
             Some(Outcome::Fail(reason) | Outcome::Info(reason)) => self.code_of_reason(reason),
         };
         self.learned.push(learned);
     }
 
     /// What says which value it is: 1 for one that is new, and more the further back it came in.
-    fn code_of_value(&mut self, value: ValueId) -> u64 {
+    fn code_of_value(&mut self, value: ValueId, is_txn: bool) -> u64 {
         if let Some(number) = self.value_texts.get(&value) {
             return (self.texts - number) as u64 + 1;
         }
@@ -327,7 +328,9 @@ impl<'a> Columns<'a> {
         match self.history.value(value) {
             // What a script can count up to; greater numbers are texts.
             Value::Int(number) if number.unsigned_abs() < 1 << 53 => self.add_number(*number),
-            other => self.add_text(&value_in_short(other)),
+            other => {
+                self.add_text(&if is_txn { steps(other, None) } else { value_in_short(other) })
+            }
         }
         1
     }

@@ -223,20 +223,18 @@ fn standing(record: &Record, anomaly: Option<&Anomaly>) -> Standing {
     let system = shown(&record.plan.system);
     let guarantee = anomaly.guarantee;
     let (class, claim) = match claim.map(|judged| judged.claim) {
-        Some(Claim::Holds) => {
-            ("broken", format!("{system} claims to be {guarantee}: this is a bug."))
-        }
+        Some(Claim::Holds) => ("broken", format!("{system} claims {guarantee}: this is a bug.")),
         Some(Claim::Breaks) => (
             "disclaimed",
             format!(
-                "{system} does not claim to be {guarantee}, and says that it breaks it: this is a witness."
+                "{system} does not claim {guarantee}, and says that it breaks it: this is a witness."
             ),
         ),
         Some(Claim::Silent) | None => {
-            ("disclaimed", format!("{system} says nothing about being {guarantee}."))
+            ("disclaimed", format!("{system} says nothing about {guarantee}."))
         }
     };
-    let words = format!("not {guarantee}: {}", shown(&anomaly.name));
+    let words = format!("broken: {}", shown(&super::summary::kind(guarantee, &anomaly.name)));
     Standing { class, mark: "✗", words, claim }
 }
 

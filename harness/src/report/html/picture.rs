@@ -10,7 +10,7 @@ use checkers::{Anomaly, Guarantee};
 use super::axis::Axis;
 use super::bands::{self, Band};
 use super::svg::{Svg, short};
-use super::words::{asked, learned, observed, value_in_short};
+use super::words::{asked, learned, observed, order_in, value_in_short};
 use crate::sim::Role;
 use crate::trace::{Happening, Trace};
 
@@ -156,10 +156,10 @@ impl<'a> Drawing<'a> {
         self.lanes(&mut svg);
         self.cuts(&mut svg, floor);
         self.nodes(&mut svg, trace);
-        self.arrows(&mut svg, anomaly);
         for bar in &self.bars {
             self.bar(&mut svg, history, bar);
         }
+        self.arrows(&mut svg, anomaly);
         self.times(&mut svg, floor);
         let label = format!("the operations that show the {}, on virtual time", anomaly.name);
         svg.finish((WIDTH, floor + 30.0), "witness", &label)
@@ -216,30 +216,33 @@ impl<'a> Drawing<'a> {
 
     /// Draws what comes before what in a cycle of transactions.
     fn arrows(&self, svg: &mut Svg, anomaly: &Anomaly) {
-        for (before, after) in anomaly.explanation.iter().filter_map(|words| order_in(words)) {
+        for (before, after, _) in anomaly.explanation.iter().filter_map(|words| order_in(words)) {
             let bar = |name: &str| self.bars.iter().find(|bar| bar.called.as_deref() == Some(name));
             let (Some(before), Some(after)) = (bar(before), bar(after)) else { continue };
-            let end = |bar: &Bar<'_>| {
-                let operation = &bar.operation;
-                let at = operation.completed_at.unwrap_or(operation.invoked_at);
-                let middle = f64::midpoint(self.axis.x(operation.invoked_at), self.axis.x(at));
-                (middle, self.top(bar) + 24.0)
+            let ends = |bar: &Bar<'_>| {
+                let Operation { invoked_at, completed_at, .. } = bar.operation;
+                let left = self.axis.x(invoked_at);
+                let right = completed_at.map_or(left, |at| self.axis.x(at)).max(left + 5.0);
+                (left, right, self.top(bar) + 18.0)
             };
-            let ((x1, y1), (x2, y2)) = (end(before), end(after));
-            let bend = if y1 < y2 { 46.0 } else { -46.0 };
+            let ((left1, right1, y1), (left2, right2, y2)) = (ends(before), ends(after));
+            // The way there and the way back do not cover each other: one is higher.
+            let is_onward = left1 < left2;
+            let (x1, x2, side, high) =
+                if is_onward { (right1, left2, 1.0, 3.0) } else { (left1, right2, -1.0, 10.0) };
+            let (y1, y2) = (y1 + high, y2 + high);
+            let bend = 40.0 * side;
             let path = format!(
                 "class=\"order\" d=\"M{x1:.1} {y1:.1} C{:.1} {y1:.1} {:.1} {y2:.1} {x2:.1} {y2:.1}\"",
                 x1 + bend,
-                x2 + bend
+                x2 - bend
             );
             svg.add("path", &path);
-            let tip = bend.signum() * 8.0;
+            let back = x2 - 8.0 * side;
             let points = format!(
-                "class=\"order-tip\" points=\"{x2:.1},{y2:.1} {:.1},{:.1} {:.1},{:.1}\"",
-                x2 + tip,
-                y2 - 5.0,
-                x2 + tip,
-                y2 + 5.0
+                "class=\"order-tip\" points=\"{x2:.1},{y2:.1} {back:.1},{:.1} {back:.1},{:.1}\"",
+                y2 - 4.0,
+                y2 + 4.0
             );
             svg.add("polygon", &points);
         }
@@ -490,14 +493,6 @@ fn due(
 
 fn holds(set: &Value, element: &Value) -> bool {
     matches!(set, Value::List(values) if values.contains(element))
-}
-
-/// The order of two transactions that a sentence gives a reason for, by their names: `T1 comes before T2: …`.
-fn order_in(sentence: &str) -> Option<(&str, &str)> {
-    let (first, rest) = sentence.split_once(" comes before ")?;
-    let (second, _) = rest.split_once(':')?;
-    let is_name = |name: &str| name.starts_with('T') && !name.contains(' ');
-    (is_name(first) && is_name(second)).then_some((first, second))
 }
 
 /// The stretches in which a node took itself for the leader, each with its term.

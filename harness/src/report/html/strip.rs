@@ -1,7 +1,7 @@
 //! A whole run over time: how operations ended, how many a second, how long they took, under which faults.
 
 use checkers::Anomaly;
-use checkers::history::{History, Outcome, Time};
+use checkers::history::{History, Outcome, Phase, Time};
 
 use super::axis::Axis;
 use super::bands::{self, Band};
@@ -21,6 +21,8 @@ struct Bucket {
     ok: u64,
     fail: u64,
     info: u64,
+    /// What replicas were asked when all was over, by no client.
+    finals: u64,
     /// How long those took that ended `ok`, nanoseconds, in order.
     took: Vec<u64>,
 }
@@ -50,9 +52,14 @@ impl Strip {
         let end = history.events().last().map_or(Time::ZERO, |(at, _)| at);
         let mut buckets = vec![Bucket::default(); BUCKETS];
         let length = (end.as_nanos() / BUCKETS as u64).max(1);
+        let finals = history.phase_began(Phase::Final);
         for operation in history.operations() {
             let place = (operation.invoked_at.as_nanos() / length).min(BUCKETS as u64 - 1);
             let bucket = &mut buckets[place as usize];
+            if finals.is_some_and(|(event, _)| operation.invoked >= event) {
+                bucket.finals += 1;
+                continue;
+            }
             match operation.outcome {
                 Some(Outcome::Ok(_)) => {
                     bucket.ok += 1;
@@ -80,12 +87,17 @@ impl Strip {
         let top = bands::header(&self.bands, &self.axis, RIGHT).min(140.0) + 12.0;
         let floor = top + 74.0;
         self.under(&mut svg, top, floor);
-        let most = self.buckets.iter().map(Bucket::all).max().unwrap_or(0).max(1);
+        let all = |bucket: &Bucket| bucket.all() + bucket.finals;
+        let most = self.buckets.iter().map(all).max().unwrap_or(0).max(1);
         for (place, bucket) in self.buckets.iter().enumerate() {
             let (left, right) = (self.left(place), self.left(place + 1));
             let mut y = floor;
-            for (class, count) in [("ok", bucket.ok), ("fail", bucket.fail), ("info", bucket.info)]
-            {
+            for (class, count) in [
+                ("ok", bucket.ok),
+                ("fail", bucket.fail),
+                ("info", bucket.info),
+                ("final", bucket.finals),
+            ] {
                 let height = count as f64 / most as f64 * (floor - top);
                 y -= height;
                 if count > 0 {

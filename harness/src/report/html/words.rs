@@ -21,13 +21,13 @@ pub(super) fn asked(history: &History, operation: &Operation<'_>, key: Option<&K
 /// An operation in few words.
 pub(super) fn op_in_short(op: &Op, key: Option<&Key>) -> String {
     match op {
-        Op::Txn { body, .. } => steps(body, key),
+        Op::Txn { body, .. } => format!("txn {}", steps(body, key)),
         op => op.clone().map(|key| key, |value| value_in_short(&value)).to_string(),
     }
 }
 
 /// The steps of a transaction: those on a key, or all of them where none is.
-fn steps(body: &Value, key: Option<&Key>) -> String {
+pub(super) fn steps(body: &Value, key: Option<&Key>) -> String {
     let Value::List(steps) = body else { return value_in_short(body) };
     let is_on = |step: &&Value| match step {
         Value::List(parts) => {
@@ -46,7 +46,7 @@ fn steps(body: &Value, key: Option<&Key>) -> String {
         Value::List(parts) => parts.iter().map(words_of).collect::<Vec<_>>().join(" "),
         other => value_in_short(other),
     };
-    format!("txn {}{rest}", chosen.iter().map(step).collect::<Vec<_>>().join(", "))
+    chosen.iter().map(step).collect::<Vec<_>>().join(", ") + rest
 }
 
 /// A name or a value within a step.
@@ -95,14 +95,28 @@ pub(super) fn observed(operation: &Operation<'_>) -> Option<ValueId> {
     }
 }
 
-/// The sentence that draws the conclusion.
+/// The sentence that says what cannot be. Of a cycle of transactions, that is why each comes before the next.
 pub(super) fn headline(anomaly: &Anomaly) -> String {
     let sentences = &anomaly.explanation;
+    let reasons: Vec<&str> =
+        sentences.iter().filter_map(|sentence| order_in(sentence)).map(|order| order.2).collect();
+    if !reasons.is_empty() {
+        return reasons.join("; and yet ");
+    }
     let chosen = match anomaly.guarantee {
         Guarantee::Live => sentences.first(),
         _ => sentences.last(),
     };
     chosen.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
+}
+
+/// The order of two transactions that a sentence gives a reason for, by their names, and the reason:
+/// `T1 comes before T2: T1 did not observe …`.
+pub(super) fn order_in(sentence: &str) -> Option<(&str, &str, &str)> {
+    let (first, rest) = sentence.split_once(" comes before ")?;
+    let (second, reason) = rest.split_once(": ")?;
+    let is_name = |name: &str| name.starts_with('T') && !name.contains(' ');
+    (is_name(first) && is_name(second)).then_some((first, second, reason))
 }
 
 /// The nodes that are named in what a fault hit: `n1 | n2 n3`.
