@@ -1,4 +1,5 @@
-//! Why a run fails: what becomes of it without each of its faults and operations.
+//! Why a run fails: how it came about, what becomes of it without each of its faults and operations, and how often
+//! its plan finds it.
 //!
 //! One run says what happened once. What it takes is seen from runs that differ in one thing: the same faults and
 //! operations under other seeds, which decide anew how long messages take and when elections begin; and the same
@@ -16,8 +17,12 @@ use crate::plan::Plan;
 use crate::run::{Options, Report, run};
 use crate::seed::Seed;
 use crate::shrink::Failure;
+use crate::story::{Sentence, tell};
 use crate::system::System;
 use crate::tape::Tape;
+
+/// In one of how many cases a fix may be believed wrongly.
+pub const BELIEVABLE: u32 = 20;
 
 /// In how many of some runs the failure is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,11 +38,17 @@ pub struct Why {
     pub without_fault: Vec<u32>,
     /// How many fail without each operation, by client, in their order.
     pub without_call: Vec<Vec<u32>>,
+    /// How many fail that draw everything anew, as their plan says; nothing where that was not tried to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_plan: Option<u32>,
+    /// How it came about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub story: Vec<Sentence>,
 }
 
 impl Why {
-    /// Plays variants of a run that has its operations with it, until `stop`. Nothing where it was stopped, or where
-    /// the run's operations are not known.
+    /// Plays variants of a run that has its operations with it, until `stop`, and tells its story if it has its trace
+    /// with it. Nothing where it was stopped, or where the run's operations are not known.
     ///
     /// # Panics
     /// If the plan of the run was not [checked](Plan::check).
@@ -71,7 +82,22 @@ impl Why {
             each.collect::<Option<Vec<_>>>()
         };
         let without_call = (0..calls.len()).map(of_client).collect::<Option<_>>()?;
-        Some(Why { failure: failure.clone(), runs, with_all, without_fault, without_call })
+        let drawn = Options::default();
+        let of_plan = fails(system, &report.plan, &drawn, report.seed, failure, runs, stop);
+        let story = failure.find(report).map_or_else(Vec::new, |anomaly| tell(report, anomaly));
+        let failure = failure.clone();
+        Some(Why { failure, runs, with_all, without_fault, without_call, of_plan, story })
+    }
+
+    /// After how many clean runs of the plan in a row a fix is believable: so many are clean by chance in one of
+    /// [`BELIEVABLE`] cases. Nothing where the plan was not seen to find the failure.
+    pub fn clean_runs(&self) -> Option<u32> {
+        let clean = self.runs - self.of_plan.filter(|failing| *failing > 0)?;
+        let all_clean = |count: &u32| {
+            let chance = (f64::from(clean) / f64::from(self.runs)).powi(*count as i32);
+            chance * f64::from(BELIEVABLE) <= 1.0
+        };
+        (1..).find(all_clean)
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use checkers::History;
 use checkers::history::jepsen_edn;
 use checkers::history::jsonl::{self, ReadLimits};
 use clap::ValueEnum;
 
 use super::output::{check_other, replace};
+use super::show::{anomalies, chosen};
 use super::{Context, input};
+use crate::corpus::Case;
+use crate::report::rust_test;
+use crate::shrink::Failure;
 use crate::store;
 
 #[derive(clap::Args)]
@@ -33,6 +37,8 @@ enum To {
     JepsenEdn,
     /// Our own lines of JSON.
     Jsonl,
+    /// A test in Rust that fails for as long as the run does. One that was shrunk makes a short one.
+    RustTest,
 }
 
 impl Arguments {
@@ -40,11 +46,11 @@ impl Arguments {
         if let Some(path) = &self.output {
             self.check_output(path)?;
         }
-        let history = self.history()?;
         let mut bytes = Vec::new();
         match self.to {
-            To::JepsenEdn => jepsen_edn::write(&history, &mut bytes)?,
-            To::Jsonl => jsonl::write(&history, &mut bytes)?,
+            To::JepsenEdn => jepsen_edn::write(&self.history()?, &mut bytes)?,
+            To::Jsonl => jsonl::write(&self.history()?, &mut bytes)?,
+            To::RustTest => bytes = self.rust_test()?.into_bytes(),
         }
         match &self.output {
             None => context.output.bytes(&bytes)?,
@@ -64,6 +70,20 @@ impl Arguments {
             check_other(path, files.iter().map(|file| &**file))?;
         }
         Ok(())
+    }
+
+    fn rust_test(&self) -> anyhow::Result<String> {
+        let record = store::load_record(&self.run)?;
+        let why = record.why.as_ref();
+        let failure = match why {
+            Some(why) => why.failure.clone(),
+            None => match chosen(&record, None, &self.run)? {
+                Some(number) => Failure::of(anomalies(&record)[number]),
+                None => bail!("{} does not fail: there is nothing to test", self.run.display()),
+            },
+        };
+        let story = why.map_or(&[][..], |why| &why.story);
+        Ok(rust_test::write(&Case::of(&record, failure), story)?)
     }
 
     fn history(&self) -> anyhow::Result<History> {

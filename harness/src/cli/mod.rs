@@ -14,6 +14,7 @@
 mod arguments;
 mod campaign;
 mod check;
+mod corpus;
 mod doctor;
 mod export;
 mod guarantees;
@@ -86,6 +87,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Makes a failing run smaller: as few faults, clients and operations as show the same anomaly.
     Shrink(shrink::Arguments),
+    /// Keeps failing runs, in a folder of small files, and runs them again.
+    Corpus(corpus::Arguments),
     /// Shows the history of a stored run around an anomaly.
     Show(show::Arguments),
     /// Writes a stored run as one page of HTML: what failed, drawn and explained, and all of the run.
@@ -125,6 +128,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Tradeoffs(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),
         Command::Shrink(arguments) => arguments.execute(&context),
+        Command::Corpus(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
         Command::Report(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),

@@ -92,6 +92,7 @@ impl Arguments {
                 text.push_str(&format!("anomaly {} of {}\n\n", number + 1, anomalies.len()));
                 text.push_str(&run::explanation(anomaly));
                 if record.why.as_ref().is_some_and(|why| why.failure == Failure::of(anomaly)) {
+                    text.push_str(&run::story(&record));
                     text.push_str(&run::why(&record));
                 }
                 text.push_str("\n▶ marks the operations that prove it\n");

@@ -106,7 +106,7 @@ impl Arguments {
             format!(
                 "{}{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
                 report::shrink::terminal(&failure, before, after),
-                report::run::why(&record),
+                report::run::story(&record) + &report::run::why(&record),
                 program(),
                 shell_word(&folder),
                 program(),

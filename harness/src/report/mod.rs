@@ -8,6 +8,7 @@ pub mod junit;
 pub mod markdown;
 pub mod matrix;
 pub mod run;
+pub mod rust_test;
 pub(crate) mod shrink;
 pub mod summary;
 pub mod timeline;

@@ -12,7 +12,9 @@ use crate::config::Config;
 use crate::nemesis::Planned;
 use crate::run::{Conclusion, DiskEffect, Effect, Judged};
 use crate::store::Record;
+use crate::story::Sentence;
 use crate::system::Claim;
+use crate::why::BELIEVABLE;
 
 /// The whole of a run.
 pub fn terminal(record: &Record) -> String {
@@ -104,6 +106,36 @@ pub fn why(record: &Record) -> String {
             let words = escape::line(&call.op.to_string());
             let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
         }
+    }
+    match (why.of_plan, why.clean_runs()) {
+        (Some(failing), Some(clean)) => {
+            let _ = writeln!(
+                out,
+                "  of {runs} other seeds of the plan, {failing} find it: {clean} clean runs in a row are by chance in \
+                 one of {BELIEVABLE} cases at most"
+            );
+        }
+        (Some(_), None) => {
+            let _ = writeln!(
+                out,
+                "  of {runs} other seeds of the plan, none finds it: that a fix holds is seen from this run alone"
+            );
+        }
+        (None, _) => {}
+    }
+    out
+}
+
+/// How the failure of a run came about, in numbered sentences; nothing where that is not known.
+pub fn story(record: &Record) -> String {
+    let story = record.why.as_ref().map_or(&[][..], |why| &why.story);
+    if story.is_empty() {
+        return String::new();
+    }
+    let mut out = "\nHow it came about\n".to_owned();
+    for (number, Sentence { at, words }) in (1..).zip(story) {
+        let at = at.to_string();
+        let _ = writeln!(out, "  {number:>2}. {at:>8}  {}", escape::line(words));
     }
     out
 }

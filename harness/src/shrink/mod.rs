@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checkers::history::Time;
+use checkers::history::{Op, Time};
 use checkers::{Anomaly, Guarantee};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -32,11 +32,18 @@ use crate::tape::{Call, Tape};
 use crate::why::numbered;
 
 mod minimize;
+mod plain;
 
 /// How often all is gone through again, because something became smaller.
 const ROUNDS_MAX: u32 = 4;
 /// How many other seeds are tried for a fault or an operation that is needed under the one of the run.
 const SEEDS_MAX: u64 = 10;
+/// How many are tried for a shorter pause.
+const SEEDS_A_PAUSE: u64 = 4;
+/// How many are tried for what proves the failure, and nothing else.
+const LEAPS_MAX: u64 = 400;
+/// By how much what is asked then is moved against the faults at most, in milliseconds.
+const SHIFTS: [u64; 4] = [10, 50, 200, 1000];
 /// Times are multiples of this, where that will do.
 const GRAIN: Duration = Duration::from_millis(100);
 
@@ -95,7 +102,7 @@ impl Size {
 /// What came of it.
 #[derive(Debug)]
 pub struct Shrunk {
-    /// The smallest run that was found.
+    /// The smallest run that was found, with its trace.
     pub report: Report,
     /// How much there was in the beginning.
     pub before: Size,
@@ -192,6 +199,11 @@ impl Case {
         case
     }
 
+    /// The same, but all messages take the least time, and disks none.
+    fn calm(&self) -> Case {
+        self.with_config(|config| CALM.iter().for_each(|change| change(config)))
+    }
+
     /// The same, but the safety phase ends earlier; faults and operations beyond that are left out.
     fn until(&self, end: Duration) -> Case {
         let mut case = self.with_config(|config| config.safety = end);
@@ -215,6 +227,26 @@ impl Case {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The same, but what is asked is asked at other times, by chance: all of it earlier or later against the faults,
+    /// and with longer pauses. In the first turn nothing is.
+    fn shifted(&self, turn: u64) -> Case {
+        let mut stream = self.seed.stream(&format!("shift/{turn}"));
+        let most = *stream.pick(&SHIFTS).expect("there are some");
+        let (earlier, later) = (stream.below(most + 1), stream.below(most + 1));
+        let mut operations = self.operations();
+        let mut before = None;
+        let mut longer = Duration::ZERO;
+        for (_, call) in operations.iter_mut().take_while(|_| turn > 0) {
+            let at = call.at;
+            let pause = before.map_or(Duration::ZERO, |before| at.since(before));
+            before = Some(at);
+            longer += pause * stream.below(3) as u32 / 2;
+            let at = at.since_start() + longer + Duration::from_millis(later);
+            call.at = Time::ZERO + at.saturating_sub(Duration::from_millis(earlier));
+        }
+        self.with_operations(&operations)
     }
 
     /// The same with each moment moved to another one.
@@ -272,8 +304,10 @@ impl Shrinker<'_> {
         }
         search.calm(&mut best);
         search.cut(&mut best, at);
+        let mut tried = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let size = best.size();
+            search.leap(&mut best, &mut tried);
             search.leave_out(&mut best);
             search.try_others(&mut best);
             search.simplify(&mut best);
@@ -282,7 +316,11 @@ impl Shrinker<'_> {
                 break;
             }
         }
-        let report = run(self.system, self.plan, best.seed, best.options());
+        search.make_plain(&mut best);
+        // What was made simpler since may need less.
+        search.leave_out(&mut best);
+        let traced = Options { trace: true, ..best.options() };
+        let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);
         Ok(Shrunk { report, before, after, runs: search.runs(), is_done: !(self.stop)() })
     }
@@ -351,15 +389,9 @@ impl Search<'_> {
     /// Takes out of a run what makes it depend on chance: all messages take the least time, disks none.
     fn calm(&self, best: &mut Case) {
         self.tell("calm", best);
-        let changes: [fn(&mut Config); 4] = [
-            |config| config.latency_max = config.tick,
-            |config| config.sync_max = Duration::ZERO,
-            |config| config.whims = false,
-            |config| config.message_cost = Duration::ZERO,
-        ];
-        let all = best.with_config(|config| changes.iter().for_each(|change| change(config)));
+        let all = best.calm();
         if !self.improve(best, vec![all]) {
-            for change in changes {
+            for change in CALM {
                 let one = best.with_config(change);
                 self.improve(best, vec![one]);
             }
@@ -374,6 +406,42 @@ impl Search<'_> {
         let ends = [at, at * 2, safety / 2].map(|end| round_up(end + GRAIN));
         let shorter = ends.into_iter().filter(|end| *end < safety).map(|end| best.until(end));
         self.improve(best, shorter.collect());
+    }
+
+    /// Leaves out at once what does not prove the failure. Whoever asks for less meets other chances, and one
+    /// of many seeds has those that it takes.
+    /// What was tried in vain is not tried again.
+    fn leap(&self, best: &mut Case, tried: &mut Vec<Op>) {
+        self.tell("proof", best);
+        let proof = self.proof(best);
+        let ops: Vec<Op> = proof.iter().map(|(_, call)| call.op.clone()).collect();
+        if proof.len() >= best.size().operations || ops == *tried {
+            return;
+        }
+        *tried = ops;
+        let only = best.with_operations(&proof);
+        let shifted = others(only, LEAPS_MAX).zip(0..).map(|(case, turn)| case.shifted(turn));
+        self.improve(best, shifted.flat_map(|case| [case.calm(), case]).collect());
+    }
+
+    /// The operations that prove the failure.
+    fn proof(&self, case: &Case) -> Vec<(usize, Call)> {
+        let Shrinker { system, plan, failure, .. } = self.shrinker;
+        let report = run(system, plan, case.seed, case.options());
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let Some(anomaly) = failure.find(&report) else { return Vec::new() };
+        let all = case.operations();
+        let mut proof = Vec::new();
+        for id in &anomaly.witness.operations {
+            let operation = report.history.operation(*id);
+            let op = report.history.op(*id);
+            // A client that is busy asks later than it was to.
+            let asked =
+                |(_, call): &&(usize, Call)| call.at <= operation.invoked_at && call.op == op;
+            // Final reads are asked for in every run.
+            proof.extend(all.iter().rfind(asked).cloned());
+        }
+        proof
     }
 
     /// Leaves out faults, clients and operations.
@@ -415,16 +483,11 @@ impl Search<'_> {
     /// Leaves out what a run needs under its own seed, but not under another one: it only made the moment.
     fn try_others(&self, best: &mut Case) {
         self.tell("seeds", best);
-        let others = |case: Case| {
-            let seed = case.seed.0;
-            (0..=SEEDS_MAX)
-                .map(move |more| Case { seed: Seed(seed.wrapping_add(more)), ..case.clone() })
-        };
         let mut fault = 0;
         while fault < best.faults.len() {
             let mut faults = best.faults.clone();
             faults.remove(fault);
-            if !self.improve(best, others(best.with_faults(faults)).collect()) {
+            if !self.improve(best, others(best.with_faults(faults), SEEDS_MAX).collect()) {
                 fault += 1;
             }
         }
@@ -432,7 +495,7 @@ impl Search<'_> {
         while operation < best.size().operations {
             let mut operations = best.operations();
             operations.remove(operation);
-            if !self.improve(best, others(best.with_operations(&operations)).collect()) {
+            if !self.improve(best, others(best.with_operations(&operations), SEEDS_MAX).collect()) {
                 operation += 1;
             }
         }
@@ -458,6 +521,29 @@ impl Search<'_> {
             case.until(best.config.safety)
         });
         self.improve(best, shorter.collect());
+    }
+
+    /// Makes transactions shorter, and keys and numbers small.
+    fn make_plain(&self, best: &mut Case) {
+        self.tell("plain", best);
+        for client in 0..best.calls.len() {
+            for place in 0..best.calls[client].len() {
+                loop {
+                    let fewer = plain::with_fewer_steps(&best.calls[client][place].op);
+                    let with = |op| {
+                        let mut case = best.clone();
+                        case.calls[client][place].op = op;
+                        case
+                    };
+                    let cases = fewer.into_iter().map(with).collect();
+                    if !self.improve(best, cases) {
+                        break;
+                    }
+                }
+            }
+        }
+        let renamed = Case { calls: plain::renamed(&best.calls), ..best.clone() };
+        self.improve(best, vec![renamed]);
     }
 
     /// Takes out the time in which nothing happens, and rounds the rest.
@@ -490,7 +576,7 @@ impl Search<'_> {
             };
             let pauses =
                 [Duration::ZERO, GRAIN, pause / 2].into_iter().filter(|left| *left < pause);
-            let cases = pauses.map(shorter).collect();
+            let cases = pauses.flat_map(|left| others(shorter(left), SEEDS_A_PAUSE)).collect();
             if pause < GRAIN || !self.improve(best, cases) {
                 place += 1;
             }
@@ -503,6 +589,20 @@ impl Search<'_> {
         let shorter = ends.map(|end| best.until(end)).collect();
         self.improve(best, shorter);
     }
+}
+
+/// The changes that take out of a run what makes it depend on chance.
+const CALM: [fn(&mut Config); 4] = [
+    |config| config.latency_max = config.tick,
+    |config| config.sync_max = Duration::ZERO,
+    |config| config.whims = false,
+    |config| config.message_cost = Duration::ZERO,
+];
+
+/// The same under its own seed and the next ones.
+fn others(case: Case, count: u64) -> impl Iterator<Item = Case> {
+    let seed = case.seed.0;
+    (0..=count).map(move |more| Case { seed: Seed(seed.wrapping_add(more)), ..case.clone() })
 }
 
 /// The next multiple of the grain.

@@ -1,5 +1,6 @@
 //! Runs as data, and smaller runs with the same failure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use stormglass::seed::Seed;
 use stormglass::shrink::{Failure, ShrinkError, Shrinker, Shrunk};
 use stormglass::system::System;
 use stormglass::tape::Tape;
+use stormglass::why::Why;
 
 use crate::systems::plans_of;
 
@@ -150,4 +152,89 @@ fn a_run_without_the_failure_is_not_shrunk_and_one_that_is_stopped_keeps_what_it
         Shrinker { seed, ..shrinker(stale_read(), &|| true) }.shrink(Options::default()).unwrap();
     assert!(!stopped.is_done && stale_read().find(&stopped.report).is_some());
     assert_eq!(stopped.before.operations, stopped.after.operations);
+}
+
+/// All moments that a text names.
+fn moments(text: &str) -> Vec<String> {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c == ',' || c == ')').collect();
+    let seconds = |pair: &[&str]| {
+        let is_moment = pair[1].trim_end_matches([':', ';']) == "s" && pair[0].contains('.');
+        is_moment.then(|| format!("{} s", pair[0]))
+    };
+    words.windows(2).filter_map(seconds).collect()
+}
+
+#[test]
+fn the_story_and_the_counterfactuals_agree_with_the_history() {
+    for name in ["primary-async", "leaderless-sloppy", "raft-stale"] {
+        let (system, shrunk) = shrunk(name, &stale_read(), 2);
+        let report = &shrunk.report;
+        let runs = 6;
+        let why = Why::of(&system, report, &stale_read(), runs, &|| false).unwrap();
+
+        let history = report.history.events().map(|(at, _)| at.to_string());
+        let trace = report.trace.as_ref().unwrap().iter().map(|event| event.at.to_string());
+        let known: BTreeSet<String> = history.chain(trace).collect();
+        let text: Vec<String> =
+            why.story.iter().map(|told| format!("{}, {}", told.at, told.words)).collect();
+        let told: Vec<String> = text.iter().flat_map(|sentence| moments(sentence)).collect();
+        assert!(told.len() > why.story.len(), "{name}: {text:#?}");
+        for moment in told {
+            assert!(known.contains(&moment), "{name}: nothing happened at {moment}: {text:#?}");
+        }
+        assert!(why.story.is_sorted_by_key(|told| told.at), "{name}");
+
+        let anomaly = stale_read().find(report).unwrap();
+        for id in &anomaly.witness.operations {
+            let operation = report.history.operation(*id);
+            let asked = format!("at {} to `{}`", operation.invoked_at, report.history.op(*id));
+            let of_it: Vec<&String> = text.iter().filter(|told| told.contains(&asked)).collect();
+            let [told] = of_it[..] else { panic!("{name}: {asked}: {text:#?}") };
+            assert!(told.starts_with(&operation.completed_at.unwrap().to_string()), "{told}");
+        }
+        for effect in &report.effects {
+            let ends = format!("fault {} ends", effect.fault);
+            let told = text.iter().find(|told| told.contains(&ends));
+            let counted = format!("; {} message", effect.dropped);
+            assert!(told.is_none_or(|told| effect.dropped == 0 || told.contains(&counted)));
+        }
+
+        let fail = |faults: Vec<Planned>| {
+            let failing = (1..=u64::from(runs)).filter(|more| {
+                let options = Options {
+                    config: Some(report.config.clone()),
+                    schedule: Some(Schedule(faults.clone())),
+                    calls: report.calls.clone(),
+                    ..Options::default()
+                };
+                let seed = Seed(report.seed.0 + more);
+                stale_read().find(&run(&system, &report.plan, seed, options)).is_some()
+            });
+            failing.count() as u32
+        };
+        assert_eq!(why.with_all, fail(report.schedule.0.clone()), "{name}");
+        if let [only] = &why.without_fault[..] {
+            assert_eq!(*only, fail(Vec::new()), "{name}");
+        }
+        assert_eq!(why.without_fault.len(), report.schedule.0.len(), "{name}");
+        let drawn = (1..=u64::from(runs)).filter(|more| {
+            let seed = Seed(report.seed.0 + more);
+            stale_read().find(&run(&system, &report.plan, seed, Options::default())).is_some()
+        });
+        assert_eq!(why.of_plan, Some(drawn.count() as u32), "{name}");
+    }
+}
+
+#[test]
+fn as_many_clean_runs_are_asked_for_as_make_chance_unlikely() {
+    let of = |failing| {
+        let failure = stale_read();
+        let (without_fault, without_call, story) = (Vec::new(), Vec::new(), Vec::new());
+        let of_plan = Some(failing);
+        Why { failure, runs: 50, with_all: 50, without_fault, without_call, of_plan, story }
+            .clean_runs()
+    };
+    // Half of the runs are clean by chance: 1 in 32 after five, 1 in 16 after four.
+    assert_eq!([of(50), of(25), of(1), of(0)], [Some(1), Some(5), Some(149), None]);
 }

@@ -1,0 +1,120 @@
+//! Operations as plain as they can be: transactions with fewer steps, and small numbers.
+
+use std::collections::BTreeMap;
+
+use checkers::history::{Key, Op, Value};
+
+use crate::tape::Call;
+
+/// The same operation with a step less, for each of its steps.
+pub(super) fn with_fewer_steps(op: &Op) -> Vec<Op> {
+    let Op::Txn { key, body: Value::List(steps) } = op else { return Vec::new() };
+    if steps.len() < 2 {
+        return Vec::new();
+    }
+    let without = |step: usize| {
+        let mut left = steps.to_vec();
+        left.remove(step);
+        Op::Txn { key: key.clone(), body: Value::List(left.into()) }
+    };
+    (0..steps.len()).map(without).collect()
+}
+
+/// The same operations with other keys and numbers: the first key is `k0`, the first number 1, and so on, in the
+/// order of time.
+pub(super) fn renamed(calls: &[Vec<Call>]) -> Vec<Vec<Call>> {
+    let mut names = Names::default();
+    let mut renamed = calls.to_vec();
+    let mut in_order: Vec<&mut Call> = renamed.iter_mut().flatten().collect();
+    in_order.sort_by_key(|call| call.at);
+    for call in in_order {
+        call.op = names.rename(&call.op);
+    }
+    renamed
+}
+
+/// What keys and numbers are called now.
+#[derive(Default)]
+struct Names {
+    keys: BTreeMap<Value, usize>,
+    numbers: BTreeMap<i64, i64>,
+}
+
+impl Names {
+    fn rename(&mut self, op: &Op) -> Op {
+        match op.clone() {
+            // The name of the store is part of what is asked; that of a key is one like any other.
+            Op::Txn { key, body: Value::List(steps) } => {
+                let steps = steps.iter().map(|step| self.step(step)).collect();
+                Op::Txn { key, body: Value::List(steps) }
+            }
+            op => {
+                let key = self.place_of(&Value::Text(op.key().as_str().into()));
+                op.map(|_| Key::from(format!("k{key}")), |value| self.value(&value))
+            }
+        }
+    }
+
+    /// A step of a transaction: its name, its key, its value.
+    fn step(&mut self, step: &Value) -> Value {
+        let Value::List(parts) = step else { return step.clone() };
+        let [name, key, value] = &parts[..] else { return step.clone() };
+        let key = match key {
+            Value::Int(_) => Value::Int(self.place_of(key) as i64),
+            key => key.clone(),
+        };
+        Value::List([name.clone(), key, self.value(value)].into())
+    }
+
+    fn place_of(&mut self, key: &Value) -> usize {
+        let next = self.keys.len();
+        *self.keys.entry(key.clone()).or_insert(next)
+    }
+
+    fn value(&mut self, value: &Value) -> Value {
+        match value {
+            Value::Int(number) => {
+                let next = self.numbers.len() as i64 + 1;
+                Value::Int(*self.numbers.entry(*number).or_insert(next))
+            }
+            value => value.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use checkers::history::Time;
+
+    use super::*;
+
+    fn call(at: u64, op: &str) -> Call {
+        Call { at: Time::from_millis(at), op: serde_json::from_str(op).unwrap() }
+    }
+
+    #[test]
+    fn keys_and_numbers_are_renamed_in_the_order_of_time_and_alike_for_all_clients() {
+        let calls = [
+            vec![call(2, r#"{"op":"read","key":"k7"}"#)],
+            vec![
+                call(1, r#"{"op":"write","key":"k9","value":300}"#),
+                call(3, r#"{"op":"cas","key":"k7","from":300,"to":17}"#),
+            ],
+        ];
+        let ops =
+            renamed(&calls).concat().iter().map(|call| call.op.to_string()).collect::<Vec<_>>();
+        assert_eq!(ops, ["read k1", "write k0 1", "cas k1 1 2"]);
+    }
+
+    #[test]
+    fn the_steps_of_transactions_are_renamed_and_left_out_one_by_one() {
+        let body = r#"[["append",9,40],["r",4,null],["r",9,null]]"#;
+        let txn = call(1, &format!(r#"{{"op":"txn","key":"lists","body":{body}}}"#));
+        let fewer = with_fewer_steps(&txn.op);
+        assert_eq!(fewer.len(), 3);
+        assert_eq!(fewer[1].to_string(), r#"txn lists [["append" 9 40] ["r" 9 nil]]"#);
+        let renamed = renamed(&[vec![txn]]);
+        let is = r#"txn lists [["append" 0 1] ["r" 1 nil] ["r" 0 nil]]"#;
+        assert_eq!(renamed[0][0].op.to_string(), is);
+    }
+}

@@ -1,0 +1,258 @@
+//! What happened in a run, in sentences: who led when, what faults did, and on whose word each operation was
+//! answered.
+//!
+//! That a node had others agree before it answered cannot be seen from outside, but that it cannot have had
+//! is: if no message came back to it between the request and the answer from a node that may have known of
+//! the request, it answered on its own word. Who may have known is whoever a chain of messages leads to from the
+//! request on (Lamport's "happened before").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use checkers::Anomaly;
+use checkers::history::{
+    Event, FaultEdge, FaultEvent, NodeId, Operation, Outcome, Reason, Ret, SessionId, Time, ValueId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::run::{Effect, Report};
+use crate::sim::Role;
+use crate::trace::{Happening, Loss, Place, TraceEvent};
+
+/// Of a run with more operations, only those are told that prove the anomaly.
+const OPERATIONS_MAX: usize = 30;
+
+/// A sentence of a story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentence {
+    /// When what it tells happened.
+    pub at: Time,
+    /// What happened.
+    pub words: String,
+}
+
+/// Tells how an anomaly of a run came about, in the order of time. Nothing where the run has no trace.
+pub fn tell(report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
+    let Some(trace) = &report.trace else { return Vec::new() };
+    let witness = anomaly.witness.operations.iter().map(|id| report.history.operation(*id));
+    let ends = witness.filter_map(|operation| operation.completed_at);
+    let end = ends.fold(anomaly.at, Time::max);
+    // Of what happens at one moment, faults come first: they are why.
+    let mut story = faults(report);
+    story.extend(trace.iter().filter_map(of_node));
+    story.extend(leaders(trace));
+    story.extend(operations(report, trace, anomaly));
+    story.retain(|sentence| sentence.at <= end);
+    story.sort_by_key(|sentence| sentence.at);
+    if let Some(last) = anomaly.explanation.last() {
+        story.push(Sentence { at: end, words: last.clone() });
+    }
+    story
+}
+
+/// Who takes itself for a leader, from when to when.
+fn leaders(trace: &[TraceEvent]) -> Vec<Sentence> {
+    let mut leading: BTreeMap<NodeId, u64> = BTreeMap::new();
+    let mut story = Vec::new();
+    for TraceEvent { at, place, what } in trace {
+        let Some(node) = place.node() else { continue };
+        let words = match what {
+            Happening::Role { role: Role::Leader, term } => {
+                let others = leading.iter().filter(|(other, _)| **other != node);
+                let others = list(others.map(|(other, term)| format!("n{other} (term {term})")));
+                leading.insert(node, *term);
+                let also =
+                    if others.is_empty() { others } else { format!(", and so does {others}") };
+                format!("n{node} takes itself for a leader (term {term}){also}")
+            }
+            Happening::Role { .. } if leading.remove(&node).is_some() => {
+                format!("n{node} no longer takes itself for a leader")
+            }
+            Happening::Stops { .. } => {
+                leading.remove(&node);
+                continue;
+            }
+            _ => continue,
+        };
+        story.push(Sentence { at: *at, words });
+    }
+    story
+}
+
+/// What happened to a node as a process.
+fn of_node(event: &TraceEvent) -> Option<Sentence> {
+    let TraceEvent { at, place, what } = event;
+    let words = match what {
+        Happening::Starts if *at > Time::ZERO => format!("{place} starts again"),
+        Happening::Stops { .. } | Happening::Note { .. } => format!("{place} {what}"),
+        _ => return None,
+    };
+    Some(Sentence { at: *at, words })
+}
+
+/// What faults begin to do, and what they have done at their end.
+fn faults(report: &Report) -> Vec<Sentence> {
+    let sentence = |(at, event)| {
+        let Event::Fault(FaultEvent { fault, edge, kind, what }) = event else { return None };
+        let words = match edge {
+            FaultEdge::Begin => format!("fault {fault} begins: {kind} {what}"),
+            FaultEdge::End => {
+                let effect = report.effects.iter().find(|effect| effect.fault == *fault);
+                let did = effect.map_or_else(String::new, of_effect);
+                format!("fault {fault} ends: {kind} {what}{did}")
+            }
+        };
+        Some(Sentence { at, words })
+    };
+    report.history.events().filter_map(sentence).collect()
+}
+
+fn of_effect(effect: &Effect) -> String {
+    let counts = [
+        (effect.dropped, "kept from being delivered"),
+        (effect.delayed, "made late"),
+        (effect.copied, "delivered twice"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts = list(counts.map(|(count, what)| match count {
+        1 => format!("1 message was {what}"),
+        _ => format!("{count} messages were {what}"),
+    }));
+    if counts.is_empty() { counts } else { format!("; {counts}") }
+}
+
+/// What was asked and answered.
+fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<Sentence> {
+    let history = &report.history;
+    let witness = &anomaly.witness.operations;
+    let tells_all = history.operation_count() <= OPERATIONS_MAX;
+    let told = history.operations().filter(|told| tells_all || witness.contains(&told.id));
+    told.map(|operation| {
+        let Operation { process, invoked_at, completed_at, outcome, .. } = operation;
+        let at = completed_at.unwrap_or(invoked_at);
+        let word = word(trace, operation.session, invoked_at, at);
+        let told = words_of(outcome, |value| history.value(value).to_string());
+        let node = word.as_ref().map(|word| word.node).or(operation.node);
+        let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));
+        let word = match outcome {
+            Some(Outcome::Ok(_)) => word.map_or_else(String::new, |word| word.to_words()),
+            _ => String::new(),
+        };
+        let op = history.op(operation.id);
+        let words = format!(
+            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{word}"
+        );
+        Sentence { at, words }
+    })
+    .collect()
+}
+
+fn words_of(outcome: Option<&Outcome<ValueId>>, value: impl Fn(ValueId) -> String) -> String {
+    match outcome {
+        None => "never learns what came of it".to_owned(),
+        Some(Outcome::Ok(Ret::Done)) => "is told that it is done".to_owned(),
+        Some(Outcome::Ok(Ret::Value(id))) => format!("is told {}", value(*id)),
+        Some(Outcome::Fail(Reason::Mismatch { actual: Some(id) })) => {
+            format!("is told that the key holds {}", value(*id))
+        }
+        Some(Outcome::Fail(reason)) => format!("is told that it did not happen ({reason})"),
+        Some(Outcome::Info(reason)) => format!("does not learn whether it happened ({reason})"),
+    }
+}
+
+/// On whose word an operation was answered.
+struct Word {
+    /// Who answered.
+    node: NodeId,
+    /// Who had let it hear something since it was asked, and may have known of the request; with the kind of the
+    /// message.
+    heard: BTreeMap<NodeId, Option<String>>,
+    /// To whom it had sent something by then that was lost, and why.
+    lost: BTreeMap<NodeId, Loss>,
+}
+
+impl Word {
+    fn to_words(&self) -> String {
+        let Word { node, heard, lost } = self;
+        let mut words = if heard.is_empty() {
+            format!(
+                "; n{node} had heard of no other node since it was asked: it answered on its own word"
+            )
+        } else {
+            let heard = heard.iter().map(|(from, kind)| match kind {
+                Some(kind) => format!("n{from} ({kind})"),
+                None => format!("n{from}"),
+            });
+            format!("; since it was asked, n{node} had heard from {}", list(heard))
+        };
+        if !lost.is_empty() {
+            let lost = lost.iter().map(|(to, why)| format!("n{to} ({why})"));
+            words += &format!("; what it sent was lost on its way to {}", list(lost));
+        }
+        words
+    }
+}
+
+/// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.
+fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<Word> {
+    let client = Place::Client(session);
+    let begin = trace.partition_point(|event| event.at < from);
+    let end = trace.partition_point(|event| event.at <= to);
+    let during = &trace[begin..end];
+    let last = during.iter().rposition(|event| {
+        event.place == client && matches!(event.what, Happening::Received { .. })
+    })?;
+    let Happening::Received { from: answering, message: answer } = during[last].what else {
+        return None;
+    };
+    let node = answering.node()?;
+    // What is on its way to the client after the answer has left says nothing of the answer.
+    let answered = during
+        .iter()
+        .position(|event| matches!(&event.what, Happening::Sent(sent) if sent.message == answer))?;
+    let during = &during[..answered];
+    let asked = during.iter().rposition(|event| {
+        let is = |to| to == answering;
+        event.place == client && matches!(&event.what, Happening::Sent(sent) if is(sent.to))
+    })?;
+    Some(follow(&during[asked..], node))
+}
+
+/// Follows a request, which is the first of some events, up to the last of them.
+fn follow(events: &[TraceEvent], node: NodeId) -> Word {
+    let mut word = Word { node, heard: BTreeMap::new(), lost: BTreeMap::new() };
+    let mut knowing: BTreeSet<Place> =
+        events.first().map(|event| event.place).into_iter().collect();
+    let mut telling: BTreeMap<u64, Option<&str>> = BTreeMap::new();
+    for TraceEvent { place, what, .. } in events {
+        match what {
+            Happening::Sent(sent) if knowing.contains(place) => {
+                telling.insert(sent.message, sent.kind.as_deref());
+            }
+            Happening::Received { message, from } => {
+                let Some(kind) = telling.get(message) else { continue };
+                knowing.insert(*place);
+                if let Some(from) = from.node().filter(|_| place.node() == Some(node)) {
+                    word.heard.insert(from, kind.map(str::to_owned));
+                }
+            }
+            Happening::Lost { message, to, why } if telling.contains_key(message) => {
+                if let Some(to) = to.node().filter(|_| place.node() == Some(node)) {
+                    word.lost.insert(to, *why);
+                }
+            }
+            _ => {}
+        }
+    }
+    word
+}
+
+/// Some words as a list: `a, b and c`.
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    match &items[..] {
+        [] => String::new(),
+        [one] => one.clone(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    }
+}
