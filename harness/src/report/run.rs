@@ -14,7 +14,7 @@ use crate::run::{Conclusion, DiskEffect, Effect, Judged};
 use crate::store::Record;
 use crate::story::Sentence;
 use crate::system::Claim;
-use crate::why::BELIEVABLE;
+use crate::why::{BELIEVABLE, Why};
 
 /// The whole of a run.
 pub fn terminal(record: &Record) -> String {
@@ -107,23 +107,25 @@ pub fn why(record: &Record) -> String {
             let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
         }
     }
-    match (why.of_plan, why.clean_runs()) {
-        (Some(failing), Some(clean)) => {
-            let _ = writeln!(
-                out,
-                "  of {runs} other seeds of the plan, {failing} find it: {clean} clean runs in a row are by chance in \
-                 one of {BELIEVABLE} cases at most"
-            );
-        }
-        (Some(_), None) => {
-            let _ = writeln!(
-                out,
-                "  of {runs} other seeds of the plan, none finds it: that a fix holds is seen from this run alone"
-            );
-        }
-        (None, _) => {}
+    if let Some(words) = findability(why) {
+        let _ = writeln!(out, "  {words}");
     }
     out
+}
+
+/// How often the plan of a run finds its failure, and what that says of clean runs.
+pub(crate) fn findability(why: &Why) -> Option<String> {
+    let runs = why.runs;
+    let failing = why.of_plan?;
+    Some(match why.clean_runs() {
+        Some(clean) => format!(
+            "of {runs} other seeds of the plan, {failing} find it: {clean} clean runs in a row are by chance in \
+             one of {BELIEVABLE} cases at most"
+        ),
+        None => format!(
+            "of {runs} other seeds of the plan, none finds it: that a fix holds is seen from this run alone"
+        ),
+    })
 }
 
 /// How the failure of a run came about, in numbered sentences; nothing where that is not known.

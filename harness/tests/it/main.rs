@@ -10,6 +10,7 @@ mod cli;
 mod clocks;
 mod disks;
 mod engines;
+mod exports;
 mod html;
 mod membership;
 mod processes;

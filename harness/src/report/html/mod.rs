@@ -72,6 +72,8 @@ struct Page {
     commands: Vec<(&'static str, String)>,
     main: Option<Drawn>,
     why: Vec<Without>,
+    findability: String,
+    story: Vec<(String, String)>,
     overview: String,
     plots: Vec<(&'static str, String)>,
     groups: Vec<Group>,
@@ -159,6 +161,8 @@ pub fn page(source: &Source<'_>) -> String {
         commands: commands(source),
         main: main.map(|(place, anomaly)| drawn(source, place, anomaly, true)),
         why: without(record),
+        findability: record.why.as_ref().and_then(run::findability).unwrap_or_default(),
+        story: story(record),
         overview: strip.overview(in_order.iter().copied()),
         plots: vec![
             ("Operations a second that ended ok", strip.throughput()),
@@ -383,6 +387,12 @@ fn claim(judged: &Judged) -> Row<4> {
 fn times(times: &BTreeMap<String, u64>) -> String {
     let each = times.iter().map(|(name, times)| format!("{} {times}", shown(name)));
     each.collect::<Vec<_>>().join(", ")
+}
+
+/// How the failure came about: when, and what.
+fn story(record: &Record) -> Vec<(String, String)> {
+    let story = record.why.iter().flat_map(|why| &why.story);
+    story.map(|sentence| (sentence.at.to_string(), shown(&sentence.words))).collect()
 }
 
 /// What becomes of the failure without each fault and operation.
