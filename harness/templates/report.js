@@ -145,7 +145,7 @@
     const found = place[0] === 'n' ? laneOfNode.get(number) : place[0] === 'c' ? laneOfSession.get(number) : undefined;
     return found === undefined ? -1 : found;
   });
-  const laneHeight = Math.max(9, Math.min(24, Math.floor(620 / lanes)));
+  const laneHeight = Math.max(7, Math.min(24, Math.floor(620 / lanes)));
   const height = HEADER + lanes * laneHeight + AXIS;
   const laneTop = (l) => HEADER + l * laneHeight;
   // Who only reads what replicas hold when all is over is no client.
@@ -262,7 +262,8 @@
     for (let l = 0; l < lanes; l++) {
       context.fillStyle = l < sessions && l % 2 === 0 ? colours.panel : colours.paper;
       context.fillRect(0, laneTop(l), width, laneHeight);
-      if (laneHeight >= 9) {
+      // Where lanes are low, some go without a name: names must not cover each other.
+      if (laneHeight >= 12 || l % 2 === 0 || l >= sessions) {
         context.fillStyle = colours.soft;
         context.fillText(laneName(l), 6, laneTop(l) + laneHeight / 2);
       }
@@ -456,7 +457,15 @@
     if (anomaly < 0) return;
     for (const id of head.anomalies[anomaly].operations) {
       const i = id - head.first;
-      if (i >= 0 && i < count) outline(i, colours.bad, 2);
+      if (i < 0 || i >= count) continue;
+      const left = x(invoked[i]), right = x(completed[i] < 0 ? invoked[i] : completed[i]);
+      context.fillStyle = colourOf(outcome[i]);
+      context.fillRect(left, laneTop(lane[i]) + 2, Math.max(1, right - left), laneHeight - 4);
+      outline(i, colours.bad, 2);
+      if (laneHeight <= 13) continue;
+      context.textAlign = 'left';
+      context.fillStyle = '#10161d';
+      if (right - left > 60) context.fillText(`${operationText(i)} ${outcomeText(i)}`, Math.max(left, GUTTER) + 4, laneTop(lane[i]) + laneHeight / 2, right - left - 6);
     }
   };
 

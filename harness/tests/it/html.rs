@@ -1,6 +1,6 @@
 //! The page of a run: that it says what the history says, and that nothing in a history can do anything in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::time::Duration;
@@ -315,6 +315,62 @@ fn the_command_writes_the_page_beside_the_run_or_where_it_is_told_to() {
     let words = ["it is one of the files that are read"];
     crate::cli::refused(at, &["report", stored, "--out", &history], &words);
     crate::cli::refused(at, &["report", stored, "--anomaly", "9999"], &["there is no number 9999"]);
+}
+
+#[test]
+fn a_million_operations_fit_into_fifteen_megabytes() {
+    // A fifth of them, as clients of a run do them: each writes a value of its own, and reads what is there.
+    const OPERATIONS: u64 = 220_000;
+    let mut builder = HistoryBuilder::new();
+    let mut state = 1_u64;
+    let mut draw = |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut free = [0_u64; 50];
+    let (mut now, mut latest) = (0, [0_i64; 60]);
+    let mut open: BTreeMap<(u64, u32), (OperationId, Outcome)> = BTreeMap::new();
+    for number in 0..OPERATIONS {
+        now += 1 + draw(2_000_000);
+        while let Some(first) = open.first_entry().filter(|first| first.key().0 <= now) {
+            let ((at, _), (id, outcome)) = first.remove_entry();
+            builder.complete(Time::from_nanos(at), id, &outcome).unwrap();
+        }
+        let mut clients = (0..50).map(|client| (client + number as usize) % 50);
+        let Some(client) = clients.find(|client| free[*client] < now) else { continue };
+        let key = draw(60) as usize;
+        let name = format!("k{key}");
+        let op = if draw(2) == 0 {
+            latest[key] = number as i64;
+            Op::Write { key: (*name).into(), value: Value::Int(number as i64) }
+        } else {
+            Op::Read { key: (*name).into(), level: ReadLevel::Strong }
+        };
+        let outcome = match (&op, draw(100)) {
+            (_, 0) => Outcome::Fail(Reason::Timeout),
+            (Op::Read { .. }, _) => Outcome::Ok(Ret::Value(Value::Int(latest[key]))),
+            _ => Outcome::Ok(Ret::Done),
+        };
+        let process = client as u32;
+        let invocation = Invocation {
+            process: ProcessId(process),
+            session: SessionId(process),
+            node: Some(NodeId(process % 5)),
+            op,
+        };
+        let id = builder.invoke(Time::from_nanos(now), &invocation).unwrap();
+        free[client] = now + 1_000_000 + draw(40_000_000);
+        open.insert((free[client], process), (id, outcome));
+    }
+    let history = builder.finish();
+    let count = history.operation_count();
+    assert!(count > 200_000, "{count}");
+    let (mut record, _) = hostile();
+    record.judged.clear();
+    let bytes = page(&record, &history, None).len();
+    let of_a_million = bytes as f64 / count as f64 * 1e6;
+    assert!(of_a_million < 15e6, "{of_a_million}");
 }
 
 /// A browser, or the word that there is none.

@@ -11,6 +11,8 @@ use super::words::nodes_in;
 const CHARACTER: f64 = 6.8;
 const ROW: f64 = 17.0;
 const NAME_MAX: usize = 48;
+/// Into how many rows names are put, at most.
+const ROWS_MAX: usize = 6;
 
 /// A fault as it is drawn.
 #[derive(Debug)]
@@ -55,25 +57,20 @@ impl Band {
 
 /// Puts the names of bands into rows above a picture; returns how high they are.
 pub(super) fn header(bands: &[Band], axis: &Axis, right: f64) -> f64 {
-    rows(bands, axis, right).iter().map(|row| row + 1).max().unwrap_or(0) as f64 * ROW + 6.0
+    let rows = rows(bands, axis, right);
+    rows.iter().flatten().map(|row| row + 1).max().unwrap_or(0) as f64 * ROW + 6.0
 }
 
-fn rows(bands: &[Band], axis: &Axis, right: f64) -> Vec<usize> {
-    let mut ends: Vec<f64> = Vec::new();
-    let mut rows = Vec::new();
-    for band in bands {
+/// The row of each name; none where there is no room for it.
+fn rows(bands: &[Band], axis: &Axis, right: f64) -> Vec<Option<usize>> {
+    let mut ends = [0.0; ROWS_MAX];
+    let row = |band: &Band| {
         let (left, _) = name_place(band, axis, right);
-        let end = left + width(band) + 10.0;
-        let free = ends.iter().position(|taken| *taken <= left);
-        let row = free.unwrap_or(ends.len());
-        if row == ends.len() {
-            ends.push(end);
-        } else {
-            ends[row] = end;
-        }
-        rows.push(row);
-    }
-    rows
+        let row = ends.iter().position(|taken| *taken <= left)?;
+        ends[row] = left + width(band) + 10.0;
+        Some(row)
+    };
+    bands.iter().map(row).collect()
 }
 
 fn width(band: &Band) -> f64 {
@@ -86,15 +83,19 @@ fn name_place(band: &Band, axis: &Axis, right: f64) -> (f64, f64) {
     (left.min(right - width(band)), end)
 }
 
-/// Draws bands from the top to a floor, with their names above.
+/// Draws bands from the top to a floor, with their names above, as far as there is room.
 pub(super) fn draw(svg: &mut Svg, bands: &[Band], axis: &Axis, (floor, right): (f64, f64)) {
     let rows = rows(bands, axis, right);
+    let below = header(bands, axis, right);
     for (band, row) in bands.iter().zip(rows) {
         let (left, end) = band.places(axis, right);
-        let top = row as f64 * ROW;
+        let top = row.map_or(below, |row| row as f64 * ROW);
         svg.open_with_title("fault", &band.title);
         svg.rect("band", (left, top), (end - left, floor - top));
-        svg.words("band-name", (name_place(band, axis, right).0 + 4.0, top + 13.0), &band.name);
+        if row.is_some() {
+            let name = name_place(band, axis, right).0 + 4.0;
+            svg.words("band-name", (name, top + 13.0), &band.name);
+        }
         svg.close();
     }
 }

@@ -84,7 +84,7 @@ impl Strip {
     /// How operations ended, with the faults and the anomalies.
     pub(super) fn overview<'a>(&self, anomalies: impl Iterator<Item = &'a Anomaly>) -> String {
         let mut svg = Svg::default();
-        let top = bands::header(&self.bands, &self.axis, RIGHT).min(140.0) + 12.0;
+        let top = bands::header(&self.bands, &self.axis, RIGHT) + 12.0;
         let floor = top + 74.0;
         self.under(&mut svg, top, floor);
         let all = |bucket: &Bucket| bucket.all() + bucket.finals;
