@@ -8,6 +8,7 @@ mod campaign;
 mod check;
 mod cli;
 mod clocks;
+mod corpus;
 mod disks;
 mod engines;
 mod exports;
