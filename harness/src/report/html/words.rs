@@ -103,6 +103,13 @@ pub(super) fn headline(anomaly: &Anomaly) -> String {
     if !reasons.is_empty() {
         return reasons.join("; and yet ");
     }
+    // That no order explains it says nothing of values: what could not be explained does.
+    if let [.., before, last] = &sentences[..]
+        && last.starts_with("no order ")
+        && let Some((did, _)) = before.split_once(" (from ")
+    {
+        return format!("{did}: {last}");
+    }
     let chosen = match anomaly.guarantee {
         Guarantee::Live => sentences.first(),
         _ => sentences.last(),
