@@ -275,6 +275,9 @@ fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
     if let Some(anomaly) = anomaly {
         let proof = anomaly.witness.operations.len();
         match proof {
+            1.. if picture::is_about_time(anomaly) => {
+                text.push_str("; shown here: the last of what was tried in vain");
+            }
             0 => text.push_str("; it is shown by what the run did as a whole"),
             1 => text.push_str("; shown here: the 1 that proves it"),
             proof => text.push_str(&format!("; shown here: the {proof} that prove it")),

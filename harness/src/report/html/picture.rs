@@ -102,7 +102,7 @@ fn chosen(history: &History, anomaly: &Anomaly) -> (Vec<OperationId>, usize) {
 }
 
 /// Whether what did not happen is the anomaly.
-fn is_about_time(anomaly: &Anomaly) -> bool {
+pub(super) fn is_about_time(anomaly: &Anomaly) -> bool {
     matches!(anomaly.guarantee, Guarantee::Live | Guarantee::Available)
 }
 

@@ -112,6 +112,10 @@ pub(super) fn headline(anomaly: &Anomaly) -> String {
     }
     let chosen = match anomaly.guarantee {
         Guarantee::Live => sentences.first(),
+        // How many there are in all comes after what was lost.
+        Guarantee::Durable => {
+            sentences.iter().rfind(|words| words.contains(", but ")).or(sentences.last())
+        }
         _ => sentences.last(),
     };
     chosen.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
