@@ -276,7 +276,62 @@ fn what_was_seen_is_told_from_what_had_to_be() {
     let made = report.history.value(made.unwrap()).to_string();
     let words = format!("✗ observed: {seen} · legal: {made}, or newer");
     assert!(page.contains(&words), "{words}: {:?}", stale.explanation);
-    assert!(page.contains("claims linearizable: this is a bug"));
+    assert!(page.contains("claims the guarantee linearizable: this is a bug"));
+}
+
+#[test]
+fn the_head_of_a_page_says_what_was_lost_and_not_only_how_much() {
+    let report = failing("primary-async");
+    let mut record = Record::of(&report);
+    record.judged.retain(|judged| judged.guarantee == Guarantee::Durable);
+    let coverage = record.judged[0].verdict.coverage().clone();
+    let what =
+        "process 0 had write k0 1 acknowledged, but in the end all 3 replicas hold something older";
+    record.judged[0].verdict = Verdict::Invalid {
+        anomalies: vec![Anomaly {
+            name: "lost-write".to_owned(),
+            guarantee: Guarantee::Durable,
+            at: Time::from_millis(4000),
+            key: None,
+            witness: Witness { operations: vec![OperationId(0)], faults: Vec::new() },
+            explanation: vec![what.to_owned(), "this is the only lost write".to_owned()],
+        }],
+        coverage,
+    };
+    let page = page(&record, &report.history, None);
+    assert!(page.contains(&format!("id=\"sentence\">{what}<")));
+    assert!(page.contains("; shown here: the 1 that proves it"));
+}
+
+#[test]
+fn what_no_operation_proves_is_drawn_with_what_went_on_when_it_happened() {
+    let report = failing("primary-async");
+    let mut record = Record::of(&report);
+    let at = Time::from_millis(4000);
+    record.judged.retain(|judged| judged.guarantee == Guarantee::Live);
+    let coverage = record.judged[0].verdict.coverage().clone();
+    record.judged[0].verdict = Verdict::Invalid {
+        anomalies: vec![Anomaly {
+            name: "node-panic".to_owned(),
+            guarantee: Guarantee::Live,
+            at,
+            key: None,
+            witness: Witness::default(),
+            explanation: vec![format!("at {at} node n2 panicked: out of <bounds>")],
+        }],
+        coverage,
+    };
+    let page = page(&record, &report.history, report.trace.as_ref());
+    assert!(page.contains(">node-panic 4.000 s</text>"));
+    assert!(
+        unescaped(&page).contains("id=\"sentence\">at 4.000 s node n2 panicked: out of <bounds>")
+    );
+    assert!(page.contains("; it is shown by what the run did as a whole"));
+    let shown = check_pictures(&page, &report.history);
+    assert_eq!(shown.len(), 10);
+    for id in shown {
+        assert!(report.history.operation(OperationId(id)).invoked_at <= at, "{id} came later");
+    }
 }
 
 #[test]

@@ -227,15 +227,17 @@ fn standing(record: &Record, anomaly: Option<&Anomaly>) -> Standing {
     let system = shown(&record.plan.system);
     let guarantee = anomaly.guarantee;
     let (class, claim) = match claim.map(|judged| judged.claim) {
-        Some(Claim::Holds) => ("broken", format!("{system} claims {guarantee}: this is a bug.")),
+        Some(Claim::Holds) => {
+            ("broken", format!("{system} claims the guarantee {guarantee}: this is a bug."))
+        }
         Some(Claim::Breaks) => (
             "disclaimed",
             format!(
-                "{system} does not claim {guarantee}, and says that it breaks it: this is a witness."
+                "{system} does not claim the guarantee {guarantee}, and says that it breaks it: this is a witness."
             ),
         ),
         Some(Claim::Silent) | None => {
-            ("disclaimed", format!("{system} says nothing about {guarantee}."))
+            ("disclaimed", format!("{system} says nothing about the guarantee {guarantee}."))
         }
     };
     let words = format!("broken: {}", shown(&super::summary::kind(guarantee, &anomaly.name)));
@@ -273,6 +275,9 @@ fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
     if let Some(anomaly) = anomaly {
         let proof = anomaly.witness.operations.len();
         match proof {
+            1.. if picture::is_about_time(anomaly) => {
+                text.push_str("; shown here: the last of what was tried in vain");
+            }
             0 => text.push_str("; it is shown by what the run did as a whole"),
             1 => text.push_str("; shown here: the 1 that proves it"),
             proof => text.push_str(&format!("; shown here: the {proof} that prove it")),

@@ -74,8 +74,11 @@ fn chosen(history: &History, anomaly: &Anomaly) -> (Vec<OperationId>, usize) {
     let witness = anomaly.witness.operations.iter().copied().filter(|id| id.index() < count);
     let mut chosen: Vec<OperationId> = witness.collect();
     if chosen.is_empty() || is_about_time(anomaly) {
+        // What should have succeeded and did not is of the kind of the one in the witness.
+        let writes = chosen.first().map(|id| history.operation(*id).op.kind().writes());
         let concerns = |operation: &Operation<'_>| {
             operation.invoked_at <= anomaly.at
+                && writes.is_none_or(|writes| operation.op.kind().writes() == writes)
                 && anomaly.key.as_ref().is_none_or(|key| history.key(*operation.op.key()) == key)
         };
         let before = history.operations().rev().filter(concerns).take(AROUND);
@@ -99,7 +102,7 @@ fn chosen(history: &History, anomaly: &Anomaly) -> (Vec<OperationId>, usize) {
 }
 
 /// Whether what did not happen is the anomaly.
-fn is_about_time(anomaly: &Anomaly) -> bool {
+pub(super) fn is_about_time(anomaly: &Anomaly) -> bool {
     matches!(anomaly.guarantee, Guarantee::Live | Guarantee::Available)
 }
 
@@ -160,6 +163,13 @@ impl<'a> Drawing<'a> {
             self.bar(&mut svg, history, bar);
         }
         self.arrows(&mut svg, anomaly);
+        if is_about_time(anomaly) {
+            let x = self.axis.x(anomaly.at);
+            svg.line("until", (x, self.header), (x, floor));
+            let is_stall = anomaly.name == "no-progress" || anomaly.name.starts_with("stalled-");
+            let what = if is_stall { "nothing by" } else { &*anomaly.name };
+            svg.words("until", (x - 5.0, floor - 4.0), &format!("{what} {}", anomaly.at));
+        }
         self.times(&mut svg, floor);
         let label = format!("the operations that show the {}, on virtual time", anomaly.name);
         svg.finish((WIDTH, floor + 30.0), "witness", &label)

@@ -103,8 +103,19 @@ pub(super) fn headline(anomaly: &Anomaly) -> String {
     if !reasons.is_empty() {
         return reasons.join("; and yet ");
     }
+    // That no order explains it says nothing of values: what could not be explained does.
+    if let [.., before, last] = &sentences[..]
+        && last.starts_with("no order ")
+        && let Some((did, _)) = before.split_once(" (from ")
+    {
+        return format!("{did}: {last}");
+    }
     let chosen = match anomaly.guarantee {
         Guarantee::Live => sentences.first(),
+        // How many there are in all comes after what was lost.
+        Guarantee::Durable => {
+            sentences.iter().rfind(|words| words.contains(", but ")).or(sentences.last())
+        }
         _ => sentences.last(),
     };
     chosen.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
