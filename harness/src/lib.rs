@@ -29,6 +29,7 @@ pub mod system;
 pub mod tape;
 pub mod trace;
 pub mod tradeoffs;
+pub mod triage;
 pub mod why;
 
 /// What histories and verdicts are made of; a system of your own answers in these words.

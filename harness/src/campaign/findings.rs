@@ -35,6 +35,9 @@ pub struct Findings {
     pub totals: Totals,
     /// Why the campaign ended before its last seed, if it did.
     pub stopped: Option<Stopped>,
+    /// Runs that broke something claimed in a way that is not known.
+    #[serde(skip)]
+    failing: usize,
     /// How many runs of each kind were kept so far.
     #[serde(skip)]
     kept: BTreeMap<(usize, Guarantee, String), u64>,
@@ -255,6 +258,7 @@ impl Findings {
             own_errors: Vec::new(),
             totals: Totals::default(),
             stopped: None,
+            failing: 0,
             kept: BTreeMap::new(),
         }
     }
@@ -285,6 +289,7 @@ impl Findings {
             let stored = stored.clone();
             self.inconclusive.push(Inconclusive { plan: plan.clone(), seed, reason, stored });
         }
+        self.failing += usize::from(self.fails_anew(row, &broken));
         if !broken.is_empty() && (keep || ran.fails()) {
             self.notable.push(Notable { plan, seed, broken, stored });
         }
@@ -309,9 +314,21 @@ impl Findings {
 
     /// How many runs count as failures.
     pub(super) fn failures(&self) -> usize {
-        let claimed =
-            |notable: &&Notable| notable.broken.iter().any(|broken| broken.claim == Claim::Holds);
-        self.notable.iter().filter(claimed).count() + self.divergences.len() + self.own_errors.len()
+        self.failing + self.divergences.len() + self.own_errors.len()
+    }
+
+    /// Whether a run broke something claimed in a way that is not known.
+    fn fails_anew(&self, row: usize, broken: &[Broken]) -> bool {
+        let row = &self.rows[row];
+        let mut claimed = broken.iter().filter(|broken| broken.claim == Claim::Holds);
+        claimed.any(|broken| !row.knows(broken.guarantee, &broken.anomaly))
+    }
+
+    /// Takes a way of breaking a claim for one that is not known after all: it has another cause.
+    pub fn expect_no_more(&mut self, plans: &[String], guarantee: Guarantee, anomaly: &str) {
+        for row in self.rows.iter_mut().filter(|row| plans.contains(&row.plan)) {
+            row.known.remove(&(guarantee, anomaly.to_owned()));
+        }
     }
 
     /// What the campaign as a whole comes to.

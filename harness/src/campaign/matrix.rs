@@ -1,6 +1,6 @@
 //! The measured matrix: for each plan and guarantee, in how many runs it held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use checkers::history::Time;
 use checkers::{Anomaly, Guarantee, Verdict};
@@ -30,6 +30,9 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// The rare states of its system, and in how many runs each was reached.
     pub marks: BTreeMap<String, u64>,
+    /// How it is known to break what its system claims.
+    #[serde(skip)]
+    pub(super) known: BTreeSet<(Guarantee, String)>,
 }
 
 /// One guarantee under one plan.
@@ -103,6 +106,8 @@ pub enum Standing {
     /// A guarantee that the system says it breaks was never broken, in as many runs as should do:
     /// whoever judges it may be blind.
     NoWitness,
+    /// A claimed guarantee was broken, only in ways that the baseline of the campaign has.
+    Known,
     /// A claimed guarantee could not be judged in some run.
     Unknown,
     /// Nothing is expected of it.
@@ -170,6 +175,7 @@ impl Row {
             canary_runs: plan.canary_runs,
             cells: Vec::new(),
             marks: system.marks().into_iter().map(|mark| (mark.to_owned(), 0)).collect(),
+            known: BTreeSet::new(),
         }
     }
 
@@ -194,7 +200,16 @@ impl Row {
 
     /// How a cell of this row stands to what the system says.
     pub fn standing(&self, cell: &Cell) -> Standing {
-        Standing::of(cell.claim, [cell], self.runs >= self.canary_runs)
+        let standing = Standing::of(cell.claim, [cell], self.runs >= self.canary_runs);
+        let mut names = cell.anomalies.iter().map(|anomaly| &anomaly.name);
+        let is_known =
+            standing == Standing::Violated && names.all(|name| self.knows(cell.guarantee, name));
+        if is_known { Standing::Known } else { standing }
+    }
+
+    /// Whether it is known that a guarantee is broken in this way.
+    pub(super) fn knows(&self, guarantee: Guarantee, anomaly: &str) -> bool {
+        self.known.iter().any(|(known, name)| *known == guarantee && name == anomaly)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The runner: one run is one thread; results are merged in the order of seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +19,7 @@ use crate::run::{self, Effect, Options, Report};
 use crate::seed::Seed;
 use crate::store::Store;
 use crate::system::System;
+use crate::triage::Kind;
 
 /// One run in so many is executed twice, and the fingerprints are compared.
 const RECHECK_EVERY: u64 = 50;
@@ -36,6 +37,7 @@ pub struct Campaign {
     budget: Option<Duration>,
     failures_max: usize,
     store: Option<Store>,
+    known: BTreeSet<Kind>,
     stop: Arc<AtomicBool>,
 }
 
@@ -77,6 +79,7 @@ impl Campaign {
             budget: None,
             failures_max: 100,
             store: None,
+            known: BTreeSet::new(),
             stop: Arc::default(),
         }
     }
@@ -128,6 +131,13 @@ impl Campaign {
     #[must_use]
     pub fn store(mut self, store: Store) -> Campaign {
         self.store = Some(store);
+        self
+    }
+
+    /// Takes failures of these kinds for known: they neither fail the campaign nor end it.
+    #[must_use]
+    pub fn known(mut self, kinds: BTreeSet<Kind>) -> Campaign {
+        self.known = kinds;
         self
     }
 
@@ -194,6 +204,13 @@ impl Campaign {
         }
     }
 
+    fn row(&self, entry: &Entry) -> Row {
+        let mut row = Row::new(&entry.plan, &*entry.system);
+        let known = self.known.iter().filter(|kind| kind.is_of(&entry.plan));
+        row.known = known.map(|kind| (kind.guarantee, kind.anomaly.clone())).collect();
+        row
+    }
+
     /// Takes the results in the order of seeds.
     fn merge(
         &self,
@@ -201,7 +218,7 @@ impl Campaign {
         receiver: &Receiver<(u64, Done)>,
         watch: &mut dyn FnMut(Progress),
     ) -> Findings {
-        let rows = self.entries.iter().map(|entry| Row::new(&entry.plan, &*entry.system)).collect();
+        let rows = self.entries.iter().map(|entry| self.row(entry)).collect();
         let mut findings = Findings::new(rows);
         let mut waiting = BTreeMap::new();
         let mut next = 0;

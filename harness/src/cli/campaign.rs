@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,10 +12,12 @@ use anyhow::Context as _;
 use super::Context;
 use super::output::{Meter, check_writable, interruption, replace, show};
 use super::plans::Selection;
-use crate::campaign::{Campaign, Findings};
+use crate::campaign::{Campaign, Entry, Findings};
 use crate::report::summary::{Cost, Replay};
-use crate::report::{json, junit, markdown, summary};
+use crate::report::{escape, json, junit, markdown, summary};
+use crate::shrink::Size;
 use crate::store::Store;
+use crate::triage::{Group, Kind, Ledger, Shrinking, group};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -38,20 +41,54 @@ pub(super) struct Arguments {
     /// Write the verdicts as JUnit XML too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Shrink the first run of each kind of failure afterwards; with `all`, of what is not claimed too. Ctrl-C ends
+    /// that, and keeps what is done.
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, default_missing_value = "failures")]
+    shrink: Option<Which>,
+    /// Shrink no failure for longer than this, and keep the smallest run so far.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "60s",
+        requires = "shrink"
+    )]
+    shrink_budget: Duration,
+    /// Fail only on what is not in this file: the `campaign.json` of an earlier campaign.
+    #[arg(long, value_name = "FILE", env = "STORMGLASS_BASELINE")]
+    baseline: Option<PathBuf>,
+}
+
+/// Which runs are shrunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    /// What was broken although claimed, and is not known.
+    Failures,
+    /// All that was broken.
+    All,
+}
+
+impl Which {
+    fn takes(self, group: &Group) -> bool {
+        self == Which::All || group.is_failure()
+    }
 }
 
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let entries = self.selection.entries(context)?;
         let store = Store::open(&context.results)?;
+        let baseline = self.baseline.as_deref().map(Ledger::load).transpose()?;
         if let Some(file) = &self.junit {
             check_writable(file)?;
         }
-        let mut campaign = Campaign::of(entries)
+        let interrupted = interruption()?;
+        let mut campaign = Campaign::of(entries.clone())
             .seeds(self.seeds.clone())
             .failures_max(if self.until_failure { 1 } else { self.max_failures as usize })
-            .store(store)
-            .stop_on(interruption()?);
+            .store(store.clone())
+            .known(baseline.iter().flat_map(Ledger::kinds).collect())
+            .stop_on(interrupted.clone());
         if let Some(budget) = self.budget {
             campaign = campaign.budget(budget);
         }
@@ -60,34 +97,104 @@ impl Arguments {
         }
         let meter = Meter::start();
         let bar = context.output.progress("runs");
-        let findings = campaign.run_with(&mut |progress| show(&bar, progress));
+        let mut findings = campaign.run_with(&mut |progress| show(&bar, progress));
         bar.finish_and_clear();
-        self.publish(context, &findings, meter.read())?;
+        let mut groups = group(&findings, &entries);
+        let compare = |groups: &mut [Group]| {
+            let known = baseline.iter();
+            known.for_each(|known| groups.iter_mut().for_each(|group| group.compare(known)));
+        };
+        compare(&mut groups);
+        let save = |findings: &Findings, groups: &[Group]| {
+            Ledger::of(findings, &entries, groups, baseline.as_ref()).save(&context.results)
+        };
+        // Shrinking takes its time, and may be ended in any way.
+        save(&findings, &groups)?;
+        if self.shrink.is_some() {
+            self.shrink(context, &mut groups, (&entries, &store), &interrupted);
+            compare(&mut groups);
+            for group in groups.iter().filter(|group| group.known == Some(false)) {
+                let Kind { guarantee, anomaly, .. } = &group.signature.kind;
+                findings.expect_no_more(&group.plans, *guarantee, anomaly);
+            }
+            save(&findings, &groups)?;
+        }
+        self.publish(context, &findings, &groups, meter.read())?;
         Ok(findings.ending().code())
     }
 
+    /// Shrinks one run of each kind of failure, what is claimed first.
+    fn shrink(
+        &self,
+        context: &Context,
+        groups: &mut [Group],
+        (entries, store): (&[Entry], &Store),
+        interrupted: &AtomicBool,
+    ) {
+        let which = self.shrink.unwrap_or(Which::Failures);
+        let chosen = groups.iter_mut().filter(|group| which.takes(group));
+        let chosen: Vec<&mut Group> = chosen.collect();
+        let bar = context.output.progress("shrink");
+        bar.set_length(chosen.len() as u64);
+        for group in chosen {
+            if interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let meter = Meter::start();
+            let id = group.id.clone();
+            let stop = || {
+                interrupted.load(Ordering::Relaxed)
+                    || meter.read().wall_seconds >= self.shrink_budget.as_secs_f64()
+            };
+            let progress = |what: &str, size: Size, _| {
+                bar.set_message(format!(
+                    "{id}, {what}: {} faults, {} operations",
+                    size.faults, size.operations
+                ));
+            };
+            let shrinking = Shrinking { entries, store, stop: &stop, progress: &progress };
+            if let Err(error) = group.shrink(&shrinking) {
+                let error = escape::terminal(&error.to_string());
+                context.output.note(&format!("{id} cannot be shrunk: {error}"));
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+    }
+
     /// Shows the findings in every form that is asked for.
-    fn publish(&self, context: &Context, findings: &Findings, cost: Cost) -> anyhow::Result<()> {
+    fn publish(
+        &self,
+        context: &Context,
+        findings: &Findings,
+        groups: &[Group],
+        cost: Cost,
+    ) -> anyhow::Result<()> {
         let replay = self.selection.source.replay();
         if context.output.is_json() {
-            context.output.text(&json::campaign(findings, cost)?)?;
+            context.output.text(&json::campaign(findings, groups, cost)?)?;
         } else {
-            context.output.text(&summary::terminal(findings, &replay, cost))?;
+            context.output.text(&summary::terminal(findings, groups, &replay, cost))?;
         }
         if let Some(file) = &self.junit {
-            let xml = junit::campaign(findings, &replay, cost)?;
+            let xml = junit::campaign(findings, groups, &replay, cost)?;
             replace(file, xml.as_bytes())?;
         }
-        append_summary(findings, &replay, cost)
+        append_summary(findings, groups, &replay, cost)
     }
 }
 
 /// Appends the findings to the summary of a GitHub job, where there is one.
-fn append_summary(findings: &Findings, replay: &Replay, cost: Cost) -> anyhow::Result<()> {
+fn append_summary(
+    findings: &Findings,
+    groups: &[Group],
+    replay: &Replay,
+    cost: Cost,
+) -> anyhow::Result<()> {
     let Some(file) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty()) else {
         return Ok(());
     };
-    let text = markdown::campaign(findings, replay, cost);
+    let text = markdown::campaign(findings, groups, replay, cost);
     let opened = OpenOptions::new().create(true).append(true).open(&file);
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
     written.with_context(|| format!("cannot append to the job summary {}", file.display()))

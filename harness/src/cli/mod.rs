@@ -15,6 +15,7 @@ mod arguments;
 mod campaign;
 mod check;
 mod corpus;
+mod diff;
 mod doctor;
 mod export;
 mod guarantees;
@@ -79,6 +80,8 @@ enum Command {
     Run(run::Arguments),
     /// Runs many seeds of several plans on all cores and prints which guarantees held.
     Campaign(campaign::Arguments),
+    /// Compares two campaigns: which failures are new, ongoing, resolved, regressed.
+    Diff(diff::Arguments),
     /// Measures what each mode keeps and breaks under each kind of faults.
     Guarantees(guarantees::Arguments),
     /// Measures what each mode gains and pays: latency, availability, throughput, staleness, losses.
@@ -124,6 +127,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
     let ended = catch_unwind(AssertUnwindSafe(|| match command {
         Command::Run(arguments) => arguments.execute(&context),
         Command::Campaign(arguments) => arguments.execute(&context),
+        Command::Diff(arguments) => arguments.execute(&context),
         Command::Guarantees(arguments) => arguments.execute(&context),
         Command::Tradeoffs(arguments) => arguments.execute(&context),
         Command::Replay(arguments) => arguments.execute(&context),

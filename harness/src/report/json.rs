@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::summary::Cost;
 use crate::campaign::Findings;
+use crate::triage::Group;
 
 /// The version of the documents.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -31,14 +32,15 @@ pub fn document<T: Serialize>(kind: &str, content: T) -> serde_json::Result<Stri
 ///
 /// # Errors
 /// As [`document`].
-pub fn campaign(findings: &Findings, cost: Cost) -> serde_json::Result<String> {
+pub fn campaign(findings: &Findings, failures: &[Group], cost: Cost) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Content<'a> {
         ending: crate::campaign::Ending,
         exit_code: u8,
+        failures: &'a [Group],
         findings: &'a Findings,
         cost: Cost,
     }
     let ending = findings.ending();
-    document("campaign", Content { ending, exit_code: ending.code(), findings, cost })
+    document("campaign", Content { ending, exit_code: ending.code(), failures, findings, cost })
 }

@@ -1,13 +1,14 @@
-//! What a campaign found, as JUnit XML: a suite for each plan, a case for each guarantee, and a case
-//! for each distinct anomaly; never one for each seed.
+//! What a campaign found, as JUnit XML: a suite for each plan with a case for each guarantee, and a suite with
+//! a case for each distinct failure, whatever plans it was found by; never one for each seed.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::escape;
-use super::matrix;
 use super::summary::{Cost, Replay};
-use crate::campaign::{AnomalyCount, Cell, Findings, Row, Standing};
+use super::{matrix, triage};
+use crate::campaign::{Cell, Findings, Row, Standing};
 use crate::system::Claim;
+use crate::triage::Group;
 
 /// The findings as JUnit XML.
 ///
@@ -15,6 +16,7 @@ use crate::system::Claim;
 /// Where the XML cannot be written, which the library may say of any writer.
 pub fn campaign(
     findings: &Findings,
+    groups: &[Group],
     replay: &Replay,
     cost: Cost,
 ) -> Result<String, quick_junit::SerializeError> {
@@ -23,6 +25,11 @@ pub fn campaign(
     for row in &findings.rows {
         report.add_test_suite(suite(findings, row, replay));
     }
+    let mut failures = TestSuite::new("failures");
+    failures.add_test_cases(groups.iter().map(|group| group_case(group, replay)));
+    if !groups.is_empty() {
+        report.add_test_suite(failures);
+    }
     report.to_string()
 }
 
@@ -30,11 +37,6 @@ fn suite(findings: &Findings, row: &Row, replay: &Replay) -> TestSuite {
     let mut suite = TestSuite::new(row.plan.clone());
     for cell in &row.cells {
         suite.add_test_case(guarantee_case(row, cell, replay));
-    }
-    for cell in &row.cells {
-        for anomaly in &cell.anomalies {
-            suite.add_test_case(anomaly_case(row, cell, anomaly, replay));
-        }
     }
     suite.add_test_case(execution_case(findings, row, replay));
     suite
@@ -46,6 +48,7 @@ fn guarantee_case(row: &Row, cell: &Cell, replay: &Replay) -> TestCase {
     let hint = seed.map_or_else(String::new, |seed| replay.of_seed(&row.plan, seed));
     let status = match row.standing(cell) {
         Standing::Met | Standing::Open => TestCaseStatus::success(),
+        Standing::Known => known(),
         Standing::Violated => failure(NonSuccessKind::Failure, "violated", &words, &hint),
         Standing::NoWitness => failure(NonSuccessKind::Failure, "no-witness", &words, &hint),
         Standing::Unknown => failure(NonSuccessKind::Error, "unknown", &words, &hint),
@@ -55,18 +58,30 @@ fn guarantee_case(row: &Row, cell: &Cell, replay: &Replay) -> TestCase {
     case
 }
 
-fn anomaly_case(row: &Row, cell: &Cell, anomaly: &AnomalyCount, replay: &Replay) -> TestCase {
-    let sentence = escape::line(&anomaly.sentence);
-    let hint = replay.of_seed(&row.plan, anomaly.first);
-    let status = match cell.claim {
-        Claim::Holds => failure(NonSuccessKind::Failure, &anomaly.name, &sentence, &hint),
-        Claim::Breaks | Claim::Silent => TestCaseStatus::success(),
+/// A failure, or a witness for what is not claimed.
+fn group_case(group: &Group, replay: &Replay) -> TestCase {
+    let sentence = escape::line(&group.sentence);
+    let hint = triage::command(group, replay);
+    let status = match (group.claim, group.known) {
+        (Claim::Holds, Some(true)) => known(),
+        (Claim::Holds, _) => {
+            failure(NonSuccessKind::Failure, &group.signature.kind.anomaly, &sentence, &hint)
+        }
+        (Claim::Breaks | Claim::Silent, _) => TestCaseStatus::success(),
     };
-    let name = format!("{}: {}", cell.guarantee, escape::line(&anomaly.name));
-    let mut case = TestCase::new(name, status);
-    let out = format!("in {} of {} runs: {sentence}\n{hint}", anomaly.runs, row.runs);
-    case.set_classname(row.plan.clone()).set_system_out(out);
+    let signature = escape::line(&group.signature.to_string());
+    let mut case = TestCase::new(format!("{} {signature}", group.id), status);
+    let sizes = group.shrunk.as_ref().map(|shrunk| triage::sizes(shrunk) + "\n");
+    let frequency = escape::line(&triage::frequency(group));
+    let out = format!("{frequency}: {sentence}\n{}{hint}", sizes.unwrap_or_default());
+    case.set_classname("failures").set_system_out(out);
     case
+}
+
+fn known() -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_type("known").set_message("the baseline has it");
+    status
 }
 
 /// Whether the runs themselves went as they should.

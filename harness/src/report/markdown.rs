@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use super::summary::{self, Cost, Replay};
-use super::{escape, matrix};
-use crate::campaign::{Findings, Inconclusive, Notable};
-use crate::system::Claim;
+use super::{escape, matrix, triage};
+use crate::campaign::{Findings, Inconclusive};
+use crate::triage::Group;
 
 /// The greatest summary, in bytes: GitHub drops the whole of one above 1 MiB.
 pub const BYTES_MAX: usize = 900 << 10;
 
 /// The summary of a campaign, failures first; what does not fit is counted.
-pub fn campaign(findings: &Findings, replay: &Replay, cost: Cost) -> String {
+pub fn campaign(findings: &Findings, groups: &[Group], replay: &Replay, cost: Cost) -> String {
     let mut out = String::new();
     let conclusion = escape::markdown(&summary::conclusion(findings));
     let _ = writeln!(out, "## Stormglass: {conclusion}\n");
@@ -20,11 +20,8 @@ pub fn campaign(findings: &Findings, replay: &Replay, cost: Cost) -> String {
         let _ = writeln!(out, "{}  ", escape::markdown(line));
     }
     let _ = writeln!(out, "\n{}\n", escape::markdown(&summary::totals(findings, cost)));
-    let mut parts = Vec::new();
-    for claim in [Claim::Holds, Claim::Breaks, Claim::Silent] {
-        let of = |notable: &&Notable| summary::gravest(notable) == claim;
-        parts.extend(findings.notable.iter().filter(of).map(|run| details(run, replay)));
-    }
+    let mut parts: Vec<String> =
+        groups.iter().map(|group| triage::details(group, replay)).collect();
     for error in &findings.own_errors {
         let plan = escape::markdown(&error.plan);
         let message = escape::markdown(&error.message);
@@ -54,24 +51,6 @@ fn append_within(out: &mut String, parts: &[String]) {
         }
         out.push_str(part);
     }
-}
-
-fn details(run: &Notable, replay: &Replay) -> String {
-    let mut out = String::new();
-    let plan = escape::markdown(&run.plan);
-    let words = match summary::gravest(run) {
-        Claim::Holds => "broken although claimed",
-        Claim::Breaks => "witness for what is not claimed",
-        Claim::Silent => "broken where the system says nothing",
-    };
-    let _ = writeln!(out, "<details><summary>{plan}, seed {}: {words}</summary>\n", run.seed);
-    for broken in &run.broken {
-        let kind = escape::markdown(&summary::kind(broken.guarantee, &broken.anomaly));
-        let _ = writeln!(out, "- {kind}: {}", escape::markdown(&broken.sentence));
-    }
-    let command = escape::markdown(&replay.of_seed(&run.plan, run.seed));
-    let _ = writeln!(out, "\n<pre>{command}</pre>\n</details>\n");
-    out
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ pub fn mark(standing: Standing, claim: Claim) -> &'static str {
         (Standing::Met, Claim::Holds) => "✓",
         (Standing::Met, Claim::Breaks | Claim::Silent) => "◇",
         (Standing::Violated, _) => "✗",
+        (Standing::Known, _) => "≈",
         (Standing::NoWitness, _) => "!",
         (Standing::Unknown, _) => "?",
         (Standing::Open, _) => "·",

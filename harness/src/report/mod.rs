@@ -15,3 +15,4 @@ pub(crate) mod shrink;
 pub mod summary;
 pub mod timeline;
 pub mod tradeoffs;
+pub mod triage;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 
-use super::{escape, matrix};
-use crate::campaign::{Findings, Inconclusive, Notable, Standing, Stopped};
+use super::{escape, matrix, triage};
+use crate::campaign::{Findings, Inconclusive, Standing, Stopped};
 use crate::seed::Seed;
 use crate::system::Claim;
+use crate::triage::Group;
 
 /// Inconclusive runs that are listed one by one.
 const INCONCLUSIVE_SHOWN: usize = 8;
@@ -32,17 +33,6 @@ pub struct Cost {
 }
 
 impl Replay {
-    /// The command that replays a run.
-    pub fn command(&self, notable: &Notable) -> String {
-        match &notable.stored {
-            Some(folder) => {
-                let folder = shell_word(&folder.display().to_string());
-                format!("{} replay {folder}", self.program)
-            }
-            None => self.of_seed(&notable.plan, notable.seed),
-        }
-    }
-
     /// The command that replays a seed of a plan.
     pub fn of_seed(&self, plan: &str, seed: Seed) -> String {
         format!("{} --plan {} --seed {seed}", self.call("replay"), shell_word(plan))
@@ -67,13 +57,13 @@ pub fn shell_word(word: &str) -> String {
 }
 
 /// The whole: table, legend, what failed, witnesses, totals, conclusion.
-pub fn terminal(findings: &Findings, replay: &Replay, cost: Cost) -> String {
+pub fn terminal(findings: &Findings, groups: &[Group], replay: &Replay, cost: Cost) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}\n{}", matrix::terminal(&findings.rows), matrix::LEGEND);
-    notable(&mut out, findings, replay, Claim::Holds);
-    notable(&mut out, findings, replay, Claim::Breaks);
-    notable(&mut out, findings, replay, Claim::Silent);
-    hint(&mut out, findings, replay);
+    for claim in [Claim::Holds, Claim::Breaks, Claim::Silent] {
+        triage::terminal(&mut out, groups, replay, claim);
+    }
+    hint(&mut out, groups, replay);
     missing_witnesses(&mut out, findings);
     inconclusive(&mut out, findings, replay);
     mistakes(&mut out, findings, replay);
@@ -91,7 +81,12 @@ pub fn conclusion(findings: &Findings) -> String {
         Some(Stopped::Failures) => "; it ended early, having found as many failures as it was to",
         Some(Stopped::Interrupted) | None => "",
     };
-    format!("{} (exit code {}){cut}", ending.sentence(), ending.code())
+    let has_known = findings
+        .rows
+        .iter()
+        .any(|row| row.cells.iter().any(|cell| row.standing(cell) == Standing::Known));
+    let known = if has_known { "; where it is marked ≈, not, as the baseline knows" } else { "" };
+    format!("{} (exit code {}){known}{cut}", ending.sentence(), ending.code())
 }
 
 /// What there was of everything, in one line.
@@ -114,57 +109,23 @@ pub fn totals(findings: &Findings, cost: Cost) -> String {
     text
 }
 
-/// The runs of which the gravest finding is about a guarantee with this claim.
-fn notable(out: &mut String, findings: &Findings, replay: &Replay, claim: Claim) {
-    let of = |notable: &&Notable| gravest(notable) == claim;
-    let listed: Vec<&Notable> = findings.notable.iter().filter(of).collect();
-    if listed.is_empty() {
-        return;
-    }
-    out.push_str(match claim {
-        Claim::Holds => "\nBroken although claimed:\n",
-        Claim::Breaks => "\nWitnesses for what is not claimed (the first of each kind):\n",
-        Claim::Silent => "\nBroken where the system says nothing:\n",
-    });
-    for notable in listed {
-        let plan = escape::line(&notable.plan);
-        let _ = writeln!(out, "  {plan}, seed {}: {}", notable.seed, replay.command(notable));
-        for broken in notable.broken.iter().filter(|broken| broken.claim == claim) {
-            let sentence = escape::line(&broken.sentence);
-            let _ = writeln!(
-                out,
-                "    {}: {sentence}",
-                escape::line(&kind(broken.guarantee, &broken.anomaly))
-            );
-        }
-    }
-}
-
 /// The guarantee and the anomaly, which may have one name.
 pub fn kind(guarantee: Guarantee, anomaly: &str) -> String {
     if guarantee.name() == anomaly { anomaly.to_owned() } else { format!("{guarantee}, {anomaly}") }
 }
 
-/// The command that shows the first run of all that were stored.
-fn hint(out: &mut String, findings: &Findings, replay: &Replay) {
-    let claimed = |notable: &&Notable| gravest(notable) == Claim::Holds;
-    let mut stored = findings.notable.iter().filter(|notable| notable.stored.is_some());
-    let first = stored.clone().find(claimed).or_else(|| stored.next());
-    if let Some(folder) = first.and_then(|notable| notable.stored.as_ref()) {
+/// The commands that show the first of all runs that were stored, and make it smaller.
+fn hint(out: &mut String, groups: &[Group], replay: &Replay) {
+    let folder = groups.iter().find_map(Group::folder);
+    if let Some(folder) = folder {
         let folder = shell_word(&folder.display().to_string());
         let _ = writeln!(out, "\nTo read such a history: {} show {folder}", replay.program);
     }
-}
-
-/// The claim that makes a run's findings the most serious.
-pub fn gravest(notable: &Notable) -> Claim {
-    let has = |claim| notable.broken.iter().any(|broken| broken.claim == claim);
-    if has(Claim::Holds) {
-        Claim::Holds
-    } else if has(Claim::Breaks) {
-        Claim::Breaks
-    } else {
-        Claim::Silent
+    let is_left = |group: &Group| group.is_failure() && group.shrunk.is_none();
+    let first = groups.iter().find(|group| is_left(group)).and_then(|group| group.stored.as_ref());
+    if let Some(folder) = first {
+        let folder = shell_word(&folder.display().to_string());
+        let _ = writeln!(out, "To make it smaller: {} shrink {folder}", replay.program);
     }
 }
 

@@ -1,0 +1,328 @@
+//! What a campaign leaves behind for the next one to be compared with: `campaign.json`.
+//!
+//! The same file is the baseline that a repository keeps. A campaign that is given one carries on what it says:
+//! what it knew and did not come again stays in the new file, as resolved where it should have come. So a
+//! failure that was mended and comes back is told apart from one that is new.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::group::Group;
+use super::signature::{Kind, Signature, system_of};
+use crate::campaign::{self, Findings};
+use crate::seed::Seed;
+use crate::system::Claim;
+use crate::why::BELIEVABLE;
+
+/// The version of the file, and the only one that is read.
+pub const FORMAT: u32 = 1;
+
+/// Its name in a results folder.
+const FILE: &str = "campaign.json";
+
+/// The greatest file that is read, in bytes.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// What a campaign ran, and how it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// The version of this format.
+    pub format: u32,
+    /// The version of the program that wrote it.
+    pub program: String,
+    /// The plans.
+    pub plans: Vec<Ran>,
+    /// The failures, and the witnesses for what is not claimed.
+    pub failures: Vec<Entry>,
+}
+
+/// A plan that ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ran {
+    /// Its name.
+    pub plan: String,
+    /// Its system, with its settings.
+    pub system: String,
+    /// How many of its runs ended.
+    pub runs: u64,
+}
+
+/// One failure, or witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The hash of the signature.
+    pub id: String,
+    /// What it is.
+    pub signature: Signature,
+    /// What the system says about the guarantee.
+    pub claim: Claim,
+    /// Whether it is there.
+    pub state: State,
+    /// In how many runs it was when it was seen last.
+    pub runs: u64,
+    /// How many runs the plans had then that found it.
+    pub of: u64,
+    /// These plans.
+    pub plans: Vec<String>,
+    /// The plan of the first of these runs.
+    pub plan: String,
+    /// The seed of the first of these runs.
+    pub seed: Seed,
+    /// What happened there, in a sentence.
+    pub about: String,
+}
+
+/// Whether a failure is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The campaign found it.
+    Failing,
+    /// The baseline has it, and the campaign did not find it, in fewer runs than would show that it is gone.
+    Unseen,
+    /// The baseline has it, and the campaign did not find it in as many runs as should have.
+    Resolved,
+}
+
+/// Why a file says nothing of a campaign, and what would have worked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// No campaign left anything in a folder.
+    #[error(
+        "{} has no {FILE}: no campaign ended there; `stormglass campaign --results {}` writes one",
+        folder.display(), folder.display()
+    )]
+    Missing {
+        /// Which.
+        folder: PathBuf,
+    },
+    /// A file is greater than any that a campaign writes.
+    #[error("{} has {bytes} bytes; at most {BYTES_MAX} are read", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A file is not what it should be.
+    #[error("{}:{line}: {message}", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {cause}", path.display())]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl Ledger {
+    /// What a campaign ran and found, after what a baseline says.
+    pub fn of(
+        findings: &Findings,
+        entries: &[campaign::Entry],
+        groups: &[Group],
+        baseline: Option<&Ledger>,
+    ) -> Ledger {
+        let ran = |(row, entry): (&campaign::Row, &campaign::Entry)| Ran {
+            plan: row.plan.clone(),
+            system: system_of(&entry.plan),
+            runs: row.runs,
+        };
+        let mut ledger = Ledger {
+            format: FORMAT,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            plans: findings.rows.iter().zip(entries).map(ran).collect(),
+            failures: groups.iter().map(Entry::of).collect(),
+        };
+        let carried = baseline.into_iter().flat_map(|baseline| &baseline.failures);
+        let carried: Vec<Entry> = carried
+            .filter(|known| !ledger.failures.iter().any(|found| found.is_same(known)))
+            .map(|known| Entry { state: ledger.state_after(known), ..known.clone() })
+            .collect();
+        ledger.failures.extend(carried);
+        ledger
+    }
+
+    /// Reads what a campaign left in a results folder, or a file of that kind.
+    ///
+    /// # Errors
+    /// Names the file and line, and what would have worked.
+    pub fn load(path: &Path) -> Result<Ledger, LedgerError> {
+        let is_folder = path.is_dir();
+        let path = if is_folder { path.join(FILE) } else { path.to_owned() };
+        let unreadable = |cause: io::Error| match (is_folder, cause.kind()) {
+            (true, io::ErrorKind::NotFound) => {
+                LedgerError::Missing { folder: path.parent().unwrap_or(&path).to_owned() }
+            }
+            _ => LedgerError::Unreadable { path: path.clone(), cause },
+        };
+        let bytes = fs::metadata(&path).map_err(unreadable)?.len();
+        if bytes > BYTES_MAX {
+            return Err(LedgerError::TooLarge { path, bytes });
+        }
+        let text = fs::read_to_string(&path).map_err(unreadable)?;
+        Ledger::parse(&text).map_err(|(line, message)| LedgerError::Malformed {
+            path,
+            line,
+            message,
+        })
+    }
+
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// Says in which line something is wrong, and what; line 1 where it is about the whole.
+    pub fn parse(text: &str) -> Result<Ledger, (usize, String)> {
+        /// What every format has.
+        #[derive(Deserialize)]
+        struct Head {
+            format: u64,
+        }
+        let malformed = |error: serde_json::Error| (error.line().max(1), error.to_string());
+        let head: Head = serde_json::from_str(text).map_err(malformed)?;
+        if head.format != u64::from(FORMAT) {
+            let found = head.format;
+            return Err((1, format!("format {found}, but this program reads format {FORMAT}")));
+        }
+        let ledger: Ledger = serde_json::from_str(text).map_err(malformed)?;
+        for Entry { id, signature, runs, of, .. } in &ledger.failures {
+            if *id != signature.id() {
+                let is = signature.id();
+                return Err((1, format!("failure {id}: its signature is that of {is}")));
+            }
+            if *runs == 0 || runs > of {
+                return Err((1, format!("failure {id}: it is in {runs} of {of} runs")));
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// Writes it into a results folder, whole or not at all.
+    ///
+    /// # Errors
+    /// Where that cannot be written.
+    ///
+    /// # Panics
+    /// Never: what it holds has a form in JSON.
+    pub fn save(&self, results: &Path) -> Result<PathBuf, LedgerError> {
+        let path = results.join(FILE);
+        let temporary = results.join(format!(".{FILE}.{}.tmp", std::process::id()));
+        let mut text = serde_json::to_string_pretty(self).expect("it has a form in JSON");
+        text.push('\n');
+        let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
+        written.map_err(|cause| LedgerError::Unwritable { path: path.clone(), cause })?;
+        Ok(path)
+    }
+
+    /// The kinds of failures that are known and not resolved.
+    pub fn kinds(&self) -> BTreeSet<Kind> {
+        let open = self.failures.iter().filter(|known| known.claim == Claim::Holds);
+        open.filter(|known| known.is_open()).map(|known| known.signature.kind.clone()).collect()
+    }
+
+    /// Whether a failure is known and not resolved.
+    pub fn knows(&self, signature: &Signature, claim: Claim) -> bool {
+        let mut known = self.failures.iter().filter(|known| known.is_open());
+        known.any(|known| known.claim == claim && known.signature.is_like(signature))
+    }
+
+    /// How many runs there were of some plans.
+    pub(super) fn runs_of(&self, plans: &[String]) -> u64 {
+        let ran = self.plans.iter().filter(|ran| plans.contains(&ran.plan));
+        ran.map(|ran| ran.runs).sum()
+    }
+
+    /// The state in which a failure is carried on that the campaign did not find.
+    fn state_after(&self, known: &Entry) -> State {
+        match self.lacks(known) {
+            _ if !known.is_open() => State::Resolved,
+            Lacking::NotRun | Lacking::Unseen => State::Unseen,
+            Lacking::Resolved => State::Resolved,
+        }
+    }
+
+    /// What has become of a failure that the campaign did not find. One of each kind is shrunk: where that had
+    /// another shape, this one may be among the others.
+    pub(super) fn lacks(&self, known: &Entry) -> Lacking {
+        let of_kind = |found: &&Entry| {
+            found.state == State::Failing && found.signature.kind == known.signature.kind
+        };
+        match self.runs_of(&known.plans) {
+            0 => Lacking::NotRun,
+            _ if self.failures.iter().any(|found| of_kind(&found)) => Lacking::Unseen,
+            ran if ran < known.clean_runs() => Lacking::Unseen,
+            _ => Lacking::Resolved,
+        }
+    }
+}
+
+/// What it means that a campaign did not find a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lacking {
+    /// None of the plans ran that had found it.
+    NotRun,
+    /// There were fewer runs than would show that it is gone.
+    Unseen,
+    /// It is gone.
+    Resolved,
+}
+
+impl Entry {
+    fn of(group: &Group) -> Entry {
+        Entry {
+            id: group.id.clone(),
+            signature: group.signature.clone(),
+            claim: group.claim,
+            state: State::Failing,
+            runs: group.runs,
+            of: group.of,
+            plans: group.plans.clone(),
+            plan: group.plan.clone(),
+            seed: group.seed,
+            about: group.sentence.clone(),
+        }
+    }
+
+    /// Whether it is there as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Resolved
+    }
+
+    /// Whether two of two campaigns are one.
+    pub(super) fn is_same(&self, other: &Entry) -> bool {
+        self.claim == other.claim && self.signature.is_like(&other.signature)
+    }
+
+    /// After how many clean runs of its plans in a row it is believable that it is gone: so many are clean by
+    /// chance in one of [`BELIEVABLE`] cases.
+    pub fn clean_runs(&self) -> u64 {
+        let clean = (self.of - self.runs) as f64 / self.of as f64;
+        let count = (1.0 / f64::from(BELIEVABLE)).ln() / clean.ln();
+        // A conversion to whole numbers stops at the greatest one.
+        (count.ceil() as u64).max(1)
+    }
+}
