@@ -132,15 +132,19 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
         let at = completed_at.unwrap_or(invoked_at);
         let word = word(trace, operation.session, invoked_at, at);
         let told = words_of(outcome, |value| history.value(value).to_string());
-        let node = word.as_ref().map(|word| word.node).or(operation.node);
+        let answering = word.as_ref().map(|word| word.node);
+        let node = operation.node.or(answering);
         let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));
+        // Whoever is asked first may know who is to be asked instead.
+        let by = answering.filter(|answering| node != Some(*answering));
+        let by = by.map_or_else(String::new, |node| format!(" by n{node}"));
         let word = match outcome {
             Some(Outcome::Ok(_)) => word.map_or_else(String::new, |word| word.to_words()),
             _ => String::new(),
         };
         let op = history.op(operation.id);
         let words = format!(
-            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{word}"
+            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{by}{word}"
         );
         Sentence { at, words }
     })
