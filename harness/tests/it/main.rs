@@ -20,5 +20,6 @@ mod swarm;
 mod systems;
 mod tradeoffs;
 mod traffic;
+mod triage;
 mod waivers;
 mod world;
