@@ -156,6 +156,9 @@ fn what_the_baseline_has_fails_no_campaign_and_what_it_has_not_does() {
     assert!(groups_again.iter().all(|group| group.known == Some(true)), "{groups_again:?}");
     let xml = junit::campaign(&again, &groups_again, &replay(), Cost::default()).unwrap();
     assert!(xml.contains("<skipped") && !xml.contains("<failure"), "{xml}");
+    let text = summary::terminal(&again, &groups_again, &replay(), Cost::default());
+    assert!(text.contains("≈ broken") && text.contains(" (known)  one-copy: "), "{text}");
+    assert!(text.ends_with("(exit code 0); the baseline has what is marked ≈\n"), "{text}");
 
     let mut fewer = ledger.kinds();
     let left_out = fewer.pop_first().unwrap();
