@@ -26,6 +26,8 @@ pub const FORMAT: u32 = 2;
 const RUN_BYTES_MAX: u64 = 64 << 20;
 /// The greatest `history.jsonl` that is read, in bytes.
 const HISTORY_BYTES_MAX: u64 = 1 << 30;
+/// The greatest `trace.jsonl` that is read, in bytes.
+const TRACE_BYTES_MAX: u64 = 1 << 30;
 
 const RUN_FILE: &str = "run.json";
 const HISTORY_FILE: &str = "history.jsonl";
@@ -348,6 +350,30 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
         return Err(StoreError::Malformed { file: folder.join(RUN_FILE), line: 1, message });
     }
     Ok(Stored { folder: folder.to_owned(), record, history })
+}
+
+/// The files of a stored run, whether they are there or not.
+pub fn files(folder: &Path) -> [PathBuf; 3] {
+    [RUN_FILE, HISTORY_FILE, TRACE_FILE].map(|name| folder.join(name))
+}
+
+/// Reads the trace of a stored run; none where it was stored without one.
+///
+/// # Errors
+/// Where it is damaged. The error names file and line.
+pub fn load_trace(folder: &Path) -> Result<Option<Trace>, StoreError> {
+    let text = match read_bounded(folder, TRACE_FILE, TRACE_BYTES_MAX) {
+        Err(StoreError::Missing { .. }) => return Ok(None),
+        text => text?,
+    };
+    let event = |(line, text): (usize, &str)| {
+        serde_json::from_str(text).map_err(|error| StoreError::Malformed {
+            file: folder.join(TRACE_FILE),
+            line: line as u64 + 1,
+            message: error.to_string(),
+        })
+    };
+    text.lines().enumerate().map(event).collect::<Result<Trace, _>>().map(Some)
 }
 
 /// Reads what decided a stored run; its history may be missing.

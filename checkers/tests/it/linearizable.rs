@@ -592,8 +592,8 @@ fn of_many_writes_of_a_value_the_last_one_proves_that_it_was_written_over() {
         process 0 wrote x = 2 (from 0.098 s to 0.099 s)
         process 1 wrote x = 1 (from 0.100 s to 0.101 s)
         process 2 read x = 2 (from 0.102 s to 0.103 s)
-        process 2 saw x = 2 after 0.102 s, but x = 1 had been acknowledged to process 1 at 0.101 s, before that, and nothing made it 2 after it
-        all 50 writes of 2 by then were over before that; of these, the one that was over last is shown"#]]
+        all 50 operations that may have made x hold 2 were over by 0.099 s; of these, the one that was over last is shown
+        process 2 saw x = 2 after 0.102 s, but x = 1 had been acknowledged to process 1 at 0.101 s, before that, and nothing made it 2 after it"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
     // One of them that had not ended by then may be what was read.
     let open = format!("3 invoke write x 2\n{text}");
@@ -611,8 +611,8 @@ fn who_replaces_a_value_by_the_same_does_not_hide_that_it_was_written_over() {
         process 0 wrote x = 2 (from 2.000 s to 2.001 s)
         process 1 wrote x = 1 (from 2.004 s to 2.005 s)
         process 2 read x = 2 (from 2.008 s to 2.009 s)
-        process 2 saw x = 2 after 2.008 s, but x = 1 had been acknowledged to process 1 at 2.005 s, before that, and nothing made it 2 after it
-        all 501 writes of 2 by then were over before that; of these, the one that was over last is shown"#]]
+        all 501 operations that may have made x hold 2 were over by 2.001 s; of these, the one that was over last is shown
+        process 2 saw x = 2 after 2.008 s, but x = 1 had been acknowledged to process 1 at 2.005 s, before that, and nothing made it 2 after it"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
     // To replace it by the same, it has to be there.
     let late = text.replace("2 invoke read x\n2 ok 2", "2 invoke cas x 2 2\n2 ok");

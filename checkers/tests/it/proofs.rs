@@ -94,8 +94,8 @@ fn a_read_after_all_writes_of_a_value_shows_what_came_after_it() {
             process 1 wrote x = 2 (from 0.004 s to 0.009 s)
             process 2 read x = 2 (from 0.005 s to 0.006 s)
             process 2 read x = 1 (from 0.007 s to 0.008 s)
+            all 2 operations that may have made x hold 1 were over by 0.003 s; of these, the one that was over last is shown
             process 2 saw x = 1 after 0.007 s, but process 2 had seen x = 2, a newer value, by 0.006 s, before that, and nothing made it 1 after it
-            all 2 writes of 1 by then were over before that; of these, the one that was over last is shown
         "#]],
     );
 }
@@ -121,8 +121,8 @@ fn who_wrote_a_newer_value_proves_it_without_those_who_saw_it() {
             process 0 wrote x = 1 (from 0.002 s to 0.003 s)
             process 1 wrote x = 2 (from 0.004 s to 0.007 s)
             process 3 read x = 1 (from 0.008 s to 0.009 s)
+            all 2 operations that may have made x hold 1 were over by 0.003 s; of these, the one that was over last is shown
             process 3 saw x = 1 after 0.008 s, but x = 2 had been acknowledged to process 1 at 0.007 s, before that, and nothing made it 1 after it
-            all 2 writes of 1 by then were over before that; of these, the one that was over last is shown
         "#]],
     );
 }
@@ -193,8 +193,8 @@ fn a_value_that_was_seen_before_another_one_was_is_the_older_one() {
             process 2 read x = 1 (from 0.002 s to 0.003 s)
             process 2 read x = 2 (from 0.004 s to 0.005 s)
             process 2 read x = 1 (from 0.006 s to 0.007 s)
-            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
             1 is the older one: process 2 was over with its read of it at 0.003 s, before process 2 began its read of 2 at 0.004 s; each was there only once
+            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
         "#]],
     );
 }
@@ -222,8 +222,8 @@ fn a_value_that_was_seen_before_another_one_was_begun_is_the_older_one() {
             process 1 wrote x = 2 (from 0.003 s to 0.008 s)
             process 2 read x = 2 (from 0.004 s to 0.005 s)
             process 2 read x = 1 (from 0.006 s to 0.007 s)
-            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
             1 is the older one: process 2 was over with its read of it at 0.002 s, before process 1 began its write of 2 at 0.003 s; each was there only once
+            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
         "#]],
     );
 }
@@ -248,8 +248,8 @@ fn a_value_that_was_written_before_another_one_was_seen_is_the_older_one() {
             process 1 wrote x = 2 (from 0.001 s to 0.002 s)
             process 2 read x = 1 (from 0.003 s to 0.004 s)
             process 3 set x from 2 to 2 (from 0.005 s to 0.006 s)
-            process 3 saw x = 2 after 0.005 s, but process 2 had seen x = 1, a newer value, by 0.004 s, before that, and nothing made it 2 after it
             2 is the older one: process 1 was over with its write of it at 0.002 s, before process 2 began its read of 1 at 0.003 s; each was there only once
+            process 3 saw x = 2 after 0.005 s, but process 2 had seen x = 1, a newer value, by 0.004 s, before that, and nothing made it 2 after it
         "#]],
     );
 }

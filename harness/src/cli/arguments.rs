@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use checkers::history::Time;
+
 use crate::engine::Choice;
 
 /// Reads a range of seeds: `0..1000`, or one seed.
@@ -18,6 +20,27 @@ pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
     if end < first { Err(wanted()) } else { Ok(first..end) }
 }
 
+/// Reads a moment of a run, as reports show it: `1.204s`, `850 ms`, `37ns`; without a unit, in seconds.
+pub(super) fn moment(text: &str) -> Result<Time, String> {
+    const UNITS: [(&str, u32); 5] = [("ns", 0), ("us", 3), ("µs", 3), ("ms", 6), ("s", 9)];
+    let wanted = || format!("`{text}` is no moment of a run; write `1.204s` or `850ms`");
+    let unit = UNITS.iter().find_map(|(unit, digits)| Some((text.strip_suffix(unit)?, *digits)));
+    let (number, digits) = unit.unwrap_or((text, 9));
+    let width = digits as usize;
+    let (whole, part) = match number.trim().split_once('.') {
+        Some((whole, part)) if (1..=width).contains(&part.len()) => (whole, part),
+        Some(_) => return Err(wanted()),
+        None => (number.trim(), ""),
+    };
+    let digits_of = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse::<u64>().map_err(|_| wanted()),
+        false => Err(wanted()),
+    };
+    let whole = digits_of(whole)?.checked_mul(10_u64.pow(digits)).ok_or_else(wanted)?;
+    let part = if part.is_empty() { 0 } else { digits_of(&format!("{part:0<width$}"))? };
+    whole.checked_add(part).map(Time::from_nanos).ok_or_else(wanted)
+}
+
 /// Reads the name of an engine.
 pub(super) fn engine(text: &str) -> Result<Choice, String> {
     let known = Choice::ALL.iter().find(|(name, _)| *name == text);
@@ -30,6 +53,21 @@ pub(super) fn engine(text: &str) -> Result<Choice, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_read_as_reports_show_them() {
+        let nanos = |text| moment(text).map(Time::as_nanos);
+        assert_eq!(nanos("1.204 s"), Ok(1_204_000_000));
+        assert_eq!(nanos("1.204s"), Ok(1_204_000_000));
+        assert_eq!(nanos("12"), Ok(12_000_000_000));
+        assert_eq!(nanos("850ms"), Ok(850_000_000));
+        assert_eq!(nanos("0.5µs"), Ok(500));
+        assert_eq!(nanos("37 ns"), Ok(37));
+        for wrong in ["", "s", "1.2.3s", "-1s", "1,5s", "later", "0.5ns", "99999999999999s", ".5s"]
+        {
+            assert!(moment(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
 
     #[test]
     fn seeds_are_a_range_or_one() {

@@ -12,9 +12,9 @@ use super::output::{check_other, replace};
 use super::show::{anomalies, chosen};
 use super::{Context, input};
 use crate::corpus::Case;
-use crate::report::rust_test;
+use crate::report::{perfetto, rust_test, shiviz};
 use crate::shrink::Failure;
-use crate::store;
+use crate::store::{self, Stored};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -39,6 +39,11 @@ enum To {
     Jsonl,
     /// A test in Rust that fails for as long as the run does. One that was shrunk makes a short one.
     RustTest,
+    /// The JSON that ui.perfetto.dev opens: clients, nodes and faults as tracks; with a trace, messages as arrows.
+    Perfetto,
+    /// The log that ShiViz reads, of a run with a trace. The expression that it is to be told is
+    /// `(?<host>\S*) (?<clock>{.*})\n(?<event>.*)`.
+    Shiviz,
 }
 
 impl Arguments {
@@ -51,6 +56,8 @@ impl Arguments {
             To::JepsenEdn => jepsen_edn::write(&self.history()?, &mut bytes)?,
             To::Jsonl => jsonl::write(&self.history()?, &mut bytes)?,
             To::RustTest => bytes = self.rust_test()?.into_bytes(),
+            To::Perfetto => bytes = self.perfetto()?.into_bytes(),
+            To::Shiviz => bytes = self.shiviz()?.into_bytes(),
         }
         match &self.output {
             None => context.output.bytes(&bytes)?,
@@ -70,6 +77,27 @@ impl Arguments {
             check_other(path, files.iter().map(|file| &**file))?;
         }
         Ok(())
+    }
+
+    fn perfetto(&self) -> anyhow::Result<String> {
+        if !self.run.is_dir() {
+            return Ok(perfetto::json(&self.history()?, None, &[]));
+        }
+        let Stored { record, history, .. } = store::load(&self.run)?;
+        let trace = store::load_trace(&self.run)?;
+        Ok(perfetto::json(&history, trace.as_ref(), &anomalies(&record)))
+    }
+
+    fn shiviz(&self) -> anyhow::Result<String> {
+        let run = self.run.display();
+        if !self.run.is_dir() {
+            bail!("{run} is no stored run: who sent what to whom is in its trace");
+        }
+        let history = self.history()?;
+        let trace = store::load_trace(&self.run)?.with_context(|| {
+            format!("{run} has no trace; `stormglass replay {run} --trace` records one")
+        })?;
+        Ok(shiviz::log(&history, &trace))
     }
 
     fn rust_test(&self) -> anyhow::Result<String> {

@@ -24,6 +24,7 @@ mod list;
 mod output;
 mod plans;
 mod replay;
+mod report;
 mod run;
 mod show;
 mod shrink;
@@ -93,6 +94,8 @@ enum Command {
     Corpus(corpus::Arguments),
     /// Shows the history of a stored run around an anomaly.
     Show(show::Arguments),
+    /// Writes a stored run as one page of HTML: what failed, drawn and explained, and all of the run.
+    Report(report::Arguments),
     /// Judges histories that were recorded elsewhere: our own, Jepsen's, Porcupine's.
     Check(check::Arguments),
     /// Writes the history of a stored run in another tool's format.
@@ -131,6 +134,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Shrink(arguments) => arguments.execute(&context),
         Command::Corpus(arguments) => arguments.execute(&context),
         Command::Show(arguments) => arguments.execute(&context),
+        Command::Report(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),
         Command::Export(arguments) => arguments.execute(&context),
         Command::List(arguments) => arguments.execute(&context),

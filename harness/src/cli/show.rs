@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use checkers::Anomaly;
+use checkers::history::{Key, KeyId, ProcessId, Time};
+use checkers::{Anomaly, History};
 use serde::Serialize;
 
 use super::Context;
-use crate::report::timeline::{self, Scope, Window};
+use super::arguments::moment;
+use crate::report::timeline::{self, Filter, Scope, Window};
 use crate::report::{escape, run};
 use crate::shrink::Failure;
 use crate::store::{self, Record, Stored};
@@ -23,9 +25,18 @@ pub(super) struct Arguments {
     /// Show the whole history.
     #[arg(long)]
     all: bool,
-    /// How many operations before and after each one of the witness.
+    /// How many operations before and after each one of the witness, or before and after `--around`.
     #[arg(long, value_name = "N", default_value = "3")]
     context: usize,
+    /// Show what was under way at this moment: `1.204s`, `850ms`.
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "all")]
+    around: Option<Time>,
+    /// Show only operations on this key, and transactions with a step on it.
+    #[arg(long, value_name = "KEY", conflicts_with = "all")]
+    key: Option<String>,
+    /// Show only operations of this process.
+    #[arg(long, value_name = "P", conflicts_with = "all")]
+    process: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -39,13 +50,29 @@ struct Content<'a> {
 }
 
 impl Arguments {
+    fn filter(&self) -> Filter {
+        Filter {
+            around: self.around,
+            key: self.key.as_deref().map(Key::from),
+            process: self.process.map(ProcessId),
+        }
+    }
+
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let Stored { record, history, .. } = store::load(&self.run)?;
         let anomalies = anomalies(&record);
         let number = chosen(&record, self.anomaly, &self.run)?;
         let anomaly = number.map(|number| anomalies[number]);
-        let scope = if self.all || anomaly.is_none() { Scope::All } else { Scope::Anomaly };
+        let filter = self.filter();
+        let scope = match (filter.is_empty(), self.all || anomaly.is_none()) {
+            (false, _) => Scope::Only(&filter),
+            (true, true) => Scope::All,
+            (true, false) => Scope::Anomaly,
+        };
         let rows = timeline::rows(&history, anomaly, Window { context: self.context, scope });
+        if rows.is_empty() && !filter.is_empty() {
+            bail!("{} has no operations{filter}; {}", self.run.display(), what_there_is(&history));
+        }
         let content = Content {
             plan: &record.plan.name,
             seed: record.seed,
@@ -57,6 +84,10 @@ impl Arguments {
         context.output.result("show", content, || {
             let plan = escape::line(&record.plan.name);
             let mut text = format!("plan {plan}, seed {}\n", record.seed);
+            if !filter.is_empty() {
+                text.push_str(&escape::line(&format!("operations{filter}")));
+                text.push('\n');
+            }
             if let (Some(number), Some(anomaly)) = (number, anomaly) {
                 text.push_str(&format!("anomaly {} of {}\n\n", number + 1, anomalies.len()));
                 text.push_str(&run::explanation(anomaly));
@@ -65,13 +96,27 @@ impl Arguments {
                     text.push_str(&run::why(&record));
                 }
                 text.push_str("\n▶ marks the operations that prove it\n");
-            } else {
+            } else if filter.is_empty() {
                 text.push_str("no anomaly was found in this run; this is its whole history\n");
             }
             text + &timeline::terminal(&rows) + "\n"
         })?;
         Ok(0)
     }
+}
+
+/// What can be asked for, for somebody who asked for what is not there.
+fn what_there_is(history: &History) -> String {
+    const KEYS_MAX: usize = 12;
+    let keys = (0..history.key_count() as u32).map(|key| history.key(KeyId(key)).to_string());
+    let mut keys: Vec<String> = keys.take(KEYS_MAX + 1).collect();
+    if keys.len() > KEYS_MAX {
+        keys[KEYS_MAX] = "…".to_owned();
+    }
+    let last = history.operations().map(|operation| operation.process).max();
+    let processes = last.map_or_else(String::new, |last| format!(", processes from 0 to {last}"));
+    let end = history.events().last().map_or(Time::ZERO, |(at, _)| at);
+    format!("there are the keys {}{processes}, and times up to {end}", keys.join(", "))
 }
 
 /// The place of the anomaly that is meant among all of a run: the one of this number, from 1 on, or the

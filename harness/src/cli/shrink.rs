@@ -27,7 +27,8 @@ pub(super) struct Arguments {
     /// guarantee, or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     anomaly: Option<u64>,
-    /// Try nothing more after this time, and keep the smallest run so far. So does Ctrl-C.
+    /// Try nothing more after this time, and keep the smallest run so far. So does Ctrl-C. What it takes is looked
+    /// into for as long again at most.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     budget: Duration,
 }
@@ -59,10 +60,11 @@ impl Arguments {
         let store = Store::open(&results(Some(&self.run), context))?;
         let interrupted = interruption()?;
         let meter = Meter::start();
-        let stop = || {
-            interrupted.load(Ordering::Relaxed)
-                || meter.read().wall_seconds >= self.budget.as_secs_f64()
+        let is_over = |budgets: f64| {
+            let seconds = self.budget.as_secs_f64() * budgets;
+            interrupted.load(Ordering::Relaxed) || meter.read().wall_seconds >= seconds
         };
+        let stop = || is_over(1.0);
         let bar = context.output.progress("shrink");
         let shrinker = Shrinker {
             system: &entry.system,
@@ -83,7 +85,8 @@ impl Arguments {
                 .context("the run is not what it was when it was stored; `replay` tells more")
         })?;
         bar.set_message("what it takes");
-        shrunk.report.why = Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &stop);
+        shrunk.report.why =
+            Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &|| is_over(2.0));
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = format!("{}-{}-shrunk", record.plan.name, record.seed);

@@ -2,12 +2,15 @@
 
 pub mod escape;
 pub mod guarantees;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod matrix;
+pub mod perfetto;
 pub mod run;
 pub mod rust_test;
+pub mod shiviz;
 pub(crate) mod shrink;
 pub mod summary;
 pub mod timeline;

@@ -9,11 +9,12 @@ use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::escape;
 use crate::config::Config;
-use crate::run::{Conclusion, DiskEffect, Judged};
+use crate::nemesis::Planned;
+use crate::run::{Conclusion, DiskEffect, Effect, Judged};
 use crate::store::Record;
 use crate::story::Sentence;
 use crate::system::Claim;
-use crate::why::BELIEVABLE;
+use crate::why::{BELIEVABLE, Why};
 
 /// The whole of a run.
 pub fn terminal(record: &Record) -> String {
@@ -106,23 +107,25 @@ pub fn why(record: &Record) -> String {
             let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
         }
     }
-    match (why.of_plan, why.clean_runs()) {
-        (Some(failing), Some(clean)) => {
-            let _ = writeln!(
-                out,
-                "  of {runs} other seeds of the plan, {failing} find it: {clean} clean runs in a row are by chance in \
-                 one of {BELIEVABLE} cases at most"
-            );
-        }
-        (Some(_), None) => {
-            let _ = writeln!(
-                out,
-                "  of {runs} other seeds of the plan, none finds it: that a fix holds is seen from this run alone"
-            );
-        }
-        (None, _) => {}
+    if let Some(words) = findability(why) {
+        let _ = writeln!(out, "  {words}");
     }
     out
+}
+
+/// How often the plan of a run finds its failure, and what that says of clean runs.
+pub(crate) fn findability(why: &Why) -> Option<String> {
+    let runs = why.runs;
+    let failing = why.of_plan?;
+    Some(match why.clean_runs() {
+        Some(clean) => format!(
+            "of {runs} other seeds of the plan, {failing} find it: {clean} clean runs in a row are by chance in \
+             one of {BELIEVABLE} cases at most"
+        ),
+        None => format!(
+            "of {runs} other seeds of the plan, none finds it: that a fix holds is seen from this run alone"
+        ),
+    })
 }
 
 /// How the failure of a run came about, in numbered sentences; nothing where that is not known.
@@ -150,10 +153,16 @@ pub fn facts(facts: &Facts) -> String {
 
 /// The drawn configuration, a setting a line.
 fn configuration(record: &Record) -> String {
+    let lines = settings(record).map(|(name, value)| format!("  {name:<26}{value}"));
+    lines.join("\n")
+}
+
+/// The drawn configuration, by the names of its settings.
+pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
     let config = &record.config;
     let time = |duration| humantime::format_duration(duration).to_string();
     let mix: Vec<_> = config.mix.iter().map(|(kind, weight)| format!("{kind} {weight}")).collect();
-    let lines = [
+    [
         ("engine", config.engine.to_string()),
         ("nodes", nodes(config)),
         ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
@@ -169,9 +178,7 @@ fn configuration(record: &Record) -> String {
         ("pause between faults", pause_between_faults(record)),
         ("safety phase", time(config.safety)),
         ("liveness phase", liveness(config)),
-    ];
-    let lines = lines.map(|(name, value)| format!("  {name:<26}{value}"));
-    lines.join("\n")
+    ]
 }
 
 fn liveness(config: &Config) -> String {
@@ -211,57 +218,51 @@ fn faults(record: &Record) -> String {
     }
     let mut builder = Builder::default();
     builder.push_record(["", "from", "to", "fault", "what it did", "dropped", "ok meanwhile"]);
-    for planned in &record.schedule.0 {
-        let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
-        let (what, dropped, ok) = effect.map_or_else(Default::default, |effect| {
-            let what = if effect.what.is_empty() { "nothing" } else { &effect.what };
-            let late = match effect.delayed {
-                0 => String::new(),
-                delayed => format!(", {delayed} messages late"),
-            };
-            let again = match effect.copied {
-                0 => String::new(),
-                copied => format!(", {copied} messages again"),
-            };
-            let turns = match effect.flapped {
-                0 => String::new(),
-                flapped => format!(", cut {flapped} times"),
-            };
-            let wrong = match effect.misread {
-                0 => String::new(),
-                misread => format!(", clocks read wrong {misread} times"),
-            };
-            let halted = match effect.halted_ns / 1_000_000 {
-                0 => String::new(),
-                halted_ms => format!(", halted for {halted_ms} ms in all"),
-            };
-            (
-                escape::line(what)
-                    + &late
-                    + &again
-                    + &turns
-                    + &wrong
-                    + &halted
-                    + &of_disks(&effect.disk),
-                effect.dropped.to_string(),
-                effect.ok_during.to_string(),
-            )
-        });
-        // One that waits for a message may begin later.
-        let waits = if planned.after.is_some() { " or later" } else { "" };
-        builder.push_record([
-            planned.id.to_string(),
-            format!("{}{waits}", planned.at),
-            format!("{}{waits}", planned.until),
-            planned.to_string(),
-            what,
-            dropped,
-            ok,
-        ]);
+    for row in fault_rows(record) {
+        builder.push_record(row);
     }
     let mut table = builder.build();
     table.with(Style::rounded());
     table.to_string()
+}
+
+/// For each fault its number, when it began and was undone, what it was to do and did, how many messages it
+/// dropped, and how many operations ended `ok` meanwhile.
+pub(crate) fn fault_rows(record: &Record) -> Vec<[String; 7]> {
+    let row = |planned: &Planned| {
+        let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
+        let (dropped, ok) = effect.map_or_else(Default::default, |effect| {
+            (effect.dropped.to_string(), effect.ok_during.to_string())
+        });
+        // One that waits for a message may begin later.
+        let waits = if planned.after.is_some() { " or later" } else { "" };
+        [
+            planned.id.to_string(),
+            format!("{}{waits}", planned.at),
+            format!("{}{waits}", planned.until),
+            planned.to_string(),
+            effect.map_or_else(String::new, what_it_did),
+            dropped,
+            ok,
+        ]
+    };
+    record.schedule.0.iter().map(row).collect()
+}
+
+/// Whom a fault hit, and what it did to them.
+fn what_it_did(effect: &Effect) -> String {
+    let what = if effect.what.is_empty() { "nothing" } else { &effect.what };
+    let counted = |count: u64, words: &dyn Fn(u64) -> String| match count {
+        0 => String::new(),
+        count => words(count),
+    };
+    escape::line(what)
+        + &counted(effect.delayed, &|delayed| format!(", {delayed} messages late"))
+        + &counted(effect.copied, &|copied| format!(", {copied} messages again"))
+        + &counted(effect.flapped.into(), &|flapped| format!(", cut {flapped} times"))
+        + &counted(effect.misread, &|misread| format!(", clocks read wrong {misread} times"))
+        + &counted(effect.halted_ns / 1_000_000, &|ms| format!(", halted for {ms} ms in all"))
+        + &of_disks(&effect.disk)
 }
 
 /// What a fault did to disks, in words that follow whom it hit.

@@ -1,11 +1,11 @@
 //! A history around an anomaly, as a table: operations as rows, faults between them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use checkers::Anomaly;
 use checkers::history::{
-    Event, EventIndex, FaultEdge, FaultEvent, History, Operation, OperationId, Outcome, Phase, Ret,
-    Time, ValueId,
+    Event, EventIndex, FaultEdge, FaultEvent, History, Key, Op, Operation, OperationId, Outcome,
+    Phase, ProcessId, Ret, Time, Value, ValueId,
 };
 use serde::Serialize;
 use tabled::builder::Builder;
@@ -15,20 +15,79 @@ use super::escape;
 
 /// What of a history is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// How many operations before and after each operation of the witness.
+pub struct Window<'a> {
+    /// How many operations before and after each operation of the witness, or the moment.
     pub context: usize,
     /// Which operations.
-    pub scope: Scope,
+    pub scope: Scope<'a>,
 }
 
 /// Which operations of a history are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum Scope<'a> {
     /// Those on the key that the anomaly is about, near its witness.
     Anomaly,
+    /// Those that a filter lets through.
+    Only(&'a Filter),
     /// All.
     All,
+}
+
+/// What operations must be to be shown, besides near to what matters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Under way at this moment; some that began before and after it are shown as well.
+    pub around: Option<Time>,
+    /// On this key, or a transaction with a step on it.
+    pub key: Option<Key>,
+    /// Of this process.
+    pub process: Option<ProcessId>,
+}
+
+impl Filter {
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// Whether an operation has the key and the process.
+    fn fits(&self, history: &History, operation: &Operation<'_>) -> bool {
+        let process = self.process.is_none_or(|process| process == operation.process);
+        process && self.key.as_ref().is_none_or(|key| is_on(history, operation, key))
+    }
+}
+
+/// Which operations a filter lets through, in words that follow `operations`.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.key {
+            write!(f, " on {key}")?;
+        }
+        if let Some(process) = self.process {
+            write!(f, " of process {process}")?;
+        }
+        if let Some(around) = self.around {
+            write!(f, " around {around}")?;
+        }
+        Ok(())
+    }
+}
+
+fn is_on(history: &History, operation: &Operation<'_>, key: &Key) -> bool {
+    let is_step_on = |step: &Value| match step {
+        Value::List(parts) => match parts.get(1) {
+            Some(Value::Text(text)) => **text == *key.as_str(),
+            Some(other) => other.to_string() == key.as_str(),
+            None => false,
+        },
+        _ => false,
+    };
+    match operation.op {
+        Op::Txn { body, .. } => {
+            matches!(history.value(body), Value::List(steps) if steps.iter().any(is_step_on))
+        }
+        op => history.key(*op.key()) == key,
+    }
 }
 
 /// One row of the table.
@@ -68,13 +127,19 @@ pub struct Shown {
 }
 
 /// The rows that show an anomaly, or a whole history.
-pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec<Row> {
+pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window<'_>) -> Vec<Row> {
     let shown = select(history, anomaly, window);
     let Some(first) = shown.iter().position(|shown| *shown) else { return Vec::new() };
     let last = shown.iter().rposition(|shown| *shown).unwrap_or(first);
     let bounds = match window.scope {
         Scope::All => (EventIndex(0), EventIndex(history.len() as u32)),
         Scope::Anomaly => bounds(history, anomaly, first, last),
+        Scope::Only(filter) => {
+            let (begin, end) = bounds(history, None, first, last);
+            let at = filter.around.unwrap_or(Time::ZERO);
+            let before = history.events().take_while(|(time, _)| *time <= at).count() as u32;
+            (begin, end.max(EventIndex(before)))
+        }
     };
     let mut rows = Vec::new();
     let mut left_out = 0;
@@ -147,8 +212,11 @@ fn on_before(history: &History, first: EventIndex, rows: &mut Vec<Row>) {
 }
 
 /// For each operation, whether it is shown.
-fn select(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec<bool> {
+fn select(history: &History, anomaly: Option<&Anomaly>, window: Window<'_>) -> Vec<bool> {
     let count = history.operation_count();
+    if let Scope::Only(filter) = window.scope {
+        return let_through(history, filter, window.context);
+    }
     let (Some(anomaly), Scope::Anomaly) = (anomaly, window.scope) else { return vec![true; count] };
     let concerns = |operation: &Operation<'_>| {
         anomaly.key.as_ref().is_none_or(|key| history.key(*operation.op.key()) == key)
@@ -176,7 +244,31 @@ fn select(history: &History, anomaly: Option<&Anomaly>, window: Window) -> Vec<b
     shown
 }
 
-fn show(history: &History, anomaly: Option<&Anomaly>, operation: Operation<'_>) -> Shown {
+/// For each operation, whether a filter lets it through.
+fn let_through(history: &History, filter: &Filter, context: usize) -> Vec<bool> {
+    let fit: Vec<Operation<'_>> =
+        history.operations().filter(|operation| filter.fits(history, operation)).collect();
+    let mut shown = vec![false; history.operation_count()];
+    let Some(around) = filter.around else {
+        fit.iter().for_each(|operation| shown[operation.id.index()] = true);
+        return shown;
+    };
+    let place = fit.partition_point(|operation| operation.invoked_at <= around);
+    let near = place.saturating_sub(context)..(place + context).min(fit.len());
+    for (index, operation) in fit.iter().enumerate() {
+        let is_under_way = operation.invoked_at <= around
+            && operation.completed_at.is_none_or(|completed| completed >= around);
+        shown[operation.id.index()] = is_under_way || near.contains(&index);
+    }
+    shown
+}
+
+/// An operation as it is shown; `anomaly` says whether it proves anything.
+pub(crate) fn show(
+    history: &History,
+    anomaly: Option<&Anomaly>,
+    operation: Operation<'_>,
+) -> Shown {
     let Operation { id, process, session, node, .. } = operation;
     let witness = anomaly.is_some_and(|anomaly| anomaly.witness.operations.contains(&id));
     Shown {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use self::minimize::minimize;
 use crate::config::Config;
-use crate::nemesis::Planned;
+use crate::nemesis::{Fault, Planned, Shape, Target};
 use crate::plan::Plan;
 use crate::run::{Options, Report, run};
 use crate::seed::Seed;
@@ -42,6 +42,8 @@ const SEEDS_MAX: u64 = 10;
 const SEEDS_A_PAUSE: u64 = 4;
 /// How many are tried for what proves the failure, and nothing else.
 const LEAPS_MAX: u64 = 400;
+/// How many of these at first, when much may still go by itself.
+const LEAPS_FIRST: u64 = 30;
 /// By how much what is asked then is moved against the faults at most, in milliseconds.
 const SHIFTS: [u64; 4] = [10, 50, 200, 1000];
 /// Times are multiples of this, where that will do.
@@ -305,11 +307,13 @@ impl Shrinker<'_> {
         search.calm(&mut best);
         search.cut(&mut best, at);
         let mut tried = Vec::new();
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
             let size = best.size();
-            search.leap(&mut best, &mut tried);
+            let leaps = if round == 0 { LEAPS_FIRST } else { LEAPS_MAX };
+            search.leap(&mut best, &mut tried, leaps);
             search.leave_out(&mut best);
             search.try_others(&mut best);
+            search.merge(&mut best);
             search.simplify(&mut best);
             search.hasten(&mut best);
             if best.size() == size || (self.stop)() {
@@ -411,16 +415,17 @@ impl Search<'_> {
     /// Leaves out at once what does not prove the failure. Whoever asks for less meets other chances, and one
     /// of many seeds has those that it takes.
     /// What was tried in vain is not tried again.
-    fn leap(&self, best: &mut Case, tried: &mut Vec<Op>) {
+    fn leap(&self, best: &mut Case, tried: &mut Vec<(usize, Op)>, leaps: u64) {
         self.tell("proof", best);
         let proof = self.proof(best);
-        let ops: Vec<Op> = proof.iter().map(|(_, call)| call.op.clone()).collect();
-        if proof.len() >= best.size().operations || ops == *tried {
+        let left = best.size().operations;
+        let ops: Vec<(usize, Op)> = proof.iter().map(|(_, call)| (left, call.op.clone())).collect();
+        if proof.len() >= left || ops == *tried {
             return;
         }
         *tried = ops;
         let only = best.with_operations(&proof);
-        let shifted = others(only, LEAPS_MAX).zip(0..).map(|(case, turn)| case.shifted(turn));
+        let shifted = others(only, leaps).zip(0..).map(|(case, turn)| case.shifted(turn));
         self.improve(best, shifted.flat_map(|case| [case.calm(), case]).collect());
     }
 
@@ -497,6 +502,39 @@ impl Search<'_> {
             operations.remove(operation);
             if !self.improve(best, others(best.with_operations(&operations), SEEDS_MAX).collect()) {
                 operation += 1;
+            }
+        }
+    }
+
+    /// Puts one fault in the place of two: one that takes the leader away for as long, or until another one is elected.
+    fn merge(&self, best: &mut Case) {
+        self.tell("merge", best);
+        let isolated = Fault::Partition { shape: Shape::Isolate { target: Target::Leader } };
+        let kinds = [isolated, Fault::Crash { target: Target::Leader }];
+        let Shrinker { plan, system, .. } = self.shrinker;
+        let known = |fault: &Fault| plan.nemeses.iter().any(|name| name == fault.kind());
+        let kinds: Vec<Fault> = kinds.into_iter().filter(known).collect();
+        let longer = [Duration::ZERO, system.manifest().timing.failover];
+        let mut second = 1;
+        while second < best.faults.len() {
+            let mut cases = Vec::new();
+            for first in 0..second {
+                let mut faults = best.faults.clone();
+                let taken = faults.remove(second);
+                for (fault, longer) in
+                    kinds.iter().flat_map(|kind| longer.map(|longer| (kind, longer)))
+                {
+                    let kept = best.faults[first];
+                    let at = kept.at.min(taken.at);
+                    let until = kept.until.max(taken.until) + longer;
+                    faults[first] = Planned { at, until, fault: *fault, after: None, ..kept };
+                    let mut case = best.with_faults(faults.clone());
+                    case.config.safety = case.config.safety.max(until.since_start() + GRAIN);
+                    cases.extend(others(case, SEEDS_MAX));
+                }
+            }
+            if !self.improve(best, cases) {
+                second += 1;
             }
         }
     }

@@ -172,6 +172,32 @@ fn list_shows_every_entry_of_every_table() {
 }
 
 /// The whole way of a witness: found, told, stored, shown, replayed, damaged.
+/// Keeps a shrunk run, verifies it, and sees what is said when it does not do what is expected.
+fn keep(at: &Path, run: &str) {
+    let (code, stdout, stderr) = stormglass(at, &["corpus", "add", run, "--name", "kept"]);
+    assert!(
+        code == 0 && stdout.contains("is kept in results/corpus/kept.json"),
+        "{stdout}{stderr}"
+    );
+    let (code, stdout, _) = stormglass(at, &["corpus", "list"]);
+    assert!(code == 0 && stdout.contains("│ kept ") && stdout.contains("│ fails "), "{stdout}");
+    let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
+    assert!(code == 0 && stdout.contains("fails, the same history"), "{stdout}");
+    assert!(stdout.ends_with("1 of 1 cases are as expected\n"), "{stdout}");
+
+    let expecting = ["corpus", "add", run, "--name", "mended", "--expected", "holds"];
+    assert_eq!(stormglass(at, &expecting).0, 0);
+    let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
+    assert!(code == 1 && stdout.ends_with("1 of 2 cases are as expected\n"), "{stdout}");
+    fs::write(at.join("results/corpus/kept.json"), "{\n\"format\": 7}").unwrap();
+    refused(at, &["corpus", "verify"], &["kept.json:1", "format 7"]);
+    refused(at, &["corpus", "list", "--corpus", "nowhere"], &["cannot read nowhere"]);
+    refused(at, &["corpus", "add", run, "--name", "../kept"], &["cannot name a file"]);
+
+    let (code, stdout, _) = stormglass(at, &["export", run, "--to", "rust-test"]);
+    assert!(code == 0 && stdout.contains("#[test]") && stdout.contains("const CASE"), "{stdout}");
+}
+
 #[test]
 fn a_witness_is_found_stored_shown_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,16 +231,19 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     assert!(stdout.contains(anomaly) && stdout.contains("│ ▶ │"), "{stdout}");
     refused(at, &["show", &run, "--anomaly", "999"], &["there is no number 999"]);
 
-    let (code, stdout, stderr) = stormglass(at, &["shrink", &run]);
+    let (code, stdout, stderr) = stormglass(at, &["shrink", &run, "--budget", "10m"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("nothing more can be left out"), "{stdout}");
     let small = format!("{run}-shrunk");
     let (code, stdout, stderr) = stormglass(at, &["show", &small]);
     assert!(code == 0 && stdout.contains(anomaly), "{stdout}{stderr}");
+    assert!(stdout.contains("How it came about") && stdout.contains("What it takes"), "{stdout}");
     let (_, stdout, _) = stormglass(at, &["replay", &small]);
     assert!(stdout.contains("the same history as the stored one"), "{stdout}");
+    keep(at, &small);
     refused(at, &["shrink", &run, "--anomaly", "999"], &["there is no number 999"]);
     refused(at, &["shrink", "no-run"], &["is no stored run"]);
+    refused(at, &["corpus", "add", "no-run"], &["is no stored run"]);
 
     let (_, by_folder, _) = stormglass(at, &["replay", &run, "--trace"]);
     assert!(by_folder.contains("the same history as the stored one"), "{by_folder}");

@@ -3,17 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
+mod browser;
 mod campaign;
 mod check;
 mod cli;
 mod clocks;
+mod corpus;
 mod disks;
 mod engines;
+mod exports;
+mod html;
 mod membership;
 mod processes;
 mod restore;
 mod scripts;
 mod shape;
+mod show;
 mod shrink;
 mod siblings;
 mod swarm;

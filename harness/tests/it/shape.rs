@@ -178,7 +178,7 @@ fn every_subcommand_is_in_the_readme() {
             count += 1;
         }
     }
-    assert_eq!(count, 10, "{commands}");
+    assert!(count > 10, "{commands}");
 }
 
 #[test]

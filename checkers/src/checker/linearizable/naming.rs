@@ -154,11 +154,13 @@ impl<'a> Proof<'a> {
                     self.shows_newer(value, holds, newer, &why).then_some(why)
                 });
                 if let Some(why) = why {
-                    let mut words = vec![self.stale_words(read, newer, value)];
-                    words.extend(match why {
+                    let why = match why {
                         Older::Seen(why) => Some(why),
                         Older::Itself => self.not_shown(read, value),
-                    });
+                    };
+                    let mut words: Vec<String> = why.into_iter().collect();
+                    // What it comes to is said last: it is the one sentence that tables show.
+                    words.push(self.stale_words(read, newer, value));
                     return Some(("stale-read", words));
                 }
             }
@@ -248,13 +250,13 @@ impl<'a> Proof<'a> {
             |write: &&Operation<'a>| self.operations.iter().any(|shown| shown.id == write.id);
         let all = self.writers_by(value, read).count();
         let shown = self.writers_by(value, read).filter(is_shown).count();
-        (shown < all).then(|| {
-            format!(
-                "all {all} writes of {} by then were over before that; of these, the one that was over \
-                 last is shown",
-                self.value(value)
-            )
-        })
+        let ends = self.writers_by(value, read).filter_map(|write| write.completed_at);
+        let over = ends.max().filter(|_| shown < all)?;
+        let (key, value) = (self.object.history.key(*read.op.key()), self.value(value));
+        Some(format!(
+            "all {all} operations that may have made {key} hold {value} were over by {over}; of these, the one \
+             that was over last is shown"
+        ))
     }
 
     fn stale_words(&self, read: &Operation<'_>, newer: &Operation<'_>, value: ValueId) -> String {

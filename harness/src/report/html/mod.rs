@@ -1,0 +1,427 @@
+//! A stored run as one page of HTML: what failed, drawn and explained, and all of the run to look around in.
+//!
+//! The page needs nothing but itself: no network, no library, and for its first screen no script either. Its
+//! policy for contents allows the one script and the one style in it, by their hashes, and nothing else; whatever
+//! comes from the system under test is escaped on top of that.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use checkers::history::{History, OperationId};
+use checkers::{Anomaly, Verdict};
+use sha2::{Digest, Sha256};
+
+use self::strip::Strip;
+use super::escape;
+use super::run;
+use super::summary::shell_word;
+use super::timeline;
+use crate::run::{Conclusion, Judged};
+use crate::store::Record;
+use crate::system::Claim;
+use crate::trace::Trace;
+
+mod axis;
+mod bands;
+mod columns;
+mod messages;
+mod picture;
+mod strip;
+mod svg;
+mod words;
+
+const STYLE: &str = include_str!("../../../templates/report.css");
+const SCRIPT: &str = include_str!("../../../templates/report.js");
+/// Of so many anomalies of each guarantee there is a picture.
+const PICTURES_MAX: usize = 3;
+/// So many anomalies of each guarantee are listed.
+const LISTED_MAX: usize = 40;
+/// The longest sentence that is shown, in characters.
+const SENTENCE_MAX: usize = 600;
+
+/// What a page is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What decided the run and what came of it.
+    pub record: &'a Record,
+    /// Its history.
+    pub history: &'a History,
+    /// Its trace, where it has one.
+    pub trace: Option<&'a Trace>,
+    /// The place of the anomaly to begin with among all, in the order of reports.
+    pub anomaly: Option<usize>,
+    /// How the program is called.
+    pub program: &'a str,
+    /// The folder that the run is stored in.
+    pub folder: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    title: String,
+    policy: String,
+    style: &'static str,
+    script: &'static str,
+    verdict: Standing,
+    sentence: String,
+    run: Vec<(&'static str, String)>,
+    counts: String,
+    commands: Vec<(&'static str, String)>,
+    main: Option<Drawn>,
+    why: Vec<Without>,
+    findability: String,
+    story: Vec<(String, String)>,
+    overview: String,
+    plots: Vec<(&'static str, String)>,
+    groups: Vec<Group>,
+    claims: Vec<Row<4>>,
+    facts: Vec<String>,
+    settings: Vec<(&'static str, String)>,
+    faults: Vec<[String; 7]>,
+    states: Vec<(&'static str, String)>,
+    /// Why what held proves nothing; empty where it does.
+    vacuous: String,
+    has_trace: bool,
+    columns: String,
+}
+
+/// How the run stands, for the first line.
+struct Standing {
+    class: &'static str,
+    mark: &'static str,
+    words: String,
+    claim: String,
+}
+
+/// A row of a table, and how it is coloured.
+struct Row<const N: usize> {
+    class: &'static str,
+    cells: [String; N],
+}
+
+/// The anomalies of a guarantee.
+struct Group {
+    guarantee: String,
+    says: &'static str,
+    count: usize,
+    listed: Vec<Drawn>,
+    more: usize,
+}
+
+/// An anomaly as it is shown.
+struct Drawn {
+    /// Its number, from 1 on, as `show` counts them.
+    number: usize,
+    name: String,
+    at: String,
+    key: String,
+    sentence: String,
+    sentences: Vec<String>,
+    picture: String,
+    caption: String,
+    rows: Vec<timeline::Shown>,
+}
+
+/// What becomes of the failure without something.
+struct Without {
+    what: String,
+    fails: u32,
+    of: u32,
+    width: String,
+}
+
+/// A run as a page of HTML.
+///
+/// # Panics
+/// If a witness names operations that the history does not have; [`crate::store::load`] refuses such a run.
+pub fn page(source: &Source<'_>) -> String {
+    let Source { record, history, trace, .. } = source;
+    let anomalies = anomalies(record);
+    let main = source.anomaly.and_then(|place| Some((place, *anomalies.get(place)?)));
+    let strip = Strip::of(history);
+    let first: Vec<&Anomaly> = main.iter().map(|(_, anomaly)| *anomaly).collect();
+    let rest =
+        anomalies.iter().copied().filter(|one| !first.iter().any(|main| std::ptr::eq(*main, *one)));
+    let in_order: Vec<&Anomaly> = first.iter().copied().chain(rest).collect();
+    let page = Page {
+        title: title(record, main.map(|(_, anomaly)| anomaly)),
+        policy: policy(),
+        style: STYLE,
+        script: SCRIPT,
+        verdict: standing(record, main.map(|(_, anomaly)| anomaly)),
+        sentence: main.map_or_else(
+            || without_anomaly(record),
+            |(_, anomaly)| shown(&words::headline(anomaly)),
+        ),
+        run: identity(record),
+        counts: counts(source, main.map(|(_, anomaly)| anomaly)),
+        commands: commands(source),
+        main: main.map(|(place, anomaly)| drawn(source, place, anomaly, true)),
+        why: without(record),
+        findability: record.why.as_ref().and_then(run::findability).unwrap_or_default(),
+        story: story(record),
+        overview: strip.overview(in_order.iter().copied()),
+        plots: vec![
+            ("Operations a second that ended ok", strip.throughput()),
+            (
+                "Latency of operations that ended ok: half of them, and 99 of 100, at most",
+                strip.latency(),
+            ),
+            ("Of all operations begun, how many ended ok", strip.availability()),
+        ],
+        groups: groups(source),
+        claims: record.judged.iter().map(claim).collect(),
+        facts: record.facts.to_string().lines().map(shown).collect(),
+        settings: run::settings(record).into(),
+        faults: run::fault_rows(record),
+        states: vec![("Rare states", times(&record.marks)), ("Whims", times(&record.whims))],
+        vacuous: shown(&record.vacuous.join("; ")),
+        has_trace: trace.is_some(),
+        columns: columns::pack(history, *trace, &in_order),
+    };
+    page.render().expect("a text takes whatever is written to it")
+}
+
+/// What the page may do: run its own script, show itself in its own style.
+fn policy() -> String {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+    format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(SCRIPT),
+        hash(STYLE)
+    )
+}
+
+fn anomalies(record: &Record) -> Vec<&Anomaly> {
+    record.judged.iter().flat_map(|judged| judged.verdict.anomalies()).collect()
+}
+
+/// A sentence as it is shown, on one line.
+fn shown(sentence: &str) -> String {
+    escape::line(&svg::short(sentence, SENTENCE_MAX))
+}
+
+fn title(record: &Record, anomaly: Option<&Anomaly>) -> String {
+    let (plan, seed) = (&record.plan.name, record.seed);
+    let what = match anomaly {
+        Some(anomaly) => format!("✗ {}", super::summary::kind(anomaly.guarantee, &anomaly.name)),
+        None => run::conclusion(record.conclusion).to_owned(),
+    };
+    shown(&format!("{what} · {plan}, seed {seed}"))
+}
+
+fn standing(record: &Record, anomaly: Option<&Anomaly>) -> Standing {
+    let Some(anomaly) = anomaly else {
+        let (class, mark) = match record.conclusion {
+            Conclusion::Valid => ("held", "✓"),
+            Conclusion::Unknown => ("unknown", "?"),
+            Conclusion::Invalid => ("broken", "✗"),
+        };
+        let words = run::conclusion(record.conclusion).to_owned();
+        return Standing { class, mark, words, claim: String::new() };
+    };
+    let claim = record.judged.iter().find(|judged| judged.guarantee == anomaly.guarantee);
+    let system = shown(&record.plan.system);
+    let guarantee = anomaly.guarantee;
+    let (class, claim) = match claim.map(|judged| judged.claim) {
+        Some(Claim::Holds) => {
+            ("broken", format!("{system} claims the guarantee {guarantee}: this is a bug."))
+        }
+        Some(Claim::Breaks) => (
+            "disclaimed",
+            format!(
+                "{system} does not claim the guarantee {guarantee}, and says that it breaks it: this is a witness."
+            ),
+        ),
+        Some(Claim::Silent) | None => {
+            ("disclaimed", format!("{system} says nothing about the guarantee {guarantee}."))
+        }
+    };
+    let words = format!("broken: {}", shown(&super::summary::kind(guarantee, &anomaly.name)));
+    Standing { class, mark: "✗", words, claim }
+}
+
+fn without_anomaly(record: &Record) -> String {
+    let held = record.judged.iter().filter(|judged| judged.verdict.is_valid()).count();
+    let of = record.judged.len();
+    format!("No anomaly was found: {held} of {of} guarantees were judged, and held.")
+}
+
+fn identity(record: &Record) -> Vec<(&'static str, String)> {
+    vec![
+        ("plan", shown(&record.plan.name)),
+        ("system", shown(&record.plan.system)),
+        ("workload", shown(&record.plan.workload)),
+        ("seed", record.seed.to_string()),
+        ("engine", record.config.engine.to_string()),
+        ("fingerprint", shown(&record.fingerprint.0)),
+        ("stormglass", shown(&record.program)),
+    ]
+}
+
+/// How much there is of the run, and how much of it proves the anomaly.
+fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
+    let Source { record, history, .. } = source;
+    let plural = |count: usize, what: &str| {
+        let s = if count == 1 { "" } else { "s" };
+        format!("{count} {what}{s}")
+    };
+    let faults = plural(record.schedule.0.len(), "fault");
+    let operations = plural(history.operation_count(), "operation");
+    let mut text = format!("{faults}, {operations}");
+    if let Some(anomaly) = anomaly {
+        let proof = anomaly.witness.operations.len();
+        match proof {
+            1.. if picture::is_about_time(anomaly) => {
+                text.push_str("; shown here: the last of what was tried in vain");
+            }
+            0 => text.push_str("; it is shown by what the run did as a whole"),
+            1 => text.push_str("; shown here: the 1 that proves it"),
+            proof => text.push_str(&format!("; shown here: the {proof} that prove it")),
+        }
+    }
+    text
+}
+
+fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
+    let Source { record, program, folder, anomaly, .. } = source;
+    let call = |subcommand: &str, rest: &str| {
+        escape::line(&format!("{program} {subcommand} {}{rest}", shell_word(folder)))
+    };
+    let number = anomaly.map_or_else(String::new, |place| format!(" --anomaly {}", place + 1));
+    let mut commands = vec![("replay", call("replay", ""))];
+    if anomaly.is_some() && record.calls.is_none() {
+        commands.push(("make it smaller", call("shrink", &number)));
+    }
+    if source.trace.is_none() {
+        commands.push(("record messages", call("replay", " --trace")));
+    }
+    commands
+}
+
+/// An anomaly with its sentences, and with its picture where that is asked for.
+fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: bool) -> Drawn {
+    let picture = with_picture.then(|| picture::draw(source.history, source.trace, anomaly));
+    let caption = picture.as_ref().map_or_else(String::new, |picture| match picture.left_out {
+        0 => String::new(),
+        left_out => {
+            format!("The first {left_out} operations of the witness are left out of the picture.")
+        }
+    });
+    let rows = picture.iter().flat_map(|picture| &picture.operations);
+    let rows = rows.map(|id| row(source.history, anomaly, *id)).collect();
+    Drawn {
+        number: place + 1,
+        name: shown(&anomaly.name),
+        at: anomaly.at.to_string(),
+        key: anomaly.key.as_ref().map_or_else(String::new, |key| shown(key.as_str())),
+        sentence: shown(&words::headline(anomaly)),
+        sentences: anomaly.explanation.iter().map(|sentence| shown(sentence)).collect(),
+        picture: picture.map_or_else(String::new, |picture| picture.svg),
+        caption,
+        rows,
+    }
+}
+
+fn row(history: &History, anomaly: &Anomaly, id: OperationId) -> timeline::Shown {
+    let mut shown = timeline::show(history, Some(anomaly), history.operation(id));
+    for text in [&mut shown.operation, &mut shown.outcome] {
+        *text = self::shown(text);
+    }
+    shown
+}
+
+fn groups(source: &Source<'_>) -> Vec<Group> {
+    let mut before = 0;
+    let mut groups = Vec::new();
+    for judged in &source.record.judged {
+        let anomalies = judged.verdict.anomalies();
+        if anomalies.is_empty() {
+            continue;
+        }
+        let listed = anomalies.iter().take(LISTED_MAX).enumerate().map(|(place, anomaly)| {
+            let is_main = source.anomaly == Some(before + place);
+            drawn(source, before + place, anomaly, place < PICTURES_MAX && !is_main)
+        });
+        groups.push(Group {
+            guarantee: judged.guarantee.to_string(),
+            says: says(judged.claim),
+            count: anomalies.len(),
+            listed: listed.collect(),
+            more: anomalies.len().saturating_sub(LISTED_MAX),
+        });
+        before += anomalies.len();
+    }
+    groups
+}
+
+fn says(claim: Claim) -> &'static str {
+    match claim {
+        Claim::Holds => "claimed",
+        Claim::Breaks => "not claimed",
+        Claim::Silent => "nothing claimed",
+    }
+}
+
+fn claim(judged: &Judged) -> Row<4> {
+    let class = match (&judged.verdict, judged.claim) {
+        (Verdict::Valid(_), _) => "held",
+        (Verdict::Unknown { .. }, _) => "unknown",
+        (Verdict::Invalid { .. }, Claim::Holds) => "broken",
+        (Verdict::Invalid { .. }, Claim::Breaks | Claim::Silent) => "disclaimed",
+    };
+    let verdict = match &judged.verdict {
+        Verdict::Valid(_) => "✓ held".to_owned(),
+        Verdict::Unknown { reason, .. } => shown(&format!("? unknown: {reason}")),
+        Verdict::Invalid { anomalies, .. } => format!("✗ broken, {} found", anomalies.len()),
+    };
+    let coverage = judged.verdict.coverage();
+    let basis = format!(
+        "{} operations on {} keys ({})",
+        coverage.operations,
+        coverage.keys,
+        shown(&coverage.method)
+    );
+    let name = judged.guarantee.to_string();
+    Row { class, cells: [name, says(judged.claim).to_owned(), verdict, basis] }
+}
+
+fn times(times: &BTreeMap<String, u64>) -> String {
+    let each = times.iter().map(|(name, times)| format!("{} {times}", shown(name)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// How the failure came about: when, and what.
+fn story(record: &Record) -> Vec<(String, String)> {
+    let story = record.why.iter().flat_map(|why| &why.story);
+    story.map(|sentence| (sentence.at.to_string(), shown(&sentence.words))).collect()
+}
+
+/// What becomes of the failure without each fault and operation.
+fn without(record: &Record) -> Vec<Without> {
+    let Some(why) = &record.why else { return Vec::new() };
+    let row = |what: String, fails: u32| Without {
+        what,
+        fails,
+        of: why.runs,
+        width: format!("{:.0}", 100.0 * f64::from(fails) / f64::from(why.runs.max(1))),
+    };
+    let mut rows = vec![row("with all of it".to_owned(), why.with_all)];
+    for (planned, fails) in record.schedule.0.iter().zip(&why.without_fault) {
+        let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
+        let what = effect.map_or("", |effect| &effect.what);
+        let words = format!("without fault {}, {}: {what}", planned.id, planned.fault);
+        rows.push(row(shown(&words), *fails));
+    }
+    let calls = record.calls.iter().flat_map(|calls| &calls.0);
+    for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
+        for (call, fails) in calls.iter().zip(fails) {
+            let op = words::op_in_short(&call.op, None);
+            rows.push(row(shown(&format!("without “{op}” by client {client}")), *fails));
+        }
+    }
+    rows
+}
