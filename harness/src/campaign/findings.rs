@@ -324,13 +324,6 @@ impl Findings {
         claimed.any(|broken| !row.knows(broken.guarantee, &broken.anomaly))
     }
 
-    /// Takes a way of breaking a claim for one that is not known after all: it has another cause.
-    pub fn expect_no_more(&mut self, plans: &[String], guarantee: Guarantee, anomaly: &str) {
-        for row in self.rows.iter_mut().filter(|row| plans.contains(&row.plan)) {
-            row.known.remove(&(guarantee, anomaly.to_owned()));
-        }
-    }
-
     /// What the campaign as a whole comes to.
     pub fn ending(&self) -> Ending {
         let stands = |standing| {

@@ -158,7 +158,7 @@ impl Standing {
 }
 
 /// An anomaly in one sentence: the last of its explanation, which draws the conclusion.
-pub(super) fn sentence_of(anomaly: &Anomaly) -> String {
+pub(crate) fn sentence_of(anomaly: &Anomaly) -> String {
     let last = anomaly.explanation.last();
     last.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
 }

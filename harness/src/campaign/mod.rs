@@ -20,5 +20,6 @@ mod runner;
 pub use findings::{
     Broken, Divergence, Ending, Findings, Inconclusive, Notable, OwnError, Stopped, Totals,
 };
+pub(crate) use matrix::sentence_of;
 pub use matrix::{AnomalyCount, Cell, Row, Standing, Witnessed};
 pub use runner::{Campaign, Entry, Progress};

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::Context;
-use crate::campaign::Ending;
 use crate::report::triage;
 use crate::triage::{Comparison, Ledger};
-use serde::Serialize;
 
 #[derive(clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -39,7 +39,7 @@ impl Arguments {
         let old = Ledger::load(&self.old)?;
         let new = Ledger::load(&self.new)?;
         let comparison = Comparison::of(&old, &new);
-        let exit_code = Ending::code(comparison.ending());
+        let exit_code = comparison.ending().code();
         let content = Content { exit_code, comparison: &comparison };
         context.output.result("diff", content, || triage::comparison(&comparison))?;
         Ok(exit_code)

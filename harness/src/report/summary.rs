@@ -85,7 +85,7 @@ pub fn conclusion(findings: &Findings) -> String {
         .rows
         .iter()
         .any(|row| row.cells.iter().any(|cell| row.standing(cell) == Standing::Known));
-    let known = if has_known { "; where it is marked ≈, not, as the baseline knows" } else { "" };
+    let known = if has_known { "; the baseline has what is marked ≈" } else { "" };
     format!("{} (exit code {}){known}{cut}", ending.sentence(), ending.code())
 }
 

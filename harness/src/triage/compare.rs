@@ -28,7 +28,7 @@ pub struct Compared<'a> {
     pub before: Option<(u64, u64)>,
     /// In how many runs it is in the later campaign, and of how many runs of the same plans.
     pub after: (u64, u64),
-    /// One with another shape, which the earlier campaign has instead.
+    /// What it was in the earlier campaign, where both have a shape and not the same.
     pub other_shape: Option<&'a str>,
 }
 
@@ -84,15 +84,8 @@ impl<'a> Comparison<'a> {
         let gone = old.failures.iter().filter(|known| known.is_open() && !is_found(known));
         failures.extend(gone.map(|known| of_gone(known, new)));
         failures.sort_by_key(|one| (one.failure.claim != Claim::Holds, one.change));
-        let only = |these: &'a Ledger, those: &Ledger, is_new: bool| {
-            let names = these.plans.iter().filter(|ran| ran.runs > 0).map(|ran| &ran.plan);
-            let lacks = |plan: &&String| those.runs_of(&[(*plan).clone()]) == 0;
-            let only: Vec<_> =
-                names.filter(lacks).map(|plan| PlanDifference { plan, is_new }).collect();
-            only
-        };
         let plans = [only(old, new, false), only(new, old, true)].concat();
-        let runs = new.plans.iter().map(|ran| ran.runs).sum();
+        let runs = new.runs();
         Comparison { failures, plans, runs }
     }
 
@@ -114,19 +107,22 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// The plans that ran in one of two campaigns only.
+fn only<'a>(these: &'a Ledger, those: &Ledger, is_new: bool) -> Vec<PlanDifference<'a>> {
+    let ran = these.plans.iter().filter(|ran| ran.runs > 0);
+    let only = ran.filter(|ran| those.runs_of(std::slice::from_ref(&ran.plan)) == 0);
+    only.map(|ran| PlanDifference { plan: &ran.plan, is_new }).collect()
+}
+
 /// What a failure of the later campaign is after the earlier one.
 fn of_found<'a>(entry: &'a Entry, old: &'a Ledger) -> Compared<'a> {
-    let known = old.failures.iter().filter(|known| known.is_same(entry));
-    // A kind may have been resolved in one shape and not in another.
-    let before = known.clone().find(|known| known.is_open()).or_else(|| known.clone().next());
+    let before = old.failures.iter().find(|known| known.is_same(entry));
     let change = match before {
         None => Change::New,
         Some(before) if before.is_open() => Change::Ongoing,
         Some(_) => Change::Regressed,
     };
-    let of_kind =
-        |known: &&Entry| known.claim == entry.claim && known.signature.kind == entry.signature.kind;
-    let other = old.failures.iter().find(of_kind).filter(|_| before.is_none());
+    let other = before.filter(|before| before.has_other_shape(&entry.signature));
     Compared {
         change,
         failure: entry,

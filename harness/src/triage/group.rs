@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::ledger::Ledger;
 use super::signature::{Kind, Shape, Signature};
-use crate::campaign::{AnomalyCount, Cell, Entry, Findings};
+use crate::campaign::{AnomalyCount, Cell, Entry, Findings, sentence_of};
 use crate::run::Options;
 use crate::seed::Seed;
 use crate::shrink::{Failure, ShrinkError, Shrinker, Shrunk, Size};
@@ -29,6 +29,9 @@ pub struct Group {
     /// How it stands to the baseline, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
+    /// What the baseline has instead, where both have a shape and not the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_shape: Option<String>,
     /// In how many runs they are.
     pub runs: u64,
     /// How many runs the plans had that found them.
@@ -39,7 +42,7 @@ pub struct Group {
     pub plan: String,
     /// The seed of the first of them: the least one.
     pub seed: Seed,
-    /// What happened there, in a sentence.
+    /// What happened there, in a sentence; in the smaller run, where there is one.
     pub sentence: String,
     /// The folder that the first of them was stored in, if it was.
     pub stored: Option<PathBuf>,
@@ -128,6 +131,7 @@ impl Group {
             signature: Signature { kind, shape: None },
             claim,
             known: None,
+            other_shape: None,
             runs: first.runs,
             of,
             plans: vec![plan.to_owned()],
@@ -162,7 +166,10 @@ impl Group {
 
     /// Says of it whether the baseline has it.
     pub fn compare(&mut self, baseline: &Ledger) {
-        self.known = Some(baseline.knows(&self.signature, self.claim));
+        let known = baseline.known(&self.signature.kind, self.claim);
+        let other = known.filter(|known| known.has_other_shape(&self.signature));
+        self.known = Some(known.is_some());
+        self.other_shape = other.map(|other| other.id.clone());
     }
 
     /// Shrinks the first of its runs, and stores what remains. The shape of a run of which more might be left out
@@ -186,6 +193,7 @@ impl Group {
         if let Some(anomaly) = failure.find(&report) {
             self.signature.shape = is_done.then(|| Shape::of(&report, anomaly));
             self.id = self.signature.id();
+            self.sentence = sentence_of(anomaly);
         }
         // Two failures of one seed are shrunk to two runs.
         let name = format!("{}-{seed}-shrunk-{}", self.plan, self.signature.kind.id());

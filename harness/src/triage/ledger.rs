@@ -244,16 +244,21 @@ impl Ledger {
         open.filter(|known| known.is_open()).map(|known| known.signature.kind.clone()).collect()
     }
 
-    /// Whether a failure is known and not resolved.
-    pub fn knows(&self, signature: &Signature, claim: Claim) -> bool {
-        let mut known = self.failures.iter().filter(|known| known.is_open());
-        known.any(|known| known.claim == claim && known.signature.is_like(signature))
+    /// What is known of a failure that is not resolved.
+    pub(super) fn known(&self, kind: &Kind, claim: Claim) -> Option<&Entry> {
+        let mut open = self.failures.iter().filter(|known| known.is_open());
+        open.find(|known| known.claim == claim && known.signature.kind == *kind)
+    }
+
+    /// How many runs there were.
+    pub(super) fn runs(&self) -> u64 {
+        self.plans.iter().fold(0, |sum, ran| sum.saturating_add(ran.runs))
     }
 
     /// How many runs there were of some plans.
     pub(super) fn runs_of(&self, plans: &[String]) -> u64 {
         let ran = self.plans.iter().filter(|ran| plans.contains(&ran.plan));
-        ran.map(|ran| ran.runs).sum()
+        ran.fold(0, |sum, ran| sum.saturating_add(ran.runs))
     }
 
     /// The state in which a failure is carried on that the campaign did not find.
@@ -265,15 +270,10 @@ impl Ledger {
         }
     }
 
-    /// What has become of a failure that the campaign did not find. One of each kind is shrunk: where that had
-    /// another shape, this one may be among the others.
+    /// What it means that the campaign did not find a failure.
     pub(super) fn lacks(&self, known: &Entry) -> Lacking {
-        let of_kind = |found: &&Entry| {
-            found.state == State::Failing && found.signature.kind == known.signature.kind
-        };
         match self.runs_of(&known.plans) {
             0 => Lacking::NotRun,
-            _ if self.failures.iter().any(|found| of_kind(&found)) => Lacking::Unseen,
             ran if ran < known.clean_runs() => Lacking::Unseen,
             _ => Lacking::Resolved,
         }
@@ -314,7 +314,13 @@ impl Entry {
 
     /// Whether two of two campaigns are one.
     pub(super) fn is_same(&self, other: &Entry) -> bool {
-        self.claim == other.claim && self.signature.is_like(&other.signature)
+        self.claim == other.claim && self.signature.kind == other.signature.kind
+    }
+
+    /// Whether both have a shape, and not the same.
+    pub(super) fn has_other_shape(&self, signature: &Signature) -> bool {
+        let shapes = (&self.signature.shape, &signature.shape);
+        matches!(shapes, (Some(mine), Some(other)) if mine != other)
     }
 
     /// After how many clean runs of its plans in a row it is believable that it is gone: so many are clean by

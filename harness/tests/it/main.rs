@@ -25,5 +25,6 @@ mod swarm;
 mod systems;
 mod tradeoffs;
 mod traffic;
+mod triage;
 mod waivers;
 mod world;
