@@ -15,6 +15,7 @@ pub mod engine;
 pub mod nemesis;
 pub mod plan;
 mod play;
+pub mod prelude;
 mod record;
 pub mod report;
 pub mod run;
@@ -28,6 +29,8 @@ pub mod tape;
 pub mod trace;
 pub mod tradeoffs;
 pub mod why;
+
+pub use campaign::Campaign;
 
 /// What histories and verdicts are made of; a system of your own answers in these words.
 pub use checkers;

@@ -9,6 +9,7 @@ mod cli;
 mod clocks;
 mod disks;
 mod engines;
+mod in_test;
 mod membership;
 mod processes;
 mod restore;
