@@ -9,6 +9,7 @@ mod available;
 pub mod campaign;
 pub mod cli;
 pub mod config;
+pub mod conformance;
 mod director;
 pub mod doctor;
 pub mod engine;

@@ -15,4 +15,5 @@ pub use findings::{
     Broken, Divergence, Ending, Findings, Inconclusive, Notable, OwnError, Stopped, Totals,
 };
 pub use matrix::{AnomalyCount, Cell, Row, Standing, Witnessed};
+pub(crate) use runner::words_of;
 pub use runner::{Campaign, Entry, Progress};

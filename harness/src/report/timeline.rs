@@ -195,7 +195,7 @@ fn show(history: &History, anomaly: Option<&Anomaly>, operation: Operation<'_>) 
     }
 }
 
-fn words_of_outcome(history: &History, outcome: Option<&Outcome<ValueId>>) -> String {
+pub(crate) fn words_of_outcome(history: &History, outcome: Option<&Outcome<ValueId>>) -> String {
     let reason = |reason: &checkers::history::Reason<ValueId>| match reason {
         checkers::history::Reason::Mismatch { actual: Some(value) } => {
             format!("mismatch: holds {}", history.value(*value))

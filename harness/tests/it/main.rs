@@ -7,6 +7,7 @@ mod campaign;
 mod check;
 mod cli;
 mod clocks;
+mod conformance;
 mod disks;
 mod engines;
 mod in_test;
