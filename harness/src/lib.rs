@@ -13,6 +13,7 @@ pub mod conformance;
 mod director;
 pub mod doctor;
 pub mod engine;
+pub mod external;
 pub mod nemesis;
 pub mod plan;
 mod play;

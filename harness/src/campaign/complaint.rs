@@ -40,7 +40,9 @@ impl Findings {
     #[track_caller]
     pub fn assert_valid(&self) {
         let ending = self.ending();
-        assert!(ending == Ending::Met, "{}", self.complaint(ending));
+        // A shrunk run has in it what shows its failure, and too little to prove anything else.
+        let is_mended = ending == Ending::Unknown && self.aftermath.played.is_some();
+        assert!(ending == Ending::Met || is_mended, "{}", self.complaint(ending));
     }
 
     fn complaint(&self, ending: Ending) -> String {

@@ -91,7 +91,7 @@
 //! | variable | |
 //! |---|---|
 //! | `STORMGLASS_SEED=17` | every campaign runs this seed alone |
-//! | `STORMGLASS_RUN=FOLDER` | every campaign plays this stored run alone, as it was shrunk |
+//! | `STORMGLASS_RUN=FOLDER` | every campaign plays this stored run alone, and passes where nothing claimed is broken in it |
 //! | `STORMGLASS_RESULTS=FOLDER` | failing runs are kept there instead of in `stormglass` in the target folder |
 
 use std::env;

@@ -10,6 +10,7 @@ mod clocks;
 mod conformance;
 mod disks;
 mod engines;
+mod external;
 mod in_test;
 mod membership;
 mod processes;
