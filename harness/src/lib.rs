@@ -9,13 +9,16 @@ mod available;
 pub mod campaign;
 pub mod cli;
 pub mod config;
+pub mod conformance;
 pub mod corpus;
 mod director;
 pub mod doctor;
 pub mod engine;
+pub mod external;
 pub mod nemesis;
 pub mod plan;
 mod play;
+pub mod prelude;
 mod record;
 pub mod report;
 pub mod run;
@@ -31,6 +34,8 @@ pub mod trace;
 pub mod tradeoffs;
 pub mod triage;
 pub mod why;
+
+pub use campaign::Campaign;
 
 /// What histories and verdicts are made of; a system of your own answers in these words.
 pub use checkers;

@@ -18,7 +18,9 @@ use crate::nemesis::Schedule;
 use crate::record::Recorder;
 use crate::run::{Counts, Effect};
 use crate::seed::{Seed, Stream};
-use crate::sim::{ClientCx, ClientSpec, Clock, Failure, Play, Roster, Step, World, operate};
+use crate::sim::{
+    Caught, ClientCx, ClientSpec, Clock, Failure, Play, Roster, Step, World, operate,
+};
 use crate::system::{Client, Manifest, System, Timing};
 use crate::tape::{Call, Tape};
 use crate::trace::Trace;
@@ -44,7 +46,7 @@ pub(crate) struct Played {
     pub(crate) failures: Vec<(Time, NodeId, Failure)>,
     /// Whether the run was cut short because the system sent messages without end.
     pub(crate) flooded: bool,
-    /// What the client of the system answered that cannot be, if anything.
+    /// What the client of the system answered that cannot be, or panicked with, if anything.
     pub(crate) nonsense: Option<String>,
     /// Why the run proves nothing; a sentence each.
     pub(crate) vacuous: Vec<String>,
@@ -342,11 +344,20 @@ impl Actor {
         let home = self.stage.roster.home_of(self.spec.home, self.spec.pinned);
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
-        let answer = self.clock.timeout(self.stage.operation, self.client.invoke(op)).await;
-        let mut outcome = answer.unwrap_or_else(|| {
-            self.client.reset();
-            Outcome::Info(Reason::Timeout)
-        });
+        let asked = Caught::new(self.client.invoke(op));
+        let answer = self.clock.timeout(self.stage.operation, asked).await;
+        let mut outcome = match answer {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(words)) => {
+                self.stage.nonsense.set(Some(format!("at `{op}` the client panicked: {words}")));
+                self.client.reset();
+                Outcome::Info(Reason::Other("the client panicked".into()))
+            }
+            None => {
+                self.client.reset();
+                Outcome::Info(Reason::Timeout)
+            }
+        };
         let now = self.now();
         if let Err(error) = recorder.complete(now, operation, op.kind(), &outcome) {
             self.stage.nonsense.set(Some(format!("to `{op}` the client answered: {error}")));

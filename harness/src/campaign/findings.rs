@@ -2,13 +2,13 @@
 //! on which thread was faster.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use checkers::Guarantee;
 use checkers::history::Time;
 use serde::Serialize;
 
+use super::in_test::Aftermath;
 use super::matrix::{Row, Standing, sentence_of};
 use crate::run::{Conclusion, Counts, Fingerprint, Judged};
 use crate::seed::Seed;
@@ -38,6 +38,9 @@ pub struct Findings {
     /// Runs that broke something claimed in a way that is not known.
     #[serde(skip)]
     failing: usize,
+    /// What ran, and what a failing test does about it.
+    #[serde(skip)]
+    pub(super) aftermath: Aftermath,
     /// How many runs of each kind were kept so far.
     #[serde(skip)]
     kept: BTreeMap<(usize, Guarantee, String), u64>,
@@ -259,6 +262,7 @@ impl Findings {
             totals: Totals::default(),
             stopped: None,
             failing: 0,
+            aftermath: Aftermath::default(),
             kept: BTreeMap::new(),
         }
     }
@@ -344,46 +348,6 @@ impl Findings {
         } else {
             Ending::Met
         }
-    }
-
-    /// Ends a test unless every verdict is as the system says.
-    ///
-    /// # Panics
-    /// With everything that was found, and how to replay it, where a claimed guarantee was broken or
-    /// could not be judged, where a disclaimed one has no witness, and where nothing ran.
-    #[track_caller]
-    pub fn assert_valid(&self) {
-        let ending = self.ending();
-        assert!(ending == Ending::Met, "{}", self.complaint(ending));
-    }
-
-    fn complaint(&self, ending: Ending) -> String {
-        let mut text = format!("{}\n", ending.sentence());
-        for row in &self.rows {
-            for cell in row.cells.iter().filter(|cell| row.standing(cell) == Standing::NoWitness) {
-                let Row { plan, runs, .. } = row;
-                let guarantee = cell.guarantee;
-                let _ = writeln!(text, "{plan}: {guarantee} was never broken in {runs} runs");
-            }
-        }
-        for notable in &self.notable {
-            let Notable { plan, seed, .. } = notable;
-            let claimed = notable.broken.iter().filter(|broken| broken.claim == Claim::Holds);
-            for Broken { guarantee, anomaly, sentence, .. } in claimed {
-                let _ = writeln!(text, "{plan}, seed {seed}: {guarantee}, {anomaly}: {sentence}");
-            }
-        }
-        for Inconclusive { plan, seed, reason, .. } in &self.inconclusive {
-            let _ = writeln!(text, "{plan}, seed {seed} proves nothing: {reason}");
-        }
-        for Divergence { plan, seed, .. } in &self.divergences {
-            let _ = writeln!(text, "{plan}, seed {seed} gave two different histories");
-        }
-        for OwnError { plan, seed, message } in &self.own_errors {
-            let _ = writeln!(text, "{plan}, seed {seed}: the harness failed: {message}");
-        }
-        text.push_str("to replay a seed: stormglass::run::run(&system, &plan, Seed(…), options)");
-        text
     }
 }
 

@@ -2,18 +2,12 @@
 //!
 //! [`Campaign`] runs; [`Findings`] is what it found, among it one [`Row`] for each plan.
 //!
-//! As a test of a system of your own:
-//!
-//! ```no_run
-//! use std::sync::Arc;
-//! use stormglass::campaign::Campaign;
-//! # fn my_system() -> Arc<dyn stormglass::system::System> { unimplemented!() }
-//!
-//! Campaign::new(my_system()).seeds(0..200).run().assert_valid();
-//! ```
+//! [`in_test`] says how a crate of your own tests its system with one.
 
+mod complaint;
 mod findings;
 pub mod guarantees;
+pub mod in_test;
 mod matrix;
 mod runner;
 
@@ -22,4 +16,5 @@ pub use findings::{
 };
 pub(crate) use matrix::sentence_of;
 pub use matrix::{AnomalyCount, Cell, Row, Standing, Witnessed};
+pub(crate) use runner::words_of;
 pub use runner::{Campaign, Entry, Progress};

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use checkers::history::{FaultId, Time};
 
 use super::findings::{Findings, OwnError, Ran, Stopped};
+use super::in_test::{Aftermath, Draft};
 use super::matrix::Row;
 use crate::plan::Plan;
 use crate::run::{self, Effect, Options, Report};
@@ -30,9 +31,15 @@ const RECHECK_EVERY: u64 = 50;
 /// and Ctrl-C decide only how many seeds there are.
 pub struct Campaign {
     /// The system that plans are added for.
-    system: Option<Arc<dyn System>>,
-    entries: Vec<Entry>,
-    seeds: Range<u64>,
+    pub(super) system: Option<Arc<dyn System>>,
+    pub(super) entries: Vec<Entry>,
+    /// The plan that is put together setting by setting.
+    pub(super) draft: Option<Draft>,
+    pub(super) seeds: Range<u64>,
+    /// How its runs depart from what their plans and seeds say.
+    pub(super) options: Options,
+    /// What a failing test does with the findings.
+    pub(super) aftermath: Aftermath,
     threads: usize,
     budget: Option<Duration>,
     failures_max: usize,
@@ -74,7 +81,10 @@ impl Campaign {
         Campaign {
             system: None,
             entries,
+            draft: None,
             seeds: 0..100,
+            options: Options::default(),
+            aftermath: Aftermath::default(),
             threads: std::thread::available_parallelism().map_or(1, NonZero::get),
             budget: None,
             failures_max: 100,
@@ -89,14 +99,18 @@ impl Campaign {
     /// # Panics
     /// If the plan is wrong, or the campaign was made without a system.
     #[must_use]
-    pub fn plan(mut self, mut plan: Plan) -> Campaign {
+    pub fn plan(mut self, plan: Plan) -> Campaign {
+        self.add(plan);
+        self
+    }
+
+    pub(super) fn add(&mut self, mut plan: Plan) {
         let system = self.system.clone().expect("`Campaign::new` names the system of its plans");
         plan.system = system.manifest().name;
         if let Err(error) = plan.check_for(&*system, &[]) {
             panic!("{error}");
         }
         self.entries.push(Entry { plan, system });
-        self
     }
 
     /// Runs each plan with these seeds.
@@ -148,17 +162,19 @@ impl Campaign {
         self
     }
 
-    /// Runs the campaign.
-    pub fn run(self) -> Findings {
+    /// Runs the campaign, as a test does: where the environment asks for one seed or one stored run
+    /// ([`in_test`](super::in_test)), it is only that.
+    ///
+    /// # Panics
+    /// If the plan is wrong, or the environment asks for what is no seed and no run of the campaign.
+    pub fn run(mut self) -> Findings {
+        self.heed_environment();
         self.run_with(&mut |_| {})
     }
 
     /// Runs the campaign; `watch` hears after each run how far it is.
     pub fn run_with(mut self, watch: &mut dyn FnMut(Progress)) -> Findings {
-        if let (true, Some(system)) = (self.entries.is_empty(), &self.system) {
-            let name = system.manifest().name;
-            self = self.plan(Plan::new(name.clone(), name));
-        }
+        self.finish_draft();
         let work = Work {
             next: AtomicU64::new(0),
             enough: AtomicBool::new(false),
@@ -197,7 +213,7 @@ impl Campaign {
                 return;
             }
             let (row, seed) = self.place(index);
-            let done = execute(&self.entries[row], seed);
+            let done = execute(&self.entries[row], seed, &self.options);
             if sender.send((index, done)).is_err() {
                 return;
             }
@@ -220,6 +236,7 @@ impl Campaign {
     ) -> Findings {
         let rows = self.entries.iter().map(|entry| self.row(entry)).collect();
         let mut findings = Findings::new(rows);
+        findings.aftermath = Aftermath { entries: self.entries.clone(), ..self.aftermath.clone() };
         let mut waiting = BTreeMap::new();
         let mut next = 0;
         for (index, done) in receiver {
@@ -295,9 +312,9 @@ impl Work {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the budget of a campaign is wall time; it decides which seeds run, never what they do"
+    reason = "the budgets of a campaign and of what follows are wall time; they decide what runs, never what it does"
 )]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
@@ -309,8 +326,8 @@ enum Done {
     Panicked(String),
 }
 
-fn execute(entry: &Entry, seed: Seed) -> Done {
-    let once = || run::run(&entry.system, &entry.plan, seed, Options::default());
+fn execute(entry: &Entry, seed: Seed, options: &Options) -> Done {
+    let once = || run::run(&entry.system, &entry.plan, seed, options.clone());
     let executed = catch_unwind(AssertUnwindSafe(|| {
         let again = seed.0.is_multiple_of(RECHECK_EVERY).then(|| once().fingerprint);
         (once(), again)
@@ -340,7 +357,7 @@ fn begun(report: &Report) -> Vec<Time> {
 }
 
 /// What a panic said.
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())

@@ -1,16 +1,20 @@
-//! `stormglass doctor`: are runs the same on this machine?
+//! `stormglass doctor`: are runs the same on this machine? And is the adapter of a system as it should be?
 
 use std::ops::Range;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 
 use super::Context;
 use super::plans::Selection;
 use crate::campaign::{Ending, Entry};
+use crate::conformance::{self, Finding};
 use crate::doctor::{self, Difference, Fingerprints};
+use crate::report::escape;
 use crate::seed::Seed;
+use crate::system::Settings;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -19,6 +23,9 @@ pub(super) struct Arguments {
     /// The seeds that are compared.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..100")]
     seeds: Range<u64>,
+    /// Instead of comparing runs, look for what is wrong with the adapter of this system.
+    #[arg(long, value_name = "SYSTEM", conflicts_with_all = ["only", "skip", "seeds", "plans", "nemeses", "engine", "swarm"])]
+    system: Option<String>,
 }
 
 /// What a process of the doctor's is asked for.
@@ -45,6 +52,9 @@ struct Content {
 
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        if let Some(name) = &self.system {
+            return examine(context, name);
+        }
         let entries = self.selection.entries(context)?;
         let mut differences = Vec::new();
         for entry in &entries {
@@ -119,6 +129,55 @@ impl Arguments {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Ok(command)
     }
+}
+
+/// What is wrong with the adapter of a system.
+#[derive(Serialize)]
+struct Examined<'a> {
+    system: &'a str,
+    findings: Vec<Finding>,
+}
+
+fn examine(context: &Context, name: &str) -> anyhow::Result<u8> {
+    let known = || context.systems.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
+    let named = context.systems.iter().find(|entry| entry.name == name);
+    let named =
+        named.with_context(|| format!("no system is called `{name}`; there are {}", known()))?;
+    let system =
+        named.configured(&Settings::new()).map_err(|error| anyhow!("settings: {error}"))?;
+    let bar = context.output.progress(name);
+    bar.set_message("in calm, after crashes, with answers lost");
+    let findings = conformance::examine(&Arc::from(system));
+    bar.finish_and_clear();
+    let examined = Examined { system: name, findings };
+    context.output.result("doctor", &examined, || words_of(&examined))?;
+    let ending = if examined.findings.is_empty() { Ending::Met } else { Ending::Violated };
+    Ok(ending.code())
+}
+
+fn words_of(examined: &Examined<'_>) -> String {
+    let Examined { system, findings } = examined;
+    if findings.is_empty() {
+        return format!(
+            "{system}: nothing is wrong with the adapter, as far as runs in calm, after crashes, with answers lost \
+             and with empty disks tell\n"
+        );
+    }
+    let mut text = format!(
+        "{system}: {} wrong with the adapter\n",
+        match findings.len() {
+            1 => "one thing is".to_owned(),
+            several => format!("{several} things are"),
+        }
+    );
+    for Finding { about, seen, remedy } in findings {
+        text.push_str(&format!(
+            "\n{about}: {}\n  to do: {}\n",
+            escape::line(seen),
+            escape::line(remedy)
+        ));
+    }
+    text
 }
 
 /// Waits for two processes at once, so that neither waits for its output to be read.

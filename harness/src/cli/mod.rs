@@ -18,6 +18,7 @@ mod corpus;
 mod diff;
 mod doctor;
 mod export;
+mod external;
 mod guarantees;
 mod input;
 mod list;
@@ -100,6 +101,8 @@ enum Command {
     Check(check::Arguments),
     /// Writes the history of a stored run in another tool's format.
     Export(export::Arguments),
+    /// Tests nodes in any language, which speak Maelstrom's protocol over standard input and output.
+    External(external::Arguments),
     /// Lists plans, systems, workloads, nemeses, checkers and models.
     List(list::Arguments),
     /// Finds out whether runs are the same on two threads and in two more processes.
@@ -137,6 +140,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Report(arguments) => arguments.execute(&context),
         Command::Check(arguments) => arguments.execute(&context),
         Command::Export(arguments) => arguments.execute(&context),
+        Command::External(arguments) => arguments.execute(&context),
         Command::List(arguments) => arguments.execute(&context),
         Command::Doctor(arguments) => arguments.execute(&context),
         Command::Fingerprints(arguments) => arguments.execute(&context),

@@ -287,7 +287,7 @@ pub(crate) fn show(
     }
 }
 
-fn words_of_outcome(history: &History, outcome: Option<&Outcome<ValueId>>) -> String {
+pub(crate) fn words_of_outcome(history: &History, outcome: Option<&Outcome<ValueId>>) -> String {
     let reason = |reason: &checkers::history::Reason<ValueId>| match reason {
         checkers::history::Reason::Mismatch { actual: Some(value) } => {
             format!("mismatch: holds {}", history.value(*value))

@@ -261,6 +261,15 @@ impl NodeCx {
         self.0.port.recv().await
     }
 
+    /// Waits for the next message, but no longer than this by the node's monotonic clock.
+    pub async fn recv_within(&self, time: Duration) -> Option<Message> {
+        tokio::select! {
+            biased;
+            message = self.recv() => Some(message),
+            () = self.sleep(time) => None,
+        }
+    }
+
     /// The next message, if one has arrived already.
     pub fn try_recv(&self) -> Option<Message> {
         self.0.port.try_recv()

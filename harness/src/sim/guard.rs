@@ -32,6 +32,30 @@ impl PollBudget {
     }
 }
 
+/// What a client does, whose panics are caught.
+pub(crate) struct Caught<'a, T>(Pin<Box<dyn Future<Output = T> + 'a>>);
+
+impl<'a, T> Caught<'a, T> {
+    /// Catches what a future of a client panics with.
+    pub(crate) fn new(future: Pin<Box<dyn Future<Output = T> + 'a>>) -> Caught<'a, T> {
+        catch_quietly();
+        Caught(future)
+    }
+}
+
+/// Ends with what the future comes to, or with what it panicked with.
+impl<T> Future for Caught<'_, T> {
+    type Output = Result<T, String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, String>> {
+        let future = self.0.as_mut();
+        match quietly(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx)))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(words_of(panic.as_ref()))),
+        }
+    }
+}
+
 /// A node's task. It never ends: turmoil cuts a step short when a host's software does.
 pub(super) struct Guard<F, R> {
     task: Option<Pin<Box<F>>>,

@@ -24,6 +24,7 @@ pub(crate) use context::ClientSpec;
 pub use context::{Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
 pub use disk::Disk;
 pub use engine::Clock;
+pub(crate) use guard::Caught;
 pub(crate) use roster::{Roster, Step, operate};
 pub(crate) use world::{NOBODY, Play, World};
 

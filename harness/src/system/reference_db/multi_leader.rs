@@ -80,9 +80,11 @@ impl MultiLeader {
             (Guarantee::Live, Claim::Holds),
             // Of a majority of all nodes, some are a majority of their region.
             (Guarantee::Available, Claim::Holds),
-            (Guarantee::Set, at_once),
-            (Guarantee::Counter, at_once),
         ]);
+        // What is not offered, nobody can judge.
+        let objects = [(OpKind::Add, Guarantee::Set), (OpKind::Increment, Guarantee::Counter)];
+        let offered = objects.into_iter().filter(|(kind, _)| self.offered().contains(kind));
+        claims.extend(offered.map(|(_, guarantee)| (guarantee, at_once)));
         for (guarantee, claim) in &mut claims {
             let waived = self.waived(*guarantee, *claim, nemeses);
             *claim = unless_forgotten(*guarantee, waived, nemeses);

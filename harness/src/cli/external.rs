@@ -1,0 +1,146 @@
+//! `stormglass external`: nodes in any language, over their standard input and output.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use super::Context;
+use super::output::interruption;
+use crate::campaign::Ending;
+use crate::external::{Dialect, External, Launch, WORKLOADS};
+use crate::plan::Plan;
+use crate::report;
+use crate::report::summary::shell_word;
+use crate::run::{self, Conclusion, Options};
+use crate::seed::Seed;
+use crate::store::{Record, Store};
+use crate::system::System;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The program that is a node.
+    #[arg(long, value_name = "FILE")]
+    bin: PathBuf,
+    /// What clients ask, in Maelstrom's words: `lin-kv`, `g-set`, `broadcast`, `unique-ids` or `txn-list-append`.
+    #[arg(long, value_name = "WORKLOAD", default_value = "lin-kv")]
+    workload: String,
+    /// How many nodes there are.
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=9))]
+    nodes: u32,
+    /// The seeds, one after the other.
+    #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..3")]
+    seeds: Range<u64>,
+    /// Let these plan the faults, or `none`.
+    #[arg(long, value_name = "NEMESIS", value_delimiter = ',', default_value = "partition")]
+    nemeses: Vec<String>,
+    /// How long faults last in all.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    safety: std::time::Duration,
+    /// How many times faster than real time virtual time may pass: only for nodes without timers.
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pace: u32,
+    /// What the program is started with.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    arguments: Vec<String>,
+}
+
+/// What came of the runs.
+#[derive(Serialize)]
+struct Content {
+    replays: &'static str,
+    runs: Vec<Record>,
+}
+
+/// How far such runs replay.
+const REPLAYS: &str = "the network and the faults replay exactly, the processes do not";
+
+impl Arguments {
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        let dialect = self.dialect()?;
+        let program = self.bin.canonicalize();
+        let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
+        let plan = self.plan(dialect);
+        let store = Store::open(&context.results)?;
+        let interrupted = interruption()?;
+        let mut content = Content { replays: REPLAYS, runs: Vec::new() };
+        let mut text = String::new();
+        let bar = context.output.progress("external");
+        bar.set_length(self.seeds.end - self.seeds.start);
+        for seed in self.seeds.clone().map(Seed) {
+            if interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let launch = Launch {
+                program: program.clone(),
+                arguments: self.arguments.clone(),
+                folder: std::path::absolute(context.results.join("processes"))?.join(format!(
+                    "{}-{seed}-{}",
+                    plan.name,
+                    std::process::id()
+                )),
+                pace: self.pace,
+            };
+            let folder = launch.folder.clone();
+            let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
+            plan.check_for(&*system, &[])?;
+            let report = run::run(&system, &plan, seed, Options::default());
+            let conclusion = report.conclusion();
+            let words = report::run::conclusion(conclusion);
+            let _ = writeln!(text, "seed {seed}: {words}");
+            let record = Record::of(&report);
+            if conclusion != Conclusion::Valid {
+                let stored = store.save(&report)?;
+                text.push_str(&grievances(&record));
+                let stored = shell_word(&stored.display().to_string());
+                let _ = writeln!(text, "  show: {} show {stored}", super::output::program());
+            }
+            let _ = writeln!(text, "  processes: {}", shell_word(&folder.display().to_string()));
+            content.runs.push(record);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let _ = writeln!(text, "{REPLAYS}");
+        context.output.result("external", &content, || text)?;
+        let worst = content.runs.iter().map(|record| record.conclusion).max();
+        Ok(worst.map_or(Ending::NothingRan, Ending::from).code())
+    }
+
+    fn dialect(&self) -> anyhow::Result<&'static Dialect> {
+        let named = WORKLOADS.iter().find(|dialect| dialect.name == self.workload);
+        let Some(dialect) = named else {
+            let known: Vec<&str> = WORKLOADS.iter().map(|dialect| dialect.name).collect();
+            bail!("no workload is called `{}`; there are {}", self.workload, known.join(", "));
+        };
+        Ok(dialect)
+    }
+
+    fn plan(&self, dialect: &Dialect) -> Plan {
+        let mut plan = Plan::new(format!("external-{}", dialect.name), "external");
+        dialect.workload.clone_into(&mut plan.workload);
+        plan.nodes = vec![self.nodes];
+        plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
+        plan.nemeses = self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
+        plan.safety = self.safety;
+        plan
+    }
+}
+
+/// What is wrong with a run: its anomalies of what is claimed, and why it proves nothing.
+fn grievances(record: &Record) -> String {
+    let mut text = String::new();
+    for judged in record.judged.iter().filter(|judged| judged.claim == crate::system::Claim::Holds)
+    {
+        for anomaly in judged.verdict.anomalies().iter().take(1) {
+            text.push_str(&report::run::explanation(anomaly));
+        }
+    }
+    for reason in &record.vacuous {
+        let _ = writeln!(text, "  it proves nothing: {}", report::escape::line(reason));
+    }
+    text
+}

@@ -1,0 +1,207 @@
+//! One process: what it is told and what it says, within bounds, and its end.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Launch;
+use crate::sim::MESSAGE_BYTES_MAX;
+
+/// How many lines wait for a process to read them, and of it to be read.
+const LINES_MAX: usize = 10_000;
+/// How many bytes of its standard error are kept.
+const ERROR_BYTES_MAX: usize = 1 << 20;
+/// How many lines of it are its last words, and how many bytes of each.
+const LAST_WORDS: usize = 5;
+const LAST_WORDS_BYTES: usize = 300;
+
+/// A process, which ends at the latest when this is dropped.
+pub(super) struct Process {
+    child: Child,
+    stdin: SyncSender<String>,
+    stdout: Receiver<Result<String, String>>,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+}
+
+/// What tells a process something.
+#[derive(Clone)]
+pub(super) struct Ear(SyncSender<String>);
+
+impl Ear {
+    /// Tells the process a line.
+    ///
+    /// # Errors
+    /// Where it does not read what it is told.
+    pub(super) fn tell(&self, line: String) -> Result<(), String> {
+        match self.0.try_send(line) {
+            // One that has ended says so itself.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                Err(format!("it reads nothing: {LINES_MAX} messages wait for it"))
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Starts the process of a node.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub(super) fn start(launch: &Launch, name: &str) -> Result<Process, String> {
+        let Launch { program, arguments, folder, .. } = launch;
+        let home = folder.join(name);
+        fs::create_dir_all(&home)
+            .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&home).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = command.spawn();
+        let mut child =
+            started.map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        let (stdin, told) = sync_channel(LINES_MAX);
+        let (says, stdout) = sync_channel(LINES_MAX);
+        let last_words = Arc::new(Mutex::default());
+        let input = child.stdin.take().expect("it is piped");
+        let output = child.stdout.take().expect("it is piped");
+        let errors = child.stderr.take().expect("it is piped");
+        let (kept, file) = (Arc::clone(&last_words), folder.join(format!("{name}.stderr")));
+        beside(move || write_all(input, &told));
+        beside(move || read_all(output, &says));
+        beside(move || keep(errors, &file, &kept));
+        Ok(Process { child, stdin, stdout, last_words })
+    }
+
+    /// What tells it something.
+    pub(super) fn ear(&self) -> Ear {
+        Ear(self.stdin.clone())
+    }
+
+    /// The next line that it says, if it says one within this real time.
+    ///
+    /// # Errors
+    /// Where it has ended, or says what is no line.
+    pub(super) fn listen(&mut self, wait: Duration) -> Result<Option<String>, String> {
+        match self.stdout.recv_timeout(wait) {
+            Ok(said) => said.map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(self.end()),
+        }
+    }
+
+    /// How it ended, with its last words.
+    fn end(&mut self) -> String {
+        self.kill();
+        let how = match self.child.wait() {
+            Ok(status) => format!("the process ended ({status})"),
+            Err(error) => format!("the process ended ({error})"),
+        };
+        let words = self.last_words();
+        if words.is_empty() { how } else { format!("{how}; its last words: {words}") }
+    }
+
+    /// What it wrote last to its standard error.
+    pub(super) fn last_words(&self) -> String {
+        let words = self.last_words.lock().expect("nobody panics while holding it");
+        words.iter().cloned().collect::<Vec<_>>().join(" / ")
+    }
+
+    /// Ends the process and all of its group: a script may have started the program itself as a process of its own.
+    fn kill(&mut self) {
+        let group = format!("-{}", self.child.id());
+        let mut command = Command::new("kill");
+        command.args(["-9", "--", &group]).stdout(Stdio::null()).stderr(Stdio::null());
+        // Where there is no such command, the process itself ends, and where both fail, it has ended.
+        let _ = command.status();
+        let _ = self.child.kill();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        // What has been killed is waited for, so that nothing of it is left.
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "they wait for what a process says, and end with it; the simulation waits for none of them"
+)]
+fn beside(act: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(act);
+}
+
+fn write_all(mut stdin: ChildStdin, told: &Receiver<String>) {
+    while let Ok(line) = told.recv() {
+        if stdin.write_all(line.as_bytes()).and_then(|()| stdin.write_all(b"\n")).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_all(stdout: ChildStdout, says: &SyncSender<Result<String, String>>) {
+    let mut reader = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        let most = MESSAGE_BYTES_MAX as u64 + 1;
+        let said = match reader.by_ref().take(most).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if line.len() > MESSAGE_BYTES_MAX => {
+                Err(format!("it said a line of more than {MESSAGE_BYTES_MAX} bytes"))
+            }
+            Ok(_) if line.last() != Some(&b'\n') => {
+                let part = shortened(&String::from_utf8_lossy(&line));
+                Err(format!("it ended in the middle of a line: {part}"))
+            }
+            Ok(_) => match String::from_utf8(line) {
+                Ok(line) => Ok(line.trim_end().to_owned()),
+                Err(error) => {
+                    let shown = shortened(&String::from_utf8_lossy(error.as_bytes()));
+                    Err(format!("it said what is no UTF-8: {shown}"))
+                }
+            },
+        };
+        if says.send(said).is_err() {
+            return;
+        }
+    }
+}
+
+fn keep(stderr: ChildStderr, file: &Path, last_words: &Mutex<VecDeque<String>>) {
+    let mut file = File::options().create(true).append(true).open(file).ok();
+    let mut reader = BufReader::new(stderr);
+    let mut kept = 0;
+    loop {
+        let mut line = Vec::new();
+        match reader.by_ref().take(MESSAGE_BYTES_MAX as u64).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        kept += line.len();
+        if let Some(file) = file.as_mut().filter(|_| kept <= ERROR_BYTES_MAX) {
+            // What cannot be kept is still read, so that the process does not wait for it.
+            let _ = file.write_all(&line);
+        }
+        let mut words = last_words.lock().expect("nobody panics while holding it");
+        words.push_back(shortened(String::from_utf8_lossy(&line).trim_end()));
+        if words.len() > LAST_WORDS {
+            words.pop_front();
+        }
+    }
+}
+
+/// The beginning of what a process said.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LAST_WORDS_BYTES) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
+    }
+}

@@ -1,0 +1,136 @@
+//! Nodes in any language: processes that speak Maelstrom's protocol over their standard input and output, as a
+//! [`System`] whose messages go through the simulated network.
+//!
+//! The network, the clients, the faults and the schedule are as exact as everywhere else. The processes are not: what
+//! they do in between takes real time and is decided by an operating system. Two runs of one seed have the
+//! same faults and much the same operations, and may have other histories; what is shown about such runs says so.
+//!
+//! Virtual time and real processes meet in two places. A process has timers of its own, so virtual time is held
+//! back: it never passes faster than real time, times the pace that is asked for. And a process that is told
+//! something gets a moment of real time, in which no virtual time passes, to answer at once. While a
+//! process is started and told who it is, no virtual time passes at all.
+//!
+//! A crash is the end of the process and of its group; afterwards a new one is started, which is told who it
+//! is, as the first was. A pause holds up what it is told and what it says, and its own timers go on. A process
+//! may keep files in its working directory, which outlives it within a run; what it has written there survives a loss of
+//! power whether it was synced or not.
+//!
+//! A process that says what cannot be, or ends, is not talked to any more: the run says so, with its last words.
+//! Nothing that it says or fails to say holds up the others: lines, queues, and what is kept of its standard error
+//! are bounded.
+//!
+//! The services `lin-kv`, `seq-kv` and `lww-kv` are served where they are asked for, after a while, by one store
+//! that is linearizable, and so stricter than the last two have to be; faults of the network do not reach them. So is
+//! `lin-tso`.
+
+mod child;
+mod node;
+mod pace;
+mod protocol;
+mod service;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use checkers::history::{Op, Outcome, Reason};
+
+use self::pace::Pace;
+pub use self::protocol::{Dialect, WORKLOADS};
+use self::service::Services;
+use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing};
+
+/// How long a client waits for an answer.
+const ANSWER: Duration = Duration::from_millis(950);
+
+/// How processes are started, and where they leave something.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// What it is started with.
+    pub arguments: Vec<String>,
+    /// The folder of the run: each node has a folder in it, in which it runs, and a file of what it writes to its
+    /// standard error.
+    pub folder: PathBuf,
+    /// How many times faster than real time virtual time may pass.
+    pub pace: u32,
+}
+
+/// Processes that are the nodes of one run. Each run has a system of its own.
+pub struct External {
+    launch: Launch,
+    dialect: &'static Dialect,
+    pace: Arc<Pace>,
+    services: Arc<Mutex<Services>>,
+}
+
+impl External {
+    /// Makes the system of one run, for processes that speak a dialect of the protocol.
+    pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
+        let pace = Arc::new(Pace::new(launch.pace));
+        External { launch, dialect, pace, services: Arc::default() }
+    }
+}
+
+impl System for External {
+    fn manifest(&self) -> Manifest {
+        let Dialect { name, ops, claims, .. } = self.dialect;
+        Manifest {
+            name: "external".to_owned(),
+            about: format!("processes that are asked in the words of the workload `{name}`"),
+            nodes: (1, 9),
+            ops: ops.to_vec(),
+            claims: claims.to_vec(),
+            replica_claims: Vec::new(),
+            timing: Timing {
+                failover: Duration::from_secs(2),
+                converge: Duration::from_secs(2),
+                operation: Duration::from_secs(1),
+            },
+        }
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        let node = node::Node {
+            cx,
+            launch: self.launch.clone(),
+            dialect: self.dialect,
+            pace: self.pace.clone(),
+            services: self.services.clone(),
+            awaited: BTreeMap::new(),
+        };
+        Box::pin(async move { node.live().await.expect_err("a node lives until it goes wrong") })
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        Box::new(Session { cx, dialect: self.dialect, asked: 0 })
+    }
+}
+
+/// One client: `c7`.
+struct Session {
+    cx: ClientCx,
+    dialect: &'static Dialect,
+    /// How many messages it has sent.
+    asked: u64,
+}
+
+impl Client for Session {
+    fn invoke<'a>(&'a mut self, op: &'a Op) -> LocalBoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            self.asked += 1;
+            let Some(mut body) = (self.dialect.ask)(op) else {
+                return Outcome::Fail(Reason::Unsupported);
+            };
+            body["msg_id"] = self.asked.into();
+            let (client, home) = (format!("c{}", self.cx.session()), self.cx.home());
+            let envelope = protocol::envelope(&client, &format!("n{home}"), body);
+            match self.cx.request(home, envelope.to_string().as_bytes(), ANSWER).await {
+                Some(answer) => protocol::learn(self.dialect, op, &answer),
+                None => Outcome::Info(Reason::Timeout),
+            }
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! One node: what the network brings goes to its process, and what that says goes into the network.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use checkers::history::NodeId;
+use serde_json::{Value as Json, json};
+
+use super::Launch;
+use super::child::{Process, shortened};
+use super::pace::Pace;
+use super::protocol::{Dialect, envelope};
+use super::service::{SERVICES, Services};
+use crate::sim::{Address, Message};
+use crate::system::NodeCx;
+
+/// How often a process is listened to, in virtual time.
+const TICK: Duration = Duration::from_millis(5);
+/// How long it has to answer at once, in real time.
+const IDLE: Duration = Duration::from_millis(2);
+/// How long it has to say that it is ready, in real time.
+const INIT_MAX: Duration = Duration::from_secs(10);
+/// The most lines that are taken from it at one moment.
+const LINES_A_MOMENT_MAX: usize = 5_000;
+/// The most requests that are remembered until they are answered.
+const AWAITED_MAX: usize = 10_000;
+
+pub(super) struct Node {
+    pub(super) cx: NodeCx,
+    pub(super) launch: Launch,
+    pub(super) dialect: &'static Dialect,
+    pub(super) pace: Arc<Pace>,
+    pub(super) services: Arc<Mutex<Services>>,
+    /// What clients have asked and were not answered, by who asked and the number of the message.
+    pub(super) awaited: BTreeMap<(String, u64), Message>,
+}
+
+impl Node {
+    /// Lives until it goes wrong; says how.
+    pub(super) async fn live(mut self) -> Result<(), String> {
+        let name = self.name();
+        let pace = self.pace.clone();
+        let mut process = pace.hold(|| {
+            let mut process = Process::start(&self.launch, &name)?;
+            self.introduce(&mut process).map(|()| process)
+        })?;
+        // Many messages may arrive at one moment: a process that floods says so much at it, not after each of them.
+        let (mut moment, mut lines) = (self.cx.now(), 0);
+        loop {
+            let message = self.cx.recv_within(TICK).await;
+            let now = self.cx.now();
+            self.pace.wait_until(now);
+            if now > moment {
+                (moment, lines) = (now, 0);
+            }
+            let mut wait = Duration::ZERO;
+            if let Some(message) = message {
+                wait = IDLE;
+                let line = String::from_utf8_lossy(&message.bytes).into_owned();
+                self.expect_answer(message);
+                process.ear().tell(line)?;
+            }
+            while lines < LINES_A_MOMENT_MAX
+                && let Some(line) = process.listen(wait)?
+            {
+                self.pass_on(&process, &line)?;
+                wait = Duration::ZERO;
+                lines += 1;
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("n{}", self.cx.id())
+    }
+
+    /// Tells the process who it is, and waits until it knows.
+    fn introduce(&self, process: &mut Process) -> Result<(), String> {
+        let name = self.name();
+        let names: Vec<String> = self.cx.nodes().iter().map(|id| format!("n{id}")).collect();
+        let init = json!({"type": "init", "msg_id": 1, "node_id": name, "node_ids": names});
+        process.ear().tell(envelope("c-init", &name, init).to_string())?;
+        let Some(line) = process.listen(INIT_MAX)? else {
+            return Err(format!("it did not answer `init` within {INIT_MAX:?}"));
+        };
+        let is_ok = parsed(&line)?["body"]["type"] == "init_ok";
+        if !is_ok {
+            return Err(format!("to `init` it answered {}", shortened(&line)));
+        }
+        if self.dialect.wants_topology {
+            let others =
+                |own: &String| names.iter().filter(|name| *name != own).collect::<Vec<_>>();
+            let all: BTreeMap<&String, Vec<&String>> =
+                names.iter().map(|name| (name, others(name))).collect();
+            let topology = json!({"type": "topology", "msg_id": 2, "topology": all});
+            process.ear().tell(envelope("c-init", &name, topology).to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Remembers whom to answer, where somebody waits for an answer.
+    fn expect_answer(&mut self, message: Message) {
+        let Address::Client(_) = message.from else { return };
+        let Ok(asked) = serde_json::from_slice::<Json>(&message.bytes) else { return };
+        if let (Some(client), Some(number)) =
+            (asked["src"].as_str(), asked["body"]["msg_id"].as_u64())
+        {
+            self.awaited.insert((client.to_owned(), number), message);
+        }
+        if self.awaited.len() > AWAITED_MAX {
+            self.awaited.pop_first();
+        }
+    }
+
+    /// Brings a line of the process to whom it is for.
+    fn pass_on(&mut self, process: &Process, line: &str) -> Result<(), String> {
+        let said = parsed(line)?;
+        let (Some(to), Some(body)) = (said["dest"].as_str(), said["body"].as_object()) else {
+            return Err(format!("it said what has no `dest` and `body`: {}", shortened(line)));
+        };
+        let node = to.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
+        if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
+            let message = envelope(&self.name(), to, said["body"].clone());
+            self.cx.send(Address::Node(node), message.to_string().as_bytes());
+        } else if SERVICES.contains(&to) {
+            self.ask_service(process, to, said["body"].clone());
+        } else if to.starts_with('c') {
+            let Some(number) = body.get("in_reply_to").and_then(Json::as_u64) else {
+                return Err(format!(
+                    "it said to a client what answers nothing: {}",
+                    shortened(line)
+                ));
+            };
+            // An answer to what nobody waits for any more is late, or given twice.
+            if let Some(message) = self.awaited.remove(&(to.to_owned(), number)) {
+                self.cx.reply(&message, said["body"].to_string().as_bytes());
+            }
+        } else {
+            return Err(format!("it said something to `{to}`, and there is nobody of that name"));
+        }
+        Ok(())
+    }
+
+    /// Asks a service, which takes a while each way.
+    fn ask_service(&self, process: &Process, service: &str, body: Json) {
+        let (cx, ear) = (self.cx.clone(), process.ear());
+        let (services, name, service) = (self.services.clone(), self.name(), service.to_owned());
+        let mut random = self.cx.random(&format!("service/{}", self.cx.now().as_nanos()));
+        self.cx.spawn(async move {
+            cx.sleep(Duration::from_millis(random.between(1, 5))).await;
+            let answer = services.lock().expect("a service does not panic").serve(&service, &body);
+            cx.sleep(Duration::from_millis(random.between(1, 5))).await;
+            if let Some(answer) = answer {
+                // One that does not read is found out by what else it is told.
+                let _ = ear.tell(envelope(&service, &name, answer).to_string());
+            }
+        });
+    }
+}
+
+fn parsed(line: &str) -> Result<Json, String> {
+    serde_json::from_str(line).map_err(|_| format!("it said what is no JSON: {}", shortened(line)))
+}

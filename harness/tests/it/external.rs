@@ -1,0 +1,160 @@
+//! Processes as nodes: what is said about hostile ones, and that the nodes in `examples/external` are judged rightly.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkers::Guarantee;
+use stormglass::external::{External, Launch, WORKLOADS};
+use stormglass::plan::Plan;
+use stormglass::run::{Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::system::System;
+
+use crate::cli::{refused, stormglass};
+
+/// What every process says that has understood who it is, as a script.
+const READY: &str =
+    r#"read init; echo '{"dest":"c-init","body":{"type":"init_ok","in_reply_to":1}}'"#;
+
+/// Runs one seed with a script of the shell as the node, much faster than real time.
+fn run_script(folder: &Path, script: &str) -> Report {
+    let program = folder.join("node.sh");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let launch = Launch { program, arguments: Vec::new(), folder: folder.to_owned(), pace: 50 };
+    let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
+    let mut plan = Plan::new("hostile", "external");
+    plan.nemeses.clear();
+    plan.nodes = vec![1];
+    plan.clients = [2, 2];
+    (plan.safety, plan.liveness) = (Duration::from_secs(1), Duration::from_secs(1));
+    plan.check_for(&*system, &[]).unwrap();
+    run(&system, &plan, Seed(0), Options::default())
+}
+
+/// Asserts what is said about a node that is such a script.
+fn said_of(script: &str, words: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let report = run_script(folder.path(), script);
+    let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
+    let first = live.verdict.anomalies().first().map(|anomaly| anomaly.explanation.join("; "));
+    let first = first.unwrap_or_else(|| panic!("nothing was said: {:?}", report.vacuous));
+    assert!(first.contains(words), "no {words:?} in {first}");
+    let left = Command::new("pgrep").args(["-f", &folder.path().display().to_string()]).output();
+    assert_eq!(left.map(|left| left.stdout).unwrap_or_default(), b"", "a process is left behind");
+}
+
+#[test]
+fn a_process_that_says_what_is_no_message_is_named_with_what_it_said() {
+    said_of("echo hello", "n1 stopped by itself: it said what is no JSON: hello");
+    said_of(&format!("{READY}\necho '{{\"dest\"'; sleep 9"), "it said what is no JSON: {\"dest\"");
+    said_of(&format!("{READY}\necho '[1]'; sleep 9"), "it said what has no `dest` and `body`: [1]");
+    let nobody = r#"echo '{"dest":"n9","body":{}}'; sleep 9"#;
+    said_of(
+        &format!("{READY}\n{nobody}"),
+        "it said something to `n9`, and there is nobody of that",
+    );
+    let answers_nothing = r#"echo '{"dest":"c0","body":{"type":"read_ok"}}'; sleep 9"#;
+    said_of(&format!("{READY}\n{answers_nothing}"), "it said to a client what answers nothing");
+    said_of(&format!("{READY}\nprintf '\\377\\n'; sleep 9"), "it said what is no UTF-8");
+}
+
+#[test]
+fn a_process_that_ends_is_named_with_its_last_words() {
+    said_of("echo sorry >&2; exit 3", "the process ended (exit status: 3); its last words: sorry");
+    said_of(
+        &format!("{READY}\necho bad >&2; kill -9 $$"),
+        "(signal: 9 (SIGKILL)); its last words: bad",
+    );
+    said_of(&format!("{READY}\nprintf '{{\"dest'"), "it ended in the middle of a line: {\"dest");
+}
+
+#[test]
+fn a_process_that_says_too_much_is_stopped() {
+    let long = format!("{READY}\nhead -c 3000000 /dev/zero | tr '\\0' x; sleep 9");
+    said_of(&long, "it said a line of more than 1048576 bytes");
+    let flood = format!("{READY}\nyes '{{\"dest\":\"n1\",\"body\":{{}}}}'");
+    said_of(&flood, "it reads nothing: 10000 messages wait for it");
+}
+
+#[test]
+fn a_process_that_cannot_be_started_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("none");
+    let launch =
+        Launch { program, arguments: Vec::new(), folder: folder.path().to_owned(), pace: 50 };
+    let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
+    let mut plan = Plan::new("none", "external");
+    plan.nemeses.clear();
+    plan.nodes = vec![1];
+    (plan.safety, plan.liveness) = (Duration::from_secs(1), Duration::from_secs(1));
+    let report = run(&system, &plan, Seed(0), Options::default());
+    let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
+    let words = live.verdict.anomalies()[0].explanation.join("; ");
+    assert!(words.contains("cannot start ") && words.contains("none"), "{words}");
+}
+
+#[test]
+fn a_process_that_says_nothing_lets_every_operation_end_without_knowledge() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("{READY}\nwhile read line; do :; done");
+    let report = run_script(folder.path(), &script);
+    assert!(report.counts.info > 0 && report.counts.ok == 0, "{:?}", report.counts);
+    assert!(!report.vacuous.is_empty());
+}
+
+#[test]
+fn what_a_process_leaves_running_is_ended_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("alive");
+    let script = format!(
+        "{READY}\n(while :; do date > {}; sleep 0.05; done) &\nwhile read line; do :; done",
+        marker.display()
+    );
+    run_script(folder.path(), &script);
+    let left = Command::new("pgrep").args(["-f", &folder.path().display().to_string()]).output();
+    assert_eq!(left.unwrap().stdout, b"", "a process is left behind");
+}
+
+#[test]
+fn the_standard_error_of_each_node_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    run_script(folder.path(), &format!("echo here I am >&2\n{READY}\nwhile read line; do :; done"));
+    assert_eq!(fs::read_to_string(folder.path().join("n1.stderr")).unwrap(), "here I am\n");
+}
+
+/// A node in Python of this repository.
+fn node() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/external/lin_kv.py")
+}
+
+#[test]
+fn a_node_that_asks_the_service_is_linearizable_and_one_that_keeps_all_to_itself_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node().display().to_string();
+    let with = |arguments: &[&str]| {
+        let all = ["external", "--bin", &node, "--nodes", "3", "--seeds", "0..1", "--safety", "4s"];
+        let all = [&all[..], &["--nemeses", "kill", "--pace", "2"], arguments].concat();
+        stormglass(folder.path(), &all)
+    };
+    let (code, stdout, stderr) = with(&[]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.starts_with("seed 0: valid"), "{stdout}");
+    assert!(stdout.contains("the processes do not"), "it is not said how far it replays: {stdout}");
+    let (code, stdout, stderr) = with(&["--", "broken"]);
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(stdout.contains("linearizable: "), "{stdout}");
+}
+
+#[test]
+fn what_there_is_not_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["--bin nowhere"];
+    refused(folder.path(), &["external", "--bin", "nowhere"], &words);
+    let words = ["no workload is called `lin-kw`; there are lin-kv, g-set"];
+    refused(folder.path(), &["external", "--bin", "/bin/sh", "--workload", "lin-kw"], &words);
+}
