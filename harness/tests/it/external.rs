@@ -128,14 +128,14 @@ fn the_standard_error_of_each_node_is_kept() {
 }
 
 /// A node in Python of this repository.
-fn node() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/external/lin_kv.py")
+fn node(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/external").join(file)
 }
 
 #[test]
 fn a_node_that_asks_the_service_is_linearizable_and_one_that_keeps_all_to_itself_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let node = node().display().to_string();
+    let node = node("lin_kv.py").display().to_string();
     let with = |arguments: &[&str]| {
         let all = ["external", "--bin", &node, "--nodes", "3", "--seeds", "0..1", "--safety", "4s"];
         let all = [&all[..], &["--nemeses", "kill", "--pace", "2"], arguments].concat();
@@ -148,6 +148,33 @@ fn a_node_that_asks_the_service_is_linearizable_and_one_that_keeps_all_to_itself
     let (code, stdout, stderr) = with(&["--", "broken"]);
     assert_eq!(code, 1, "{stdout}{stderr}");
     assert!(stdout.contains("linearizable: "), "{stdout}");
+}
+
+#[test]
+fn nodes_are_judged_in_every_dialect() {
+    let node = node("many.py").display().to_string();
+    let cases = [
+        ("unique-ids", "kill", "duplicate-id"),
+        ("broadcast", "kill,partition", "divergence"),
+        ("txn-list-append", "kill", "strict-serializable: "),
+    ];
+    let check = |(workload, nemeses, anomaly): (&str, &str, &str)| {
+        let folder = tempfile::tempdir().unwrap();
+        let all = ["external", "--bin", &node, "--nodes", "3", "--seeds", "0..1", "--safety", "5s"];
+        let all = [&all[..], &["--workload", workload, "--nemeses", nemeses]].concat();
+        let (code, stdout, stderr) = stormglass(folder.path(), &all);
+        assert_eq!(code, 0, "{workload}: {stdout}{stderr}");
+        let broken = [&all[..], &["--", "broken"]].concat();
+        let (code, stdout, stderr) = stormglass(folder.path(), &broken);
+        assert_eq!(code, 1, "{workload}: {stdout}{stderr}");
+        assert!(stdout.contains(anomaly), "{workload}: {stdout}");
+    };
+    std::thread::scope(|scope| {
+        let check = &check;
+        for case in cases {
+            scope.spawn(move || check(case));
+        }
+    });
 }
 
 #[test]
