@@ -79,8 +79,11 @@ impl<'a> Comparison<'a> {
         let found = |entry: &&Entry| entry.state == State::Failing;
         let mut failures: Vec<Compared<'a>> =
             new.failures.iter().filter(found).map(|entry| of_found(entry, old)).collect();
-        let is_found =
-            |known: &Entry| new.failures.iter().filter(found).any(|one| one.is_same(known));
+        // What is claimed now and was not is there still, and new.
+        let is_found = |known: &Entry| {
+            let kind = &known.signature.kind;
+            new.failures.iter().filter(found).any(|one| one.signature.kind == *kind)
+        };
         let gone = old.failures.iter().filter(|known| known.is_open() && !is_found(known));
         failures.extend(gone.map(|known| of_gone(known, new)));
         failures.sort_by_key(|one| (one.failure.claim != Claim::Holds, one.change));

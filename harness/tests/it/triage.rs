@@ -375,6 +375,7 @@ fn two_campaigns_are_compared_on_the_command_line() {
     fs::write(at.join("claimed/campaign.json"), claimed).unwrap();
     let (code, stdout, _) = stormglass(at, &["diff", "two", "claimed"]);
     assert!(code == 1 && stdout.contains("│ new "), "{stdout}");
+    assert!(!stdout.contains("│ resolved"), "what is claimed now is there still: {stdout}");
     let (code, stdout, _) = stormglass(at, &["diff", "claimed", "claimed/campaign.json"]);
     assert!(code == 0 && stdout.contains("│ ongoing "), "{stdout}");
 
