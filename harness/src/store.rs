@@ -136,7 +136,7 @@ pub enum StoreError {
     },
     /// There is no such run.
     #[error(
-        "{} is no stored run: it has no {file}; a run is a folder like results/runs/raft-17",
+        "{} is no stored run: it has no {file}; a run is a folder like results/runs/raft-17, or the name of one in the results folder",
         folder.display()
     )]
     Missing {

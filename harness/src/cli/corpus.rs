@@ -85,6 +85,14 @@ struct Content<'a> {
 }
 
 impl Arguments {
+    /// The stored run that is meant, if one is.
+    pub(super) fn run(&mut self) -> Option<&mut PathBuf> {
+        match &mut self.command {
+            Command::Add(add) => Some(&mut add.run),
+            Command::List | Command::Verify => None,
+        }
+    }
+
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let folder = self.corpus.clone().unwrap_or_else(|| context.results.join("corpus"));
         match &self.command {

@@ -20,7 +20,7 @@ use crate::store::{self, Stored};
 pub(super) struct Arguments {
     /// The folder of a stored run, or a history in JSON lines; `-` is the standard input.
     #[arg(value_name = "RUN|FILE")]
-    run: PathBuf,
+    pub(super) run: PathBuf,
     /// The format to write.
     #[arg(long, value_enum)]
     to: To,

@@ -32,7 +32,7 @@ mod shrink;
 mod tradeoffs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -112,6 +112,30 @@ enum Command {
     Fingerprints(doctor::Listed),
 }
 
+impl Command {
+    /// The stored run that is meant, if one is.
+    fn run(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Command::Replay(arguments) => arguments.run.as_mut(),
+            Command::Shrink(arguments) => Some(&mut arguments.run),
+            Command::Corpus(arguments) => arguments.run(),
+            Command::Show(arguments) => Some(&mut arguments.run),
+            Command::Report(arguments) => Some(&mut arguments.run),
+            Command::Export(arguments) => Some(&mut arguments.run),
+            _ => None,
+        }
+    }
+}
+
+/// A run may be meant by the name of its folder alone, where nothing else has that name.
+fn find_run(results: &Path, run: &mut PathBuf) {
+    let is_name = run.components().count() == 1 && !run.exists();
+    let folder = results.join("runs").join(&*run);
+    if is_name && folder.is_dir() {
+        *run = folder;
+    }
+}
+
 /// What every subcommand is given.
 struct Context {
     /// The systems that plans can name.
@@ -125,7 +149,10 @@ struct Context {
 /// Runs the command line over some systems: the table of a crate of its own, or
 /// [`crate::system::SYSTEMS`].
 pub fn main(systems: &'static [Registration]) -> ExitCode {
-    let Arguments { command, format, results } = Arguments::parse();
+    let Arguments { mut command, format, results } = Arguments::parse();
+    if let Some(run) = command.run() {
+        find_run(&results, run);
+    }
     let context = Context { systems, output: Output::new(format), results };
     let ended = catch_unwind(AssertUnwindSafe(|| match command {
         Command::Run(arguments) => arguments.execute(&context),

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// The folder of a stored run. It has its plan with it: `--plans`, `--nemeses` and `--engine` are for
     /// `--plan` and `--seed`.
     #[arg(value_name = "RUN", required_unless_present_any = ["plan", "seed"])]
-    run: Option<PathBuf>,
+    pub(super) run: Option<PathBuf>,
     #[command(flatten)]
     source: Source,
     /// Instead of a stored run: the plan.

@@ -16,7 +16,7 @@ use crate::store::{self, Stored};
 pub(super) struct Arguments {
     /// The folder of a stored run.
     #[arg(value_name = "RUN")]
-    run: PathBuf,
+    pub(super) run: PathBuf,
     /// Which anomaly comes first, from 1 on, as `show` counts them; without it, the one that the run was
     /// shrunk to, or the first of a claimed guarantee, or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]

@@ -18,7 +18,7 @@ use crate::store::{self, Record, Stored};
 pub(super) struct Arguments {
     /// The folder of a stored run.
     #[arg(value_name = "RUN")]
-    run: PathBuf,
+    pub(super) run: PathBuf,
     /// Which anomaly, from 1 on; without it, the first of a claimed guarantee, or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     anomaly: Option<u64>,

@@ -22,7 +22,7 @@ use crate::why::Why;
 pub(super) struct Arguments {
     /// The folder of a stored run.
     #[arg(value_name = "RUN")]
-    run: PathBuf,
+    pub(super) run: PathBuf,
     /// Which anomaly is to remain, from 1 on, as `show` counts them; without it, the first of a claimed
     /// guarantee, or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]

@@ -174,6 +174,9 @@ fn list_shows_every_entry_of_every_table() {
 /// The whole way of a witness: found, told, stored, shown, replayed, damaged.
 /// Keeps a shrunk run, verifies it, and sees what is said when it does not do what is expected.
 fn keep(at: &Path, run: &str) {
+    let name = run.strip_prefix("results/runs/").unwrap();
+    let shown = [name, run].map(|run| stormglass(at, &["show", run]).1);
+    assert!(shown[0] == shown[1] && shown[0].contains("▶"), "its name says as much: {}", shown[0]);
     let (code, stdout, stderr) = stormglass(at, &["corpus", "add", run, "--name", "kept"]);
     assert!(
         code == 0 && stdout.contains("is kept in results/corpus/kept.json"),
