@@ -92,7 +92,7 @@
 //! |---|---|
 //! | `STORMGLASS_SEED=17` | every campaign runs this seed alone |
 //! | `STORMGLASS_RUN=FOLDER` | every campaign plays this stored run alone, and passes where nothing claimed is broken in it |
-//! | `STORMGLASS_RESULTS=FOLDER` | failing runs are kept there instead of in `stormglass` in the target folder |
+//! | `STORMGLASS_RESULTS=FOLDER` | failing runs are kept there instead of in `stormglass` in the target folder, where the test does not say where |
 
 use std::env;
 use std::fmt;
@@ -201,7 +201,7 @@ impl Campaign {
         self
     }
 
-    /// Keeps failing runs in this folder.
+    /// Keeps failing runs in this folder, whatever the environment says.
     #[must_use]
     pub fn keep_in(mut self, folder: impl Into<PathBuf>) -> Campaign {
         self.aftermath.folder = Some(folder.into());
@@ -283,7 +283,7 @@ impl Aftermath {
             let deps = program.parent().filter(|folder| folder.ends_with("deps"))?;
             Some(deps.parent()?.parent()?.join("stormglass"))
         };
-        let told = asked.or_else(|| self.folder.clone()).or_else(target);
+        let told = self.folder.clone().or(asked).or_else(target);
         told.unwrap_or_else(|| Path::new("target").join("stormglass"))
     }
 }
