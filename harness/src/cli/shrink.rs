@@ -1,6 +1,6 @@
 //! `stormglass shrink`: a smaller run with the same failure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,6 +35,13 @@ pub(super) struct Arguments {
 
 /// How many runs tell what becomes of the failure without a fault or an operation.
 const VARIANTS: u32 = 50;
+
+/// The name that the smaller run is stored under: that of the run, and that it was shrunk. The seed is another one at times.
+fn shrunk_name(run: &Path, record: &Record) -> String {
+    let named = run.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let name = named.unwrap_or_else(|| format!("{}-{}", record.plan.name, record.seed));
+    format!("{}-shrunk", name.strip_suffix("-shrunk").unwrap_or(&name))
+}
 
 /// What came of it.
 #[derive(Serialize)]
@@ -89,7 +96,7 @@ impl Arguments {
             Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &|| is_over(2.0));
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
-        let name = format!("{}-{}-shrunk", record.plan.name, record.seed);
+        let name = shrunk_name(&self.run, &record);
         let folder = store.save_as(&shrunk.report, &name)?;
         let folder = folder.display().to_string();
         let Shrunk { before, after, runs, is_done, ref report } = shrunk;
