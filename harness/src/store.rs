@@ -224,6 +224,11 @@ impl Store {
         self.runs().join(format!("{plan}-{seed}"))
     }
 
+    /// The folder of a run that is stored under a name of its own.
+    pub fn folder_of(&self, name: &str) -> PathBuf {
+        self.runs().join(name)
+    }
+
     fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }

@@ -47,7 +47,7 @@ struct Add {
     /// for, or the first of a claimed guarantee, or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     anomaly: Option<u64>,
-    /// The name of its file; without it, plan, seed and anomaly.
+    /// The name of its file; without it, those of the run and of the anomaly.
     #[arg(long)]
     name: Option<String>,
     /// What is expected of it: that it fails, or, of what is mended, that it holds.
@@ -150,9 +150,14 @@ impl Add {
         if let Some(about) = &self.about {
             case.about.clone_from(about);
         }
-        let given = self.name.clone().unwrap_or_else(|| {
-            format!("{}-{}-{}", record.plan.name, record.seed, case.failure.anomaly)
-        });
+        if let Err(error) = record.plan.check(context.systems) {
+            bail!("{} cannot be run again: {error}", self.run.display());
+        }
+        let named = self.run.file_name().and_then(|name| name.to_str());
+        let run =
+            named.map_or_else(|| format!("{}-{}", record.plan.name, record.seed), str::to_owned);
+        let given = format!("{}-{}", run.trim_end_matches("-shrunk"), case.failure.anomaly);
+        let given = self.name.clone().unwrap_or(given);
         let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
         if given.is_empty() || !given.chars().all(is_plain) {
             bail!(
@@ -164,6 +169,9 @@ impl Add {
         let file = folder.join(format!("{given}.json"));
         let mut bytes = serde_json::to_vec_pretty(&case)?;
         bytes.push(b'\n');
+        if fs::read(&file).is_ok_and(|there| there != bytes) {
+            bail!("{} holds another case; `--name` gives this one another name", file.display());
+        }
         replace(&file, &bytes)?;
         let content = Added { file: file.display().to_string(), failure: case.failure.clone() };
         let Failure { guarantee, anomaly } = &case.failure;

@@ -9,7 +9,7 @@ use super::Context;
 use super::plans::{Source, entry_of};
 use crate::campaign::{Ending, Entry};
 use crate::report;
-use crate::run::{self, Fingerprint, Options};
+use crate::run::{self, Conclusion, Fingerprint, Options};
 use crate::seed::Seed;
 use crate::store::{self, Record, Store};
 
@@ -88,6 +88,11 @@ impl Arguments {
             return Err(
                 anyhow!(damage).context("the run is the same, but its stored history is not")
             );
+        }
+        // What a run was shrunk to shows its failure, and nothing else.
+        let is_shrunk = stored.as_ref().is_some_and(|stored| stored.why.is_some());
+        if is_shrunk && same == Some(true) && record.conclusion == Conclusion::Unknown {
+            return Ok(0);
         }
         Ok(Ending::from(record.conclusion).code())
     }

@@ -15,7 +15,8 @@ use crate::campaign::Ending;
 use crate::report;
 use crate::report::summary::shell_word;
 use crate::shrink::{Failure, Shrinker, Shrunk, Size};
-use crate::store::{Record, Store};
+use crate::store::{self, Record, Store};
+use crate::tape::Tape;
 use crate::why::Why;
 
 #[derive(clap::Args)]
@@ -41,6 +42,30 @@ fn shrunk_name(run: &Path, record: &Record) -> String {
     let named = run.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let name = named.unwrap_or_else(|| format!("{}-{}", record.plan.name, record.seed));
     format!("{}-shrunk", name.strip_suffix("-shrunk").unwrap_or(&name))
+}
+
+/// Stores the smaller run, unless a still smaller one is there.
+fn keep(
+    context: &Context,
+    store: &Store,
+    name: &str,
+    shrunk: &Shrunk,
+    failure: &Failure,
+) -> anyhow::Result<PathBuf> {
+    if let Some(there) = smaller(&store.folder_of(name), shrunk, failure) {
+        context.output.note(&format!("{} is smaller, and stays", there.display()));
+        return Ok(there);
+    }
+    Ok(store.save_as(&shrunk.report, name)?)
+}
+
+/// A folder with a smaller run that has the same failure, where the search was ended before it was done.
+fn smaller(folder: &Path, shrunk: &Shrunk, failure: &Failure) -> Option<PathBuf> {
+    let record = store::load_record(folder).ok().filter(|_| !shrunk.is_done)?;
+    let is_same = record.why.as_ref().is_some_and(|why| why.failure == *failure);
+    let size = record.schedule.0.len() + record.calls.as_ref().map_or(usize::MAX / 2, Tape::len);
+    let is_smaller = size < shrunk.after.faults + shrunk.after.operations;
+    (is_same && is_smaller).then(|| folder.to_owned())
 }
 
 /// What came of it.
@@ -97,7 +122,7 @@ impl Arguments {
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = shrunk_name(&self.run, &record);
-        let folder = store.save_as(&shrunk.report, &name)?;
+        let folder = keep(context, &store, &name, &shrunk, &failure)?;
         let folder = folder.display().to_string();
         let Shrunk { before, after, runs, is_done, ref report } = shrunk;
         let record = Record::of(report);

@@ -13,7 +13,7 @@ use crate::story::Sentence;
 /// As JSON cannot be written.
 pub fn write(case: &Case, story: &[Sentence]) -> serde_json::Result<String> {
     let Case { plan, seed, failure: Failure { guarantee, anomaly }, .. } = case;
-    let json = serde_json::to_string_pretty(case)?;
+    let json = ascii(&serde_json::to_string_pretty(case)?);
     let hashes = "#".repeat(hashes_around(&json));
     let name = identifier(&format!("{}_{seed}_{anomaly}", plan.name));
     let mut out = String::new();
@@ -35,6 +35,22 @@ pub fn write(case: &Case, story: &[Sentence]) -> serde_json::Result<String> {
          const CASE: &str = r{hashes}\"{json}\"{hashes};\n"
     );
     Ok(out)
+}
+
+/// The same JSON in letters that no compiler objects to: others are in strings only, and are escaped there.
+fn ascii(json: &str) -> String {
+    let mut units = [0; 2];
+    let mut out = String::new();
+    for c in json.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
 }
 
 /// As many `#` as keep a raw string from ending within a text.
@@ -61,6 +77,14 @@ mod tests {
         assert_eq!(hashes_around("plain"), 0);
         assert_eq!(hashes_around(r#"a "quoted" word"#), 1);
         assert_eq!(hashes_around(r###"ends "##, it says"###), 3);
+    }
+
+    #[test]
+    fn letters_that_change_how_a_text_reads_are_escaped() {
+        let json = serde_json::to_string("a\u{202e}b\u{1f600}").expect("a text is JSON");
+        assert_eq!(ascii(&json), r#""a\u202eb\ud83d\ude00""#);
+        let read: String = serde_json::from_str(&ascii(&json)).expect("it is JSON still");
+        assert_eq!(read, "a\u{202e}b\u{1f600}");
     }
 
     #[test]

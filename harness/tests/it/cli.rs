@@ -188,6 +188,11 @@ fn keep(at: &Path, run: &str) {
     assert!(code == 0 && stdout.contains("fails, the same history"), "{stdout}");
     assert!(stdout.ends_with("1 of 1 cases are as expected\n"), "{stdout}");
 
+    let other = ["corpus", "add", run, "--name", "kept", "--about", "another"];
+    refused(at, &other, &["kept.json holds another case", "--name"]);
+    let (_, _, stderr) =
+        stormglass(at, &["shrink", name.trim_end_matches("-shrunk"), "--budget", "0s"]);
+    assert!(stderr.contains("is smaller, and stays"), "{stderr}");
     let expecting = ["corpus", "add", run, "--name", "mended", "--expected", "holds"];
     assert_eq!(stormglass(at, &expecting).0, 0);
     let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
@@ -241,8 +246,8 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     let (code, stdout, stderr) = stormglass(at, &["show", &small]);
     assert!(code == 0 && stdout.contains(anomaly), "{stdout}{stderr}");
     assert!(stdout.contains("How it came about") && stdout.contains("What it takes"), "{stdout}");
-    let (_, stdout, _) = stormglass(at, &["replay", &small]);
-    assert!(stdout.contains("the same history as the stored one"), "{stdout}");
+    let (code, stdout, _) = stormglass(at, &["replay", &small]);
+    assert!(code == 0 && stdout.contains("the same history as the stored one"), "{stdout}");
     keep(at, &small);
     refused(at, &["shrink", &run, "--anomaly", "999"], &["there is no number 999"]);
     refused(at, &["shrink", "no-run"], &["is no stored run"]);
