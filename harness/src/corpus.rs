@@ -8,9 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use checkers::Anomaly;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::document::{self, DocumentError};
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::report::run::explanation;
@@ -23,9 +25,6 @@ use crate::tape::Tape;
 
 /// The version of the files, and the only one that is read.
 pub const FORMAT: u32 = 1;
-
-/// The greatest file that is read, in bytes.
-const BYTES_MAX: u64 = 16 << 20;
 
 /// What is expected of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -88,48 +87,14 @@ impl Found {
     }
 }
 
-/// Why a file is no case, and where.
-#[derive(Debug, thiserror::Error)]
-pub enum CorpusError {
-    /// A file or a folder cannot be read.
-    #[error("cannot read {}: {cause}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// A file is greater than any case.
-    #[error("{} has {bytes} bytes; at most {BYTES_MAX} are read: `shrink` makes a run shorter", path.display())]
-    TooLarge {
-        /// Which.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// A file is no case.
-    #[error("{}:{line}: {message}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// The line, from 1 on.
-        line: usize,
-        /// What is wrong there.
-        message: String,
-    },
-}
-
 impl Case {
-    /// The case that a stored run is.
-    pub fn of(record: &Record, failure: Failure) -> Case {
-        let mut anomalies = record.judged.iter().flat_map(|judged| judged.verdict.anomalies());
-        let anomaly = anomalies.find(|anomaly| Failure::of(anomaly) == failure);
-        let about = anomaly.and_then(|anomaly| anomaly.explanation.last());
+    /// The case that a stored run is, kept for one of its anomalies.
+    pub fn of(record: &Record, anomaly: &Anomaly) -> Case {
         Case {
             format: FORMAT,
-            about: about.cloned().unwrap_or_default(),
+            about: anomaly.explanation.last().cloned().unwrap_or_default(),
             expected: Expected::Fails,
-            failure,
+            failure: Failure::of(anomaly),
             program: Some(record.program.clone()),
             fingerprint: Some(record.fingerprint.clone()),
             plan: record.plan.clone(),
@@ -145,23 +110,9 @@ impl Case {
     /// # Errors
     /// Says in which line something is wrong, and what; line 1 where it is about the whole.
     pub fn parse(text: &str) -> Result<Case, (usize, String)> {
-        /// What every format has.
-        #[derive(Deserialize)]
-        struct Head {
-            format: u64,
-        }
-        let malformed = |error: serde_json::Error| (error.line().max(1), error.to_string());
-        let head: Head = serde_json::from_str(text).map_err(malformed)?;
-        if head.format != u64::from(FORMAT) {
-            let found = head.format;
-            return Err((1, format!("format {found}, but this program reads format {FORMAT}")));
-        }
-        let case: Case = serde_json::from_str(text).map_err(malformed)?;
-        let workload = workloads::WORKLOADS.iter().find(|entry| entry.name == case.plan.workload);
-        let checked = workload.map_or(Ok(()), |entry| case.config.check(entry.workload));
-        let checked = checked.and_then(|()| case.schedule.check(&case.config));
-        let calls = |()| case.calls.as_ref().map_or(Ok(()), |calls| calls.check(&case.config));
-        checked.and_then(calls).map_err(|message| (1, message))?;
+        let case: Case = document::parse(text, FORMAT)?;
+        let checked = case.plan.check_data(&case.config, &case.schedule, case.calls.as_ref());
+        checked.map_err(|message| (1, message))?;
         Ok(case)
     }
 
@@ -174,13 +125,8 @@ impl Case {
         let named = systems.iter().find(|entry| entry.name == self.plan.system);
         let system = named.expect("the plan was checked").configured(&self.plan.settings)?;
         let system: Arc<dyn System> = Arc::from(system);
-        let options = Options {
-            trace: true,
-            config: Some(self.config.clone()),
-            schedule: Some(self.schedule.clone()),
-            calls: self.calls.clone(),
-            ..Options::default()
-        };
+        let data = Options::of_data(&self.config, &self.schedule, self.calls.as_ref());
+        let options = Options { trace: true, ..data };
         let report = run(&system, &self.plan, self.seed, options);
         let is_same = self.fingerprint.as_ref().is_none_or(|first| *first == report.fingerprint);
         let found = match (self.failure.find(&report), is_same) {
@@ -209,23 +155,15 @@ impl Case {
 ///
 /// # Errors
 /// Names the file that is no case, and the line.
-pub fn load(folder: &Path) -> Result<Vec<(String, Case)>, CorpusError> {
-    let unreadable = |path: &Path, cause| CorpusError::Unreadable { path: path.to_owned(), cause };
+pub fn load(folder: &Path) -> Result<Vec<(String, Case)>, DocumentError> {
     let files = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let files = files.map_err(|cause| unreadable(folder, cause))?;
+    let files = files.map_err(|cause| DocumentError::unreadable(folder, cause))?;
     let mut paths: Vec<PathBuf> = files.iter().map(fs::DirEntry::path).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     let load = |path: PathBuf| {
-        let bytes = fs::metadata(&path).map_err(|cause| unreadable(&path, cause))?.len();
-        if bytes > BYTES_MAX {
-            return Err(CorpusError::TooLarge { path, bytes });
-        }
-        let text = fs::read_to_string(&path).map_err(|cause| unreadable(&path, cause))?;
-        let case = Case::parse(&text);
+        let case = document::load(&path, ": `shrink` makes a run shorter", Case::parse)?;
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
-        let case =
-            case.map_err(|(line, message)| CorpusError::Malformed { path, line, message })?;
         Ok((name.unwrap_or_default(), case))
     };
     paths.into_iter().map(load).collect()

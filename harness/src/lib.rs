@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod corpus;
 mod director;
 pub mod doctor;
+pub mod document;
 pub mod engine;
 pub mod external;
 pub mod nemesis;

@@ -8,8 +8,10 @@ use checkers::checker::Limits;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
+use crate::config::Config;
 use crate::engine::Choice;
-use crate::nemesis::{Scripted, membership};
+use crate::nemesis::{Schedule, Scripted, membership};
+use crate::tape::Tape;
 use crate::{config, nemesis, system};
 
 /// What the runs of one row of a campaign share.
@@ -355,6 +357,23 @@ impl Plan {
         let system = named.configured(&self.settings);
         let system = system.map_err(|error| self.refused(format!("settings: {error}")))?;
         self.check_offered(&*system, systems)
+    }
+
+    /// Holds what a run of the plan is said to have drawn against what one can draw. A plan whose workload does
+    /// not exist is refused as a whole, where it is used.
+    ///
+    /// # Errors
+    /// Names the first thing that no run has.
+    pub(crate) fn check_data(
+        &self,
+        config: &Config,
+        schedule: &Schedule,
+        calls: Option<&Tape>,
+    ) -> Result<(), String> {
+        let workload = workloads::WORKLOADS.iter().find(|entry| entry.name == self.workload);
+        workload.map_or(Ok(()), |entry| config.check(entry.workload))?;
+        schedule.check(config)?;
+        calls.map_or(Ok(()), |calls| calls.check(config))
     }
 
     /// Holds all but the name of the system against what there is, and against the system. `systems` are

@@ -194,6 +194,18 @@ pub struct Options {
     pub keeps_calls: bool,
 }
 
+impl Options {
+    /// Those of a run that is played from its data alone.
+    pub fn of_data(config: &Config, schedule: &Schedule, calls: Option<&Tape>) -> Options {
+        Options {
+            config: Some(config.clone()),
+            schedule: Some(schedule.clone()),
+            calls: calls.cloned(),
+            ..Options::default()
+        }
+    }
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Report {

@@ -413,12 +413,9 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
         return Err(StoreError::Version { file, found: head.format, program });
     }
     let record: Record = serde_json::from_str(&text).map_err(malformed)?;
-    // A plan whose workload does not exist is refused as a whole, where it is used.
-    let workload = workloads::WORKLOADS.iter().find(|entry| entry.name == record.plan.workload);
-    let checked = workload.map_or(Ok(()), |entry| record.config.check(entry.workload));
-    let checked = checked.and_then(|()| record.schedule.check(&record.config));
-    let calls = |()| record.calls.as_ref().map_or(Ok(()), |calls| calls.check(&record.config));
-    let checked = checked.and_then(calls).and_then(|()| why_of(&record));
+    let Record { plan, config, schedule, calls, .. } = &record;
+    let checked = plan.check_data(config, schedule, calls.as_ref());
+    let checked = checked.and_then(|()| why_of(&record));
     checked.map_err(|message| StoreError::Malformed { file, line: 1, message })?;
     Ok(record)
 }

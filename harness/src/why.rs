@@ -62,12 +62,8 @@ impl Why {
         let calls = &report.calls.as_ref()?.0;
         let faults = &report.schedule.0;
         let fail = |faults: &[Planned], calls: &[Vec<_>]| {
-            let options = Options {
-                config: Some(report.config.clone()),
-                schedule: Some(numbered(faults)),
-                calls: Some(Tape(calls.to_vec())),
-                ..Options::default()
-            };
+            let tape = Tape(calls.to_vec());
+            let options = Options::of_data(&report.config, &numbered(faults), Some(&tape));
             fails(system, &report.plan, &options, report.seed, failure, runs, stop)
         };
         let with_all = fail(faults, calls)?;

@@ -262,12 +262,7 @@ impl Campaign {
             checked.unwrap_or_else(|error| panic!("{RUN}: {error}"));
         }
         self.seeds = record.seed.0..record.seed.0.saturating_add(1);
-        self.options = Options {
-            config: Some(record.config),
-            schedule: Some(record.schedule),
-            calls: record.calls,
-            ..Options::default()
-        };
+        self.options = Options::of_data(&record.config, &record.schedule, record.calls.as_ref());
         self.aftermath.played = Some(self.options.clone());
     }
 }

@@ -137,15 +137,10 @@ fn verify(context: &Context, cases: &[(String, Case)]) -> anyhow::Result<u8> {
 impl Add {
     fn execute(&self, context: &Context, folder: PathBuf) -> anyhow::Result<u8> {
         let record = store::load_record(&self.run)?;
-        let shrunk_for = record.why.as_ref().map(|why| why.failure.clone());
-        let failure = match shrunk_for.filter(|_| self.anomaly.is_none()) {
-            Some(failure) => failure,
-            None => match chosen(&record, self.anomaly, &self.run)? {
-                Some(number) => Failure::of(anomalies(&record)[number]),
-                None => bail!("{} does not fail: there is nothing to keep", self.run.display()),
-            },
+        let Some(number) = chosen(&record, self.anomaly, &self.run)? else {
+            bail!("{} does not fail: there is nothing to keep", self.run.display());
         };
-        let mut case = Case::of(&record, failure);
+        let mut case = Case::of(&record, anomalies(&record)[number]);
         case.expected = self.expected;
         if let Some(about) = &self.about {
             case.about.clone_from(about);

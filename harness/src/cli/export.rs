@@ -13,7 +13,6 @@ use super::show::{anomalies, chosen};
 use super::{Context, input};
 use crate::corpus::Case;
 use crate::report::{perfetto, rust_test, shiviz};
-use crate::shrink::Failure;
 use crate::store::{self, Stored};
 
 #[derive(clap::Args)]
@@ -102,16 +101,12 @@ impl Arguments {
 
     fn rust_test(&self) -> anyhow::Result<String> {
         let record = store::load_record(&self.run)?;
-        let why = record.why.as_ref();
-        let failure = match why {
-            Some(why) => why.failure.clone(),
-            None => match chosen(&record, None, &self.run)? {
-                Some(number) => Failure::of(anomalies(&record)[number]),
-                None => bail!("{} does not fail: there is nothing to test", self.run.display()),
-            },
+        let Some(number) = chosen(&record, None, &self.run)? else {
+            bail!("{} does not fail: there is nothing to test", self.run.display());
         };
-        let story = why.map_or(&[][..], |why| &why.story);
-        Ok(rust_test::write(&Case::of(&record, failure), story)?)
+        let case = Case::of(&record, anomalies(&record)[number]);
+        let story = record.why.as_ref().map_or(&[][..], |why| &why.story);
+        Ok(rust_test::write(&case, story)?)
     }
 
     fn history(&self) -> anyhow::Result<History> {

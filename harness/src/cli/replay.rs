@@ -131,12 +131,7 @@ pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry,
     let named = || format!("the plan of {} cannot run", folder.display());
     record.plan.check(context.systems).with_context(named)?;
     let entry = entry_of(context, record.plan.clone());
-    let options = Options {
-        config: Some(record.config.clone()),
-        schedule: Some(record.schedule.clone()),
-        calls: record.calls.clone(),
-        ..Options::default()
-    };
+    let options = Options::of_data(&record.config, &record.schedule, record.calls.as_ref());
     Ok((entry, options, record))
 }
 

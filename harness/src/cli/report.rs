@@ -9,7 +9,6 @@ use super::output::{check_other, program, replace};
 use super::show::{anomalies, chosen};
 use crate::report::html::{self, Source};
 use crate::report::summary::shell_word;
-use crate::shrink::Failure;
 use crate::store::{self, Stored};
 
 #[derive(clap::Args)]
@@ -42,16 +41,7 @@ impl Arguments {
         let out = self.out.clone().unwrap_or_else(|| self.run.join("report.html"));
         check_other(&out, store::files(&self.run).iter().map(|file| &**file))?;
         let all = anomalies(&record);
-        let shrunk_to = || {
-            let why = record.why.as_ref()?;
-            all.iter().position(|anomaly| Failure::of(anomaly) == why.failure)
-        };
-        let anomaly = match self.anomaly {
-            Some(_) => chosen(&record, self.anomaly, &self.run)?,
-            None => {
-                shrunk_to().map_or_else(|| chosen(&record, None, &self.run), |one| Ok(Some(one)))?
-            }
-        };
+        let anomaly = chosen(&record, self.anomaly, &self.run)?;
         let page = html::page(&Source {
             record: &record,
             history: &history,

@@ -19,7 +19,8 @@ pub(super) struct Arguments {
     /// The folder of a stored run.
     #[arg(value_name = "RUN")]
     pub(super) run: PathBuf,
-    /// Which anomaly, from 1 on; without it, the first of a claimed guarantee, or of any.
+    /// Which anomaly, from 1 on; without it, the one that the run was shrunk for, or the first of a claimed guarantee,
+    /// or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     anomaly: Option<u64>,
     /// Show the whole history.
@@ -119,8 +120,8 @@ fn what_there_is(history: &History) -> String {
     format!("there are the keys {}{processes}, and times up to {end}", keys.join(", "))
 }
 
-/// The place of the anomaly that is meant among all of a run: the one of this number, from 1 on, or the
-/// first of a claimed guarantee, or the first of all.
+/// The place of the anomaly that is meant among all of a run: the one of this number, from 1 on, or the one
+/// that the run was shrunk for, or the first of a claimed guarantee, or the first of all.
 pub(super) fn chosen(
     record: &Record,
     number: Option<u64>,
@@ -132,13 +133,21 @@ pub(super) fn chosen(
             bail!("{} has {count} anomalies; there is no number {number}", run.display())
         }
         Some(number) => Ok(Some(number - 1)),
-        None => Ok(first_claimed(record).or((count > 0).then_some(0))),
+        None => {
+            Ok(shrunk_for(record).or_else(|| first_claimed(record)).or((count > 0).then_some(0)))
+        }
     }
 }
 
 /// All anomalies of a run, in the order of reports.
 pub(super) fn anomalies(record: &Record) -> Vec<&Anomaly> {
     record.judged.iter().flat_map(|judged| judged.verdict.anomalies()).collect()
+}
+
+/// The place of the anomaly that a run was shrunk for.
+fn shrunk_for(record: &Record) -> Option<usize> {
+    let why = record.why.as_ref()?;
+    anomalies(record).iter().position(|anomaly| Failure::of(anomaly) == why.failure)
 }
 
 /// The place of the first anomaly of a claimed guarantee.

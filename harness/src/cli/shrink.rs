@@ -24,8 +24,8 @@ pub(super) struct Arguments {
     /// The folder of a stored run.
     #[arg(value_name = "RUN")]
     pub(super) run: PathBuf,
-    /// Which anomaly is to remain, from 1 on, as `show` counts them; without it, the first of a claimed
-    /// guarantee, or of any.
+    /// Which anomaly is to remain, from 1 on, as `show` counts them; without it, the one that the run was shrunk
+    /// for, or the first of a claimed guarantee, or of any.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     anomaly: Option<u64>,
     /// Try nothing more after this time, and keep the smallest run so far. So does Ctrl-C. What it takes is looked

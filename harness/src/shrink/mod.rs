@@ -154,12 +154,8 @@ struct Case {
 
 impl Case {
     fn options(&self) -> Options {
-        Options {
-            config: Some(self.config.clone()),
-            schedule: Some(numbered(&self.faults)),
-            calls: Some(Tape(self.calls.clone())),
-            ..Options::default()
-        }
+        let (schedule, calls) = (numbered(&self.faults), Tape(self.calls.clone()));
+        Options::of_data(&self.config, &schedule, Some(&calls))
     }
 
     fn size(&self) -> Size {
@@ -345,10 +341,8 @@ impl Search<'_> {
     fn fails(&self, case: &Case) -> bool {
         let Shrinker { system, plan, failure, .. } = self.shrinker;
         let options = case.options();
-        let config = case.config.check(plan.workload());
-        let schedule = options.schedule.iter().try_for_each(|faults| faults.check(&case.config));
-        let calls = options.calls.iter().try_for_each(|calls| calls.check(&case.config));
-        if config.and(schedule).and(calls).is_err() {
+        let schedule = options.schedule.as_ref().expect("a case has its faults");
+        if plan.check_data(&case.config, schedule, options.calls.as_ref()).is_err() {
             return false;
         }
         self.runs.fetch_add(1, Ordering::Relaxed);

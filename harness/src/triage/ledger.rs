@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::group::Group;
 use super::signature::{Kind, Signature, system_of};
 use crate::campaign::{self, Findings};
+use crate::document::{self, DocumentError};
 use crate::seed::Seed;
 use crate::system::Claim;
 use crate::why::BELIEVABLE;
@@ -23,9 +24,6 @@ pub const FORMAT: u32 = 1;
 
 /// Its name in a results folder.
 const FILE: &str = "campaign.json";
-
-/// The greatest file that is read, in bytes.
-const BYTES_MAX: u64 = 16 << 20;
 
 /// What a campaign ran, and how it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +92,9 @@ pub enum State {
 /// Why a file says nothing of a campaign, and what would have worked.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {cause}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    /// A file is not what it should be.
+    #[error(transparent)]
+    File(#[from] DocumentError),
     /// No campaign left anything in a folder.
     #[error(
         "{} has no {FILE}: no campaign ended there; `stormglass campaign --results {}` writes one",
@@ -110,24 +103,6 @@ pub enum LedgerError {
     Missing {
         /// Which.
         folder: PathBuf,
-    },
-    /// A file is greater than any that a campaign writes.
-    #[error("{} has {bytes} bytes; at most {BYTES_MAX} are read", path.display())]
-    TooLarge {
-        /// Which.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// A file is not what it should be.
-    #[error("{}:{line}: {message}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// The line, from 1 on.
-        line: usize,
-        /// What is wrong there.
-        message: String,
     },
     /// A file cannot be written.
     #[error("cannot write {}: {cause}", path.display())]
@@ -174,21 +149,13 @@ impl Ledger {
     pub fn load(path: &Path) -> Result<Ledger, LedgerError> {
         let is_folder = path.is_dir();
         let path = if is_folder { path.join(FILE) } else { path.to_owned() };
-        let unreadable = |cause: io::Error| match (is_folder, cause.kind()) {
-            (true, io::ErrorKind::NotFound) => {
+        document::load(&path, "", Ledger::parse).map_err(|error| match error {
+            DocumentError::Unreadable { cause, .. }
+                if is_folder && cause.kind() == io::ErrorKind::NotFound =>
+            {
                 LedgerError::Missing { folder: path.parent().unwrap_or(&path).to_owned() }
             }
-            _ => LedgerError::Unreadable { path: path.clone(), cause },
-        };
-        let bytes = fs::metadata(&path).map_err(unreadable)?.len();
-        if bytes > BYTES_MAX {
-            return Err(LedgerError::TooLarge { path, bytes });
-        }
-        let text = fs::read_to_string(&path).map_err(unreadable)?;
-        Ledger::parse(&text).map_err(|(line, message)| LedgerError::Malformed {
-            path,
-            line,
-            message,
+            error => LedgerError::File(error),
         })
     }
 
@@ -197,18 +164,7 @@ impl Ledger {
     /// # Errors
     /// Says in which line something is wrong, and what; line 1 where it is about the whole.
     pub fn parse(text: &str) -> Result<Ledger, (usize, String)> {
-        /// What every format has.
-        #[derive(Deserialize)]
-        struct Head {
-            format: u64,
-        }
-        let malformed = |error: serde_json::Error| (error.line().max(1), error.to_string());
-        let head: Head = serde_json::from_str(text).map_err(malformed)?;
-        if head.format != u64::from(FORMAT) {
-            let found = head.format;
-            return Err((1, format!("format {found}, but this program reads format {FORMAT}")));
-        }
-        let ledger: Ledger = serde_json::from_str(text).map_err(malformed)?;
+        let ledger: Ledger = document::parse(text, FORMAT)?;
         for Entry { id, signature, runs, of, .. } in &ledger.failures {
             if *id != signature.id() {
                 let is = signature.id();

@@ -321,7 +321,13 @@ fn what_a_campaign_leaves_is_read_back_and_what_is_damaged_is_refused() {
     assert!(message.contains("format 9"), "{message}");
     assert!(lines("").0 == 1 && lines(&text[..text.len() / 2]).0 > 1);
     let missing = Ledger::load(&at.join("none"));
-    assert!(matches!(missing, Err(LedgerError::Unreadable { .. })), "{missing:?}");
+    assert!(
+        matches!(
+            missing,
+            Err(LedgerError::File(stormglass::document::DocumentError::Unreadable { .. }))
+        ),
+        "{missing:?}"
+    );
 }
 
 /// Two short plans: one whose system breaks what it says it breaks, and one that is left out once.
