@@ -24,6 +24,7 @@ mod shape;
 mod show;
 mod shrink;
 mod siblings;
+mod story;
 mod swarm;
 mod systems;
 mod tradeoffs;
