@@ -197,6 +197,16 @@ impl Word {
     }
 }
 
+/// The node that answered a client between two moments; none where nobody answered.
+pub(crate) fn answering(
+    trace: &[TraceEvent],
+    session: SessionId,
+    from: Time,
+    to: Time,
+) -> Option<NodeId> {
+    word(trace, session, from, to).map(|word| word.node)
+}
+
 /// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.
 fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<Word> {
     let client = Place::Client(session);

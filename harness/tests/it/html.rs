@@ -14,7 +14,7 @@ use checkers::history::{
 use checkers::{Anomaly, Guarantee, History, Verdict, Witness};
 use flate2::read::DeflateDecoder;
 use sha2::{Digest, Sha256};
-use stormglass::report::html::{self, Source};
+use stormglass::report::html::{self, Origin, Source};
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::store::Record;
@@ -44,8 +44,8 @@ fn anomalies(record: &Record) -> Vec<Anomaly> {
 
 fn page(record: &Record, history: &History, trace: Option<&Trace>) -> String {
     let anomaly = (!anomalies(record).is_empty()).then_some(0);
-    let (program, folder) = ("stormglass", "results/runs/it's");
-    html::page(&Source { record, history, trace, anomaly, program, folder })
+    let (program, origin) = ("stormglass", Origin::Run("results/runs/it's"));
+    html::page(&Source { record, history, trace, anomaly, program, origin, story: &[] })
 }
 
 /// The page of a run in which everything that can come from outside is hostile.

@@ -1,6 +1,8 @@
 //! A witness as a picture: operations as bars along virtual time, a lane a process, faults as bands behind
 //! them, and what was seen against what had to be.
 
+use std::collections::BTreeMap;
+
 use checkers::history::{
     FaultEdge, FaultId, History, NodeId, Operation, OperationId, Outcome, Phase, ProcessId, Time,
     Value,
@@ -12,6 +14,7 @@ use super::bands::{self, Band};
 use super::svg::{Svg, short};
 use super::words::{asked, learned, observed, order_in, value_in_short};
 use crate::sim::Role;
+use crate::story;
 use crate::trace::{Happening, Trace};
 
 const WIDTH: f64 = 1160.0;
@@ -25,6 +28,8 @@ const BAR: f64 = 13.0;
 const NODE_LANE: f64 = 26.0;
 /// More operations than these are no picture any more.
 const SHOWN_MAX: usize = 24;
+/// So many faults are shown from their beginning, where that was before all else that is shown.
+const BEGUN_BEFORE_MAX: usize = 4;
 /// A history of at most so many operations is shown whole.
 const SMALL: usize = 24;
 /// How many operations are shown where none proves the anomaly by itself.
@@ -64,7 +69,7 @@ struct Lane {
 /// Draws an anomaly.
 pub(super) fn draw(history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> Picture {
     let (operations, left_out) = chosen(history, anomaly);
-    let drawing = Drawing::new(history, anomaly, &operations);
+    let drawing = Drawing::new(history, trace, anomaly, &operations);
     Picture { svg: drawing.draw(history, trace, anomaly), operations, left_out }
 }
 
@@ -121,7 +126,12 @@ struct Drawing<'a> {
 }
 
 impl<'a> Drawing<'a> {
-    fn new(history: &'a History, anomaly: &Anomaly, shown: &[OperationId]) -> Drawing<'a> {
+    fn new(
+        history: &'a History,
+        trace: Option<&Trace>,
+        anomaly: &Anomaly,
+        shown: &[OperationId],
+    ) -> Drawing<'a> {
         let operations: Vec<Operation<'a>> =
             shown.iter().map(|id| history.operation(*id)).collect();
         let mut moments = vec![anomaly.at];
@@ -133,15 +143,23 @@ impl<'a> Drawing<'a> {
         }
         let from = moments.iter().copied().min().unwrap_or(anomaly.at);
         let to = moments.iter().copied().max().unwrap_or(anomaly.at);
-        let bands = bands::of(history, from, to);
-        for band in &bands {
-            moments.extend([band.from, band.to].into_iter().filter(|at| (from..=to).contains(at)));
+        let mut bands = bands::of(history, from, to);
+        // A fault that began before all that is shown is shown from its beginning; of many, only named.
+        let earlier = bands.iter().filter(|band| band.from < from).count();
+        let is_shown = |at: &Time| *at <= to && (*at >= from || earlier <= BEGUN_BEFORE_MAX);
+        for band in &mut bands {
+            moments.extend([band.from, band.to].into_iter().filter(is_shown));
+            if !is_shown(&band.from) {
+                band.name = format!("◀ {}, since {}", band.name, band.from);
+            }
         }
         let axis = Axis::cut(moments, GUTTER + 8.0, RIGHT - 40.0);
+        let answering = answering(trace, &operations);
         let expectation = Expectation::of(history, anomaly, &operations);
-        let bars = bars(history, anomaly, &operations, &expectation, &axis);
+        let bars = bars(history, anomaly, &operations, &expectation, (&axis, &answering));
         let mut nodes: Vec<NodeId> =
             operations.iter().filter_map(|operation| operation.node).collect();
+        nodes.extend(answering.values());
         nodes.extend(bands.iter().flat_map(|band| band.nodes.iter().copied()));
         nodes.sort_unstable();
         nodes.dedup();
@@ -334,7 +352,7 @@ fn bars<'a>(
     anomaly: &Anomaly,
     operations: &[Operation<'a>],
     expectation: &Expectation,
-    axis: &Axis,
+    (axis, answering): (&Axis, &BTreeMap<OperationId, NodeId>),
 ) -> Vec<Bar<'a>> {
     let mut bars: Vec<Bar<'a>> = Vec::new();
     // For each row of each lane, where its last label ends.
@@ -343,7 +361,11 @@ fn bars<'a>(
         let is_proof = anomaly.witness.operations.contains(&operation.id);
         let called = if is_proof { called(operation, anomaly) } else { None };
         let number = called.as_ref().map_or_else(String::new, |called| format!("{called}· "));
-        let node = operation.node.map_or_else(String::new, |node| format!(" @n{node}"));
+        let node = match (operation.node, answering.get(&operation.id).copied()) {
+            (None, None) => String::new(),
+            (Some(asked), Some(by)) if asked != by => format!(" @n{asked}, answered by n{by}"),
+            (_, Some(node)) | (Some(node), None) => format!(" @n{node}"),
+        };
         let (asked, learned) =
             (asked(history, operation, anomaly.key.as_ref()), learned(history, operation));
         let tail = short(&format!(" {learned}{node}"), LABEL_MAX / 2);
@@ -366,6 +388,21 @@ fn bars<'a>(
         bars.push(Bar { operation: *operation, is_proof, called, label, remark, row });
     }
     bars
+}
+
+/// The node that answered each operation, where the trace tells: the one that was asked first may have asked another,
+/// or sent the client there.
+fn answering(
+    trace: Option<&Trace>,
+    operations: &[Operation<'_>],
+) -> BTreeMap<OperationId, NodeId> {
+    let Some(trace) = trace else { return BTreeMap::new() };
+    let of = |operation: &Operation<'_>| {
+        let end = operation.completed_at.filter(|_| !operation.is_indeterminate())?;
+        let node = story::answering(trace, operation.session, operation.invoked_at, end)?;
+        Some((operation.id, node))
+    };
+    operations.iter().filter_map(of).collect()
 }
 
 /// How the explanation calls an operation of the witness: by the number of the sentence that introduces it, or
