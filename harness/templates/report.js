@@ -368,7 +368,67 @@
     context.lineWidth = 1;
     context.globalAlpha = 1;
   };
+  // ---- Levels of detail. The finest has for each lane a byte for each of so many stretches of the run: a bit for each
+  // outcome, plain and faded, of the operations that touch it. Each coarser one joins two stretches.
+  const STRETCHES = 32768, DIRECT_MAX = 100000;
+  let detail = null;
+  const detailOf = () => {
+    if (detail && detail.matches === matches && detail.cone === cone) return detail.levels;
+    const stretches = count <= DIRECT_MAX ? 0 : STRETCHES, perUnit = stretches / Math.max(1, head.end + 1);
+    const finest = new Uint8Array(sessions * stretches), plain = !matches && !cone;
+    for (let i = 0; i < count; i++) {
+      const bit = 1 << (outcome[i] * 2 + (plain || !isFaded(i) ? 0 : 1)), base = lane[i] * stretches;
+      const first = Math.floor(invoked[i] * perUnit), end = completed[i] < 0 ? invoked[i] : completed[i];
+      const last = Math.min(stretches - 1, Math.floor(end * perUnit));
+      for (let stretch = first; stretch <= last; stretch++) finest[base + stretch] |= bit;
+    }
+    const levels = [finest];
+    for (let of = stretches / 2; of >= 512; of /= 2) {
+      const finer = levels[levels.length - 1], coarser = new Uint8Array(sessions * of);
+      for (let i = 0; i < coarser.length; i++) coarser[i] = finer[2 * i] | finer[2 * i + 1];
+      levels.push(coarser);
+    }
+    detail = { matches, cone, levels };
+    return levels;
+  };
+  // Draws operations from the coarsest level whose stretches are no wider than what the screen can show.
+  const drawStretches = () => {
+    const levels = detailOf(), pixels = (width - GUTTER) * (devicePixelRatio || 1), whole = head.end + 1;
+    const enough = (of) => ((view.to - view.from) / whole) * of >= pixels;
+    let level = levels.length - 1;
+    while (level > 0 && !enough(STRETCHES >> level)) level--;
+    const of = STRETCHES >> level, bytes = levels[level], perStretch = whole / of;
+    const perUnit = (width - GUTTER) / (view.to - view.from), wide = perStretch * perUnit;
+    const from = Math.max(0, Math.floor(view.from / perStretch)), until = Math.min(of, Math.ceil(view.to / perStretch));
+    const left = (stretch) => GUTTER + (stretch * perStretch - view.from) * perUnit, tall = laneHeight - 4;
+    for (const [fade, alpha] of only ? [[0, 1]] : [[1, 0.16], [0, 1]]) {
+      context.globalAlpha = alpha;
+      for (let o = 0; o < 4; o++) {
+        if (!shown[o]) continue;
+        const bit = 1 << (o * 2 + fade);
+        context.fillStyle = colourOf(o);
+        for (let l = 0; l < sessions; l++) {
+          const base = l * of, top = laneTop(l) + 2;
+          for (let stretch = from; stretch < until; stretch++) {
+            if ((bytes[base + stretch] & bit) === 0) continue;
+            const start = stretch;
+            while (stretch < until && (bytes[base + stretch] & bit) !== 0) stretch++;
+            context.fillRect(left(start), top, Math.max(1, (stretch - start) * wide), tall);
+          }
+        }
+      }
+    }
+    context.globalAlpha = 1;
+  };
   const drawOperations = () => {
+    const inView = firstAfter(invoked, view.to) - firstAfter(invoked, view.from);
+    if (inView > DIRECT_MAX) {
+      drawStretches();
+      if (cone) outlineCone((width - GUTTER) / (view.to - view.from));
+    } else drawEach();
+    if (selected >= 0) outline(selected, colours.link, 2.5);
+  };
+  const drawEach = () => {
     // What would fall on the same place of the same lane is drawn once.
     const drawn = new Int32Array(sessions * 8).fill(-1);
     const faded = [[], [], [], []], plain = [[], [], [], []], labels = [];
@@ -416,7 +476,6 @@
         context.restore();
       }
     }
-    if (selected >= 0) outline(selected, colours.link, 2.5);
   };
   const outlineCone = (perUnit) => {
     context.lineWidth = 2;

@@ -47,9 +47,8 @@ const LISTED_MAX: usize = 40;
 const SENTENCE_MAX: usize = 600;
 
 /// What is said of a run that was made smaller, as its seed means less than others do.
-const SHRUNK: &str = "This run was made smaller until nothing more could be left out. What is asked and which faults \
-     there are is kept with it; its seed decides only how long things take, and may be another than that of the run \
-     that it was made of.";
+const SHRUNK: &str = "Made smaller: what is asked and the faults are kept with it; its seed, which may be another than that of the \
+     run it was made of, decides only how long things take.";
 
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]
@@ -242,8 +241,8 @@ fn rest(source: &Source<'_>) -> Rest {
 /// What the page may do: run its own script if it has one, show itself in its own style.
 fn policy(rest: Option<&Rest>) -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
-    let script =
-        rest.map_or_else(String::new, |rest| format!("script-src 'sha256-{}'; ", hash(rest.script)));
+    let script = rest
+        .map_or_else(String::new, |rest| format!("script-src 'sha256-{}'; ", hash(rest.script)));
     let style = format!("{STYLE}{}", rest.map_or("", |rest| rest.style));
     format!(
         "default-src 'none'; {script}style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
@@ -348,7 +347,7 @@ fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
         escape::line(&format!("{program} {subcommand} {}{rest}", shell_word(of)))
     };
     let folder = match origin {
-        Origin::Case(file) => return vec![("replay, and explore", call("report", file, ""))],
+        Origin::Case(file) => return vec![("explore", call("report", file, ""))],
         Origin::Run(folder) => folder,
     };
     let number = anomaly.map_or_else(String::new, |place| format!(" --anomaly {}", place + 1));

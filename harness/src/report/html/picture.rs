@@ -143,7 +143,9 @@ impl<'a> Drawing<'a> {
         }
         let from = moments.iter().copied().min().unwrap_or(anomaly.at);
         let to = moments.iter().copied().max().unwrap_or(anomaly.at);
-        let mut bands = bands::of(history, from, to);
+        // Where there are few faults, those that were over before are why, too: a disk that was lost stays lost.
+        let few = faults_of(history).len() <= BEGUN_BEFORE_MAX;
+        let mut bands = bands::of(history, if few { Time::ZERO } else { from }, to);
         // A fault that began before all that is shown is shown from its beginning; of many, only named.
         let earlier = bands.iter().filter(|band| band.from < from).count();
         let is_shown = |at: &Time| *at <= to && (*at >= from || earlier <= BEGUN_BEFORE_MAX);
@@ -368,7 +370,7 @@ fn bars<'a>(
         };
         let (asked, learned) =
             (asked(history, operation, anomaly.key.as_ref()), learned(history, operation));
-        let tail = short(&format!(" {learned}{node}"), LABEL_MAX / 2);
+        let tail = short(&format!(" {learned}{node}"), LABEL_MAX * 2 / 3);
         let room = LABEL_MAX - tail.chars().count();
         let label = format!("{number}{}{tail}", short(&asked, room));
         let remark = expectation.remark(history, operation);
@@ -392,10 +394,7 @@ fn bars<'a>(
 
 /// The node that answered each operation, where the trace tells: the one that was asked first may have asked another,
 /// or sent the client there.
-fn answering(
-    trace: Option<&Trace>,
-    operations: &[Operation<'_>],
-) -> BTreeMap<OperationId, NodeId> {
+fn answering(trace: Option<&Trace>, operations: &[Operation<'_>]) -> BTreeMap<OperationId, NodeId> {
     let Some(trace) = trace else { return BTreeMap::new() };
     let of = |operation: &Operation<'_>| {
         let end = operation.completed_at.filter(|_| !operation.is_indeterminate())?;
@@ -453,25 +452,38 @@ fn lanes(bars: &[Bar<'_>], header: f64) -> (Vec<Lane>, f64) {
 /// What was seen, and what had to be.
 struct Expectation {
     marked: Option<OperationId>,
-    /// The operation whose effect had to be seen, and what it made.
+    /// The operation whose effect had to be seen, and what would have been legal.
     due: Option<(OperationId, String)>,
-    /// How the marked one is called.
-    name: String,
+    /// What is said of that operation.
+    due_words: String,
+    /// What is said of the marked one instead of what it observed.
+    bad_words: Option<String>,
 }
 
 impl Expectation {
     fn of(history: &History, anomaly: &Anomaly, operations: &[Operation<'_>]) -> Expectation {
-        let returning = |operation: &&Operation<'_>| observed(operation).is_some();
-        let at = |operation: &&Operation<'_>| operation.completed_at == Some(anomaly.at);
-        let mut last = operations.iter().rev().filter(returning);
-        let marked = last.clone().find(at).or_else(|| last.next());
+        let marked = marked(anomaly, operations);
         let Some(marked) = marked.filter(|marked| anomaly.witness.operations.contains(&marked.id))
         else {
-            return Expectation { marked: None, due: None, name: String::new() };
+            return Expectation {
+                marked: None,
+                due: None,
+                due_words: String::new(),
+                bad_words: None,
+            };
         };
-        let due = due(history, anomaly, operations, marked);
         let name = called(marked, anomaly).unwrap_or_else(|| "the one marked".to_owned());
-        Expectation { marked: Some(marked.id), due, name }
+        let mut due_words = format!("✓ must be seen by {name}");
+        let mut due = due(history, anomaly, operations, marked);
+        if let Some((words, legal)) = twice(anomaly) {
+            let before = |one: &&Operation<'_>| {
+                one.id < marked.id && one.op.kind() == marked.op.kind() && is_in(anomaly, one)
+            };
+            due = operations.iter().rfind(before).map(|first| (first.id, legal.to_owned()));
+            words.clone_into(&mut due_words);
+        }
+        let bad_words = bad_words(anomaly, observed(marked).is_none());
+        Expectation { marked: Some(marked.id), due, due_words, bad_words }
     }
 
     fn remark(
@@ -480,19 +492,87 @@ impl Expectation {
         operation: &Operation<'_>,
     ) -> Option<(&'static str, String)> {
         if self.marked == Some(operation.id) {
-            let seen = value_in_short(history.value(observed(operation)?));
             let legal =
                 self.due.as_ref().map_or_else(String::new, |(_, due)| format!(" · legal: {due}"));
-            let seen = if matches!(operation.op, checkers::history::Op::Txn { .. }) {
-                "✗ this cannot be explained".to_owned()
-            } else {
-                format!("✗ observed: {}", short(&seen, 44))
+            let seen = match (&self.bad_words, observed(operation)) {
+                (Some(words), _) => format!("✗ {words}"),
+                (None, Some(value)) => {
+                    format!("✗ observed: {}", short(&value_in_short(history.value(value)), 44))
+                }
+                (None, None) => return None,
             };
             return Some(("bad", format!("{seen}{legal}")));
         }
         let (due, _) = self.due.as_ref()?;
-        (*due == operation.id).then(|| ("due", format!("✓ must be seen by {}", self.name)))
+        (*due == operation.id).then(|| ("due", self.due_words.clone()))
     }
+}
+
+fn is_in(anomaly: &Anomaly, operation: &Operation<'_>) -> bool {
+    anomaly.witness.operations.contains(&operation.id)
+}
+
+/// The operation that could not be explained: of a cycle, the one that would have to come before itself; of what must
+/// happen once, the second; else the one that returned when the anomaly showed, or the last that returned something.
+fn marked<'a, 'b>(anomaly: &Anomaly, operations: &'b [Operation<'a>]) -> Option<&'b Operation<'a>> {
+    let first = anomaly.explanation.iter().find_map(|sentence| order_in(sentence));
+    if let Some((name, ..)) = first {
+        let is_it = |one: &&Operation<'_>| called(one, anomaly).as_deref() == Some(name);
+        return operations.iter().find(|one| is_in(anomaly, one) && is_it(one));
+    }
+    if twice(anomaly).is_some() {
+        let ended = |one: &&Operation<'_>| one.is_ok() && is_in(anomaly, one);
+        return operations.iter().filter(ended).max_by_key(|one| (one.completed_at, one.id));
+    }
+    let returning = |operation: &&Operation<'_>| observed(operation).is_some();
+    let at = |operation: &&Operation<'_>| operation.completed_at == Some(anomaly.at);
+    let mut last = operations.iter().rev().filter(returning);
+    last.clone().find(at).or_else(|| last.next())
+}
+
+/// Of an anomaly in which something happened twice: what is said of the first time, and what the second time might
+/// have come to.
+fn twice(anomaly: &Anomaly) -> Option<(&'static str, &'static str)> {
+    Some(match &*anomaly.name {
+        "lost-update" => ("✓ replaced it first", "fail, as it was replaced already"),
+        "duplicate-dequeue" => ("✓ took it first", "nothing, or what was not taken yet"),
+        "duplicate-id" => ("✓ was given it first", "what was never given to anybody"),
+        _ => return None,
+    })
+}
+
+/// What is said of the marked operation where what it returned does not say enough.
+fn bad_words(anomaly: &Anomaly, is_without_value: bool) -> Option<String> {
+    let last = anomaly.explanation.last()?;
+    if let Some((_, cycle)) = last.split_once(" come before itself: ") {
+        return Some(format!("would come before itself: {}", short(cycle, 60)));
+    }
+    if anomaly.name == "incompatible-order" {
+        let (lists, _) = last.split_once(" is a beginning of the other")?;
+        let lists = lists.strip_prefix("neither of ")?;
+        return Some(format!(
+            "observed: one of {} · legal: one begins the other",
+            short(lists, 44)
+        ));
+    }
+    is_without_value.then(|| "done a second time".to_owned())
+}
+
+/// What a sentence says that a counter, a sum or a total had to be.
+fn bounds(anomaly: &Anomaly) -> Option<String> {
+    let (before, after) = match &*anomaly.name {
+        "counter-out-of-bounds" => (" was ", " while "),
+        "lost-increment" => ("the sum is ", " with all"),
+        _ => return None,
+    };
+    anomaly.explanation.iter().rev().find_map(|sentence| {
+        let (_, rest) = sentence.split_once(before)?;
+        let (bounds, _) = rest.split_once(after)?;
+        Some(match bounds.split_once(" to ") {
+            Some((low, high)) if low == high => low.to_owned(),
+            _ => bounds.to_owned(),
+        })
+    })
 }
 
 /// The operation of a witness that the marked one had to see, and what would have been legal.
@@ -510,6 +590,24 @@ fn due(
         Some(value) if operation.is_ok() => Some(value),
         _ => observed(operation),
     };
+    if let Some(legal) = bounds(anomaly) {
+        let counted = earlier.clone().rfind(|operation| {
+            is_in(anomaly, operation) && operation.is_ok() && operation.op.kind().writes()
+        });
+        return Some((counted.unwrap_or(marked).id, legal));
+    }
+    if anomaly.name == "divergence" {
+        let other = earlier.clone().rfind(|operation| is_in(anomaly, operation))?;
+        let held = value_in_short(history.value(observed(other)?));
+        return Some((
+            marked.id,
+            format!(
+                "{}, as the other holds, or both {}",
+                short(&held, 24),
+                short(&value_in_short(history.value(seen)), 24)
+            ),
+        ));
+    }
     let is_ordered = match anomaly.guarantee {
         Guarantee::ReadYourWrites
         | Guarantee::MonotonicReads
