@@ -843,8 +843,10 @@
     tip.style.top = `${Math.min(py + 14, height - 40)}px`;
   };
   const resize = () => {
-    width = byId('stage').clientWidth || 900;
-    const scale = devicePixelRatio || 1;
+    const found = byId('stage').clientWidth || 900, scale = devicePixelRatio || 1;
+    // What is set to the size that it has is wiped all the same.
+    if (found === width && canvas.width === Math.floor(found * scale)) return;
+    width = found;
     canvas.width = width * scale;
     canvas.height = height * scale;
     canvas.style.height = `${height}px`;

@@ -179,10 +179,10 @@ impl<'a> Drawing<'a> {
         self.lanes(&mut svg);
         self.cuts(&mut svg, floor);
         self.nodes(&mut svg, trace);
+        self.arrows(&mut svg, anomaly);
         for bar in &self.bars {
             self.bar(&mut svg, history, bar);
         }
-        self.arrows(&mut svg, anomaly);
         if is_about_time(anomaly) {
             let x = self.axis.x(anomaly.at);
             svg.line("until", (x, self.header), (x, floor));
@@ -477,7 +477,7 @@ impl Expectation {
         let mut due = due(history, anomaly, operations, marked);
         if let Some((words, legal)) = twice(anomaly) {
             let before = |one: &&Operation<'_>| {
-                one.id < marked.id && one.op.kind() == marked.op.kind() && is_in(anomaly, one)
+                one.id != marked.id && one.op.kind() == marked.op.kind() && is_in(anomaly, one)
             };
             due = operations.iter().rfind(before).map(|first| (first.id, legal.to_owned()));
             words.clone_into(&mut due_words);
@@ -553,6 +553,15 @@ fn bad_words(anomaly: &Anomaly, is_without_value: bool) -> Option<String> {
         return Some(format!(
             "observed: one of {} · legal: one begins the other",
             short(lists, 44)
+        ));
+    }
+    if let Some((read, all)) = last
+        .strip_prefix("the balances read sum to ")
+        .and_then(|rest| rest.split_once(", but all accounts were "))
+    {
+        return Some(format!(
+            "observed: a sum of {read} · legal: {}",
+            all.rsplit(' ').next().unwrap_or(all)
         ));
     }
     is_without_value.then(|| "done a second time".to_owned())
