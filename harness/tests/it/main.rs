@@ -26,6 +26,7 @@ mod shrink;
 mod siblings;
 mod swarm;
 mod systems;
+mod tails;
 mod tradeoffs;
 mod traffic;
 mod triage;
