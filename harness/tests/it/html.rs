@@ -17,9 +17,11 @@ use sha2::{Digest, Sha256};
 use stormglass::report::html::{self, Origin, Source};
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
+use stormglass::shrink::Failure;
 use stormglass::store::Record;
 use stormglass::system::Claim;
 use stormglass::trace::Trace;
+use stormglass::why::{Inevitable, Tails, Why};
 
 use crate::browser::{Browser, chromium};
 use crate::cli::stormglass;
@@ -370,6 +372,39 @@ fn the_command_writes_the_page_beside_the_run_or_where_it_is_told_to() {
     let words = ["it is one of the files that are read"];
     crate::cli::refused(at, &["report", stored, "--out", &history], &words);
     crate::cli::refused(at, &["report", stored, "--anomaly", "9999"], &["there is no number 9999"]);
+}
+
+#[test]
+fn the_moment_from_which_most_tails_end_so_is_marked_where_it_is_known() {
+    let report = failing("primary-async");
+    let mut record = Record::of(&report);
+    let anomaly = anomalies(&record).remove(0);
+    let mark = "from here on most tails end so";
+    assert!(!page(&record, &report.history, None).contains(mark));
+    let at = report.history.operation(anomaly.witness.operations[0]).invoked_at;
+    let tails = |at, fails| Tails { at, fails };
+    let inevitable = |before| Inevitable { from: tails(at, 47), before };
+    let why = |failure, inevitable| Why {
+        failure,
+        runs: 50,
+        with_all: 50,
+        without_fault: Vec::new(),
+        without_call: Vec::new(),
+        of_plan: None,
+        inevitable: Some(inevitable),
+        story: Vec::new(),
+    };
+    let later = inevitable(Some(tails(Time::ZERO, 3)));
+    record.why = Some(why(Failure::of(&anomaly), later.clone()));
+    let marked = page(&record, &report.history, None);
+    let title = format!("<title>from {at} on most tails of the run end so</title>");
+    assert!(marked.contains(mark) && marked.contains(&title), "{title}");
+    // From the beginning on is no moment of the picture, and another failure has another moment.
+    record.why = Some(why(Failure::of(&anomaly), inevitable(None)));
+    assert!(!page(&record, &report.history, None).contains(mark));
+    let other = Failure { guarantee: Guarantee::Bank, anomaly: "wrong-total".into() };
+    record.why = Some(why(other, later));
+    assert!(!page(&record, &report.history, None).contains(mark));
 }
 
 /// The history of many operations, as clients of a run do them: each writes a value of its own, and reads what is there.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use checkers::history::{History, OperationId};
+use checkers::history::{History, OperationId, Time};
 use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +19,7 @@ use super::run;
 use super::summary::shell_word;
 use super::timeline;
 use crate::run::{Conclusion, Judged};
+use crate::shrink::Failure;
 use crate::store::Record;
 use crate::story::Sentence;
 use crate::system::Claim;
@@ -363,7 +364,9 @@ fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
 
 /// An anomaly with its sentences, and with its picture where that is asked for.
 fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: bool) -> Drawn {
-    let picture = with_picture.then(|| picture::draw(source.history, source.trace, anomaly));
+    let picture = with_picture.then(|| {
+        picture::draw(source.history, source.trace, anomaly, decided(source.record, anomaly))
+    });
     let caption = picture.as_ref().map_or_else(String::new, |picture| match picture.left_out {
         0 => String::new(),
         left_out => {
@@ -383,6 +386,13 @@ fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: boo
         caption,
         rows,
     }
+}
+
+/// From when on most tails of the run end with an anomaly, where that was looked into and is not its beginning.
+fn decided(record: &Record, anomaly: &Anomaly) -> Option<Time> {
+    let why = record.why.as_ref().filter(|why| why.failure == Failure::of(anomaly))?;
+    let inevitable = why.inevitable.as_ref().filter(|inevitable| inevitable.before.is_some())?;
+    Some(inevitable.from.at)
 }
 
 fn row(history: &History, anomaly: &Anomaly, id: OperationId) -> timeline::Shown {

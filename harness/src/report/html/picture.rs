@@ -32,6 +32,8 @@ const SHOWN_MAX: usize = 24;
 const BEGUN_BEFORE_MAX: usize = 4;
 /// A history of at most so many operations is shown whole.
 const SMALL: usize = 24;
+/// What is said of the moment from which on most tails end so.
+const DECIDED: &str = "from here on most tails end so";
 /// How many operations are shown where none proves the anomaly by itself.
 const AROUND: usize = 10;
 
@@ -67,9 +69,16 @@ struct Lane {
 }
 
 /// Draws an anomaly.
-pub(super) fn draw(history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> Picture {
+///
+/// `decided` is the moment from which on most tails of the run end so, where that is known.
+pub(super) fn draw(
+    history: &History,
+    trace: Option<&Trace>,
+    anomaly: &Anomaly,
+    decided: Option<Time>,
+) -> Picture {
     let (operations, left_out) = chosen(history, anomaly);
-    let drawing = Drawing::new(history, trace, anomaly, &operations);
+    let drawing = Drawing::new(history, (trace, decided), anomaly, &operations);
     Picture { svg: drawing.draw(history, trace, anomaly), operations, left_out }
 }
 
@@ -123,12 +132,14 @@ struct Drawing<'a> {
     marked: Option<OperationId>,
     /// Whether operations prove the anomaly, and not what is missing.
     has_witness: bool,
+    /// From when on most tails end so.
+    decided: Option<Time>,
 }
 
 impl<'a> Drawing<'a> {
     fn new(
         history: &'a History,
-        trace: Option<&Trace>,
+        (trace, decided): (Option<&Trace>, Option<Time>),
         anomaly: &Anomaly,
         shown: &[OperationId],
     ) -> Drawing<'a> {
@@ -155,6 +166,7 @@ impl<'a> Drawing<'a> {
                 band.name = format!("◀ {}, since {}", band.name, band.from);
             }
         }
+        moments.extend(decided);
         let axis = Axis::cut(moments, GUTTER + 8.0, RIGHT - 40.0);
         let answering = answering(trace, &operations);
         let expectation = Expectation::of(history, anomaly, &operations);
@@ -169,7 +181,7 @@ impl<'a> Drawing<'a> {
         let (lanes, bottom) = lanes(&bars, header);
         let has_witness = !is_about_time(anomaly) && !anomaly.witness.operations.is_empty();
         let marked = expectation.marked;
-        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked, has_witness }
+        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked, has_witness, decided }
     }
 
     fn draw(&self, history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> String {
@@ -189,6 +201,14 @@ impl<'a> Drawing<'a> {
             let is_stall = anomaly.name == "no-progress" || anomaly.name.starts_with("stalled-");
             let what = if is_stall { "nothing by" } else { &*anomaly.name };
             svg.words("until", (x - 5.0, floor - 4.0), &format!("{what} {}", anomaly.at));
+        }
+        if let Some(at) = self.decided {
+            let x = self.axis.x(at);
+            svg.open_with_title("decided", &format!("from {at} on most tails of the run end so"));
+            svg.line("decided", (x, self.header), (x, floor));
+            let (x, anchor) = label_place(x + 4.0, DECIDED);
+            svg.words(&format!("decided {anchor}"), (x, self.bottom - 3.0), DECIDED);
+            svg.close();
         }
         self.times(&mut svg, floor);
         let label = format!("the operations that show the {}, on virtual time", anomaly.name);
