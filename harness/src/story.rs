@@ -34,9 +34,7 @@ pub struct Sentence {
 /// Tells how an anomaly of a run came about, in the order of time. Nothing where the run has no trace.
 pub fn tell(report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
     let Some(trace) = &report.trace else { return Vec::new() };
-    let witness = anomaly.witness.operations.iter().map(|id| report.history.operation(*id));
-    let ends = witness.filter_map(|operation| operation.completed_at);
-    let end = ends.fold(anomaly.at, Time::max);
+    let end = end_of(report, anomaly);
     // Of what happens at one moment, faults come first: they are why.
     let mut story = faults(report);
     story.extend(trace.iter().filter_map(of_node));
@@ -48,6 +46,13 @@ pub fn tell(report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
         story.push(Sentence { at: end, words: last.clone() });
     }
     story
+}
+
+/// When all is there that proves an anomaly.
+pub(crate) fn end_of(report: &Report, anomaly: &Anomaly) -> Time {
+    let witness = anomaly.witness.operations.iter().map(|id| report.history.operation(*id));
+    let ends = witness.filter_map(|operation| operation.completed_at);
+    ends.fold(anomaly.at, Time::max)
 }
 
 /// Who takes itself for a leader, from when to when.
@@ -229,6 +234,16 @@ impl Word {
         let lost = self.lost.iter().map(|(to, why)| format!("n{to} ({why})"));
         format!("; what it sent was lost on its way to {}", list(lost))
     }
+}
+
+/// The node that answered a client between two moments; none where nobody answered.
+pub(crate) fn answering(
+    trace: &[TraceEvent],
+    session: SessionId,
+    from: Time,
+    to: Time,
+) -> Option<NodeId> {
+    word(trace, session, from, to).map(|word| word.node)
 }
 
 /// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.

@@ -161,6 +161,12 @@ pub trait Env: Clone + 'static {
     /// Random numbers for one purpose, different for every node and every start of it.
     fn random(&self, purpose: &str) -> ChaCha8Rng;
 
+    /// How often the node's random numbers were replaced since it started: it then asks for them anew. Only a
+    /// simulation does that.
+    fn reseeded(&self) -> u32 {
+        0
+    }
+
     /// The node's disk.
     fn disk(&self) -> &Self::Disk;
 

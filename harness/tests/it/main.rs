@@ -27,6 +27,7 @@ mod siblings;
 mod story;
 mod swarm;
 mod systems;
+mod tails;
 mod tradeoffs;
 mod traffic;
 mod triage;
