@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::Context;
 use super::output::interruption;
 use crate::campaign::Ending;
-use crate::external::{Dialect, External, Launch, WORKLOADS};
+use crate::external::{Dialect, External, Launch, Limits, WORKLOADS};
+use crate::nemesis::NEMESES;
 use crate::plan::Plan;
 use crate::report;
 use crate::report::summary::shell_word;
@@ -44,6 +45,12 @@ pub(super) struct Arguments {
     /// How many times faster than real time virtual time may pass: only for nodes without timers.
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pace: u32,
+    /// The most memory that a node may take, with the processes that it starts, in MiB.
+    #[arg(long, value_name = "MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    memory_max: u64,
+    /// The most processes that a node may have.
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..))]
+    processes_max: u32,
     /// What the program is started with.
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
@@ -64,7 +71,7 @@ impl Arguments {
         let dialect = self.dialect()?;
         let program = self.bin.canonicalize();
         let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
-        let plan = self.plan(dialect);
+        let plan = self.plan(dialect)?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
@@ -84,6 +91,10 @@ impl Arguments {
                     std::process::id()
                 )),
                 pace: self.pace,
+                limits: Limits {
+                    memory_max: self.memory_max << 20,
+                    processes_max: self.processes_max,
+                },
             };
             let folder = launch.folder.clone();
             let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
@@ -119,14 +130,29 @@ impl Arguments {
         Ok(dialect)
     }
 
-    fn plan(&self, dialect: &Dialect) -> Plan {
+    /// The plan of the runs.
+    ///
+    /// # Errors
+    /// Where there are too few nodes for a nemesis.
+    fn plan(&self, dialect: &Dialect) -> anyhow::Result<Plan> {
+        for name in &self.nemeses {
+            let entry = NEMESES.iter().find(|entry| entry.name == name);
+            let fewest = entry.map_or(1, |entry| entry.nemesis.fewest_nodes());
+            if self.nodes < fewest {
+                bail!(
+                    "--nodes {}: too few for `{name}`, which needs {fewest}; \
+                     `--nemeses none` runs without faults",
+                    self.nodes
+                );
+            }
+        }
         let mut plan = Plan::new(format!("external-{}", dialect.name), "external");
         dialect.workload.clone_into(&mut plan.workload);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
         plan.nemeses = self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
         plan.safety = self.safety;
-        plan
+        Ok(plan)
     }
 }
 

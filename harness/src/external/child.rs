@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Launch;
+use super::guardian::Guardian;
+use super::usage::Usage;
+use super::{Launch, Limits};
 use crate::sim::MESSAGE_BYTES_MAX;
 
 /// How many lines wait for a process to read them, and of it to be read.
@@ -24,6 +26,8 @@ const LAST_WORDS_BYTES: usize = 300;
 /// A process, which ends at the latest when this is dropped.
 pub(super) struct Process {
     child: Child,
+    guardian: Arc<Guardian>,
+    limits: Limits,
     stdin: SyncSender<String>,
     stdout: Receiver<Result<String, String>>,
     last_words: Arc<Mutex<VecDeque<String>>>,
@@ -54,8 +58,12 @@ impl Process {
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub(super) fn start(launch: &Launch, name: &str) -> Result<Process, String> {
-        let Launch { program, arguments, folder, .. } = launch;
+    pub(super) fn start(
+        launch: &Launch,
+        name: &str,
+        guardian: &Arc<Guardian>,
+    ) -> Result<Process, String> {
+        let Launch { program, arguments, folder, limits, .. } = launch;
         let home = folder.join(name);
         fs::create_dir_all(&home)
             .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
@@ -65,6 +73,7 @@ impl Process {
         let started = command.spawn();
         let mut child =
             started.map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        guardian.begins(child.id());
         let (stdin, told) = sync_channel(LINES_MAX);
         let (says, stdout) = sync_channel(LINES_MAX);
         let last_words = Arc::new(Mutex::default());
@@ -75,7 +84,8 @@ impl Process {
         beside(move || write_all(input, &told));
         beside(move || read_all(output, &says));
         beside(move || keep(errors, &file, &kept));
-        Ok(Process { child, stdin, stdout, last_words })
+        let (guardian, limits) = (Arc::clone(guardian), *limits);
+        Ok(Process { child, guardian, limits, stdin, stdout, last_words })
     }
 
     /// What tells it something.
@@ -93,6 +103,25 @@ impl Process {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(self.end()),
         }
+    }
+
+    /// Holds the process, and those that it has started, against what they may take.
+    ///
+    /// # Errors
+    /// Where they take more.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Limits { memory_max, processes_max } = self.limits;
+        let Usage { memory, processes } = Usage::of_group(self.child.id());
+        if memory > memory_max {
+            let (takes, may) = (memory >> 20, memory_max >> 20);
+            return Err(format!("it takes {takes} MiB of memory, of {may} MiB that it may take"));
+        }
+        if processes > processes_max {
+            return Err(format!(
+                "it has {processes} processes, of {processes_max} that it may have"
+            ));
+        }
+        Ok(())
     }
 
     /// How it ended, with its last words.
@@ -128,6 +157,7 @@ impl Drop for Process {
         self.kill();
         // What has been killed is waited for, so that nothing of it is left.
         let _ = self.child.wait();
+        self.guardian.ended(self.child.id());
     }
 }
 

@@ -17,17 +17,20 @@
 //!
 //! A process that says what cannot be, or ends, is not talked to any more: the run says so, with its last words.
 //! Nothing that it says or fails to say holds up the others: lines, queues, and what is kept of its standard error
-//! are bounded.
+//! are bounded, and so are the memory and the processes that it may take. One that ends by itself is not started again:
+//! that it ended is what was to be found. Where the harness itself is killed, a shell beside it ends all processes.
 //!
 //! The services `lin-kv`, `seq-kv` and `lww-kv` are served where they are asked for, after a while, by one store
 //! that is linearizable, and so stricter than the last two have to be; faults of the network do not reach them. So is
 //! `lin-tso`.
 
 mod child;
+mod guardian;
 mod node;
 mod pace;
 mod protocol;
 mod service;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +39,7 @@ use std::time::Duration;
 
 use checkers::history::{Op, Outcome, Reason};
 
+use self::guardian::Guardian;
 use self::pace::Pace;
 pub use self::protocol::{Dialect, WORKLOADS};
 use self::service::Services;
@@ -56,6 +60,24 @@ pub struct Launch {
     pub folder: PathBuf,
     /// How many times faster than real time virtual time may pass.
     pub pace: u32,
+    /// What each node may take.
+    pub limits: Limits,
+}
+
+/// What the process of a node may take, together with those that it has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory in use, where what two of them share counts twice.
+    pub memory_max: u64,
+    /// Processes.
+    pub processes_max: u32,
+}
+
+impl Default for Limits {
+    /// 2 GiB and 64 processes.
+    fn default() -> Limits {
+        Limits { memory_max: 2 << 30, processes_max: 64 }
+    }
 }
 
 /// Processes that are the nodes of one run. Each run has a system of its own.
@@ -63,6 +85,7 @@ pub struct External {
     launch: Launch,
     dialect: &'static Dialect,
     pace: Arc<Pace>,
+    guardian: Arc<Guardian>,
     services: Arc<Mutex<Services>>,
 }
 
@@ -70,7 +93,8 @@ impl External {
     /// Makes the system of one run, for processes that speak a dialect of the protocol.
     pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
         let pace = Arc::new(Pace::new(launch.pace));
-        External { launch, dialect, pace, services: Arc::default() }
+        let guardian = Arc::new(Guardian::start());
+        External { launch, dialect, pace, guardian, services: Arc::default() }
     }
 }
 
@@ -98,6 +122,7 @@ impl System for External {
             launch: self.launch.clone(),
             dialect: self.dialect,
             pace: self.pace.clone(),
+            guardian: self.guardian.clone(),
             services: self.services.clone(),
             awaited: BTreeMap::new(),
         };

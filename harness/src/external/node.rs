@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::Launch;
 use super::child::{Process, shortened};
+use super::guardian::Guardian;
 use super::pace::Pace;
 use super::protocol::{Dialect, envelope};
 use super::service::{SERVICES, Services};
@@ -17,6 +18,8 @@ use crate::system::NodeCx;
 
 /// How often a process is listened to, in virtual time.
 const TICK: Duration = Duration::from_millis(5);
+/// How often what it takes is looked at, in virtual time.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long it has to answer at once, in real time.
 const IDLE: Duration = Duration::from_millis(2);
 /// How long it has to say that it is ready, in real time.
@@ -31,6 +34,7 @@ pub(super) struct Node {
     pub(super) launch: Launch,
     pub(super) dialect: &'static Dialect,
     pub(super) pace: Arc<Pace>,
+    pub(super) guardian: Arc<Guardian>,
     pub(super) services: Arc<Mutex<Services>>,
     /// What clients have asked and were not answered, by who asked and the number of the message.
     pub(super) awaited: BTreeMap<(String, u64), Message>,
@@ -42,15 +46,20 @@ impl Node {
         let name = self.name();
         let pace = self.pace.clone();
         let mut process = pace.hold(|| {
-            let mut process = Process::start(&self.launch, &name)?;
+            let mut process = Process::start(&self.launch, &name, &self.guardian)?;
             self.introduce(&mut process).map(|()| process)
         })?;
         // Many messages may arrive at one moment: a process that floods says so much at it, not after each of them.
         let (mut moment, mut lines) = (self.cx.now(), 0);
+        let mut looked_at = moment;
         loop {
             let message = self.cx.recv_within(TICK).await;
             let now = self.cx.now();
             self.pace.wait_until(now);
+            if now.since(looked_at) > LOOK {
+                looked_at = now;
+                process.check()?;
+            }
             if now > moment {
                 (moment, lines) = (now, 0);
             }

@@ -1,14 +1,15 @@
 //! Processes as nodes: what is said about hostile ones, and that the nodes in `examples/external` are judged rightly.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use stormglass::external::{External, Launch, WORKLOADS};
+use stormglass::external::{External, Launch, Limits, WORKLOADS};
 use stormglass::plan::Plan;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
@@ -25,7 +26,9 @@ fn run_script(folder: &Path, script: &str) -> Report {
     let program = folder.join("node.sh");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let launch = Launch { program, arguments: Vec::new(), folder: folder.to_owned(), pace: 50 };
+    let limits = Limits { memory_max: 100 << 20, processes_max: 20 };
+    let (arguments, folder) = (Vec::new(), folder.to_owned());
+    let launch = Launch { program, arguments, folder, pace: 50, limits };
     let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
     let mut plan = Plan::new("hostile", "external");
     plan.nemeses.clear();
@@ -82,11 +85,49 @@ fn a_process_that_says_too_much_is_stopped() {
 }
 
 #[test]
+fn a_process_that_takes_too_much_is_stopped() {
+    let bomb = "for i in $(seq 40); do sleep 9 & done; while read line; do :; done";
+    said_of(&format!("{READY}\n{bomb}"), " processes, of 20 that it may have");
+    // The last line of what has no end.
+    let glutton = "tail -n 1 /dev/zero; sleep 9";
+    said_of(&format!("{READY}\n{glutton}"), " MiB of memory, of 100 MiB that it may take");
+}
+
+#[test]
+fn what_is_started_does_not_outlive_a_harness_that_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    // Whoever has the pipe open holds up its reader.
+    let script = format!(
+        "#!/bin/sh\nexec 3>{}\n{READY}\n(sleep 20; echo outlived >&3) &\necho up >&3\ncat",
+        at("pipe").display()
+    );
+    fs::write(at("node.sh"), script).unwrap();
+    fs::set_permissions(at("node.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut harness = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
+    harness
+        .args(["external", "--nodes", "1", "--nemeses", "none", "--safety", "1h", "--bin"])
+        .arg(at("node.sh"));
+    harness.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut harness = harness.spawn().unwrap();
+    let mut pipe = BufReader::new(fs::File::open(at("pipe")).unwrap());
+    let mut said = String::new();
+    pipe.read_line(&mut said).unwrap();
+    assert_eq!(said, "up\n");
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    said.clear();
+    pipe.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "", "the pipe was let go before anybody had slept");
+}
+
+#[test]
 fn a_process_that_cannot_be_started_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("none");
-    let launch =
-        Launch { program, arguments: Vec::new(), folder: folder.path().to_owned(), pace: 50 };
+    let (arguments, folder, limits) = (Vec::new(), folder.path().to_owned(), Limits::default());
+    let launch = Launch { program, arguments, folder, pace: 50, limits };
     let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
     let mut plan = Plan::new("none", "external");
     plan.nemeses.clear();
@@ -204,4 +245,6 @@ fn what_there_is_not_is_refused() {
     refused(folder.path(), &["external", "--bin", "nowhere"], &words);
     let words = ["no workload is called `lin-kw`; there are lin-kv, g-set"];
     refused(folder.path(), &["external", "--bin", "/bin/sh", "--workload", "lin-kw"], &words);
+    let words = ["--nodes 1: too few for `partition`, which needs 2; `--nemeses none`"];
+    refused(folder.path(), &["external", "--bin", "/bin/sh", "--nodes", "1"], &words);
 }

@@ -1,0 +1,67 @@
+//! Who ends the processes of nodes when the harness itself is killed, and has no time left to do it.
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+
+/// Remembers the groups of processes that it is told of, one line each, `+` for one that begins and `-` for one
+/// that has ended. When nobody can tell it anything any more, because the harness has ended in whatever way, it kills
+/// those that are left.
+const SCRIPT: &str = r#"
+groups=" "
+while read -r sign group; do
+    case "$sign$groups" in
+        +*) groups="$groups$group " ;;
+        -*" $group "*) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+    esac
+done
+for group in $groups; do
+    kill -s KILL -- "-$group"
+done
+"#;
+
+/// A shell beside the harness, in a group of its own, so that what ends the harness does not end it.
+pub(super) struct Guardian(Mutex<Option<(Child, ChildStdin)>>);
+
+impl Guardian {
+    /// Starts it. Where there is no shell, nobody watches.
+    pub(super) fn start() -> Guardian {
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT]).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = command.spawn().ok();
+        Guardian(Mutex::new(started.and_then(|mut child| {
+            let stdin = child.stdin.take()?;
+            Some((child, stdin))
+        })))
+    }
+
+    /// A group of processes has begun, which bears the number of its first one.
+    pub(super) fn begins(&self, group: u32) {
+        self.tell(&format!("+ {group}\n"));
+    }
+
+    /// A group has ended, and its number may be given to others.
+    pub(super) fn ended(&self, group: u32) {
+        self.tell(&format!("- {group}\n"));
+    }
+
+    fn tell(&self, line: &str) {
+        let mut shell = self.0.lock().expect("nobody panics while holding it");
+        if let Some((_, stdin)) = &mut *shell {
+            // One that was killed watches no more.
+            let _ = stdin.write_all(line.as_bytes());
+        }
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        let shell = self.0.get_mut().expect("nobody panics while holding it").take();
+        if let Some((mut child, stdin)) = shell {
+            drop(stdin);
+            let _ = child.wait();
+        }
+    }
+}
