@@ -87,20 +87,24 @@ impl Keys {
         let Some(known) = steps.iter().map(step_of).collect::<Option<Vec<_>>>() else {
             return Outcome::Fail(Reason::Unsupported);
         };
-        let mut done = Vec::new();
+        let (mut after, mut done) = (self.clone(), Vec::new());
         for ((key, step), written) in known.into_iter().zip(steps) {
             match (step, written) {
                 (Some(change), written) => {
-                    self.change(&key, &change);
+                    after.change(&key, &change);
                     done.push(written.clone());
                 }
                 (None, Value::List(parts)) => {
-                    let read = [parts[0].clone(), parts[1].clone(), self.get(&key)];
+                    let read = [parts[0].clone(), parts[1].clone(), after.get(&key)];
                     done.push(Value::List(read.into()));
                 }
                 (None, _) => unreachable!("a step that was known is a list"),
             }
+            if matches!(after.get(&key), Value::Int(left) if left < 0) {
+                return Outcome::Fail(Reason::Other("the account holds too little".into()));
+            }
         }
+        *self = after;
         Outcome::Ok(Ret::Value(Value::List(done.into())))
     }
 }
@@ -114,6 +118,10 @@ fn step_of(step: &Value) -> Option<(Key, Option<Change>)> {
         "r" => Some((key, None)),
         "w" => Some((key, Some(Change::Hold(value.clone())))),
         "append" => Some((key, Some(Change::Append(value.clone())))),
+        "inc" => match value {
+            Value::Int(by) => Some((key, Some(Change::Increment(*by)))),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -131,6 +139,8 @@ pub enum Change {
     Remove(Value),
     /// This is at the end of its list.
     Append(Value),
+    /// It is so much more.
+    Increment(i64),
 }
 
 impl Change {
@@ -158,6 +168,10 @@ impl Change {
             Change::Hold(value) => value.clone(),
             Change::Swap(from, to) if held == *from => to.clone(),
             Change::Swap(..) => held,
+            Change::Increment(by) => match held {
+                Value::Int(sum) => Value::Int(sum + by),
+                _ => Value::Int(*by),
+            },
             Change::Append(value) => list([elements(&held), vec![value.clone()]].concat()),
             Change::Add(value) => {
                 let mut set = elements(&held);
@@ -194,15 +208,10 @@ impl From<Changes> for Vec<(Key, Vec<Change>)> {
 }
 
 impl Changes {
-    /// Adds what an operation does.
+    /// Adds what an operation on one key does. A transaction is none: what it does to one key depends on what
+    /// others hold.
     pub fn add(&mut self, op: &Op) {
-        if let Op::Txn { body: Value::List(steps), .. } = op {
-            // A transaction with a step that is not known does nothing at all.
-            let known = steps.iter().map(step_of).collect::<Option<Vec<_>>>();
-            for (key, change) in known.into_iter().flatten() {
-                change.into_iter().for_each(|change| self.then(&key, change));
-            }
-        } else if let Some((key, change)) = Change::of(op) {
+        if let Some((key, change)) = Change::of(op) {
             self.then(key, change);
         }
     }
