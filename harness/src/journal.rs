@@ -60,7 +60,7 @@ impl Journal {
     }
 
     /// Puts other records in the place of all; they last when it returns. Whenever the power fails meanwhile,
-    /// either the old records are there or the new ones.
+    /// either the old records are there or the new ones. Nothing may be appended or replaced in the meantime.
     ///
     /// # Errors
     /// As the disk's.

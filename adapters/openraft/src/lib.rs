@@ -3,8 +3,10 @@
 //!
 //! What the library taught: its tasks run wherever they are spawned, so that the feature `singlethreaded` keeps
 //! them on the node that they belong to, where a crash ends them and a pause stops them. `ForwardToLeader` is no
-//! proof that nothing was done: an entry of a leader that has been replaced may still be committed. And it draws
-//! its election timeouts from the operating system, so that each run has a process of its own.
+//! proof that nothing was done: an entry of a leader that has been replaced may still be committed. How far entries
+//! were committed must last, although to keep it is optional: see `save_committed`. Snapshots are built beside
+//! everything else, also while one is installed. And it draws its election timeouts from the operating system, so
+//! that each run has a process of its own.
 
 mod log;
 mod machine;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::{Answer, Request, Session, Settings};
-use log::Log;
+use log::{Log, Mistakes};
 use machine::Machine;
 use network::{Network, Wire};
 use openraft::error::{ClientWriteError, RaftError};
@@ -26,7 +28,7 @@ use openraft::{Config, Raft, ServerState, SnapshotPolicy};
 use stormglass::prelude::*;
 
 /// The mistakes that the store can make.
-pub const MISTAKES: [&str; 2] = ["no-sync", "local-reads"];
+pub const MISTAKES: [&str; 3] = ["no-sync", "local-reads", "no-committed"];
 
 /// How long the node waits for something to happen before it shows again how it stands.
 const LOOK: Duration = Duration::from_millis(50);
@@ -118,7 +120,11 @@ struct Node {
 
 async fn live(cx: NodeCx, settings: Settings) -> io::Result<()> {
     kit::entropy::seed(&cx);
-    let log = Log::open(&cx, settings.makes("no-sync")).await?;
+    let mistakes = Mistakes {
+        never_syncs: settings.makes("no-sync"),
+        forgets_committed: settings.makes("no-committed"),
+    };
+    let log = Log::open(&cx, mistakes).await?;
     let machine = Machine::open(&cx).await?;
     let wire = Rc::new(Wire::default());
     let config = Arc::new(config().validate().map_err(io::Error::other)?);

@@ -28,8 +28,17 @@ struct Inner {
     kept: RefCell<Kept>,
     records: RefCell<usize>,
     journal: Journal,
-    /// A mistake: nothing is synced.
-    never_syncs: bool,
+    mistakes: Mistakes,
+}
+
+/// What the log can do wrong.
+#[derive(Clone, Copy)]
+pub(crate) struct Mistakes {
+    /// Nothing is synced.
+    pub(crate) never_syncs: bool,
+    /// How far entries were committed is not kept, which the library says that a store may do that takes care
+    /// not to serve reads for a while.
+    pub(crate) forgets_committed: bool,
 }
 
 #[derive(Default)]
@@ -81,14 +90,14 @@ impl Kept {
 
 impl Log {
     /// Reads what an earlier start of the node has left.
-    pub(crate) async fn open(cx: &NodeCx, never_syncs: bool) -> io::Result<Log> {
+    pub(crate) async fn open(cx: &NodeCx, mistakes: Mistakes) -> io::Result<Log> {
         let (journal, records) = Journal::open(cx.disk(), "log").await?;
         let mut kept = Kept::default();
         for record in &records {
             kept.change(serde_json::from_slice(record)?);
         }
         let (kept, records) = (RefCell::new(kept), RefCell::new(records.len()));
-        Ok(Log(Rc::new(Inner { kept, records, journal, never_syncs })))
+        Ok(Log(Rc::new(Inner { kept, records, journal, mistakes })))
     }
 
     /// Makes a change, which is not sure to last yet.
@@ -100,7 +109,7 @@ impl Log {
     }
 
     async fn sync(&self) -> io::Result<()> {
-        if self.0.never_syncs {
+        if self.0.mistakes.never_syncs {
             return Ok(());
         }
         if *self.0.records.borrow() <= RECORDS_MAX {
@@ -150,8 +159,12 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), Failed> {
-        // It says again what a majority knows: it may be lost.
-        let written = self.write(Change::Committed(committed));
+        // A leader that is started again goes on in its term, and answers reads from what was committed as far as
+        // it knows. If that were behind what it has answered before, the reads would be too.
+        if self.0.mistakes.forgets_committed {
+            return Ok(());
+        }
+        let written = self.write_and_sync(Change::Committed(committed)).await;
         written.map_err(|error| StorageIOError::write(&error).into())
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Machine(Rc<Inner>);
 struct Inner {
     state: RefCell<State>,
     snapshot: RefCell<Option<Kept>>,
+    /// Whoever is writing a snapshot.
+    keeping: tokio::sync::Mutex<()>,
     journal: Journal,
 }
 
@@ -65,7 +67,8 @@ impl Machine {
             snapshots: 0,
         });
         let state = RefCell::new(state.unwrap_or_default());
-        Ok(Machine(Rc::new(Inner { state, snapshot: RefCell::new(kept), journal })))
+        let (snapshot, keeping) = (RefCell::new(kept), tokio::sync::Mutex::default());
+        Ok(Machine(Rc::new(Inner { state, snapshot, keeping, journal })))
     }
 
     /// What a key holds.
@@ -73,8 +76,14 @@ impl Machine {
         self.0.state.borrow().store.keys.get(key)
     }
 
-    /// Keeps a snapshot: the library forgets what led to it.
+    /// Keeps a snapshot, unless a later one is kept: the library forgets what led to it. It builds one while it
+    /// installs another, and the earlier one may come last.
     async fn keep(&self, kept: Kept) -> io::Result<()> {
+        let _alone = self.0.keeping.lock().await;
+        let known = self.0.snapshot.borrow().as_ref().and_then(|known| known.meta.last_log_id);
+        if kept.meta.last_log_id < known {
+            return Ok(());
+        }
         self.0.journal.replace(&[kit::json(&kept)]).await?;
         *self.0.snapshot.borrow_mut() = Some(kept);
         Ok(())
