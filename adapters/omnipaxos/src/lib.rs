@@ -4,14 +4,15 @@
 //! simulated disk, as a real one, takes its time. So the log is written at once and synced before anything leaves
 //! the node: messages, answers, and what others may see of its state.
 //!
-//! The log is kept short in one of two ways. By `trim`, which the store does unless it is told otherwise, the
-//! library forgets what all nodes have, and the store keeps the state that it led to. By `snapshot`
-//! (`settings = { compaction = "snapshot" }`), the library keeps a snapshot; version 0.2.4 then loses and repeats
-//! what was decided (docs/adapters.md).
+//! The log is kept short in one of three ways (`settings = { compaction = "…" }`). By `trim`, which is the usual
+//! one, nodes tell each other how much they know to be decided, the leader has all forget what all know, and the
+//! store keeps the state that it led to. By `trim-accepted`, the library says how much that is; by `snapshot`, it
+//! keeps snapshots. Version 0.2.4 then loses and repeats what was decided (docs/adapters.md).
 
 mod storage;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use stormglass::prelude::*;
 const TICK: Duration = Duration::from_millis(25);
 /// A round of heartbeats: longer than a round trip and the syncs in it.
 const ELECTION_TICKS: u64 = 8;
+/// How often nodes tell each other how much is decided.
+const TELL: Duration = Duration::from_millis(250);
 /// After how many decided entries the log is made shorter.
 const COMPACTED_ENTRIES: usize = 100;
 
@@ -39,35 +42,53 @@ pub const MISTAKES: [&str; 2] = ["no-sync", "local-reads"];
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OmniPaxosKv {
     settings: Settings,
-    /// Whether the library makes snapshots.
-    snapshots: bool,
+    compaction: Compaction,
+}
+
+/// How the log is kept short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Compaction {
+    /// What all nodes know to be decided is forgotten.
+    #[default]
+    Trim,
+    /// What the library takes for forgettable is.
+    TrimAccepted,
+    /// The library keeps a snapshot.
+    Snapshot,
+}
+
+impl Compaction {
+    const ALL: [(&'static str, Compaction); 3] = [
+        ("trim", Compaction::Trim),
+        ("trim-accepted", Compaction::TrimAccepted),
+        ("snapshot", Compaction::Snapshot),
+    ];
 }
 
 impl System for OmniPaxosKv {
     fn configure(&mut self, settings: &stormglass::system::Settings) -> Result<(), String> {
         let mut rest = settings.clone();
-        self.snapshots = match rest.remove("compaction").as_ref().and_then(|way| way.as_str()) {
-            None | Some("trim") => false,
-            Some("snapshot") => true,
-            Some(other) => {
-                return Err(format!("compaction = {other:?}; there are \"trim\" and \"snapshot\""));
-            }
-        };
+        if let Some(way) = rest.remove("compaction") {
+            let named = Compaction::ALL.iter().find(|(name, _)| way.as_str() == Some(*name));
+            let there_are = Compaction::ALL.map(|(name, _)| name).join(", ");
+            let (_, compaction) =
+                named.ok_or_else(|| format!("compaction = {way}; there are {there_are}"))?;
+            self.compaction = *compaction;
+        }
         self.settings = Settings::read(&rest, &MISTAKES)?;
         Ok(())
     }
 
     fn manifest(&self) -> Manifest {
-        // What is lost and repeated with snapshots, any checker of what keys hold may see.
-        let seen = [Guarantee::Linearizable];
+        // What is lost and repeated, any checker of what keys hold may see.
+        let is_sound = self.compaction == Compaction::Trim;
         let claim = |guarantee| match guarantee {
-            Guarantee::Live => Claim::Holds,
-            guarantee if self.snapshots && seen.contains(&guarantee) => Claim::Breaks,
-            _ if self.snapshots => Claim::Silent,
-            _ => Claim::Holds,
+            _ if is_sound || guarantee == Guarantee::Live => Claim::Holds,
+            Guarantee::Linearizable => Claim::Breaks,
+            _ => Claim::Silent,
         };
         // Of a transaction, no piece of the log alone says what it does.
-        let offered = |op: &OpKind| !self.snapshots || *op != OpKind::Txn;
+        let offered = |op: &OpKind| self.compaction != Compaction::Snapshot || *op != OpKind::Txn;
         Manifest {
             name: "omnipaxos".to_owned(),
             about: "keys and values over the log of omnipaxos 0.2.4".to_owned(),
@@ -80,10 +101,9 @@ impl System for OmniPaxosKv {
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
-        let settings = self.settings;
-        match self.snapshots {
-            true => Box::pin(live::<true>(cx, settings)),
-            false => Box::pin(live::<false>(cx, settings)),
+        match self.compaction {
+            Compaction::Snapshot => Box::pin(live::<true>(cx, *self)),
+            Compaction::Trim | Compaction::TrimAccepted => Box::pin(live::<false>(cx, *self)),
         }
     }
 
@@ -92,8 +112,8 @@ impl System for OmniPaxosKv {
     }
 }
 
-async fn live<const SNAPSHOTS: bool>(cx: NodeCx, settings: Settings) -> String {
-    match Node::<SNAPSHOTS>::start(cx, settings).await {
+async fn live<const SNAPSHOTS: bool>(cx: NodeCx, system: OmniPaxosKv) -> String {
+    match Node::<SNAPSHOTS>::start(cx, system).await {
         Ok(node) => node.live().await.expect_err("only a disk ends it").to_string(),
         Err(error) => error.to_string(),
     }
@@ -135,12 +155,23 @@ pub(crate) struct Applied {
     pub(crate) store: Store,
 }
 
+/// What nodes say to each other.
+#[derive(Serialize, Deserialize)]
+enum Frame<const SNAPSHOTS: bool> {
+    /// What the library says.
+    Word(Word<Entry<SNAPSHOTS>>),
+    /// So many entries are known to be decided.
+    Decided(usize),
+}
+
 struct Node<const SNAPSHOTS: bool> {
     cx: NodeCx,
-    settings: Settings,
+    system: OmniPaxosKv,
     mesh: Mesh,
     log: Log<SNAPSHOTS>,
     paxos: OmniPaxos<Entry<SNAPSHOTS>, Log<SNAPSHOTS>>,
+    /// How much each node knows to be decided, as far as it has told this one.
+    decided: BTreeMap<NodeId, usize>,
     /// The log has it too, to keep it when its beginning is trimmed.
     applied: Rc<RefCell<Applied>>,
     pending: Pending,
@@ -149,7 +180,7 @@ struct Node<const SNAPSHOTS: bool> {
 }
 
 impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
-    async fn start(cx: NodeCx, settings: Settings) -> io::Result<Node<SNAPSHOTS>> {
+    async fn start(cx: NodeCx, system: OmniPaxosKv) -> io::Result<Node<SNAPSHOTS>> {
         let log = Log::open(&cx).await?;
         let nodes = cx.nodes().iter().map(|id| u64::from(id.0)).collect();
         let config = OmniPaxosConfig {
@@ -164,11 +195,13 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
         let paxos = config.build(log.clone()).expect("the numbers of nodes are right");
         let (mesh, pending) = (Mesh::new(&cx, Patience::default()), Pending::new(&cx));
         let (applied, answers) = (log.applied(), Vec::new());
-        Ok(Node { cx, settings, mesh, log, paxos, applied, pending, answers })
+        let decided = cx.nodes().into_iter().map(|id| (id, 0)).collect();
+        Ok(Node { cx, system, mesh, log, paxos, decided, applied, pending, answers })
     }
 
     async fn live(mut self) -> io::Result<()> {
         let mut tick_at = self.cx.now() + TICK;
+        let mut tell_at = self.cx.now() + TELL;
         let mut outgoing = Vec::new();
         loop {
             self.apply();
@@ -186,12 +219,17 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
                 tick_at = self.cx.now() + TICK;
             }
             self.paxos.take_outgoing_messages(&mut outgoing);
-            if !self.settings.makes("no-sync") {
+            if !self.system.settings.makes("no-sync") {
                 self.log.sync().await?;
             }
             for word in outgoing.drain(..) {
                 let to = u32::try_from(word.get_receiver()).expect("nodes have small numbers");
-                self.mesh.send(NodeId(to), &kit::json(&word));
+                self.mesh.send(NodeId(to), &kit::json(&Frame::Word(word)));
+            }
+            if self.cx.now() >= tell_at {
+                // What is told was synced: it is still known after a restart.
+                self.tell_decided();
+                tell_at = self.cx.now() + TELL;
             }
             for (asked, answer) in std::mem::take(&mut self.answers) {
                 self.pending.answer(asked, &answer);
@@ -202,9 +240,13 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
 
     fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Node(_, bytes) => {
-                let word: Word<_> = serde_json::from_slice(&bytes).expect("nodes speak JSON");
-                self.paxos.handle_incoming(word);
+            Arrival::Node(from, bytes) => {
+                match serde_json::from_slice(&bytes).expect("nodes speak JSON") {
+                    Frame::Word(word) => self.paxos.handle_incoming(word),
+                    Frame::Decided(entries) => {
+                        self.decided.insert(from, entries);
+                    }
+                }
             }
             Arrival::Connected(id) => self.paxos.reconnected(u64::from(id.0)),
             Arrival::Lost(_) => {}
@@ -212,7 +254,8 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
                 let request: Request =
                     serde_json::from_slice(&message.bytes).expect("clients speak JSON");
                 let command = self.pending.command(message, request);
-                let is_local = self.settings.makes("local-reads") || command.request.is_local();
+                let is_local =
+                    self.system.settings.makes("local-reads") || command.request.is_local();
                 match &command.request.op {
                     Op::Read { key, .. } if is_local => {
                         let value = self.applied.borrow().store.keys.get(key);
@@ -250,16 +293,28 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
         }
     }
 
+    fn tell_decided(&mut self) {
+        let entries = self.paxos.get_decided_idx();
+        for node in self.cx.nodes() {
+            self.mesh.send(node, &kit::json(&Frame::<SNAPSHOTS>::Decided(entries)));
+        }
+        self.decided.insert(self.cx.id(), entries);
+    }
+
     fn compact(&mut self) {
-        let applied = self.applied.borrow().entries;
-        if applied < self.paxos.get_compacted_idx() + COMPACTED_ENTRIES {
+        let known = self.decided.values().min().copied().unwrap_or_default();
+        let upto = match self.system.compaction {
+            Compaction::Trim => known,
+            Compaction::TrimAccepted | Compaction::Snapshot => self.applied.borrow().entries,
+        };
+        if upto < self.paxos.get_compacted_idx() + COMPACTED_ENTRIES {
             return;
         }
-        // What cannot be done now is done later: only a leader trims, and only what all nodes have.
-        let _ = if SNAPSHOTS {
-            self.paxos.snapshot(Some(applied), true)
-        } else {
-            self.paxos.trim(None)
+        // What cannot be done now is done later: only a leader trims.
+        let _ = match self.system.compaction {
+            Compaction::Trim => self.paxos.trim(Some(known)),
+            Compaction::TrimAccepted => self.paxos.trim(None),
+            Compaction::Snapshot => self.paxos.snapshot(Some(upto), true),
         };
     }
 
