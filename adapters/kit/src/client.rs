@@ -46,6 +46,8 @@ pub struct Session {
     cx: ClientCx,
     /// Who is asked next.
     target: NodeId,
+    /// Whether it asks its home alone.
+    stays: bool,
     /// How many requests were made.
     asked: u64,
 }
@@ -53,13 +55,18 @@ pub struct Session {
 impl Session {
     /// Makes a client that asks its home first.
     pub fn new(cx: ClientCx) -> Session {
-        Session { target: cx.home(), asked: 0, cx }
+        Session { target: cx.home(), stays: cx.pinned(), asked: 0, cx }
+    }
+
+    /// Makes a client that never asks anybody but its home: what it has seen there, others may not have yet.
+    pub fn staying(cx: ClientCx) -> Session {
+        Session { stays: true, ..Session::new(cx) }
     }
 
     async fn ask(&mut self, op: &Op) -> Outcome {
         let session = self.cx.session().0;
         let mut request = Request { session, number: 0, op: op.clone() };
-        if request.is_local() || self.cx.pinned() {
+        if request.is_local() || self.stays {
             self.target = self.cx.home();
         }
         let end = self.cx.now() + (TIMING.operation - MARGIN);
@@ -76,7 +83,7 @@ impl Session {
                 Answer::Ended(outcome) => return outcome,
                 Answer::Elsewhere(hint) => hint.map(NodeId),
             };
-            if self.cx.pinned() || self.cx.now() + PAUSE * 2 >= end {
+            if self.stays || self.cx.now() + PAUSE * 2 >= end {
                 return Outcome::Fail(Reason::NotLeader);
             }
             if hint.is_none_or(|hint| hint == self.target) {
@@ -87,7 +94,7 @@ impl Session {
     }
 
     fn next_to_ask(&self) -> NodeId {
-        if self.cx.pinned() {
+        if self.stays {
             return self.cx.home();
         }
         let nodes = self.cx.nodes();
