@@ -15,14 +15,14 @@ use std::time::Duration;
 use automerge::sync::{self, SyncDoc};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, AutoCommit, ROOT, ReadDoc, ScalarValue, Value as Held};
-use kit::{Answer, Request, Session, Settings};
+use kit::{Answer, Player, Request, Session, Settings};
 use stormglass::prelude::*;
 
 /// The mistakes that the store can make.
 pub const MISTAKES: [&str; 2] = ["no-sync", "same-actor"];
 
-/// How long a node waits for something to happen before it looks again whether it has something to say.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often nodes tell each other what they have. To find that out takes time, so they do not at each change.
+const SYNC: Duration = Duration::from_millis(100);
 /// After how many records the journal is written anew, as one document.
 const RECORDS_MAX: usize = 500;
 /// What a record of the journal begins with: changes, or the number of the last request of a session.
@@ -35,15 +35,20 @@ pub struct AutomergeKv {
     settings: Settings,
     /// Whether keys hold sets instead of registers.
     sets: bool,
-    /// Who plays its runs, where it is not this program.
-    program: Option<PathBuf>,
+    player: Player,
 }
 
 impl AutomergeKv {
     /// The same, whose runs are played by another program, as a test needs it.
     #[must_use]
     pub fn played_by(program: &str) -> AutomergeKv {
-        AutomergeKv { program: Some(program.into()), ..AutomergeKv::default() }
+        AutomergeKv { player: Player::Program(program.into()), ..AutomergeKv::default() }
+    }
+
+    /// The same, whose runs are all played in this process, where each depends on those before it.
+    #[must_use]
+    pub fn played_here() -> AutomergeKv {
+        AutomergeKv { player: Player::Here, ..AutomergeKv::default() }
     }
 
     fn claims(&self) -> Vec<(Guarantee, Claim)> {
@@ -106,7 +111,7 @@ impl System for AutomergeKv {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        self.program.clone().or_else(|| std::env::current_exe().ok())
+        self.player.program()
     }
 }
 
@@ -156,8 +161,9 @@ impl Node {
     }
 
     async fn live(mut self) -> io::Result<()> {
+        let mut sync_at = self.cx.now() + SYNC;
         loop {
-            let mut arrival = self.mesh.recv_within(LOOK).await;
+            let mut arrival = self.mesh.recv_within(sync_at.since(self.cx.now())).await;
             while let Some(arrived) = arrival {
                 self.take(arrived)?;
                 arrival = self.mesh.try_recv();
@@ -166,13 +172,21 @@ impl Node {
             for (message, outcome) in std::mem::take(&mut self.answers) {
                 self.cx.reply(&message, &kit::json(&Answer::Ended(outcome)));
             }
-            for (id, state) in &mut self.peers {
-                if let Some(word) = self.document.sync().generate_sync_message(state) {
-                    self.mesh.send(*id, &word.encode());
-                }
+            if self.cx.now() >= sync_at {
+                self.sync();
+                sync_at = self.cx.now() + SYNC;
             }
             let applied = self.done.values().sum();
             self.cx.observe(NodeStatus { applied, ..NodeStatus::default() });
+        }
+    }
+
+    /// Tells the others what they do not have, as far as that is known. All of it was made to last.
+    fn sync(&mut self) {
+        for (id, state) in &mut self.peers {
+            if let Some(word) = self.document.sync().generate_sync_message(state) {
+                self.mesh.send(*id, &word.encode());
+            }
         }
     }
 

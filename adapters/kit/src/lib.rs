@@ -4,10 +4,12 @@ mod client;
 pub mod entropy;
 mod keys;
 mod settings;
+mod trial;
 
 pub use client::{Answer, Asked, Command, Pending, Request, Session};
 pub use keys::{Change, Changes, Keys, Store};
-pub use settings::Settings;
+pub use settings::{Player, Settings};
+pub use trial::Trial;
 
 use std::time::Duration;
 

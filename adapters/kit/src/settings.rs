@@ -1,5 +1,7 @@
 //! What a plan can tell every one of the stores: to make a mistake.
 
+use std::path::PathBuf;
+
 use stormglass::system;
 
 /// The settings of a store: the mistake that it makes, if any, by which a campaign shows that it finds one.
@@ -34,5 +36,28 @@ impl Settings {
     /// Whether it is this mistake that is made.
     pub fn makes(&self, mistake: &str) -> bool {
         self.mistake == Some(mistake)
+    }
+}
+
+/// Who plays the runs of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Player {
+    /// Processes of this program.
+    #[default]
+    ThisProgram,
+    /// Processes of another one, as tests need it: they are no program with the command line of the store.
+    Program(PathBuf),
+    /// This process itself.
+    Here,
+}
+
+impl Player {
+    /// What [`System::program`](stormglass::system::System::program) answers.
+    pub fn program(&self) -> Option<PathBuf> {
+        match self {
+            Player::ThisProgram => std::env::current_exe().ok(),
+            Player::Program(program) => Some(program.clone()),
+            Player::Here => None,
+        }
     }
 }

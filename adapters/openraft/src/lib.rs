@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::{Answer, Request, Session, Settings};
+use kit::{Answer, Player, Request, Session, Settings};
 use log::{Log, Mistakes};
 use machine::Machine;
 use network::{Network, Wire};
@@ -42,15 +42,20 @@ openraft::declare_raft_types!(
 #[derive(Clone, Debug, Default)]
 pub struct OpenRaftKv {
     settings: Settings,
-    /// Who plays its runs, where it is not this program.
-    program: Option<PathBuf>,
+    player: Player,
 }
 
 impl OpenRaftKv {
     /// The same, whose runs are played by another program, as a test needs it.
     #[must_use]
     pub fn played_by(program: &str) -> OpenRaftKv {
-        OpenRaftKv { program: Some(program.into()), ..OpenRaftKv::default() }
+        OpenRaftKv { player: Player::Program(program.into()), ..OpenRaftKv::default() }
+    }
+
+    /// The same, whose runs are all played in this process, where each depends on those before it.
+    #[must_use]
+    pub fn played_here() -> OpenRaftKv {
+        OpenRaftKv { player: Player::Here, ..OpenRaftKv::default() }
     }
 }
 
@@ -87,7 +92,7 @@ impl System for OpenRaftKv {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        self.program.clone().or_else(|| std::env::current_exe().ok())
+        self.player.program()
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kit::{Answer, Asked, Command, Pending, Request, Session, Settings};
+use kit::{Answer, Asked, Command, Pending, Player, Request, Session, Settings};
 use log::{Applied, Log};
 use protobuf::Message as _;
 use raft::eraftpb::{Entry, Message as Word, MessageType};
@@ -34,15 +34,20 @@ const COMPACTED_ENTRIES: u64 = 100;
 #[derive(Clone, Debug, Default)]
 pub struct RaftRsKv {
     settings: Settings,
-    /// Who plays its runs, where it is not this program.
-    program: Option<PathBuf>,
+    player: Player,
 }
 
 impl RaftRsKv {
     /// The same, whose runs are played by another program, as a test needs it.
     #[must_use]
     pub fn played_by(program: &str) -> RaftRsKv {
-        RaftRsKv { program: Some(program.into()), ..RaftRsKv::default() }
+        RaftRsKv { player: Player::Program(program.into()), ..RaftRsKv::default() }
+    }
+
+    /// The same, whose runs are all played in this process, where each depends on those before it.
+    #[must_use]
+    pub fn played_here() -> RaftRsKv {
+        RaftRsKv { player: Player::Here, ..RaftRsKv::default() }
     }
 }
 
@@ -79,7 +84,7 @@ impl System for RaftRsKv {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        self.program.clone().or_else(|| std::env::current_exe().ok())
+        self.player.program()
     }
 }
 
