@@ -18,8 +18,8 @@ use automerge::{ActorId, AutoCommit, ROOT, ReadDoc, ScalarValue, Value as Held};
 use kit::{Answer, Player, Request, Session, Settings};
 use stormglass::prelude::*;
 
-/// The mistakes that the store can make.
-pub const MISTAKES: [&str; 2] = ["no-sync", "same-actor"];
+/// The mistake that the store can make.
+pub const MISTAKES: [&str; 1] = ["no-sync"];
 
 /// How often nodes tell each other what they have. To find that out takes time, so they do not at each change.
 const SYNC: Duration = Duration::from_millis(100);
@@ -148,8 +148,7 @@ impl Node {
                 _ => {}
             }
         }
-        let start = if settings.makes("same-actor") { 0 } else { cx.incarnation() };
-        let actor = [cx.id().0.to_be_bytes(), start.to_be_bytes()].concat();
+        let actor = [cx.id().0.to_be_bytes(), cx.incarnation().to_be_bytes()].concat();
         document.set_actor(ActorId::from(actor));
         // What was loaded is in the journal.
         document.save_incremental();

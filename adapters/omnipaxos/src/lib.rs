@@ -226,7 +226,7 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
                 let to = u32::try_from(word.get_receiver()).expect("nodes have small numbers");
                 self.mesh.send(NodeId(to), &kit::json(&Frame::Word(word)));
             }
-            if self.cx.now() >= tell_at {
+            if self.system.compaction == Compaction::Trim && self.cx.now() >= tell_at {
                 // What is told was synced: it is still known after a restart.
                 self.tell_decided();
                 tell_at = self.cx.now() + TELL;
@@ -277,7 +277,12 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
         for entry in self.paxos.read_decided_suffix(applied.entries).unwrap_or_default() {
             match entry {
                 LogEntry::Decided(Entry(command)) => {
-                    let outcome = applied.store.apply(&command.request);
+                    // A piece does not know which requests were done before it, and would do what others skip.
+                    let outcome = if SNAPSHOTS {
+                        Some(applied.store.keys.apply(&command.request.op))
+                    } else {
+                        applied.store.apply(&command.request)
+                    };
                     let answer = outcome.map(|outcome| (command.asked, Answer::Ended(outcome)));
                     self.answers.extend(answer);
                     applied.entries += 1;

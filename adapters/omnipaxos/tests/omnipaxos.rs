@@ -29,6 +29,11 @@ fn what_was_decided_is_lost_and_repeated_with_snapshots_of_the_library() {
 }
 
 #[test]
+fn what_the_library_lets_all_forget_some_still_need() {
+    trial("compaction = 'trim-accepted'").breaks(120..121);
+}
+
+#[test]
 fn runs_are_the_same_in_one_process() {
     let runs = || (0..5).map(|seed| trial("").run(seed).fingerprint);
     assert!(runs().eq(runs()));

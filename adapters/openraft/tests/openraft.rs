@@ -24,6 +24,11 @@ fn reads_that_ask_nobody_are_stale() {
 }
 
 #[test]
+fn a_leader_that_forgets_what_was_committed_answers_reads_from_before() {
+    trial("mistake = 'no-committed'").breaks(0..60);
+}
+
+#[test]
 fn runs_are_the_same_in_processes_of_their_own_and_differ_in_one() {
     let runs = |trial: &Trial| (0..3).map(|seed| trial.run(seed).fingerprint).collect::<Vec<_>>();
     let (apart, here) = (trial(""), Trial::new(OpenRaftKv::played_here(), ""));
