@@ -35,6 +35,13 @@ impl Trial {
         self
     }
 
+    /// Lets one more nemesis plan faults.
+    #[must_use]
+    pub fn nemesis(mut self, nemesis: &str) -> Trial {
+        self.plan.nemeses.push(nemesis.to_owned());
+        self
+    }
+
     /// Ends the test where something that is claimed is broken in one of these runs.
     pub fn holds(&self, seeds: Range<u64>) {
         Campaign::new(self.system.clone())

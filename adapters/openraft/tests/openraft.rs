@@ -25,7 +25,7 @@ fn reads_that_ask_nobody_are_stale() {
 
 #[test]
 fn a_leader_that_forgets_what_was_committed_answers_reads_from_before() {
-    trial("mistake = 'no-committed'").breaks(0..60);
+    trial("mistake = 'no-committed'").nemesis("restart").breaks(0..20);
 }
 
 #[test]
