@@ -96,6 +96,10 @@ impl System for AutomergeKv {
         }
     }
 
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
+        kit::manifest_under(nemeses, self.manifest())
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         let settings = self.settings;
         Box::pin(async move {
@@ -193,7 +197,7 @@ impl Node {
         match arrival {
             Arrival::Node(id, bytes) => {
                 let word = sync::Message::decode(&bytes).map_err(io::Error::other)?;
-                let state = self.peers.entry(id).or_insert_with(sync::State::new);
+                let state = self.peers.entry(id).or_default();
                 let received = self.document.sync().receive_sync_message(state, word);
                 received.map_err(io::Error::other)?;
             }

@@ -49,6 +49,26 @@ pub const TIMING: Timing = Timing {
     operation: Duration::from_millis(1000),
 };
 
+/// Nemeses that take from disks what was synced, or make them fail: no adapter here says what it does then.
+const OF_DISKS: [&str; 8] = [
+    "wipe",
+    "wipe-minority",
+    "disk-full",
+    "disk-error",
+    "sync-fail",
+    "bit-flip",
+    "lost-writes",
+    "rollback",
+];
+
+/// What a store says about itself where these nemeses plan faults.
+pub fn manifest_under(nemeses: &[String], mut manifest: Manifest) -> Manifest {
+    if nemeses.iter().any(|nemesis| OF_DISKS.contains(&&**nemesis)) {
+        manifest.claims.iter_mut().for_each(|(_, claim)| *claim = Claim::Silent);
+    }
+    manifest
+}
+
 /// What is kept on disk and sent, as JSON.
 pub fn json(what: &(impl serde::Serialize + ?Sized)) -> Vec<u8> {
     serde_json::to_vec(what).expect("all that nodes say and keep is JSON")

@@ -100,6 +100,10 @@ impl System for OmniPaxosKv {
         }
     }
 
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
+        kit::manifest_under(nemeses, self.manifest())
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         match self.compaction {
             Compaction::Snapshot => Box::pin(live::<true>(cx, *self)),
@@ -159,7 +163,7 @@ pub(crate) struct Applied {
 #[derive(Serialize, Deserialize)]
 enum Frame<const SNAPSHOTS: bool> {
     /// What the library says.
-    Word(Word<Entry<SNAPSHOTS>>),
+    Word(Box<Word<Entry<SNAPSHOTS>>>),
     /// So many entries are known to be decided.
     Decided(usize),
 }
@@ -224,7 +228,7 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
             }
             for word in outgoing.drain(..) {
                 let to = u32::try_from(word.get_receiver()).expect("nodes have small numbers");
-                self.mesh.send(NodeId(to), &kit::json(&Frame::Word(word)));
+                self.mesh.send(NodeId(to), &kit::json(&Frame::Word(Box::new(word))));
             }
             if self.system.compaction == Compaction::Trim && self.cx.now() >= tell_at {
                 // What is told was synced: it is still known after a restart.
@@ -242,7 +246,7 @@ impl<const SNAPSHOTS: bool> Node<SNAPSHOTS> {
         match arrival {
             Arrival::Node(from, bytes) => {
                 match serde_json::from_slice(&bytes).expect("nodes speak JSON") {
-                    Frame::Word(word) => self.paxos.handle_incoming(word),
+                    Frame::Word(word) => self.paxos.handle_incoming(*word),
                     Frame::Decided(entries) => {
                         self.decided.insert(from, entries);
                     }

@@ -77,6 +77,10 @@ impl System for OpenRaftKv {
         }
     }
 
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
+        kit::manifest_under(nemeses, self.manifest())
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         let settings = self.settings;
         Box::pin(async move {

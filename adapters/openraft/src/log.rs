@@ -115,8 +115,7 @@ impl Log {
         if *self.0.records.borrow() <= RECORDS_MAX {
             return self.0.journal.sync().await;
         }
-        let changes: Vec<Vec<u8>> =
-            self.0.kept.borrow().changes().iter().map(|change| kit::json(change)).collect();
+        let changes: Vec<Vec<u8>> = self.0.kept.borrow().changes().iter().map(kit::json).collect();
         *self.0.records.borrow_mut() = changes.len();
         self.0.journal.replace(&changes).await
     }

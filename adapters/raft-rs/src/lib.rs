@@ -69,6 +69,10 @@ impl System for RaftRsKv {
         }
     }
 
+    fn manifest_under(&self, nemeses: &[String]) -> Manifest {
+        kit::manifest_under(nemeses, self.manifest())
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         let settings = self.settings;
         Box::pin(async move {
