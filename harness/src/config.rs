@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use checkers::history::OpKind;
+use checkers::history::{OpKind, Time};
 use serde::{Deserialize, Serialize};
 use workloads::{Skew, Workload};
 
@@ -76,6 +76,21 @@ pub struct Config {
     /// Who plans faults, each with the longest pause between two of its faults, where that is drawn as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nemeses: Option<BTreeMap<String, Duration>>,
+    /// The seed that decides what is left to chance from some moment on; without it, that of the run does to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reseed: Option<Reseed>,
+}
+
+/// Another seed in mid-run. The run is what it was until then, with the same faults and operations after it; how long
+/// messages take from then on, and what nodes, clients and disks draw, is decided by the other seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reseed {
+    /// From when on, before what happens at that moment; where time goes in ticks, from the first on that begins then
+    /// or later.
+    pub at: Time,
+    /// The other seed.
+    pub seed: Seed,
 }
 
 /// Whether a setting need not be written down.
@@ -135,6 +150,7 @@ impl Config {
             whims: false,
             core: false,
             nemeses: None,
+            reseed: None,
         };
         if plan.swarm { swarm::vary(config, plan, manifest, seed) } else { config }
     }

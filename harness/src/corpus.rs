@@ -151,6 +151,14 @@ impl Case {
     }
 }
 
+/// Reads the case in a file.
+///
+/// # Errors
+/// Says in which line something is wrong, and what.
+pub fn read(path: &Path) -> Result<Case, DocumentError> {
+    document::load(path, ": `shrink` makes a run shorter", Case::parse)
+}
+
 /// Reads the cases of a folder, in the order of their names: the files that end in `.json`.
 ///
 /// # Errors
@@ -162,7 +170,7 @@ pub fn load(folder: &Path) -> Result<Vec<(String, Case)>, DocumentError> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     let load = |path: PathBuf| {
-        let case = document::load(&path, ": `shrink` makes a run shorter", Case::parse)?;
+        let case = read(&path)?;
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
         Ok((name.unwrap_or_default(), case))
     };

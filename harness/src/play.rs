@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use workloads::{Generator, Workload};
 
 use crate::available::Stretch;
-use crate::config::Config;
+use crate::config::{Config, Reseed};
 use crate::director::Director;
 use crate::nemesis::Schedule;
 use crate::record::Recorder;
@@ -119,9 +119,14 @@ pub(crate) fn play(
     schedule.0.iter().for_each(|planned| world.wait_for(planned));
     let readers = stage.readers.clone();
     let over = |now, sent| timeline.end <= now || readers.get() == 0 || sent > messages_max(now);
+    let mut reseed = config.reseed;
     while !over(world.now(), world.messages().0) {
+        if let Some(Reseed { seed, .. }) = reseed.take_if(|reseed| reseed.at <= world.now()) {
+            world.go_over(config, seed);
+        }
         director.direct(&mut world);
-        world.step(director.next(), &over);
+        let next = reseed.map_or(director.next(), |reseed| reseed.at.min(director.next()));
+        world.step(next, &over);
         director.watch(&mut world);
     }
     let flooded = world.messages().0 > messages_max(world.now());

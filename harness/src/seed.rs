@@ -1,6 +1,8 @@
 //! Seeds, and the independent streams of random numbers that a seed gives rise to.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use rand::RngCore;
@@ -20,10 +22,51 @@ impl Seed {
     /// what the workload does, and leaving out a fault does not change any other fault: that is
     /// what makes a failing run shrinkable.
     pub fn stream(self, purpose: &str) -> Stream {
+        Stream { random: self.random(purpose), later: None }
+    }
+
+    fn random(self, purpose: &str) -> ChaCha8Rng {
         let mut hasher = blake3::Hasher::new_derive_key("stormglass 2026 stream of a seed");
         hasher.update(&self.0.to_le_bytes());
         hasher.update(purpose.as_bytes());
-        Stream(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
+        ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+    }
+}
+
+/// The seed of a run, and the one that takes its place in mid-run, if one does. Its streams go over to that one: what
+/// was drawn stays, and what is drawn from then on is drawn from the other seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Seeds {
+    first: Seed,
+    other: Rc<Cell<Option<Seed>>>,
+}
+
+impl Seeds {
+    /// A run that begins with this seed.
+    pub(crate) fn new(first: Seed) -> Seeds {
+        Seeds { first, other: Rc::default() }
+    }
+
+    /// The seed that is drawn from now.
+    pub(crate) fn present(&self) -> Seed {
+        self.other.get().unwrap_or(self.first)
+    }
+
+    /// Goes over to another seed.
+    pub(crate) fn go_over(&self, other: Seed) {
+        self.other.set(Some(other));
+    }
+
+    /// Whether it has gone over to another seed.
+    pub(crate) fn has_gone_over(&self) -> bool {
+        self.other.get().is_some()
+    }
+
+    /// The stream of random numbers for one purpose.
+    pub(crate) fn stream(&self, purpose: &str) -> Stream {
+        let stream = self.present().stream(purpose);
+        let later = (!self.has_gone_over()).then(|| (self.clone(), purpose.into()));
+        Stream { later, ..stream }
     }
 }
 
@@ -51,7 +94,11 @@ impl FromStr for Seed {
 ///
 /// The sampling is our own, so that a run stays what it was when a library changes its sampling.
 #[derive(Clone, Debug)]
-pub struct Stream(ChaCha8Rng);
+pub struct Stream {
+    random: ChaCha8Rng,
+    /// Where its run may go over to another seed: the seeds, and the purpose.
+    later: Option<(Seeds, Box<str>)>,
+}
 
 impl Stream {
     /// A number below `bound`.
@@ -62,7 +109,7 @@ impl Stream {
         assert!(bound > 0, "there is no number below 0");
         // The multiply-shift method (Lemire 2019) without its rejection step: the bias is below
         // bound / 2^64, far under what any campaign could notice.
-        ((u128::from(self.0.next_u64()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.number()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.
@@ -96,12 +143,16 @@ impl Stream {
 
     /// Any 64-bit number.
     pub fn number(&mut self) -> u64 {
-        self.0.next_u64()
+        let gone = |later: &mut (Seeds, _)| later.0.has_gone_over();
+        if let Some((seeds, purpose)) = self.later.take_if(gone) {
+            self.random = seeds.present().random(&purpose);
+        }
+        self.random.next_u64()
     }
 
-    /// The generator itself, for code that samples on its own.
+    /// The generator itself, for code that samples on its own. It stays with the seed that it was made from.
     pub fn into_rng(self) -> ChaCha8Rng {
-        self.0
+        self.random
     }
 }
 

@@ -426,7 +426,14 @@ fn why_of(record: &Record) -> Result<(), String> {
     let said: Vec<usize> = why.without_call.iter().map(Vec::len).collect();
     let asked = record.calls.iter().flat_map(|calls| &calls.0).map(Vec::len);
     let fits = why.without_fault.len() == record.schedule.0.len() && asked.eq(said);
-    if fits { Ok(()) } else { Err("why: it is about other faults or operations".to_owned()) }
+    if !fits {
+        return Err("why: it is about other faults or operations".to_owned());
+    }
+    let runs = why.runs;
+    match why.counts().find(|fails| *fails > runs) {
+        Some(fails) => Err(format!("why: {fails} of {runs} runs fail")),
+        None => Ok(()),
+    }
 }
 
 fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, StoreError> {

@@ -34,9 +34,7 @@ pub struct Sentence {
 /// Tells how an anomaly of a run came about, in the order of time. Nothing where the run has no trace.
 pub fn tell(report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
     let Some(trace) = &report.trace else { return Vec::new() };
-    let witness = anomaly.witness.operations.iter().map(|id| report.history.operation(*id));
-    let ends = witness.filter_map(|operation| operation.completed_at);
-    let end = ends.fold(anomaly.at, Time::max);
+    let end = end_of(report, anomaly);
     // Of what happens at one moment, faults come first: they are why.
     let mut story = faults(report);
     story.extend(trace.iter().filter_map(of_node));
@@ -48,6 +46,13 @@ pub fn tell(report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
         story.push(Sentence { at: end, words: last.clone() });
     }
     story
+}
+
+/// When all is there that proves an anomaly.
+pub(crate) fn end_of(report: &Report, anomaly: &Anomaly) -> Time {
+    let witness = anomaly.witness.operations.iter().map(|id| report.history.operation(*id));
+    let ends = witness.filter_map(|operation| operation.completed_at);
+    ends.fold(anomaly.at, Time::max)
 }
 
 /// Who takes itself for a leader, from when to when.
@@ -138,13 +143,16 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
         // Whoever is asked first may know who is to be asked instead.
         let by = answering.filter(|answering| node != Some(*answering));
         let by = by.map_or_else(String::new, |node| format!(" by n{node}"));
-        let word = match outcome {
-            Some(Outcome::Ok(_)) => word.map_or_else(String::new, |word| word.to_words()),
-            _ => String::new(),
+        let why = match outcome {
+            Some(Outcome::Ok(_)) => word.map(|word| word.to_words()),
+            // It got an answer, which says why.
+            Some(Outcome::Fail(_)) => None,
+            Some(Outcome::Info(_)) | None => wait(trace, operation.session, invoked_at, at),
         };
+        let why = why.unwrap_or_default();
         let op = history.op(operation.id);
         let words = format!(
-            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{by}{word}"
+            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{by}{why}"
         );
         Sentence { at, words }
     })
@@ -171,30 +179,71 @@ struct Word {
     /// Who had let it hear something since it was asked, and may have known of the request; with the kind of the
     /// message.
     heard: BTreeMap<NodeId, Option<String>>,
+    /// To whom it had sent something by then.
+    told: BTreeSet<NodeId>,
     /// To whom it had sent something by then that was lost, and why.
     lost: BTreeMap<NodeId, Loss>,
 }
 
 impl Word {
     fn to_words(&self) -> String {
-        let Word { node, heard, lost } = self;
-        let mut words = if heard.is_empty() {
+        let Word { node, heard, .. } = self;
+        let words = if heard.is_empty() {
             format!(
                 "; n{node} had heard of no other node since it was asked: it answered on its own word"
             )
         } else {
-            let heard = heard.iter().map(|(from, kind)| match kind {
-                Some(kind) => format!("n{from} ({kind})"),
-                None => format!("n{from}"),
-            });
-            format!("; since it was asked, n{node} had heard from {}", list(heard))
+            format!("; since it was asked, n{node} had heard from {}", self.heard())
         };
-        if !lost.is_empty() {
-            let lost = lost.iter().map(|(to, why)| format!("n{to} ({why})"));
-            words += &format!("; what it sent was lost on its way to {}", list(lost));
-        }
-        words
+        words + &self.lost()
     }
+
+    /// The same of a request that was not answered: for whom its node waits.
+    fn to_wait(&self) -> String {
+        let Word { node, told, heard, .. } = self;
+        let silent =
+            list(told.iter().filter(|to| !heard.contains_key(to)).map(|to| format!("n{to}")));
+        let words = match (silent.is_empty(), heard.is_empty()) {
+            (true, true) => format!("; n{node}, which it asked last, told no other node of it"),
+            (true, false) => format!(
+                "; n{node}, which it asked last, had heard since from {} and waited for no other node",
+                self.heard()
+            ),
+            (false, true) => {
+                format!("; n{node}, which it asked last, waited for {silent}")
+            }
+            (false, false) => format!(
+                "; n{node}, which it asked last, had heard since from {} and waited for {silent}",
+                self.heard()
+            ),
+        };
+        words + &self.lost()
+    }
+
+    fn heard(&self) -> String {
+        list(self.heard.iter().map(|(from, kind)| match kind {
+            Some(kind) => format!("n{from} ({kind})"),
+            None => format!("n{from}"),
+        }))
+    }
+
+    fn lost(&self) -> String {
+        if self.lost.is_empty() {
+            return String::new();
+        }
+        let lost = self.lost.iter().map(|(to, why)| format!("n{to} ({why})"));
+        format!("; what it sent was lost on its way to {}", list(lost))
+    }
+}
+
+/// The node that answered a client between two moments; none where nobody answered.
+pub(crate) fn answering(
+    trace: &[TraceEvent],
+    session: SessionId,
+    from: Time,
+    to: Time,
+) -> Option<NodeId> {
+    word(trace, session, from, to).map(|word| word.node)
 }
 
 /// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.
@@ -222,9 +271,37 @@ fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Optio
     Some(follow(&during[asked..], node))
 }
 
+/// Finds out for what a client waited in vain between two moments: who did not answer, or whom the node that
+/// it had asked last had turned to and not heard from since. Nothing where it asked nobody.
+fn wait(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<String> {
+    let client = Place::Client(session);
+    let begin = trace.partition_point(|event| event.at < from);
+    let end = trace.partition_point(|event| event.at <= to);
+    let during = &trace[begin..end];
+    let request = |event: &TraceEvent| match &event.what {
+        Happening::Sent(sent) if event.place == client => Some((sent.message, sent.to.node()?)),
+        _ => None,
+    };
+    let asked = during.iter().rposition(|event| request(event).is_some())?;
+    let (message, node) = request(&during[asked])?;
+    let during = &during[asked..];
+    let fate = during.iter().find_map(|event| match &event.what {
+        Happening::Received { message: received, .. } if *received == message => Some(None),
+        Happening::Lost { message: lost, why, .. } if *lost == message => Some(Some(*why)),
+        _ => None,
+    });
+    let words = match fate {
+        None => format!("; n{node}, which it asked last, did not take that up"),
+        Some(Some(why)) => format!("; what it asked n{node} last was lost ({why})"),
+        Some(None) => follow(during, node).to_wait(),
+    };
+    Some(words)
+}
+
 /// Follows a request, which is the first of some events, up to the last of them.
 fn follow(events: &[TraceEvent], node: NodeId) -> Word {
-    let mut word = Word { node, heard: BTreeMap::new(), lost: BTreeMap::new() };
+    let mut word =
+        Word { node, told: BTreeSet::new(), heard: BTreeMap::new(), lost: BTreeMap::new() };
     let mut knowing: BTreeSet<Place> =
         events.first().map(|event| event.place).into_iter().collect();
     let mut telling: BTreeMap<u64, Option<&str>> = BTreeMap::new();
@@ -232,6 +309,8 @@ fn follow(events: &[TraceEvent], node: NodeId) -> Word {
         match what {
             Happening::Sent(sent) if knowing.contains(place) => {
                 telling.insert(sent.message, sent.kind.as_deref());
+                let to = sent.to.node().filter(|_| place.node() == Some(node));
+                word.told.extend(to);
             }
             Happening::Received { message, from } => {
                 let Some(kind) = telling.get(message) else { continue };

@@ -1,5 +1,5 @@
-//! Why a run fails: how it came about, what becomes of it without each of its faults and operations, and how often
-//! its plan finds it.
+//! Why a run fails: how it came about, from when on it could hardly be helped, what becomes of it without each of its
+//! faults and operations, and how often its plan finds it.
 //!
 //! One run says what happened once. What it takes is seen from runs that differ in one thing: the same faults and
 //! operations under other seeds, which decide anew how long messages take and when elections begin; and the same
@@ -8,18 +8,23 @@
 
 use std::sync::Arc;
 
-use checkers::history::FaultId;
+use checkers::Anomaly;
+use checkers::history::{Event, FaultId, Time};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Config, Reseed};
 use crate::nemesis::{Planned, Schedule};
 use crate::plan::Plan;
 use crate::run::{Options, Report, run};
 use crate::seed::Seed;
 use crate::shrink::Failure;
-use crate::story::{Sentence, tell};
+use crate::story::{Sentence, end_of, tell};
 use crate::system::System;
 use crate::tape::Tape;
+
+/// Of how many moments each is looked at. Of more, they are halved until one is found.
+const MOMENTS_MAX: usize = 16;
 
 /// In one of how many cases a fix may be believed wrongly.
 pub const BELIEVABLE: u32 = 20;
@@ -41,9 +46,35 @@ pub struct Why {
     /// How many fail that draw everything anew, as their plan says; nothing where that was not tried to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_plan: Option<u32>,
+    /// From when on most tails fail; nothing where that was not found out, or from no moment on most of them do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inevitable: Option<Inevitable>,
     /// How it came about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub story: Vec<Sentence>,
+}
+
+/// From when on most tails of a run fail. A tail is what comes of it under another seed from some moment on, with the
+/// same faults and operations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inevitable {
+    /// The first moment from which more than half of them fail, of those at which a fault or an operation begins or
+    /// ends.
+    pub from: Tails,
+    /// The moment before that; nothing where it is the beginning of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Tails>,
+}
+
+/// How the tails of a run fare that begin at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tails {
+    /// When they begin, before what happens at that moment.
+    pub at: Time,
+    /// How many of them fail.
+    pub fails: u32,
 }
 
 impl Why {
@@ -78,11 +109,55 @@ impl Why {
             each.collect::<Option<Vec<_>>>()
         };
         let without_call = (0..calls.len()).map(of_client).collect::<Option<_>>()?;
+        let inevitable = Inevitability { system, report, failure, runs, stop }.find(with_all);
         let drawn = Options::default();
         let of_plan = fails(system, &report.plan, &drawn, report.seed, failure, runs, stop);
         let story = failure.find(report).map_or_else(Vec::new, |anomaly| tell(report, anomaly));
         let failure = failure.clone();
-        Some(Why { failure, runs, with_all, without_fault, without_call, of_plan, story })
+        let mut why = Why {
+            failure,
+            runs,
+            with_all,
+            without_fault,
+            without_call,
+            of_plan,
+            inevitable,
+            story,
+        };
+        why.tell_from_when();
+        Some(why)
+    }
+
+    /// Every count of failing runs in it.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u32> + '_ {
+        let tails = self.inevitable.iter().flat_map(|one| one.before.iter().chain([&one.from]));
+        let without = self.without_fault.iter().chain(self.without_call.iter().flatten());
+        let all = without.copied().chain(tails.map(|tails| tails.fails));
+        all.chain(self.of_plan).chain([self.with_all])
+    }
+
+    /// From when on it could hardly be helped, in words that follow that moment; nothing where that is not known.
+    pub fn from_when(&self) -> Option<String> {
+        let runs = self.runs;
+        let Inevitable { from, before } = self.inevitable.as_ref()?;
+        Some(match before {
+            None => format!(
+                "from the beginning on, {} of {runs} tails end so: faults and operations decide it, and not the seed",
+                from.fails
+            ),
+            Some(before) => format!(
+                "from {} on, {} of {runs} tails end so, with the same faults and operations under other seeds; from {} on, {}",
+                from.at, from.fails, before.at, before.fails
+            ),
+        })
+    }
+
+    /// Puts into the story from when on it could hardly be helped: before what happens at that moment.
+    fn tell_from_when(&mut self) {
+        let Some(words) = self.from_when().filter(|_| !self.story.is_empty()) else { return };
+        let at = self.inevitable.as_ref().map_or(Time::ZERO, |inevitable| inevitable.from.at);
+        let place = self.story.partition_point(|told| told.at < at);
+        self.story.insert(place, Sentence { at, words });
     }
 
     /// After how many clean runs of the plan in a row a fix is believable: so many are clean by chance in one of
@@ -97,6 +172,72 @@ impl Why {
     }
 }
 
+/// The search for the moment from which on most tails of a run fail.
+struct Inevitability<'a> {
+    system: &'a Arc<dyn System>,
+    report: &'a Report,
+    failure: &'a Failure,
+    runs: u32,
+    stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Inevitability<'_> {
+    /// Finds it. `with_all` tails fail that begin with the run.
+    fn find(&self, with_all: u32) -> Option<Inevitable> {
+        let mut before = Tails { at: Time::ZERO, fails: with_all };
+        if self.are_most(before) {
+            return Some(Inevitable { from: before, before: None });
+        }
+        let mut moments = moments(self.report, self.failure.find(self.report)?);
+        // From the last one on it is there, whatever the seed; what lies between is halved.
+        while moments.len() > MOMENTS_MAX {
+            let later = moments.split_off(moments.len() / 2);
+            let tails = self.tails(later[0])?;
+            if self.are_most(tails) {
+                moments.push(later[0]);
+            } else {
+                (before, moments) = (tails, later[1..].to_vec());
+            }
+        }
+        for at in moments {
+            let tails = self.tails(at)?;
+            if self.are_most(tails) {
+                return Some(Inevitable { from: tails, before: Some(before) });
+            }
+            before = tails;
+        }
+        None
+    }
+
+    fn are_most(&self, tails: Tails) -> bool {
+        tails.fails > self.runs / 2
+    }
+
+    /// Plays the tails from one moment on; nothing where that was stopped.
+    fn tails(&self, at: Time) -> Option<Tails> {
+        let Inevitability { system, report, failure, runs, stop } = *self;
+        let Report { plan, config, schedule, calls, seed, .. } = report;
+        let fails = count(*seed, runs, stop, |other| {
+            let reseed = Some(Reseed { at, seed: other });
+            let config = Config { reseed, ..config.clone() };
+            let options = Options::of_data(&config, schedule, calls.as_ref());
+            failure.find(&run(system, plan, *seed, options)).is_some()
+        })?;
+        Some(Tails { at, fails })
+    }
+}
+
+/// The moments of a run at which a fault or an operation begins or ends, until its anomaly is there.
+fn moments(report: &Report, anomaly: &Anomaly) -> Vec<Time> {
+    let end = end_of(report, anomaly);
+    let events = report.history.events();
+    let counting = events.filter(|(_, event)| !matches!(event, Event::Phase(_)));
+    let mut moments: Vec<Time> = counting.map(|(at, _)| at).collect();
+    moments.retain(|at| *at > Time::ZERO && *at <= end);
+    moments.dedup();
+    moments
+}
+
 /// In how many of some runs with other seeds the failure is there; nothing where that was stopped.
 fn fails(
     system: &Arc<dyn System>,
@@ -107,9 +248,19 @@ fn fails(
     runs: u32,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Option<u32> {
+    count(own, runs, stop, |seed| failure.find(&run(system, plan, seed, options.clone())).is_some())
+}
+
+/// With how many of the seeds after a run's own something fails; nothing where that was stopped.
+fn count(
+    own: Seed,
+    runs: u32,
+    stop: &(dyn Fn() -> bool + Sync),
+    fails: impl Fn(Seed) -> bool + Sync,
+) -> Option<u32> {
     let others = (1..=u64::from(runs)).into_par_iter().map(|other| {
         let seed = Seed(own.0.wrapping_add(other));
-        (!stop()).then(|| failure.find(&run(system, plan, seed, options.clone())).is_some())
+        (!stop()).then(|| fails(seed))
     });
     let failing: Option<Vec<bool>> = others.collect();
     Some(failing?.into_iter().filter(|fails| *fails).count() as u32)

@@ -368,7 +368,80 @@
     context.lineWidth = 1;
     context.globalAlpha = 1;
   };
+  // ---- Levels of detail. The finest has for each lane a byte for each of so many stretches of the run: a bit for each
+  // outcome, plain and faded, of the operations that touch it. Each coarser one joins two stretches.
+  const DIRECT_MAX = 12000;
+  let stretches = 131072;
+  while (stretches > 4096 && stretches * sessions > 16e6) stretches /= 2;
+  let detail = null;
+  const detailOf = () => {
+    if (detail && detail.matches === matches && detail.cone === cone) return detail.levels;
+    const perUnit = stretches / Math.max(1, head.end + 1), plain = !matches && !cone;
+    const finest = new Uint8Array(sessions * stretches);
+    for (let i = 0; i < count; i++) {
+      const bit = 1 << (outcome[i] * 2 + (plain || !isFaded(i) ? 0 : 1)), base = lane[i] * stretches;
+      const first = Math.floor(invoked[i] * perUnit), end = completed[i] < 0 ? invoked[i] : completed[i];
+      const last = Math.min(stretches - 1, Math.floor(end * perUnit));
+      for (let stretch = first; stretch <= last; stretch++) finest[base + stretch] |= bit;
+    }
+    const levels = [finest];
+    for (let left = stretches / 2; left >= 512; left /= 2) {
+      const finer = levels[levels.length - 1], coarser = new Uint8Array(sessions * left);
+      for (let i = 0; i < coarser.length; i++) coarser[i] = finer[2 * i] | finer[2 * i + 1];
+      levels.push(coarser);
+    }
+    detail = { matches, cone, levels };
+    return levels;
+  };
+  // The colour of each byte of a stretch: of several outcomes the one that matters most, of the faded only where nothing else is.
+  const paletteOf = () => {
+    const palette = new Uint8ClampedArray(4 * 256);
+    for (let byte = 1; byte < 256; byte++) {
+      let best = -1;
+      for (let o = 0; o < 4; o++) if (shown[o] && (byte & (1 << (o * 2)))) best = o * 2;
+      const isFadedOnly = best < 0 && !only;
+      for (let o = 0; o < 4; o++) if (isFadedOnly && shown[o] && (byte & (2 << (o * 2)))) best = o * 2 + 1;
+      if (best < 0) continue;
+      const hex = parseInt(colourOf(best >> 1).slice(1), 16);
+      palette.set([hex >> 16, (hex >> 8) & 255, hex & 255, best % 2 === 0 ? 255 : 41], 4 * byte);
+    }
+    return new Uint32Array(palette.buffer);
+  };
+  // Draws operations as one picture of a pixel a stretch and lane, which is then made as high as lanes are: what that takes
+  // is the same for every number of operations.
+  const sheet = document.createElement('canvas');
+  const drawStretches = () => {
+    const levels = detailOf(), pixels = Math.ceil((width - GUTTER) * (devicePixelRatio || 1)), whole = head.end + 1;
+    const length = view.to - view.from, palette = paletteOf();
+    let level = levels.length - 1;
+    while (level > 0 && (length / whole) * (stretches >> level) < pixels) level--;
+    const parts = stretches >> level, bytes = levels[level], perStretch = whole / parts;
+    const from = Math.max(0, Math.floor(view.from / perStretch)), until = Math.min(parts, Math.ceil(view.to / perStretch));
+    const image = new ImageData(pixels, sessions), dots = new Uint32Array(image.data.buffer), row = new Uint8Array(pixels);
+    const wide = (perStretch / length) * pixels, start = ((0.5 * perStretch - view.from) / length) * pixels;
+    for (let l = 0; l < sessions; l++) {
+      const base = l * parts;
+      row.fill(0);
+      for (let stretch = from; stretch < until; stretch++) {
+        const dot = Math.floor(start + stretch * wide);
+        if (dot >= 0 && dot < pixels) row[dot] |= bytes[base + stretch];
+      }
+      for (let dot = 0; dot < pixels; dot++) dots[l * pixels + dot] = palette[row[dot]];
+    }
+    if (sheet.width !== pixels || sheet.height !== sessions) { sheet.width = pixels; sheet.height = sessions; }
+    sheet.getContext('2d').putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    for (let l = 0; l < sessions; l++) context.drawImage(sheet, 0, l, pixels, 1, GUTTER, laneTop(l) + 2, width - GUTTER, laneHeight - 4);
+  };
   const drawOperations = () => {
+    const inView = firstAfter(invoked, view.to) - firstAfter(invoked, view.from);
+    if (inView > DIRECT_MAX) {
+      drawStretches();
+      if (cone) outlineCone((width - GUTTER) / (view.to - view.from));
+    } else drawEach();
+    if (selected >= 0) outline(selected, colours.link, 2.5);
+  };
+  const drawEach = () => {
     // What would fall on the same place of the same lane is drawn once.
     const drawn = new Int32Array(sessions * 8).fill(-1);
     const faded = [[], [], [], []], plain = [[], [], [], []], labels = [];
@@ -416,7 +489,6 @@
         context.restore();
       }
     }
-    if (selected >= 0) outline(selected, colours.link, 2.5);
   };
   const outlineCone = (perUnit) => {
     context.lineWidth = 2;
@@ -784,8 +856,10 @@
     tip.style.top = `${Math.min(py + 14, height - 40)}px`;
   };
   const resize = () => {
-    width = byId('stage').clientWidth || 900;
-    const scale = devicePixelRatio || 1;
+    const found = byId('stage').clientWidth || 900, scale = devicePixelRatio || 1;
+    // What is set to the size that it has is wiped all the same.
+    if (found === width && canvas.width === Math.floor(found * scale)) return;
+    width = found;
     canvas.width = width * scale;
     canvas.height = height * scale;
     canvas.style.height = `${height}px`;

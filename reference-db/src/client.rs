@@ -86,6 +86,8 @@ pub struct Client<C> {
     members_seen: u64,
     /// Of keys that were read as siblings and not written since, what was read.
     contexts: BTreeMap<String, VersionVector>,
+    /// Of sets that it has written whole, what stood there then.
+    sets: BTreeMap<String, rewrite::Seen>,
 }
 
 /// A session that a node has opened.
@@ -113,9 +115,17 @@ impl<C: ClientEnv> Client<C> {
     /// Makes a client. Its session is opened with the first call that needs one.
     pub fn new(env: C, policy: Policy) -> Client<C> {
         let node = policy.home % env.nodes().len();
-        let contexts = BTreeMap::new();
-        let members_seen = 0;
-        Client { env, policy, node, session: None, sequence: 0, seen: 0, members_seen, contexts }
+        Client {
+            env,
+            policy,
+            node,
+            session: None,
+            sequence: 0,
+            seen: 0,
+            members_seen: 0,
+            contexts: BTreeMap::new(),
+            sets: BTreeMap::new(),
+        }
     }
 
     /// The world that the client lives in: its clock is the one that deadlines refer to.
@@ -165,7 +175,7 @@ impl<C: ClientEnv> Client<C> {
             command => return command,
         };
         match (self.contexts.remove(&key), value) {
-            (Some(context), value) => Command::Replace { key, value, context },
+            (Some(context), value) => Command::Replace { key, value, context, shown: false },
             (None, Some(value)) => Command::Write { key, value },
             (None, None) => Command::Delete { key },
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::mark::Mark;
 
@@ -97,7 +98,8 @@ pub enum Role {
 }
 
 /// What a node may do at any time, and seldom does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Whim {
     /// To keep few log entries before it takes a snapshot. Decided at a start.
     ForgetSoon,
@@ -110,21 +112,9 @@ pub enum Whim {
 }
 
 impl Whim {
-    /// Every whim, and its name.
-    pub const ALL: [(Whim, &str); 4] = [
-        (Whim::ForgetSoon, "forget-soon"),
-        (Whim::TakeOne, "take-one"),
-        (Whim::WaitForMore, "wait-for-more"),
-        (Whim::AnswerLate, "answer-late"),
-    ];
-
-    /// The name by which it is shown.
-    ///
-    /// # Panics
-    /// Never: the tests find every whim in the table.
+    /// The name by which it is shown: `answer-late`.
     pub fn name(self) -> &'static str {
-        let entry = Whim::ALL.iter().find(|(whim, _)| *whim == self);
-        entry.expect("every whim is in the table").1
+        self.into()
     }
 }
 
@@ -170,6 +160,12 @@ pub trait Env: Clone + 'static {
 
     /// Random numbers for one purpose, different for every node and every start of it.
     fn random(&self, purpose: &str) -> ChaCha8Rng;
+
+    /// How often the node's random numbers were replaced since it started: it then asks for them anew. Only a
+    /// simulation does that.
+    fn reseeded(&self) -> u32 {
+        0
+    }
 
     /// The node's disk.
     fn disk(&self) -> &Self::Disk;

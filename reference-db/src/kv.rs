@@ -217,6 +217,8 @@ pub enum Command {
         value: Option<Vec<u8>>,
         /// What the client has read: the context of its last [`Reply::Siblings`].
         context: VersionVector,
+        /// Whether it is to be told by another one what stands there now, and not by [`Reply::Done`].
+        shown: bool,
     },
     /// Does several steps at once, or none of them; answered with [`Reply::Txn`].
     Txn {

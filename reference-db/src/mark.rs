@@ -6,10 +6,13 @@
 
 use std::cell::Cell;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::mode::Mode;
 
 /// A rare state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mark {
     /// A follower cuts entries that its leader does not have.
     SuffixCut,
@@ -67,31 +70,6 @@ use Mark::{
 /// Those of elections and logs.
 const LEADERS: [Mark; 6] =
     [LeaderDeposed, LeaderAlone, NobodyElected, VoteRefused, LeftoversCommitted, GaveWay];
-/// Every mark and its name.
-const NAMES: [(Mark, &str); 22] = [
-    (SuffixCut, "suffix-cut"),
-    (ImageInstalled, "image-installed"),
-    (ImageTooLate, "image-too-late"),
-    (LeaderDeposed, "leader-deposed"),
-    (LeaderAlone, "leader-alone"),
-    (NobodyElected, "nobody-elected"),
-    (VoteRefused, "vote-refused"),
-    (LeftoversCommitted, "leftovers-committed"),
-    (GaveWay, "gave-way"),
-    (PartnerReplaced, "partner-replaced"),
-    (OfficeTooLate, "office-too-late"),
-    (ChangesDropped, "changes-dropped"),
-    (AppliedTooMuch, "applied-too-much"),
-    (ReadRepaired, "read-repaired"),
-    (WroteBack, "wrote-back"),
-    (StoodIn, "stood-in"),
-    (HintTaken, "hint-taken"),
-    (ChangeTooLate, "change-too-late"),
-    (TreesDiffer, "trees-differ"),
-    (BeforeItsPast, "before-its-past"),
-    (CameTwice, "came-twice"),
-    (RemovalForgotten, "removal-forgotten"),
-];
 
 thread_local! {
     /// What was noted on this thread and not shown yet: a bit for each mark.
@@ -114,16 +92,12 @@ impl Mark {
     /// Takes what was noted on this thread since the last time.
     pub(crate) fn take_noted() -> impl Iterator<Item = Mark> {
         let noted = NOTED.take();
-        NAMES.into_iter().map(|(mark, _)| mark).filter(move |mark| noted & (1 << *mark as u32) > 0)
+        Mark::VARIANTS.iter().copied().filter(move |mark| noted & (1 << *mark as u32) > 0)
     }
 
-    /// The name by which it is shown.
-    ///
-    /// # Panics
-    /// Never: the tests find every mark in the table.
+    /// The name by which it is shown: `suffix-cut`.
     pub fn name(self) -> &'static str {
-        let entry = NAMES.iter().find(|(mark, _)| *mark == self);
-        entry.expect("every mark is in the table").1
+        self.into()
     }
 
     /// Those that nodes of a mode can get to, with its usual settings or others.

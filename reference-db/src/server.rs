@@ -68,7 +68,8 @@ pub async fn serve<P: Protocol, E: Env>(
         multi_leader: config.multi_leader,
     };
     let protocol = P::recover(options, recovered, env.random("protocol"), env.now());
-    let mut server = Server { env, protocol, storage, status: None, out: Vec::new() };
+    let reseeded = env.reseeded();
+    let mut server = Server { env, protocol, storage, status: None, reseeded, out: Vec::new() };
     loop {
         server.show_status();
         let first = server.wait().await;
@@ -84,6 +85,8 @@ struct Server<P: Protocol, E: Env> {
     storage: Storage<E::Disk>,
     /// What was shown last.
     status: Option<Status>,
+    /// How often the protocol's random numbers were replaced.
+    reseeded: u32,
     out: Vec<Output<P>>,
 }
 
@@ -111,6 +114,10 @@ impl<P: Protocol, E: Env> Server<P, E> {
 
     /// Steps the protocol for everything that has arrived, and for the timer if it is due.
     fn turn(&mut self, first: Option<(Address, Vec<u8>)>) {
+        if self.reseeded != self.env.reseeded() {
+            self.reseeded = self.env.reseeded();
+            self.protocol.reseed(self.env.random("protocol"));
+        }
         let mut next = first.or_else(|| self.env.try_recv());
         let mut taken = 0;
         let most = if self.env.maybe(Whim::TakeOne) { 1 } else { MESSAGES_A_TURN_MAX };

@@ -1,7 +1,7 @@
 //! `stormglass corpus`: failing runs that are kept, and run again.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
@@ -16,6 +16,8 @@ use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found};
 use crate::report::escape;
+use crate::report::html::{self, Replayed};
+use crate::report::summary::shell_word;
 use crate::shrink::Failure;
 use crate::store;
 
@@ -36,6 +38,8 @@ enum Command {
     List,
     /// Runs every case again, and says whether it still fails, or holds, as is expected of it.
     Verify,
+    /// Runs every case again, and writes a small page of HTML beside it: what failed, drawn and explained.
+    Report,
 }
 
 #[derive(clap::Args)]
@@ -84,12 +88,17 @@ struct Content<'a> {
     cases: Vec<Listed<'a>>,
 }
 
+#[derive(Serialize)]
+struct Written<'a> {
+    files: &'a [String],
+}
+
 impl Arguments {
     /// The stored run that is meant, if one is.
     pub(super) fn run(&mut self) -> Option<&mut PathBuf> {
         match &mut self.command {
             Command::Add(add) => Some(&mut add.run),
-            Command::List | Command::Verify => None,
+            Command::List | Command::Verify | Command::Report => None,
         }
     }
 
@@ -107,6 +116,7 @@ impl Arguments {
                 Ok(if cases.is_empty() { Ending::NothingRan.code() } else { 0 })
             }
             Command::Verify => verify(context, &corpus::load(&folder)?),
+            Command::Report => report(context, &folder),
         }
     }
 }
@@ -132,6 +142,23 @@ fn verify(context: &Context, cases: &[(String, Case)]) -> anyhow::Result<u8> {
         (_, 0) => 0,
         _ => Ending::Violated.code(),
     })
+}
+
+/// Writes the page of each case. The pages say nothing of this machine, so that they can be kept with the cases.
+fn report(context: &Context, folder: &Path) -> anyhow::Result<u8> {
+    let cases = corpus::load(folder)?;
+    let write = |(name, case): &(String, Case)| {
+        let replayed = Replayed::of(case, context.systems);
+        let replayed = replayed.map_err(|error| anyhow!("{name}: {error}"))?;
+        let page = html::brief(&replayed.source("stormglass", &format!("{name}.json")));
+        let file = folder.join(format!("{name}.html"));
+        replace(&file, page.as_bytes())?;
+        Ok(file.display().to_string())
+    };
+    let files: Vec<String> = cases.par_iter().map(write).collect::<anyhow::Result<_>>()?;
+    let text = files.iter().map(|file| format!("written to {}\n", shell_word(file))).collect();
+    context.output.result("corpus-report", Written { files: &files }, || text)?;
+    Ok(if cases.is_empty() { Ending::NothingRan.code() } else { 0 })
 }
 
 impl Add {

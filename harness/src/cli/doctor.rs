@@ -242,9 +242,10 @@ fn human(content: &Content) -> String {
     if count == 0 || plans.is_empty() {
         text.push_str("nothing ran: no plan or no seed was selected\n");
     } else if *deterministic {
+        let seeds = if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") };
         for plan in plans {
             text.push_str(&format!(
-                "{plan}: {count} seeds, each run four times, on two threads and in two more \
+                "{plan}: {seeds}, each run four times, on two threads and in two more \
                  processes: no difference\n"
             ));
         }

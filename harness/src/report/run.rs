@@ -20,7 +20,10 @@ use crate::why::{BELIEVABLE, Why};
 pub fn terminal(record: &Record) -> String {
     let mut out = String::new();
     let plan = &record.plan;
-    let _ = writeln!(out, "plan {} ({}), seed {}", plan.name, plan.system, record.seed);
+    let later = record.config.reseed;
+    let later = later.map(|later| format!(", from {} on seed {}", later.at, later.seed));
+    let later = later.unwrap_or_default();
+    let _ = writeln!(out, "plan {} ({}), seed {}{later}", plan.name, plan.system, record.seed);
     let _ = writeln!(out, "\nConfiguration\n{}", configuration(record));
     let _ = writeln!(out, "\nFaults\n{}", faults(record));
     let _ = writeln!(out, "\nVerdicts\n{}", verdicts(&record.judged));
@@ -106,6 +109,9 @@ pub fn why(record: &Record) -> String {
             let words = escape::line(&call.op.to_string());
             let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
         }
+    }
+    if let Some(words) = why.from_when().filter(|_| why.story.is_empty()) {
+        let _ = writeln!(out, "  {words}");
     }
     if let Some(words) = findability(why) {
         let _ = writeln!(out, "  {words}");

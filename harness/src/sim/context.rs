@@ -278,7 +278,13 @@ impl NodeCx {
     /// Random numbers for one purpose, different for every node and every start of it.
     pub fn random(&self, purpose: &str) -> Stream {
         let Node { id, incarnation, port, .. } = &*self.0;
-        port.shared.seed.stream(&format!("node/{id}/{incarnation}/{purpose}"))
+        port.shared.seeds.stream(&format!("node/{id}/{incarnation}/{purpose}"))
+    }
+
+    /// How often what [`random`](NodeCx::random) gives was replaced by another seed's: once, where a run goes over to
+    /// another seed. A [`Stream`] does so by itself; whoever took its generator out of it has to ask for it anew.
+    pub fn reseeded(&self) -> u32 {
+        self.0.port.shared.seeds.has_gone_over().into()
     }
 
     /// The node's disk. It outlives the node; [`Disk`] says what survives a power loss.
@@ -435,7 +441,7 @@ impl ClientCx {
 
     /// Random numbers for one purpose, different for every client.
     pub fn random(&self, purpose: &str) -> Stream {
-        self.port.shared.seed.stream(&format!("client/{}/{purpose}", self.session))
+        self.port.shared.seeds.stream(&format!("client/{}/{purpose}", self.session))
     }
 }
 

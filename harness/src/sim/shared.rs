@@ -21,7 +21,7 @@ use super::roster::Roster;
 use super::watch::{Leaving, Watches};
 use super::{Clock, Failure};
 use crate::config::Config;
-use crate::seed::{Ratio, Seed, Stream};
+use crate::seed::{Ratio, Seed, Seeds, Stream};
 use crate::system::System;
 use crate::trace::{self, Happening, Later, Loss, Sent, Trace, TraceEvent};
 
@@ -85,7 +85,7 @@ pub(super) struct NodeState {
 
 /// See the module.
 pub(super) struct Shared {
-    pub(super) seed: Seed,
+    pub(super) seeds: Seeds,
     /// The world's time; with ticks, at the end of the last one.
     pub(super) now: Cell<Time>,
     pub(super) links: RefCell<Links>,
@@ -150,8 +150,9 @@ impl Shared {
         trace: bool,
         roster: Rc<Roster>,
     ) -> Shared {
+        let seeds = Seeds::new(seed);
         let node = |number: u32| {
-            let stream = seed.stream(&format!("disk/{number}"));
+            let stream = seeds.stream(&format!("disk/{number}"));
             NodeState {
                 platter: Rc::new(RefCell::new(Platter::new(config.sync_max, stream))),
                 status: Cell::default(),
@@ -166,7 +167,6 @@ impl Shared {
             }
         };
         Shared {
-            seed,
             now: Cell::new(Time::ZERO),
             links: RefCell::new(Links::new(config.all_nodes() as usize + 1)),
             nodes: (1..=config.all_nodes()).map(node).collect(),
@@ -185,7 +185,7 @@ impl Shared {
             system,
             watches: RefCell::default(),
             geography: config.regions.as_ref().map(|one_way_ms| {
-                Geography::new(one_way_ms, config.tick, seed.stream("geography"))
+                Geography::new(one_way_ms, config.tick, seeds.stream("geography"))
             }),
             homes: RefCell::default(),
             message_cost: config.message_cost,
@@ -193,6 +193,7 @@ impl Shared {
             whims: config
                 .whims
                 .then(|| RefCell::new(Whims { known: BTreeMap::new(), streams: BTreeMap::new() })),
+            seeds,
         }
     }
 
@@ -240,12 +241,12 @@ impl Shared {
     pub(super) fn maybe(&self, id: NodeId, whim: &'static str) -> bool {
         let Some(whims) = &self.whims else { return false };
         let Whims { known, streams } = &mut *whims.borrow_mut();
-        let is_alive = || self.seed.stream(&format!("whim/{whim}")).chance(ALIVE);
+        let is_alive = || self.seeds.stream(&format!("whim/{whim}")).chance(ALIVE);
         let (is_alive, followed) = known.entry(whim).or_insert_with(|| (is_alive(), 0));
         if !*is_alive {
             return false;
         }
-        let stream = || self.seed.stream(&format!("whims/{id}"));
+        let stream = || self.seeds.stream(&format!("whims/{id}"));
         let follows = streams.entry(id).or_insert_with(stream).chance(FOLLOWED);
         *followed += u64::from(follows);
         follows

@@ -67,7 +67,7 @@ impl World {
         let shared = Rc::new(Shared::new(system.clone(), config, seed, trace, roster));
         // The operator of a cluster whose members change waits by tokio's timers.
         let waits_by_tokio = system.waits_by_tokio() || config.spares > 0;
-        let mut hosts = Hosts::new(config, seed, &shared, waits_by_tokio);
+        let mut hosts = Hosts::new(config, &shared, waits_by_tokio);
         for id in shared.node_ids() {
             let (system, shared, network) = (system.clone(), shared.clone(), hosts.network());
             let software = move || -> LocalBoxFuture<'static, ()> {
@@ -89,6 +89,12 @@ impl World {
     /// The world's time.
     pub(crate) fn now(&self) -> Time {
         self.shared.now.get()
+    }
+
+    /// Goes over to another seed.
+    pub(crate) fn go_over(&mut self, config: &Config, other: Seed) {
+        self.shared.seeds.go_over(other);
+        self.hosts.go_over(config);
     }
 
     /// Lets time pass: one tick, where there are ticks. Otherwise until `until`, or until it is `over`, a node

@@ -639,6 +639,10 @@ impl Env for SimNode {
         self.0.random(purpose).into_rng()
     }
 
+    fn reseeded(&self) -> u32 {
+        self.0.reseeded()
+    }
+
     fn disk(&self) -> &Disk {
         self.0.disk()
     }

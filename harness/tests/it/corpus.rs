@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stormglass::corpus::{Case, Expected, Found, load};
 use stormglass::nemesis::Schedule;
+use stormglass::report::html::{self, Replayed};
 use stormglass::report::rust_test;
 use stormglass::system::SYSTEMS;
 use stormglass::tape::Tape;
@@ -25,18 +26,50 @@ fn gallery() -> Vec<(String, Case)> {
 
 #[test]
 fn what_is_kept_still_fails_and_so_does_what_was_made_by_hand() {
-    for (name, case) in gallery().iter().chain(&minima()) {
+    let gallery_cases = gallery();
+    for (place, (name, case)) in gallery_cases.iter().chain(&minima()).enumerate() {
         let (report, found) = case.replay(SYSTEMS).unwrap();
         assert!(found.meets(Expected::Fails), "{name} does not fail any more");
         assert!(found.meets(case.expected), "{name}");
         let anomaly = case.failure.find(&report).unwrap();
         assert!(!anomaly.explanation.is_empty() && !case.about.is_empty(), "{name}");
+        if place < gallery_cases.len() {
+            has_its_page(name, &Replayed::new(case, report));
+        }
     }
-    let names: Vec<String> = gallery().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = gallery_cases.into_iter().map(|(name, _)| name).collect();
     let readme = std::fs::read_to_string(folder("../results/README.md")).unwrap();
     for name in names {
         assert!(readme.contains(&format!("`{name}`")), "results/README.md does not list {name}");
     }
+}
+
+/// Asserts that the page beside a case says and draws what the program makes of the case today, and that its picture
+/// says what would have been legal, or until when nothing happened.
+fn has_its_page(name: &str, replayed: &Replayed) {
+    let page = html::brief(&replayed.source("stormglass", &format!("{name}.json")));
+    let file = folder("../results/gallery").join(format!("{name}.html"));
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    for (before, after) in [
+        ("<h1>", "</h1>"),
+        ("id=\"sentence\">", "</p>"),
+        ("<svg class=\"witness\"", "</svg>"),
+        ("<ol class=\"story\">", "</ol>"),
+    ] {
+        let part = |page: &str| {
+            let (_, rest) = page.split_once(before)?;
+            Some(rest.split_once(after)?.0.to_owned())
+        };
+        let made = part(&page).unwrap_or_else(|| panic!("{name}: there is no {before}"));
+        assert_eq!(
+            part(&kept),
+            Some(made),
+            "{name}: `stormglass corpus report --corpus results/gallery` makes the pages anew"
+        );
+    }
+    let says = ["legal: ", "would come before itself: ", "nothing by "];
+    assert!(says.iter().any(|words| page.contains(words)), "{name}: what was legal is not said");
+    assert!(!page.contains("<script") && page.len() < 30_000, "{name}: {} bytes", page.len());
 }
 
 #[test]

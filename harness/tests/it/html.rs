@@ -14,12 +14,14 @@ use checkers::history::{
 use checkers::{Anomaly, Guarantee, History, Verdict, Witness};
 use flate2::read::DeflateDecoder;
 use sha2::{Digest, Sha256};
-use stormglass::report::html::{self, Source};
+use stormglass::report::html::{self, Origin, Source};
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
+use stormglass::shrink::Failure;
 use stormglass::store::Record;
 use stormglass::system::Claim;
 use stormglass::trace::Trace;
+use stormglass::why::{Inevitable, Tails, Why};
 
 use crate::browser::{Browser, chromium};
 use crate::cli::stormglass;
@@ -44,8 +46,8 @@ fn anomalies(record: &Record) -> Vec<Anomaly> {
 
 fn page(record: &Record, history: &History, trace: Option<&Trace>) -> String {
     let anomaly = (!anomalies(record).is_empty()).then_some(0);
-    let (program, folder) = ("stormglass", "results/runs/it's");
-    html::page(&Source { record, history, trace, anomaly, program, folder })
+    let (program, origin) = ("stormglass", Origin::Run("results/runs/it's"));
+    html::page(&Source { record, history, trace, anomaly, program, origin, story: &[] })
 }
 
 /// The page of a run in which everything that can come from outside is hostile.
@@ -373,9 +375,40 @@ fn the_command_writes_the_page_beside_the_run_or_where_it_is_told_to() {
 }
 
 #[test]
-fn a_million_operations_fit_into_fifteen_megabytes() {
-    // A fifth of them, as clients of a run do them: each writes a value of its own, and reads what is there.
-    const OPERATIONS: u64 = 220_000;
+fn the_moment_from_which_most_tails_end_so_is_marked_where_it_is_known() {
+    let report = failing("primary-async");
+    let mut record = Record::of(&report);
+    let anomaly = anomalies(&record).remove(0);
+    let mark = "from here on most tails end so";
+    assert!(!page(&record, &report.history, None).contains(mark));
+    let at = report.history.operation(anomaly.witness.operations[0]).invoked_at;
+    let tails = |at, fails| Tails { at, fails };
+    let inevitable = |before| Inevitable { from: tails(at, 47), before };
+    let why = |failure, inevitable| Why {
+        failure,
+        runs: 50,
+        with_all: 50,
+        without_fault: Vec::new(),
+        without_call: Vec::new(),
+        of_plan: None,
+        inevitable: Some(inevitable),
+        story: Vec::new(),
+    };
+    let later = inevitable(Some(tails(Time::ZERO, 3)));
+    record.why = Some(why(Failure::of(&anomaly), later.clone()));
+    let marked = page(&record, &report.history, None);
+    let title = format!("<title>from {at} on most tails of the run end so</title>");
+    assert!(marked.contains(mark) && marked.contains(&title), "{title}");
+    // From the beginning on is no moment of the picture, and another failure has another moment.
+    record.why = Some(why(Failure::of(&anomaly), inevitable(None)));
+    assert!(!page(&record, &report.history, None).contains(mark));
+    let other = Failure { guarantee: Guarantee::Bank, anomaly: "wrong-total".into() };
+    record.why = Some(why(other, later));
+    assert!(!page(&record, &report.history, None).contains(mark));
+}
+
+/// The history of many operations, as clients of a run do them: each writes a value of its own, and reads what is there.
+fn large(operations: u64) -> History {
     let mut builder = HistoryBuilder::new();
     let mut state = 1_u64;
     let mut draw = |below: u64| {
@@ -386,7 +419,7 @@ fn a_million_operations_fit_into_fifteen_megabytes() {
     let mut free = [0_u64; 50];
     let (mut now, mut latest) = (0, [0_i64; 60]);
     let mut open: BTreeMap<(u64, u32), (OperationId, Outcome)> = BTreeMap::new();
-    for number in 0..OPERATIONS {
+    for number in 0..operations {
         now += 1 + draw(2_000_000);
         while let Some(first) = open.first_entry().filter(|first| first.key().0 <= now) {
             let ((at, _), (id, outcome)) = first.remove_entry();
@@ -418,14 +451,103 @@ fn a_million_operations_fit_into_fifteen_megabytes() {
         free[client] = now + 1_000_000 + draw(40_000_000);
         open.insert((free[client], process), (id, outcome));
     }
-    let history = builder.finish();
+    builder.finish()
+}
+
+#[test]
+fn a_million_operations_fit_into_fifteen_megabytes_and_are_drawn_from_what_stands_for_them() {
+    let history = large(220_000);
     let count = history.operation_count();
     assert!(count > 200_000, "{count}");
     let (mut record, _) = hostile();
     record.judged.clear();
-    let bytes = page(&record, &history, None).len();
-    let of_a_million = bytes as f64 / count as f64 * 1e6;
+    let page = page(&record, &history, None);
+    let of_a_million = page.len() as f64 / count as f64 * 1e6;
     assert!(of_a_million < 15e6, "{of_a_million}");
+    let Some(mut browser) = browser() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    fs::write(&file, page).unwrap();
+    browser.open(&file);
+    browser.ready();
+    // How much of a lane is painted: nearly all of it, as each client always has something to do.
+    let painted = "(() => {
+        const canvas = document.getElementById('canvas'), context = canvas.getContext('2d');
+        const row = context.getImageData(300, 26, canvas.width - 400, 1).data;
+        const blue = (i) => row[i] > 40 && row[i + 2] - row[i] > 60;
+        let count = 0;
+        for (let i = 0; i < row.length; i += 4) if (blue(i)) count++;
+        return count / (row.length / 4);
+    })()";
+    let frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))";
+    browser.value(frames);
+    // Later it may remark that pixels are read back.
+    is_quiet(&browser);
+    let whole = browser.value(painted).as_f64().unwrap();
+    assert!(whole > 0.9, "{whole} of a lane is painted");
+    browser.press("/");
+    browser.call("Input.insertText", serde_json::json!({ "text": "outcome:fail" }));
+    browser
+        .value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+    let faded = browser.value(painted).as_f64().unwrap();
+    assert!(faded < 0.1, "{faded} of a lane is painted, though what matches is rare");
+}
+
+/// How light a colour is, as the guidelines for accessible contents reckon it (WCAG 2.2, relative luminance).
+fn luminance(colour: [f64; 3]) -> f64 {
+    let linear = |part: f64| {
+        let part = part / 255.0;
+        if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
+    let [red, green, blue] = colour.map(linear);
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+/// One colour thinly over another.
+fn over(front: [f64; 3], back: [f64; 3], part: f64) -> [f64; 3] {
+    [0, 1, 2].map(|at| front[at] * part + back[at] * (1.0 - part))
+}
+
+#[test]
+fn whatever_is_written_stands_out_from_what_it_is_written_on_in_light_and_in_dark() {
+    let report = failing("primary-async");
+    let page = page(&Record::of(&report), &report.history, None);
+    let light = between(&page, ":root {", "}");
+    let dark = between(&page, "@media (prefers-color-scheme: dark) {\n  :root {", "}");
+    for palette in [light, dark] {
+        let colours: BTreeMap<&str, [f64; 3]> = palette
+            .split(';')
+            .filter_map(|setting| setting.trim().strip_prefix("--")?.split_once(": #"))
+            .map(|(name, hex)| {
+                let part = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                (name, [0, 2, 4].map(|at| f64::from(part(at))))
+            })
+            .collect();
+        let of = |name: &str| colours[name];
+        // Bands of faults lie over the paper, two over each other at times.
+        let band = over(of("band"), of("paper"), 0.13);
+        let bands = over(of("band"), band, 0.13);
+        let [paper, panel] = ["paper", "panel"].map(of);
+        let heads = ["bad-soft", "odd-soft", "good-soft"].map(of);
+        let everywhere = [paper, panel, band, bands, heads[0], heads[1], heads[2]];
+        let pairs = [
+            ("ink", &everywhere[..]),
+            ("soft", &everywhere[..]),
+            ("link", &[paper, panel]),
+            ("bad", &[paper, band, bands, heads[0]]),
+            ("odd", &[paper, heads[1]]),
+            ("good", &[paper, band, bands, heads[2]]),
+            ("band-ink", &[paper, band, bands]),
+            ("info-ink", &[paper, band]),
+        ];
+        for (name, backs) in pairs {
+            for back in backs {
+                let (a, b) = (luminance(of(name)), luminance(*back));
+                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(contrast >= 4.5, "{name} on {back:?}: {contrast}");
+            }
+        }
+    }
 }
 
 /// A browser, or the word that there is none.

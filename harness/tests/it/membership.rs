@@ -118,8 +118,9 @@ fn claims_hold_whoever_comes_and_goes() {
     // With seeds 8 and 170, a region of two could not agree on which of them had gone; with seed 278, all
     // clients of the only region that was connected stayed with a node that had gone.
     for (plan, system) in plans() {
-        for seed in [0, 1, 8, 170, 278] {
-            let report = run(&system, &plan, Seed(seed), Options::default());
+        let of_regions = plan.system == "multi-leader";
+        for seed in if of_regions { &[0, 8, 170, 278][..] } else { &[0, 1] } {
+            let report = run(&system, &plan, Seed(*seed), Options::default());
             assert_ne!(report.conclusion(), Conclusion::Invalid, "{}, seed {seed}", plan.name);
             let judged = report.judged.iter();
             let mut convergent = judged.filter(|judged| judged.guarantee == Guarantee::Convergent);

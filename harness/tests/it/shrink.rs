@@ -232,8 +232,17 @@ fn as_many_clean_runs_are_asked_for_as_make_chance_unlikely() {
         let failure = stale_read();
         let (without_fault, without_call, story) = (Vec::new(), Vec::new(), Vec::new());
         let of_plan = Some(failing);
-        Why { failure, runs: 50, with_all: 50, without_fault, without_call, of_plan, story }
-            .clean_runs()
+        Why {
+            failure,
+            runs: 50,
+            with_all: 50,
+            without_fault,
+            without_call,
+            of_plan,
+            inevitable: None,
+            story,
+        }
+        .clean_runs()
     };
     // Half of the runs are clean by chance: 1 in 32 after five, 1 in 16 after four.
     assert_eq!([of(50), of(25), of(1), of(0)], [Some(1), Some(5), Some(149), None]);

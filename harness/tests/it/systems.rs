@@ -10,6 +10,7 @@ use checkers::Guarantee;
 use checkers::history::{FaultId, Key, NodeId, Op, OpKind, Outcome, Reason, Ret, Time, Value};
 use stormglass::nemesis::{Fault, Planned, Schedule};
 use stormglass::plan::{self, Plan};
+use stormglass::seed::{Ratio, Stream};
 use stormglass::sim::Address;
 use stormglass::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, SYSTEMS, System, Timing,
@@ -71,6 +72,8 @@ pub(crate) enum Quirk {
     IgnoresSyncErrors,
     /// It panics where its disk fails.
     PanicsAtDisk,
+    /// It tosses a coin at each write, and forgets one of eight.
+    Tosses,
 }
 
 /// The first node holds the only copy; the others pass everything on to it.
@@ -184,6 +187,7 @@ struct Node {
     cx: NodeCx,
     quirk: Quirk,
     store: BTreeMap<Key, Value>,
+    coin: Stream,
 }
 
 impl Node {
@@ -201,7 +205,8 @@ impl Node {
                 }
             }
         }
-        Ok(Node { cx, quirk, store })
+        let coin = cx.random("coin");
+        Ok(Node { cx, quirk, store, coin })
     }
 
     /// The answer, if it is to have one.
@@ -221,6 +226,11 @@ impl Node {
                 Some(Outcome::Ok(Ret::Value(Value::Int(first))))
             }
             Op::Read { .. } => Some(Outcome::Ok(Ret::Value(held))),
+            Op::Write { .. }
+                if self.quirk == Quirk::Tosses && self.coin.chance(Ratio::new(1, 8)) =>
+            {
+                Some(Outcome::Ok(Ret::Done))
+            }
             Op::Write { key, value } => {
                 if self.quirk == Quirk::WritesLate {
                     self.cx.sleep(OPERATION * 2).await;

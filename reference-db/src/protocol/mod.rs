@@ -37,6 +37,9 @@ pub trait Protocol: Sized + 'static {
         now: Time,
     ) -> Self;
 
+    /// Takes other random numbers from now on. What was drawn stays as it is.
+    fn reseed(&mut self, random: ChaCha8Rng);
+
     /// Takes one input and appends to `out` what is to be done about it, in order.
     fn step(&mut self, now: Time, input: Input<Self::Message>, out: &mut Vec<Output<Self>>);
 

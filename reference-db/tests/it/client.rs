@@ -390,7 +390,7 @@ fn the_next_write_of_a_client_that_has_read_siblings_replaces_those_and_no_other
     let sent: Vec<Command> = requests.into_iter().map(|(_, request)| request.command).collect();
     let replaces = |value: Option<&str>, number| {
         let (key, value) = ("x".into(), value.map(|value| value.into()));
-        Command::Replace { key, value, context: context(number) }
+        Command::Replace { key, value, context: context(number), shown: false }
     };
     assert_eq!(sent[2..4], [replaces(Some("2"), 4), write("3")]);
     assert_eq!(sent[5], replaces(None, 6));
@@ -446,4 +446,41 @@ fn a_set_in_a_register_is_read_and_changed_and_written_whole() {
     shows(number.clone(), Answer::Reply(number.clone()));
     check(policy, &[Says(number)], &[(add("a"), Answer::Reply(Reply::WrongKind))]);
     check(policy, &[Silence], &[(add("a"), Answer::NotDone)]);
+}
+
+#[test]
+fn a_client_changes_what_it_has_written_itself_also_where_a_read_shows_it_less() {
+    let policy = Policy { rewrites_sets: true, ..policy() };
+    let set = |elements: &[&str]| {
+        let (last, before) = elements.split_last().expect("no empty set is written");
+        let held =
+            before.iter().fold(Reply::Value(None), |held, element| match written(element, held) {
+                Command::Write { value, .. } => Reply::Value(Some(value)),
+                command => panic!("{command:?}"),
+            });
+        written(last, held)
+    };
+    let shows = |elements: &[&str], number| match set(elements) {
+        Command::Write { value, .. } => {
+            Reply::Siblings { values: vec![value], context: context(number) }
+        }
+        command => panic!("{command:?}"),
+    };
+    // It has put 2 to 1; a node that has not heard of that shows it 1 alone; it takes 1 out.
+    let script = [
+        Says(shows(&["1"], 1)),
+        OPENED,
+        Says(shows(&["1", "2"], 2)),
+        Says(shows(&["1"], 1)),
+        Says(shows(&["2"], 3)),
+    ];
+    let remove = Command::Update { key: "x".into(), update: Update::Remove("1".into()) };
+    let requests = requests(policy, &script, &[(add("2"), done()), (remove, done())]);
+    let Command::Replace { value: Some(value), context: replaced, .. } = &requests[4].1.command
+    else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(*replaced, context(2), "what was written before is replaced too");
+    let Command::Write { value: left, .. } = set(&["2"]) else { panic!("no write") };
+    assert_eq!(*value, left);
 }

@@ -277,6 +277,7 @@ fn two_writes_are_siblings_until_a_client_that_has_read_both_replaces_them() {
         key: "x".into(),
         value: Some(value.into()),
         context,
+        shown: false,
     };
     // One that has read nothing replaces nothing.
     let blind = replaces("d", VersionVector::default());
@@ -296,7 +297,8 @@ fn a_context_that_claims_what_is_yet_to_come_makes_nothing_disappear() {
     let mut client = Client::of(&mut cluster, 0);
     let forged = [Dot { actor: Actor(0), number: 1000 }, Dot { actor: Actor(9), number: 1 }];
     let context = VersionVector::from_iter(forged);
-    let command = Command::Replace { key: "x".into(), value: Some(b"a".to_vec()), context };
+    let command =
+        Command::Replace { key: "x".into(), value: Some(b"a".to_vec()), context, shown: false };
     assert_eq!(client.ask(&mut cluster, command), Some(Reply::Done));
     client.write(&mut cluster, "x", "b");
     let reply = client.read(&mut cluster, "x");

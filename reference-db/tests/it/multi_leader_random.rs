@@ -104,7 +104,11 @@ impl Play {
         if let Some((key, mut elements, context)) = client.read.take() {
             elements.insert(element.clone());
             let value = Some(joined(&elements));
-            return (Command::Replace { key: key.into(), value, context }, key, Some(element));
+            return (
+                Command::Replace { key: key.into(), value, context, shown: false },
+                key,
+                Some(element),
+            );
         }
         let update = |update| Command::Update { key: key.into(), update };
         match (self.conflicts, roll) {

@@ -68,6 +68,8 @@ impl Protocol for Obedient {
         Obedient { me: options.id, held, status, deadline: now + heartbeat, heartbeat }
     }
 
+    fn reseed(&mut self, _: ChaCha8Rng) {}
+
     fn step(&mut self, now: Time, input: Input<Vec<Do>>, out: &mut Vec<Output<Obedient>>) {
         match input {
             Input::Timer => {

@@ -61,7 +61,7 @@ impl Client {
 
     fn replace(&mut self, cluster: &mut Cluster<Leaderless>, value: Option<&str>, seen: &Seen) {
         let (value, context) = (value.map(Into::into), seen.1.clone());
-        let command = Command::Replace { key: "x".into(), value, context };
+        let command = Command::Replace { key: "x".into(), value, context, shown: false };
         assert_eq!(self.ask(cluster, command), Some(Reply::Done), "after {seen:?}");
     }
 
@@ -142,6 +142,21 @@ fn a_change_replaces_what_its_client_has_read_and_nothing_that_came_after() {
     assert_eq!(client.read(&mut cluster).0, ["a", "b"]);
     client.replace(&mut cluster, None, &nothing);
     assert_eq!(client.read(&mut cluster).0, ["a", "b"], "it deletes what it has read: nothing");
+}
+
+#[test]
+fn a_client_that_replaces_something_is_told_what_stands_there_then_if_it_likes() {
+    let mut cluster = three();
+    let (mut here, mut there) = (Client::of(&mut cluster, 0), Client::of(&mut cluster, 1));
+    here.write(&mut cluster, "a");
+    let read = here.read(&mut cluster);
+    there.write(&mut cluster, "b");
+    let command =
+        Command::Replace { key: "x".into(), value: Some("c".into()), context: read.1, shown: true };
+    let told = seen(&here.ask(&mut cluster, command).unwrap());
+    assert_eq!(told.0, ["b", "c"]);
+    here.replace(&mut cluster, Some("d"), &told);
+    assert_eq!(here.read(&mut cluster).0, ["d"], "what it was told of is replaced");
 }
 
 #[test]
@@ -408,7 +423,7 @@ impl Play {
             let mut set = elements(&values);
             set.insert(element.clone());
             let value = Some(Vec::from_iter(set).join(",").into_bytes());
-            (Command::Replace { key, value, context }, Some(element))
+            (Command::Replace { key, value, context, shown: false }, Some(element))
         } else {
             (Command::Read { key, level: ReadLevel::Strong }, None)
         };

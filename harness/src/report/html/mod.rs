@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use checkers::history::{History, OperationId};
+use checkers::history::{History, OperationId, Time};
 use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,9 @@ use super::run;
 use super::summary::shell_word;
 use super::timeline;
 use crate::run::{Conclusion, Judged};
+use crate::shrink::Failure;
 use crate::store::Record;
+use crate::story::Sentence;
 use crate::system::Claim;
 use crate::trace::Trace;
 
@@ -28,11 +30,15 @@ mod bands;
 mod columns;
 mod messages;
 mod picture;
+mod replayed;
 mod strip;
 mod svg;
 mod words;
 
+pub use self::replayed::Replayed;
+
 const STYLE: &str = include_str!("../../../templates/report.css");
+const EXPLORER_STYLE: &str = include_str!("../../../templates/explorer.css");
 const SCRIPT: &str = include_str!("../../../templates/report.js");
 /// Of so many anomalies of each guarantee there is a picture.
 const PICTURES_MAX: usize = 3;
@@ -40,6 +46,10 @@ const PICTURES_MAX: usize = 3;
 const LISTED_MAX: usize = 40;
 /// The longest sentence that is shown, in characters.
 const SENTENCE_MAX: usize = 600;
+
+/// What is said of a run that was made smaller, as its seed means less than others do.
+const SHRUNK: &str = "Made smaller: its seed decides only how long things take, and may be another than that of the run \
+     it was made of.";
 
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +64,19 @@ pub struct Source<'a> {
     pub anomaly: Option<usize>,
     /// How the program is called.
     pub program: &'a str,
-    /// The folder that the run is stored in.
-    pub folder: &'a str,
+    /// Where the run comes from.
+    pub origin: Origin<'a>,
+    /// How it came about, where its record does not tell.
+    pub story: &'a [Sentence],
+}
+
+/// Where a run comes from, as whoever reads its page names it.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// The folder that it is stored in.
+    Run(&'a str),
+    /// The file of a case that makes it happen again.
+    Case(&'a str),
 }
 
 #[derive(Template)]
@@ -64,27 +85,34 @@ struct Page {
     title: String,
     policy: String,
     style: &'static str,
-    script: &'static str,
     verdict: Standing,
     sentence: String,
     run: Vec<(&'static str, String)>,
     counts: String,
+    note: &'static str,
     commands: Vec<(&'static str, String)>,
     main: Option<Drawn>,
     why: Vec<Without>,
     findability: String,
     story: Vec<(String, String)>,
-    overview: String,
-    plots: Vec<(&'static str, String)>,
-    groups: Vec<Group>,
     claims: Vec<Row<4>>,
-    facts: Vec<String>,
-    settings: Vec<(&'static str, String)>,
     faults: Vec<[String; 7]>,
-    states: Vec<(&'static str, String)>,
     /// Why what held proves nothing; empty where it does.
     vacuous: String,
     has_trace: bool,
+    rest: Option<Rest>,
+}
+
+/// What a brief page does without: the whole run, to look around in.
+struct Rest {
+    style: &'static str,
+    script: &'static str,
+    overview: String,
+    plots: Vec<(&'static str, String)>,
+    groups: Vec<Group>,
+    facts: Vec<String>,
+    settings: Vec<(&'static str, String)>,
+    states: Vec<(&'static str, String)>,
     columns: String,
 }
 
@@ -138,19 +166,24 @@ struct Without {
 /// # Panics
 /// If a witness names operations that the history does not have; [`crate::store::load`] refuses such a run.
 pub fn page(source: &Source<'_>) -> String {
-    let Source { record, history, trace, .. } = source;
-    let anomalies = anomalies(record);
-    let main = source.anomaly.and_then(|place| Some((place, *anomalies.get(place)?)));
-    let strip = Strip::of(history);
-    let first: Vec<&Anomaly> = main.iter().map(|(_, anomaly)| *anomaly).collect();
-    let rest =
-        anomalies.iter().copied().filter(|one| !first.iter().any(|main| std::ptr::eq(*main, *one)));
-    let in_order: Vec<&Anomaly> = first.iter().copied().chain(rest).collect();
+    render(source, Some(rest(source)))
+}
+
+/// What failed in a run, drawn and explained, as a page of HTML without a script: small enough for a mail.
+///
+/// # Panics
+/// As [`page`].
+pub fn brief(source: &Source<'_>) -> String {
+    render(source, None)
+}
+
+fn render(source: &Source<'_>, rest: Option<Rest>) -> String {
+    let Source { record, trace, .. } = source;
+    let main = main(source);
     let page = Page {
         title: title(record, main.map(|(_, anomaly)| anomaly)),
-        policy: policy(),
+        policy: policy(rest.as_ref()),
         style: STYLE,
-        script: SCRIPT,
         verdict: standing(record, main.map(|(_, anomaly)| anomaly)),
         sentence: main.map_or_else(
             || without_anomaly(record),
@@ -158,11 +191,37 @@ pub fn page(source: &Source<'_>) -> String {
         ),
         run: identity(record),
         counts: counts(source, main.map(|(_, anomaly)| anomaly)),
+        note: if record.calls.is_some() { SHRUNK } else { "" },
         commands: commands(source),
         main: main.map(|(place, anomaly)| drawn(source, place, anomaly, true)),
         why: without(record),
         findability: record.why.as_ref().and_then(run::findability).unwrap_or_default(),
-        story: story(record),
+        story: story(source),
+        claims: record.judged.iter().map(claim).collect(),
+        faults: run::fault_rows(record),
+        vacuous: shown(&record.vacuous.join("; ")),
+        has_trace: trace.is_some(),
+        rest,
+    };
+    page.render().expect("a text takes whatever is written to it")
+}
+
+/// The anomaly to begin with, and its place.
+fn main<'a>(source: &Source<'a>) -> Option<(usize, &'a Anomaly)> {
+    source.anomaly.and_then(|place| Some((place, *anomalies(source.record).get(place)?)))
+}
+
+fn rest(source: &Source<'_>) -> Rest {
+    let Source { record, history, trace, .. } = source;
+    let strip = Strip::of(history);
+    let first: Vec<&Anomaly> = main(source).iter().map(|(_, anomaly)| *anomaly).collect();
+    let others = anomalies(record)
+        .into_iter()
+        .filter(|one| !first.iter().any(|main| std::ptr::eq(*main, *one)));
+    let in_order: Vec<&Anomaly> = first.iter().copied().chain(others).collect();
+    Rest {
+        style: EXPLORER_STYLE,
+        script: SCRIPT,
         overview: strip.overview(in_order.iter().copied()),
         plots: vec![
             ("Operations a second that ended ok", strip.throughput()),
@@ -173,25 +232,22 @@ pub fn page(source: &Source<'_>) -> String {
             ("Of all operations begun, how many ended ok", strip.availability()),
         ],
         groups: groups(source),
-        claims: record.judged.iter().map(claim).collect(),
         facts: record.facts.to_string().lines().map(shown).collect(),
         settings: run::settings(record).into(),
-        faults: run::fault_rows(record),
         states: vec![("Rare states", times(&record.marks)), ("Whims", times(&record.whims))],
-        vacuous: shown(&record.vacuous.join("; ")),
-        has_trace: trace.is_some(),
         columns: columns::pack(history, *trace, &in_order),
-    };
-    page.render().expect("a text takes whatever is written to it")
+    }
 }
 
-/// What the page may do: run its own script, show itself in its own style.
-fn policy() -> String {
+/// What the page may do: run its own script if it has one, show itself in its own style.
+fn policy(rest: Option<&Rest>) -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+    let script = rest
+        .map_or_else(String::new, |rest| format!("script-src 'sha256-{}'; ", hash(rest.script)));
+    let style = format!("{STYLE}{}", rest.map_or("", |rest| rest.style));
     format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-        hash(SCRIPT),
-        hash(STYLE)
+        "default-src 'none'; {script}style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(&style)
     )
 }
 
@@ -287,24 +343,30 @@ fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
 }
 
 fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
-    let Source { record, program, folder, anomaly, .. } = source;
-    let call = |subcommand: &str, rest: &str| {
-        escape::line(&format!("{program} {subcommand} {}{rest}", shell_word(folder)))
+    let Source { record, program, origin, anomaly, .. } = source;
+    let call = |subcommand: &str, of: &str, rest: &str| {
+        escape::line(&format!("{program} {subcommand} {}{rest}", shell_word(of)))
+    };
+    let folder = match origin {
+        Origin::Case(file) => return vec![("explore", call("report", file, ""))],
+        Origin::Run(folder) => folder,
     };
     let number = anomaly.map_or_else(String::new, |place| format!(" --anomaly {}", place + 1));
-    let mut commands = vec![("replay", call("replay", ""))];
+    let mut commands = vec![("replay", call("replay", folder, ""))];
     if anomaly.is_some() && record.calls.is_none() {
-        commands.push(("make it smaller", call("shrink", &number)));
+        commands.push(("make it smaller", call("shrink", folder, &number)));
     }
     if source.trace.is_none() {
-        commands.push(("record messages", call("replay", " --trace")));
+        commands.push(("record messages", call("replay", folder, " --trace")));
     }
     commands
 }
 
 /// An anomaly with its sentences, and with its picture where that is asked for.
 fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: bool) -> Drawn {
-    let picture = with_picture.then(|| picture::draw(source.history, source.trace, anomaly));
+    let picture = with_picture.then(|| {
+        picture::draw(source.history, source.trace, anomaly, decided(source.record, anomaly))
+    });
     let caption = picture.as_ref().map_or_else(String::new, |picture| match picture.left_out {
         0 => String::new(),
         left_out => {
@@ -324,6 +386,13 @@ fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: boo
         caption,
         rows,
     }
+}
+
+/// From when on most tails of the run end with an anomaly, where that was looked into and is not its beginning.
+fn decided(record: &Record, anomaly: &Anomaly) -> Option<Time> {
+    let why = record.why.as_ref().filter(|why| why.failure == Failure::of(anomaly))?;
+    let inevitable = why.inevitable.as_ref().filter(|inevitable| inevitable.before.is_some())?;
+    Some(inevitable.from.at)
 }
 
 fn row(history: &History, anomaly: &Anomaly, id: OperationId) -> timeline::Shown {
@@ -395,8 +464,9 @@ fn times(times: &BTreeMap<String, u64>) -> String {
 }
 
 /// How the failure came about: when, and what.
-fn story(record: &Record) -> Vec<(String, String)> {
-    let story = record.why.iter().flat_map(|why| &why.story);
+fn story(source: &Source<'_>) -> Vec<(String, String)> {
+    let recorded = source.record.why.as_ref().map(|why| &*why.story);
+    let story = recorded.unwrap_or(source.story).iter();
     story.map(|sentence| (sentence.at.to_string(), shown(&sentence.words))).collect()
 }
 

@@ -1,6 +1,8 @@
 //! A witness as a picture: operations as bars along virtual time, a lane a process, faults as bands behind
 //! them, and what was seen against what had to be.
 
+use std::collections::BTreeMap;
+
 use checkers::history::{
     FaultEdge, FaultId, History, NodeId, Operation, OperationId, Outcome, Phase, ProcessId, Time,
     Value,
@@ -12,6 +14,7 @@ use super::bands::{self, Band};
 use super::svg::{Svg, short};
 use super::words::{asked, learned, observed, order_in, value_in_short};
 use crate::sim::Role;
+use crate::story;
 use crate::trace::{Happening, Trace};
 
 const WIDTH: f64 = 1160.0;
@@ -25,8 +28,12 @@ const BAR: f64 = 13.0;
 const NODE_LANE: f64 = 26.0;
 /// More operations than these are no picture any more.
 const SHOWN_MAX: usize = 24;
+/// So many faults are shown from their beginning, where that was before all else that is shown.
+const BEGUN_BEFORE_MAX: usize = 4;
 /// A history of at most so many operations is shown whole.
 const SMALL: usize = 24;
+/// What is said of the moment from which on most tails end so.
+const DECIDED: &str = "from here on most tails end so";
 /// How many operations are shown where none proves the anomaly by itself.
 const AROUND: usize = 10;
 
@@ -62,9 +69,16 @@ struct Lane {
 }
 
 /// Draws an anomaly.
-pub(super) fn draw(history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> Picture {
+///
+/// `decided` is the moment from which on most tails of the run end so, where that is known.
+pub(super) fn draw(
+    history: &History,
+    trace: Option<&Trace>,
+    anomaly: &Anomaly,
+    decided: Option<Time>,
+) -> Picture {
     let (operations, left_out) = chosen(history, anomaly);
-    let drawing = Drawing::new(history, anomaly, &operations);
+    let drawing = Drawing::new(history, (trace, decided), anomaly, &operations);
     Picture { svg: drawing.draw(history, trace, anomaly), operations, left_out }
 }
 
@@ -118,10 +132,17 @@ struct Drawing<'a> {
     marked: Option<OperationId>,
     /// Whether operations prove the anomaly, and not what is missing.
     has_witness: bool,
+    /// From when on most tails end so.
+    decided: Option<Time>,
 }
 
 impl<'a> Drawing<'a> {
-    fn new(history: &'a History, anomaly: &Anomaly, shown: &[OperationId]) -> Drawing<'a> {
+    fn new(
+        history: &'a History,
+        (trace, decided): (Option<&Trace>, Option<Time>),
+        anomaly: &Anomaly,
+        shown: &[OperationId],
+    ) -> Drawing<'a> {
         let operations: Vec<Operation<'a>> =
             shown.iter().map(|id| history.operation(*id)).collect();
         let mut moments = vec![anomaly.at];
@@ -133,15 +154,26 @@ impl<'a> Drawing<'a> {
         }
         let from = moments.iter().copied().min().unwrap_or(anomaly.at);
         let to = moments.iter().copied().max().unwrap_or(anomaly.at);
-        let bands = bands::of(history, from, to);
-        for band in &bands {
-            moments.extend([band.from, band.to].into_iter().filter(|at| (from..=to).contains(at)));
+        // Where there are few faults, those that were over before are why, too: a disk that was lost stays lost.
+        let few = faults_of(history).len() <= BEGUN_BEFORE_MAX;
+        let mut bands = bands::of(history, if few { Time::ZERO } else { from }, to);
+        // A fault that began before all that is shown is shown from its beginning; of many, only named.
+        let earlier = bands.iter().filter(|band| band.from < from).count();
+        let is_shown = |at: &Time| *at <= to && (*at >= from || earlier <= BEGUN_BEFORE_MAX);
+        for band in &mut bands {
+            moments.extend([band.from, band.to].into_iter().filter(is_shown));
+            if !is_shown(&band.from) {
+                band.name = format!("◀ {}, since {}", band.name, band.from);
+            }
         }
+        moments.extend(decided);
         let axis = Axis::cut(moments, GUTTER + 8.0, RIGHT - 40.0);
+        let answering = answering(trace, &operations);
         let expectation = Expectation::of(history, anomaly, &operations);
-        let bars = bars(history, anomaly, &operations, &expectation, &axis);
+        let bars = bars(history, anomaly, &operations, &expectation, (&axis, &answering));
         let mut nodes: Vec<NodeId> =
             operations.iter().filter_map(|operation| operation.node).collect();
+        nodes.extend(answering.values());
         nodes.extend(bands.iter().flat_map(|band| band.nodes.iter().copied()));
         nodes.sort_unstable();
         nodes.dedup();
@@ -149,7 +181,7 @@ impl<'a> Drawing<'a> {
         let (lanes, bottom) = lanes(&bars, header);
         let has_witness = !is_about_time(anomaly) && !anomaly.witness.operations.is_empty();
         let marked = expectation.marked;
-        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked, has_witness }
+        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked, has_witness, decided }
     }
 
     fn draw(&self, history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> String {
@@ -159,16 +191,24 @@ impl<'a> Drawing<'a> {
         self.lanes(&mut svg);
         self.cuts(&mut svg, floor);
         self.nodes(&mut svg, trace);
+        self.arrows(&mut svg, anomaly);
         for bar in &self.bars {
             self.bar(&mut svg, history, bar);
         }
-        self.arrows(&mut svg, anomaly);
         if is_about_time(anomaly) {
             let x = self.axis.x(anomaly.at);
             svg.line("until", (x, self.header), (x, floor));
             let is_stall = anomaly.name == "no-progress" || anomaly.name.starts_with("stalled-");
             let what = if is_stall { "nothing by" } else { &*anomaly.name };
             svg.words("until", (x - 5.0, floor - 4.0), &format!("{what} {}", anomaly.at));
+        }
+        if let Some(at) = self.decided {
+            let x = self.axis.x(at);
+            svg.open_with_title("decided", &format!("from {at} on most tails of the run end so"));
+            svg.line("decided", (x, self.header), (x, floor));
+            let (x, anchor) = label_place(x + 4.0, DECIDED);
+            svg.words(&format!("decided {anchor}"), (x, self.bottom - 3.0), DECIDED);
+            svg.close();
         }
         self.times(&mut svg, floor);
         let label = format!("the operations that show the {}, on virtual time", anomaly.name);
@@ -334,7 +374,7 @@ fn bars<'a>(
     anomaly: &Anomaly,
     operations: &[Operation<'a>],
     expectation: &Expectation,
-    axis: &Axis,
+    (axis, answering): (&Axis, &BTreeMap<OperationId, NodeId>),
 ) -> Vec<Bar<'a>> {
     let mut bars: Vec<Bar<'a>> = Vec::new();
     // For each row of each lane, where its last label ends.
@@ -343,10 +383,14 @@ fn bars<'a>(
         let is_proof = anomaly.witness.operations.contains(&operation.id);
         let called = if is_proof { called(operation, anomaly) } else { None };
         let number = called.as_ref().map_or_else(String::new, |called| format!("{called}· "));
-        let node = operation.node.map_or_else(String::new, |node| format!(" @n{node}"));
+        let node = match (operation.node, answering.get(&operation.id).copied()) {
+            (None, None) => String::new(),
+            (Some(asked), Some(by)) if asked != by => format!(" @n{asked}, answered by n{by}"),
+            (_, Some(node)) | (Some(node), None) => format!(" @n{node}"),
+        };
         let (asked, learned) =
             (asked(history, operation, anomaly.key.as_ref()), learned(history, operation));
-        let tail = short(&format!(" {learned}{node}"), LABEL_MAX / 2);
+        let tail = short(&format!(" {learned}{node}"), LABEL_MAX * 2 / 3);
         let room = LABEL_MAX - tail.chars().count();
         let label = format!("{number}{}{tail}", short(&asked, room));
         let remark = expectation.remark(history, operation);
@@ -366,6 +410,18 @@ fn bars<'a>(
         bars.push(Bar { operation: *operation, is_proof, called, label, remark, row });
     }
     bars
+}
+
+/// The node that answered each operation, where the trace tells: the one that was asked first may have asked another,
+/// or sent the client there.
+fn answering(trace: Option<&Trace>, operations: &[Operation<'_>]) -> BTreeMap<OperationId, NodeId> {
+    let Some(trace) = trace else { return BTreeMap::new() };
+    let of = |operation: &Operation<'_>| {
+        let end = operation.completed_at.filter(|_| !operation.is_indeterminate())?;
+        let node = story::answering(trace, operation.session, operation.invoked_at, end)?;
+        Some((operation.id, node))
+    };
+    operations.iter().filter_map(of).collect()
 }
 
 /// How the explanation calls an operation of the witness: by the number of the sentence that introduces it, or
@@ -416,25 +472,38 @@ fn lanes(bars: &[Bar<'_>], header: f64) -> (Vec<Lane>, f64) {
 /// What was seen, and what had to be.
 struct Expectation {
     marked: Option<OperationId>,
-    /// The operation whose effect had to be seen, and what it made.
+    /// The operation whose effect had to be seen, and what would have been legal.
     due: Option<(OperationId, String)>,
-    /// How the marked one is called.
-    name: String,
+    /// What is said of that operation.
+    due_words: String,
+    /// What is said of the marked one instead of what it observed.
+    bad_words: Option<String>,
 }
 
 impl Expectation {
     fn of(history: &History, anomaly: &Anomaly, operations: &[Operation<'_>]) -> Expectation {
-        let returning = |operation: &&Operation<'_>| observed(operation).is_some();
-        let at = |operation: &&Operation<'_>| operation.completed_at == Some(anomaly.at);
-        let mut last = operations.iter().rev().filter(returning);
-        let marked = last.clone().find(at).or_else(|| last.next());
+        let marked = marked(anomaly, operations);
         let Some(marked) = marked.filter(|marked| anomaly.witness.operations.contains(&marked.id))
         else {
-            return Expectation { marked: None, due: None, name: String::new() };
+            return Expectation {
+                marked: None,
+                due: None,
+                due_words: String::new(),
+                bad_words: None,
+            };
         };
-        let due = due(history, anomaly, operations, marked);
         let name = called(marked, anomaly).unwrap_or_else(|| "the one marked".to_owned());
-        Expectation { marked: Some(marked.id), due, name }
+        let mut due_words = format!("✓ must be seen by {name}");
+        let mut due = due(history, anomaly, operations, marked);
+        if let Some((words, legal)) = twice(anomaly) {
+            let before = |one: &&Operation<'_>| {
+                one.id != marked.id && one.op.kind() == marked.op.kind() && is_in(anomaly, one)
+            };
+            due = operations.iter().rfind(before).map(|first| (first.id, legal.to_owned()));
+            words.clone_into(&mut due_words);
+        }
+        let bad_words = bad_words(anomaly, observed(marked).is_none());
+        Expectation { marked: Some(marked.id), due, due_words, bad_words }
     }
 
     fn remark(
@@ -443,19 +512,96 @@ impl Expectation {
         operation: &Operation<'_>,
     ) -> Option<(&'static str, String)> {
         if self.marked == Some(operation.id) {
-            let seen = value_in_short(history.value(observed(operation)?));
             let legal =
                 self.due.as_ref().map_or_else(String::new, |(_, due)| format!(" · legal: {due}"));
-            let seen = if matches!(operation.op, checkers::history::Op::Txn { .. }) {
-                "✗ this cannot be explained".to_owned()
-            } else {
-                format!("✗ observed: {}", short(&seen, 44))
+            let seen = match (&self.bad_words, observed(operation)) {
+                (Some(words), _) => format!("✗ {words}"),
+                (None, Some(value)) => {
+                    format!("✗ observed: {}", short(&value_in_short(history.value(value)), 44))
+                }
+                (None, None) => return None,
             };
             return Some(("bad", format!("{seen}{legal}")));
         }
         let (due, _) = self.due.as_ref()?;
-        (*due == operation.id).then(|| ("due", format!("✓ must be seen by {}", self.name)))
+        (*due == operation.id).then(|| ("due", self.due_words.clone()))
     }
+}
+
+fn is_in(anomaly: &Anomaly, operation: &Operation<'_>) -> bool {
+    anomaly.witness.operations.contains(&operation.id)
+}
+
+/// The operation that could not be explained: of a cycle, the one that would have to come before itself; of what must
+/// happen once, the second; else the one that returned when the anomaly showed, or the last that returned something.
+fn marked<'a, 'b>(anomaly: &Anomaly, operations: &'b [Operation<'a>]) -> Option<&'b Operation<'a>> {
+    let first = anomaly.explanation.iter().find_map(|sentence| order_in(sentence));
+    if let Some((name, ..)) = first {
+        let is_it = |one: &&Operation<'_>| called(one, anomaly).as_deref() == Some(name);
+        return operations.iter().find(|one| is_in(anomaly, one) && is_it(one));
+    }
+    if twice(anomaly).is_some() {
+        let ended = |one: &&Operation<'_>| one.is_ok() && is_in(anomaly, one);
+        return operations.iter().filter(ended).max_by_key(|one| (one.completed_at, one.id));
+    }
+    let returning = |operation: &&Operation<'_>| observed(operation).is_some();
+    let at = |operation: &&Operation<'_>| operation.completed_at == Some(anomaly.at);
+    let mut last = operations.iter().rev().filter(returning);
+    last.clone().find(at).or_else(|| last.next())
+}
+
+/// Of an anomaly in which something happened twice: what is said of the first time, and what the second time might
+/// have come to.
+fn twice(anomaly: &Anomaly) -> Option<(&'static str, &'static str)> {
+    Some(match &*anomaly.name {
+        "lost-update" => ("✓ replaced it first", "fail, as it was replaced already"),
+        "duplicate-dequeue" => ("✓ took it first", "nothing, or what was not taken yet"),
+        "duplicate-id" => ("✓ was given it first", "what was never given to anybody"),
+        _ => return None,
+    })
+}
+
+/// What is said of the marked operation where what it returned does not say enough.
+fn bad_words(anomaly: &Anomaly, is_without_value: bool) -> Option<String> {
+    let last = anomaly.explanation.last()?;
+    if let Some((_, cycle)) = last.split_once(" come before itself: ") {
+        return Some(format!("would come before itself: {}", short(cycle, 60)));
+    }
+    if anomaly.name == "incompatible-order" {
+        let (lists, _) = last.split_once(" is a beginning of the other")?;
+        let lists = lists.strip_prefix("neither of ")?;
+        return Some(format!(
+            "observed: one of {} · legal: one begins the other",
+            short(lists, 44)
+        ));
+    }
+    if let Some((read, all)) = last
+        .strip_prefix("the balances read sum to ")
+        .and_then(|rest| rest.split_once(", but all accounts were "))
+    {
+        return Some(format!(
+            "observed: a sum of {read} · legal: {}",
+            all.rsplit(' ').next().unwrap_or(all)
+        ));
+    }
+    is_without_value.then(|| "done a second time".to_owned())
+}
+
+/// What a sentence says that a counter, a sum or a total had to be.
+fn bounds(anomaly: &Anomaly) -> Option<String> {
+    let (before, after) = match &*anomaly.name {
+        "counter-out-of-bounds" => (" was ", " while "),
+        "lost-increment" => ("the sum is ", " with all"),
+        _ => return None,
+    };
+    anomaly.explanation.iter().rev().find_map(|sentence| {
+        let (_, rest) = sentence.split_once(before)?;
+        let (bounds, _) = rest.split_once(after)?;
+        Some(match bounds.split_once(" to ") {
+            Some((low, high)) if low == high => low.to_owned(),
+            _ => bounds.to_owned(),
+        })
+    })
 }
 
 /// The operation of a witness that the marked one had to see, and what would have been legal.
@@ -473,6 +619,24 @@ fn due(
         Some(value) if operation.is_ok() => Some(value),
         _ => observed(operation),
     };
+    if let Some(legal) = bounds(anomaly) {
+        let counted = earlier.clone().rfind(|operation| {
+            is_in(anomaly, operation) && operation.is_ok() && operation.op.kind().writes()
+        });
+        return Some((counted.unwrap_or(marked).id, legal));
+    }
+    if anomaly.name == "divergence" {
+        let other = earlier.clone().rfind(|operation| is_in(anomaly, operation))?;
+        let held = value_in_short(history.value(observed(other)?));
+        return Some((
+            marked.id,
+            format!(
+                "{}, as the other holds, or both {}",
+                short(&held, 24),
+                short(&value_in_short(history.value(seen)), 24)
+            ),
+        ));
+    }
     let is_ordered = match anomaly.guarantee {
         Guarantee::ReadYourWrites
         | Guarantee::MonotonicReads

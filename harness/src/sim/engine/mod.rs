@@ -6,6 +6,7 @@
 //! message, whom a fault hits and what a disk holds is decided above, and is the same in both.
 
 mod event;
+mod latency;
 mod turmoil;
 
 use std::fmt;
@@ -18,7 +19,6 @@ use super::context::{Address, Message, Parcel};
 use super::shared::{Place, Shared};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::seed::Seed;
 use crate::system::LocalBoxFuture;
 
 /// What runs on a host, made anew for every start of it. It never ends by itself.
@@ -35,15 +35,10 @@ pub(super) enum Hosts {
 impl Hosts {
     /// Makes the network of a run, with nobody in it. `waits_by_tokio`: whether anybody will ask tokio for a
     /// timer.
-    pub(super) fn new(
-        config: &Config,
-        seed: Seed,
-        shared: &Rc<Shared>,
-        waits_by_tokio: bool,
-    ) -> Hosts {
+    pub(super) fn new(config: &Config, shared: &Rc<Shared>, waits_by_tokio: bool) -> Hosts {
         match config.engine {
-            Engine::Turmoil => Hosts::Turmoil(Box::new(turmoil::Hosts::new(config, seed, shared))),
-            Engine::Event => Hosts::Event(event::Hosts::new(config, seed, shared, waits_by_tokio)),
+            Engine::Turmoil => Hosts::Turmoil(Box::new(turmoil::Hosts::new(config, shared))),
+            Engine::Event => Hosts::Event(event::Hosts::new(config, shared, waits_by_tokio)),
         }
     }
 
@@ -92,6 +87,15 @@ impl Hosts {
         match self {
             Hosts::Turmoil(hosts) => hosts.resume(place),
             Hosts::Event(hosts) => hosts.resume(place),
+        }
+    }
+
+    /// The run has gone over to another seed: messages that are sent from now on take their time by that.
+    pub(super) fn go_over(&mut self, config: &Config) {
+        match self {
+            Hosts::Turmoil(hosts) => hosts.go_over(config),
+            // All that it draws comes from a stream that goes over by itself.
+            Hosts::Event(_) => {}
         }
     }
 

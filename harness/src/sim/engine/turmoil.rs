@@ -16,6 +16,7 @@ use turmoil::Sim;
 use turmoil::net::UdpSocket;
 
 use super::Software;
+use super::latency::Latency;
 use crate::config::Config;
 use crate::seed::Seed;
 use crate::sim::context::{Address, MESSAGE_BYTES_MAX, Message, Parcel};
@@ -27,6 +28,8 @@ use crate::system::LocalBoxFuture;
 const NODE_PORT: u16 = 7000;
 /// The port of the client with session 0; the others follow.
 const CLIENT_PORT: u16 = 8000;
+/// How many hosts join, less one, when the run goes over to another seed. Each is a link more to all others.
+const JOINING_MAX: u64 = 8;
 /// The grain of timers.
 pub(super) const GRAIN: Duration = Duration::from_millis(1);
 
@@ -40,12 +43,13 @@ pub(in crate::sim) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(config: &Config, seed: Seed, shared: &Rc<Shared>) -> Hosts {
-        let sim = build(config, seed);
+    pub(super) fn new(config: &Config, shared: &Rc<Shared>) -> Hosts {
+        let sim = build(config, shared.seeds.present());
         let places = (0..=config.all_nodes() as usize).map(Place);
         let gates = places.clone().map(|_| Rc::default()).collect();
         let ips = places.map(|place| sim.lookup(place.name())).collect();
-        let network = Network { shared: shared.clone(), ips, scratch: RefCell::default() };
+        let (scratch, latency) = (RefCell::default(), RefCell::default());
+        let network = Network { shared: shared.clone(), ips, scratch, latency };
         Hosts { sim, tick: config.tick, network: Rc::new(network), gates }
     }
 
@@ -82,6 +86,18 @@ impl Hosts {
 
     pub(super) fn start(&mut self, place: Place) {
         self.sim.bounce(place.name());
+    }
+
+    /// turmoil keeps to the random numbers that it was built with. So latencies are drawn here from now on, beyond the
+    /// least, which turmoil sees to. And because whoever joins it takes some of its numbers away, a few hosts do
+    /// that and end at once, so that it goes on from another of them, by which it decides whose turn it is.
+    pub(super) fn go_over(&mut self, config: &Config) {
+        let seeds = &self.network.shared.seeds;
+        self.sim.set_max_message_latency(config.tick);
+        *self.network.latency.borrow_mut() = Some(Latency::new(config, seeds));
+        for joining in 0..seeds.stream("turmoil").below(JOINING_MAX) {
+            self.sim.client(format!("joining-{joining}"), async { Ok(()) });
+        }
     }
 
     pub(super) fn tick(&mut self) {
@@ -154,6 +170,8 @@ pub(in crate::sim) struct Network {
     ips: Vec<IpAddr>,
     /// Where messages are put together.
     scratch: RefCell<Vec<u8>>,
+    /// How long messages take that are sent after the run has gone over to another seed.
+    latency: RefCell<Option<Latency>>,
 }
 
 impl Network {
@@ -210,6 +228,8 @@ impl Socket {
     }
 
     pub(super) fn send(&self, parcel: Parcel, bytes: &[u8], ticket: u64, delay: Duration) {
+        let latency = self.network.latency.borrow_mut().as_mut().map(Latency::draw_beyond);
+        let delay = delay + latency.unwrap_or_default();
         let mut frame = self.network.scratch.borrow_mut();
         frame.clear();
         frame.extend_from_slice(bytes);

@@ -40,8 +40,9 @@ enum Task {
     /// To see the latest version that so many answers have.
     Read { quorum: usize },
     /// To make the key hold this, or nothing: where changes stand side by side, in place of those that
-    /// the context has, or, without one, of those that a quorum has.
-    Put { value: Option<Vec<u8>>, context: Option<VersionVector> },
+    /// the context has, or, without one, of those that a quorum has; and then to see what the node has
+    /// of it, or only that it is done.
+    Put { value: Option<Vec<u8>>, context: Option<VersionVector>, shown: bool },
     /// To make it hold `to` if it holds `from`.
     Cas { from: Option<Vec<u8>>, to: Option<Vec<u8>> },
 }
@@ -86,11 +87,13 @@ impl Settings {
             // Whichever replica answers first.
             Command::Read { key, level: ReadLevel::Replica } => (key, Task::Read { quorum: 1 }),
             Command::Write { key, value } => {
-                (key, Task::Put { value: Some(value), context: context() })
+                (key, Task::Put { value: Some(value), context: context(), shown: false })
             }
-            Command::Delete { key } => (key, Task::Put { value: None, context: None }),
-            Command::Replace { key, value, context } if siblings => {
-                (key, Task::Put { value, context: Some(context) })
+            Command::Delete { key } => {
+                (key, Task::Put { value: None, context: None, shown: false })
+            }
+            Command::Replace { key, value, context, shown } if siblings => {
+                (key, Task::Put { value, context: Some(context), shown })
             }
             Command::Cas { key, from, to } if self.compare_and_set => (key, Task::Cas { from, to }),
             Command::OpenSession
@@ -181,7 +184,13 @@ impl Leaderless {
         out: &mut Vec<Output<Self>>,
     ) {
         let phase = match self.changed_at_once(&key, &task, earliest) {
-            Some(version) => Phase::Tell { version, has: BTreeSet::new(), reply: Reply::Done },
+            Some(version) => {
+                let reply = match task {
+                    Task::Put { shown: true, .. } => self.shown(Some(&version)),
+                    Task::Put { .. } | Task::Read { .. } | Task::Cas { .. } => Reply::Done,
+                };
+                Phase::Tell { version, has: BTreeSet::new(), reply }
+            }
             None => Phase::Ask { answers: BTreeMap::new() },
         };
         let timing = self.options.timing;
@@ -203,7 +212,7 @@ impl Leaderless {
 
     /// What a change leaves that asks nobody first.
     fn changed_at_once(&mut self, key: &str, task: &Task, earliest: u64) -> Option<Version> {
-        let Task::Put { value, context } = task else { return None };
+        let Task::Put { value, context, .. } = task else { return None };
         match (self.options.leaderless.conflicts, context) {
             (Conflicts::Lww, _) if self.options.leaderless.atomic => None,
             (Conflicts::Lww, _) => Some(Version::latest(self.clock.issue(earliest), value.clone())),

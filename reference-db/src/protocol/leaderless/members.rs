@@ -108,6 +108,13 @@ struct Reached {
     ready: bool,
 }
 
+/// The random numbers of this part of a node, which are none of those that the rest of it draws.
+fn of_control(random: &ChaCha8Rng) -> ChaCha8Rng {
+    let mut random = random.clone();
+    random.set_stream(random.get_stream() + 1);
+    random
+}
+
 impl Control {
     /// A node's part from what its disk holds; nothing where nodes neither come nor go, and never did.
     pub(super) fn of(
@@ -121,16 +128,19 @@ impl Control {
         if options.spares.is_empty() && !took_part {
             return None;
         }
-        let mut random = random.clone();
-        random.set_stream(random.get_stream() + 1);
         Some(Control {
-            core: Core::recover(options, recovery, random, now),
+            core: Core::recover(options, recovery, of_control(random), now),
             applied: 0,
             wishes: Wishes::default(),
             proposed: None,
             reached: BTreeMap::new(),
             ask_at: now,
         })
+    }
+
+    /// Takes other random numbers from now on.
+    pub(super) fn reseed(&mut self, random: &ChaCha8Rng) {
+        self.core.reseed(of_control(random));
     }
 
     /// Raft's part in it.

@@ -429,6 +429,11 @@ impl Protocol for Leaderless {
         node
     }
 
+    fn reseed(&mut self, random: ChaCha8Rng) {
+        self.control.iter_mut().for_each(|control| control.reseed(&random));
+        self.random = random;
+    }
+
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
         let begin = out.len();
         if !self.announced {

@@ -196,6 +196,10 @@ impl Protocol for MultiLeader {
         node
     }
 
+    fn reseed(&mut self, random: ChaCha8Rng) {
+        self.core.reseed(random);
+    }
+
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
         match input {
             Input::Timer => {

@@ -187,6 +187,9 @@ impl State {
             return reply;
         }
         let reply = match self.change(rules, key, command, wall) {
+            Ok(()) if matches!(command, Command::Replace { shown: true, .. }) => {
+                self.read(rules, key)
+            }
             Ok(()) => Reply::Done,
             Err(refused) => refused,
         };
@@ -212,10 +215,11 @@ impl State {
         };
         let mut occasion = Occasion { dot, clock: &mut self.clock, wall };
         match command {
-            Command::Replace { key, value, .. } => {
+            Command::Replace { key, value, shown, .. } => {
                 let context = credible(&context, made, rules.regions.all());
                 let (key, value) = (key.clone(), value.clone());
-                cell.change(&Command::Replace { key, value, context }, &mut occasion)?;
+                let command = Command::Replace { key, value, context, shown: *shown };
+                cell.change(&command, &mut occasion)?;
             }
             command => cell.change(command, &mut occasion)?,
         }

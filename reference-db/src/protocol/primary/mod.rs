@@ -220,6 +220,10 @@ impl Protocol for Primary {
         node
     }
 
+    fn reseed(&mut self, random: ChaCha8Rng) {
+        self.control.reseed(random);
+    }
+
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
         // The number of a new disk is kept before anything is said with it.
         self.act(out);

@@ -137,6 +137,11 @@ impl<C: Clone, S> Core<C, S> {
         core
     }
 
+    /// Takes other random numbers from now on. The moment of the next election stays as it was drawn.
+    pub fn reseed(&mut self, random: ChaCha8Rng) {
+        self.random = random;
+    }
+
     /// Does what is due.
     pub fn on_timer(&mut self, now: Time) {
         if self.is_leader() {

@@ -144,6 +144,10 @@ impl Protocol for Raft {
         raft
     }
 
+    fn reseed(&mut self, random: ChaCha8Rng) {
+        self.core.reseed(random);
+    }
+
     fn step(&mut self, now: Time, input: Input<Message>, out: &mut Vec<Output<Self>>) {
         match input {
             Input::Timer => {

@@ -21,8 +21,8 @@ use self::agenda::{Agenda, Ticket};
 use self::stray::StrayTime;
 use self::tasks::Tasks;
 use super::Software;
+use super::latency::Latency;
 use crate::config::Config;
-use crate::seed::{Seed, Stream};
 use crate::sim::context::{Address, Message, Parcel};
 use crate::sim::process::{self, Process};
 use crate::sim::shared::{Place, Shared};
@@ -39,12 +39,7 @@ pub(in crate::sim) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(
-        config: &Config,
-        seed: Seed,
-        shared: &Rc<Shared>,
-        waits_by_tokio: bool,
-    ) -> Hosts {
+    pub(super) fn new(config: &Config, shared: &Rc<Shared>, waits_by_tokio: bool) -> Hosts {
         let places = config.all_nodes() as usize + 1;
         let network = Network {
             shared: shared.clone(),
@@ -52,7 +47,7 @@ impl Hosts {
             tasks: Tasks::new(places),
             of_nodes: RefCell::new(vec![None; places]),
             of_clients: RefCell::default(),
-            latency: RefCell::new(Latency::new(config, seed)),
+            latency: RefCell::new(Latency::new(config, &shared.seeds)),
             ended_at_once: Cell::new(0),
         };
         let software = (0..places).map(|_| None).collect();
@@ -189,33 +184,6 @@ impl Network {
     /// Waits until some time has come.
     fn wait_until(self: &Rc<Self>, at: Time) -> Timer {
         Timer { network: self.clone(), at, ticket: None, has_waited: false }
-    }
-}
-
-/// How long messages take over their way, if nothing slows them down.
-struct Latency {
-    least_ns: u64,
-    /// How much longer the slowest takes.
-    beyond_ns: u64,
-    stream: Stream,
-}
-
-impl Latency {
-    fn new(config: &Config, seed: Seed) -> Latency {
-        let (least, most) = (config.tick, config.latency_max.max(config.tick));
-        let beyond_ns = (most - least).as_nanos() as u64;
-        Latency { least_ns: least.as_nanos() as u64, beyond_ns, stream: seed.stream("latency") }
-    }
-
-    /// Draws the latency of one message: any between the least and the greatest, but most are quick. It is
-    /// the least of four draws, so that the mean is a fifth of the way, as it is where turmoil draws.
-    fn draw(&mut self) -> Duration {
-        if self.beyond_ns == 0 {
-            return Duration::from_nanos(self.least_ns);
-        }
-        let draws = [(); 4].map(|()| self.stream.below(self.beyond_ns + 1));
-        let beyond = draws.into_iter().fold(self.beyond_ns, u64::min);
-        Duration::from_nanos(self.least_ns + beyond)
     }
 }
 

@@ -1,0 +1,50 @@
+//! How a failure came about, in sentences.
+
+use checkers::history::{Operation, Outcome};
+use checkers::{Anomaly, Guarantee, Witness};
+use stormglass::run::{Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::story;
+
+use crate::systems::plans_of;
+
+/// What is told of an operation.
+fn told(report: &Report, operation: &Operation<'_>) -> String {
+    let anomaly = Anomaly {
+        name: "any".to_owned(),
+        guarantee: Guarantee::Live,
+        at: operation.completed_at.unwrap_or(operation.invoked_at),
+        key: None,
+        witness: Witness { operations: vec![operation.id], faults: Vec::new() },
+        explanation: Vec::new(),
+    };
+    let asked = format!("at {} to `{}`", operation.invoked_at, report.history.op(operation.id));
+    let story = story::tell(report, &anomaly).into_iter().map(|sentence| sentence.words);
+    let of_it: Vec<String> = story.filter(|words| words.contains(&asked)).collect();
+    let [words] = &of_it[..] else { panic!("{asked}: {of_it:#?}") };
+    words.clone()
+}
+
+#[test]
+fn an_operation_without_an_answer_says_for_whom_its_node_waited() {
+    let named = plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == "raft");
+    let (plan, system) = named.unwrap();
+    let report = run(&system, &plan, Seed(3), Options { trace: true, ..Options::default() });
+    let mut unanswered = Vec::new();
+    for operation in report.history.operations() {
+        let words = told(&report, &operation);
+        let says_whom =
+            words.contains(", which it asked last, ") || words.contains(" last was lost (");
+        let has_no_answer = matches!(operation.outcome, None | Some(Outcome::Info(_)));
+        assert_eq!(says_whom, has_no_answer, "{words}");
+        unanswered.extend(has_no_answer.then_some(words));
+    }
+    // A leader was cut off from the others, and a node was down.
+    for words in [
+        "n5, which it asked last, waited for n3; what it sent was lost on its way to n3 (dropped, cut by fault 6)",
+        "what it asked n1 last was lost (dropped, it is down)",
+        "n5, which it asked last, did not take that up",
+    ] {
+        assert!(unanswered.iter().any(|told| told.contains(words)), "{words}: {unanswered:#?}");
+    }
+}
