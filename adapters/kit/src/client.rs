@@ -37,7 +37,7 @@ impl Request {
 pub enum Answer {
     /// This is how it ended.
     Ended(Outcome),
-    /// The node did nothing and will not: it does not lead. This one does, as far as it knows.
+    /// The node did nothing, as far as this copy of the request goes: it does not lead. This one does, as far as it knows.
     Elsewhere(Option<u32>),
 }
 
@@ -70,9 +70,10 @@ impl Session {
             self.target = self.cx.home();
         }
         let end = self.cx.now() + (TIMING.operation - MARGIN);
+        // Wherever it is asked, it is the same request, which is done once.
+        self.asked += 1;
+        request.number = self.asked;
         loop {
-            self.asked += 1;
-            request.number = self.asked;
             let left = end.since(self.cx.now());
             let Some(answer) = self.cx.request(self.target, &json(&request), left).await else {
                 // It may have been done, and may yet be. The next one is asked of somebody else.
@@ -84,7 +85,11 @@ impl Session {
                 Answer::Elsewhere(hint) => hint.map(NodeId),
             };
             if self.stays || self.cx.now() + PAUSE * 2 >= end {
-                return Outcome::Fail(Reason::NotLeader);
+                // That node does nothing. But the network may have made a copy, which arrives when somebody leads.
+                return match op {
+                    Op::Read { .. } => Outcome::Fail(Reason::NotLeader),
+                    _ => Outcome::Info(Reason::NotLeader),
+                };
             }
             if hint.is_none_or(|hint| hint == self.target) {
                 self.cx.sleep(PAUSE).await;
