@@ -6,6 +6,8 @@ pub use checkers::history::{
 };
 
 pub use crate::campaign::Campaign;
+pub use crate::journal::Journal;
+pub use crate::mesh::{Arrival, Mesh, Patience};
 pub use crate::sim::{Address, Disk, Message};
 pub use crate::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, NodeStatus, Registration, Role,

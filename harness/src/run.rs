@@ -12,6 +12,7 @@ use workloads::Workload;
 
 use crate::available;
 use crate::config::{self, Config};
+use crate::isolated;
 use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
 use crate::play::{Played, Script, play};
@@ -27,8 +28,17 @@ use crate::why::Why;
 /// Pure: the same system, plan, seed and options give the same report, byte for byte.
 ///
 /// # Panics
-/// If the plan was not [checked](Plan::check).
+/// If the plan was not [checked](Plan::check), or the system wants a [process](System::program) that does not come
+/// to a report.
 pub fn run(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
+    match system.program() {
+        Some(program) => isolated::run(&program, plan, seed, options),
+        None => here(system, plan, seed, options),
+    }
+}
+
+/// The same in this process, whatever the system wants.
+pub(crate) fn here(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: Options) -> Report {
     let manifest = system.manifest_under(&plan.families());
     let draw = || {
         let drawn = Config::draw(plan, &manifest, seed);

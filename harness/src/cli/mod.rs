@@ -21,6 +21,7 @@ mod export;
 mod external;
 mod guarantees;
 mod input;
+mod isolated;
 mod list;
 mod output;
 mod plans;
@@ -110,6 +111,9 @@ enum Command {
     /// Prints plan, seed and fingerprint of each run; `doctor` compares what two processes print.
     #[command(hide = true)]
     Fingerprints(doctor::Listed),
+    /// Plays one run for another process of this program.
+    #[command(hide = true, name = crate::isolated::SUBCOMMAND)]
+    Isolated,
 }
 
 impl Command {
@@ -171,6 +175,7 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::List(arguments) => arguments.execute(&context),
         Command::Doctor(arguments) => arguments.execute(&context),
         Command::Fingerprints(arguments) => arguments.execute(&context),
+        Command::Isolated => isolated::execute(&context),
     }));
     match ended {
         Ok(Ok(code)) => ExitCode::from(code),

@@ -4,6 +4,7 @@
 //! own crate and goes to [`crate::cli::main`] or [`crate::run::run`] in the same way.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -58,6 +59,16 @@ pub trait System: Send + Sync {
 
     /// Makes one client of the cluster.
     fn client(&self, cx: ClientCx) -> Box<dyn Client>;
+
+    /// The program that plays each run of the system in a process of its own, where what a library keeps for a
+    /// whole process would make a run depend on those before it. Its `main` is [`crate::cli::main`] with a table
+    /// that has the system under the name in its manifest; mostly it is [`std::env::current_exe`], and in a test
+    /// the `CARGO_BIN_EXE_` of it. All that makes the system what it is must be in the settings of the plan.
+    ///
+    /// A system whose runs leave nothing behind does not override this.
+    fn program(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Whether its nodes, clients or operator ever wait by `tokio::time`, instead of by their contexts alone.
     ///
