@@ -16,6 +16,7 @@ mod exports;
 mod external;
 mod html;
 mod in_test;
+mod keeping;
 mod membership;
 mod processes;
 mod restore;
