@@ -14,6 +14,7 @@ use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
 use crate::report;
 use crate::report::summary::shell_word;
+use crate::seed::Seed;
 use crate::shrink::{Failure, Shrinker, Shrunk, Size};
 use crate::store::{self, Record, Store};
 use crate::tape::Tape;
@@ -81,6 +82,14 @@ struct Content<'a> {
     run: &'a Record,
 }
 
+/// Why the smaller run has another seed, if it has one, in a line.
+fn other_seed(record: &Record, own: Seed) -> String {
+    if record.seed == own {
+        return String::new();
+    }
+    format!("its seed is {}, and not {own}: under that one it takes more\n", record.seed)
+}
+
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let (entry, options, record) = stored(context, &self.run)?;
@@ -140,11 +149,7 @@ impl Arguments {
         };
         context.output.result("shrink", content, || {
             let ended = if is_done { "nothing more can be left out" } else { "it was ended before it was done" };
-            let seed = if record.seed == own {
-                String::new()
-            } else {
-                format!("its seed is {}, and not {own}: under that one it takes more\n", record.seed)
-            };
+            let seed = other_seed(&record, own);
             format!(
                 "{}{seed}{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
                 report::shrink::terminal(&failure, before, after),

@@ -227,6 +227,24 @@ fn keep(at: &Path, run: &str) {
     assert!(code == 0 && stdout.contains("#[test]") && stdout.contains("const CASE"), "{stdout}");
 }
 
+/// Cuts the history of a stored run off, and sees it made anew.
+fn damage(at: &Path, run: &str) {
+    let history = at.join(run).join("history.jsonl");
+    let text = fs::read_to_string(&history).unwrap();
+    fs::write(&history, &text[..text.len() / 2]).unwrap();
+    let cut_at = text[..text.len() / 2].lines().count();
+    refused(at, &["show", run], &[&format!("history.jsonl:{cut_at}: ")]);
+    let (code, stdout, stderr) = stormglass(at, &["replay", run]);
+    assert!(code == 2 && stdout.contains("the same fingerprint as in run.json"), "{stdout}");
+    assert!(stderr.contains(&format!("history.jsonl:{cut_at}: ")), "{stderr}");
+    stormglass(at, &["replay", run, "--trace", "--results", "elsewhere"]);
+    let made = at.join(run.replacen("results", "elsewhere", 1)).join("history.jsonl");
+    assert!(fs::read_to_string(made).unwrap() == text, "it goes where somebody says");
+    stormglass(at, &["replay", run, "--trace"]);
+    let mended = fs::read_to_string(&history).unwrap() == text;
+    assert!(mended, "a replay with a trace mends the run");
+}
+
 #[test]
 fn a_witness_is_found_stored_shown_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
@@ -293,20 +311,7 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     assert!(code == 5 && stdout.contains("NOT the history that was stored"), "{code} {stdout}");
     fs::write(&record, text).unwrap();
 
-    let history = at.join(&run).join("history.jsonl");
-    let text = fs::read_to_string(&history).unwrap();
-    fs::write(&history, &text[..text.len() / 2]).unwrap();
-    let cut_at = text[..text.len() / 2].lines().count();
-    refused(at, &["show", &run], &[&format!("history.jsonl:{cut_at}: ")]);
-    let (code, stdout, stderr) = stormglass(at, &["replay", &run]);
-    assert!(code == 2 && stdout.contains("the same fingerprint as in run.json"), "{stdout}");
-    assert!(stderr.contains(&format!("history.jsonl:{cut_at}: ")), "{stderr}");
-    stormglass(at, &["replay", &run, "--trace", "--results", "elsewhere"]);
-    let made = at.join(run.replacen("results", "elsewhere", 1)).join("history.jsonl");
-    assert!(fs::read_to_string(made).unwrap() == text, "it goes where somebody says");
-    stormglass(at, &["replay", &run, "--trace"]);
-    let mended = fs::read_to_string(&history).unwrap() == text;
-    assert!(mended, "a replay with a trace mends the run");
+    damage(at, &run);
 }
 
 #[test]
