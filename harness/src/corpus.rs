@@ -5,14 +5,17 @@
 //! does no longer; what is kept of one that is mended is expected to hold.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkers::Anomaly;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::campaign::words_of;
 use crate::config::Config;
-use crate::document::{self, DocumentError};
+use crate::document::{self, DocumentError, Nature};
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::report::run::explanation;
@@ -22,9 +25,17 @@ use crate::shrink::Failure;
 use crate::store::Record;
 use crate::system::{Registration, System};
 use crate::tape::Tape;
+use crate::triage::{Kind, Signature};
 
 /// The version of the files, and the only one that is read.
 pub const FORMAT: u32 = 1;
+
+/// What the files are to those who have another one.
+const NATURE: Nature = Nature {
+    is: "a case of a corpus",
+    made_by: "`stormglass corpus add RUN` writes one",
+    format: FORMAT,
+};
 
 /// What is expected of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -49,6 +60,9 @@ pub struct Case {
     pub expected: Expected,
     /// How it fails.
     pub failure: Failure,
+    /// What the failure is; with a shape, where the run was shrunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// The version of the program that ran it first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -95,6 +109,10 @@ impl Case {
             about: anomaly.explanation.last().cloned().unwrap_or_default(),
             expected: Expected::Fails,
             failure: Failure::of(anomaly),
+            signature: Some(Signature {
+                kind: Kind::of(&record.plan, &Failure::of(anomaly)),
+                shape: None,
+            }),
             program: Some(record.program.clone()),
             fingerprint: Some(record.fingerprint.clone()),
             plan: record.plan.clone(),
@@ -110,9 +128,13 @@ impl Case {
     /// # Errors
     /// Says in which line something is wrong, and what; line 1 where it is about the whole.
     pub fn parse(text: &str) -> Result<Case, (usize, String)> {
-        let case: Case = document::parse(text, FORMAT)?;
+        let case: Case = document::parse(text, NATURE)?;
         let checked = case.plan.check_data(&case.config, &case.schedule, case.calls.as_ref());
         checked.map_err(|message| (1, message))?;
+        let kind = case.signature.as_ref().map(|signature| &signature.kind);
+        if kind.is_some_and(|kind| *kind != Kind::of(&case.plan, &case.failure)) {
+            return Err((1, "signature: it is that of another failure".to_owned()));
+        }
         Ok(case)
     }
 
@@ -137,6 +159,22 @@ impl Case {
         Ok((report, found))
     }
 
+    /// Runs it again, and holds what it does against what is expected.
+    fn verify(&self, systems: &[Registration]) -> Outcome {
+        let replayed = catch_unwind(AssertUnwindSafe(|| self.replay(systems)));
+        let found = match replayed {
+            Ok(Ok((_, found))) => found,
+            Ok(Err(error)) => return Outcome::Bad { error },
+            Err(panic) => return Outcome::Bad { error: words_of(panic.as_ref()) },
+        };
+        Outcome::Ran {
+            failure: self.failure.clone(),
+            id: self.signature.as_ref().map(Signature::id),
+            expected: self.expected,
+            found,
+        }
+    }
+
     /// Runs it again as a test of what was mended.
     ///
     /// # Panics
@@ -155,24 +193,112 @@ impl Case {
 ///
 /// # Errors
 /// Says in which line something is wrong, and what.
-pub fn read(path: &Path) -> Result<Case, DocumentError> {
+pub fn load_case(path: &Path) -> Result<Case, DocumentError> {
     document::load(path, ": `shrink` makes a run shorter", Case::parse)
 }
 
-/// Reads the cases of a folder, in the order of their names: the files that end in `.json`.
+/// A file of a corpus by its name: a case, or why it is none.
+pub type Named = (String, Result<Case, DocumentError>);
+
+/// A corpus that was run again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verified {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its files, in the order of their names.
+    pub cases: Vec<Replayed>,
+}
+
+/// A file of a corpus after it was run again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replayed {
+    /// Its name.
+    pub name: String,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a file of a corpus.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It was run.
+    Ran {
+        /// How it failed once.
+        failure: Failure,
+        /// The hash of what the failure is, where that is known.
+        id: Option<String>,
+        /// What is expected of it.
+        expected: Expected,
+        /// What it did.
+        found: Found,
+    },
+    /// It is no case, or cannot be run.
+    Bad {
+        /// Why.
+        error: String,
+    },
+}
+
+impl Outcome {
+    /// Whether it was run, and did not do what is expected of it.
+    pub fn is_unmet(&self) -> bool {
+        matches!(self, Outcome::Ran { found, expected, .. } if !found.meets(*expected))
+    }
+
+    /// Whether it could not be run.
+    pub fn is_bad(&self) -> bool {
+        matches!(self, Outcome::Bad { .. })
+    }
+}
+
+impl Verified {
+    /// Runs all cases of a folder again, as many at a time as there are processors.
+    pub fn of(folder: &Path, files: &[Named], systems: &[Registration]) -> Verified {
+        let cases = files.par_iter().map(|(name, case)| Replayed {
+            name: name.clone(),
+            outcome: match case {
+                Ok(case) => case.verify(systems),
+                Err(error) => Outcome::Bad { error: error.to_string() },
+            },
+        });
+        Verified { folder: folder.to_owned(), cases: cases.collect() }
+    }
+
+    /// How many did not do what is expected of them.
+    pub fn unmet(&self) -> usize {
+        self.cases.iter().filter(|case| case.outcome.is_unmet()).count()
+    }
+
+    /// How many could not be run.
+    pub fn bad(&self) -> usize {
+        self.cases.iter().filter(|case| case.outcome.is_bad()).count()
+    }
+}
+
+/// Reads the files of a folder that end in `.json`, in the order of their names.
 ///
 /// # Errors
-/// Names the file that is no case, and the line.
-pub fn load(folder: &Path) -> Result<Vec<(String, Case)>, DocumentError> {
+/// Where the folder cannot be read. A file that is no case is among the files.
+pub fn read(folder: &Path) -> Result<Vec<Named>, DocumentError> {
     let files = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let files = files.map_err(|cause| DocumentError::unreadable(folder, cause))?;
     let mut paths: Vec<PathBuf> = files.iter().map(fs::DirEntry::path).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
-    let load = |path: PathBuf| {
-        let case = read(&path)?;
+    let read = |path: PathBuf| {
+        let case = load_case(&path);
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
-        Ok((name.unwrap_or_default(), case))
+        (name.unwrap_or_default(), case)
     };
-    paths.into_iter().map(load).collect()
+    Ok(paths.into_iter().map(read).collect())
+}
+
+/// Reads the cases of a folder, in the order of their names.
+///
+/// # Errors
+/// As [`read`]; and names the first file that is no case, and the line.
+pub fn load(folder: &Path) -> Result<Vec<(String, Case)>, DocumentError> {
+    read(folder)?.into_iter().map(|(name, case)| Ok((name, case?))).collect()
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 /// The greatest file that is read, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
@@ -66,18 +67,43 @@ pub(crate) fn load<T>(
     parse(&text).map_err(malformed)
 }
 
-/// Reads a text of this version of a format, and of no other; otherwise the line and what is wrong there.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str, format: u32) -> Result<T, (usize, String)> {
+/// A kind of such files, in words for those who have another one.
+#[derive(Clone, Copy)]
+pub(crate) struct Nature {
+    /// What such a file is: `a baseline`.
+    pub(crate) is: &'static str,
+    /// What makes one, in words that end a sentence.
+    pub(crate) made_by: &'static str,
+    /// The version of the format.
+    pub(crate) format: u32,
+}
+
+/// Reads a text of a kind in its present format, and of no other; otherwise the line and what is wrong there.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, nature: Nature) -> Result<T, (usize, String)> {
     /// What every format has.
     #[derive(Deserialize)]
     struct Head {
-        format: u64,
+        format: Option<u64>,
     }
-    let malformed = |error: serde_json::Error| (error.line().max(1), error.to_string());
-    let head: Head = serde_json::from_str(text).map_err(malformed)?;
-    if head.format != u64::from(format) {
-        let found = head.format;
-        return Err((1, format!("format {found}, but this program reads format {format}")));
+    let Nature { is, made_by, format } = nature;
+    let malformed = |error: serde_json::Error| {
+        // Where it is comes first already.
+        let words = error.to_string();
+        let words = words.split(" at line ").next().unwrap_or_default();
+        let what = match error.classify() {
+            Category::Eof => format!("the file ends too early ({words})"),
+            Category::Syntax | Category::Io => format!("this is no JSON ({words})"),
+            Category::Data => format!("this is not {is} ({words})"),
+        };
+        (error.line().max(1), format!("{what}; {made_by}"))
+    };
+    let Head { format: found } = serde_json::from_str(text).map_err(malformed)?;
+    match found {
+        Some(found) if found == u64::from(format) => serde_json::from_str(text).map_err(malformed),
+        Some(found) => {
+            let reads = format!("this program reads {is} in format {format}");
+            Err((1, format!("format {found}, but {reads}; {made_by}")))
+        }
+        None => Err((1, format!("this is not {is}: it has no `format`; {made_by}"))),
     }
-    serde_json::from_str(text).map_err(malformed)
 }

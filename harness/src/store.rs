@@ -36,7 +36,8 @@ const TRACE_FILE: &str = "trace.jsonl";
 /// The results folder.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: PathBuf,
+    /// The folder of the folders of runs.
+    runs: PathBuf,
 }
 
 /// A run as it was read back.
@@ -209,10 +210,17 @@ impl Store {
     /// # Errors
     /// Where the folder cannot be written: it is tried at once, so that no campaign runs in vain.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
-        let store = Store { root: root.to_owned() };
-        let runs = store.runs();
-        let unwritable = |cause| StoreError::Unwritable { path: runs.clone(), cause };
-        fs::create_dir_all(&runs).map_err(unwritable)?;
+        Store::of_runs(&root.join("runs"))
+    }
+
+    /// Opens a folder that holds the folders of runs, and makes it where there is none.
+    ///
+    /// # Errors
+    /// As [`open`](Store::open).
+    pub fn of_runs(runs: &Path) -> Result<Store, StoreError> {
+        let store = Store { runs: runs.to_owned() };
+        let unwritable = |cause| StoreError::Unwritable { path: runs.to_owned(), cause };
+        fs::create_dir_all(runs).map_err(unwritable)?;
         let probe = store.temporary("probe");
         fs::create_dir(&probe).map_err(unwritable)?;
         fs::remove_dir(&probe).map_err(unwritable)?;
@@ -221,21 +229,17 @@ impl Store {
 
     /// The folder of one run.
     pub fn folder(&self, plan: &str, seed: Seed) -> PathBuf {
-        self.runs().join(format!("{plan}-{seed}"))
+        self.runs.join(format!("{plan}-{seed}"))
     }
 
     /// The folder of a run that is stored under a name of its own.
     pub fn folder_of(&self, name: &str) -> PathBuf {
-        self.runs().join(name)
-    }
-
-    fn runs(&self) -> PathBuf {
-        self.root.join("runs")
+        self.runs.join(name)
     }
 
     /// A folder beside the runs that no other process uses.
     fn temporary(&self, name: &str) -> PathBuf {
-        self.runs().join(format!(".{name}.{}.tmp", std::process::id()))
+        self.runs.join(format!(".{name}.{}.tmp", std::process::id()))
     }
 
     /// Stores a run and returns its folder. Whatever was stored there before is replaced.
@@ -254,7 +258,7 @@ impl Store {
     /// # Errors
     /// As [`save`](Store::save).
     pub fn save_as(&self, report: &Report, name: &str) -> Result<PathBuf, StoreError> {
-        let folder = self.runs().join(name);
+        let folder = self.runs.join(name);
         let temporary = self.temporary(name);
         let written = write_run(&temporary, report).and_then(|()| put(&temporary, &folder));
         match written {
@@ -357,6 +361,17 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
     Ok(Stored { folder: folder.to_owned(), record, history })
 }
 
+/// Makes sure that what is stored of a run besides its record is what the run was, where it is there.
+///
+/// # Errors
+/// Where its history or trace is damaged, or the history is not the one that was judged.
+pub fn check(folder: &Path) -> Result<(), StoreError> {
+    if folder.join(HISTORY_FILE).exists() {
+        load(folder)?;
+    }
+    load_trace(folder).map(drop)
+}
+
 /// The files of a stored run, whether they are there or not.
 pub fn files(folder: &Path) -> [PathBuf; 3] {
     [RUN_FILE, HISTORY_FILE, TRACE_FILE].map(|name| folder.join(name))
@@ -375,7 +390,10 @@ pub fn load_trace(folder: &Path) -> Result<Option<Trace>, StoreError> {
         serde_json::from_str(text).map_err(|error| StoreError::Malformed {
             file: folder.join(TRACE_FILE),
             line: line as u64 + 1,
-            message: error.to_string(),
+            message: format!(
+                "{error}; `stormglass replay {} --trace` records it anew",
+                folder.display()
+            ),
         })
     };
     text.lines().enumerate().map(event).collect::<Result<Trace, _>>().map(Some)

@@ -10,9 +10,12 @@ use serde::Serialize;
 
 use super::in_test::Aftermath;
 use super::matrix::{Row, Standing, sentence_of};
+use super::runner::Entry;
+use crate::corpus::Verified;
 use crate::run::{Conclusion, Counts, Fingerprint, Judged};
 use crate::seed::Seed;
 use crate::system::Claim;
+use crate::triage::Kind;
 
 /// Runs of one kind that are kept: for each plan, guarantee and name of an anomaly.
 const KEPT_OF_A_KIND: u64 = 4;
@@ -35,6 +38,9 @@ pub struct Findings {
     pub totals: Totals,
     /// Why the campaign ended before its last seed, if it did.
     pub stopped: Option<Stopped>,
+    /// What came of the corpus that was run before all that; its failures are counted apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<Verified>,
     /// Runs that broke something claimed in a way that is not known.
     #[serde(skip)]
     failing: usize,
@@ -148,6 +154,8 @@ pub enum Ending {
     Met,
     /// A claimed guarantee was broken, or a disclaimed one has no witness where it should.
     Violated,
+    /// A file of the corpus is no case, or cannot be run.
+    BadCase,
     /// Some run could not be judged, or proved nothing.
     Unknown,
     /// Nothing ran.
@@ -166,6 +174,7 @@ impl Ending {
         match self {
             Ending::Met => 0,
             Ending::Violated => 1,
+            Ending::BadCase => 2,
             Ending::Unknown => 3,
             Ending::NothingRan => 4,
             Ending::Nondeterministic => 5,
@@ -179,6 +188,7 @@ impl Ending {
         match self {
             Ending::Met => "every verdict is as the systems say",
             Ending::Violated => "not every verdict is as the systems say",
+            Ending::BadCase => "a file of the corpus could not be run",
             Ending::Unknown => "some runs could not be judged, or prove nothing",
             Ending::NothingRan => "nothing ran",
             Ending::Nondeterministic => "a seed gave two different histories",
@@ -261,6 +271,7 @@ impl Findings {
             own_errors: Vec::new(),
             totals: Totals::default(),
             stopped: None,
+            corpus: None,
             failing: 0,
             aftermath: Aftermath::default(),
             kept: BTreeMap::new(),
@@ -328,19 +339,35 @@ impl Findings {
         claimed.any(|broken| !row.knows(broken.guarantee, &broken.anomaly))
     }
 
+    /// Takes failures of a kind for new that were taken for known: since its runs were shrunk, they are seen to be
+    /// others than those that are known.
+    pub fn take_for_new(&mut self, kind: &Kind, entries: &[Entry]) {
+        let of_kind =
+            self.rows.iter_mut().zip(entries).filter(|(_, entry)| kind.is_of(&entry.plan));
+        for (row, _) in of_kind {
+            row.known.remove(&(kind.guarantee, kind.anomaly.clone()));
+        }
+    }
+
     /// What the campaign as a whole comes to.
     pub fn ending(&self) -> Ending {
         let stands = |standing| {
             self.rows.iter().any(|row| row.cells.iter().any(|cell| row.standing(cell) == standing))
         };
+        let corpus = |count: fn(&Verified) -> usize| self.corpus.as_ref().map_or(0, count);
         if self.stopped == Some(Stopped::Interrupted) {
             Ending::Interrupted
-        } else if stands(Standing::Violated) || stands(Standing::NoWitness) {
+        } else if stands(Standing::Violated)
+            || stands(Standing::NoWitness)
+            || corpus(Verified::unmet) > 0
+        {
             Ending::Violated
         } else if !self.divergences.is_empty() {
             Ending::Nondeterministic
         } else if !self.own_errors.is_empty() {
             Ending::OwnError
+        } else if corpus(Verified::bad) > 0 {
+            Ending::BadCase
         } else if !self.inconclusive.is_empty() || stands(Standing::Unknown) {
             Ending::Unknown
         } else if self.totals.runs == 0 {

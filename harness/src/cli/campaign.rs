@@ -4,20 +4,19 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Context;
 use super::output::{Meter, check_writable, interruption, replace, show};
 use super::plans::Selection;
-use crate::campaign::{Campaign, Entry, Findings};
+use super::{Context, shrinking};
+use crate::campaign::{Campaign, Findings};
+use crate::corpus::{self, Verified};
 use crate::report::summary::{Cost, Replay};
-use crate::report::{escape, json, junit, markdown, summary};
-use crate::shrink::Size;
+use crate::report::{self, json, junit, markdown, summary};
 use crate::store::Store;
-use crate::triage::{Group, Ledger, Shrinking, group};
+use crate::triage::{Group, Ledger, group};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -41,37 +40,18 @@ pub(super) struct Arguments {
     /// Write the verdicts as JUnit XML too.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Shrink the first run of each kind of failure afterwards, or with `all`, of what is not claimed too. Ctrl-C ends
-    /// that, and keeps what is done.
-    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, default_missing_value = "failures")]
-    shrink: Option<Which>,
-    /// Shrink no failure for longer than this, and keep the smallest run so far.
-    #[arg(
-        long,
-        value_name = "TIME",
-        value_parser = humantime::parse_duration,
-        default_value = "60s",
-        requires = "shrink"
-    )]
-    shrink_budget: Duration,
+    #[command(flatten)]
+    shrinking: shrinking::Shrink,
     /// Fail only on what is not in this file: the `campaign.json` of an earlier campaign.
     #[arg(long, value_name = "FILE", env = "STORMGLASS_BASELINE")]
     baseline: Option<PathBuf>,
-}
-
-/// Which runs are shrunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Which {
-    /// What was broken although claimed.
-    Failures,
-    /// All that was broken.
-    All,
-}
-
-impl Which {
-    fn takes(self, group: &Group) -> bool {
-        self == Which::All || group.is_failure()
-    }
+    /// The folder of cases that are run before anything else; without it, the folder `corpus` among the results, if
+    /// there is one.
+    #[arg(long, value_name = "DIR", env = "STORMGLASS_CORPUS")]
+    corpus: Option<PathBuf>,
+    /// Run no cases first.
+    #[arg(long, conflicts_with = "corpus")]
+    no_corpus: bool,
 }
 
 impl Arguments {
@@ -96,8 +76,10 @@ impl Arguments {
             campaign = campaign.threads(threads.into());
         }
         let meter = Meter::start();
+        let corpus = self.run_corpus(context)?;
         let bar = context.output.progress("runs");
-        let findings = campaign.run_with(&mut |progress| show(&bar, progress));
+        let mut findings = campaign.run_with(&mut |progress| show(&bar, progress));
+        findings.corpus = corpus;
         bar.finish_and_clear();
         let mut groups = group(&findings, &entries);
         let compare = |groups: &mut [Group]| {
@@ -110,52 +92,30 @@ impl Arguments {
         };
         // Shrinking takes its time, and may be ended in any way.
         save(&findings, &groups)?;
-        if self.shrink.is_some() {
-            self.shrink(context, &mut groups, (&entries, &store), &interrupted);
+        if self.shrinking.is_asked_for() {
+            self.shrinking.execute(context, &mut groups, (&entries, &store), &interrupted);
             compare(&mut groups);
+            let new =
+                groups.iter().filter(|group| group.is_failure() && group.known == Some(false));
+            new.for_each(|group| findings.take_for_new(&group.signature.kind, &entries));
             save(&findings, &groups)?;
         }
         self.publish(context, &findings, &groups, meter.read())?;
         Ok(findings.ending().code())
     }
 
-    /// Shrinks one run of each kind of failure, what is claimed first.
-    fn shrink(
-        &self,
-        context: &Context,
-        groups: &mut [Group],
-        (entries, store): (&[Entry], &Store),
-        interrupted: &AtomicBool,
-    ) {
-        let which = self.shrink.unwrap_or(Which::Failures);
-        let chosen = groups.iter_mut().filter(|group| which.takes(group));
-        let chosen: Vec<&mut Group> = chosen.collect();
-        let bar = context.output.progress("shrink");
-        bar.set_length(chosen.len() as u64);
-        for group in chosen {
-            if interrupted.load(Ordering::Relaxed) {
-                break;
-            }
-            let meter = Meter::start();
-            let id = group.id.clone();
-            let stop = || {
-                interrupted.load(Ordering::Relaxed)
-                    || meter.read().wall_seconds >= self.shrink_budget.as_secs_f64()
-            };
-            let progress = |what: &str, size: Size, _| {
-                bar.set_message(format!(
-                    "{id}, {what}: {} faults, {} operations",
-                    size.faults, size.operations
-                ));
-            };
-            let shrinking = Shrinking { entries, store, stop: &stop, progress: &progress };
-            if let Err(error) = group.shrink(&shrinking) {
-                let error = escape::terminal(&error.to_string());
-                context.output.note(&format!("{id} cannot be shrunk: {error}"));
-            }
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+    /// Runs the corpus, if there is one.
+    fn run_corpus(&self, context: &Context) -> anyhow::Result<Option<Verified>> {
+        let usual = context.results.join("corpus");
+        let folder = match &self.corpus {
+            _ if self.no_corpus => return Ok(None),
+            None if !usual.is_dir() => return Ok(None),
+            None => &usual,
+            Some(folder) => folder,
+        };
+        let verified = Verified::of(folder, &corpus::read(folder)?, context.systems);
+        context.output.note(&report::corpus::headline(&verified));
+        Ok(Some(verified))
     }
 
     /// Shows the findings in every form that is asked for.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
+use checkers::Anomaly;
 use clap::Subcommand;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -12,16 +13,19 @@ use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::Context;
 use super::output::replace;
+use super::replay::stored;
 use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
-use crate::corpus::{self, Case, Expected, Found};
+use crate::corpus::{self, Case, Expected, Found, Named, Outcome, Replayed, Verified};
 use crate::report::escape;
-use crate::report::html::{self, Replayed};
+use crate::report::html;
 use crate::report::summary::shell_word;
 use crate::shrink::Failure;
-use crate::store;
+use crate::store::{self, Record};
+use crate::triage::{Shape, Signature};
 
 #[derive(clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +33,13 @@ pub(super) struct Arguments {
     #[arg(long, global = true, value_name = "DIR", env = "STORMGLASS_CORPUS")]
     corpus: Option<PathBuf>,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    every case is as expected
+  1    one is not
+  2    wrong use; or a file is no case, or cannot be run, and all others are as expected
+  4    there are no cases";
 
 #[derive(Subcommand)]
 enum Command {
@@ -66,6 +77,8 @@ struct Add {
 #[derive(Serialize)]
 struct Listed<'a> {
     name: &'a str,
+    /// The hash of what the failure is, where that is known.
+    id: Option<String>,
     plan: &'a str,
     failure: &'a Failure,
     faults: usize,
@@ -86,6 +99,14 @@ struct Added {
 #[derive(Serialize)]
 struct Content<'a> {
     cases: Vec<Listed<'a>>,
+    /// The files that are no cases, or cannot be run.
+    bad: Vec<Bad<'a>>,
+}
+
+#[derive(Serialize)]
+struct Bad<'a> {
+    name: &'a str,
+    error: String,
 }
 
 #[derive(Serialize)]
@@ -107,48 +128,69 @@ impl Arguments {
         match &self.command {
             Command::Add(add) => add.execute(context, folder),
             Command::List => {
-                let cases = corpus::load(&folder)?;
-                let content = Content {
-                    cases: cases.iter().map(|(name, case)| listed(name, case, None)).collect(),
-                };
-                let table = table(&content.cases);
-                context.output.result("corpus-list", content, || table + "\n")?;
-                Ok(if cases.is_empty() { Ending::NothingRan.code() } else { 0 })
+                let files = corpus::read(&folder)?;
+                let mut content = Content { cases: Vec::new(), bad: Vec::new() };
+                for (name, case) in &files {
+                    match case {
+                        Ok(case) => content.cases.push(listed(name, case, None)),
+                        Err(error) => content.bad.push(Bad { name, error: error.to_string() }),
+                    }
+                }
+                let ending = ending(&files, 0, content.bad.len());
+                let text = table(&content.cases) + "\n" + &named(&content.bad);
+                context.output.result("corpus-list", content, || text)?;
+                Ok(ending.code())
             }
-            Command::Verify => verify(context, &corpus::load(&folder)?),
+            Command::Verify => verify(context, &folder),
             Command::Report => report(context, &folder),
         }
     }
 }
 
-fn verify(context: &Context, cases: &[(String, Case)]) -> anyhow::Result<u8> {
-    let replay = |(name, case): &(String, Case)| {
-        let replayed = case.replay(context.systems);
-        replayed.map(|(_, found)| found).map_err(|error| anyhow!("{name}: {error}"))
+fn verify(context: &Context, folder: &Path) -> anyhow::Result<u8> {
+    let files = corpus::read(folder)?;
+    let verified = Verified::of(folder, &files, context.systems);
+    let mut content = Content { cases: Vec::new(), bad: Vec::new() };
+    for ((name, case), Replayed { outcome, .. }) in files.iter().zip(&verified.cases) {
+        match (case, outcome) {
+            (Ok(case), Outcome::Ran { found, .. }) => {
+                content.cases.push(listed(name, case, Some(*found)));
+            }
+            (_, Outcome::Bad { error }) => content.bad.push(Bad { name, error: error.clone() }),
+            (Err(error), _) => content.bad.push(Bad { name, error: error.to_string() }),
+        }
+    }
+    let (unmet, count) = (verified.unmet(), content.cases.len());
+    let ending = ending(&files, unmet, content.bad.len());
+    let mut text = table(&content.cases) + "\n" + &named(&content.bad);
+    text.push_str(&format!("{} of {count} cases are as expected\n", count - unmet));
+    context.output.result("corpus-verify", content, || text)?;
+    Ok(ending.code())
+}
+
+/// What a corpus comes to: what is not as expected counts more than what could not be run.
+fn ending(files: &[Named], unmet: usize, bad: usize) -> Ending {
+    match (files.is_empty(), unmet, bad) {
+        (true, ..) => Ending::NothingRan,
+        (_, 0, 0) => Ending::Met,
+        (_, 0, _) => Ending::BadCase,
+        _ => Ending::Violated,
+    }
+}
+
+/// The files that are no cases, or cannot be run, a line each.
+fn named(bad: &[Bad<'_>]) -> String {
+    let line = |Bad { name, error }: &Bad<'_>| {
+        escape::line(&format!("{name} could not be run: {error}")) + "\n"
     };
-    let found: Vec<Found> = cases.par_iter().map(replay).collect::<anyhow::Result<_>>()?;
-    let both = || cases.iter().zip(&found);
-    let shown = both().map(|((name, case), found)| listed(name, case, Some(*found)));
-    let content = Content { cases: shown.collect() };
-    let unmet = both().filter(|((_, case), found)| !found.meets(case.expected)).count();
-    let table = table(&content.cases);
-    context.output.result("corpus-verify", content, || {
-        let count = cases.len();
-        let met = count - unmet;
-        format!("{table}\n{met} of {count} cases are as expected\n")
-    })?;
-    Ok(match (cases.is_empty(), unmet) {
-        (true, _) => Ending::NothingRan.code(),
-        (_, 0) => 0,
-        _ => Ending::Violated.code(),
-    })
+    bad.iter().map(line).collect()
 }
 
 /// Writes the page of each case. The pages say nothing of this machine, so that they can be kept with the cases.
 fn report(context: &Context, folder: &Path) -> anyhow::Result<u8> {
     let cases = corpus::load(folder)?;
     let write = |(name, case): &(String, Case)| {
-        let replayed = Replayed::of(case, context.systems);
+        let replayed = html::Replayed::of(case, context.systems);
         let replayed = replayed.map_err(|error| anyhow!("{name}: {error}"))?;
         let page = html::brief(&replayed.source("stormglass", &format!("{name}.json")));
         let file = folder.join(format!("{name}.html"));
@@ -162,18 +204,40 @@ fn report(context: &Context, folder: &Path) -> anyhow::Result<u8> {
 }
 
 impl Add {
+    /// The case that the run is, after what is stored of it was found to be what it was, and is again.
+    fn case(&self, context: &Context, record: &Record, anomaly: &Anomaly) -> anyhow::Result<Case> {
+        stored(context, &self.run)?;
+        store::check(&self.run)?;
+        let mut case = Case::of(record, anomaly);
+        let run = self.run.display();
+        let (report, _) =
+            case.replay(context.systems).map_err(|error| anyhow!("{run} cannot run: {error}"))?;
+        if report.fingerprint != record.fingerprint {
+            bail!(
+                "{run} is not the run any more that was stored, whose fingerprint was {}; `stormglass replay {run}` \
+                 tells more",
+                record.fingerprint
+            );
+        }
+        // Of a run of which more can be left out, the shape says more than what the failure is.
+        let is_shrunk = record.why.is_some();
+        if let (Some(anomaly), Some(signature), true) =
+            (case.failure.find(&report), &mut case.signature, is_shrunk)
+        {
+            signature.shape = Some(Shape::of(&report, anomaly));
+        }
+        Ok(case)
+    }
+
     fn execute(&self, context: &Context, folder: PathBuf) -> anyhow::Result<u8> {
         let record = store::load_record(&self.run)?;
         let Some(number) = chosen(&record, self.anomaly, &self.run)? else {
             bail!("{} does not fail: there is nothing to keep", self.run.display());
         };
-        let mut case = Case::of(&record, anomalies(&record)[number]);
+        let mut case = self.case(context, &record, anomalies(&record)[number])?;
         case.expected = self.expected;
         if let Some(about) = &self.about {
             case.about.clone_from(about);
-        }
-        if let Err(error) = record.plan.check(context.systems) {
-            bail!("{} cannot be run again: {error}", self.run.display());
         }
         let named = self.run.file_name().and_then(|name| name.to_str());
         let run =
@@ -206,6 +270,7 @@ impl Add {
 fn listed<'a>(name: &'a str, case: &'a Case, found: Option<Found>) -> Listed<'a> {
     Listed {
         name,
+        id: case.signature.as_ref().map(Signature::id),
         plan: &case.plan.name,
         failure: &case.failure,
         faults: case.schedule.0.len(),
@@ -218,7 +283,16 @@ fn listed<'a>(name: &'a str, case: &'a Case, found: Option<Found>) -> Listed<'a>
 
 fn table(cases: &[Listed<'_>]) -> String {
     let mut builder = Builder::default();
-    builder.push_record(["case", "anomaly", "faults", "operations", "expected", "found", "about"]);
+    builder.push_record([
+        "case",
+        "signature",
+        "anomaly",
+        "faults",
+        "operations",
+        "expected",
+        "found",
+        "about",
+    ]);
     for case in cases {
         let expected = match case.expected {
             Expected::Fails => "fails",
@@ -233,6 +307,7 @@ fn table(cases: &[Listed<'_>]) -> String {
         let Failure { guarantee, anomaly } = case.failure;
         builder.push_record([
             escape::line(case.name),
+            case.id.clone().unwrap_or_default(),
             escape::line(&format!("{anomaly} of {guarantee}")),
             case.faults.to_string(),
             case.operations.map_or_else(|| "drawn".to_owned(), |count| count.to_string()),

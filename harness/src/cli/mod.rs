@@ -30,6 +30,7 @@ mod report;
 mod run;
 mod show;
 mod shrink;
+mod shrinking;
 mod tradeoffs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,22 +55,16 @@ struct Arguments {
     /// How results are written to the standard output.
     #[arg(long, global = true, value_enum, default_value_t, env = "STORMGLASS_FORMAT")]
     format: Format,
-    /// The folder that runs are stored in.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        default_value = "results",
-        env = "STORMGLASS_RESULTS"
-    )]
-    results: PathBuf,
+    /// The folder that runs are stored in; without it, `results`, or the one that the run is in that is given.
+    #[arg(long, global = true, value_name = "DIR", env = "STORMGLASS_RESULTS")]
+    results: Option<PathBuf>,
 }
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    every verdict is as the systems say
   1    a claimed guarantee was broken, or a disclaimed one has no witness
-  2    wrong use: a flag, a plan, a file
+  2    wrong use: a flag, a plan, a file; a file of the corpus that is no case
   3    some runs could not be judged, or prove nothing
   4    nothing ran
   5    a seed gave two different histories
@@ -148,16 +143,20 @@ struct Context {
     output: Output,
     /// The results folder.
     results: PathBuf,
+    /// Whether somebody named it.
+    names_results: bool,
 }
 
 /// Runs the command line over some systems: the table of a crate of its own, or
 /// [`crate::system::SYSTEMS`].
 pub fn main(systems: &'static [Registration]) -> ExitCode {
     let Arguments { mut command, format, results } = Arguments::parse();
+    let names_results = results.is_some();
+    let results = results.unwrap_or_else(|| PathBuf::from("results"));
     if let Some(run) = command.run() {
         find_run(&results, run);
     }
-    let context = Context { systems, output: Output::new(format), results };
+    let context = Context { systems, output: Output::new(format), results, names_results };
     let ended = catch_unwind(AssertUnwindSafe(|| match command {
         Command::Run(arguments) => arguments.execute(&context),
         Command::Campaign(arguments) => arguments.execute(&context),

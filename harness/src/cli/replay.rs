@@ -27,11 +27,14 @@ pub(super) struct Arguments {
     /// Instead of a stored run: the seed.
     #[arg(long, requires = "plan", conflicts_with = "run")]
     seed: Option<Seed>,
-    /// Record every message, and store the run with its trace: in the results folder that it comes
-    /// from, or in that of `--results`.
+    /// Record every message, and store the run with its trace: where it is, or in the results folder, if
+    /// `--results` names one.
     #[arg(long)]
     trace: bool,
 }
+
+/// The system of runs whose nodes were processes.
+const EXTERNAL: &str = "external";
 
 /// What a replay comes to.
 #[derive(Serialize)]
@@ -48,19 +51,13 @@ impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let (entry, seed, mut options, stored) = self.what(context)?;
         let damage = self.run.as_deref().and_then(|folder| store::load(folder).err());
-        let store = if self.trace {
-            Some(Store::open(&results(self.run.as_deref(), context))?)
-        } else {
-            None
-        };
+        let store = if self.trace { Some(store_of(self.run.as_deref(), context)?) } else { None };
         options.trace = self.trace;
         let mut report = run::run(&entry.system, &entry.plan, seed, options);
         report.why = stored.as_ref().and_then(|stored| stored.why.clone());
         // A shrunk run has a name of its own.
-        let among =
-            self.run.as_deref().filter(|run| run.parent().is_some_and(|of| of.ends_with("runs")));
-        let name =
-            among.and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned);
+        let name = self.run.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+        let name = name.map(str::to_owned);
         let record = Record::of(&report);
         let expected = stored.as_ref().map(|stored| &stored.fingerprint);
         let same = expected.map(|expected| *expected == record.fingerprint);
@@ -75,6 +72,11 @@ impl Arguments {
         let content = Content { stored_fingerprint: expected, same, run: &record };
         context.output.result("replay", content, || {
             let mut text = report::run::terminal(&record);
+            if let Some(words) =
+                self.run.as_deref().and_then(|run| report::run::other_seed(&record, run))
+            {
+                text.push_str(&format!("seed {}: {words}\n", record.seed));
+            }
             text.push_str(&comparison(stored.as_ref(), damage.is_some(), &record));
             if let Some(folder) = folder {
                 text.push_str(&format!("stored with its trace in {}\n", folder.display()));
@@ -118,17 +120,36 @@ impl Arguments {
     }
 }
 
-/// The results folder: the one that a run is stored in, if it is in one.
-pub(super) fn results(run: Option<&Path>, context: &Context) -> PathBuf {
-    let runs = run.and_then(Path::parent);
-    let root = runs.filter(|runs| runs.ends_with("runs")).and_then(Path::parent);
-    root.map_or_else(|| context.results.clone(), Path::to_owned)
+/// Where what is made of a run goes: into the results folder, if somebody named one, and beside the run otherwise.
+pub(super) fn store_of(run: Option<&Path>, context: &Context) -> anyhow::Result<Store> {
+    let beside = run.filter(|_| !context.names_results).map(|run| match run.parent() {
+        Some(runs) if run.file_name().is_some() && runs.as_os_str().is_empty() => {
+            PathBuf::from(".")
+        }
+        Some(runs) if run.file_name().is_some() => runs.to_owned(),
+        // It is named by where somebody is: `.`, or something above.
+        _ => run.join(".."),
+    });
+    Ok(match beside {
+        Some(runs) => Store::of_runs(&runs)?,
+        None => Store::open(&context.results)?,
+    })
 }
 
 /// A stored run, and what makes it happen again.
 pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry, Options, Record)> {
     let record = store::load_record(folder)?;
     let named = || format!("the plan of {} cannot run", folder.display());
+    if record.plan.system == EXTERNAL && context.systems.iter().all(|entry| entry.name != EXTERNAL)
+    {
+        bail!(
+            "the nodes of {} were processes, and the run does not have them with it: such runs do not happen again \
+             byte for byte; `stormglass external` with the same flags and `--seeds {}` runs the seed once more, and \
+             `show`, `report` and `export` read what was stored",
+            folder.display(),
+            record.seed
+        );
+    }
     record.plan.check(context.systems).with_context(named)?;
     let entry = entry_of(context, record.plan.clone());
     let options = Options::of_data(&record.config, &record.schedule, record.calls.as_ref());

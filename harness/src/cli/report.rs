@@ -62,7 +62,7 @@ impl Arguments {
 
     /// Runs a case again, and writes the page of that.
     fn of_case(&self, context: &Context) -> anyhow::Result<u8> {
-        let case = corpus::read(&self.run)?;
+        let case = corpus::load_case(&self.run)?;
         let out = self.out.clone().unwrap_or_else(|| self.run.with_extension("html"));
         check_other(&out, [&*self.run])?;
         let replayed = Replayed::of(&case, context.systems).map_err(|error| anyhow!(error))?;

@@ -74,6 +74,7 @@ impl Arguments {
         if rows.is_empty() && !filter.is_empty() {
             bail!("{} has no operations{filter}; {}", self.run.display(), what_there_is(&history));
         }
+        let ended = history.events().last().map(|(at, _)| at);
         let content = Content {
             plan: &record.plan.name,
             seed: record.seed,
@@ -84,10 +85,19 @@ impl Arguments {
         };
         context.output.result("show", content, || {
             let plan = escape::line(&record.plan.name);
-            let mut text = format!("plan {plan}, seed {}\n", record.seed);
+            let mut text = format!("plan {plan}, seed {}", record.seed);
+            if let Some(words) = run::other_seed(&record, &self.run) {
+                text.push_str(&format!(" ({words})"));
+            }
+            text.push('\n');
             if !filter.is_empty() {
                 text.push_str(&escape::line(&format!("operations{filter}")));
                 text.push('\n');
+                if let Some(end) = ended.filter(|end| self.around.is_some_and(|at| at > *end)) {
+                    text.push_str(&format!(
+                        "the run ends at {end}; these are its last operations\n"
+                    ));
+                }
             }
             if let (Some(number), Some(anomaly)) = (number, anomaly) {
                 text.push_str(&format!("anomaly {} of {}\n\n", number + 1, anomalies.len()));

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{Meter, interruption, program};
-use super::replay::{results, stored};
+use super::replay::{store_of, stored};
 use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
 use crate::report;
 use crate::report::summary::shell_word;
+use crate::seed::Seed;
 use crate::shrink::{Failure, Shrinker, Shrunk, Size};
 use crate::store::{self, Record, Store};
 use crate::tape::Tape;
@@ -81,6 +82,14 @@ struct Content<'a> {
     run: &'a Record,
 }
 
+/// Why the smaller run has another seed, if it has one, in a line.
+fn other_seed(record: &Record, own: Seed) -> String {
+    if record.seed == own {
+        return String::new();
+    }
+    format!("its seed is {}, and not {own}: under that one it takes more\n", record.seed)
+}
+
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let (entry, options, record) = stored(context, &self.run)?;
@@ -89,7 +98,8 @@ impl Arguments {
             return Ok(Ending::NothingRan.code());
         };
         let failure = Failure::of(anomalies(&record)[number]);
-        let store = Store::open(&results(Some(&self.run), context))?;
+        store::check(&self.run)?;
+        let store = store_of(Some(&self.run), context)?;
         let interrupted = interruption()?;
         let meter = Meter::start();
         let is_over = |budgets: f64| {
@@ -125,6 +135,7 @@ impl Arguments {
         let folder = keep(context, &store, &name, &shrunk, &failure)?;
         let folder = folder.display().to_string();
         let Shrunk { before, after, runs, is_done, ref report } = shrunk;
+        let own = record.seed;
         let record = Record::of(report);
         let content = Content {
             failure: &failure,
@@ -138,8 +149,9 @@ impl Arguments {
         };
         context.output.result("shrink", content, || {
             let ended = if is_done { "nothing more can be left out" } else { "it was ended before it was done" };
+            let seed = other_seed(&record, own);
             format!(
-                "{}{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
+                "{}{seed}{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
                 report::shrink::terminal(&failure, before, after),
                 report::run::story(&record) + &report::run::why(&record),
                 program(),

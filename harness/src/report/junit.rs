@@ -5,8 +5,9 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::escape;
 use super::summary::{Cost, Replay};
-use super::{matrix, triage};
+use super::{corpus, matrix, triage};
 use crate::campaign::{Cell, Findings, Row, Standing};
+use crate::corpus::Replayed;
 use crate::system::Claim;
 use crate::triage::Group;
 
@@ -29,6 +30,11 @@ pub fn campaign(
     failures.add_test_cases(groups.iter().map(|group| group_case(group, replay)));
     if !groups.is_empty() {
         report.add_test_suite(failures);
+    }
+    if let Some(verified) = findings.corpus.as_ref().filter(|verified| !verified.cases.is_empty()) {
+        let mut suite = TestSuite::new("corpus");
+        suite.add_test_cases(verified.cases.iter().map(corpus_case));
+        report.add_test_suite(suite);
     }
     report.to_string()
 }
@@ -55,6 +61,21 @@ fn guarantee_case(row: &Row, cell: &Cell, replay: &Replay) -> TestCase {
     };
     let mut case = TestCase::new(cell.guarantee.name(), status);
     case.set_classname(row.plan.clone()).set_system_out(words);
+    case
+}
+
+/// A case of the corpus.
+fn corpus_case(case: &Replayed) -> TestCase {
+    let grievance = corpus::grievance(case);
+    let status = match grievance {
+        None => TestCaseStatus::success(),
+        Some(words) if case.outcome.is_bad() => {
+            failure(NonSuccessKind::Error, "bad-case", &words, "")
+        }
+        Some(words) => failure(NonSuccessKind::Failure, "unmet", &words, ""),
+    };
+    let mut case = TestCase::new(escape::line(&case.name), status);
+    case.set_classname("corpus");
     case
 }
 

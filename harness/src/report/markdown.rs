@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::{self, Cost, Replay};
-use super::{escape, matrix, triage};
+use super::{corpus, escape, matrix, triage};
 use crate::campaign::{Findings, Inconclusive};
 use crate::triage::Group;
 
@@ -22,6 +22,11 @@ pub fn campaign(findings: &Findings, groups: &[Group], replay: &Replay, cost: Co
     let _ = writeln!(out, "\n{}\n", escape::markdown(&summary::totals(findings, cost)));
     let mut parts: Vec<String> =
         groups.iter().map(|group| triage::details(group, replay)).collect();
+    if let Some(verified) = &findings.corpus {
+        parts.push(format!("- {}\n", escape::markdown(&corpus::headline(verified))));
+        let grievances = verified.cases.iter().filter_map(corpus::grievance);
+        parts.extend(grievances.map(|words| format!("- {}\n", escape::markdown(&words))));
+    }
     for error in &findings.own_errors {
         let plan = escape::markdown(&error.plan);
         let message = escape::markdown(&error.message);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use checkers::{Anomaly, Facts, Verdict};
 use tabled::builder::Builder;
@@ -11,6 +12,7 @@ use super::escape;
 use crate::config::Config;
 use crate::nemesis::Planned;
 use crate::run::{Conclusion, DiskEffect, Effect, Judged};
+use crate::seed::Seed;
 use crate::store::Record;
 use crate::story::Sentence;
 use crate::system::Claim;
@@ -44,9 +46,10 @@ pub fn terminal(record: &Record) -> String {
     let counts = &record.counts;
     let _ = writeln!(
         out,
-        "\n{} operations: {} ok, {} fail, {} info; {} messages, {} not delivered; {}.{:03} s \
+        "\n{} operations{}: {} ok, {} fail, {} info; {} messages, {} not delivered; {}.{:03} s \
          simulated\nfingerprint {}\n{}",
         counts.operations(),
+        of_clients(record),
         counts.ok,
         counts.fail,
         counts.info,
@@ -58,6 +61,24 @@ pub fn terminal(record: &Record) -> String {
         conclusion(record.conclusion),
     );
     out
+}
+
+/// How many of the operations clients were told to ask: the others read all replicas at the end. Nothing where clients
+/// drew what they ask.
+fn of_clients(record: &Record) -> String {
+    let Some(calls) = &record.calls else { return String::new() };
+    let final_reads = record.counts.operations().saturating_sub(calls.len() as u64);
+    format!(" ({} of clients, {final_reads} that read replicas at the end)", calls.len())
+}
+
+/// Why a run has another seed than its name says, in words that follow the seed; nothing where it has not.
+pub(crate) fn other_seed(record: &Record, folder: &Path) -> Option<String> {
+    record.why.as_ref()?;
+    let name = folder.file_name()?.to_str()?;
+    let rest = name.strip_prefix(record.plan.name.as_str())?.strip_prefix('-')?;
+    let own: Seed = rest.split('-').next()?.parse().ok()?;
+    let why = || format!("it was shrunk from a run of seed {own}, under which it takes more");
+    (own != record.seed).then(why)
 }
 
 /// How often something happened, by name; nothing where nothing did.

@@ -15,7 +15,7 @@ pub(crate) fn terminal(failure: &Failure, before: Size, after: Size) -> String {
         table.push_record([name.to_owned(), of(&before), of(&after)]);
     };
     row("faults", &|size| size.faults.to_string());
-    row("operations", &|size| size.operations.to_string());
+    row("operations of clients", &|size| size.operations.to_string());
     row("clients", &|size| size.clients.to_string());
     row("nodes", &|size| size.nodes.to_string());
     row("simulated", &|size| {
@@ -23,5 +23,8 @@ pub(crate) fn terminal(failure: &Failure, before: Size, after: Size) -> String {
         format!("{:.3} s", time.as_secs_f64())
     });
     let table = table.build().with(Style::rounded()).to_string();
-    format!("{} of {} remains\n{table}\n", failure.anomaly, failure.guarantee)
+    format!(
+        "{} of {} remains\n{table}\nthe reads of all replicas at the end are not among the operations\n",
+        failure.anomaly, failure.guarantee
+    )
 }

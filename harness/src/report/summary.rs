@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 
-use super::{escape, matrix, triage};
+use super::{corpus, escape, matrix, triage};
 use crate::campaign::{Findings, Inconclusive, Standing, Stopped};
 use crate::seed::Seed;
 use crate::system::Claim;
@@ -68,6 +68,9 @@ pub fn terminal(findings: &Findings, groups: &[Group], replay: &Replay, cost: Co
     inconclusive(&mut out, findings, replay);
     mistakes(&mut out, findings, replay);
     marks(&mut out, findings);
+    if let Some(verified) = &findings.corpus {
+        corpus::terminal(&mut out, verified, &replay.program);
+    }
     let _ = writeln!(out, "\n{}", totals(findings, cost));
     let _ = writeln!(out, "{}", conclusion(findings));
     out
@@ -163,7 +166,7 @@ fn inconclusive(out: &mut String, findings: &Findings, replay: &Replay) {
 /// Which rare states were reached in how many runs, system by system, and which in none.
 fn marks(out: &mut String, findings: &Findings) {
     let mut systems: BTreeMap<&str, (u64, BTreeMap<&str, u64>)> = BTreeMap::new();
-    for row in findings.rows.iter().filter(|row| !row.marks.is_empty()) {
+    for row in findings.rows.iter().filter(|row| row.runs > 0 && !row.marks.is_empty()) {
         let (runs, of_system) = systems.entry(&row.system).or_default();
         *runs += row.runs;
         for (mark, runs) in &row.marks {

@@ -55,7 +55,7 @@ pub(super) fn frequency(group: &Group) -> String {
 }
 
 /// How much smaller a run became.
-pub(super) fn sizes(shrunk: &ShrunkTo) -> String {
+pub(crate) fn sizes(shrunk: &ShrunkTo) -> String {
     let ShrunkTo { before, after, is_done, .. } = shrunk;
     let cut = if *is_done { "" } else { "; it was ended before it was done" };
     format!(
@@ -165,9 +165,18 @@ fn counts(comparison: &Comparison<'_>) -> String {
         Change::Unseen,
         Change::NotRun,
     ];
-    let claimed = || comparison.failures.iter().filter(|one| one.failure.claim == Claim::Holds);
-    let count = |change: Change| {
-        format!("{} {}", claimed().filter(|one| one.change == change).count(), change.name())
+    let count = |change: Change, is_claimed: bool| {
+        let mut count = 0;
+        for one in &comparison.failures {
+            let is_of = (one.failure.claim == Claim::Holds) == is_claimed;
+            count += usize::from(is_of && one.change == change);
+        }
+        format!("{count} {}", change.name())
     };
-    changes.map(count).join(", ")
+    let all = changes.map(|change| count(change, true)).join(", ");
+    let not_claimed = changes.map(|change| count(change, false)).join(", ");
+    if comparison.failures.iter().all(|one| one.failure.claim == Claim::Holds) {
+        return all;
+    }
+    format!("{all}; not claimed: {not_claimed}")
 }

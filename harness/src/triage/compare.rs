@@ -119,13 +119,17 @@ fn only<'a>(these: &'a Ledger, those: &Ledger, is_new: bool) -> Vec<PlanDifferen
 
 /// What a failure of the later campaign is after the earlier one.
 fn of_found<'a>(entry: &'a Entry, old: &'a Ledger) -> Compared<'a> {
-    let before = old.failures.iter().find(|known| known.is_same(entry));
+    let mut known: Vec<&Entry> = old.failures.iter().filter(|known| known.is_same(entry)).collect();
+    // What has its shape is surely the same.
+    known.sort_by_key(|known| known.signature.shape != entry.signature.shape);
+    let before = known.first().copied();
+    let other = old.failures.iter().find(|known| known.is_open() && known.is_kind_of(entry));
+    let other = other.filter(|_| before.is_none());
     let change = match before {
         None => Change::New,
         Some(before) if before.is_open() => Change::Ongoing,
         Some(_) => Change::Regressed,
     };
-    let other = before.filter(|before| before.has_other_shape(&entry.signature));
     Compared {
         change,
         failure: entry,

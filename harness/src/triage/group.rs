@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::ledger::Ledger;
 use super::signature::{Kind, Shape, Signature};
 use crate::campaign::{AnomalyCount, Cell, Entry, Findings, sentence_of};
-use crate::run::Options;
+use crate::run::{Options, Report};
 use crate::seed::Seed;
 use crate::shrink::{Failure, ShrinkError, Shrinker, Shrunk, Size};
 use crate::store::{Store, StoreError};
@@ -120,6 +120,28 @@ pub fn group(findings: &Findings, entries: &[Entry]) -> Vec<Group> {
     groups
 }
 
+/// The failures of one run, by kind: first what was broken although claimed.
+pub fn of_run(report: &Report) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for judged in &report.judged {
+        for anomaly in judged.verdict.anomalies() {
+            let kind = Kind::of(&report.plan, &Failure::of(anomaly));
+            if groups.iter().any(|group| group.signature.kind == kind) {
+                continue;
+            }
+            let first = AnomalyCount {
+                name: anomaly.name.clone(),
+                runs: 1,
+                first: report.seed,
+                sentence: sentence_of(anomaly),
+            };
+            groups.push(Group::new(kind, judged.claim, &report.plan.name, 1, &first));
+        }
+    }
+    groups.sort_by_key(|group| !group.is_failure());
+    groups
+}
+
 fn anomalies(cell: &Cell) -> impl Iterator<Item = (&Cell, &AnomalyCount)> {
     cell.anomalies.iter().map(move |anomaly| (cell, anomaly))
 }
@@ -166,9 +188,10 @@ impl Group {
 
     /// Says of it whether the baseline has it.
     pub fn compare(&mut self, baseline: &Ledger) {
-        let known = baseline.known(&self.signature.kind, self.claim);
-        let other = known.filter(|known| known.has_other_shape(&self.signature));
-        self.known = Some(known.is_some());
+        let known: Vec<_> = baseline.known(&self.signature.kind, self.claim).collect();
+        let others = known.iter().filter(|known| known.has_other_shape(&self.signature)).count();
+        let other = known.first().filter(|_| others == known.len());
+        self.known = Some(others < known.len());
         self.other_shape = other.map(|other| other.id.clone());
     }
 

@@ -14,13 +14,20 @@ use serde::{Deserialize, Serialize};
 use super::group::Group;
 use super::signature::{Kind, Signature, system_of};
 use crate::campaign::{self, Findings};
-use crate::document::{self, DocumentError};
+use crate::document::{self, DocumentError, Nature};
 use crate::seed::Seed;
 use crate::system::Claim;
 use crate::why::BELIEVABLE;
 
 /// The version of the file, and the only one that is read.
 pub const FORMAT: u32 = 1;
+
+/// What the file is to those who have another one.
+const NATURE: Nature = Nature {
+    is: "what a campaign leaves",
+    made_by: "`stormglass campaign` writes one, `campaign.json` in its results folder",
+    format: FORMAT,
+};
 
 /// Its name in a results folder.
 const FILE: &str = "campaign.json";
@@ -164,7 +171,7 @@ impl Ledger {
     /// # Errors
     /// Says in which line something is wrong, and what; line 1 where it is about the whole.
     pub fn parse(text: &str) -> Result<Ledger, (usize, String)> {
-        let ledger: Ledger = document::parse(text, FORMAT)?;
+        let ledger: Ledger = document::parse(text, NATURE)?;
         for Entry { id, signature, runs, of, .. } in &ledger.failures {
             if *id != signature.id() {
                 let is = signature.id();
@@ -200,10 +207,14 @@ impl Ledger {
         open.filter(|known| known.is_open()).map(|known| known.signature.kind.clone()).collect()
     }
 
-    /// What is known of a failure that is not resolved.
-    pub(super) fn known(&self, kind: &Kind, claim: Claim) -> Option<&Entry> {
-        let mut open = self.failures.iter().filter(|known| known.is_open());
-        open.find(|known| known.claim == claim && known.signature.kind == *kind)
+    /// What is known of failures of a kind that are not resolved.
+    pub(super) fn known<'a>(
+        &'a self,
+        kind: &'a Kind,
+        claim: Claim,
+    ) -> impl Iterator<Item = &'a Entry> {
+        let open = self.failures.iter().filter(|known| known.is_open());
+        open.filter(move |known| known.claim == claim && known.signature.kind == *kind)
     }
 
     /// How many runs there were.
@@ -219,8 +230,11 @@ impl Ledger {
 
     /// The state in which a failure is carried on that the campaign did not find.
     fn state_after(&self, known: &Entry) -> State {
+        let mut failures = self.failures.iter();
         match self.lacks(known) {
             _ if !known.is_open() => State::Resolved,
+            // One run of each kind was shrunk: what others would be shrunk to is not known.
+            _ if failures.any(|found| found.is_kind_of(known)) => State::Unseen,
             Lacking::NotRun | Lacking::Unseen => State::Unseen,
             Lacking::Resolved => State::Resolved,
         }
@@ -268,9 +282,15 @@ impl Entry {
         self.state != State::Resolved
     }
 
-    /// Whether two of two campaigns are one.
-    pub(super) fn is_same(&self, other: &Entry) -> bool {
+    /// Whether two of two campaigns are of one kind.
+    pub(super) fn is_kind_of(&self, other: &Entry) -> bool {
         self.claim == other.claim && self.signature.kind == other.signature.kind
+    }
+
+    /// Whether two of two campaigns are one, as far as is known: of one kind, and where both have a shape, of one
+    /// shape.
+    pub(super) fn is_same(&self, other: &Entry) -> bool {
+        self.is_kind_of(other) && !self.has_other_shape(&other.signature)
     }
 
     /// Whether both have a shape, and not the same.

@@ -10,6 +10,6 @@ mod ledger;
 mod signature;
 
 pub use compare::{Change, Compared, Comparison, PlanDifference};
-pub use group::{Group, Shrinking, ShrinkingError, ShrunkTo, group};
+pub use group::{Group, Shrinking, ShrinkingError, ShrunkTo, group, of_run};
 pub use ledger::{Entry, FORMAT, Ledger, LedgerError, Ran, State};
 pub use signature::{Kind, Shape, Signature};

@@ -5,9 +5,10 @@
 //! one, because only there everything that is left is needed: the faults in their order, each with what the
 //! nodes that it hit were just then, and what the clients did whose operations prove the anomaly.
 //!
-//! Two campaigns are compared by kinds, and a shape that differs is told and no more: a run of which nothing can be
-//! left out is not the only smallest one, and another seed with the same cause may end at a restart of the leader
-//! where the first one ended at no fault at all.
+//! Two campaigns are compared by kinds, and where both have a shape, by shapes: one that is not known is new, although
+//! its kind is known. A run of which nothing can be left out is not the only smallest one, and another seed with the
+//! same cause may at times end in another shape; so campaigns that are to be compared by shapes shrink with a budget
+//! that is not spent, over the same seeds, and a baseline may have several shapes of a kind.
 //!
 //! Left out is what differs between two seeds with one cause: times, keys, values, numbers of nodes and of
 //! clients, how many followers were on a side, how often the same was done in a row, whether a key was written by

@@ -8,7 +8,16 @@ use assert_cmd::Command;
 
 /// Runs the program in a folder and returns its exit code, standard output and standard error.
 pub(crate) fn stormglass(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
+    run_program(assert_cmd::cargo::cargo_bin!("stormglass"), folder, arguments)
+}
+
+/// The same for a program that has the command line over other systems.
+pub(crate) fn run_program(
+    program: &Path,
+    folder: &Path,
+    arguments: &[&str],
+) -> (i32, String, String) {
+    let mut command = Command::new(program);
     command.current_dir(folder).args(arguments);
     for name in ["STORMGLASS_RESULTS", "STORMGLASS_PLANS", "STORMGLASS_FORMAT"] {
         command.env_remove(name);
@@ -197,13 +206,43 @@ fn keep(at: &Path, run: &str) {
     assert_eq!(stormglass(at, &expecting).0, 0);
     let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
     assert!(code == 1 && stdout.ends_with("1 of 2 cases are as expected\n"), "{stdout}");
-    fs::write(at.join("results/corpus/kept.json"), "{\n\"format\": 7}").unwrap();
-    refused(at, &["corpus", "verify"], &["kept.json:1", "format 7"]);
+    let text = fs::read_to_string(at.join("results/corpus/kept.json")).unwrap();
+    assert!(text.contains("\"signature\": {") && text.contains("\"shape\": {"), "{text}");
+    fs::write(at.join("results/corpus/other.json"), "{\n\"format\": 7}").unwrap();
+    let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
+    assert!(code == 1 && stdout.ends_with("1 of 2 cases are as expected\n"), "{stdout}");
+    assert!(
+        stdout.contains("other could not be run: results/corpus/other.json:1: format 7"),
+        "{stdout}"
+    );
+    fs::remove_file(at.join("results/corpus/mended.json")).unwrap();
+    let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
+    assert!(code == 2 && stdout.ends_with("1 of 1 cases are as expected\n"), "{stdout}");
+    let (code, stdout, _) = stormglass(at, &["corpus", "list"]);
+    assert!(code == 2 && stdout.contains("other could not be run: "), "{stdout}");
     refused(at, &["corpus", "list", "--corpus", "nowhere"], &["cannot read nowhere"]);
     refused(at, &["corpus", "add", run, "--name", "../kept"], &["cannot name a file"]);
 
     let (code, stdout, _) = stormglass(at, &["export", run, "--to", "rust-test"]);
     assert!(code == 0 && stdout.contains("#[test]") && stdout.contains("const CASE"), "{stdout}");
+}
+
+/// Cuts the history of a stored run off, and sees it made anew.
+fn damage(at: &Path, run: &str) {
+    let history = at.join(run).join("history.jsonl");
+    let text = fs::read_to_string(&history).unwrap();
+    fs::write(&history, &text[..text.len() / 2]).unwrap();
+    let cut_at = text[..text.len() / 2].lines().count();
+    refused(at, &["show", run], &[&format!("history.jsonl:{cut_at}: ")]);
+    let (code, stdout, stderr) = stormglass(at, &["replay", run]);
+    assert!(code == 2 && stdout.contains("the same fingerprint as in run.json"), "{stdout}");
+    assert!(stderr.contains(&format!("history.jsonl:{cut_at}: ")), "{stderr}");
+    stormglass(at, &["replay", run, "--trace", "--results", "elsewhere"]);
+    let made = at.join(run.replacen("results", "elsewhere", 1)).join("history.jsonl");
+    assert!(fs::read_to_string(made).unwrap() == text, "it goes where somebody says");
+    stormglass(at, &["replay", run, "--trace"]);
+    let mended = fs::read_to_string(&history).unwrap() == text;
+    assert!(mended, "a replay with a trace mends the run");
 }
 
 #[test]
@@ -272,16 +311,7 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     assert!(code == 5 && stdout.contains("NOT the history that was stored"), "{code} {stdout}");
     fs::write(&record, text).unwrap();
 
-    let history = at.join(&run).join("history.jsonl");
-    let text = fs::read_to_string(&history).unwrap();
-    fs::write(&history, &text[..text.len() / 2]).unwrap();
-    let cut_at = text[..text.len() / 2].lines().count();
-    refused(at, &["show", &run], &[&format!("history.jsonl:{cut_at}: ")]);
-    let (code, stdout, stderr) = stormglass(at, &["replay", &run]);
-    assert!(code == 2 && stdout.contains("the same fingerprint as in run.json"), "{stdout}");
-    assert!(stderr.contains(&format!("history.jsonl:{cut_at}: ")), "{stderr}");
-    stormglass(at, &["replay", &run, "--trace", "--results", "elsewhere"]);
-    assert_eq!(fs::read_to_string(&history).unwrap(), text, "a replay with a trace mends the run");
+    damage(at, &run);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod external;
 mod html;
 mod in_test;
 mod isolated;
+mod keeping;
 mod membership;
 mod mesh;
 mod processes;

@@ -249,17 +249,26 @@ fn failures_are_new_ongoing_resolved_or_regressed() {
 }
 
 #[test]
-fn a_kind_in_another_shape_is_ongoing_and_the_other_shape_is_told() {
+fn a_kind_in_another_shape_is_new_where_both_have_one_and_the_other_shape_is_told() {
     let found = |fault| vec![entry(signature("stale-read", fault), State::Failing, 5)];
     let (cut, crash) = (Some("partition leader | follower"), Some("crash leader"));
     for (old, new, differs) in
         [(cut, cut, false), (cut, None, false), (None, cut, false), (cut, crash, true)]
     {
-        check(found(old), (100, found(new)), &[Change::Ongoing], Ending::Met);
+        let (change, ending) = match differs {
+            true => (Change::New, Ending::Violated),
+            false => (Change::Ongoing, Ending::Met),
+        };
+        check(found(old), (100, found(new)), &[change], ending);
         let (old, new) = (ledger(100, found(old)), ledger(100, found(new)));
         let other = Comparison::of(&old, &new).failures[0].other_shape;
         assert_eq!(other, differs.then_some(old.failures[0].id.as_str()));
     }
+    // A baseline may have both.
+    let both = [found(cut), found(crash)].concat();
+    check(both.clone(), (100, found(crash)), &[Change::Ongoing], Ending::Met);
+    check(both.clone(), (100, found(None)), &[Change::Ongoing], Ending::Met);
+    check(both, (100, found(Some("kill leader"))), &[Change::New], Ending::Violated);
     let [cut, crash, none] = [cut, crash, None].map(|fault| signature("stale-read", fault).id());
     assert!(cut != crash && cut.starts_with(&none) && crash.starts_with(&none), "{cut} {crash}");
 }
