@@ -44,6 +44,8 @@ pub enum Guarantee {
     Queue,
     /// No value is handed out twice.
     UniqueIds,
+    /// What was sent to a log has one place in it, and whoever polls sees it there.
+    Log,
     /// Transfers keep the total.
     Bank,
     /// No two readers see two writes in opposite orders.
@@ -60,7 +62,7 @@ pub enum Guarantee {
 
 impl Guarantee {
     /// Every guarantee, in the order of reports.
-    pub const ALL: [Guarantee; 21] = [
+    pub const ALL: [Guarantee; 22] = [
         Guarantee::Linearizable,
         Guarantee::ReadYourWrites,
         Guarantee::MonotonicReads,
@@ -76,6 +78,7 @@ impl Guarantee {
         Guarantee::Counter,
         Guarantee::Queue,
         Guarantee::UniqueIds,
+        Guarantee::Log,
         Guarantee::Bank,
         Guarantee::LongFork,
         Guarantee::ReadCommitted,
@@ -102,6 +105,7 @@ impl Guarantee {
             Guarantee::Counter => "counter",
             Guarantee::Queue => "queue",
             Guarantee::UniqueIds => "unique-ids",
+            Guarantee::Log => "log",
             Guarantee::Bank => "bank",
             Guarantee::LongFork => "long-fork",
             Guarantee::ReadCommitted => "read-committed",

@@ -16,6 +16,7 @@ mod findings;
 mod keys;
 pub mod linearizable;
 mod live;
+mod log;
 mod long_fork;
 mod order;
 mod queue;
@@ -34,6 +35,7 @@ pub use durable::Durable;
 pub use keys::Model;
 pub use linearizable::Linearizable;
 pub use live::Live;
+pub use log::Log;
 pub use long_fork::LongFork;
 pub use queue::Queue;
 pub use session::{MonotonicReads, MonotonicWrites, ReadYourWrites, WritesFollowReads};
@@ -165,6 +167,11 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::UniqueIds,
         about: "finds values that a generator returned twice",
         build: |_| Box::new(UniqueIds),
+    },
+    Registration {
+        guarantee: Guarantee::Log,
+        about: "finds messages that a log lost, has twice or passes over, and offsets that are not kept",
+        build: |_| Box::new(Log),
     },
     Registration {
         guarantee: Guarantee::Bank,
