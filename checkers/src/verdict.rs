@@ -46,6 +46,8 @@ pub enum Guarantee {
     UniqueIds,
     /// What was sent to a log has one place in it, and whoever polls sees it there.
     Log,
+    /// Who asks for an echo is answered what was asked.
+    Echo,
     /// Transfers keep the total.
     Bank,
     /// No two readers see two writes in opposite orders.
@@ -62,7 +64,7 @@ pub enum Guarantee {
 
 impl Guarantee {
     /// Every guarantee, in the order of reports.
-    pub const ALL: [Guarantee; 22] = [
+    pub const ALL: [Guarantee; 23] = [
         Guarantee::Linearizable,
         Guarantee::ReadYourWrites,
         Guarantee::MonotonicReads,
@@ -79,6 +81,7 @@ impl Guarantee {
         Guarantee::Queue,
         Guarantee::UniqueIds,
         Guarantee::Log,
+        Guarantee::Echo,
         Guarantee::Bank,
         Guarantee::LongFork,
         Guarantee::ReadCommitted,
@@ -106,6 +109,7 @@ impl Guarantee {
             Guarantee::Queue => "queue",
             Guarantee::UniqueIds => "unique-ids",
             Guarantee::Log => "log",
+            Guarantee::Echo => "echo",
             Guarantee::Bank => "bank",
             Guarantee::LongFork => "long-fork",
             Guarantee::ReadCommitted => "read-committed",

@@ -82,8 +82,14 @@ impl Kinds {
 
     /// Whether they are of what no model is of, and a checker of its own judges.
     fn have_a_checker(self) -> bool {
-        const OTHERS: [OpKind; 5] =
-            [OpKind::Generate, OpKind::Send, OpKind::Poll, OpKind::Commit, OpKind::Committed];
+        const OTHERS: [OpKind; 6] = [
+            OpKind::Generate,
+            OpKind::Send,
+            OpKind::Poll,
+            OpKind::Commit,
+            OpKind::Committed,
+            OpKind::Echo,
+        ];
         OTHERS.iter().any(|kind| self.contains(*kind))
     }
 
@@ -201,7 +207,7 @@ impl Keys {
         let models: Vec<Option<Model>> = of_keys.map(|(key, kinds)| model(key, *kinds)).collect();
         let mut reasons = Vec::new();
         for ((key, kinds), model) in (0..).map(KeyId).zip(kinds).zip(&models) {
-            // Generators of unique values and logs have checkers of their own.
+            // Generators of unique values, logs and echoes have checkers of their own.
             if model.is_none() && !kinds.have_a_checker() {
                 reasons.push(fits_none(key, *kinds));
             }

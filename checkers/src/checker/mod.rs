@@ -12,6 +12,7 @@ pub mod causal;
 pub mod convergent;
 mod counter;
 pub mod durable;
+mod echo;
 mod findings;
 mod keys;
 pub mod linearizable;
@@ -32,6 +33,7 @@ pub use causal::Causal;
 pub use convergent::Convergent;
 pub use counter::Counter;
 pub use durable::Durable;
+pub use echo::Echo;
 pub use keys::Model;
 pub use linearizable::Linearizable;
 pub use live::Live;
@@ -172,6 +174,11 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::Log,
         about: "finds messages that a log lost, has twice or passes over, and offsets that are not kept",
         build: |_| Box::new(Log),
+    },
+    Registration {
+        guarantee: Guarantee::Echo,
+        about: "compares what was answered with what was asked",
+        build: |_| Box::new(Echo),
     },
     Registration {
         guarantee: Guarantee::Bank,

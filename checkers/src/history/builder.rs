@@ -316,13 +316,14 @@ fn check_fit(op: &Op<KeyId, ValueId>, outcome: &Outcome) -> Result<(), HistoryEr
         | OpKind::Send
         | OpKind::Poll
         | OpKind::Committed
+        | OpKind::Echo
         | OpKind::Txn => Some(true),
         OpKind::Acquire => None,
         _ => Some(false),
     };
     let what = match (outcome, returns_a_value) {
         (Outcome::Ok(Ret::Done), Some(true)) => {
-            "a read, dequeue, generate, send, poll, committed or txn that is `ok` returns a value"
+            "a read, dequeue, generate, send, poll, committed, echo or txn that is `ok` returns a value"
         }
         (Outcome::Ok(Ret::Value(_)), Some(false)) => {
             "an operation that only writes returns no value"

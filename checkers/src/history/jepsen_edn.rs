@@ -574,6 +574,7 @@ fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<(
             | OpKind::Send
             | OpKind::Poll
             | OpKind::Committed
+            | OpKind::Echo
             | OpKind::Txn
     );
     if returns || *value == Edn::Nil {
@@ -709,6 +710,7 @@ fn given(kind: OpKind, key: Key, value: &Edn<'_>, texts: Texts) -> Result<Op, St
         OpKind::Poll => Op::Poll { key, from: given()? },
         OpKind::Commit => Op::Commit { key, offset: given()? },
         OpKind::Committed => Op::Committed { key },
+        OpKind::Echo => Op::Echo { key, value: given()? },
         OpKind::Txn => Op::Txn { key, body: steps(value, texts)? },
     })
 }
@@ -755,7 +757,8 @@ fn ret_of(op: &Op, value: &Edn<'_>, how: How, is_written: bool) -> Result<Ret, S
         | OpKind::Generate
         | OpKind::Send
         | OpKind::Poll
-        | OpKind::Committed => Ret::Value(value_of(value, how.texts)?),
+        | OpKind::Committed
+        | OpKind::Echo => Ret::Value(value_of(value, how.texts)?),
         OpKind::Txn => Ret::Value(steps(value, how.texts)?),
         OpKind::Acquire => match value_of(value, how.texts)? {
             token @ Value::Int(_) => Ret::Value(token),
@@ -899,6 +902,7 @@ fn asked(op: &Op) -> Edn<'static> {
         | Op::Enqueue { value, .. }
         | Op::Increment { by: value, .. }
         | Op::Send { value, .. }
+        | Op::Echo { value, .. }
         | Op::Poll { from: value, .. }
         | Op::Commit { offset: value, .. }
         | Op::Txn { body: value, .. } => to_edn(value),

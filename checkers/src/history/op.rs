@@ -355,6 +355,13 @@ pub enum Op<K = Key, V = Value> {
         /// The log.
         key: K,
     },
+    /// Returns the value that is given, and does nothing.
+    Echo {
+        /// What the answer is taken for.
+        key: K,
+        /// The value.
+        value: V,
+    },
     /// Several steps that take effect at once. `body` is a list of steps, each `[name, key, value]`
     /// with a name of `r`, `w`, `append` or `inc`; it returns the same list with what every `r`
     /// read in the place of its `nil`. (The shape of Jepsen's and Elle's transactions.)
@@ -387,6 +394,7 @@ impl<K, V> Op<K, V> {
             | Op::Poll { key, .. }
             | Op::Commit { key, .. }
             | Op::Committed { key }
+            | Op::Echo { key, .. }
             | Op::Txn { key, .. } => key,
         }
     }
@@ -411,6 +419,7 @@ impl<K, V> Op<K, V> {
             Op::Poll { .. } => OpKind::Poll,
             Op::Commit { .. } => OpKind::Commit,
             Op::Committed { .. } => OpKind::Committed,
+            Op::Echo { .. } => OpKind::Echo,
             Op::Txn { .. } => OpKind::Txn,
         }
     }
@@ -442,6 +451,7 @@ impl<K, V> Op<K, V> {
             Op::Poll { key, from } => Op::Poll { key: key_of(key), from: value_of(from) },
             Op::Commit { key, offset } => Op::Commit { key: key_of(key), offset: value_of(offset) },
             Op::Committed { key } => Op::Committed { key: key_of(key) },
+            Op::Echo { key, value } => Op::Echo { key: key_of(key), value: value_of(value) },
             Op::Txn { key, body } => Op::Txn { key: key_of(key), body: value_of(body) },
         }
     }
@@ -468,6 +478,7 @@ impl<K: fmt::Display, V: fmt::Display> fmt::Display for Op<K, V> {
             Op::Poll { key, from } => write!(f, "poll {key} {from}"),
             Op::Commit { key, offset } => write!(f, "commit {key} {offset}"),
             Op::Committed { key } => write!(f, "committed {key}"),
+            Op::Echo { key, value } => write!(f, "echo {key} {value}"),
             Op::Txn { key, body } => write!(f, "txn {key} {body}"),
         }
     }
@@ -511,13 +522,15 @@ pub enum OpKind {
     Commit,
     /// See [`Op::Committed`].
     Committed,
+    /// See [`Op::Echo`].
+    Echo,
     /// See [`Op::Txn`].
     Txn,
 }
 
 impl OpKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [OpKind; 18] = [
+    pub const ALL: [OpKind; 19] = [
         OpKind::Read,
         OpKind::Write,
         OpKind::Cas,
@@ -535,6 +548,7 @@ impl OpKind {
         OpKind::Poll,
         OpKind::Commit,
         OpKind::Committed,
+        OpKind::Echo,
         OpKind::Txn,
     ];
 
@@ -561,6 +575,7 @@ impl OpKind {
             OpKind::Poll => "poll",
             OpKind::Commit => "commit",
             OpKind::Committed => "committed",
+            OpKind::Echo => "echo",
             OpKind::Txn => "txn",
         }
     }
@@ -568,7 +583,9 @@ impl OpKind {
     /// Whether an operation of this kind can change what a key holds.
     pub fn writes(self) -> bool {
         match self {
-            OpKind::Read | OpKind::Generate | OpKind::Poll | OpKind::Committed => false,
+            OpKind::Read | OpKind::Generate | OpKind::Poll | OpKind::Committed | OpKind::Echo => {
+                false
+            }
             OpKind::Write
             | OpKind::Cas
             | OpKind::Delete
@@ -600,7 +617,7 @@ pub enum Ret<V = Value> {
     /// It was done; there is nothing to return. (All but the following.)
     Done,
     /// What the key held (read), what was taken (dequeue), what was made (generate), the offset
-    /// (send), what a log has (poll), up to where it is dealt with (committed), what each step returned (txn), the fencing token (acquire, where there is one).
+    /// (send), what a log has (poll), up to where it is dealt with (committed), what was given (echo), what each step returned (txn), the fencing token (acquire, where there is one).
     Value(V),
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use stormglass_checkers::History;
-use stormglass_checkers::checker::{Checker, Log};
+use stormglass_checkers::checker::{Checker, Echo, Log};
 use stormglass_checkers::history::{Op, Operation, Phase, Value};
+use stormglass_checkers::{History, Verdict};
 
 use crate::notation::history;
 
@@ -109,7 +109,7 @@ fn a_session_is_told_at_least_what_it_has_committed_itself() {
 fn a_history_without_a_message_that_was_polled_proves_nothing() {
     let verdict = Log.check(&history(&format!("{SENT}1 invoke poll k 0\n1 ok []")));
     assert!(verdict.anomalies().is_empty());
-    assert!(!matches!(verdict, stormglass_checkers::Verdict::Valid(_)), "{verdict:?}");
+    assert!(!matches!(verdict, Verdict::Valid(_)), "{verdict:?}");
 }
 
 /// What an operation of a history says about its log, plainly.
@@ -320,4 +320,12 @@ proptest! {
             verdict.anomalies().iter().map(|anomaly| &*anomaly.name).collect();
         prop_assert_eq!(names, slow(&history), "{}", text);
     }
+}
+
+#[test]
+fn an_echo_is_what_was_asked_for() {
+    let verdict = |answer: &str| Echo.check(&history(&format!("0 invoke echo e 7\n0 {answer}")));
+    assert!(matches!(verdict("ok 7"), Verdict::Valid(_)));
+    assert!(matches!(verdict("info timeout"), Verdict::Unknown { .. }));
+    assert_eq!(verdict("ok 8").anomalies()[0].name, "wrong-echo");
 }

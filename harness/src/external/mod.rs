@@ -24,6 +24,7 @@
 //! `lin-tso`.
 
 mod child;
+mod log;
 mod node;
 mod pace;
 mod protocol;
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use checkers::history::{Op, Outcome, Reason};
+use serde_json::Value as Json;
 
 use self::pace::Pace;
 pub use self::protocol::{Dialect, WORKLOADS};
@@ -43,6 +45,8 @@ use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, 
 
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_millis(950);
+/// The most answers that one operation waits for.
+const ANSWERS_MAX: usize = 1_000;
 
 /// How processes are started, and where they leave something.
 #[derive(Clone, Debug)]
@@ -117,20 +121,45 @@ struct Session {
     asked: u64,
 }
 
+impl Session {
+    /// Asks the node once, and waits for its answer; where there is none, what that means.
+    async fn ask(&mut self, mut body: Json) -> Result<Json, Outcome> {
+        self.asked += 1;
+        body["msg_id"] = self.asked.into();
+        let (client, home) = (format!("c{}", self.cx.session()), self.cx.home());
+        let envelope = protocol::envelope(&client, &format!("n{home}"), body);
+        let answer = self.cx.request(home, envelope.to_string().as_bytes(), ANSWER).await;
+        let answer = answer.ok_or(Outcome::Info(Reason::Timeout))?;
+        let unclear = |_| Outcome::Info(Reason::Other("an answer that is no JSON".into()));
+        serde_json::from_slice(&answer).map_err(unclear)
+    }
+}
+
 impl Client for Session {
     fn invoke<'a>(&'a mut self, op: &'a Op) -> LocalBoxFuture<'a, Outcome> {
         Box::pin(async move {
-            self.asked += 1;
             let Some(mut body) = (self.dialect.ask)(op) else {
                 return Outcome::Fail(Reason::Unsupported);
             };
-            body["msg_id"] = self.asked.into();
-            let (client, home) = (format!("c{}", self.cx.session()), self.cx.home());
-            let envelope = protocol::envelope(&client, &format!("n{home}"), body);
-            match self.cx.request(home, envelope.to_string().as_bytes(), ANSWER).await {
-                Some(answer) => protocol::learn(self.dialect, op, &answer),
-                None => Outcome::Info(Reason::Timeout),
+            let mut told = Json::Null;
+            for _ in 0..ANSWERS_MAX {
+                let answer = match self.ask(body).await {
+                    Ok(answer) => answer,
+                    Err(outcome) => return outcome,
+                };
+                if answer["type"] == "error" {
+                    return protocol::of_error(op, &answer);
+                }
+                let more = (self.dialect.more)(op, &mut told, answer.clone());
+                if told.is_null() {
+                    told = answer;
+                }
+                match more {
+                    Some(next) => body = next,
+                    None => return protocol::learn(self.dialect, op, &told),
+                }
             }
+            Outcome::Info(Reason::Other(format!("{ANSWERS_MAX} answers had no end").into()))
         })
     }
 }

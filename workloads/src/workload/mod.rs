@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 mod append;
 mod bank;
 mod counter;
+mod echo;
 mod log;
 mod long_fork;
 mod queue;
@@ -199,6 +200,11 @@ pub const WORKLOADS: &[Registration] = &[
         name: "log",
         about: "sends messages to logs, polls them, and commits how far they were read",
         workload: &log::Log,
+    },
+    Registration {
+        name: "echo",
+        about: "asks for echoes; every value is unique",
+        workload: &echo::Echo,
     },
     Registration {
         name: "unique-ids",

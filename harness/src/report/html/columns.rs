@@ -368,7 +368,8 @@ fn arguments<K>(op: &Op<K, ValueId>) -> (Option<ValueId>, Option<ValueId>) {
         | Op::Remove { value, .. }
         | Op::Append { value, .. }
         | Op::Enqueue { value, .. }
-        | Op::Send { value, .. } => (Some(*value), None),
+        | Op::Send { value, .. }
+        | Op::Echo { value, .. } => (Some(*value), None),
         Op::Poll { from, .. } => (Some(*from), None),
         Op::Commit { offset, .. } => (Some(*offset), None),
         Op::Increment { by, .. } => (Some(*by), None),

@@ -48,7 +48,8 @@ pub(super) fn command_of(op: &Op) -> Option<Command> {
         | Op::Send { .. }
         | Op::Poll { .. }
         | Op::Commit { .. }
-        | Op::Committed { .. } => return None,
+        | Op::Committed { .. }
+        | Op::Echo { .. } => return None,
     })
 }
 
