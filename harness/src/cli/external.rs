@@ -13,7 +13,8 @@ use super::Context;
 use super::output::interruption;
 use crate::campaign::Ending;
 use crate::external::{Dialect, External, Launch, WORKLOADS};
-use crate::plan::Plan;
+use crate::nemesis::NEMESES;
+use crate::plan::{Plan, PlanError};
 use crate::report;
 use crate::report::summary::shell_word;
 use crate::run::{self, Conclusion, Options};
@@ -26,7 +27,8 @@ pub(super) struct Arguments {
     /// The program that is a node.
     #[arg(long, value_name = "FILE")]
     bin: PathBuf,
-    /// What clients ask, in Maelstrom's words: `lin-kv`, `g-set`, `broadcast`, `unique-ids` or `txn-list-append`.
+    /// What clients ask, in Maelstrom's words: `lin-kv`, `g-set`, `broadcast`, `unique-ids`,
+    /// `txn-list-append`, `echo`, `pn-counter`, `g-counter` or `kafka`.
     #[arg(long, value_name = "WORKLOAD", default_value = "lin-kv")]
     workload: String,
     /// How many nodes there are.
@@ -35,15 +37,18 @@ pub(super) struct Arguments {
     /// The seeds, one after the other.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..3")]
     seeds: Range<u64>,
-    /// Let these plan the faults, or `none`.
-    #[arg(long, value_name = "NEMESIS", value_delimiter = ',', default_value = "partition")]
-    nemeses: Vec<String>,
+    /// Let these plan the faults, or `none`. Unless it is said, `partition`, and `kill` where there is one node.
+    #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
+    nemeses: Option<Vec<String>>,
     /// How long faults last in all.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     safety: std::time::Duration,
     /// How many times faster than real time virtual time may pass: only for nodes without timers.
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pace: u32,
+    /// How much memory a node may ask for, its code included (as `ulimit -v` counts it).
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    memory_mib: Option<u32>,
     /// What the program is started with.
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
@@ -64,7 +69,7 @@ impl Arguments {
         let dialect = self.dialect()?;
         let program = self.bin.canonicalize();
         let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
-        let plan = self.plan(dialect);
+        let plan = self.plan(dialect)?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
@@ -84,10 +89,11 @@ impl Arguments {
                     std::process::id()
                 )),
                 pace: self.pace,
+                memory_mib: self.memory_mib,
             };
             let folder = launch.folder.clone();
             let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
-            plan.check_for(&*system, &[])?;
+            plan.check_for(&*system, &[]).map_err(in_flags)?;
             let report = run::run(&system, &plan, seed, Options::default());
             let conclusion = report.conclusion();
             let words = report::run::conclusion(conclusion);
@@ -119,14 +125,37 @@ impl Arguments {
         Ok(dialect)
     }
 
-    fn plan(&self, dialect: &Dialect) -> Plan {
+    fn plan(&self, dialect: &Dialect) -> anyhow::Result<Plan> {
         let mut plan = Plan::new(format!("external-{}", dialect.name), "external");
         dialect.workload.clone_into(&mut plan.workload);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
-        plan.nemeses = self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
+        let usual = if self.nodes == 1 { "kill" } else { "partition" };
+        let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
+        plan.nemeses = named.into_iter().filter(|name| name != "none").collect();
         plan.safety = self.safety;
-        plan
+        for name in &plan.nemeses {
+            let Some(entry) = NEMESES.iter().find(|entry| entry.name == name) else {
+                let known: Vec<&str> = NEMESES.iter().map(|entry| entry.name).collect();
+                bail!("--nemeses: none is called `{name}`; there are {}", known.join(", "));
+            };
+            let fewest = entry.nemesis.fewest_nodes();
+            if self.nodes < fewest {
+                let few = self.nodes;
+                bail!(
+                    "--nodes {few}: `{name}` needs {fewest} or more; say so, or `--nemeses kill`"
+                );
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// What is wrong with a plan, in the words of the flags that it was made from.
+fn in_flags(error: PlanError) -> anyhow::Error {
+    match error {
+        PlanError::OutOfRange { message, .. } => anyhow::anyhow!("--{message}"),
+        error => error.into(),
     }
 }
 

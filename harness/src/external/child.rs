@@ -27,6 +27,7 @@ pub(super) struct Process {
     stdin: SyncSender<String>,
     stdout: Receiver<Result<String, String>>,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    watcher: Option<Child>,
 }
 
 /// What tells a process something.
@@ -55,11 +56,19 @@ impl Process {
     /// # Errors
     /// Where it cannot be started.
     pub(super) fn start(launch: &Launch, name: &str) -> Result<Process, String> {
-        let Launch { program, arguments, folder, .. } = launch;
+        let Launch { program, arguments, folder, memory_mib, .. } = launch;
         let home = folder.join(name);
         fs::create_dir_all(&home)
             .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
-        let mut command = Command::new(program);
+        let mut command = match memory_mib {
+            None => Command::new(program),
+            Some(mib) => {
+                let mut shell = Command::new("/bin/sh");
+                let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", u64::from(*mib) * 1024);
+                shell.args(["-c", &limit]).arg(program);
+                shell
+            }
+        };
         command.args(arguments).current_dir(&home).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = command.spawn();
@@ -75,7 +84,8 @@ impl Process {
         beside(move || write_all(input, &told));
         beside(move || read_all(output, &says));
         beside(move || keep(errors, &file, &kept));
-        Ok(Process { child, stdin, stdout, last_words })
+        let watcher = watcher(child.id());
+        Ok(Process { child, stdin, stdout, last_words, watcher })
     }
 
     /// What tells it something.
@@ -120,6 +130,11 @@ impl Process {
         // Where there is no such command, the process itself ends, and where both fail, it has ended.
         let _ = command.status();
         let _ = self.child.kill();
+        // The process is waited for after that, and until then no other has the number of its group.
+        if let Some(mut watcher) = self.watcher.take() {
+            let _ = watcher.kill();
+            let _ = watcher.wait();
+        }
     }
 }
 
@@ -129,6 +144,16 @@ impl Drop for Process {
         // What has been killed is waited for, so that nothing of it is left.
         let _ = self.child.wait();
     }
+}
+
+/// Starts what ends a group of processes when this process ends, even where that is by force: a shell of a group of its
+/// own that waits at a pipe of which the other end is here. Where there is no shell, the group goes on.
+fn watcher(group: u32) -> Option<Child> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "read -r nothing; kill -9 -- \"-$0\"", &group.to_string()]);
+    command.process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().ok()
 }
 
 #[expect(

@@ -25,7 +25,13 @@ fn run_script(folder: &Path, script: &str) -> Report {
     let program = folder.join("node.sh");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let launch = Launch { program, arguments: Vec::new(), folder: folder.to_owned(), pace: 50 };
+    let launch = Launch {
+        program,
+        arguments: Vec::new(),
+        folder: folder.to_owned(),
+        pace: 50,
+        memory_mib: None,
+    };
     let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
     let mut plan = Plan::new("hostile", "external");
     plan.nemeses.clear();
@@ -85,8 +91,13 @@ fn a_process_that_says_too_much_is_stopped() {
 fn a_process_that_cannot_be_started_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("none");
-    let launch =
-        Launch { program, arguments: Vec::new(), folder: folder.path().to_owned(), pace: 50 };
+    let launch = Launch {
+        program,
+        arguments: Vec::new(),
+        folder: folder.path().to_owned(),
+        pace: 50,
+        memory_mib: None,
+    };
     let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
     let mut plan = Plan::new("none", "external");
     plan.nemeses.clear();
@@ -177,14 +188,18 @@ fn a_node_that_asks_the_service_is_linearizable_and_one_that_keeps_all_to_itself
 
 #[test]
 fn nodes_are_judged_in_every_dialect() {
-    let Some(node) = node("many.py") else { return };
+    let (Some(many), Some(log)) = (node("many.py"), node("log.py")) else { return };
     let cases = [
-        ("unique-ids", "kill", "duplicate-id"),
-        ("broadcast", "kill,partition", "divergence"),
-        ("txn-list-append", "kill", "strict-serializable: "),
+        (&many, "unique-ids", "kill", "duplicate-id"),
+        (&many, "broadcast", "kill,partition", "divergence"),
+        (&many, "txn-list-append", "kill", "strict-serializable: "),
+        (&log, "echo", "kill", "wrong-echo"),
+        (&log, "pn-counter", "kill", "lost-increment"),
+        (&log, "g-counter", "kill", "lost-increment"),
+        (&log, "kafka", "kill", "log: "),
     ];
-    let check = |(workload, nemeses, anomaly): (&str, &str, &str)| {
-        let all = ["external", "--bin", &node, "--nodes", "3", "--safety", "5s"];
+    let check = |(node, workload, nemeses, anomaly): (&String, &str, &str, &str)| {
+        let all = ["external", "--bin", node, "--nodes", "3", "--safety", "5s"];
         let all = [&all[..], &["--workload", workload, "--nemeses", nemeses]].concat();
         assert_keeps(&all);
         assert_breaks(&all, anomaly);
@@ -204,4 +219,78 @@ fn what_there_is_not_is_refused() {
     refused(folder.path(), &["external", "--bin", "nowhere"], &words);
     let words = ["no workload is called `lin-kw`; there are lin-kv, g-set"];
     refused(folder.path(), &["external", "--bin", "/bin/sh", "--workload", "lin-kw"], &words);
+    let said = |arguments: &[&str], words: &str| {
+        let all = [&["external", "--bin", "/bin/sh"], arguments].concat();
+        refused(folder.path(), &all, &[words]);
+    };
+    said(&["--nodes", "1", "--nemeses", "partition"], "--nodes 1: `partition` needs 2 or more");
+    said(&["--nemeses", "partitoin"], "--nemeses: none is called `partitoin`; there are ");
+    said(&["--safety", "0s"], "--safety");
+}
+
+#[test]
+fn a_partition_cuts_nodes_off_from_the_services_they_ask() {
+    let Some(node) = node("lin_kv.py") else { return };
+    let all = ["external", "--bin", &node, "--nodes", "3", "--safety", "5s", "--pace", "2"];
+    let folder = tempfile::tempdir().unwrap();
+    let seeds = ["--nemeses", "partition", "--seeds", "0..2"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &seeds].concat());
+    assert_eq!(code, 0, "the cuts made a difference, and nothing was broken: {stdout}{stderr}");
+}
+
+#[test]
+fn who_relies_on_more_than_a_weak_service_promises_is_found_out() {
+    let Some(node) = node("lin_kv.py") else { return };
+    for service in ["seq-kv", "lww-kv"] {
+        let folder = tempfile::tempdir().unwrap();
+        let all = ["external", "--bin", &node, "--nodes", "3", "--safety", "2s", "--pace", "2"];
+        let all = [&all[..], &["--nemeses", "none", "--seeds", "0..1", "--", service]].concat();
+        let (code, stdout, stderr) = stormglass(folder.path(), &all);
+        assert!(code == 1 && stdout.contains("linearizable: "), "{service}: {stdout}{stderr}");
+    }
+}
+
+#[test]
+fn a_process_gets_no_more_memory_than_it_may_have() {
+    let Some(node) = node("lin_kv.py") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let all = ["external", "--bin", &node, "--nodes", "1", "--memory-mib", "4", "--seeds", "0..1"];
+    let (code, stdout, stderr) =
+        stormglass(folder.path(), &[&all[..], &["--safety", "1s", "--pace", "50"]].concat());
+    assert!(code == 1 && stdout.contains("the process ended"), "{stdout}{stderr}");
+}
+
+/// Whether some process has this in its command line.
+fn runs(words: &str) -> bool {
+    let found = Command::new("pgrep").args(["-f", words]).output().unwrap();
+    !found.stdout.is_empty()
+}
+
+#[test]
+fn nothing_is_left_running_where_the_harness_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("node.sh");
+    // It does not end with its standard input, and nor does what it has started.
+    let script =
+        format!("#!/bin/sh\n(while :; do sleep 1; done) &\n{READY}\nwhile :; do sleep 1; done\n");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let name = program.display().to_string();
+    let mut harness = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"))
+        .args(["external", "--bin", &name, "--nodes", "2", "--nemeses", "none"])
+        .env("STORMGLASS_RESULTS", folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Both nodes have said that they are ready once their working directories are there and their scripts run.
+    let node = format!("sh {name}");
+    while !(folder.path().join("processes").exists() && runs(&node)) {
+        assert!(harness.try_wait().unwrap().is_none(), "the harness ended by itself");
+    }
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    // Each look takes some milliseconds.
+    let is_over = (0..2_000).any(|_| !runs(&node));
+    assert!(is_over, "processes are left behind");
 }
