@@ -30,7 +30,7 @@ mod pace;
 mod protocol;
 mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -109,6 +109,7 @@ impl System for External {
             services: self.services.clone(),
             awaited: BTreeMap::new(),
             start,
+            spoken_to: BTreeSet::new(),
             asked: 0,
         };
         Box::pin(async move { node.live().await.expect_err("a node lives until it goes wrong") })

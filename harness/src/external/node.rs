@@ -1,6 +1,6 @@
 //! One node: what the network brings goes to its process, and what that says goes into the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::child::{Process, shortened};
 use super::pace::Pace;
 use super::protocol::{Dialect, envelope};
 use super::service::{Asked, SERVICES, Services};
-use crate::sim::{Address, Message};
+use crate::sim::{Address, Message, NodeStatus, Role};
 use crate::system::NodeCx;
 
 /// How often a process is listened to, in virtual time.
@@ -38,13 +38,15 @@ pub(super) struct Node {
     pub(super) start: u64,
     /// How often it has asked a service.
     pub(super) asked: u64,
+    /// The others that it has spoken to at this moment.
+    pub(super) spoken_to: BTreeSet<NodeId>,
 }
 
 /// Through a node that does not run, no service is reached.
 impl Drop for Node {
     fn drop(&mut self) {
         let node = self.cx.id();
-        self.services.lock().expect("a service does not panic").running.remove(&node);
+        self.services.lock().expect("a service does not panic").stop(node);
     }
 }
 
@@ -67,6 +69,7 @@ impl Node {
             self.pace.wait_until(now);
             if now > moment {
                 (moment, lines) = (now, 0);
+                self.spoken_to.clear();
             }
             let mut wait = Duration::ZERO;
             if let Some(message) = message.and_then(|message| self.pass_by(message)) {
@@ -135,6 +138,7 @@ impl Node {
         };
         let node = to.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
         if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
+            self.note_whether_it_leads(node);
             let message = envelope(&self.name(), to, said["body"].clone());
             self.cx.send(Address::Node(node), message.to_string().as_bytes());
         } else if SERVICES.contains(&to) {
@@ -154,6 +158,20 @@ impl Node {
             return Err(format!("it said something to `{to}`, and there is nobody of that name"));
         }
         Ok(())
+    }
+
+    /// Notes that the node speaks to another. The protocol has no word for who leads, so it is seen from outside: the
+    /// leader is who spoke last to all others at one moment, as a leader does whenever it has something for them, or to
+    /// show that it is there. Who asks for votes does so too, and is no leader for longer than it takes the elected one to say
+    /// something.
+    fn note_whether_it_leads(&mut self, other: NodeId) {
+        self.spoken_to.insert(other);
+        let me = self.cx.id();
+        if self.cx.nodes().iter().all(|id| *id == me || self.spoken_to.contains(id)) {
+            let mut services = self.services.lock().expect("a service does not panic");
+            let Some(term) = services.leads(me) else { return };
+            self.cx.observe(NodeStatus { role: Role::Leader, term, ..NodeStatus::default() });
+        }
     }
 
     /// Asks a service. A node reaches the services through the node after it that runs, so that what cuts these two off

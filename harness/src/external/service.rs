@@ -37,6 +37,10 @@ pub(super) struct Services {
     answered: BTreeMap<Asked, Option<Json>>,
     /// The nodes whose processes run, through which services are reached.
     pub(super) running: BTreeSet<NodeId>,
+    /// Who was last seen to lead.
+    leader: Option<NodeId>,
+    /// How often that was another than before.
+    terms: u64,
 }
 
 impl Services {
@@ -72,6 +76,21 @@ impl Services {
         }
         self.answered.insert(asked, answer.clone());
         answer
+    }
+
+    /// A node is seen to lead: in which term, where it is not known for the leader yet.
+    pub(super) fn leads(&mut self, node: NodeId) -> Option<u64> {
+        if self.leader.replace(node) == Some(node) {
+            return None;
+        }
+        self.terms += 1;
+        Some(self.terms)
+    }
+
+    /// A node does not run any more.
+    pub(super) fn stop(&mut self, node: NodeId) {
+        self.running.remove(&node);
+        self.leader.take_if(|leader| *leader == node);
     }
 
     fn tell_time(&mut self, body: &Json) -> Option<Json> {
