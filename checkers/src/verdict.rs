@@ -44,6 +44,10 @@ pub enum Guarantee {
     Queue,
     /// No value is handed out twice.
     UniqueIds,
+    /// What was sent to a log has one place in it, and whoever polls sees it there.
+    Log,
+    /// Who asks for an echo is answered what was asked.
+    Echo,
     /// Transfers keep the total.
     Bank,
     /// No two readers see two writes in opposite orders.
@@ -60,7 +64,7 @@ pub enum Guarantee {
 
 impl Guarantee {
     /// Every guarantee, in the order of reports.
-    pub const ALL: [Guarantee; 21] = [
+    pub const ALL: [Guarantee; 23] = [
         Guarantee::Linearizable,
         Guarantee::ReadYourWrites,
         Guarantee::MonotonicReads,
@@ -76,6 +80,8 @@ impl Guarantee {
         Guarantee::Counter,
         Guarantee::Queue,
         Guarantee::UniqueIds,
+        Guarantee::Log,
+        Guarantee::Echo,
         Guarantee::Bank,
         Guarantee::LongFork,
         Guarantee::ReadCommitted,
@@ -102,6 +108,8 @@ impl Guarantee {
             Guarantee::Counter => "counter",
             Guarantee::Queue => "queue",
             Guarantee::UniqueIds => "unique-ids",
+            Guarantee::Log => "log",
+            Guarantee::Echo => "echo",
             Guarantee::Bank => "bank",
             Guarantee::LongFork => "long-fork",
             Guarantee::ReadCommitted => "read-committed",

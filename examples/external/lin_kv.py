@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A store of keys that keeps everything in the service `lin-kv`, and so is linearizable.
+"""A store of keys that keeps everything in the service `lin-kv`, and so is linearizable. With the argument `seq-kv` or
+`lww-kv`, it keeps everything in that one, and so is not.
 
 With the argument `broken`, each node keeps what it was told itself, and tells nobody."""
 
@@ -7,6 +8,7 @@ import json
 import sys
 
 BROKEN = "broken" in sys.argv[1:]
+SERVICE = next((word for word in sys.argv[1:] if word.endswith("-kv")), "lin-kv")
 node = None
 number = 0
 waiting = {}  # Requests of ours that the service has not answered: by number, what to answer to whom.
@@ -26,7 +28,7 @@ def ask_service(asked):
     number += 1
     waiting[number] = asked
     body = {name: asked["body"][name] for name in ("type", "key", "value", "from", "to") if name in asked["body"]}
-    say("lin-kv", body | {"msg_id": number})
+    say(SERVICE, body | {"msg_id": number})
 
 
 def serve_alone(asked):

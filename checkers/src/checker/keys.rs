@@ -65,7 +65,7 @@ impl Model {
 
 /// Some kinds of operations: a bit each.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Kinds(u16);
+struct Kinds(u32);
 
 impl Kinds {
     fn of(kinds: &[OpKind]) -> Kinds {
@@ -78,6 +78,19 @@ impl Kinds {
 
     fn contains(self, kind: OpKind) -> bool {
         self.with(kind) == self
+    }
+
+    /// Whether they are of what no model is of, and a checker of its own judges.
+    fn have_a_checker(self) -> bool {
+        const OTHERS: [OpKind; 6] = [
+            OpKind::Generate,
+            OpKind::Send,
+            OpKind::Poll,
+            OpKind::Commit,
+            OpKind::Committed,
+            OpKind::Echo,
+        ];
+        OTHERS.iter().any(|kind| self.contains(*kind))
     }
 
     fn are_in(self, others: Kinds) -> bool {
@@ -194,8 +207,8 @@ impl Keys {
         let models: Vec<Option<Model>> = of_keys.map(|(key, kinds)| model(key, *kinds)).collect();
         let mut reasons = Vec::new();
         for ((key, kinds), model) in (0..).map(KeyId).zip(kinds).zip(&models) {
-            // A generator of unique values has a checker of its own.
-            if model.is_none() && !kinds.contains(OpKind::Generate) {
+            // Generators of unique values, logs and echoes have checkers of their own.
+            if model.is_none() && !kinds.have_a_checker() {
                 reasons.push(fits_none(key, *kinds));
             }
         }

@@ -12,10 +12,12 @@ pub mod causal;
 pub mod convergent;
 mod counter;
 pub mod durable;
+mod echo;
 mod findings;
 mod keys;
 pub mod linearizable;
 mod live;
+mod log;
 mod long_fork;
 mod order;
 mod queue;
@@ -31,9 +33,11 @@ pub use causal::Causal;
 pub use convergent::Convergent;
 pub use counter::Counter;
 pub use durable::Durable;
+pub use echo::Echo;
 pub use keys::Model;
 pub use linearizable::Linearizable;
 pub use live::Live;
+pub use log::Log;
 pub use long_fork::LongFork;
 pub use queue::Queue;
 pub use session::{MonotonicReads, MonotonicWrites, ReadYourWrites, WritesFollowReads};
@@ -165,6 +169,16 @@ pub const CHECKERS: &[Registration] = &[
         guarantee: Guarantee::UniqueIds,
         about: "finds values that a generator returned twice",
         build: |_| Box::new(UniqueIds),
+    },
+    Registration {
+        guarantee: Guarantee::Log,
+        about: "finds messages that a log lost, has twice or passes over, and offsets that are not kept",
+        build: |_| Box::new(Log),
+    },
+    Registration {
+        guarantee: Guarantee::Echo,
+        about: "compares what was answered with what was asked",
+        build: |_| Box::new(Echo),
     },
     Registration {
         guarantee: Guarantee::Bank,

@@ -310,13 +310,20 @@ impl HistoryBuilder {
 /// Whether an outcome can be that of an operation.
 fn check_fit(op: &Op<KeyId, ValueId>, outcome: &Outcome) -> Result<(), HistoryError> {
     let returns_a_value = match op.kind() {
-        OpKind::Read | OpKind::Dequeue | OpKind::Generate | OpKind::Txn => Some(true),
+        OpKind::Read
+        | OpKind::Dequeue
+        | OpKind::Generate
+        | OpKind::Send
+        | OpKind::Poll
+        | OpKind::Committed
+        | OpKind::Echo
+        | OpKind::Txn => Some(true),
         OpKind::Acquire => None,
         _ => Some(false),
     };
     let what = match (outcome, returns_a_value) {
         (Outcome::Ok(Ret::Done), Some(true)) => {
-            "a read, dequeue, generate or txn that is `ok` returns a value"
+            "a read, dequeue, generate, send, poll, committed, echo or txn that is `ok` returns a value"
         }
         (Outcome::Ok(Ret::Value(_)), Some(false)) => {
             "an operation that only writes returns no value"

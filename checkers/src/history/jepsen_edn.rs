@@ -525,7 +525,8 @@ fn check_is_no_pair(op: &Op, value: &Edn<'_>) -> Result<(), String> {
         | OpKind::Dequeue
         | OpKind::Acquire
         | OpKind::Release
-        | OpKind::Generate => pair.len() == 2,
+        | OpKind::Generate
+        | OpKind::Committed => pair.len() == 2,
         OpKind::Cas => {
             let is_list = |value: &Edn<'_>| matches!(value, Edn::Vector(_) | Edn::List(_));
             pair.len() == 2 && !is_list(&pair[0]) && is_list(&pair[1])
@@ -570,6 +571,10 @@ fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<(
             | OpKind::Acquire
             | OpKind::Release
             | OpKind::Generate
+            | OpKind::Send
+            | OpKind::Poll
+            | OpKind::Committed
+            | OpKind::Echo
             | OpKind::Txn
     );
     if returns || *value == Edn::Nil {
@@ -701,6 +706,11 @@ fn given(kind: OpKind, key: Key, value: &Edn<'_>, texts: Texts) -> Result<Op, St
         OpKind::Acquire => Op::Acquire { key },
         OpKind::Release => Op::Release { key },
         OpKind::Generate => Op::Generate { key },
+        OpKind::Send => Op::Send { key, value: given()? },
+        OpKind::Poll => Op::Poll { key, from: given()? },
+        OpKind::Commit => Op::Commit { key, offset: given()? },
+        OpKind::Committed => Op::Committed { key },
+        OpKind::Echo => Op::Echo { key, value: given()? },
         OpKind::Txn => Op::Txn { key, body: steps(value, texts)? },
     })
 }
@@ -742,9 +752,13 @@ fn ret_of(op: &Op, value: &Edn<'_>, how: How, is_written: bool) -> Result<Ret, S
     let (_, value) = split(&NIL, value, how.keys)?;
     Ok(match op.kind() {
         OpKind::Read if !is_written => Ret::Value(elements_of(value, how.texts)?),
-        OpKind::Read | OpKind::Dequeue | OpKind::Generate => {
-            Ret::Value(value_of(value, how.texts)?)
-        }
+        OpKind::Read
+        | OpKind::Dequeue
+        | OpKind::Generate
+        | OpKind::Send
+        | OpKind::Poll
+        | OpKind::Committed
+        | OpKind::Echo => Ret::Value(value_of(value, how.texts)?),
         OpKind::Txn => Ret::Value(steps(value, how.texts)?),
         OpKind::Acquire => match value_of(value, how.texts)? {
             token @ Value::Int(_) => Ret::Value(token),
@@ -887,6 +901,10 @@ fn asked(op: &Op) -> Edn<'static> {
         | Op::Append { value, .. }
         | Op::Enqueue { value, .. }
         | Op::Increment { by: value, .. }
+        | Op::Send { value, .. }
+        | Op::Echo { value, .. }
+        | Op::Poll { from: value, .. }
+        | Op::Commit { offset: value, .. }
         | Op::Txn { body: value, .. } => to_edn(value),
         Op::Cas { from, to, .. } => Edn::Vector(vec![to_edn(from), to_edn(to)]),
         _ => Edn::Nil,

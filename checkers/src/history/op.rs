@@ -329,6 +329,39 @@ pub enum Op<K = Key, V = Value> {
         /// The generator.
         key: K,
     },
+    /// Puts a message at the end of the log that the key holds. Returns its offset, a whole number.
+    Send {
+        /// The log.
+        key: K,
+        /// The message.
+        value: V,
+    },
+    /// Returns what the log has from an offset on: a list of `[offset, message]`.
+    Poll {
+        /// The log.
+        key: K,
+        /// The first offset that is asked for.
+        from: V,
+    },
+    /// Says that everything in the log up to an offset has been dealt with.
+    Commit {
+        /// The log.
+        key: K,
+        /// The offset.
+        offset: V,
+    },
+    /// Returns up to where everything in the log has been dealt with; `nil` where nobody has said so.
+    Committed {
+        /// The log.
+        key: K,
+    },
+    /// Returns the value that is given, and does nothing.
+    Echo {
+        /// What the answer is taken for.
+        key: K,
+        /// The value.
+        value: V,
+    },
     /// Several steps that take effect at once. `body` is a list of steps, each `[name, key, value]`
     /// with a name of `r`, `w`, `append` or `inc`; it returns the same list with what every `r`
     /// read in the place of its `nil`. (The shape of Jepsen's and Elle's transactions.)
@@ -357,6 +390,11 @@ impl<K, V> Op<K, V> {
             | Op::Acquire { key }
             | Op::Release { key }
             | Op::Generate { key }
+            | Op::Send { key, .. }
+            | Op::Poll { key, .. }
+            | Op::Commit { key, .. }
+            | Op::Committed { key }
+            | Op::Echo { key, .. }
             | Op::Txn { key, .. } => key,
         }
     }
@@ -377,6 +415,11 @@ impl<K, V> Op<K, V> {
             Op::Acquire { .. } => OpKind::Acquire,
             Op::Release { .. } => OpKind::Release,
             Op::Generate { .. } => OpKind::Generate,
+            Op::Send { .. } => OpKind::Send,
+            Op::Poll { .. } => OpKind::Poll,
+            Op::Commit { .. } => OpKind::Commit,
+            Op::Committed { .. } => OpKind::Committed,
+            Op::Echo { .. } => OpKind::Echo,
             Op::Txn { .. } => OpKind::Txn,
         }
     }
@@ -404,6 +447,11 @@ impl<K, V> Op<K, V> {
             Op::Acquire { key } => Op::Acquire { key: key_of(key) },
             Op::Release { key } => Op::Release { key: key_of(key) },
             Op::Generate { key } => Op::Generate { key: key_of(key) },
+            Op::Send { key, value } => Op::Send { key: key_of(key), value: value_of(value) },
+            Op::Poll { key, from } => Op::Poll { key: key_of(key), from: value_of(from) },
+            Op::Commit { key, offset } => Op::Commit { key: key_of(key), offset: value_of(offset) },
+            Op::Committed { key } => Op::Committed { key: key_of(key) },
+            Op::Echo { key, value } => Op::Echo { key: key_of(key), value: value_of(value) },
             Op::Txn { key, body } => Op::Txn { key: key_of(key), body: value_of(body) },
         }
     }
@@ -426,6 +474,11 @@ impl<K: fmt::Display, V: fmt::Display> fmt::Display for Op<K, V> {
             Op::Acquire { key } => write!(f, "acquire {key}"),
             Op::Release { key } => write!(f, "release {key}"),
             Op::Generate { key } => write!(f, "generate {key}"),
+            Op::Send { key, value } => write!(f, "send {key} {value}"),
+            Op::Poll { key, from } => write!(f, "poll {key} {from}"),
+            Op::Commit { key, offset } => write!(f, "commit {key} {offset}"),
+            Op::Committed { key } => write!(f, "committed {key}"),
+            Op::Echo { key, value } => write!(f, "echo {key} {value}"),
             Op::Txn { key, body } => write!(f, "txn {key} {body}"),
         }
     }
@@ -461,13 +514,23 @@ pub enum OpKind {
     Release,
     /// See [`Op::Generate`].
     Generate,
+    /// See [`Op::Send`].
+    Send,
+    /// See [`Op::Poll`].
+    Poll,
+    /// See [`Op::Commit`].
+    Commit,
+    /// See [`Op::Committed`].
+    Committed,
+    /// See [`Op::Echo`].
+    Echo,
     /// See [`Op::Txn`].
     Txn,
 }
 
 impl OpKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [OpKind; 14] = [
+    pub const ALL: [OpKind; 19] = [
         OpKind::Read,
         OpKind::Write,
         OpKind::Cas,
@@ -481,6 +544,11 @@ impl OpKind {
         OpKind::Acquire,
         OpKind::Release,
         OpKind::Generate,
+        OpKind::Send,
+        OpKind::Poll,
+        OpKind::Commit,
+        OpKind::Committed,
+        OpKind::Echo,
         OpKind::Txn,
     ];
 
@@ -503,6 +571,11 @@ impl OpKind {
             OpKind::Acquire => "acquire",
             OpKind::Release => "release",
             OpKind::Generate => "generate",
+            OpKind::Send => "send",
+            OpKind::Poll => "poll",
+            OpKind::Commit => "commit",
+            OpKind::Committed => "committed",
+            OpKind::Echo => "echo",
             OpKind::Txn => "txn",
         }
     }
@@ -510,7 +583,9 @@ impl OpKind {
     /// Whether an operation of this kind can change what a key holds.
     pub fn writes(self) -> bool {
         match self {
-            OpKind::Read | OpKind::Generate => false,
+            OpKind::Read | OpKind::Generate | OpKind::Poll | OpKind::Committed | OpKind::Echo => {
+                false
+            }
             OpKind::Write
             | OpKind::Cas
             | OpKind::Delete
@@ -522,6 +597,8 @@ impl OpKind {
             | OpKind::Dequeue
             | OpKind::Acquire
             | OpKind::Release
+            | OpKind::Send
+            | OpKind::Commit
             | OpKind::Txn => true,
         }
     }
@@ -539,8 +616,8 @@ impl fmt::Display for OpKind {
 pub enum Ret<V = Value> {
     /// It was done; there is nothing to return. (All but the following.)
     Done,
-    /// What the key held (read), what was taken (dequeue), what was made (generate), what each step
-    /// returned (txn), the fencing token (acquire, where there is one).
+    /// What the key held (read), what was taken (dequeue), what was made (generate), the offset
+    /// (send), what a log has (poll), up to where it is dealt with (committed), what was given (echo), what each step returned (txn), the fencing token (acquire, where there is one).
     Value(V),
 }
 

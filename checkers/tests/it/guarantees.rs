@@ -423,6 +423,8 @@ fn each_checker_names_its_method() {
         counter: bounds of what can have been added
         queue: each value and each pair
         unique-ids: all values
+        log: each message and each poll
+        echo: each answer by itself
         bank: totals of whole reads
         long-fork: chains of reads
         read-committed: cycles of dependencies

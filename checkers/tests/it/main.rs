@@ -11,6 +11,7 @@ mod formats;
 mod guarantees;
 mod linearizable;
 mod linearization;
+mod logs;
 mod models;
 mod notation;
 mod objects;

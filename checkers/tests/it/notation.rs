@@ -93,6 +93,11 @@ fn op(words: &[&str]) -> Op {
         "acquire" => Op::Acquire { key },
         "release" => Op::Release { key },
         "generate" => Op::Generate { key },
+        "send" => Op::Send { key, value: value(words[2]) },
+        "poll" => Op::Poll { key, from: value(words[2]) },
+        "commit" => Op::Commit { key, offset: value(words[2]) },
+        "committed" => Op::Committed { key },
+        "echo" => Op::Echo { key, value: value(words[2]) },
         "txn" => Op::Txn { key, body: value(words[2]) },
         word => panic!("no operation is called {word}"),
     }

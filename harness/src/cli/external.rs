@@ -14,7 +14,7 @@ use super::output::interruption;
 use crate::campaign::Ending;
 use crate::external::{Dialect, External, Launch, Limits, WORKLOADS};
 use crate::nemesis::NEMESES;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanError};
 use crate::report;
 use crate::report::summary::shell_word;
 use crate::run::{self, Conclusion, Options};
@@ -27,7 +27,8 @@ pub(super) struct Arguments {
     /// The program that is a node.
     #[arg(long, value_name = "FILE")]
     bin: PathBuf,
-    /// What clients ask, in Maelstrom's words: `lin-kv`, `g-set`, `broadcast`, `unique-ids` or `txn-list-append`.
+    /// What clients ask, in Maelstrom's words: `lin-kv`, `g-set`, `broadcast`, `unique-ids`,
+    /// `txn-list-append`, `echo`, `pn-counter`, `g-counter` or `kafka`.
     #[arg(long, value_name = "WORKLOAD", default_value = "lin-kv")]
     workload: String,
     /// How many nodes there are.
@@ -36,9 +37,9 @@ pub(super) struct Arguments {
     /// The seeds, one after the other.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..3")]
     seeds: Range<u64>,
-    /// Let these plan the faults, or `none`.
-    #[arg(long, value_name = "NEMESIS", value_delimiter = ',', default_value = "partition")]
-    nemeses: Vec<String>,
+    /// Let these plan the faults, or `none`. Unless it is said, `partition`, and `kill` where there is one node.
+    #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
+    nemeses: Option<Vec<String>>,
     /// How long faults last in all.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     safety: std::time::Duration,
@@ -98,7 +99,7 @@ impl Arguments {
             };
             let folder = launch.folder.clone();
             let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
-            plan.check_for(&*system, &[])?;
+            plan.check_for(&*system, &[]).map_err(in_flags)?;
             let report = run::run(&system, &plan, seed, Options::default());
             let conclusion = report.conclusion();
             let words = report::run::conclusion(conclusion);
@@ -130,29 +131,37 @@ impl Arguments {
         Ok(dialect)
     }
 
-    /// The plan of the runs.
-    ///
-    /// # Errors
-    /// Where there are too few nodes for a nemesis.
     fn plan(&self, dialect: &Dialect) -> anyhow::Result<Plan> {
-        for name in &self.nemeses {
-            let entry = NEMESES.iter().find(|entry| entry.name == name);
-            let fewest = entry.map_or(1, |entry| entry.nemesis.fewest_nodes());
-            if self.nodes < fewest {
-                bail!(
-                    "--nodes {}: too few for `{name}`, which needs {fewest}; \
-                     `--nemeses none` runs without faults",
-                    self.nodes
-                );
-            }
-        }
         let mut plan = Plan::new(format!("external-{}", dialect.name), "external");
         dialect.workload.clone_into(&mut plan.workload);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
-        plan.nemeses = self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
+        let usual = if self.nodes == 1 { "kill" } else { "partition" };
+        let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
+        plan.nemeses = named.into_iter().filter(|name| name != "none").collect();
         plan.safety = self.safety;
+        for name in &plan.nemeses {
+            let Some(entry) = NEMESES.iter().find(|entry| entry.name == name) else {
+                let known: Vec<&str> = NEMESES.iter().map(|entry| entry.name).collect();
+                bail!("--nemeses: none is called `{name}`; there are {}", known.join(", "));
+            };
+            let fewest = entry.nemesis.fewest_nodes();
+            if self.nodes < fewest {
+                let few = self.nodes;
+                bail!(
+                    "--nodes {few}: `{name}` needs {fewest} or more; say so, or `--nemeses kill`"
+                );
+            }
+        }
         Ok(plan)
+    }
+}
+
+/// What is wrong with a plan, in the words of the flags that it was made from.
+fn in_flags(error: PlanError) -> anyhow::Error {
+    match error {
+        PlanError::OutOfRange { message, .. } => anyhow::anyhow!("--{message}"),
+        error => error.into(),
     }
 }
 

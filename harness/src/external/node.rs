@@ -1,6 +1,6 @@
 //! One node: what the network brings goes to its process, and what that says goes into the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::child::{Process, shortened};
 use super::guardian::Guardian;
 use super::pace::Pace;
 use super::protocol::{Dialect, envelope};
-use super::service::{SERVICES, Services};
-use crate::sim::{Address, Message};
+use super::service::{Asked, SERVICES, Services};
+use crate::sim::{Address, Message, NodeStatus, Role};
 use crate::system::NodeCx;
 
 /// How often a process is listened to, in virtual time.
@@ -38,6 +38,20 @@ pub(super) struct Node {
     pub(super) services: Arc<Mutex<Services>>,
     /// What clients have asked and were not answered, by who asked and the number of the message.
     pub(super) awaited: BTreeMap<(String, u64), Message>,
+    /// When this process was started, which no other of the node was.
+    pub(super) start: u64,
+    /// How often it has asked a service.
+    pub(super) asked: u64,
+    /// The others that it has spoken to at this moment.
+    pub(super) spoken_to: BTreeSet<NodeId>,
+}
+
+/// Through a node that does not run, no service is reached.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let node = self.cx.id();
+        self.services.lock().expect("a service does not panic").stop(node);
+    }
 }
 
 impl Node {
@@ -49,6 +63,8 @@ impl Node {
             let mut process = Process::start(&self.launch, &name, &self.guardian)?;
             self.introduce(&mut process).map(|()| process)
         })?;
+        let node = self.cx.id();
+        self.services.lock().expect("a service does not panic").running.insert(node);
         // Many messages may arrive at one moment: a process that floods says so much at it, not after each of them.
         let (mut moment, mut lines) = (self.cx.now(), 0);
         let mut looked_at = moment;
@@ -62,9 +78,10 @@ impl Node {
             }
             if now > moment {
                 (moment, lines) = (now, 0);
+                self.spoken_to.clear();
             }
             let mut wait = Duration::ZERO;
-            if let Some(message) = message {
+            if let Some(message) = message.and_then(|message| self.pass_by(message)) {
                 wait = IDLE;
                 let line = String::from_utf8_lossy(&message.bytes).into_owned();
                 self.expect_answer(message);
@@ -73,7 +90,7 @@ impl Node {
             while lines < LINES_A_MOMENT_MAX
                 && let Some(line) = process.listen(wait)?
             {
-                self.pass_on(&process, &line)?;
+                self.pass_on(&line)?;
                 wait = Duration::ZERO;
                 lines += 1;
             }
@@ -123,17 +140,18 @@ impl Node {
     }
 
     /// Brings a line of the process to whom it is for.
-    fn pass_on(&mut self, process: &Process, line: &str) -> Result<(), String> {
+    fn pass_on(&mut self, line: &str) -> Result<(), String> {
         let said = parsed(line)?;
         let (Some(to), Some(body)) = (said["dest"].as_str(), said["body"].as_object()) else {
             return Err(format!("it said what has no `dest` and `body`: {}", shortened(line)));
         };
         let node = to.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
         if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
+            self.note_whether_it_leads(node);
             let message = envelope(&self.name(), to, said["body"].clone());
             self.cx.send(Address::Node(node), message.to_string().as_bytes());
         } else if SERVICES.contains(&to) {
-            self.ask_service(process, to, said["body"].clone());
+            self.ask_service(to, said["body"].clone());
         } else if to.starts_with('c') {
             let Some(number) = body.get("in_reply_to").and_then(Json::as_u64) else {
                 return Err(format!(
@@ -151,20 +169,59 @@ impl Node {
         Ok(())
     }
 
-    /// Asks a service, which takes a while each way.
-    fn ask_service(&self, process: &Process, service: &str, body: Json) {
-        let (cx, ear) = (self.cx.clone(), process.ear());
-        let (services, name, service) = (self.services.clone(), self.name(), service.to_owned());
-        let mut random = self.cx.random(&format!("service/{}", self.cx.now().as_nanos()));
-        self.cx.spawn(async move {
-            cx.sleep(Duration::from_millis(random.between(1, 5))).await;
-            let answer = services.lock().expect("a service does not panic").serve(&service, &body);
-            cx.sleep(Duration::from_millis(random.between(1, 5))).await;
-            if let Some(answer) = answer {
-                // One that does not read is found out by what else it is told.
-                let _ = ear.tell(envelope(&service, &name, answer).to_string());
-            }
+    /// Notes that the node speaks to another. The protocol has no word for who leads, so it is seen from outside: the
+    /// leader is who spoke last to all others at one moment, as a leader does whenever it has something for them, or to
+    /// show that it is there. Who asks for votes does so too, and is no leader for longer than it takes the elected one to say
+    /// something.
+    fn note_whether_it_leads(&mut self, other: NodeId) {
+        self.spoken_to.insert(other);
+        let me = self.cx.id();
+        if self.cx.nodes().iter().all(|id| *id == me || self.spoken_to.contains(id)) {
+            let mut services = self.services.lock().expect("a service does not panic");
+            let Some(term) = services.leads(me) else { return };
+            self.cx.observe(NodeStatus { role: Role::Leader, term, ..NodeStatus::default() });
+        }
+    }
+
+    /// Asks a service. A node reaches the services through the node after it that runs, so that what cuts these two off
+    /// from each other cuts it off from the services, and what delays or loses messages does so with these.
+    fn ask_service(&mut self, service: &str, body: Json) {
+        self.asked += 1;
+        let (node, number) = (self.cx.id(), self.asked);
+        let request = json!({
+            "src": self.name(), "dest": service, "body": body, "asked": (node, self.start, number)
         });
+        let through = {
+            let services = self.services.lock().expect("a service does not panic");
+            let (before, after): (Vec<NodeId>, Vec<NodeId>) =
+                services.running.iter().filter(|other| **other != node).partition(|id| **id < node);
+            after.first().or(before.first()).copied().unwrap_or(node)
+        };
+        self.cx.send(Address::Node(through), request.to_string().as_bytes());
+    }
+
+    /// Serves what is for a service, and takes from what a service answers what is for the process; everything else is
+    /// for the process as it is.
+    fn pass_by(&self, mut message: Message) -> Option<Message> {
+        let Address::Node(from) = message.from else { return Some(message) };
+        let Ok(said) = serde_json::from_slice::<Json>(&message.bytes) else { return Some(message) };
+        let Some(asked) = said.get("asked") else { return Some(message) };
+        let Ok(asked) = serde_json::from_value::<Asked>(asked.clone()) else { return None };
+        if said["answers"] == true {
+            // A process is not told what one before it had asked for.
+            let envelope = json!({"src": said["src"], "dest": said["dest"], "body": said["body"]});
+            message.bytes = envelope.to_string().into_bytes();
+            return (asked.1 == self.start).then_some(message);
+        }
+        let service = said["dest"].as_str()?;
+        let mut random = self.cx.random(&format!("service/{asked:?}"));
+        let mut services = self.services.lock().expect("a service does not panic");
+        let answer = services.serve(asked, service, &said["body"], &mut random)?;
+        let reply = json!({
+            "src": service, "dest": said["src"], "body": answer, "asked": asked, "answers": true
+        });
+        self.cx.send(Address::Node(from), reply.to_string().as_bytes());
+        None
     }
 }
 

@@ -5,6 +5,7 @@ use checkers::history::{Op, OpKind, Outcome, Reason, Ret, Value};
 use serde_json::{Value as Json, json};
 
 use super::child::shortened;
+use super::log;
 use crate::system::Claim;
 
 /// How nodes are asked under one workload, and what they are taken to promise.
@@ -21,6 +22,8 @@ pub struct Dialect {
     pub(super) ask: fn(&Op) -> Option<Json>,
     /// What an answer that is no error says; nothing where it is not what the protocol says.
     pub(super) learn: fn(&Op, &Json) -> Option<Ret>,
+    /// Where an answer may not be all there is: puts what is new to what was told so far, and says what to ask then.
+    pub(super) more: fn(&Op, told: &mut Json, new: Json) -> Option<Json>,
 }
 
 /// Every workload that nodes can be asked under.
@@ -33,6 +36,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: false,
         ask: ask_register,
         learn: learn_value,
+        more: |_, _, _| None,
     },
     Dialect {
         name: "g-set",
@@ -42,6 +46,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: false,
         ask: |op| ask_set(op, "add", "element"),
         learn: |op, body| learn_set(op, &body["value"]),
+        more: |_, _, _| None,
     },
     Dialect {
         name: "broadcast",
@@ -51,6 +56,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: true,
         ask: |op| ask_set(op, "broadcast", "message"),
         learn: |op, body| learn_set(op, &body["messages"]),
+        more: |_, _, _| None,
     },
     Dialect {
         name: "unique-ids",
@@ -64,6 +70,7 @@ pub const WORKLOADS: &[Dialect] = &[
             Json::String(id) => Some(Ret::Value(Value::Text(id.as_str().into()))),
             id => Some(Ret::Value(Value::Text(id.to_string().into()))),
         },
+        more: |_, _, _| None,
     },
     Dialect {
         name: "txn-list-append",
@@ -76,6 +83,59 @@ pub const WORKLOADS: &[Dialect] = &[
             _ => None,
         },
         learn: |_, body| value_of(&body["txn"]).map(Ret::Value),
+        more: |_, _, _| None,
+    },
+    Dialect {
+        name: "echo",
+        workload: "echo",
+        ops: &[OpKind::Echo],
+        claims: &[(Guarantee::Echo, Claim::Holds), (Guarantee::Live, Claim::Holds)],
+        wants_topology: false,
+        ask: |op| match op {
+            Op::Echo { value, .. } => {
+                Some(json!({"type": "echo", "echo": format!("Please echo {value}")}))
+            }
+            _ => None,
+        },
+        // What is no echo of ours is a value all the same: another one than was asked for.
+        learn: |_, body| match body["echo"].as_str() {
+            Some(text) => Some(Ret::Value(match text.strip_prefix("Please echo ") {
+                Some(number) => number.parse().map_or(Value::Text(text.into()), Value::Int),
+                None => Value::Text(text.into()),
+            })),
+            None => value_of(&body["echo"]).map(Ret::Value),
+        },
+        more: |_, _, _| None,
+    },
+    Dialect {
+        name: "pn-counter",
+        workload: "one-counter",
+        ops: &[OpKind::Read, OpKind::Increment],
+        claims: &[(Guarantee::Durable, Claim::Holds), (Guarantee::Convergent, Claim::Holds)],
+        wants_topology: false,
+        ask: ask_counter,
+        learn: learn_counter,
+        more: |_, _, _| None,
+    },
+    Dialect {
+        name: "g-counter",
+        workload: "growing-counter",
+        ops: &[OpKind::Read, OpKind::Increment],
+        claims: &[(Guarantee::Durable, Claim::Holds), (Guarantee::Convergent, Claim::Holds)],
+        wants_topology: false,
+        ask: ask_counter,
+        learn: learn_counter,
+        more: |_, _, _| None,
+    },
+    Dialect {
+        name: "kafka",
+        workload: "log",
+        ops: &[OpKind::Send, OpKind::Poll, OpKind::Commit, OpKind::Committed],
+        claims: &[(Guarantee::Log, Claim::Holds), (Guarantee::Live, Claim::Holds)],
+        wants_topology: false,
+        ask: log::ask,
+        learn: log::learn,
+        more: log::more,
     },
 ];
 
@@ -84,26 +144,20 @@ pub(super) fn envelope(from: &str, to: &str, body: Json) -> Json {
     json!({"src": from, "dest": to, "body": body})
 }
 
-/// What a client knows once it has an answer.
-pub(super) fn learn(dialect: &Dialect, op: &Op, answer: &[u8]) -> Outcome {
-    let unclear = |words: String| Outcome::Info(Reason::Other(words.into()));
-    let Ok(body) = serde_json::from_slice::<Json>(answer) else {
-        return unclear("an answer that is no JSON".to_owned());
-    };
-    if body["type"] == "error" {
-        return of_error(op, &body);
-    }
-    match (dialect.learn)(op, &body) {
+/// What a client knows once it has an answer that is no error.
+pub(super) fn learn(dialect: &Dialect, op: &Op, body: &Json) -> Outcome {
+    match (dialect.learn)(op, body) {
         Some(ret) => Outcome::Ok(ret),
-        None => unclear(format!(
-            "an answer that the protocol does not have: {}",
-            shortened(&body.to_string())
-        )),
+        None => {
+            let shown = shortened(&body.to_string());
+            let words = format!("an answer that the protocol does not have: {shown}");
+            Outcome::Info(Reason::Other(words.into()))
+        }
     }
 }
 
 /// What an error says. Some codes say that nothing happened, and all others leave it open.
-fn of_error(op: &Op, body: &Json) -> Outcome {
+pub(super) fn of_error(op: &Op, body: &Json) -> Outcome {
     const DEFINITE: &[u64] = &[1, 10, 11, 12, 14, 20, 21, 22, 30];
     let code = body["code"].as_u64();
     let words = format!("error {}: {}", body["code"], body["text"].as_str().unwrap_or_default());
@@ -132,6 +186,22 @@ fn ask_register(op: &Op) -> Option<Json> {
         Op::Cas { key, from, to } => {
             Some(json!({"type": "cas", "key": key, "from": from, "to": to}))
         }
+        _ => None,
+    }
+}
+
+fn ask_counter(op: &Op) -> Option<Json> {
+    match op {
+        Op::Read { .. } => Some(json!({"type": "read"})),
+        Op::Increment { by, .. } => Some(json!({"type": "add", "delta": by})),
+        _ => None,
+    }
+}
+
+fn learn_counter(op: &Op, body: &Json) -> Option<Ret> {
+    match (op, body["type"].as_str()?) {
+        (Op::Read { .. }, "read_ok") => body["value"].as_i64().map(Value::Int).map(Ret::Value),
+        (Op::Increment { .. }, "add_ok") => Some(Ret::Done),
         _ => None,
     }
 }
@@ -171,7 +241,7 @@ fn learn_set(op: &Op, elements: &Json) -> Option<Ret> {
 }
 
 /// A value as histories have it; nothing for what they do not have.
-fn value_of(json: &Json) -> Option<Value> {
+pub(super) fn value_of(json: &Json) -> Option<Value> {
     match json {
         Json::Null => Some(Value::Nil),
         Json::Number(number) => number.as_i64().map(Value::Int),

@@ -21,6 +21,7 @@ mod disk;
 mod duplicate;
 mod flap;
 mod kill;
+mod leader_with_minority;
 mod limits;
 mod loss;
 pub(crate) mod membership;
@@ -225,6 +226,9 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Partition { shape } if shape.is_of_clients() => client_cut::NAME,
+            Fault::Partition { shape: Shape::Isolate { target: Target::LeaderWithMinority } } => {
+                leader_with_minority::NAME
+            }
             Fault::Partition { .. } => "partition",
             Fault::Delay { .. } => "delay",
             Fault::Reorder { .. } => "reorder",
@@ -541,6 +545,8 @@ pub enum Target {
     Follower,
     /// As many nodes as leave a majority, but one at least.
     Minority,
+    /// The same, the node that leads among them, where one does.
+    LeaderWithMinority,
     /// The fewest nodes that are a majority.
     Majority,
     /// Every node.
@@ -555,6 +561,7 @@ impl fmt::Display for Target {
             Target::Leader => f.write_str("leader"),
             Target::Follower => f.write_str("follower"),
             Target::Minority => f.write_str("minority"),
+            Target::LeaderWithMinority => f.write_str("leader-with-minority"),
             Target::Majority => f.write_str("majority"),
             Target::All => f.write_str("all"),
         }
@@ -632,6 +639,13 @@ pub const NEMESES: &[Registration] = &[
         usual: true,
         engines: &Engine::ALL,
         nemesis: &partition::Partition,
+    },
+    Registration {
+        name: "leader-with-minority",
+        about: "cuts the leader off from the majority, together with as many others as are none with it",
+        usual: false,
+        engines: &Engine::ALL,
+        nemesis: &leader_with_minority::LeaderWithMinority,
     },
     Registration {
         name: "crash",

@@ -37,7 +37,7 @@ impl Observed {
             }
             Target::All => up.len(),
             Target::One => 1,
-            Target::Minority => (self.nodes.len() - majority).max(1),
+            Target::Minority | Target::LeaderWithMinority => (self.nodes.len() - majority).max(1),
             Target::Majority => majority,
             Target::Leader => {
                 if let Some(leader) = self.leader() {
@@ -52,6 +52,10 @@ impl Observed {
             }
         };
         stream.shuffle(&mut up);
+        if target == Target::LeaderWithMinority {
+            let leader = self.leader();
+            up.sort_by_key(|id| Some(*id) != leader);
+        }
         up.truncate(some);
         up.sort();
         up
@@ -313,6 +317,16 @@ mod tests {
         observed.nodes[1].1 = false;
         let resolved = observed.resolve(Target::Leader, &mut stream_of(1));
         assert_eq!(resolved, [NodeId(1)]);
+    }
+
+    #[test]
+    fn the_leader_is_among_the_minority_that_it_is_cut_off_with() {
+        let mut observed = cluster(5);
+        observed.nodes[3].2 = NodeStatus { role: Role::Leader, term: 1, ..NodeStatus::default() };
+        for salt in 0..20 {
+            let some = observed.resolve(Target::LeaderWithMinority, &mut stream_of(salt));
+            assert!(some.len() == 2 && some.contains(&NodeId(4)), "{some:?}");
+        }
     }
 
     #[test]

@@ -218,14 +218,18 @@ fn a_node_that_asks_the_service_is_linearizable_and_one_that_keeps_all_to_itself
 
 #[test]
 fn nodes_are_judged_in_every_dialect() {
-    let Some(node) = node("many.py") else { return };
+    let (Some(many), Some(log)) = (node("many.py"), node("log.py")) else { return };
     let cases = [
-        ("unique-ids", "kill", "duplicate-id"),
-        ("broadcast", "kill,partition", "divergence"),
-        ("txn-list-append", "kill", "strict-serializable: "),
+        (&many, "unique-ids", "kill", "duplicate-id"),
+        (&many, "broadcast", "kill,partition", "divergence"),
+        (&many, "txn-list-append", "kill", "strict-serializable: "),
+        (&log, "echo", "kill", "wrong-echo"),
+        (&log, "pn-counter", "kill", "lost-increment"),
+        (&log, "g-counter", "kill", "lost-increment"),
+        (&log, "kafka", "kill", "log: "),
     ];
-    let check = |(workload, nemeses, anomaly): (&str, &str, &str)| {
-        let all = ["external", "--bin", &node, "--nodes", "3", "--safety", "5s"];
+    let check = |(node, workload, nemeses, anomaly): (&String, &str, &str, &str)| {
+        let all = ["external", "--bin", node, "--nodes", "3", "--safety", "5s"];
         let all = [&all[..], &["--workload", workload, "--nemeses", nemeses]].concat();
         assert_keeps(&all);
         assert_breaks(&all, anomaly);
@@ -245,6 +249,33 @@ fn what_there_is_not_is_refused() {
     refused(folder.path(), &["external", "--bin", "nowhere"], &words);
     let words = ["no workload is called `lin-kw`; there are lin-kv, g-set"];
     refused(folder.path(), &["external", "--bin", "/bin/sh", "--workload", "lin-kw"], &words);
-    let words = ["--nodes 1: too few for `partition`, which needs 2; `--nemeses none`"];
-    refused(folder.path(), &["external", "--bin", "/bin/sh", "--nodes", "1"], &words);
+    let said = |arguments: &[&str], words: &str| {
+        let all = [&["external", "--bin", "/bin/sh"], arguments].concat();
+        refused(folder.path(), &all, &[words]);
+    };
+    said(&["--nodes", "1", "--nemeses", "partition"], "--nodes 1: `partition` needs 2 or more");
+    said(&["--nemeses", "partitoin"], "--nemeses: none is called `partitoin`; there are ");
+    said(&["--safety", "0s"], "--safety");
+}
+
+#[test]
+fn a_partition_cuts_nodes_off_from_the_services_they_ask() {
+    let Some(node) = node("lin_kv.py") else { return };
+    let all = ["external", "--bin", &node, "--nodes", "3", "--safety", "5s", "--pace", "2"];
+    let folder = tempfile::tempdir().unwrap();
+    let seeds = ["--nemeses", "partition", "--seeds", "0..2"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &seeds].concat());
+    assert_eq!(code, 0, "the cuts made a difference, and nothing was broken: {stdout}{stderr}");
+}
+
+#[test]
+fn who_relies_on_more_than_a_weak_service_promises_is_found_out() {
+    let Some(node) = node("lin_kv.py") else { return };
+    for service in ["seq-kv", "lww-kv"] {
+        let folder = tempfile::tempdir().unwrap();
+        let all = ["external", "--bin", &node, "--nodes", "3", "--safety", "2s", "--pace", "2"];
+        let all = [&all[..], &["--nemeses", "none", "--seeds", "0..1", "--", service]].concat();
+        let (code, stdout, stderr) = stormglass(folder.path(), &all);
+        assert!(code == 1 && stdout.contains("linearizable: "), "{service}: {stdout}{stderr}");
+    }
 }

@@ -15,11 +15,25 @@ const DOWN_OF_TEN: u32 = 3;
 const STEP_MAX: u32 = 1_000_000;
 
 /// See the module.
-pub(super) struct Counter;
+pub(super) enum Counter {
+    /// Many of them, up and down.
+    Many,
+    /// One, up and down, which never comes to rest.
+    One,
+    /// One that never counts down.
+    Growing,
+}
 
 impl Workload for Counter {
     fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
-        Box::new(Client { draw: Draw::new(options, client, random) })
+        let options = match self {
+            Counter::Many => options.clone(),
+            Counter::One | Counter::Growing => {
+                Options { keys: 1, operations_a_key_set: u32::MAX, ..options.clone() }
+            }
+        };
+        let down_of_ten = if matches!(self, Counter::Growing) { 0 } else { DOWN_OF_TEN };
+        Box::new(Client { draw: Draw::new(&options, client, random), down_of_ten })
     }
 
     fn mix(&self) -> &'static [Share] {
@@ -46,6 +60,8 @@ impl Workload for Counter {
 /// One client's operations.
 struct Client {
     draw: Draw,
+    /// Of ten increments, how many count down.
+    down_of_ten: u32,
 }
 
 impl Generator for Client {
@@ -56,7 +72,7 @@ impl Generator for Client {
             OpKind::Read => self.draw.read(key),
             OpKind::Increment => {
                 let step = i64::from(self.draw.below(STEP_MAX)) + 1;
-                let down = self.draw.below(10) < DOWN_OF_TEN;
+                let down = self.draw.below(10) < self.down_of_ten;
                 Op::Increment { key, by: Value::Int(if down { -step } else { step }) }
             }
             kind => unreachable!("no counter offers {kind}"),

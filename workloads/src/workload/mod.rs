@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 mod append;
 mod bank;
 mod counter;
+mod echo;
+mod log;
 mod long_fork;
 mod queue;
 mod register;
@@ -162,7 +164,17 @@ pub const WORKLOADS: &[Registration] = &[
     Registration {
         name: "counter",
         about: "adds to counters, takes away, and reads sums",
-        workload: &counter::Counter,
+        workload: &counter::Counter::Many,
+    },
+    Registration {
+        name: "one-counter",
+        about: "adds to one counter, takes away, and reads its sum",
+        workload: &counter::Counter::One,
+    },
+    Registration {
+        name: "growing-counter",
+        about: "adds to one counter that never counts down, and reads its sum",
+        workload: &counter::Counter::Growing,
     },
     Registration {
         name: "bank",
@@ -183,6 +195,16 @@ pub const WORKLOADS: &[Registration] = &[
         name: "queue",
         about: "puts unique values into queues and takes them out",
         workload: &queue::Queue,
+    },
+    Registration {
+        name: "log",
+        about: "sends messages to logs, polls them, and commits how far they were read",
+        workload: &log::Log,
+    },
+    Registration {
+        name: "echo",
+        about: "asks for echoes; every value is unique",
+        workload: &echo::Echo,
     },
     Registration {
         name: "unique-ids",

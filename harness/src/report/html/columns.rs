@@ -367,7 +367,11 @@ fn arguments<K>(op: &Op<K, ValueId>) -> (Option<ValueId>, Option<ValueId>) {
         | Op::Add { value, .. }
         | Op::Remove { value, .. }
         | Op::Append { value, .. }
-        | Op::Enqueue { value, .. } => (Some(*value), None),
+        | Op::Enqueue { value, .. }
+        | Op::Send { value, .. }
+        | Op::Echo { value, .. } => (Some(*value), None),
+        Op::Poll { from, .. } => (Some(*from), None),
+        Op::Commit { offset, .. } => (Some(*offset), None),
         Op::Increment { by, .. } => (Some(*by), None),
         Op::Txn { body, .. } => (Some(*body), None),
         Op::Cas { from, to, .. } => (Some(*from), Some(*to)),
@@ -376,6 +380,7 @@ fn arguments<K>(op: &Op<K, ValueId>) -> (Option<ValueId>, Option<ValueId>) {
         | Op::Dequeue { .. }
         | Op::Acquire { .. }
         | Op::Release { .. }
-        | Op::Generate { .. } => (None, None),
+        | Op::Generate { .. }
+        | Op::Committed { .. } => (None, None),
     }
 }

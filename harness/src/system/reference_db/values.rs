@@ -41,9 +41,15 @@ pub(super) fn command_of(op: &Op) -> Option<Command> {
         Op::Generate { .. } => Command::Txn {
             steps: vec![Step::Update(key.clone(), Update::Increment(1)), Step::Read(key)],
         },
-        Op::Increment { .. } | Op::Txn { .. } | Op::Acquire { .. } | Op::Release { .. } => {
-            return None;
-        }
+        Op::Increment { .. }
+        | Op::Txn { .. }
+        | Op::Acquire { .. }
+        | Op::Release { .. }
+        | Op::Send { .. }
+        | Op::Poll { .. }
+        | Op::Commit { .. }
+        | Op::Committed { .. }
+        | Op::Echo { .. } => return None,
     })
 }
 
