@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -73,6 +73,9 @@ impl Arguments {
         let program = self.bin.canonicalize();
         let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
         let plan = self.plan(dialect)?;
+        let folder = std::path::absolute(context.results.join("processes"))?;
+        let any = External::new(self.launch(&program, folder.clone()), dialect);
+        plan.check_for(&any, &[]).map_err(in_flags)?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
@@ -83,23 +86,10 @@ impl Arguments {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let launch = Launch {
-                program: program.clone(),
-                arguments: self.arguments.clone(),
-                folder: std::path::absolute(context.results.join("processes"))?.join(format!(
-                    "{}-{seed}-{}",
-                    plan.name,
-                    std::process::id()
-                )),
-                pace: self.pace,
-                limits: Limits {
-                    memory_max: self.memory_max << 20,
-                    processes_max: self.processes_max,
-                },
-            };
-            let folder = launch.folder.clone();
+            let name = format!("{}-{seed}-{}", plan.name, std::process::id());
+            let launch = self.launch(&program, folder.join(name));
+            let left = launch.folder.clone();
             let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
-            plan.check_for(&*system, &[]).map_err(in_flags)?;
             let report = run::run(&system, &plan, seed, Options::default());
             let conclusion = report.conclusion();
             let words = report::run::conclusion(conclusion);
@@ -111,7 +101,7 @@ impl Arguments {
                 let stored = shell_word(&stored.display().to_string());
                 let _ = writeln!(text, "  show: {} show {stored}", super::output::program());
             }
-            let _ = writeln!(text, "  processes: {}", shell_word(&folder.display().to_string()));
+            let _ = writeln!(text, "  processes: {}", shell_word(&left.display().to_string()));
             content.runs.push(record);
             bar.inc(1);
         }
@@ -120,6 +110,17 @@ impl Arguments {
         context.output.result("external", &content, || text)?;
         let worst = content.runs.iter().map(|record| record.conclusion).max();
         Ok(worst.map_or(Ending::NothingRan, Ending::from).code())
+    }
+
+    /// How the processes of one run are started, which leave what they leave in a folder.
+    fn launch(&self, program: &Path, folder: PathBuf) -> Launch {
+        Launch {
+            program: program.to_owned(),
+            arguments: self.arguments.clone(),
+            folder,
+            pace: self.pace,
+            limits: Limits { memory_max: self.memory_max << 20, processes_max: self.processes_max },
+        }
     }
 
     fn dialect(&self) -> anyhow::Result<&'static Dialect> {
