@@ -135,7 +135,7 @@ async fn live(cx: NodeCx, settings: Settings) -> io::Result<()> {
     };
     let log = Log::open(&cx, mistakes).await?;
     let machine = Machine::open(&cx).await?;
-    let wire = Rc::new(Wire::default());
+    let wire = Rc::new(Wire::new(&cx));
     let config = Arc::new(config().validate().map_err(io::Error::other)?);
     let (id, network) = (u64::from(cx.id().0), Network(wire.clone()));
     let raft = Raft::new(id, config, network, log, machine.clone()).await;

@@ -52,6 +52,11 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// The wire of one start of a node: an answer to what an earlier one has asked is none to what this one asks.
+    pub(crate) fn new(cx: &NodeCx) -> Wire {
+        Wire { asked: Cell::new(u64::from(cx.incarnation()) << 32), ..Wire::default() }
+    }
+
     pub(crate) async fn has_outgoing(&self) {
         self.has_outgoing.notified().await;
     }
