@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -70,6 +70,9 @@ impl Arguments {
         let program = self.bin.canonicalize();
         let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
         let plan = self.plan(dialect)?;
+        // Nothing is left behind where the plan is refused.
+        plan.check_for(&External::new(self.launch(&program, PathBuf::new()), dialect), &[])
+            .map_err(in_flags)?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
@@ -80,20 +83,10 @@ impl Arguments {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let launch = Launch {
-                program: program.clone(),
-                arguments: self.arguments.clone(),
-                folder: std::path::absolute(context.results.join("processes"))?.join(format!(
-                    "{}-{seed}-{}",
-                    plan.name,
-                    std::process::id()
-                )),
-                pace: self.pace,
-                memory_mib: self.memory_mib,
-            };
-            let folder = launch.folder.clone();
+            let processes = std::path::absolute(context.results.join("processes"))?;
+            let folder = processes.join(format!("{}-{seed}-{}", plan.name, std::process::id()));
+            let launch = self.launch(&program, folder.clone());
             let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
-            plan.check_for(&*system, &[]).map_err(in_flags)?;
             let report = run::run(&system, &plan, seed, Options::default());
             let conclusion = report.conclusion();
             let words = report::run::conclusion(conclusion);
@@ -114,6 +107,17 @@ impl Arguments {
         context.output.result("external", &content, || text)?;
         let worst = content.runs.iter().map(|record| record.conclusion).max();
         Ok(worst.map_or(Ending::NothingRan, Ending::from).code())
+    }
+
+    /// How the processes of a run are started, which leave something in this folder.
+    fn launch(&self, program: &Path, folder: PathBuf) -> Launch {
+        Launch {
+            program: program.to_owned(),
+            arguments: self.arguments.clone(),
+            folder,
+            pace: self.pace,
+            memory_mib: self.memory_mib,
+        }
     }
 
     fn dialect(&self) -> anyhow::Result<&'static Dialect> {

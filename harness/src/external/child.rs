@@ -20,6 +20,8 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 /// How many lines of it are its last words, and how many bytes of each.
 const LAST_WORDS: usize = 5;
 const LAST_WORDS_BYTES: usize = 300;
+/// How long they are waited for, in real time, once the process has ended.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(2);
 
 /// A process, which ends at the latest when this is dropped.
 pub(super) struct Process {
@@ -28,6 +30,8 @@ pub(super) struct Process {
     stdout: Receiver<Result<String, String>>,
     last_words: Arc<Mutex<VecDeque<String>>>,
     watcher: Option<Child>,
+    /// Disconnected once all of its standard error is read.
+    silent: Receiver<()>,
 }
 
 /// What tells a process something.
@@ -83,9 +87,13 @@ impl Process {
         let (kept, file) = (Arc::clone(&last_words), folder.join(format!("{name}.stderr")));
         beside(move || write_all(input, &told));
         beside(move || read_all(output, &says));
-        beside(move || keep(errors, &file, &kept));
+        let (speaks, silent) = sync_channel::<()>(0);
+        beside(move || {
+            keep(errors, &file, &kept);
+            drop(speaks);
+        });
         let watcher = watcher(child.id());
-        Ok(Process { child, stdin, stdout, last_words, watcher })
+        Ok(Process { child, stdin, stdout, last_words, watcher, silent })
     }
 
     /// What tells it something.
@@ -112,6 +120,8 @@ impl Process {
             Ok(status) => format!("the process ended ({status})"),
             Err(error) => format!("the process ended ({error})"),
         };
+        // On a busy machine, what it said last may not be read yet. Whoever has left its group may hold the pipe open.
+        let _ = self.silent.recv_timeout(LAST_WORDS_WAIT);
         let words = self.last_words();
         if words.is_empty() { how } else { format!("{how}; its last words: {words}") }
     }
@@ -150,7 +160,7 @@ impl Drop for Process {
 /// own that waits at a pipe of which the other end is here. Where there is no shell, the group goes on.
 fn watcher(group: u32) -> Option<Child> {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "read -r nothing; kill -9 -- \"-$0\"", &group.to_string()]);
+    command.args(["-c", "read -r nothing; kill -s KILL -- \"-$0\"", &group.to_string()]);
     command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().ok()
