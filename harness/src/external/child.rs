@@ -22,6 +22,8 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 /// How many lines of it are its last words, and how many bytes of each.
 const LAST_WORDS: usize = 5;
 const LAST_WORDS_BYTES: usize = 300;
+/// How long they are waited for, in real time, once the process has ended.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(2);
 
 /// A process, which ends at the latest when this is dropped.
 pub(super) struct Process {
@@ -31,6 +33,8 @@ pub(super) struct Process {
     stdin: SyncSender<String>,
     stdout: Receiver<Result<String, String>>,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    /// Disconnected once all of its standard error is read.
+    silent: Receiver<()>,
 }
 
 /// What tells a process something.
@@ -83,9 +87,13 @@ impl Process {
         let (kept, file) = (Arc::clone(&last_words), folder.join(format!("{name}.stderr")));
         beside(move || write_all(input, &told));
         beside(move || read_all(output, &says));
-        beside(move || keep(errors, &file, &kept));
+        let (speaks, silent) = sync_channel::<()>(0);
+        beside(move || {
+            keep(errors, &file, &kept);
+            drop(speaks);
+        });
         let (guardian, limits) = (Arc::clone(guardian), *limits);
-        Ok(Process { child, guardian, limits, stdin, stdout, last_words })
+        Ok(Process { child, guardian, limits, stdin, stdout, last_words, silent })
     }
 
     /// What tells it something.
@@ -131,6 +139,8 @@ impl Process {
             Ok(status) => format!("the process ended ({status})"),
             Err(error) => format!("the process ended ({error})"),
         };
+        // On a busy machine, what it said last may not be read yet. Whoever has left its group may hold the pipe open.
+        let _ = self.silent.recv_timeout(LAST_WORDS_WAIT);
         let words = self.last_words();
         if words.is_empty() { how } else { format!("{how}; its last words: {words}") }
     }
