@@ -273,9 +273,9 @@ impl Store {
 }
 
 /// Puts a finished folder in its place. Another process may be about to do the same: the last one
-/// stays.
+/// stays. Who fails has met another one that did not, so that all come to an end, however unlucky one is.
 fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
-    const TRIES: u32 = 100;
+    const TRIES: u32 = 100_000;
     let aside = temporary.with_extension("old.tmp");
     let mut tries = 0;
     loop {
@@ -289,6 +289,7 @@ fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
         if !is_taken || tries == TRIES {
             return Err(error);
         }
+        std::thread::yield_now();
         // What is there goes aside, unless somebody else was faster.
         match fs::rename(folder, &aside) {
             Ok(()) => fs::remove_dir_all(&aside)?,
