@@ -26,9 +26,8 @@ const CLAIMED: &str = r#"
 name = "forgets"
 system = "in-memory"
 nemeses = ["crash"]
-safety = "3s"
-liveness = "2s"
-clients = [3, 4]
+safety = "6s"
+liveness = "3s"
 "#;
 
 /// Runs the command line of the example `in-memory`. Cargo builds examples with all tests, and not with some.

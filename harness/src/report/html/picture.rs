@@ -575,6 +575,14 @@ fn bad_words(anomaly: &Anomaly, is_without_value: bool) -> Option<String> {
             short(lists, 44)
         ));
     }
+    if anomaly.name == "long-fork" {
+        let (_, writes) = last.split_once(" saw the write of ")?;
+        let (writes, _) = writes.split_once(',')?;
+        let (one, other) = writes.split_once(" but not that of ")?;
+        return Some(format!(
+            "observed: one of {one} and {other}, where another read shows the other · legal: both"
+        ));
+    }
     if let Some((read, all)) = last
         .strip_prefix("the balances read sum to ")
         .and_then(|rest| rest.split_once(", but all accounts were "))
