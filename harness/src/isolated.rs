@@ -15,14 +15,11 @@ use std::sync::Arc;
 use checkers::history::jsonl::{self, ReadLimits};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::run::{self, Fingerprint, Options, Report};
 use crate::seed::Seed;
 use crate::store::Record;
 use crate::system::{Registration, System};
-use crate::tape::Tape;
 use crate::trace::Trace;
 
 /// The subcommand of the other process.
@@ -33,11 +30,7 @@ pub(crate) const SUBCOMMAND: &str = "isolated";
 struct Request {
     plan: Plan,
     seed: Seed,
-    trace: bool,
-    config: Option<Config>,
-    schedule: Option<Schedule>,
-    calls: Option<Tape>,
-    keeps_calls: bool,
+    options: Options,
 }
 
 /// What came of it.
@@ -54,8 +47,7 @@ struct Answer {
 /// # Panics
 /// If that process cannot be started, or does not come to a report.
 pub(crate) fn run(program: &Path, plan: &Plan, seed: Seed, options: Options) -> Report {
-    let Options { trace, config, schedule, calls, keeps_calls } = options;
-    let request = Request { plan: plan.clone(), seed, trace, config, schedule, calls, keeps_calls };
+    let request = Request { plan: plan.clone(), seed, options };
     let request = serde_json::to_vec(&request).expect("plans and schedules are JSON");
     let answer = ask(program, &request).unwrap_or_else(|error| {
         panic!("{}: {error}; it is to play the runs of `{}`", program.display(), plan.system)
@@ -109,12 +101,11 @@ pub(crate) fn serve(
 ) -> Result<(), String> {
     let request: Request = serde_json::from_reader(request)
         .map_err(|error| format!("this is for other processes of this program: {error}"))?;
-    let Request { plan, seed, trace, config, schedule, calls, keeps_calls } = request;
+    let Request { plan, seed, options } = request;
     let named = systems.iter().find(|entry| entry.name == plan.system);
     let named = named.ok_or_else(|| format!("no system is called `{}`", plan.system))?;
     let system: Arc<dyn System> = Arc::from(named.configured(&plan.settings)?);
     plan.check_for(&*system, &[]).map_err(|error| error.to_string())?;
-    let options = Options { trace, config, schedule, calls, keeps_calls };
     let report = run::here(&system, &plan, seed, options);
     let mut history = Vec::new();
     jsonl::write(&report.history, &mut history).expect("a vector takes every byte");

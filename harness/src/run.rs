@@ -190,7 +190,7 @@ fn nemeses_without_effect(plan: &Plan, schedule: &Schedule, effects: &[Effect]) 
 }
 
 /// How a run departs from what its plan and seed say. The default: not at all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Options {
     /// Record every message, restart and disk loss. The history stays the same.
     pub trace: bool,

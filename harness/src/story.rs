@@ -200,23 +200,18 @@ impl Word {
 
     /// The same of a request that was not answered: for whom its node waits.
     fn to_wait(&self) -> String {
-        let Word { node, told, heard, .. } = self;
-        let silent =
-            list(told.iter().filter(|to| !heard.contains_key(to)).map(|to| format!("n{to}")));
-        let words = match (silent.is_empty(), heard.is_empty()) {
-            (true, true) => format!("; n{node}, which it asked last, told no other node of it"),
-            (true, false) => format!(
-                "; n{node}, which it asked last, had heard since from {} and waited for no other node",
-                self.heard()
-            ),
-            (false, true) => {
-                format!("; n{node}, which it asked last, waited for {silent}")
-            }
-            (false, false) => format!(
-                "; n{node}, which it asked last, had heard since from {} and waited for {silent}",
-                self.heard()
-            ),
+        let silent = self.told.iter().filter(|to| !self.heard.contains_key(to));
+        let silent = list(silent.map(|to| format!("n{to}")));
+        let heard = match self.heard.is_empty() {
+            true => String::new(),
+            false => format!(" had heard since from {} and", self.heard()),
         };
+        let waited = match (silent.is_empty(), heard.is_empty()) {
+            (false, _) => format!("waited for {silent}"),
+            (true, false) => "waited for no other node".to_owned(),
+            (true, true) => "told no other node of it".to_owned(),
+        };
+        let words = format!("; n{}, which it asked last,{heard} {waited}", self.node);
         words + &self.lost()
     }
 

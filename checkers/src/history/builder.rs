@@ -309,19 +309,7 @@ impl HistoryBuilder {
 
 /// Whether an outcome can be that of an operation.
 fn check_fit(op: &Op<KeyId, ValueId>, outcome: &Outcome) -> Result<(), HistoryError> {
-    let returns_a_value = match op.kind() {
-        OpKind::Read
-        | OpKind::Dequeue
-        | OpKind::Generate
-        | OpKind::Send
-        | OpKind::Poll
-        | OpKind::Committed
-        | OpKind::Echo
-        | OpKind::Txn => Some(true),
-        OpKind::Acquire => None,
-        _ => Some(false),
-    };
-    let what = match (outcome, returns_a_value) {
+    let what = match (outcome, op.kind().returns()) {
         (Outcome::Ok(Ret::Done), Some(true)) => {
             "a read, dequeue, generate, send, poll, committed, echo or txn that is `ok` returns a value"
         }

@@ -752,18 +752,12 @@ fn ret_of(op: &Op, value: &Edn<'_>, how: How, is_written: bool) -> Result<Ret, S
     let (_, value) = split(&NIL, value, how.keys)?;
     Ok(match op.kind() {
         OpKind::Read if !is_written => Ret::Value(elements_of(value, how.texts)?),
-        OpKind::Read
-        | OpKind::Dequeue
-        | OpKind::Generate
-        | OpKind::Send
-        | OpKind::Poll
-        | OpKind::Committed
-        | OpKind::Echo => Ret::Value(value_of(value, how.texts)?),
         OpKind::Txn => Ret::Value(steps(value, how.texts)?),
         OpKind::Acquire => match value_of(value, how.texts)? {
             token @ Value::Int(_) => Ret::Value(token),
             _ => Ret::Done,
         },
+        kind if kind.returns() == Some(true) => Ret::Value(value_of(value, how.texts)?),
         _ => Ret::Done,
     })
 }

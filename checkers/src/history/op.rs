@@ -580,6 +580,31 @@ impl OpKind {
         }
     }
 
+    /// Whether an operation of this kind that took effect returns a value; nothing where it may or may not.
+    pub fn returns(self) -> Option<bool> {
+        match self {
+            OpKind::Read
+            | OpKind::Dequeue
+            | OpKind::Generate
+            | OpKind::Send
+            | OpKind::Poll
+            | OpKind::Committed
+            | OpKind::Echo
+            | OpKind::Txn => Some(true),
+            OpKind::Acquire => None,
+            OpKind::Write
+            | OpKind::Cas
+            | OpKind::Delete
+            | OpKind::Add
+            | OpKind::Remove
+            | OpKind::Increment
+            | OpKind::Append
+            | OpKind::Enqueue
+            | OpKind::Release
+            | OpKind::Commit => Some(false),
+        }
+    }
+
     /// Whether an operation of this kind can change what a key holds.
     pub fn writes(self) -> bool {
         match self {
