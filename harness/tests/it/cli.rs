@@ -54,7 +54,7 @@ fn listing(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// A campaign file whose runs take little time.
-const SHORT: &str = r#"
+pub(crate) const SHORT: &str = r#"
 [[plan]]
 name = "short"
 system = "primary-async"

@@ -7,18 +7,7 @@ use std::process::{Command, Stdio};
 use stormglass::system::Claim;
 use stormglass::triage::Ledger;
 
-use crate::cli::{refused, run_program, stormglass};
-
-/// A plan whose system breaks what it does not claim.
-const PLANS: &str = r#"
-[[plan]]
-name = "short"
-system = "primary-async"
-replica-reads-percent = 30
-safety = "6s"
-liveness = "3s"
-clients = [3, 4]
-"#;
+use crate::cli::{SHORT, refused, run_program, stormglass};
 
 /// A plan of the system of the example `in-memory`, which breaks what it claims.
 const CLAIMED: &str = r#"
@@ -42,9 +31,10 @@ fn in_memory(at: &Path, arguments: &[&str]) -> (i32, String, String) {
     run_program(&program, at, arguments)
 }
 
+/// With a plan whose system breaks what it does not claim.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("plans.toml"), PLANS).unwrap();
+    fs::write(folder.path().join("plans.toml"), format!("{SHORT}clients = [3, 4]\n")).unwrap();
     folder
 }
 
