@@ -1,9 +1,11 @@
 //! Liveness: once all faults have been undone, operations succeed again within the time that the
 //! run gives them.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use super::words::sentence;
-use crate::history::{EventIndex, History, OpKind, Operation, OperationId, Phase, Time};
+use crate::history::{EventIndex, History, Operation, OperationId, Phase, Time};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -48,7 +50,7 @@ impl Checker for Live {
 
 fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Time) -> Anomaly {
     let last = history.operation(*tried.last().expect("something was tried"));
-    let sort = if writes { "operation that writes" } else { OpKind::Read.name() };
+    let sort = if writes { "operation that writes".to_owned() } else { kinds(history, tried) };
     let until = last.completed_at.unwrap_or(last.invoked_at);
     let explanation = vec![
         format!(
@@ -66,6 +68,12 @@ fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Ti
         witness: Witness { operations: vec![last.id], faults: Vec::new() },
         explanation,
     }
+}
+
+/// What operations were of: "read", "read or poll".
+fn kinds(history: &History, operations: &[OperationId]) -> String {
+    let kinds = operations.iter().map(|id| history.operation(*id).op.kind().name());
+    kinds.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" or ")
 }
 
 /// What clients tried after an event and before the final reads. In what the system does not offer, it

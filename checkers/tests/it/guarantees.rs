@@ -389,6 +389,20 @@ fn what_the_store_does_not_offer_cannot_fail_to_come_back() {
 }
 
 #[test]
+fn what_did_not_come_back_has_its_own_name() {
+    let text = "
+        phase liveness
+        0 invoke poll k 0
+        0 info timeout
+        1 invoke read x
+        1 fail unavailable
+    ";
+    let verdict = Live.check(&history(text));
+    let told = &verdict.anomalies()[0].explanation[0];
+    assert!(told.contains("not one poll or read succeeded, of 2"), "{told}");
+}
+
+#[test]
 fn each_checker_names_its_method() {
     let text = "
         0 invoke write x 1

@@ -36,7 +36,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: false,
         ask: ask_register,
         learn: learn_value,
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "g-set",
@@ -46,7 +46,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: false,
         ask: |op| ask_set(op, "add", "element"),
         learn: |op, body| learn_set(op, &body["value"]),
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "broadcast",
@@ -56,7 +56,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: true,
         ask: |op| ask_set(op, "broadcast", "message"),
         learn: |op, body| learn_set(op, &body["messages"]),
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "unique-ids",
@@ -70,7 +70,7 @@ pub const WORKLOADS: &[Dialect] = &[
             Json::String(id) => Some(Ret::Value(Value::Text(id.as_str().into()))),
             id => Some(Ret::Value(Value::Text(id.to_string().into()))),
         },
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "txn-list-append",
@@ -83,7 +83,7 @@ pub const WORKLOADS: &[Dialect] = &[
             _ => None,
         },
         learn: |_, body| value_of(&body["txn"]).map(Ret::Value),
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "echo",
@@ -105,7 +105,7 @@ pub const WORKLOADS: &[Dialect] = &[
             })),
             None => value_of(&body["echo"]).map(Ret::Value),
         },
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "pn-counter",
@@ -115,7 +115,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: false,
         ask: ask_counter,
         learn: learn_counter,
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "g-counter",
@@ -125,7 +125,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: false,
         ask: ask_counter,
         learn: learn_counter,
-        more: |_, _, _| None,
+        more: all_is_told,
     },
     Dialect {
         name: "kafka",
@@ -204,6 +204,11 @@ fn learn_counter(op: &Op, body: &Json) -> Option<Ret> {
         (Op::Increment { .. }, "add_ok") => Some(Ret::Done),
         _ => None,
     }
+}
+
+/// One answer is all there is.
+fn all_is_told(_: &Op, _: &mut Json, _: Json) -> Option<Json> {
+    None
 }
 
 fn learn_value(op: &Op, body: &Json) -> Option<Ret> {
