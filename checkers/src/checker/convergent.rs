@@ -1,8 +1,8 @@
 //! Convergence: once the faults have stopped and the replicas have had time, all of them hold the
 //! same, and something that was written.
 //!
-//! What a key is taken for says what is the same: of a set, the same elements in any order; and what
-//! nobody touched may be `nil`, or an empty set, text or counter. A sum of a counter was written where
+//! What a key is taken for says what is the same: of a set, the same elements in any order, and so where
+//! nothing says whether the order of a list counts; and what nobody touched may be `nil`, or an empty set, text or counter. A sum of a counter was written where
 //! some of its increments can come to it.
 
 use std::borrow::Cow;
@@ -72,7 +72,7 @@ impl<'a> States<'a> {
     fn state(&self, key: KeyId, value: ValueId) -> Cow<'a, Value> {
         let value = self.history.value(value);
         match (self.keys.models[key.index()], value) {
-            (Some(Model::Set), Value::List(elements)) if !elements.is_empty() => {
+            (Some(Model::Set) | None, Value::List(elements)) if !elements.is_empty() => {
                 let mut sorted = elements.to_vec();
                 sorted.sort();
                 Cow::Owned(Value::List(sorted.into()))

@@ -4,7 +4,9 @@
 //! Judged by the final reads at every replica: an acknowledged write is lost when what *every*
 //! replica holds in the end is [certainly older](super::order) than it; what was added to a set or a
 //! counter is lost when no replica shows it. Where a replica that was asked did not answer, it may be
-//! the one that holds the write, and nothing is proved.
+//! the one that holds the write, and nothing is proved; nor where a replica holds what nobody wrote, which
+//! may have come after the write or in its place, or where what else was asked of the key hides what a
+//! write left.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,44 +51,38 @@ impl Checker for Durable {
             let coverage = Coverage { method: METHOD.into(), ..Coverage::default() };
             return Verdict::Unknown { reason, coverage };
         }
-        together(check_registers(history, &finals), collections::check(history, &finals))
+        match (check_registers(history, &finals), collections::check(history, &finals)) {
+            (Some(registers), Some(collections)) => together(registers, collections),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => {
+                let reason = "no write was acknowledged".to_owned();
+                let coverage =
+                    Coverage { method: METHOD.into(), operations: 0, keys: finals.len() };
+                Verdict::Unknown { reason, coverage }
+            }
+        }
     }
 }
 
 const METHOD: &str = "final reads";
 
-fn check_registers(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Verdict {
+/// Judges the writes of registers; nothing where none was acknowledged.
+fn check_registers(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Option<Verdict> {
     let order = Order::new(history);
-    let Found { lost, unproven, judged } = find(history, &order, finals);
+    let Found { lost, open, judged } = find(history, &order, finals);
     let coverage = Coverage { method: METHOD.into(), operations: judged, keys: finals.len() };
-    if coverage.operations == 0 {
-        let reason = "no write was acknowledged".to_owned();
-        return Verdict::Unknown { reason, coverage };
-    }
     if !lost.is_empty() {
         let anomalies = explain(history, &order, finals, &lost);
-        return Verdict::Invalid { anomalies, coverage };
+        return Some(Verdict::Invalid { anomalies, coverage });
     }
-    match unproven {
-        None => Verdict::Valid(coverage),
-        Some((write, node)) => {
-            let reason = format!(
-                "`{}` is on no replica that answered, but node n{node} did not say what it holds",
-                history.op(write)
-            );
-            Verdict::Unknown { reason, coverage }
-        }
+    match open {
+        Some(reason) => Some(Verdict::Unknown { reason, coverage }),
+        None => (judged > 0).then_some(Verdict::Valid(coverage)),
     }
 }
 
-/// What two verdicts on different keys come to. One that had nothing to judge says nothing.
+/// What two verdicts on different keys come to.
 fn together(one: Verdict, other: Verdict) -> Verdict {
-    if other.coverage().operations == 0 {
-        return one;
-    }
-    if one.coverage().operations == 0 {
-        return other;
-    }
     let operations = one.coverage().operations + other.coverage().operations;
     let coverage = Coverage { operations, ..one.coverage().clone() };
     let mut anomalies = [one.anomalies(), other.anomalies()].concat();
@@ -105,25 +101,48 @@ fn together(one: Verdict, other: Verdict) -> Verdict {
 /// What the final reads say about the acknowledged writes.
 struct Found {
     lost: Vec<OperationId>,
-    /// A write that may be on the replica that did not answer, and only there.
-    unproven: Option<(OperationId, NodeId)>,
+    /// Why it is not known of a write whether it was lost.
+    open: Option<String>,
     judged: usize,
 }
 
 fn find(history: &History, order: &Order<'_>, finals: &FxHashMap<KeyId, Finals>) -> Found {
-    let mut found = Found { lost: Vec::new(), unproven: None, judged: 0 };
+    let mut found = Found { lost: Vec::new(), open: None, judged: 0 };
     for write in history.operations() {
-        let Some(finals) = finals.get(write.op.key()) else { continue };
+        let key = *write.op.key();
+        let Some(finals) = finals.get(&key) else { continue };
         let in_time = write.completed.is_some_and(|end| end < finals.began);
         if !write.is_ok() || write.value_written().is_none() || !in_time {
             continue;
         }
+        if !order.is_register(key) {
+            let reason = || {
+                let (op, key) = (history.op(write.id), history.key(key));
+                format!("whether `{op}` was lost does not show: {key} is no register")
+            };
+            found.open.get_or_insert_with(reason);
+            continue;
+        }
         found.judged += 1;
-        if finals.values.iter().all(|value| order.is_older(*value, &write)) {
-            match finals.silent {
-                None => found.lost.push(write.id),
-                Some(node) => found.unproven = found.unproven.or(Some((write.id, node))),
+        let is_older = |value: &&ValueId| order.is_older(**value, &write);
+        let mut others = finals.values.iter().filter(|value| !is_older(value)).peekable();
+        match (others.peek().copied(), finals.silent) {
+            (None, None) => found.lost.push(write.id),
+            (None, Some(node)) => {
+                found.open.get_or_insert_with(|| {
+                    format!(
+                        "`{}` is on no replica that answered, but node n{node} did not say what it holds",
+                        history.op(write.id)
+                    )
+                });
             }
+            (Some(shown), _) if others.all(|value| !order.is_possible(key, *value)) => {
+                found.open.get_or_insert_with(|| {
+                    let (op, shown) = (history.op(write.id), history.value(*shown));
+                    format!("whether `{op}` was lost does not show: a replica shows {shown}, which nobody wrote")
+                });
+            }
+            (Some(_), _) => {}
         }
     }
     found
@@ -159,12 +178,14 @@ pub struct Losses {
     pub recovery_time: Option<Duration>,
 }
 
-/// The acknowledged writes that were lost, by the same proof as the verdict; none if none is known
-/// to be lost.
+/// The acknowledged writes and additions to sets that were lost, by the same proof as the verdict; none if
+/// none is known to be lost. Which increments a counter lost does not show.
 pub fn losses(history: &History) -> Option<Losses> {
     let finals = finals(history);
     let order = Order::new(history);
-    let writes = find(history, &order, &finals).lost;
+    let mut writes = find(history, &order, &finals).lost;
+    writes.extend(collections::lost_elements(history, &finals));
+    writes.sort_unstable();
     let end = |id: &OperationId| {
         let write: Operation<'_> = history.operation(*id);
         write.completed.zip(write.completed_at).expect("an acknowledged write has ended")
@@ -190,10 +211,14 @@ fn shown(
     write: &Operation<'_>,
     acknowledged: EventIndex,
 ) -> Option<EventIndex> {
+    let is_without = |value: ValueId| match write.op {
+        Op::Add { value: element, .. } => !collections::shows(history, value, element),
+        _ => order.is_older(value, write),
+    };
     let finds_older = |operation: &Operation<'_>| {
         operation.invoked > acknowledged
             && operation.op.key() == write.op.key()
-            && seen(operation).is_some_and(|value| order.is_older(value, write))
+            && seen(operation).is_some_and(is_without)
     };
     history.operations().filter(finds_older).filter_map(|operation| operation.completed).min()
 }

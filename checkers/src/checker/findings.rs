@@ -51,6 +51,11 @@ impl<'a> Findings<'a> {
         self.open.get_or_insert(reason);
     }
 
+    /// Whether there was nothing to judge, nor to leave open.
+    pub(super) fn are_none(&self) -> bool {
+        self.coverage.operations == 0 && self.anomalies.is_empty() && self.open.is_none()
+    }
+
     /// The verdict; where nothing was judged, with this reason.
     pub(super) fn into_verdict(self, nothing: &str) -> Verdict {
         let Findings { coverage, mut anomalies, open, .. } = self;

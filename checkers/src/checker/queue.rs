@@ -1,15 +1,16 @@
 //! Queues: each value that was put in is taken out once, after it was put in, in the order of the
 //! queue.
 //!
-//! Values are to be unique; one that is put in twice is not judged. Only what is certain is held
-//! against a store: a dequeue without an answer may have taken anything. `stormglass check` judges
+//! Values are to be unique; of one that is put in several times, only how often it is taken is judged. Only
+//! what is certain is held against a store: a dequeue without an answer may have taken anything. `stormglass check` judges
 //! queues exactly, by search.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
-use super::keys::Model;
+use super::keys::{Keys, Model};
 use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
@@ -21,13 +22,21 @@ pub struct Queue;
 const NOTHING: &str = "nothing was taken out of a queue";
 
 /// What happened to one value.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Item {
-    enqueued: Option<OperationId>,
-    twice: bool,
-    dequeued: Option<OperationId>,
+    /// Who put it in, or may have.
+    enqueued: SmallVec<[OperationId; 1]>,
+    /// Who took it.
+    dequeued: SmallVec<[OperationId; 1]>,
     /// Who tried to put it in and failed.
     failed: Option<OperationId>,
+}
+
+impl Item {
+    /// Who put it in, where nobody else did.
+    fn only_enqueue(&self) -> Option<OperationId> {
+        if let [only] = self.enqueued[..] { Some(only) } else { None }
+    }
 }
 
 /// What happened to one queue.
@@ -45,15 +54,19 @@ impl Checker for Queue {
         let mut queues: Vec<Items> = Vec::new();
         queues.resize_with(history.key_count(), Items::default);
         let mut found = Findings::new(history, Guarantee::Queue, "each value and each pair", 0);
-        for operation in history.operations() {
+        let keys = Keys::new(history);
+        let is_queue = |operation: &Operation<'_>| {
+            history.model() != Model::Auto || keys.are(*operation.op.key(), Model::FifoQueue)
+        };
+        for operation in history.operations().filter(is_queue) {
             note(&mut queues, &operation);
         }
         let is_used = |items: &Items| !items.by_value.is_empty() || !items.empty.is_empty();
         let count = queues.iter().filter(|items| is_used(items)).count();
-        let is_queue = matches!(history.model(), Model::Auto | Model::FifoQueue);
-        if count > 0 && (!is_queue || *history.initial() != Value::Nil) {
+        let may_be_queue = matches!(history.model(), Model::Auto | Model::FifoQueue);
+        if count > 0 && (!may_be_queue || *history.initial() != Value::Nil) {
             found.coverage.keys = count;
-            found.leave_open(if is_queue {
+            found.leave_open(if may_be_queue {
                 format!("no fifo-queue begins as {}", history.initial())
             } else {
                 format!("every key is taken for a {}, which is no queue", history.model().name())
@@ -61,7 +74,7 @@ impl Checker for Queue {
             return found.into_verdict(NOTHING);
         }
         let mut judged: Vec<KeyId> = Vec::new();
-        for operation in history.operations() {
+        for operation in history.operations().filter(is_queue) {
             let (Op::Dequeue { key }, Some(value)) = (operation.op, operation.value_read()) else {
                 continue;
             };
@@ -95,8 +108,7 @@ fn note(queues: &mut [Items], operation: &Operation<'_>) {
                 item.failed = item.failed.or(Some(operation.id));
                 return;
             }
-            item.twice |= item.enqueued.is_some();
-            item.enqueued = item.enqueued.or(Some(operation.id));
+            item.enqueued.push(operation.id);
         }
         Op::Dequeue { key } => {
             let items = &mut queues[key.index()];
@@ -110,7 +122,7 @@ fn note(queues: &mut [Items], operation: &Operation<'_>) {
     }
 }
 
-/// A value was taken out: once, and after it was put in.
+/// A value was taken out: not more often than it was put in, and after that.
 fn taken(
     found: &mut Findings<'_>,
     history: &History,
@@ -120,8 +132,11 @@ fn taken(
 ) {
     let item = items.by_value.entry(value).or_default();
     let name = history.value(value);
-    let enqueued = item.enqueued.map(|id| history.operation(id));
-    let Some(enqueue) = enqueued.filter(|enqueue| Some(enqueue.invoked) < dequeue.completed) else {
+    let begun_by = |end: Option<EventIndex>| {
+        let begun = move |id: &&OperationId| Some(history.operation(**id).invoked) < end;
+        item.enqueued.iter().filter(begun).copied().collect::<Vec<_>>()
+    };
+    if begun_by(dequeue.completed).is_empty() {
         let begun = |id: &OperationId| Some(history.operation(*id).invoked) < dequeue.completed;
         let failed = item.failed.filter(begun);
         let conclusion = format!(
@@ -132,34 +147,40 @@ fn taken(
         let proof: Vec<OperationId> = failed.into_iter().chain([dequeue.id]).collect();
         found.add("phantom-value", &proof, conclusion);
         return;
-    };
-    if item.twice {
+    }
+    let takes: Vec<OperationId> = item.dequeued.iter().copied().chain([dequeue.id]).collect();
+    let end = takes.iter().filter_map(|id| history.operation(*id).completed).max();
+    let puts = begun_by(end);
+    if takes.len() <= puts.len() {
+        item.dequeued.push(dequeue.id);
         return;
     }
-    match item.dequeued {
-        Some(before) => {
-            let (first, second) = (history.operation(before).process, dequeue.process);
-            let conclusion = if first == second {
+    let conclusion = match (&puts[..], &takes[..]) {
+        ([_], [first, second]) => {
+            let [first, second] = [*first, *second].map(|id| history.operation(id).process);
+            if first == second {
                 format!("{name} was put in once, and taken twice by process {first}")
             } else {
                 format!(
                     "{name} was put in once, and taken by process {first} and by process {second}"
                 )
-            };
-            found.add("duplicate-dequeue", &[enqueue.id, before, dequeue.id], conclusion);
+            }
         }
-        None => item.dequeued = Some(dequeue.id),
-    }
+        _ => {
+            let (puts, takes) = (puts.len(), takes.len());
+            format!("{name} was put in {puts} times by then, and taken {takes} times")
+        }
+    };
+    found.add("duplicate-dequeue", &[puts, takes].concat(), conclusion);
 }
 
 /// A dequeue found nothing, although something had been put in before it began, and nobody can have
 /// taken that by then.
 fn left_over(found: &mut Findings<'_>, history: &History, items: &Items) {
-    let mut inside: Vec<(Operation<'_>, ValueId, Item)> = items
+    let mut inside: Vec<(Operation<'_>, ValueId, &Item)> = items
         .by_value
         .iter()
-        .filter(|(_, item)| !item.twice)
-        .filter_map(|(value, item)| Some((history.operation(item.enqueued?), *value, *item)))
+        .filter_map(|(value, item)| Some((history.operation(item.only_enqueue()?), *value, item)))
         .filter(|(enqueue, ..)| enqueue.is_ok())
         .collect();
     inside.sort_unstable_by_key(|(enqueue, ..)| enqueue.completed);
@@ -171,12 +192,12 @@ fn left_over(found: &mut Findings<'_>, history: &History, items: &Items) {
         }
         let before = inside.iter().take_while(|(enqueue, ..)| enqueue.precedes(&empty));
         let is_there =
-            |item: &Item| item.dequeued.is_none_or(|id| history.operation(id).invoked > end);
+            |item: &Item| item.dequeued.iter().all(|id| history.operation(*id).invoked > end);
         let Some((enqueue, value, item)) = before.into_iter().find(|(.., item)| is_there(item))
         else {
             continue;
         };
-        let name = if item.dequeued.is_none() { "lost-value" } else { "not-empty" };
+        let name = if item.dequeued.is_empty() { "lost-value" } else { "not-empty" };
         let conclusion = format!(
             "process {} found the queue empty, but {} had been put in before it began, and nobody \
              can have taken it by then",
@@ -199,10 +220,9 @@ fn reordered(found: &mut Findings<'_>, history: &History, items: &Items) {
     let mut passes: Vec<Pass<'_>> = items
         .by_value
         .iter()
-        .filter(|(_, item)| !item.twice)
         .filter_map(|(value, item)| {
-            let (enqueue, dequeue) = (item.enqueued?, item.dequeued?);
-            let (enqueue, dequeue) = (history.operation(enqueue), history.operation(dequeue));
+            let (enqueue, dequeue) = (item.only_enqueue()?, item.dequeued.first()?);
+            let (enqueue, dequeue) = (history.operation(enqueue), history.operation(*dequeue));
             Some(Pass { value: *value, enqueue, dequeue })
         })
         .collect();

@@ -56,7 +56,7 @@ impl Checker for Set {
         let mut sets: FxHashMap<KeyId, Elements> = FxHashMap::default();
         for operation in history.operations() {
             if let Op::Add { key, value } | Op::Remove { key, value } = operation.op {
-                if history.model() != Model::Auto && !keys.are(key, Model::Set) {
+                if !keys.are(key, Model::Set) {
                     continue;
                 }
                 let element = sets.entry(key).or_default().by_value.entry(value).or_default();

@@ -2,12 +2,23 @@
 
 use crate::history::{History, Op, Operation, OperationId, Outcome, Reason};
 
-/// What a process did and learned, with the times: `process 3 read x = 7 (1.200 s to 1.204 s)`.
+/// What a process did and learned, with the node and the times: `process 3 read x = 7 at n1 (from 1.200 s to
+/// 1.204 s)`.
 pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
-    let Operation { process, invoked_at, .. } = *operation;
+    let at = operation.node.map_or_else(String::new, |node| format!(" at n{node}"));
+    let ended = match (operation.outcome, operation.completed_at) {
+        (Some(Outcome::Ok(_) | Outcome::Fail(_)), Some(end)) => format!("to {end}"),
+        _ if !operation.op.kind().writes() => "with no answer".to_owned(),
+        _ => "with no answer, so it may take effect at any time after that".to_owned(),
+    };
+    format!("{}{at} (from {} {ended})", did(history, operation), operation.invoked_at)
+}
+
+/// What a process did and learned: `process 3 read x = 7`.
+pub(super) fn did(history: &History, operation: &Operation<'_>) -> String {
+    let process = operation.process;
     let key = history.key(*operation.op.key());
     let value = |id| history.value(id);
-    let at = operation.node.map_or_else(String::new, |node| format!(" at n{node}"));
     let did = match (operation.op, operation.outcome) {
         (Op::Read { .. }, _) => match operation.value_read() {
             Some(read) => format!("read {key} = {}", value(read)),
@@ -36,12 +47,7 @@ pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
         }
         _ => did,
     };
-    let ended = match (operation.outcome, operation.completed_at) {
-        (Some(Outcome::Ok(_) | Outcome::Fail(_)), Some(end)) => format!("to {end}"),
-        _ if !operation.op.kind().writes() => "with no answer".to_owned(),
-        _ => "with no answer, so it may take effect at any time after that".to_owned(),
-    };
-    format!("process {process} {did}{at} (from {invoked_at} {ended})")
+    format!("process {process} {did}")
 }
 
 /// Which sessions the processes of these operations are of, where they go by other numbers: a session

@@ -37,6 +37,10 @@ pub fn read(mut reader: impl BufRead, limits: &ReadLimits) -> Result<History, Re
         let text = str::from_utf8(&text).map_err(|_| error("not UTF-8".to_owned()))?;
         let words: Vec<&str> = text.split_whitespace().collect();
         let Some(words) = words.strip_prefix(&START) else { continue };
+        if !text.ends_with('\n') {
+            // `:read 1` may have been `:read 12`.
+            return Err(error("the line is cut off: it does not end".to_owned()));
+        }
         let Some(process) = process_of(words).map_err(error)? else { continue };
         if foreign.len() >= u64::from(limits.events_max) {
             return Err(error(format!("more than {} events, the limit", limits.events_max)));

@@ -186,6 +186,12 @@ fn a_queue_gives_each_value_once_after_it_was_put_in() {
     check(&Queue, &take(&["1", "nil"]), &["lost-value"]);
     check(&Queue, &take(&["nil", "1"]), &["not-empty"]);
     check(&Queue, put, &["unknown"]);
+    // Of what was put in several times, it counts how often it was taken.
+    let again = |rest: &str| format!("0 invoke enqueue q 1\n 0 ok\n{rest}");
+    check(&Queue, &again(&take(&["1", "1", "2"])), &["valid"]);
+    check(&Queue, &again(&take(&["1", "1", "1"])), &["duplicate-dequeue"]);
+    let too_late = take(&["1", "1"]) + "0 invoke enqueue q 1\n 0 ok\n";
+    check(&Queue, &too_late, &["duplicate-dequeue"]);
     // Of all that was put in before, the one that was taken last says it.
     let third = "0 invoke enqueue q 3\n 0 ok\n".to_owned();
     let take_three = |values: &[&str]| put.to_owned() + &third + &take(values)[put.len()..];
@@ -512,6 +518,49 @@ fn registers_and_sets_are_durable_where_both_are() {
     let text = text.replace("93 ok 2", "93 ok 1");
     check(&Durable, &(text + silent), &["unknown"]);
     assert_eq!(Durable.check(&history(&both)).coverage().method, "final reads");
+}
+
+#[test]
+fn keys_that_no_model_fits_are_not_held_against_a_store() {
+    let removed = "0 invoke add s 2\n0 ok\n0 invoke delete s\n0 ok\n0 invoke read s\n0 ok []\n";
+    check(&Set, removed, &["unknown"]);
+    check(&Set, &(removed.to_owned() + &ADDED.replace('s', "t")), &["unknown"]);
+    let emptied =
+        "0 invoke enqueue q 2\n0 ok\n0 invoke delete q\n0 ok\n1 invoke dequeue q\n1 ok nil\n";
+    check(&Queue, emptied, &["unknown"]);
+    let listed = "0 invoke write s [5]\n0 ok\n0 invoke add s 2\n0 ok\n";
+    check(&Convergent, &finally(listed, "s", &[(1, "[5,2]"), (2, "[2,5]")]), &["valid"]);
+    check(&Convergent, &finally(listed, "s", &[(1, "[5,2]"), (2, "[5]")]), &["divergence"]);
+}
+
+#[test]
+fn what_is_hidden_by_what_else_was_asked_is_not_said_to_last() {
+    let appended = "0 invoke write x a\n0 ok\n0 invoke append x b\n0 ok\n";
+    let gone = finally(appended, "x", &[(1, "nil"), (2, "nil")]);
+    check(&Durable, &gone, &["unknown"]);
+    assert_eq!(
+        reason(&Durable, &gone),
+        "whether `write x \"a\"` was lost does not show: x is no register"
+    );
+    // Beside registers and sets that lost nothing, too; what they lost is lost all the same.
+    let both = |set: &str| {
+        let text = format!("{appended}{ADDED}");
+        finally(&text, "s", &[(1, set)]) + "93 invoke read-replica x @n1\n93 ok a\n"
+    };
+    check(&Durable, &both("[1,2]"), &["unknown"]);
+    check(&Durable, &both("[1]"), &["lost-element"]);
+}
+
+#[test]
+fn what_nobody_wrote_may_have_come_after_a_write_or_in_its_place() {
+    let text = "0 invoke write x 5\n0 ok\n";
+    let phantom = finally(text, "x", &[(1, "7"), (2, "7")]);
+    assert_eq!(
+        reason(&Durable, &phantom),
+        "whether `write x 5` was lost does not show: a replica shows 7, which nobody wrote"
+    );
+    check(&Durable, &finally(text, "x", &[(1, "7"), (2, "5")]), &["valid"]);
+    check(&Durable, &finally(text, "x", &[(1, "7"), (2, "nil")]), &["unknown"]);
 }
 
 #[test]

@@ -668,6 +668,9 @@ fn a_damaged_line_of_an_operation_in_a_log_of_etcd_is_no_line_of_others() {
         let history = read(&format!("{sound}INFO  {other}\n")).unwrap();
         assert_eq!(told(&history), ["p1 read x: "]);
     }
+    // What is cut off may have been longer: 12 is not 1.
+    let error = read(&format!("{sound}INFO  jepsen.util - 1\t:ok\t:read\t1")).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: the line is cut off: it does not end");
 }
 
 #[test]

@@ -33,6 +33,8 @@ fn after_sending(rest: &str, expected: &[&str]) {
 
 #[test]
 fn what_was_sent_and_polled_in_its_order_is_valid() {
+    let valid = Log.check(&history(&format!("{SENT}1 invoke poll k 0\n1 ok [[0,10],[1,20]]")));
+    assert!(valid.is_valid(), "{valid:?}");
     after_sending("1 invoke poll k 0\n1 ok [[0,10],[1,20]]", &[]);
     after_sending("1 invoke poll k 1\n1 ok [[1,20]]", &[]);
 }
@@ -61,6 +63,55 @@ fn an_offset_has_one_message_and_a_message_one_offset() {
         &["inconsistent-offset"],
     );
     after_sending("1 invoke poll k 0\n1 ok [[0,10],[1,20],[2,10]]", &["duplicate"]);
+    // Who sends it twice may find it twice.
+    let again = "2 invoke send k 10\n2 ok 2\n";
+    after_sending(&format!("{again}1 invoke poll k 0\n1 ok [[0,10],[1,20],[2,10]]"), &[]);
+}
+
+#[test]
+fn what_is_no_offset_and_no_list_of_messages_is_said() {
+    after_sending("1 invoke send k 30\n1 ok there", &["no-offset"]);
+    after_sending("1 invoke poll k 0\n1 ok [10,20]", &["no-messages"]);
+}
+
+/// What the only anomaly of a history comes to.
+fn told_after_sending(rest: &str) -> String {
+    let verdict = Log.check(&history(&format!("{SENT}{rest}")));
+    let [anomaly] = verdict.anomalies() else { panic!("{verdict:#?}") };
+    anomaly.explanation.last().unwrap().clone()
+}
+
+#[test]
+fn the_words_say_what_is_known() {
+    let told = told_after_sending;
+    let poll = |from: i64, answer: &str| format!("1 invoke poll k {from}\n1 ok {answer}");
+    assert_eq!(told(&poll(0, "[[1,20],[0,10]]")), "offset 0 comes after offset 1");
+    assert_eq!(told(&poll(1, "[[1,20],[0,10]]")), "offset 0 comes after offset 1");
+    assert_eq!(told(&poll(1, "[[0,10],[1,20]]")), "offset 0 is before 1, from where was asked");
+    assert_eq!(
+        told(&poll(0, "[[1,20]]")),
+        "the poll from 0 passed over offset 0, 10; nobody ever polled it"
+    );
+    let polled = "2 invoke poll k 0\n2 ok [[0,10],[1,20]]\n";
+    assert_eq!(
+        told(&format!("{}\n{polled}", poll(0, "[[1,20]]"))),
+        "the poll from 0 passed over offset 0, 10"
+    );
+    let failed = "2 invoke send k 30\n2 fail unavailable\n";
+    assert_eq!(
+        told(&format!("{failed}{}", poll(2, "[[2,30]]"))),
+        "offset 2 has 30, which nobody had begun to send, but for process 2, which failed"
+    );
+    let committed = format!("{polled}1 invoke commit k 1\n1 ok\n");
+    let missed = "is older, and nobody committed that since";
+    assert_eq!(
+        told(&format!("{committed}1 invoke committed k\n1 ok nil")),
+        format!("its session had committed 1 before, and was told so; nil {missed}")
+    );
+    assert_eq!(
+        told(&format!("{committed}phase final\n2 invoke committed k\n2 ok nil")),
+        format!("somebody had committed 1 before, and was told so; nil {missed}")
+    );
 }
 
 #[test]
@@ -77,6 +128,14 @@ fn what_a_session_sends_later_is_later_in_the_log() {
     };
     check(&sent("0"), &["nonmonotonic-send"]);
     check(&sent("2"), &[]);
+    // Two that a session sends at the same time have no order.
+    check(
+        &format!(
+            "0/0 invoke send k 40\n1/0 invoke send k 30\n0 ok 5\n1 ok 3\n3 {}",
+            &polled[2..].replace("\n1 ", "\n3 ")
+        ),
+        &[],
+    );
 }
 
 #[test]

@@ -44,6 +44,14 @@ fn losses_are_counted_and_timed() {
     assert_eq!(found.recovery_time, Some(Duration::from_millis(6)));
 }
 
+#[test]
+fn what_a_set_lost_is_counted_and_timed_as_writes_are() {
+    let set = LOST.replace("write x", "add x").replace("ok 1\n", "ok [1]\n");
+    assert_eq!(losses(&history(&set)), losses(&history(LOST)));
+    let kept = set.replace("9 ok [1]", "9 ok [3,2,1]");
+    assert_eq!(losses(&history(&kept)), None);
+}
+
 /// How long recovery took, in milliseconds.
 fn recovery_time(text: &str) -> Option<u128> {
     losses(&history(text)).unwrap().recovery_time.map(|time| time.as_millis())

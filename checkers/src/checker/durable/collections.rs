@@ -24,18 +24,16 @@ use crate::checker::keys::{Keys, Model};
 use crate::history::{History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Guarantee, Verdict};
 
-/// Judges every set and counter that was read in the end.
-pub(super) fn check(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Verdict {
+/// Judges every set and counter that was read in the end; nothing where nothing was acknowledged that was
+/// added to one.
+pub(super) fn check(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Option<Verdict> {
     let keys = Keys::new(history);
     let is_judged = |key: &KeyId| keys.are(*key, Model::Set) || keys.are(*key, Model::Counter);
     let mut judged: Vec<KeyId> = finals.keys().copied().filter(is_judged).collect();
     judged.sort_unstable();
     let method = "final reads of sets and counters";
     let mut found = Findings::new(history, Guarantee::Durable, method, judged.len());
-    let mut operations: FxHashMap<KeyId, Vec<Operation<'_>>> = FxHashMap::default();
-    for operation in history.operations() {
-        operations.entry(*operation.op.key()).or_default().push(operation);
-    }
+    let operations = by_key(history);
     for key in judged {
         let (of_key, finals) = (&operations[&key], &finals[&key]);
         if keys.are(key, Model::Set) {
@@ -44,34 +42,84 @@ pub(super) fn check(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Ver
             judge_counter(&mut found, of_key, finals);
         }
     }
-    found.into_verdict("nothing was acknowledged that was added to a set or a counter")
+    (!found.are_none()).then(|| found.into_verdict("nothing was acknowledged"))
 }
 
-fn judge_set(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals) {
-    let history = found.history;
+fn by_key(history: &History) -> FxHashMap<KeyId, Vec<Operation<'_>>> {
+    let mut operations: FxHashMap<KeyId, Vec<Operation<'_>>> = FxHashMap::default();
+    for operation in history.operations() {
+        operations.entry(*operation.op.key()).or_default().push(operation);
+    }
+    operations
+}
+
+/// The acknowledged additions to sets of which it is proved that they were lost.
+pub(super) fn lost_elements(
+    history: &History,
+    finals: &FxHashMap<KeyId, Finals>,
+) -> Vec<OperationId> {
+    let (keys, operations) = (Keys::new(history), by_key(history));
+    let is_judged = |key: &KeyId, finals: &Finals| {
+        keys.are(*key, Model::Set) && *history.initial() == Value::Nil && finals.silent.is_none()
+    };
+    let judged = finals.iter().filter(|(key, finals)| is_judged(key, finals));
+    let lost = judged.filter_map(|(key, finals)| {
+        let shown = elements(history, finals)?;
+        let is_shown = |element: ValueId| shown.contains(history.value(element));
+        let of_key = &operations[key];
+        Some(lost_of(&changes(of_key), of_key, finals, is_shown))
+    });
+    lost.flatten().map(|(add, _)| add).collect()
+}
+
+/// Whether a set shows an element.
+pub(super) fn shows(history: &History, set: ValueId, element: ValueId) -> bool {
+    let Value::List(values) = history.value(set) else { return false };
+    values.contains(history.value(element))
+}
+
+/// What any replica shows of a set in the end; nothing where it is no set, which is for others to say.
+fn elements<'a>(history: &'a History, finals: &Finals) -> Option<FxHashSet<&'a Value>> {
     let mut shown: FxHashSet<&Value> = FxHashSet::default();
     for value in &finals.values {
         match history.value(*value) {
             Value::Nil => {}
             Value::List(values) => shown.extend(values.iter()),
-            // That it is no set is for others to say.
-            Value::Int(_) | Value::Text(_) => return,
+            Value::Int(_) | Value::Text(_) => return None,
         }
     }
+    Some(shown)
+}
+
+/// The acknowledged additions to a set that no replica shows, though nobody may have removed them.
+fn lost_of(
+    changes: &BTreeMap<ValueId, Changes<'_>>,
+    of_key: &[Operation<'_>],
+    finals: &Finals,
+    is_shown: impl Fn(ValueId) -> bool,
+) -> Vec<(OperationId, ValueId)> {
+    let is_lost = |add: &Operation<'_>| {
+        let Op::Add { value, .. } = add.op else { return None };
+        let may_be_gone = changes[&value].removes.iter().any(|remove| !remove.precedes(add));
+        (!may_be_gone && !is_shown(value)).then_some((add.id, value))
+    };
+    of_key.iter().filter(|add| is_acknowledged(add, finals)).filter_map(is_lost).collect()
+}
+
+fn judge_set(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals) {
+    let history = found.history;
+    let Some(shown) = elements(history, finals) else { return };
     if *history.initial() != Value::Nil {
         found.leave_open(format!("no set begins as {}", history.initial()));
         return;
     }
     let changes = changes(of_key);
-    let mut lost: Vec<(OperationId, ValueId)> = Vec::new();
-    for add in of_key.iter().filter(|operation| is_acknowledged(operation, finals)) {
-        let Op::Add { value, .. } = add.op else { continue };
-        found.coverage.operations += 1;
-        let may_be_gone = changes[&value].removes.iter().any(|remove| !remove.precedes(add));
-        if !may_be_gone && !shown.contains(history.value(value)) {
-            lost.push((add.id, value));
-        }
-    }
+    let is_shown = |element: ValueId| shown.contains(history.value(element));
+    let adds = |operation: &&Operation<'_>| {
+        matches!(operation.op, Op::Add { .. }) && is_acknowledged(operation, finals)
+    };
+    found.coverage.operations += of_key.iter().filter(adds).count();
+    let lost = lost_of(&changes, of_key, finals, is_shown);
     if let Some((add, value)) = lost.last().copied() {
         let since = if changes[&value].removes.is_empty() { "" } else { " after that" };
         let element = history.value(value);
@@ -79,7 +127,7 @@ fn judge_set(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals
         conclude(found, "lost-element", add, finals, &what, lost.len());
     }
     for (value, of_value) in &changes {
-        if shown.contains(history.value(*value)) {
+        if is_shown(*value) {
             judge_removal(found, of_key, finals, *value, of_value);
         }
     }
@@ -114,10 +162,7 @@ fn judge_removal(
 ) {
     let history = found.history;
     let (element, Some(first)) = (history.value(value), adds.first()) else { return };
-    let shows = |held: &ValueId| match history.value(*held) {
-        Value::List(values) => values.contains(element),
-        Value::Nil | Value::Int(_) | Value::Text(_) => false,
-    };
+    let shows = |held: &ValueId| shows(history, *held, value);
     let acknowledged = removes.iter().filter(|remove| is_acknowledged(remove, finals));
     let Some(remove) = acknowledged.max_by_key(|remove| remove.invoked) else { return };
     // What others asked since the element was first added may have read it, and written it back.

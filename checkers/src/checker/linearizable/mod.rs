@@ -32,6 +32,7 @@ use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 use rounds::Rounds;
 use zones::{Judged, Zones};
 
+mod furthest;
 mod linearization;
 mod naming;
 mod objects;

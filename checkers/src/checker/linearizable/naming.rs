@@ -2,20 +2,22 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::search::Call;
 use super::witness::brings;
-use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, written};
+use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, furthest, written};
 use crate::checker::findings::{but_who_failed, failed_to_write};
 use crate::checker::order;
-use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
+use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
+use crate::model::SequentialSpec;
 
-/// Names what the operations of a witness show, in the order in which they were called.
-pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationId]) -> Named {
+/// Names what the operations of a witness show, in the order in which they were called, if it has a name.
+pub(super) fn name(
+    object: &Registers<'_>,
+    of_key: &OfKey,
+    witness: &[OperationId],
+) -> Option<Named> {
     let proof = Proof::new(object, of_key, witness);
-    proof
-        .unwritten_value()
-        .or_else(|| proof.stale_read())
-        .or_else(|| proof.lost_update())
-        .unwrap_or_else(no_order)
+    proof.unwritten_value().or_else(|| proof.stale_read()).or_else(|| proof.lost_update())
 }
 
 /// The operations of a witness, and besides them one that they name: who began too late to write what
@@ -37,10 +39,18 @@ pub(super) fn with_named(
     witness
 }
 
-/// What is said where there is nothing better.
-pub(super) fn no_order() -> Named {
-    let words = "no order of these operations that keeps to their times explains every answer";
-    (NOT_LINEARIZABLE, vec![words.to_owned()])
+/// What is said where there is nothing better, of calls and the operations that they are of.
+pub(super) fn no_order<S: SequentialSpec>(
+    history: &History,
+    start: &S,
+    calls: &[(Option<OperationId>, Call<S>)],
+) -> Named {
+    let mut words = furthest::sentences(history, start, calls);
+    // What it comes to is said last.
+    words.push(
+        "no order of these operations that keeps to their times explains every answer".to_owned(),
+    );
+    (NOT_LINEARIZABLE, words)
 }
 
 /// The operations of a witness, and who may have brought the values that are in it: also operations

@@ -18,9 +18,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::overwritten::{Overwritten, TwoBest};
 use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
-use super::{OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
+use super::{Named, OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
-use crate::history::{KeyId, OperationId, ValueId};
+use crate::history::{History, KeyId, OperationId, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::Anomaly;
 
@@ -71,10 +71,15 @@ pub(super) fn of_overwritten(
     of_key: &OfKey,
     found: &Overwritten,
 ) -> Anomaly {
-    let operations: Vec<OperationId> =
-        found.proof().into_iter().map(|place| of_key.ids[place]).collect();
+    let part: Part = found
+        .proof()
+        .into_iter()
+        .map(|place| (of_key.ids[place], of_key.calls[place].clone()))
+        .collect();
+    let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
     let operations = naming::with_named(object, of_key, operations);
-    let named = naming::name(object, of_key, &operations);
+    let named = naming::name(object, of_key, &operations)
+        .unwrap_or_else(|| OfRegister::new(object.initial, of_key).no_order(object.history, &part));
     anomaly(object.history, operations, of_key.ids[found.read], named)
 }
 
@@ -86,10 +91,12 @@ pub(super) fn of_search(object: &Registers<'_>, of_key: &OfKey, stuck: usize) ->
 
 fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32>) -> Anomaly {
     let history = object.history;
-    let part = OfRegister::new(object.initial, of_key).smallest_of(part, guess);
+    let mut of_register = OfRegister::new(object.initial, of_key);
+    let part = of_register.smallest_of(part, guess);
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
     let operations = naming::with_named(object, of_key, operations);
-    let mut named = naming::name(object, of_key, &operations);
+    let mut named = naming::name(object, of_key, &operations)
+        .unwrap_or_else(|| of_register.no_order(history, &part));
     named.1.extend(not_shown(object, of_key, &part));
     anomaly(history, operations, *shrink::last(&part), named)
 }
@@ -245,6 +252,21 @@ impl OfRegister {
         }
         calls.sort_by_key(|call| call.invoked);
         (calls, values)
+    }
+
+    /// That a part has no order, in words.
+    fn no_order(&self, history: &History, part: &[(OperationId, RegisterCall)]) -> Named {
+        let mut part = part.to_vec();
+        part.sort_by_key(|(_, call)| call.invoked);
+        let mut ids = part.iter().map(|(id, _)| *id);
+        let (calls, _) = self.standing_alone(&part);
+        // What is assumed to have been brought has the room before an event.
+        let with_id = |call: RegisterCall| {
+            let id = if call.invoked % 2 == 1 { ids.next() } else { None };
+            (id, call)
+        };
+        let calls: Vec<_> = calls.into_iter().map(with_id).collect();
+        naming::no_order(history, &CasRegister(ValueId::NIL), &calls)
     }
 
     /// Whoever failed without saying what was there, where that may have been something of which the

@@ -9,8 +9,8 @@ use super::bonds::{Bond, Bonds};
 use super::proof::Proof;
 use super::words::{self, Words};
 use super::{Smaller, queue, set, sums};
-use crate::checker::keys::Model;
 use crate::checker::linearizable::search::Call;
+use crate::checker::{self, keys::Model};
 use crate::history::{NilReads, Op, Operation, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::{AppendOp, AppendRet, AppendString};
@@ -276,7 +276,7 @@ impl Object for Set<Value> {
     }
 
     fn words(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
-        words::of_elements(proof)
+        words::of_elements(proof).or_else(|| words::of_checker(proof, &checker::Set))
     }
 }
 
@@ -368,6 +368,10 @@ impl Object for FifoQueue<Value> {
 
     fn order(&self, calls: &[Call<FifoQueue<Value>>]) -> Option<Result<Vec<usize>, NoOrder>> {
         queue::order(calls)
+    }
+
+    fn words(proof: &Proof<'_, FifoQueue<Value>>) -> Option<Words> {
+        words::of_checker(proof, &checker::Queue)
     }
 
     /// An unanswered dequeue can only have taken what nobody else took: of each value, as many as were

@@ -59,7 +59,10 @@ pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: us
     operations.sort_unstable();
     operations.dedup();
     let named = match &words.sentences[..] {
-        [] => naming::no_order(),
+        [] => {
+            let calls = part.calls.iter().map(|(id, call)| (Some(*id), call.clone()));
+            naming::no_order(history, &part.start, &calls.collect::<Vec<_>>())
+        }
         _ => (NOT_LINEARIZABLE, words.sentences),
     };
     anomaly(history, operations, *shrink::last(&part.calls), named)

@@ -2,6 +2,7 @@
 
 use super::proof::Proof;
 use super::sums::{self, Bounds};
+use crate::checker::Checker;
 use crate::checker::linearizable::search::Call;
 use crate::checker::linearizable::shrink;
 use crate::history::{Op, Operation, OperationId, Time, Value};
@@ -10,6 +11,7 @@ use crate::model::append_string::{AppendOp, AppendRet, AppendString};
 use crate::model::counter::Counter;
 use crate::model::mutex::{Mutex, MutexOp, MutexRet};
 use crate::model::set::{Set, SetOp, SetRet};
+use crate::verdict::Anomaly;
 
 /// Sentences, and operations that they name and that are shown besides those of the proof.
 #[derive(Default)]
@@ -49,6 +51,26 @@ impl<'a, S: SequentialSpec> Proof<'a, S> {
 /// Whether one call was over before another one began.
 fn precedes<S: SequentialSpec>(one: &Call<S>, other: &Call<S>) -> bool {
     one.ret.is_some() && one.completed < other.invoked
+}
+
+/// What a checker that knows these objects better says of the proof, if that takes hardly anything else.
+pub(super) fn of_checker<S: SequentialSpec>(
+    proof: &Proof<'_, S>,
+    checker: &dyn Checker,
+) -> Option<Words> {
+    let verdict = checker.check(proof.history);
+    let is_shown = |id: &&OperationId| proof.part.calls.iter().any(|(shown, _)| shown == *id);
+    let others = |found: &&Anomaly| {
+        let operations = &found.witness.operations;
+        operations.len() - operations.iter().filter(is_shown).count()
+    };
+    let of_key = verdict
+        .anomalies()
+        .iter()
+        .filter(|found| found.key.as_ref().is_some_and(|key| key.as_str() == proof.key()));
+    let best = of_key.min_by_key(others).filter(|best| others(best) <= 1)?;
+    let sentence = best.explanation.last()?.clone();
+    Some(Words { sentences: vec![sentence], names: best.witness.operations.clone() })
 }
 
 /// A sum that is less or more than anything that was added comes to.

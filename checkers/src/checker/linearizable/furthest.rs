@@ -1,0 +1,100 @@
+//! How far an order of the operations of a proof gets: what is said where there is nothing better.
+
+use rustc_hash::FxHashSet;
+
+use super::search::Call;
+use crate::checker::words::did;
+use crate::history::{History, OperationId};
+use crate::model::SequentialSpec;
+
+/// More calls than this are not put in order: nobody would follow it by hand, either.
+const CALLS_MAX: usize = 12;
+
+/// An order that explains as many answers as any other, and what comes next but does not fit.
+pub(super) fn sentences<S: SequentialSpec>(
+    history: &History,
+    start: &S,
+    calls: &[(Option<OperationId>, Call<S>)],
+) -> Vec<String> {
+    if calls.len() > CALLS_MAX {
+        return Vec::new();
+    }
+    let mut walk = Walk { calls, met: FxHashSet::default(), path: Vec::new(), best: Vec::new() };
+    walk.go_on(0, start);
+    let best = walk.best;
+    let placed = best.iter().fold(0, |placed, place| placed | 1 << place);
+    let stuck = (0..calls.len()).filter(|place| {
+        placed & 1 << place == 0 && calls[*place].1.ret.is_some() && is_next(calls, placed, *place)
+    });
+    let tell = |place: usize| {
+        let id = calls[place].0?;
+        Some(did(history, &history.operation(id)))
+    };
+    let stuck: Vec<String> = stuck.filter_map(tell).collect();
+    let order: Vec<String> = best.into_iter().filter_map(tell).collect();
+    let misfit = match &stuck[..] {
+        [] => return Vec::new(),
+        [one] => format!("this does not fit: {one}"),
+        many => format!("none of these fits: {}", many.join("; ")),
+    };
+    match &order[..] {
+        [] => vec![format!("already at the start, {misfit}")],
+        _ => vec![
+            format!("no order goes further than this one: {}", order.join("; ")),
+            format!("after it, {misfit}"),
+        ],
+    }
+}
+
+/// Whether a call may come next: whatever was over before it began has its place.
+fn is_next<K, S: SequentialSpec>(calls: &[(K, Call<S>)], placed: u32, place: usize) -> bool {
+    let call = &calls[place].1;
+    let is_before = |other: &Call<S>| other.ret.is_some() && other.completed < call.invoked;
+    let waits =
+        |(at, (_, other)): (usize, &(K, Call<S>))| placed & 1 << at == 0 && is_before(other);
+    !calls.iter().enumerate().any(waits)
+}
+
+/// A walk over all orders, each set of calls in each state once.
+struct Walk<'a, S: SequentialSpec> {
+    calls: &'a [(Option<OperationId>, Call<S>)],
+    met: FxHashSet<(u32, S)>,
+    path: Vec<usize>,
+    best: Vec<usize>,
+}
+
+impl<S: SequentialSpec> Walk<'_, S> {
+    /// The answers that an order explains; of two that explain as many, the shorter order is better.
+    fn worth(&self, path: &[usize]) -> (usize, usize) {
+        let answered = path.iter().filter(|place| self.calls[**place].1.ret.is_some()).count();
+        (answered, self.calls.len() - path.len())
+    }
+
+    fn go_on(&mut self, placed: u32, state: &S) {
+        if !self.met.insert((placed, state.clone())) {
+            return;
+        }
+        if self.worth(&self.path) > self.worth(&self.best) {
+            self.best = self.path.clone();
+        }
+        for place in 0..self.calls.len() {
+            if placed & 1 << place != 0 || !is_next(self.calls, placed, place) {
+                continue;
+            }
+            let Call { op, ret, .. } = &self.calls[place].1;
+            let mut next = state.clone();
+            let fits = match ret {
+                Some(ret) => next.is_valid_step(op, ret),
+                None => {
+                    next.invoke(op);
+                    true
+                }
+            };
+            if fits {
+                self.path.push(place);
+                self.go_on(placed | 1 << place, &next);
+                self.path.pop();
+            }
+        }
+    }
+}
