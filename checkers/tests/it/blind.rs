@@ -147,6 +147,8 @@ fn a_value_that_was_there_all_the_time() {
     expect_test::expect![[r#"
         process 0 wrote x = 1 (from 0.000 s to 0.001 s)
         process 1 tried to set x from 1 to 5 and found something else (from 0.002 s to 0.003 s)
+        no order goes further than this one: process 0 wrote x = 1
+        after it, this does not fit: process 1 tried to set x from 1 to 5 and found something else
         no order of these operations that keeps to their times explains every answer"#]]
     .assert_eq(&judged(text));
 }

@@ -275,6 +275,8 @@ fn what_was_there_twice_is_no_lost_update() {
             process 1 set x from 1 to 3 (from 0.002 s to 0.004 s)
             process 2 set x from 1 to 2 (from 0.003 s to 0.006 s)
             process 3 set x from 2 to 1 (from 0.005 s to 0.007 s)
+            no order goes further than this one: process 0 wrote x = 1; process 1 set x from 1 to 3
+            after it, this does not fit: process 2 set x from 1 to 2
             no order of these operations that keeps to their times explains every answer
         "#]],
     );
@@ -299,6 +301,8 @@ fn every_write_that_may_have_been_seen_is_shown() {
             process 0 wrote x = 1 (from 0.000 s to 0.001 s)
             process 0 wrote x = 1 (from 0.002 s to 0.003 s)
             process 2 tried to set x from 1 to 1 and found 1 (from 0.004 s to 0.005 s)
+            no order goes further than this one: process 0 wrote x = 1; process 0 wrote x = 1
+            after it, this does not fit: process 2 tried to set x from 1 to 1 and found 1
             no order of these operations that keeps to their times explains every answer
         "#]],
     );
@@ -532,15 +536,17 @@ fn a_write_that_was_replaced_before_anybody_in_a_proof_began_is_left_out() {
     check_explained(
         text,
         &expect![[r#"
-        not-linearizable at 0.010 s on x
-        operations [1, 3, 4, 5], faults []
-        process 1 wrote x = 3 (from 0.002 s with no answer, so it may take effect at any time after that)
-        process 3 read x = 3 (from 0.005 s to 0.006 s)
-        process 4 wrote x = 5 (from 0.007 s to 0.008 s)
-        process 3 read x = 3 (from 0.009 s to 0.010 s)
-        no order of these operations that keeps to their times explains every answer
-        one more write of 3 cannot be what was read: after it was over, and before that was read, somebody left or saw something else
-    "#]],
+            not-linearizable at 0.010 s on x
+            operations [1, 3, 4, 5], faults []
+            process 1 wrote x = 3 (from 0.002 s with no answer, so it may take effect at any time after that)
+            process 3 read x = 3 (from 0.005 s to 0.006 s)
+            process 4 wrote x = 5 (from 0.007 s to 0.008 s)
+            process 3 read x = 3 (from 0.009 s to 0.010 s)
+            no order goes further than this one: process 1 wrote x = 3; process 3 read x = 3; process 4 wrote x = 5
+            after it, this does not fit: process 3 read x = 3
+            no order of these operations that keeps to their times explains every answer
+            one more write of 3 cannot be what was read: after it was over, and before that was read, somebody left or saw something else
+        "#]],
     );
 }
 
@@ -558,12 +564,14 @@ fn who_failed_without_saying_what_was_there_may_have_found_what_others_wrote() {
     check_explained(
         text,
         &expect![[r#"
-        not-linearizable at 0.005 s on x
-        operations [0, 2], faults []
-        process 0 tried to set x from nil to 1 and found something else (from 0.000 s to 0.002 s)
-        process 2 read x = nil (from 0.003 s to 0.005 s)
-        no order of these operations that keeps to their times explains every answer
-    "#]],
+            not-linearizable at 0.005 s on x
+            operations [0, 2], faults []
+            process 0 tried to set x from nil to 1 and found something else (from 0.000 s to 0.002 s)
+            process 2 read x = nil (from 0.003 s to 0.005 s)
+            no order goes further than this one: process 0 tried to set x from nil to 1 and found something else
+            after it, this does not fit: process 2 read x = nil
+            no order of these operations that keeps to their times explains every answer
+        "#]],
     );
 }
 

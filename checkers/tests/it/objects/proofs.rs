@@ -24,6 +24,8 @@ fn a_proof_about_a_queue_shows_who_took_what_an_unanswered_dequeue_might_have() 
         process 1 did enqueue q 1 (from 0.001 s to 0.002 s)
         process 2 did dequeue q and got nil (from 0.003 s to 0.004 s)
         process 2 did dequeue q and got 1 (from 0.005 s to 0.006 s)
+        no order goes further than this one: process 1 did enqueue q 1
+        after it, this does not fit: process 2 did dequeue q and got nil
         no order of these operations that keeps to their times explains every answer"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
@@ -74,6 +76,8 @@ fn texts_that_a_wrong_read_does_not_show_are_in_no_proof() {
         process 0 did append x "a" (from 0.000 s to 0.001 s)
         process 0 did append x "b" (from 0.006 s to 0.007 s)
         process 1 read x = "ba" (from 0.008 s to 0.009 s)
+        no order goes further than this one: process 0 did append x "a"; process 0 did append x "b"
+        after it, this does not fit: process 1 read x = "ba"
         no order of these operations that keeps to their times explains every answer"#]]
     .assert_eq(&proof(text));
 }
