@@ -227,12 +227,15 @@ impl Checker for BoundedStaleness {
             return Verdict::Unknown { reason, coverage };
         };
         if !self.limits.bounds_staleness() {
-            let reason = format!(
-                "no bound is claimed; the worst read was {versions} version{} behind, and one was \
-                 {} behind",
-                if versions == 1 { "" } else { "s" },
-                seconds(time)
-            );
+            let worst = match versions {
+                0 => "no read was known to be behind".to_owned(),
+                _ => format!(
+                    "the worst read was {versions} version{} behind, and one was {} behind",
+                    if versions == 1 { "" } else { "s" },
+                    seconds(time)
+                ),
+            };
+            let reason = format!("no bound is claimed; {worst}");
             return Verdict::Unknown { reason, coverage };
         }
         let anomalies = self.beyond(history, &order, &lags);
