@@ -32,6 +32,12 @@ pub(super) fn explain(versions: &Versions<'_>, cycle: &Cycle) -> (Vec<u32>, Vec<
                 numbers.push(reader);
             }
             reason += &format!(", as T{} read", place + 1);
+            let append = versions.appends[*about as usize];
+            if append.place().is_none() {
+                // A list only grows: what it had not yet, comes later.
+                let key = versions.txns.key(append.key);
+                reason += &format!(" {key} without {}", brief(append.value));
+            }
         }
         reasons.push(format!("{from} comes before {to}: {reason}"));
     }
