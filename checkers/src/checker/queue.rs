@@ -11,7 +11,7 @@ use super::Checker;
 use super::findings::{Findings, but_who_failed};
 use super::keys::Model;
 use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Value, ValueId};
-use crate::verdict::{Guarantee, Verdict};
+use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +146,9 @@ fn taken(
                     "{name} was put in once, and taken by process {first} and by process {second}"
                 )
             };
-            found.add("duplicate-dequeue", &[enqueue.id, before, dequeue.id], conclusion);
+            let contrast = Contrast::new(dequeue.id, Legal::Once).due_to(before);
+            let proof = [enqueue.id, before, dequeue.id];
+            found.contrast("duplicate-dequeue", &proof, contrast, conclusion);
         }
         None => item.dequeued = Some(dequeue.id),
     }

@@ -4,9 +4,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::witness::brings;
 use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, written};
-use crate::checker::findings::{but_who_failed, failed_to_write};
+use crate::checker::findings::{but_who_failed, failed_to_write, not_older};
 use crate::checker::order;
 use crate::history::{Op, Operation, OperationId, Outcome, ValueId};
+use crate::verdict::{Contrast, Legal};
 
 /// Names what the operations of a witness show, in the order in which they were called.
 pub(super) fn name(object: &Registers<'_>, of_key: &OfKey, witness: &[OperationId]) -> Named {
@@ -40,7 +41,7 @@ pub(super) fn with_named(
 /// What is said where there is nothing better.
 pub(super) fn no_order() -> Named {
     let words = "no order of these operations that keeps to their times explains every answer";
-    (NOT_LINEARIZABLE, vec![words.to_owned()])
+    (NOT_LINEARIZABLE, vec![words.to_owned()], None)
 }
 
 /// The operations of a witness, and who may have brought the values that are in it: also operations
@@ -135,7 +136,7 @@ impl<'a> Proof<'a> {
                 but_who_failed(self.object.history, self.failed_to_write(value, read)),
             ),
         };
-        Some(("unwritten-value", vec![words]))
+        Some(("unwritten-value", vec![words], None))
     }
 
     /// Who tried to write a value where somebody saw it, and failed.
@@ -161,7 +162,8 @@ impl<'a> Proof<'a> {
                     let mut words: Vec<String> = why.into_iter().collect();
                     // What it comes to is said last: it is the one sentence that tables show.
                     words.push(self.stale_words(read, newer, value));
-                    return Some(("stale-read", words));
+                    let contrast = not_older(self.object.history, read.id, newer);
+                    return Some(("stale-read", words, Some(contrast)));
                 }
             }
         }
@@ -293,7 +295,8 @@ impl<'a> Proof<'a> {
                     second.process,
                     self.value(from),
                 );
-                return Some(("lost-update", vec![words]));
+                let contrast = Contrast::new(second.id, Legal::Once).due_to(first.id);
+                return Some(("lost-update", vec![words], Some(contrast)));
             }
         }
         None

@@ -60,7 +60,7 @@ pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: us
     operations.dedup();
     let named = match &words.sentences[..] {
         [] => naming::no_order(),
-        _ => (NOT_LINEARIZABLE, words.sentences),
+        _ => (NOT_LINEARIZABLE, words.sentences, words.contrast),
     };
     anomaly(history, operations, *shrink::last(&part.calls), named)
 }
