@@ -15,4 +15,4 @@ pub mod verdict;
 
 pub use facts::Facts;
 pub use history::History;
-pub use verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+pub use verdict::{Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict, Witness};

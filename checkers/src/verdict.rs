@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{FaultId, Key, OperationId, Time};
+use crate::history::{FaultId, Key, OperationId, Time, Value};
 
 /// A named property of a store. A replication mode *claims* some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -204,6 +204,9 @@ pub struct Anomaly {
     pub key: Option<Key>,
     /// The smallest set of events that proves it.
     pub witness: Witness,
+    /// What was seen, against what would have been legal; none where no single operation shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contrast: Option<Contrast>,
     /// Sentences that a person can check by hand against the witness, in order.
     pub explanation: Vec<String>,
 }
@@ -222,6 +225,103 @@ mod moment {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
         Ok(Option::<Time>::deserialize(from)?.unwrap_or_default())
     }
+}
+
+/// What an operation showed, against what it could have shown. The sentences of an anomaly say the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contrast {
+    /// The operation that could not be explained.
+    pub operation: OperationId,
+    /// What it showed, where that is something else than what it returned: a sum, or one list of many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Value>,
+    /// The operation that makes it wrong: whose effect had to be seen, or who did first what may be done once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<OperationId>,
+    /// What it could have shown.
+    pub legal: Legal,
+}
+
+impl Contrast {
+    /// What an operation could have shown, which showed what it returned.
+    pub fn new(operation: OperationId, legal: Legal) -> Contrast {
+        Contrast { operation, observed: None, due: None, legal }
+    }
+
+    /// The same, made wrong by that operation.
+    #[must_use]
+    pub fn due_to(self, operation: OperationId) -> Contrast {
+        Contrast { due: Some(operation), ..self }
+    }
+
+    /// The same of an operation that showed this.
+    #[must_use]
+    pub fn observed(self, value: Value) -> Contrast {
+        Contrast { observed: Some(value), ..self }
+    }
+}
+
+/// What would have been legal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Legal {
+    /// This value, or a newer one.
+    NotOlder(Value),
+    /// This value, and no other.
+    Exactly(Value),
+    /// A number from the first to the second.
+    Within(Value, Value),
+    /// A set or a list that has this element.
+    With(Value),
+    /// A list that this one begins, or that begins this one.
+    InOrderWith(Value),
+    /// Either both of these, or only the second: others saw only that.
+    Both(Value, Value),
+    /// An order in which no transaction comes before itself, as each of these comes before the next, and the last before
+    /// the first.
+    NoCycle(Vec<OperationId>),
+    /// Not a second time.
+    Once,
+}
+
+impl Legal {
+    /// A number from one to another.
+    pub fn within(low: i128, high: i128) -> Legal {
+        if low == high { Legal::Exactly(sum(low)) } else { Legal::Within(sum(low), sum(high)) }
+    }
+
+    /// In words, with values as they are to be shown.
+    pub fn words(&self, show: impl Fn(&Value) -> String) -> String {
+        match self {
+            Legal::NotOlder(value) => format!("{}, or newer", show(value)),
+            Legal::Exactly(value) => show(value),
+            Legal::Within(low, high) => format!("{} to {}", show(low), show(high)),
+            Legal::With(element) => format!("with {}", show(element)),
+            Legal::InOrderWith(list) => {
+                format!("a beginning of {}, or what goes on from it", show(list))
+            }
+            Legal::Both(one, other) => {
+                format!("{} and {}, as another read shows only {1}", show(one), show(other))
+            }
+            Legal::NoCycle(_) => "an order without such a circle".to_owned(),
+            Legal::Once => "not a second time".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Legal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A sum that is too great for a number is shown as one all the same.
+        f.write_str(&self.words(|value| match value {
+            Value::Text(text) if text.parse::<i128>().is_ok() => text.to_string(),
+            value => value.to_string(),
+        }))
+    }
+}
+
+/// A sum as a value; its digits as a text, where no number holds so much.
+pub fn sum(number: i128) -> Value {
+    i64::try_from(number).map_or_else(|_| Value::Text(number.to_string().into()), Value::Int)
 }
 
 /// The events that prove an anomaly.

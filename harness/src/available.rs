@@ -85,6 +85,7 @@ fn stall(stretch: &Stretch, writes: bool, tried: usize, last: &Operation<'_>) ->
         guarantee: Guarantee::Available,
         at: *to,
         key: None,
+        contrast: None,
         witness: Witness {
             operations: vec![last.id],
             faults: faults.iter().map(|(fault, _)| *fault).collect(),

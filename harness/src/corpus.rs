@@ -25,7 +25,8 @@ use crate::shrink::Failure;
 use crate::store::Record;
 use crate::system::{Registration, System};
 use crate::tape::Tape;
-use crate::triage::{Kind, Signature};
+use crate::triage::{Kind, Shape, Signature};
+use crate::why::Why;
 
 /// The version of the files, and the only one that is read.
 pub const FORMAT: u32 = 1;
@@ -80,6 +81,9 @@ pub struct Case {
     /// What clients ask; where there is none, what their workload draws.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<Tape>,
+    /// What it takes, where that was looked into; without the story, which every replay tells anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
 }
 
 /// What came of a case.
@@ -104,6 +108,7 @@ impl Found {
 impl Case {
     /// The case that a stored run is, kept for one of its anomalies.
     pub fn of(record: &Record, anomaly: &Anomaly) -> Case {
+        let why = record.why.clone().filter(|why| why.failure == Failure::of(anomaly));
         Case {
             format: FORMAT,
             about: anomaly.explanation.last().cloned().unwrap_or_default(),
@@ -120,7 +125,46 @@ impl Case {
             config: record.config.clone(),
             schedule: record.schedule.clone(),
             calls: record.calls.clone(),
+            why: why.map(|why| Why { story: Vec::new(), ..why }),
         }
+    }
+
+    /// Looks into what it takes, with as many runs of each kind, until `stop`; and brings up to date what else is said of
+    /// it: its signature, and, where there is none, its version and fingerprint. Whether it was looked into to the end.
+    ///
+    /// # Errors
+    /// Where it does not fail, or not as it did first; and where its plan cannot run with any of the systems.
+    pub fn explain(
+        &mut self,
+        systems: &[Registration],
+        runs: u32,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool, String> {
+        let system = self.system(systems)?;
+        let (report, found) = self.replay(systems)?;
+        let anomaly = self.failure.find(&report);
+        let Some(anomaly) = anomaly.filter(|_| found == Found::Same) else {
+            return Err("it does not fail any more with the history that it had".to_owned());
+        };
+        let why = Why::of(&system, &report, &self.failure, runs, stop);
+        let is_done = why.is_some();
+        if let Some(why) = why {
+            // Whoever tells what each operation is good for has few of them: the shape says what the failure is.
+            let (kind, shape) = (Kind::of(&self.plan, &self.failure), Shape::of(&report, anomaly));
+            self.signature = Some(Signature { kind, shape: Some(shape) });
+            self.program.get_or_insert_with(|| env!("CARGO_PKG_VERSION").to_owned());
+            self.fingerprint.get_or_insert_with(|| report.fingerprint.clone());
+            self.why = Some(Why { story: Vec::new(), ..why });
+        }
+        Ok(is_done)
+    }
+
+    /// The system of its plan.
+    fn system(&self, systems: &[Registration]) -> Result<Arc<dyn System>, String> {
+        self.plan.check(systems).map_err(|error| error.to_string())?;
+        let named = systems.iter().find(|entry| entry.name == self.plan.system);
+        let system = named.expect("the plan was checked").configured(&self.plan.settings)?;
+        Ok(Arc::from(system))
     }
 
     /// Reads a case.
@@ -130,7 +174,14 @@ impl Case {
     pub fn parse(text: &str) -> Result<Case, (usize, String)> {
         let case: Case = document::parse(text, NATURE)?;
         let checked = case.plan.check_data(&case.config, &case.schedule, case.calls.as_ref());
+        let why = case.why.as_ref();
+        let checked = checked.and_then(|()| {
+            why.map_or(Ok(()), |why| why.check(&case.schedule, case.calls.as_ref()))
+        });
         checked.map_err(|message| (1, message))?;
+        if why.is_some_and(|why| why.failure != case.failure) {
+            return Err((1, "why: it is about another failure".to_owned()));
+        }
         let kind = case.signature.as_ref().map(|signature| &signature.kind);
         if kind.is_some_and(|kind| *kind != Kind::of(&case.plan, &case.failure)) {
             return Err((1, "signature: it is that of another failure".to_owned()));
@@ -143,10 +194,7 @@ impl Case {
     /// # Errors
     /// Says why its plan cannot run with any of the systems.
     pub fn replay(&self, systems: &[Registration]) -> Result<(Report, Found), String> {
-        self.plan.check(systems).map_err(|error| error.to_string())?;
-        let named = systems.iter().find(|entry| entry.name == self.plan.system);
-        let system = named.expect("the plan was checked").configured(&self.plan.settings)?;
-        let system: Arc<dyn System> = Arc::from(system);
+        let system = self.system(systems)?;
         let data = Options::of_data(&self.config, &self.schedule, self.calls.as_ref());
         let options = Options { trace: true, ..data };
         let report = run(&system, &self.plan, self.seed, options);

@@ -160,6 +160,7 @@ fn of_a_node(name: &str, at: Time, words: String) -> Anomaly {
         at,
         key: None,
         witness: Witness::default(),
+        contrast: None,
         explanation: vec![words],
     }
 }

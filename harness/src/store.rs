@@ -434,25 +434,11 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
     let record: Record = serde_json::from_str(&text).map_err(malformed)?;
     let Record { plan, config, schedule, calls, .. } = &record;
     let checked = plan.check_data(config, schedule, calls.as_ref());
-    let checked = checked.and_then(|()| why_of(&record));
+    let checked = checked.and_then(|()| {
+        record.why.as_ref().map_or(Ok(()), |why| why.check(schedule, calls.as_ref()))
+    });
     checked.map_err(|message| StoreError::Malformed { file, line: 1, message })?;
     Ok(record)
-}
-
-/// Holds what is said of why a run fails against the run.
-fn why_of(record: &Record) -> Result<(), String> {
-    let Some(why) = &record.why else { return Ok(()) };
-    let said: Vec<usize> = why.without_call.iter().map(Vec::len).collect();
-    let asked = record.calls.iter().flat_map(|calls| &calls.0).map(Vec::len);
-    let fits = why.without_fault.len() == record.schedule.0.len() && asked.eq(said);
-    if !fits {
-        return Err("why: it is about other faults or operations".to_owned());
-    }
-    let runs = why.runs;
-    match why.counts().find(|fails| *fails > runs) {
-        Some(fails) => Err(format!("why: {fails} of {runs} runs fail")),
-        None => Ok(()),
-    }
 }
 
 fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, StoreError> {

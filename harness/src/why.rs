@@ -112,8 +112,7 @@ impl Why {
         let inevitable = Inevitability { system, report, failure, runs, stop }.find(with_all);
         let drawn = Options::default();
         let of_plan = fails(system, &report.plan, &drawn, report.seed, failure, runs, stop);
-        let story = failure.find(report).map_or_else(Vec::new, |anomaly| tell(report, anomaly));
-        let failure = failure.clone();
+        let (failure, story) = (failure.clone(), Vec::new());
         let mut why = Why {
             failure,
             runs,
@@ -124,8 +123,29 @@ impl Why {
             inevitable,
             story,
         };
-        why.tell_from_when();
+        why.retell(report);
         Some(why)
+    }
+
+    /// Holds it against the run that it is about: how many faults and operations that has, and how many runs can fail.
+    pub(crate) fn check(&self, schedule: &Schedule, calls: Option<&Tape>) -> Result<(), String> {
+        let said: Vec<usize> = self.without_call.iter().map(Vec::len).collect();
+        let asked = calls.into_iter().flat_map(|calls| &calls.0).map(Vec::len);
+        if self.without_fault.len() != schedule.0.len() || !asked.eq(said) {
+            return Err("why: it is about other faults or operations".to_owned());
+        }
+        let runs = self.runs;
+        match self.counts().find(|fails| *fails > runs) {
+            Some(fails) => Err(format!("why: {fails} of {runs} runs fail")),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the story anew, of a run that has its trace with it.
+    pub(crate) fn retell(&mut self, report: &Report) {
+        let anomaly = self.failure.find(report);
+        self.story = anomaly.map_or_else(Vec::new, |anomaly| tell(report, anomaly));
+        self.tell_from_when();
     }
 
     /// Every count of failing runs in it.

@@ -373,21 +373,40 @@
   const DIRECT_MAX = 12000;
   let stretches = 131072;
   while (stretches > 4096 && stretches * sessions > 16e6) stretches /= 2;
-  let detail = null;
+  let detail = null, whole = null;
+  // All operations, none of them faded, and where each begins and ends: the same for every search.
+  const layOut = () => {
+    const perUnit = stretches / Math.max(1, head.end + 1), finest = new Uint8Array(sessions * stretches);
+    const begins = new Uint32Array(count), ends = new Uint32Array(count);
+    for (let i = 0; i < count; i++) {
+      const bit = 1 << (outcome[i] * 2), base = lane[i] * stretches;
+      const end = completed[i] < 0 ? invoked[i] : completed[i];
+      begins[i] = base + Math.floor(invoked[i] * perUnit);
+      ends[i] = base + Math.min(stretches - 1, Math.floor(end * perUnit));
+      for (let at = begins[i]; at <= ends[i]; at++) finest[at] |= bit;
+    }
+    return { finest, begins, ends };
+  };
+  // All of them faded, and over that those that are not: what is faded shows only where there is nothing else.
+  const picked = ({ finest, begins, ends }) => {
+    const plain = new Uint32Array(finest.buffer), faded = new Uint32Array(plain.length);
+    for (let i = 0; i < plain.length; i++) faded[i] = plain[i] << 1;
+    const found = new Uint8Array(faded.buffer);
+    for (let i = 0; i < count; i++) {
+      if ((matches !== null && matches[i] === 0) || (cone !== null && isFaded(i))) continue;
+      const bit = 1 << (outcome[i] * 2);
+      for (let at = begins[i], end = ends[i]; at <= end; at++) found[at] |= bit;
+    }
+    return found;
+  };
   const detailOf = () => {
     if (detail && detail.matches === matches && detail.cone === cone) return detail.levels;
-    const perUnit = stretches / Math.max(1, head.end + 1), plain = !matches && !cone;
-    const finest = new Uint8Array(sessions * stretches);
-    for (let i = 0; i < count; i++) {
-      const bit = 1 << (outcome[i] * 2 + (plain || !isFaded(i) ? 0 : 1)), base = lane[i] * stretches;
-      const first = Math.floor(invoked[i] * perUnit), end = completed[i] < 0 ? invoked[i] : completed[i];
-      const last = Math.min(stretches - 1, Math.floor(end * perUnit));
-      for (let stretch = first; stretch <= last; stretch++) finest[base + stretch] |= bit;
-    }
+    whole ??= layOut();
+    const finest = matches === null && cone === null ? whole.finest : picked(whole);
     const levels = [finest];
     for (let left = stretches / 2; left >= 512; left /= 2) {
-      const finer = levels[levels.length - 1], coarser = new Uint8Array(sessions * left);
-      for (let i = 0; i < coarser.length; i++) coarser[i] = finer[2 * i] | finer[2 * i + 1];
+      const pairs = new Uint16Array(levels[levels.length - 1].buffer), coarser = new Uint8Array(pairs.length);
+      for (let i = 0; i < coarser.length; i++) coarser[i] = pairs[i] | (pairs[i] >> 8);
       levels.push(coarser);
     }
     detail = { matches, cone, levels };

@@ -12,7 +12,7 @@
 use super::Checker;
 use super::txn::{Action, Fate, Step, Txn, Txns, in_order};
 use crate::history::{History, OperationId, Value};
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
+use crate::verdict::{self, Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,20 +99,27 @@ impl Bank {
         let missing = balances.iter().position(Option::is_none).filter(|_| opening.written);
         let negative = balances.iter().position(|balance| balance.is_some_and(|held| held < 0));
         let negative = negative.filter(|_| !self.negative_allowed && !opening.negative);
-        let (name, account, words) = if let Some(account) = missing {
+        let (sums, told) = (sum(balances), *opening.told_by.last()?);
+        let shows = |legal| Some(Contrast::new(txn.id, legal).due_to(told));
+        let (name, account, contrast, words) = if let Some(account) = missing {
             let account = accounts[account];
             let words = format!("{} was filled before, and holds nil", txns.key(account));
-            ("nil-balance", Some(account), words)
-        } else if sum(balances) != opening.total {
+            let filled = |step: &&Step<'_>| step.key == account && step.action == Action::Write;
+            let mut told = opening.told_by.iter().flat_map(|id| txns.steps(txns.of(*id)));
+            let legal = told.rfind(filled).map(|step| Legal::NotOlder(step.value.clone()));
+            let contrast = legal.and_then(shows).map(|shown| shown.observed(Value::Nil));
+            ("nil-balance", Some(account), contrast, words)
+        } else if sums != opening.total {
             let how = if opening.written { "were filled with" } else { "were first seen to hold" };
-            let (read, total) = (sum(balances), opening.total);
-            let words = format!("the balances read sum to {read}, but all accounts {how} {total}");
-            ("wrong-total", None, words)
+            let legal = Legal::within(opening.total, opening.total);
+            let words = format!("the balances read sum to {sums}, but all accounts {how} {legal}");
+            let contrast = shows(legal).map(|shown| shown.observed(verdict::sum(sums)));
+            ("wrong-total", None, contrast, words)
         } else if let Some(account) = negative {
             let held = balances[account].unwrap_or_default();
             let account = accounts[account];
             let words = format!("{} holds {held}, below zero", txns.key(account));
-            ("negative-balance", Some(account), words)
+            ("negative-balance", Some(account), None, words)
         } else {
             return None;
         };
@@ -125,7 +132,8 @@ impl Bank {
             witness.extend(&opening.told_by);
         }
         explanation.push(words);
-        Some(txns.anomaly(name, Guarantee::Bank, account, &witness, explanation))
+        let found = txns.anomaly(name, Guarantee::Bank, account, &witness, explanation);
+        Some(Anomaly { contrast, ..found })
     }
 }
 

@@ -16,7 +16,7 @@ use super::words::sentence;
 use crate::history::{
     History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Time, Value, ValueId,
 };
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+use crate::verdict::{Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict, Witness};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -247,7 +247,10 @@ fn divergence(
         history.value(*first),
         history.value(*other),
     );
-    Some(anomaly(history, "divergence", key, &[*first_read, *other_read], what))
+    let legal = Legal::Exactly(history.value(*first).clone());
+    let contrast = Contrast::new(*other_read, legal).due_to(*first_read);
+    let found = anomaly(history, "divergence", key, &[*first_read, *other_read], what);
+    Some(Anomaly { contrast: Some(contrast), ..found })
 }
 
 fn phantom(
@@ -289,6 +292,7 @@ fn anomaly(
         at: last.completed_at.unwrap_or(last.invoked_at),
         key: Some(history.key(key).clone()),
         witness: Witness { operations, faults: history.faults_on(last.invoked) },
+        contrast: None,
         explanation,
     }
 }

@@ -13,7 +13,7 @@ use super::Checker;
 use super::findings::Findings;
 use super::keys::{Keys, Model};
 use crate::history::{Event, History, Op, Operation, OperationId, ReadLevel, Value, ValueId};
-use crate::verdict::{Guarantee, Verdict};
+use crate::verdict::{self, Contrast, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +142,7 @@ fn judge(
     let high = start + before.down + sums.begun_up;
     let greatest = before.greatest.filter(|(greatest, _)| !sums.any_down && value < *greatest);
     if value < low || value > high {
-        let bounds = if low == high { low.to_string() } else { format!("{low} to {high}") };
+        let legal = Legal::within(low, high);
         let mut proof = Vec::new();
         let counted = if begun.len() <= SHOWN_MAX {
             proof.extend(begun);
@@ -152,18 +152,25 @@ fn judge(
         };
         proof.push(read.id);
         let conclusion = format!(
-            "{key} was {bounds} while process {} read it, by what was acknowledged before and begun by \
+            "{key} was {legal} while process {} read it, by what was acknowledged before and begun by \
              then{counted}; it read {value}",
             read.process
         );
-        found.add("counter-out-of-bounds", &proof, conclusion);
+        let counted = begun.iter().rfind(|id| {
+            let increment = history.operation(**id);
+            increment.is_ok() && increment.precedes(read)
+        });
+        let contrast = Contrast { due: counted.copied(), ..Contrast::new(read.id, legal) };
+        found.contrast("counter-out-of-bounds", &proof, contrast, conclusion);
     } else if let Some((greatest, by)) = greatest {
         let conclusion = format!(
             "process {} had read {greatest} before process {} read {value}, and nothing counts down",
             history.operation(by).process,
             read.process
         );
-        found.add("counter-went-back", &[by, read.id], conclusion);
+        let legal = Legal::NotOlder(verdict::sum(greatest));
+        let contrast = Contrast::new(read.id, legal).due_to(by);
+        found.contrast("counter-went-back", &[by, read.id], contrast, conclusion);
     }
     if sums.greatest.is_none_or(|(greatest, _)| greatest < value) {
         sums.greatest = Some((value, read.id));

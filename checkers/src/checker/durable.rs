@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Checker;
+use super::findings::not_older;
 use super::live::tried_after;
 use super::order::{Order, Proof, seen};
 use super::words::sentence;
@@ -325,6 +326,8 @@ fn explain(
         let Proof { mut operations, words } = proof(history, order, finals, &write);
         operations.sort();
         operations.dedup();
+        let shown = operations.iter().rfind(|id| history.operation(**id).value_read().is_some());
+        let contrast = shown.map(|shown| not_older(history, *shown, &write));
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
         explanation.extend(words);
@@ -345,6 +348,7 @@ fn explain(
             at: write.completed_at.expect("an acknowledged write has ended"),
             key: Some(history.key(key).clone()),
             witness: Witness { operations, faults: history.faults_on(write.invoked) },
+            contrast,
             explanation,
         });
     }

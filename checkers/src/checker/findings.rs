@@ -1,8 +1,8 @@
 //! What a checker finds on its way through a history.
 
 use super::words::sentence;
-use crate::history::{History, KeyId, Operation, OperationId, ValueId};
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+use crate::history::{History, KeyId, Operation, OperationId, Outcome, Reason, Value, ValueId};
+use crate::verdict::{Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict, Witness};
 
 /// The violations of one guarantee, and what was judged.
 pub(super) struct Findings<'a> {
@@ -28,6 +28,27 @@ impl<'a> Findings<'a> {
     /// Adds a violation: the operations that prove it, the one that shows it last, and what follows
     /// from them.
     pub(super) fn add(&mut self, name: &str, proof: &[OperationId], conclusion: String) {
+        self.push(name, proof, None, conclusion);
+    }
+
+    /// Adds one that one operation shows by what it could not have shown.
+    pub(super) fn contrast(
+        &mut self,
+        name: &str,
+        proof: &[OperationId],
+        contrast: Contrast,
+        conclusion: String,
+    ) {
+        self.push(name, proof, Some(contrast), conclusion);
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        proof: &[OperationId],
+        contrast: Option<Contrast>,
+        conclusion: String,
+    ) {
         let history = self.history;
         let shown = history.operation(*proof.last().expect("something shows it"));
         let mut operations = proof.to_vec();
@@ -42,6 +63,7 @@ impl<'a> Findings<'a> {
             at: shown.completed_at.unwrap_or(shown.invoked_at),
             key: Some(history.key(*shown.op.key()).clone()),
             witness: Witness { operations, faults: history.faults_on(shown.invoked) },
+            contrast,
             explanation,
         });
     }
@@ -70,6 +92,17 @@ impl<'a> Findings<'a> {
             Verdict::Valid(coverage)
         }
     }
+}
+
+/// What an operation could have shown that showed something older than what another one left or showed.
+pub(super) fn not_older(history: &History, shown: OperationId, newer: &Operation<'_>) -> Contrast {
+    let left = newer.value_written().filter(|_| newer.is_ok());
+    let found = || match newer.outcome? {
+        Outcome::Fail(Reason::Mismatch { actual }) => *actual,
+        _ => newer.value_read(),
+    };
+    let value = left.or_else(found).map_or(Value::Nil, |value| history.value(value).clone());
+    Contrast::new(shown, Legal::NotOlder(value)).due_to(newer.id)
 }
 
 /// Who tried to make a register hold a value, and failed.

@@ -66,6 +66,7 @@ fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Ti
         at: until,
         key: None,
         witness: Witness { operations: vec![last.id], faults: Vec::new() },
+        contrast: None,
         explanation,
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use super::Checker;
 use super::txn::{Action, Fate, Txn, Txns, brief, in_order};
 use crate::history::{History, OperationId, Value};
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict};
+use crate::verdict::{Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -182,6 +182,14 @@ fn forks(
         let told = |id: &OperationId| txns.sentence(txns.of(*id));
         let mut explanation: Vec<String> = witness.iter().map(told).collect();
         explanation.dedup();
+        let ended = |id: &OperationId| txns.history.operation(*id).completed;
+        // Whoever was over last is the one that cannot be explained.
+        let (shown, saw, lacks) =
+            if ended(one) > ended(other) { (one, first, second) } else { (other, second, first) };
+        let [saw, lacks] = [saw, lacks].map(|key| txns.key_value(key).clone());
+        let contrast = Contrast::new(*shown, Legal::Both(saw.clone(), lacks))
+            .due_to(if shown == one { *other } else { *one })
+            .observed(saw);
         let (first, second) = (txns.key(first), txns.key(second));
         let process = |id: OperationId| txns.history.operation(id).process;
         explanation.push(format!(
@@ -190,7 +198,8 @@ fn forks(
             process(*one),
             process(*other),
         ));
-        anomalies.push(txns.anomaly("long-fork", Guarantee::LongFork, None, &witness, explanation));
+        let found = txns.anomaly("long-fork", Guarantee::LongFork, None, &witness, explanation);
+        anomalies.push(Anomaly { contrast: Some(contrast), ..found });
     }
 }
 

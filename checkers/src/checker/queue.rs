@@ -12,7 +12,7 @@ use super::Checker;
 use super::findings::{Findings, but_who_failed};
 use super::keys::{Keys, Model};
 use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Value, ValueId};
-use crate::verdict::{Guarantee, Verdict};
+use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -171,7 +171,14 @@ fn taken(
             format!("{name} was put in {puts} times by then, and taken {takes} times")
         }
     };
-    found.add("duplicate-dequeue", &[puts, takes].concat(), conclusion);
+    let proof = [&puts[..], &takes[..]].concat();
+    match takes[..] {
+        [first, second] => {
+            let contrast = Contrast::new(second, Legal::Once).due_to(first);
+            found.contrast("duplicate-dequeue", &proof, contrast, conclusion);
+        }
+        _ => found.add("duplicate-dequeue", &proof, conclusion),
+    }
 }
 
 /// A dequeue found nothing, although something had been put in before it began, and nobody can have

@@ -21,7 +21,7 @@ use crate::history::{
     EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Value,
     ValueId,
 };
-use crate::verdict::{Guarantee, Verdict};
+use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -227,7 +227,8 @@ fn judge_missing(
             if let Some((value, by)) = missing(of_key, read.invoked, end, &shown) {
                 let name = if again(value) { "stale-read" } else { "lost-element" };
                 let conclusion = not_shown(history, read, value, by);
-                found.add(name, &[by, read.id], conclusion);
+                let contrast = with(history, read, value, by);
+                found.contrast(name, &[by, read.id], contrast, conclusion);
             }
         }
     }
@@ -244,7 +245,8 @@ fn judge_missing(
         match asked.iter().find(|node| !nodes.contains(node)) {
             None => {
                 let conclusion = not_shown(history, first, value, by);
-                found.add("lost-element", &[by, first.id], conclusion);
+                let contrast = with(history, first, value, by);
+                found.contrast("lost-element", &[by, first.id], contrast, conclusion);
             }
             Some(node) => found.leave_open(format!(
                 "{} of {} is on no replica that answered, but node n{node} did not say what it holds",
@@ -274,6 +276,10 @@ fn missing(
             !shown.contains(value) && element.removed.is_none_or(|begun| begun >= end)
         })
         .map(|(value, _, _, by)| (value, by))
+}
+
+fn with(history: &History, read: &Operation<'_>, value: ValueId, by: OperationId) -> Contrast {
+    Contrast::new(read.id, Legal::With(history.value(value).clone())).due_to(by)
 }
 
 fn not_shown(history: &History, read: &Operation<'_>, value: ValueId, by: OperationId) -> String {

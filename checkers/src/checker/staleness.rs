@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::findings::not_older;
 use super::order::{Order, Proof, Rank, seen};
 use super::words::sentence;
 use super::{Checker, Limits};
@@ -272,6 +273,8 @@ impl BoundedStaleness {
             let rank = order.rank(key, seen(&read).expect("only what was read is behind"));
             let rank = rank.expect("only what somebody wrote is behind");
             let missing = writes[&key].missing(&rank, read.invoked, count);
+            let contrast = missing.last().map(|last| history.operation(*last));
+            let contrast = contrast.map(|last| not_older(history, read.id, &last));
             let Proof { operations, words } = proof(history, order, &read, &missing);
             let mut explanation: Vec<String> =
                 operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
@@ -283,6 +286,7 @@ impl BoundedStaleness {
                 at: read.completed_at.unwrap_or(read.invoked_at),
                 key: Some(history.key(key).clone()),
                 witness: Witness { operations, faults: history.faults_on(read.invoked) },
+                contrast,
                 explanation,
             });
         }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::Checker;
 use super::findings::Findings;
 use crate::history::{History, KeyId, Op, OperationId, ValueId};
-use crate::verdict::{Guarantee, Verdict};
+use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,8 @@ impl Checker for UniqueIds {
                     history.operation(before).process,
                     operation.process,
                 );
-                found.add("duplicate-id", &[before, operation.id], conclusion);
+                let contrast = Contrast::new(operation.id, Legal::Once).due_to(before);
+                found.contrast("duplicate-id", &[before, operation.id], contrast, conclusion);
             }
         }
         found.coverage.keys = keys.len();

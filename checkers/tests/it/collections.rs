@@ -14,7 +14,7 @@ use stormglass_checkers::history::{
     HistoryBuilder, Invocation, NodeId, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId,
     Time, Value,
 };
-use stormglass_checkers::{Guarantee, History, Verdict};
+use stormglass_checkers::{Contrast, Guarantee, History, Verdict};
 
 use crate::notation::history;
 
@@ -373,6 +373,42 @@ fn an_addition_that_failed_is_named_where_its_element_shows() {
 }
 
 #[test]
+fn what_was_legal_is_said_as_data_and_the_sentence_says_the_same() {
+    let contrast = |checker: &dyn Checker, text: &str| {
+        let verdict = checker.check(&history(text));
+        let stored = serde_json::to_string(&verdict).unwrap();
+        assert_eq!(serde_json::from_str::<Verdict>(&stored).unwrap(), verdict, "{stored}");
+        let found = &verdict.anomalies()[0];
+        let Contrast { operation, due, legal, .. } = found.contrast.clone().unwrap();
+        let words = found.explanation.last().unwrap().clone();
+        (operation.0, due.map(|due| due.0), legal.to_string(), words)
+    };
+    let added = "0 invoke increment c 5\n 0 ok\n";
+    let open = format!("{added} 1 invoke increment c 2\n 2 invoke read c\n 2 ok 4");
+    let (shown, due, legal, words) = contrast(&Counter, &open);
+    assert_eq!((shown, due, &*legal), (2, Some(0), "5 to 7"));
+    assert!(words.starts_with("c was 5 to 7 while process 2 read it"), "{words}");
+    let greatest = format!(
+        "0 invoke increment c {0}\n 0 ok\n 1 invoke increment c {0}\n 1 ok\n 2 invoke read c\n 2 ok 1",
+        i64::MAX
+    );
+    let (_, due, legal, words) = contrast(&Counter, &greatest);
+    assert_eq!((due, &*legal), (Some(1), "18446744073709551614"));
+    assert!(words.contains("c was 18446744073709551614 while"), "{words}");
+    let missing = format!("{ADDED} 1 invoke read s\n 1 ok [1]");
+    let (shown, due, legal, words) = contrast(&Set, &missing);
+    assert_eq!((shown, due, &*legal), (2, Some(1), "with 2"));
+    assert!(words.starts_with("2 was in s by the end of what process 0 did"), "{words}");
+    let twice = "0 invoke generate g\n 0 ok 7\n 1 invoke generate g\n 1 ok 7";
+    let (shown, due, legal, _) = contrast(&UniqueIds, twice);
+    assert_eq!((shown, due, &*legal), (1, Some(0), "not a second time"));
+    let stale = "0 invoke write x 1\n 0 ok\n 0 invoke write x 2\n 0 ok\n 1 invoke read x\n 1 ok 1";
+    let (shown, due, legal, words) = contrast(&Linearizable::new(Limits::default()), stale);
+    assert_eq!((shown, due, &*legal), (2, Some(1), "2, or newer"));
+    assert!(words.contains("x = 2 had been acknowledged to process 0"), "{words}");
+}
+
+#[test]
 fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
     let set = "
         0 invoke add s 1
@@ -617,7 +653,7 @@ fn a_counter_that_counted_too_much_lost_nothing_and_holds_what_nobody_asked_for(
     let twice = finally(counted, "c", &[(1, "4"), (2, "4")]);
     check(&Durable, &twice, &["unknown"]);
     check(&Convergent, &twice, &["phantom-value"]);
-    expect![[r#"the sum is 2 to 2 with all that had been acknowledged; a replica shows 4, for which something was counted twice, or that nobody asked for: whether anything was lost besides does not show"#]]
+    expect![[r#"the sum is 2 with all that had been acknowledged; a replica shows 4, for which something was counted twice, or that nobody asked for: whether anything was lost besides does not show"#]]
         .assert_eq(&reason(&Durable, &twice));
     let open = format!("{counted} 1 invoke increment c 3\n 1 info timeout\n");
     check(&Durable, &finally(&open, "c", &[(1, "7")]), &["unknown"]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, anyhow, bail};
 use checkers::Anomaly;
@@ -12,9 +13,10 @@ use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::Context;
-use super::output::replace;
+use super::output::{interruption, replace};
 use super::replay::stored;
 use super::show::{anomalies, chosen};
+use super::shrink::VARIANTS;
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found, Named, Outcome, Replayed, Verified};
 use crate::report::escape;
@@ -51,6 +53,15 @@ enum Command {
     Verify,
     /// Runs every case again, and writes a small page of HTML beside it: what failed, drawn and explained.
     Report,
+    /// Finds out of every shrunk case that fails what it takes, where its file does not say so, and writes it there.
+    Explain(Explain),
+}
+
+#[derive(clap::Args)]
+struct Explain {
+    /// Find it out anew of those that say it, too.
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(clap::Args)]
@@ -119,7 +130,7 @@ impl Arguments {
     pub(super) fn run(&mut self) -> Option<&mut PathBuf> {
         match &mut self.command {
             Command::Add(add) => Some(&mut add.run),
-            Command::List | Command::Verify | Command::Report => None,
+            Command::List | Command::Verify | Command::Report | Command::Explain(_) => None,
         }
     }
 
@@ -143,6 +154,7 @@ impl Arguments {
             }
             Command::Verify => verify(context, &folder),
             Command::Report => report(context, &folder),
+            Command::Explain(explain) => explain.execute(context, &folder),
         }
     }
 }
@@ -201,6 +213,42 @@ fn report(context: &Context, folder: &Path) -> anyhow::Result<u8> {
     let text = files.iter().map(|file| format!("written to {}\n", shell_word(file))).collect();
     context.output.result("corpus-report", Written { files: &files }, || text)?;
     Ok(if cases.is_empty() { Ending::NothingRan.code() } else { 0 })
+}
+
+impl Explain {
+    fn execute(&self, context: &Context, folder: &Path) -> anyhow::Result<u8> {
+        let interrupted = interruption()?;
+        let stop = || interrupted.load(Ordering::Relaxed);
+        let mut files = Vec::new();
+        for (name, mut case) in corpus::load(folder)? {
+            let is_small = case.expected == Expected::Fails && case.calls.is_some();
+            if !is_small || (case.why.is_some() && !self.all) {
+                continue;
+            }
+            let explained = case.explain(context.systems, VARIANTS, &stop);
+            if !explained.map_err(|error| anyhow!("{name}: {error}"))? {
+                return Ok(Ending::Interrupted.code());
+            }
+            let file = folder.join(format!("{name}.json"));
+            write(&file, &case)?;
+            files.push(file.display().to_string());
+        }
+        let text = match files.is_empty() {
+            true => "there is nothing to find out\n".to_owned(),
+            false => {
+                files.iter().map(|file| format!("written to {}\n", shell_word(file))).collect()
+            }
+        };
+        context.output.result("corpus-explain", Written { files: &files }, || text)?;
+        Ok(0)
+    }
+}
+
+/// Writes a case into a file.
+fn write(file: &Path, case: &Case) -> anyhow::Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(case)?;
+    bytes.push(b'\n');
+    replace(file, &bytes)
 }
 
 impl Add {

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 }
 
 /// How many runs tell what becomes of the failure without a fault or an operation.
-const VARIANTS: u32 = 50;
+pub(super) const VARIANTS: u32 = 50;
 
 /// The name that the smaller run is stored under: that of the run, and that it was shrunk. The seed is another one at times.
 fn shrunk_name(run: &Path, record: &Record) -> String {

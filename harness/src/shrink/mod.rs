@@ -2,9 +2,10 @@
 //!
 //! A run is data: a configuration, faults at their times, and what each client asks (its
 //! [tape](crate::tape)). Whatever can be left out of it is, as long as the same anomaly remains: the same
-//! name, found about the same guarantee. First what makes time pass, then faults, clients and
-//! operations by [delta debugging](minimize), then the configuration towards the least, then the times.
-//! Messages take the least latency early on: what is left out then changes little about what remains.
+//! name, found about the same guarantee. First what is about other keys, of transactions their steps on these; then
+//! what makes time pass, then faults, clients and operations by [delta debugging](minimize), then the configuration
+//! towards the least, then the times. Messages take the least latency early on: what is left out then changes little
+//! about what remains.
 //!
 //! What a run needs only under its own seed, as what made a leader of the one that leads, is left out with
 //! another seed, if there is one near.
@@ -12,11 +13,12 @@
 //! What comes out depends on the run and on the anomaly alone, not on how many threads look for it, unless
 //! the search is cut short; then it is the least that was found by then.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checkers::history::{Op, Time};
+use checkers::history::{Key, Op, Time};
 use checkers::{Anomaly, Guarantee};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -187,6 +189,13 @@ impl Case {
         Case { calls, ..self.clone() }
     }
 
+    /// The same with what is asked about these keys only.
+    fn on(&self, keys: &BTreeSet<String>) -> Case {
+        let about = |call: &Call| Some(Call { at: call.at, op: plain::on_keys(&call.op, keys)? });
+        let calls = self.calls.iter().map(|calls| calls.iter().filter_map(about).collect());
+        Case { calls: calls.collect(), ..self.clone() }
+    }
+
     fn with_faults(&self, faults: Vec<Planned>) -> Case {
         Case { faults, ..self.clone() }
     }
@@ -284,9 +293,11 @@ impl Shrinker<'_> {
             calls: drawn.calls.clone().expect("it was asked for").0,
         };
         let search = Search { shrinker: self, runs: AtomicU64::new(1) };
-        // Written down, clients ask at the same moments; but who comes first of two that ask at one moment
-        // may differ.
-        let Some(mut best) = search.first(vec![case]) else {
+        // Written down, clients ask at the same moments; but who comes first of two that do something at one moment
+        // may differ, and some wait for the first operation to end.
+        let begin = case.operations().first().map_or(Time::ZERO, |(_, call)| call.at);
+        let later = case.moved(|at| if at > begin { at + case.config.tick } else { at });
+        let Some(mut best) = search.first(vec![case, later]) else {
             return Ok(Shrunk {
                 report: drawn,
                 before,
@@ -295,19 +306,18 @@ impl Shrinker<'_> {
                 is_done: false,
             });
         };
-        if let Some(key) = key {
-            let only = best.operations().into_iter().filter(|(_, call)| *call.op.key() == key);
-            let only = best.with_operations(&only.collect::<Vec<_>>());
-            search.improve(&mut best, vec![only]);
-        }
         search.calm(&mut best);
         search.cut(&mut best, at);
         let mut tried = Vec::new();
+        // With fewer keys another proof may be the first, and a longer one.
+        search.leap(&mut best, &mut tried, LEAPS_FIRST);
+        search.leave_out_keys(&mut best, key.as_ref());
         for round in 0..ROUNDS_MAX {
             let size = best.size();
             let leaps = if round == 0 { LEAPS_FIRST } else { LEAPS_MAX };
             search.leap(&mut best, &mut tried, leaps);
             search.leave_out(&mut best);
+            search.leave_out_time(&mut best);
             search.try_others(&mut best);
             search.merge(&mut best);
             search.simplify(&mut best);
@@ -384,6 +394,27 @@ impl Search<'_> {
         (self.shrinker.progress)(what, best.size(), self.runs());
     }
 
+    /// Leaves out what is about other keys than the failure: than the one that it is about, or than those that most of the
+    /// operations share that prove it.
+    fn leave_out_keys(&self, best: &mut Case, key: Option<&Key>) {
+        self.tell("keys", best);
+        let proof = self.proof(best);
+        let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, call) in &proof {
+            plain::keys_of(&call.op).into_iter().for_each(|key| *uses.entry(key).or_default() += 1);
+        }
+        let used = |least: usize| {
+            let often = uses.iter().filter(|(_, times)| **times >= least);
+            often.map(|(key, _)| key.clone()).collect::<BTreeSet<String>>()
+        };
+        let mut sets: Vec<BTreeSet<String>> =
+            key.map(|key| BTreeSet::from([key.as_str().to_owned()])).into_iter().collect();
+        sets.extend((1..=proof.len()).rev().map(used));
+        sets.retain(|keys| !keys.is_empty());
+        sets.dedup();
+        self.improve(best, sets.iter().map(|keys| best.on(keys)).collect());
+    }
+
     /// Takes out of a run what makes it depend on chance: all messages take the least time, disks none.
     fn calm(&self, best: &mut Case) {
         self.tell("calm", best);
@@ -420,15 +451,22 @@ impl Search<'_> {
         *tried = ops;
         let only = best.with_operations(&proof);
         let shifted = others(only, leaps).zip(0..).map(|(case, turn)| case.shifted(turn));
-        self.improve(best, shifted.flat_map(|case| [case.calm(), case]).collect());
+        let mut cases: Vec<Case> = shifted.flat_map(|case| [case.calm(), case]).collect();
+        // Most are calm already.
+        cases.dedup();
+        self.improve(best, cases);
+    }
+
+    fn run(&self, case: &Case) -> Report {
+        let Shrinker { system, plan, .. } = self.shrinker;
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        run(system, plan, case.seed, case.options())
     }
 
     /// The operations that prove the failure.
     fn proof(&self, case: &Case) -> Vec<(usize, Call)> {
-        let Shrinker { system, plan, failure, .. } = self.shrinker;
-        let report = run(system, plan, case.seed, case.options());
-        self.runs.fetch_add(1, Ordering::Relaxed);
-        let Some(anomaly) = failure.find(&report) else { return Vec::new() };
+        let report = self.run(case);
+        let Some(anomaly) = self.shrinker.failure.find(&report) else { return Vec::new() };
         let all = case.operations();
         let mut proof = Vec::new();
         for id in &anomaly.witness.operations {
@@ -477,6 +515,23 @@ impl Search<'_> {
             self.first_of(&cases)
         });
         *best = base.with_operations(&left);
+    }
+
+    /// Leaves out the time before anything happens, and after the anomaly is there: what is tried next takes less.
+    fn leave_out_time(&self, best: &mut Case) {
+        self.tell("time", best);
+        let begin = best.moments().first().map_or(Duration::ZERO, |first| first.since_start());
+        let spare = [GRAIN, Duration::from_secs(1)].into_iter().filter(|spare| *spare < begin);
+        let sooner = spare.flat_map(|spare| {
+            let less = begin - spare;
+            let case = best.moved(|at| Time::ZERO + (at.since_start() - less));
+            others(case, SEEDS_A_PAUSE)
+        });
+        self.improve(best, sooner.collect());
+        let report = self.run(best);
+        if let Some(anomaly) = self.shrinker.failure.find(&report) {
+            self.cut(best, anomaly.at);
+        }
     }
 
     /// Leaves out what a run needs under its own seed, but not under another one: it only made the moment.

@@ -1,10 +1,38 @@
 //! Operations as plain as they can be: transactions with fewer steps, and small numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use checkers::history::{Key, Op, Value};
 
 use crate::tape::Call;
+
+/// The keys that an operation is about: of a transaction, those of its steps.
+pub(super) fn keys_of(op: &Op) -> BTreeSet<String> {
+    match op {
+        Op::Txn { body: Value::List(steps), .. } => steps.iter().filter_map(key_of).collect(),
+        op => BTreeSet::from([op.key().as_str().to_owned()]),
+    }
+}
+
+/// The same operation with what it does about these keys only; nothing where that is nothing.
+pub(super) fn on_keys(op: &Op, keys: &BTreeSet<String>) -> Option<Op> {
+    let Op::Txn { key, body: Value::List(steps) } = op else {
+        return keys.contains(op.key().as_str()).then(|| op.clone());
+    };
+    let is_on = |step: &&Value| key_of(step).is_some_and(|key| keys.contains(&key));
+    let left: Vec<Value> = steps.iter().filter(is_on).cloned().collect();
+    let body = Value::List(left.into());
+    (body != Value::List([].into())).then(|| Op::Txn { key: key.clone(), body })
+}
+
+/// The key of a step of a transaction, as checkers call it.
+fn key_of(step: &Value) -> Option<String> {
+    let Value::List(parts) = step else { return None };
+    Some(match parts.get(1)? {
+        Value::Text(key) => key.to_string(),
+        key => key.to_string(),
+    })
+}
 
 /// The same operation with a step less, for each of its steps.
 pub(super) fn with_fewer_steps(op: &Op) -> Vec<Op> {
@@ -104,6 +132,24 @@ mod tests {
         let ops =
             renamed(&calls).concat().iter().map(|call| call.op.to_string()).collect::<Vec<_>>();
         assert_eq!(ops, ["read k1", "write k0 1", "cas k1 1 2"]);
+    }
+
+    #[test]
+    fn of_a_transaction_the_steps_on_some_keys_are_left_and_of_others_all_or_nothing() {
+        let txn =
+            r#"{"op":"txn","key":"lists","body":[["append",9,40],["r","a",null],["r",7,null]]}"#;
+        let [txn, read] = [txn, r#"{"op":"read","key":"k7"}"#].map(|op| call(1, op).op);
+        assert_eq!(keys_of(&txn), ["7", "9", "a"].map(str::to_owned).into());
+        assert_eq!(keys_of(&read), ["k7".to_owned()].into());
+        let left = |op: &Op, keys: &[&str]| {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            on_keys(op, &keys).map(|op| op.to_string())
+        };
+        let on_two = r#"txn lists [["append" 9 40] ["r" "a" nil]]"#;
+        assert_eq!(left(&txn, &["9", "a"]).as_deref(), Some(on_two));
+        assert_eq!(left(&txn, &["k7"]), None);
+        assert_eq!(left(&read, &["k7", "9"]).as_deref(), Some("read k7"));
+        assert_eq!(left(&read, &["9"]), None);
     }
 
     #[test]

@@ -139,7 +139,10 @@ impl Browser {
     /// Presses a key.
     pub(crate) fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key }));
+            // What the browser itself does with a key goes by its number.
+            let code = if key == "Tab" { 9 } else { 0 };
+            let event = json!({ "type": kind, "key": key, "windowsVirtualKeyCode": code });
+            self.call("Input.dispatchKeyEvent", event);
         }
     }
 

@@ -9,6 +9,7 @@ use stormglass::report::html::{self, Replayed};
 use stormglass::report::rust_test;
 use stormglass::system::SYSTEMS;
 use stormglass::tape::Tape;
+use stormglass::triage::Shape;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -34,6 +35,8 @@ fn what_is_kept_still_fails_and_so_does_what_was_made_by_hand() {
         let anomaly = case.failure.find(&report).unwrap();
         assert!(!anomaly.explanation.is_empty() && !case.about.is_empty(), "{name}");
         if place < gallery_cases.len() {
+            let shape = case.signature.as_ref().and_then(|signature| signature.shape.as_ref());
+            assert_eq!(shape, Some(&Shape::of(&report, anomaly)), "{name}");
             has_its_page(name, &Replayed::new(case, report));
         }
     }
@@ -55,6 +58,7 @@ fn has_its_page(name: &str, replayed: &Replayed) {
         ("id=\"sentence\">", "</p>"),
         ("<svg class=\"witness\"", "</svg>"),
         ("<ol class=\"story\">", "</ol>"),
+        ("<section id=\"takes\">", "</section>"),
     ] {
         let part = |page: &str| {
             let (_, rest) = page.split_once(before)?;
@@ -88,6 +92,22 @@ fn what_is_shrunk_is_at_most_half_again_as_large_as_what_was_made_by_hand() {
         let (asked, most) = (operations(shrunk), operations(&by_hand));
         assert!(asked * 2 <= most * 3, "{name}: {asked} operations, by hand {most}");
     }
+}
+
+#[test]
+fn what_a_case_says_that_it_takes_is_what_is_found_out_anew() {
+    let gallery = gallery();
+    // Its runs are the shortest of all.
+    let (name, case) =
+        gallery.into_iter().find(|(name, _)| name == "primary-async-lost-write").unwrap();
+    let mut again = Case { why: None, ..case.clone() };
+    let kept = case.why.as_ref().unwrap();
+    assert_eq!(again.explain(SYSTEMS, kept.runs, &|| false), Ok(true), "{name}");
+    assert_eq!(again.why.as_ref(), Some(kept), "{name}");
+    assert!(kept.with_all > 0 && kept.without_fault.iter().any(|fails| *fails < kept.with_all));
+    let mut held = Case { schedule: Schedule::default(), why: None, ..case };
+    let refused = held.explain(SYSTEMS, 1, &|| false).unwrap_err();
+    assert!(refused.contains("does not fail any more"), "{refused}");
 }
 
 /// A case that fails, and the same without its faults, which holds.

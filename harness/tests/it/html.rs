@@ -25,6 +25,7 @@ use stormglass::why::{Inevitable, Tails, Why};
 
 use crate::browser::{Browser, chromium};
 use crate::cli::stormglass;
+use crate::large::large;
 use crate::systems::plans_of;
 
 /// What a system under test may say to whoever reads of it.
@@ -103,6 +104,7 @@ fn hostile() -> (Record, History) {
             at: Time::from_millis(35),
             key: Some(HOSTILE.into()),
             witness: Witness { operations, faults: vec![FaultId(0)] },
+            contrast: None,
             explanation: vec![HOSTILE.to_owned(); 2],
         }],
         coverage: judged.verdict.coverage().clone(),
@@ -296,6 +298,7 @@ fn the_head_of_a_page_says_what_was_lost_and_not_only_how_much() {
             at: Time::from_millis(4000),
             key: None,
             witness: Witness { operations: vec![OperationId(0)], faults: Vec::new() },
+            contrast: None,
             explanation: vec![what.to_owned(), "this is the only lost write".to_owned()],
         }],
         coverage,
@@ -319,6 +322,7 @@ fn what_no_operation_proves_is_drawn_with_what_went_on_when_it_happened() {
             at,
             key: None,
             witness: Witness::default(),
+            contrast: None,
             explanation: vec![format!("at {at} node n2 panicked: out of <bounds>")],
         }],
         coverage,
@@ -405,53 +409,6 @@ fn the_moment_from_which_most_tails_end_so_is_marked_where_it_is_known() {
     let other = Failure { guarantee: Guarantee::Bank, anomaly: "wrong-total".into() };
     record.why = Some(why(other, later));
     assert!(!page(&record, &report.history, None).contains(mark));
-}
-
-/// The history of many operations, as clients of a run do them: each writes a value of its own, and reads what is there.
-fn large(operations: u64) -> History {
-    let mut builder = HistoryBuilder::new();
-    let mut state = 1_u64;
-    let mut draw = |below: u64| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    let mut free = [0_u64; 50];
-    let (mut now, mut latest) = (0, [0_i64; 60]);
-    let mut open: BTreeMap<(u64, u32), (OperationId, Outcome)> = BTreeMap::new();
-    for number in 0..operations {
-        now += 1 + draw(2_000_000);
-        while let Some(first) = open.first_entry().filter(|first| first.key().0 <= now) {
-            let ((at, _), (id, outcome)) = first.remove_entry();
-            builder.complete(Time::from_nanos(at), id, &outcome).unwrap();
-        }
-        let mut clients = (0..50).map(|client| (client + number as usize) % 50);
-        let Some(client) = clients.find(|client| free[*client] < now) else { continue };
-        let key = draw(60) as usize;
-        let name = format!("k{key}");
-        let op = if draw(2) == 0 {
-            latest[key] = number as i64;
-            Op::Write { key: (*name).into(), value: Value::Int(number as i64) }
-        } else {
-            Op::Read { key: (*name).into(), level: ReadLevel::Strong }
-        };
-        let outcome = match (&op, draw(100)) {
-            (_, 0) => Outcome::Fail(Reason::Timeout),
-            (Op::Read { .. }, _) => Outcome::Ok(Ret::Value(Value::Int(latest[key]))),
-            _ => Outcome::Ok(Ret::Done),
-        };
-        let process = client as u32;
-        let invocation = Invocation {
-            process: ProcessId(process),
-            session: SessionId(process),
-            node: Some(NodeId(process % 5)),
-            op,
-        };
-        let id = builder.invoke(Time::from_nanos(now), &invocation).unwrap();
-        free[client] = now + 1_000_000 + draw(40_000_000);
-        open.insert((free[client], process), (id, outcome));
-    }
-    builder.finish()
 }
 
 #[test]
@@ -664,4 +621,84 @@ fn in_a_browser_a_hostile_value_does_nothing() {
     assert!(browser.text("status").contains("causal cone"), "{}", browser.text("status"));
     assert_eq!(browser.value("document.images.length + document.scripts.length"), 2);
     is_quiet(&browser);
+}
+
+#[test]
+fn in_a_browser_the_keyboard_reaches_the_explorer_and_all_that_is_used_has_a_name() {
+    let Some(mut browser) = browser() else { return };
+    let report = failing("primary-async");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    fs::write(&file, page(&Record::of(&report), &report.history, report.trace.as_ref())).unwrap();
+    browser.open(&file);
+    browser.ready();
+    let mut reached = Vec::new();
+    while reached.last().is_none_or(|last| last != "canvas") {
+        assert!(reached.len() < 40, "the explorer is not reached: {reached:?}");
+        browser.press("Tab");
+        let here = "document.activeElement.id || document.activeElement.className";
+        reached.push(browser.value(here).as_str().unwrap().to_owned());
+    }
+    let place = |name: &str| reached.iter().position(|one| one == name);
+    assert_eq!(place("skip"), Some(0), "{reached:?}");
+    assert!(place("picture") < place("search") && place("search").is_some(), "{reached:?}");
+
+    // What is drawn after a key, and the next frame.
+    let mut drawn = |key: &str| {
+        browser.press(key);
+        let frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
+            done(document.getElementById('canvas').toDataURL()))))";
+        browser.value(frame).as_str().unwrap().to_owned()
+    };
+    let near = drawn("+");
+    let later = drawn("ArrowRight");
+    assert!(near != later, "an arrow moves in time");
+    assert!(drawn("ArrowLeft") == near, "and the other one moves back");
+
+    let tree = browser.call("Accessibility.getFullAXTree", serde_json::json!({}));
+    let nodes = tree["nodes"].as_array().unwrap().iter();
+    let seen = nodes.filter(|node| node["ignored"] == false);
+    let seen: Vec<(&str, &str)> = seen
+        .map(|node| {
+            let of = |what: &str| node[what]["value"].as_str().unwrap_or_default();
+            (of("role"), of("name"))
+        })
+        .collect();
+    let used = ["button", "checkbox", "searchbox", "link", "image", "application", "region"];
+    for role in used {
+        assert!(seen.iter().any(|(one, _)| *one == role), "there is no {role}");
+    }
+    let nameless = seen.iter().filter(|(role, name)| used.contains(role) && name.is_empty());
+    assert_eq!(nameless.collect::<Vec<_>>(), Vec::<&(&str, &str)>::new());
+    for landmark in ["main", "banner", "search"] {
+        let count = seen.iter().filter(|(role, _)| *role == landmark).count();
+        assert_eq!(count, 1, "{landmark}");
+    }
+    is_quiet(&browser);
+}
+
+#[test]
+fn in_a_browser_a_page_fits_a_narrow_screen_and_paper() {
+    let Some(mut browser) = browser() else { return };
+    let report = failing("primary-async");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    fs::write(&file, page(&Record::of(&report), &report.history, report.trace.as_ref())).unwrap();
+    let phone =
+        serde_json::json!({ "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+    browser.call("Emulation.setDeviceMetricsOverride", phone);
+    browser.open(&file);
+    browser.ready();
+    let wide = "document.documentElement.scrollWidth";
+    assert_eq!(
+        browser.value(wide),
+        400,
+        "nothing but pictures and tables is wider than the screen"
+    );
+    let hint = "getComputedStyle(document.querySelector('.narrow')).display";
+    assert_eq!(browser.value(hint), "block");
+    browser.call("Emulation.setEmulatedMedia", serde_json::json!({ "media": "print" }));
+    assert_eq!(browser.value(hint), "none");
+    let [_, _, width, _] = browser.place("#witness svg");
+    assert!(width <= 400.0, "the picture is whole on paper: {width}");
 }

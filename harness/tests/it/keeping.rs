@@ -279,3 +279,53 @@ fn a_run_of_processes_says_what_it_is_and_what_can_be_done_with_it() {
         );
     }
 }
+
+#[test]
+fn the_pages_of_cases_are_written_and_say_what_each_takes_once_that_was_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let corpus = at.join("results/corpus");
+    fs::create_dir_all(&corpus).unwrap();
+    let name = "primary-async-lost-write";
+    let (json, html) = (corpus.join(format!("{name}.json")), corpus.join(format!("{name}.html")));
+    fs::write(&json, minimum(&format!("{name}.json"))).unwrap();
+
+    let (code, stdout, stderr) = stormglass(at, &["corpus", "report"]);
+    let written = format!("written to results/corpus/{name}.");
+    assert_eq!((code, stdout), (0, format!("{written}html\n")), "{stderr}");
+    let brief = fs::read_to_string(&html).unwrap();
+    let takes = "<h2>What it takes</h2>";
+    assert!(brief.contains("lost-write") && !brief.contains(takes) && !brief.contains("<script"));
+
+    let file = format!("results/corpus/{name}.json");
+    let (code, stdout, _) = stormglass(at, &["report", &file, "--brief", "--out", "b.html"]);
+    assert_eq!((code, &*stdout), (0, "written to b.html\n"));
+    // The program is called by its path there.
+    let head = |page: &str| {
+        page.split_once("</svg>").unwrap().0.split_once("<main>").unwrap().1.to_owned()
+    };
+    assert_eq!(head(&fs::read_to_string(at.join("b.html")).unwrap()), head(&brief));
+    let (code, stdout, _) = stormglass(at, &["report", &file, "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let whole = fs::read_to_string(&html).unwrap();
+    assert_eq!((code, &document["bytes"]), (0, &serde_json::json!(whole.len())));
+    assert!(whole.contains("<script") && whole.contains("id=\"explorer\""));
+
+    let (code, stdout, stderr) = stormglass(at, &["corpus", "explain"]);
+    assert_eq!((code, stdout), (0, format!("{written}json\n")), "{stderr}");
+    let case = stormglass::corpus::load_case(&json).unwrap();
+    let why = case.why.as_ref().unwrap();
+    assert!(why.runs == 50 && why.story.is_empty(), "{why:?}");
+    assert!(case.signature.unwrap().shape.is_some() && case.fingerprint.is_some());
+    stormglass(at, &["corpus", "report"]);
+    let told = fs::read_to_string(&html).unwrap();
+    assert!(told.contains(takes) && told.contains("<td>with all of it</td>"), "{told}");
+    let (code, stdout, _) = stormglass(at, &["corpus", "explain"]);
+    assert_eq!((code, &*stdout), (0, "there is nothing to find out\n"));
+
+    let text = fs::read_to_string(&json).unwrap();
+    let too_many = text.replace("\"runs\": 50", "\"runs\": 1");
+    fs::write(&json, too_many).unwrap();
+    let words = ["primary-async-lost-write.json:1: why: ", " of 1 runs fail"];
+    crate::cli::refused(at, &["report", &file], &words);
+}

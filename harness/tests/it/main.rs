@@ -18,6 +18,7 @@ mod html;
 mod in_test;
 mod isolated;
 mod keeping;
+mod large;
 mod membership;
 mod mesh;
 mod processes;

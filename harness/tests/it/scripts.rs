@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use checkers::Guarantee;
 use checkers::history::{Event, FaultEdge, FaultId, Time};
@@ -65,7 +66,8 @@ fn sent(report: &Report, name: &str, from: Time) -> Vec<Time> {
 fn a_leader_that_is_cut_off_at_its_third_message_of_changes_loses_them_unless_a_majority_has_them()
 {
     let from = Time::from_millis(4_000);
-    for (plan, system) in plans_of("scripts.toml") {
+    let plans = plans_of("scripts.toml").into_iter();
+    for (plan, system) in plans.filter(|(plan, _)| plan.workload == "register") {
         let (message, keeps) = match plan.system.as_str() {
             "raft" => ("append", true),
             _ => ("entries", false),
@@ -82,6 +84,28 @@ fn a_leader_that_is_cut_off_at_its_third_message_of_changes_loses_them_unless_a_
             assert_eq!(report.conclusion(), Conclusion::Valid, "{engine}: {:?}", report.vacuous);
         }
     }
+}
+
+#[test]
+fn a_bank_that_is_filled_by_a_leader_alone_is_empty_at_its_successor_and_keeps_its_total_later() {
+    let plans = plans_of("scripts.toml");
+    let (plan, system) =
+        plans.into_iter().find(|(plan, _)| plan.name == "filled-by-the-leader-alone").unwrap();
+    let found = |plan: &Plan| {
+        let runs = (0..20).map(|seed| run(&system, plan, Seed(seed), Options::default()));
+        let judged = runs.flat_map(|run| run.judged);
+        let bank = judged.filter(|judged| judged.guarantee == Guarantee::Bank);
+        let names = bank.flat_map(|judged| {
+            let anomalies = judged.verdict.anomalies().iter();
+            anomalies.map(|anomaly| anomaly.name.clone()).collect::<Vec<_>>()
+        });
+        names.collect::<std::collections::BTreeSet<String>>()
+    };
+    assert_eq!(found(&plan), ["nil-balance".to_owned()].into());
+    // What is lost later are whole transfers.
+    let mut later = plan.clone();
+    later.faults[0].at = Duration::from_secs(3);
+    assert_eq!(found(&later), [].into());
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn told(report: &Report, operation: &Operation<'_>) -> String {
         at: operation.completed_at.unwrap_or(operation.invoked_at),
         key: None,
         witness: Witness { operations: vec![operation.id], faults: Vec::new() },
+        contrast: None,
         explanation: Vec::new(),
     };
     let asked = format!("at {} to `{}`", operation.invoked_at, report.history.op(operation.id));

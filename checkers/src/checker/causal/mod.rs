@@ -21,6 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
+use super::findings::not_older;
 use super::keys::{Keys, Model};
 use super::order::Order;
 use super::words::{sentence, sessions};
@@ -160,14 +161,14 @@ impl<'a> Judge<'a> {
             let last = *cycle.iter().max().expect("a cycle has nodes");
             let around: Vec<OperationId> =
                 cycle.iter().map(|node| graph.vertices[*node].id).collect();
-            self.tell_as("cyclic-co", last, &around, what);
+            self.tell_as("cyclic-co", last, &around, None, what);
         }
         for (node, vertex) in graph.vertices.iter().enumerate() {
             if vertex.lane.is_some() && vertex.reads == Source::ThinAir {
                 self.judged += 1;
                 let key = self.history.key(vertex.key);
                 let what = format!("nobody wrote what was found at {key}");
-                self.tell("thin-air-read", node, Vec::new(), &what);
+                self.tell("thin-air-read", node, Vec::new(), None, &what);
             }
         }
         let mut conflicts = Vec::new();
@@ -212,7 +213,7 @@ impl<'a> Judge<'a> {
              that knew both, and so did the last with the first",
             around.join(", ")
         );
-        self.tell("cyclic-cf", *last, witness, &what);
+        self.tell("cyclic-cf", *last, witness, None, &what);
     }
 
     /// The last write of the key in each lane that the node knows, and those without an answer.
@@ -242,7 +243,7 @@ impl<'a> Judge<'a> {
             op(write),
             op(node),
         );
-        self.tell("write-co-init-read", node, way, &what);
+        self.tell("write-co-init-read", node, way, Some(write), &what);
     }
 
     fn judge_read(&mut self, node: Node, writer: Node, conflicts: &mut Vec<(Node, Node, Node)>) {
@@ -269,21 +270,23 @@ impl<'a> Judge<'a> {
             op(newer),
             op(writer),
         );
-        self.tell("write-co-read", node, way, &what);
+        self.tell("write-co-read", node, way, Some(newer), &what);
     }
 
-    /// Tells an anomaly of these operations and the node, in the order of invocation.
+    /// Tells an anomaly of these operations and the node, in the order of invocation; where the node found something
+    /// older than what a write wrote, which.
     fn tell(
         &mut self,
         name: &'static str,
         node: Node,
         mut operations: Vec<OperationId>,
+        newer: Option<Node>,
         conclusion: &str,
     ) {
         operations.push(self.graph.vertices[node].id);
         operations.sort();
         operations.dedup();
-        self.tell_as(name, node, &operations, conclusion);
+        self.tell_as(name, node, &operations, newer, conclusion);
     }
 
     /// Tells an anomaly of these operations in the order in which they are given.
@@ -292,6 +295,7 @@ impl<'a> Judge<'a> {
         name: &'static str,
         node: Node,
         operations: &[OperationId],
+        newer: Option<Node>,
         conclusion: &str,
     ) {
         let vertex = &self.graph.vertices[node];
@@ -300,6 +304,8 @@ impl<'a> Judge<'a> {
         }
         let history = self.history;
         let at = history.operation(vertex.id);
+        let newer = newer.map(|write| history.operation(self.graph.vertices[write].id));
+        let contrast = newer.map(|write| not_older(history, vertex.id, &write));
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
         explanation.extend(sessions(history, operations));
@@ -312,6 +318,7 @@ impl<'a> Judge<'a> {
             at: at.completed_at.unwrap_or(at.invoked_at),
             key: Some(history.key(vertex.key).clone()),
             witness: Witness { operations, faults: history.faults_on(at.invoked) },
+            contrast,
             explanation,
         });
     }

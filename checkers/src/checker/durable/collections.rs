@@ -22,7 +22,7 @@ use super::Finals;
 use crate::checker::findings::Findings;
 use crate::checker::keys::{Keys, Model};
 use crate::history::{History, KeyId, Op, Operation, OperationId, Value, ValueId};
-use crate::verdict::{Guarantee, Verdict};
+use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
 /// Judges every set and counter that was read in the end; nothing where nothing was acknowledged that was
 /// added to one.
@@ -124,7 +124,9 @@ fn judge_set(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals
         let since = if changes[&value].removes.is_empty() { "" } else { " after that" };
         let element = history.value(value);
         let what = format!("{element} had been acknowledged, and nobody removed it{since}");
-        conclude(found, "lost-element", add, finals, &what, lost.len());
+        let legal = Legal::With(element.clone());
+        let contrast = Contrast::new(finals.reads[0], legal).due_to(add);
+        conclude(found, "lost-element", contrast, finals, &what, lost.len());
     }
     for (value, of_value) in &changes {
         if is_shown(*value) {
@@ -225,14 +227,16 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
     else {
         return;
     };
-    let what = format!("the sum is {least} to {most} with all that had been acknowledged");
+    let legal = Legal::within(least, most);
+    let what = format!("the sum is {legal} with all that had been acknowledged");
     if let Some(sum) = sums.iter().find(|sum| !(down..=up).contains(sum)) {
         found.leave_open(format!(
             "{what}; a replica shows {sum}, for which something was counted twice, or that nobody asked \
              for: whether anything was lost besides does not show"
         ));
     } else {
-        conclude(found, "lost-increment", last, finals, &what, 1);
+        let contrast = Contrast::new(finals.reads[0], legal).due_to(last);
+        conclude(found, "lost-increment", contrast, finals, &what, 1);
     }
 }
 
@@ -245,7 +249,7 @@ fn is_acknowledged(operation: &Operation<'_>, finals: &Finals) -> bool {
 fn conclude(
     found: &mut Findings<'_>,
     name: &str,
-    by: OperationId,
+    contrast: Contrast,
     finals: &Finals,
     what: &str,
     count: usize,
@@ -258,5 +262,6 @@ fn conclude(
     }
     let more = if count > 1 { format!(" ({count} of this key are lost)") } else { String::new() };
     let conclusion = format!("{what}; no replica shows it in the end{more}");
-    found.add(name, &[by, finals.reads[0]], conclusion);
+    let proof: Vec<OperationId> = contrast.due.into_iter().chain([contrast.operation]).collect();
+    found.contrast(name, &proof, contrast, conclusion);
 }

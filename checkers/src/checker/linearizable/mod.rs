@@ -28,7 +28,7 @@ use crate::history::{
 };
 use crate::model::SequentialSpec;
 use crate::model::cas_register::{CasOp, CasRegister, CasRet};
-use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
+use crate::verdict::{Anomaly, Contrast, Coverage, Guarantee, Verdict, Witness};
 use rounds::Rounds;
 use zones::{Judged, Zones};
 
@@ -58,7 +58,7 @@ const GUARANTEE: Guarantee = Guarantee::Linearizable;
 const NOT_LINEARIZABLE: &str = "not-linearizable";
 
 /// The published name of a violation, and the sentences that conclude it.
-type Named = (&'static str, Vec<String>);
+type Named = (&'static str, Vec<String>, Option<Contrast>);
 
 /// How a history is judged. What its keys hold in the beginning, and what its reads of `nil` say, it
 /// [says itself](History::that_begins_as): registers begin with anything, texts with a text, counters
@@ -313,7 +313,7 @@ impl Linearizable {
 
 /// A violation, by the operation at which it was found.
 fn unexplained(history: &History, at: OperationId) -> Anomaly {
-    anomaly(history, vec![at], at, (NOT_LINEARIZABLE, Vec::new()))
+    anomaly(history, vec![at], at, (NOT_LINEARIZABLE, Vec::new(), None))
 }
 
 /// A violation: the operations that prove it, the one at which it shows, its name and what follows.
@@ -321,7 +321,7 @@ fn anomaly(
     history: &History,
     operations: Vec<OperationId>,
     at: OperationId,
-    (name, conclusion): Named,
+    (name, conclusion, contrast): Named,
 ) -> Anomaly {
     let of = |id: &OperationId| sentence(history, &history.operation(*id));
     let explanation = operations.iter().map(of).chain(conclusion).collect();
@@ -332,6 +332,7 @@ fn anomaly(
         at: last.completed_at.unwrap_or(last.invoked_at),
         key: Some(history.key(*last.op.key()).clone()),
         witness: Witness { operations, faults: history.faults_on(last.invoked) },
+        contrast,
         explanation,
     }
 }

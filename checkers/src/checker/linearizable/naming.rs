@@ -5,10 +5,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::search::Call;
 use super::witness::brings;
 use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, furthest, written};
-use crate::checker::findings::{but_who_failed, failed_to_write};
+use crate::checker::findings::{but_who_failed, failed_to_write, not_older};
 use crate::checker::order;
 use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
 use crate::model::SequentialSpec;
+use crate::verdict::{Contrast, Legal};
 
 /// Names what the operations of a witness show, in the order in which they were called, if it has a name.
 pub(super) fn name(
@@ -50,7 +51,7 @@ pub(super) fn no_order<S: SequentialSpec>(
     words.push(
         "no order of these operations that keeps to their times explains every answer".to_owned(),
     );
-    (NOT_LINEARIZABLE, words)
+    (NOT_LINEARIZABLE, words, None)
 }
 
 /// The operations of a witness, and who may have brought the values that are in it: also operations
@@ -145,7 +146,7 @@ impl<'a> Proof<'a> {
                 but_who_failed(self.object.history, self.failed_to_write(value, read)),
             ),
         };
-        Some(("unwritten-value", vec![words]))
+        Some(("unwritten-value", vec![words], None))
     }
 
     /// Who tried to write a value where somebody saw it, and failed.
@@ -171,7 +172,8 @@ impl<'a> Proof<'a> {
                     let mut words: Vec<String> = why.into_iter().collect();
                     // What it comes to is said last: it is the one sentence that tables show.
                     words.push(self.stale_words(read, newer, value));
-                    return Some(("stale-read", words));
+                    let contrast = not_older(self.object.history, read.id, newer);
+                    return Some(("stale-read", words, Some(contrast)));
                 }
             }
         }
@@ -303,7 +305,8 @@ impl<'a> Proof<'a> {
                     second.process,
                     self.value(from),
                 );
-                return Some(("lost-update", vec![words]));
+                let contrast = Contrast::new(second.id, Legal::Once).due_to(first.id);
+                return Some(("lost-update", vec![words], Some(contrast)));
             }
         }
         None

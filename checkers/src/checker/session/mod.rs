@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 
+use super::findings::not_older;
 use super::order::{Order, Proof, Rank, seen};
 use super::words::{sentence, sessions};
 use crate::history::{History, Op, Operation, OperationId, ValueId};
@@ -166,10 +167,12 @@ fn anomaly(
     history: &History,
     guarantee: Guarantee,
     at: &Operation<'_>,
+    newer: &Operation<'_>,
     proof: Proof,
     conclusion: String,
 ) -> Anomaly {
     const TOLD_MAX: usize = 12;
+    let contrast = not_older(history, at.id, newer);
     let Proof { mut operations, words } = proof;
     operations.sort();
     operations.dedup();
@@ -189,6 +192,7 @@ fn anomaly(
         at: at.completed_at.unwrap_or(at.invoked_at),
         key: Some(history.key(*at.op.key()).clone()),
         witness: Witness { operations, faults: history.faults_on(at.invoked) },
+        contrast: Some(contrast),
         explanation,
     }
 }

@@ -86,7 +86,7 @@ fn judge<'a>(
                     let newer = history.operation(newer);
                     let what = conclusion(history, guarantee, &newer, &read);
                     let witness = proof(history, &order, guarantee, &newer, &read);
-                    anomalies.push(anomaly(history, guarantee, &read, witness, what));
+                    anomalies.push(anomaly(history, guarantee, &read, &newer, witness, what));
                 }
             }
         }

@@ -307,7 +307,14 @@ impl<'a> Judge<'a> {
         );
         let mut witness = proof(history, &self.order, self.guarantee, &on, read);
         witness.operations.extend([write.id, by.id]);
-        anomaly(history, self.guarantee, read, witness, what)
+        anomaly(
+            history,
+            self.guarantee,
+            read,
+            if is_at_write { &write } else { &on },
+            witness,
+            what,
+        )
     }
 }
 

@@ -4,8 +4,9 @@ use rustc_hash::FxHashMap;
 
 use super::anomalies::Misread;
 use super::versions::{List, Versions, items};
-use super::{Action, brief};
+use super::{Action, Step, brief};
 use crate::history::Value;
+use crate::verdict::{Contrast, Legal};
 
 /// What a transaction has to find when it reads a key again.
 struct Expected<'a> {
@@ -106,7 +107,16 @@ pub(super) fn judge_updates(versions: &mut Versions<'_>) {
                     brief(&Value::List(items.into())),
                     txns.key(step.key),
                 );
-                versions.found(Misread::LostUpdate, step.key, &[earlier, number], words);
+                let [before, after] = [earlier, number].map(|number| &txns.list()[number as usize]);
+                let is_append =
+                    |other: &&Step<'_>| other.key == step.key && other.action == Action::Append;
+                let appended = txns.steps(before).iter().find(is_append);
+                let legal = appended.map_or(Legal::Once, |other| Legal::With(other.value.clone()));
+                let contrast = Contrast::new(after.id, legal)
+                    .due_to(before.id)
+                    .observed(Value::List(items.into()));
+                let said = (words, Some(contrast));
+                versions.found_in_contrast(Misread::LostUpdate, step.key, &[earlier, number], said);
             }
         }
     }

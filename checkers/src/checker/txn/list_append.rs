@@ -22,7 +22,7 @@ use super::words::{explain, introduce};
 use super::{Action, Fate, Level, Txns, brief, in_order, internal};
 use crate::checker::Checker;
 use crate::history::{History, OperationId};
-use crate::verdict::{Anomaly, Coverage, Verdict};
+use crate::verdict::{Anomaly, Contrast, Coverage, Legal, Verdict};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,11 @@ impl Checker for ListAppend {
         for cycle in forbidden(&dependencies, txns.list().len(), self.level) {
             let kinds: Vec<Kinds> = cycle.steps.iter().map(|(_, kind, _)| *kind).collect();
             let (numbers, words) = explain(&versions, &cycle);
-            anomalies.push(self.anomaly(&txns, &cycle_name(&kinds), None, &numbers, words));
+            let id = |place: usize| txns.list()[cycle.steps[place].0 as usize].id;
+            let around: Vec<OperationId> = (0..cycle.steps.len()).map(id).collect();
+            let contrast = Contrast::new(id(0), Legal::NoCycle(around));
+            let found = self.anomaly(&txns, &cycle_name(&kinds), None, &numbers, words);
+            anomalies.push(Anomaly { contrast: Some(contrast), ..found });
         }
         let coverage = coverage(&versions);
         if !anomalies.is_empty() {
@@ -116,7 +120,8 @@ impl ListAppend {
             }
             // The last sentence draws the conclusion.
             words.push(finding.words.clone());
-            anomalies.push(self.anomaly(txns, what.name(), Some(*key), &numbers, words));
+            let found = self.anomaly(txns, what.name(), Some(*key), &numbers, words);
+            anomalies.push(Anomaly { contrast: finding.contrast.clone(), ..found });
         }
         anomalies
     }

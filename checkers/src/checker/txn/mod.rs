@@ -210,6 +210,11 @@ impl<'a> Txns<'a> {
     }
 
     /// The name of a key, as people write it.
+    /// The name of a key as it is in the history.
+    pub(super) fn key_value(&self, key: u32) -> &'a Value {
+        self.keys[key as usize]
+    }
+
     pub(super) fn key(&self, key: u32) -> String {
         match self.keys[key as usize] {
             Value::Text(name) => name.to_string(),
@@ -264,6 +269,7 @@ impl<'a> Txns<'a> {
             at,
             key: key.map(|key| Key::from(self.key(key).as_str())),
             witness: Witness { operations, faults: self.history.faults_on(event) },
+            contrast: None,
             explanation,
         }
     }

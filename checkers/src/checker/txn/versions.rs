@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::anomalies::Misread;
 use super::{Action, Fate, Txns, brief};
 use crate::history::Value;
+use crate::verdict::{Contrast, Legal};
 
 /// Where an append is that nobody read.
 const UNREAD: u32 = u32::MAX;
@@ -67,6 +68,8 @@ pub(super) struct Finding {
     /// Transactions that prove it.
     pub(super) txns: Vec<u32>,
     pub(super) words: String,
+    /// What a transaction showed, against what it could have shown.
+    pub(super) contrast: Option<Contrast>,
     /// How many more there are.
     pub(super) more: usize,
 }
@@ -278,7 +281,13 @@ impl<'a> Versions<'a> {
                 brief(&read.items[place]),
                 brief(&longest[place]),
             );
-            self.found(Misread::Incompatible, read.key, &[reader, read.txn], words);
+            let id = |txn: u32| self.txns.list()[txn as usize].id;
+            let contrast =
+                Contrast::new(id(read.txn), Legal::InOrderWith(Value::List(longest.into())))
+                    .due_to(id(reader))
+                    .observed(Value::List(read.items.into()));
+            let said = (words, Some(contrast));
+            self.found_in_contrast(Misread::Incompatible, read.key, &[reader, read.txn], said);
             self.judge_elements(read.key, read.items, read.txn);
         }
         for index in 0..self.reads.len() {
@@ -340,7 +349,18 @@ impl<'a> Versions<'a> {
     }
 
     pub(super) fn found(&mut self, what: Misread, key: u32, txns: &[u32], words: String) {
-        let new = || Finding { txns: txns.to_vec(), words, more: 0 };
+        self.found_in_contrast(what, key, txns, (words, None));
+    }
+
+    /// The same, with what the last of the transactions showed against what it could have shown.
+    pub(super) fn found_in_contrast(
+        &mut self,
+        what: Misread,
+        key: u32,
+        txns: &[u32],
+        (words, contrast): (String, Option<Contrast>),
+    ) {
+        let new = || Finding { txns: txns.to_vec(), words, contrast, more: 0 };
         let more = |finding: &mut Finding| finding.more += 1;
         self.findings.entry((what, key)).and_modify(more).or_insert_with(new);
     }

@@ -7,12 +7,12 @@ use checkers::history::{
     FaultEdge, FaultId, History, NodeId, Operation, OperationId, Outcome, Phase, ProcessId, Time,
     Value,
 };
-use checkers::{Anomaly, Guarantee};
+use checkers::{Anomaly, Contrast, Guarantee, Legal};
 
 use super::axis::Axis;
 use super::bands::{self, Band};
 use super::svg::{Svg, short};
-use super::words::{asked, learned, observed, order_in, value_in_short};
+use super::words::{asked, learned, observed, value_in_short};
 use crate::sim::Role;
 use crate::story;
 use crate::trace::{Happening, Trace};
@@ -52,8 +52,6 @@ struct Bar<'a> {
     operation: Operation<'a>,
     /// Whether it belongs to the witness.
     is_proof: bool,
-    /// How the explanation calls it.
-    called: Option<String>,
     label: String,
     /// What is said below it.
     remark: Option<(&'static str, String)>,
@@ -169,7 +167,7 @@ impl<'a> Drawing<'a> {
         moments.extend(decided);
         let axis = Axis::cut(moments, GUTTER + 8.0, RIGHT - 40.0);
         let answering = answering(trace, &operations);
-        let expectation = Expectation::of(history, anomaly, &operations);
+        let expectation = Expectation::of(anomaly, &operations);
         let bars = bars(history, anomaly, &operations, &expectation, (&axis, &answering));
         let mut nodes: Vec<NodeId> =
             operations.iter().filter_map(|operation| operation.node).collect();
@@ -266,8 +264,11 @@ impl<'a> Drawing<'a> {
 
     /// Draws what comes before what in a cycle of transactions.
     fn arrows(&self, svg: &mut Svg, anomaly: &Anomaly) {
-        for (before, after, _) in anomaly.explanation.iter().filter_map(|words| order_in(words)) {
-            let bar = |name: &str| self.bars.iter().find(|bar| bar.called.as_deref() == Some(name));
+        let Some(Legal::NoCycle(around)) = anomaly.contrast.as_ref().map(|one| &one.legal) else {
+            return;
+        };
+        for (before, after) in around.iter().zip(around.iter().cycle().skip(1)) {
+            let bar = |id: &OperationId| self.bars.iter().find(|bar| bar.operation.id == *id);
             let (Some(before), Some(after)) = (bar(before), bar(after)) else { continue };
             let ends = |bar: &Bar<'_>| {
                 let Operation { invoked_at, completed_at, .. } = bar.operation;
@@ -373,7 +374,7 @@ fn bars<'a>(
     history: &History,
     anomaly: &Anomaly,
     operations: &[Operation<'a>],
-    expectation: &Expectation,
+    expectation: &Expectation<'_>,
     (axis, answering): (&Axis, &BTreeMap<OperationId, NodeId>),
 ) -> Vec<Bar<'a>> {
     let mut bars: Vec<Bar<'a>> = Vec::new();
@@ -407,7 +408,7 @@ fn bars<'a>(
         };
         let row = (0..).find(|row| free(*row)).expect("a row that nobody has is free");
         taken.push((operation.process, row, end));
-        bars.push(Bar { operation: *operation, is_proof, called, label, remark, row });
+        bars.push(Bar { operation: *operation, is_proof, label, remark, row });
     }
     bars
 }
@@ -469,41 +470,30 @@ fn lanes(bars: &[Bar<'_>], header: f64) -> (Vec<Lane>, f64) {
     (lanes, top)
 }
 
-/// What was seen, and what had to be.
-struct Expectation {
+/// What was seen, and what had to be, as the checker says.
+struct Expectation<'a> {
+    contrast: Option<&'a Contrast>,
+    /// The operation that could not be explained.
     marked: Option<OperationId>,
-    /// The operation whose effect had to be seen, and what would have been legal.
-    due: Option<(OperationId, String)>,
-    /// What is said of that operation.
-    due_words: String,
-    /// What is said of the marked one instead of what it observed.
-    bad_words: Option<String>,
+    /// How it is called.
+    name: String,
 }
 
-impl Expectation {
-    fn of(history: &History, anomaly: &Anomaly, operations: &[Operation<'_>]) -> Expectation {
-        let marked = marked(anomaly, operations);
-        let Some(marked) = marked.filter(|marked| anomaly.witness.operations.contains(&marked.id))
-        else {
-            return Expectation {
-                marked: None,
-                due: None,
-                due_words: String::new(),
-                bad_words: None,
-            };
+impl<'a> Expectation<'a> {
+    fn of(anomaly: &'a Anomaly, operations: &[Operation<'_>]) -> Expectation<'a> {
+        let contrast = anomaly.contrast.as_ref();
+        let is_marked = |one: &&Operation<'_>| match contrast {
+            Some(contrast) => one.id == contrast.operation,
+            // Where nothing else is known, it is the one that returned when the anomaly showed.
+            None => {
+                let is_proof = anomaly.witness.operations.contains(&one.id);
+                is_proof && one.completed_at == Some(anomaly.at) && observed(one).is_some()
+            }
         };
-        let name = called(marked, anomaly).unwrap_or_else(|| "the one marked".to_owned());
-        let mut due_words = format!("✓ must be seen by {name}");
-        let mut due = due(history, anomaly, operations, marked);
-        if let Some((words, legal)) = twice(anomaly) {
-            let before = |one: &&Operation<'_>| {
-                one.id != marked.id && one.op.kind() == marked.op.kind() && is_in(anomaly, one)
-            };
-            due = operations.iter().rfind(before).map(|first| (first.id, legal.to_owned()));
-            words.clone_into(&mut due_words);
-        }
-        let bad_words = bad_words(anomaly, observed(marked).is_none());
-        Expectation { marked: Some(marked.id), due, due_words, bad_words }
+        let marked = operations.iter().rfind(is_marked);
+        let name = marked.and_then(|marked| called(marked, anomaly));
+        let name = name.unwrap_or_else(|| "the one marked".to_owned());
+        Expectation { contrast, marked: marked.map(|marked| marked.id), name }
     }
 
     fn remark(
@@ -512,169 +502,38 @@ impl Expectation {
         operation: &Operation<'_>,
     ) -> Option<(&'static str, String)> {
         if self.marked == Some(operation.id) {
-            let legal =
-                self.due.as_ref().map_or_else(String::new, |(_, due)| format!(" · legal: {due}"));
-            let seen = match (&self.bad_words, observed(operation)) {
-                (Some(words), _) => format!("✗ {words}"),
-                (None, Some(value)) => {
-                    format!("✗ observed: {}", short(&value_in_short(history.value(value)), 44))
-                }
-                (None, None) => return None,
-            };
-            return Some(("bad", format!("{seen}{legal}")));
+            return Some(("bad", self.wrong(history, operation)?));
         }
-        let (due, _) = self.due.as_ref()?;
-        (*due == operation.id).then(|| ("due", self.due_words.clone()))
+        let contrast = self.contrast?;
+        let due = match contrast.legal {
+            Legal::Once => "✓ did so first".to_owned(),
+            Legal::Exactly(_) if !operation.op.kind().writes() => "✓ observed".to_owned(),
+            Legal::InOrderWith(_) | Legal::Both(..) => "✓ observed".to_owned(),
+            _ => format!("✓ must be seen by {}", self.name),
+        };
+        (contrast.due == Some(operation.id)).then_some(("due", due))
     }
-}
 
-fn is_in(anomaly: &Anomaly, operation: &Operation<'_>) -> bool {
-    anomaly.witness.operations.contains(&operation.id)
-}
-
-/// The operation that could not be explained: of a cycle, the one that would have to come before itself; of what must
-/// happen once, the second; else the one that returned when the anomaly showed, or the last that returned something.
-fn marked<'a, 'b>(anomaly: &Anomaly, operations: &'b [Operation<'a>]) -> Option<&'b Operation<'a>> {
-    let first = anomaly.explanation.iter().find_map(|sentence| order_in(sentence));
-    if let Some((name, ..)) = first {
-        let is_it = |one: &&Operation<'_>| called(one, anomaly).as_deref() == Some(name);
-        return operations.iter().find(|one| is_in(anomaly, one) && is_it(one));
-    }
-    if twice(anomaly).is_some() {
-        let ended = |one: &&Operation<'_>| one.is_ok() && is_in(anomaly, one);
-        return operations.iter().filter(ended).max_by_key(|one| (one.completed_at, one.id));
-    }
-    let returning = |operation: &&Operation<'_>| observed(operation).is_some();
-    let at = |operation: &&Operation<'_>| operation.completed_at == Some(anomaly.at);
-    let mut last = operations.iter().rev().filter(returning);
-    last.clone().find(at).or_else(|| last.next())
-}
-
-/// Of an anomaly in which something happened twice: what is said of the first time, and what the second time might
-/// have come to.
-fn twice(anomaly: &Anomaly) -> Option<(&'static str, &'static str)> {
-    Some(match &*anomaly.name {
-        "lost-update" => ("✓ replaced it first", "fail, as it was replaced already"),
-        "duplicate-dequeue" => ("✓ took it first", "nothing, or what was not taken yet"),
-        "duplicate-id" => ("✓ was given it first", "what was never given to anybody"),
-        _ => return None,
-    })
-}
-
-/// What is said of the marked operation where what it returned does not say enough.
-fn bad_words(anomaly: &Anomaly, is_without_value: bool) -> Option<String> {
-    let last = anomaly.explanation.last()?;
-    if let Some((_, cycle)) = last.split_once(" come before itself: ") {
-        return Some(format!("would come before itself: {}", short(cycle, 60)));
-    }
-    if anomaly.name == "incompatible-order" {
-        let (lists, _) = last.split_once(" is a beginning of the other")?;
-        let lists = lists.strip_prefix("neither of ")?;
-        return Some(format!(
-            "observed: one of {} · legal: one begins the other",
-            short(lists, 44)
-        ));
-    }
-    if anomaly.name == "long-fork" {
-        let (_, writes) = last.split_once(" saw the write of ")?;
-        let (writes, _) = writes.split_once(',')?;
-        let (one, other) = writes.split_once(" but not that of ")?;
-        return Some(format!(
-            "observed: one of {one} and {other}, where another read shows the other · legal: both"
-        ));
-    }
-    if let Some((read, all)) = last
-        .strip_prefix("the balances read sum to ")
-        .and_then(|rest| rest.split_once(", but all accounts were "))
-    {
-        return Some(format!(
-            "observed: a sum of {read} · legal: {}",
-            all.rsplit(' ').next().unwrap_or(all)
-        ));
-    }
-    is_without_value.then(|| "done a second time".to_owned())
-}
-
-/// What a sentence says that a counter, a sum or a total had to be.
-fn bounds(anomaly: &Anomaly) -> Option<String> {
-    let (before, after) = match &*anomaly.name {
-        "counter-out-of-bounds" => (" was ", " while "),
-        "lost-increment" => ("the sum is ", " with all"),
-        _ => return None,
-    };
-    anomaly.explanation.iter().rev().find_map(|sentence| {
-        let (_, rest) = sentence.split_once(before)?;
-        let (bounds, _) = rest.split_once(after)?;
-        Some(match bounds.split_once(" to ") {
-            Some((low, high)) if low == high => low.to_owned(),
-            _ => bounds.to_owned(),
-        })
-    })
-}
-
-/// The operation of a witness that the marked one had to see, and what would have been legal.
-fn due(
-    history: &History,
-    anomaly: &Anomaly,
-    operations: &[Operation<'_>],
-    marked: &Operation<'_>,
-) -> Option<(OperationId, String)> {
-    let is_of_a_key = |operation: &&Operation<'_>| operation.op.key() == marked.op.key();
-    let earlier =
-        operations.iter().filter(|operation| operation.id < marked.id).filter(is_of_a_key);
-    let seen = observed(marked)?;
-    let made = |operation: &Operation<'_>| match operation.value_written() {
-        Some(value) if operation.is_ok() => Some(value),
-        _ => observed(operation),
-    };
-    if let Some(legal) = bounds(anomaly) {
-        let counted = earlier.clone().rfind(|operation| {
-            is_in(anomaly, operation) && operation.is_ok() && operation.op.kind().writes()
-        });
-        return Some((counted.unwrap_or(marked).id, legal));
-    }
-    if anomaly.name == "divergence" {
-        let other = earlier.clone().rfind(|operation| is_in(anomaly, operation))?;
-        let held = value_in_short(history.value(observed(other)?));
-        return Some((
-            marked.id,
-            format!(
-                "{}, as the other holds, or both {}",
-                short(&held, 24),
-                short(&value_in_short(history.value(seen)), 24)
-            ),
-        ));
-    }
-    let is_ordered = match anomaly.guarantee {
-        Guarantee::ReadYourWrites
-        | Guarantee::MonotonicReads
-        | Guarantee::MonotonicWrites
-        | Guarantee::WritesFollowReads
-        | Guarantee::Causal
-        | Guarantee::BoundedStaleness
-        | Guarantee::Durable => true,
-        _ => anomaly.name == "stale-read",
-    };
-    let newest =
-        earlier.clone().rfind(|operation| made(operation).is_some_and(|value| value != seen));
-    if let Some((newest, value)) =
-        newest.filter(|_| is_ordered).and_then(|one| Some((one, made(one)?)))
-    {
-        let value = short(&value_in_short(history.value(value)), 30);
-        return Some((newest.id, format!("{value}, or newer")));
-    }
-    let element = earlier.clone().find_map(|operation| match history.op(operation.id) {
-        checkers::history::Op::Add { value, .. } if operation.is_ok() => {
-            Some((operation.id, value))
+    /// What is said of the operation that could not be explained.
+    fn wrong(&self, history: &History, operation: &Operation<'_>) -> Option<String> {
+        let show = |value: &Value| short(&value_in_short(value), 44);
+        let returned = || Some(show(history.value(observed(operation)?)));
+        let Some(contrast) = self.contrast else {
+            return Some(format!("✗ observed: {}", returned()?));
+        };
+        let legal = &contrast.legal;
+        if let Legal::NoCycle(around) = legal {
+            let names: Vec<String> =
+                (1..=around.len()).map(|number| format!("T{number}")).collect();
+            let circle = short(&format!("{} before T1", names.join(" before ")), 60);
+            return Some(format!("✗ would come before itself: {circle}"));
         }
-        _ => None,
-    });
-    let (id, value) = element.filter(|(_, value)| !holds(history.value(seen), value))?;
-    Some((id, format!("with {}", short(&value_in_short(&value), 30))))
-}
-
-fn holds(set: &Value, element: &Value) -> bool {
-    matches!(set, Value::List(values) if values.contains(element))
+        let seen = match contrast.observed.as_ref().map(show).or_else(returned) {
+            Some(value) => format!("observed: {value}"),
+            None => "done a second time".to_owned(),
+        };
+        Some(format!("✗ {seen} · legal: {}", legal.words(show)))
+    }
 }
 
 /// The stretches in which a node took itself for the leader, each with its term.

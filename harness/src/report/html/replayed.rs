@@ -28,7 +28,11 @@ impl Replayed {
 
     /// What came of a case, where it was run again already.
     pub fn new(case: &Case, report: Report) -> Replayed {
-        let record = Record::of(&report);
+        let mut record = Record::of(&report);
+        let is_same = case.fingerprint.as_ref().is_none_or(|first| *first == report.fingerprint);
+        // What was found out about another history says nothing of this one.
+        record.why = case.why.clone().filter(|_| is_same);
+        record.why.iter_mut().for_each(|why| why.retell(&report));
         let failure = case.failure.find(&report);
         let story = failure.map_or_else(Vec::new, |anomaly| tell(&report, anomaly));
         let mut anomalies = record.judged.iter().flat_map(|judged| judged.verdict.anomalies());

@@ -111,13 +111,9 @@ pub(super) fn headline(anomaly: &Anomaly) -> String {
         return format!("{did}: {last}");
     }
     if let [.., last] = &sentences[..]
-        && let Some((bounds, rest)) =
+        && let Some((sum, rest)) =
             last.strip_prefix("the sum is ").and_then(|rest| rest.split_once(" with "))
     {
-        let sum = match bounds.split_once(" to ") {
-            Some((low, high)) if low == high => low,
-            _ => bounds,
-        };
         return rest.split_once("; ").map_or_else(
             || last.clone(),
             |(all, then)| format!("with {all}, the sum is {sum}; {then}"),

@@ -182,7 +182,7 @@ impl Judge<'_> {
                 }
                 Ok(None) => {}
                 Err(Strange::Answered(what)) => {
-                    let (id, named) = (operation.id, ("strange-answer", vec![what]));
+                    let (id, named) = (operation.id, ("strange-answer", vec![what], None));
                     strange.push((key, anomaly(self.history, vec![id], id, named)));
                 }
                 Err(Strange::Asked(what)) if others.insert(key) => {

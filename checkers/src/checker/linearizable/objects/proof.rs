@@ -63,7 +63,7 @@ pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: us
             let calls = part.calls.iter().map(|(id, call)| (Some(*id), call.clone()));
             naming::no_order(history, &part.start, &calls.collect::<Vec<_>>())
         }
-        _ => (NOT_LINEARIZABLE, words.sentences),
+        _ => (NOT_LINEARIZABLE, words.sentences, words.contrast),
     };
     anomaly(history, operations, *shrink::last(&part.calls), named)
 }

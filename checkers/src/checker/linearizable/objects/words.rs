@@ -11,13 +11,15 @@ use crate::model::append_string::{AppendOp, AppendRet, AppendString};
 use crate::model::counter::Counter;
 use crate::model::mutex::{Mutex, MutexOp, MutexRet};
 use crate::model::set::{Set, SetOp, SetRet};
-use crate::verdict::Anomaly;
+use crate::verdict::{Anomaly, Contrast, Legal};
 
 /// Sentences, and operations that they name and that are shown besides those of the proof.
 #[derive(Default)]
 pub(super) struct Words {
     pub(super) sentences: Vec<String>,
     pub(super) names: Vec<OperationId>,
+    /// What was shown against what could have been.
+    pub(super) contrast: Option<Contrast>,
 }
 
 impl Words {
@@ -27,7 +29,7 @@ impl Words {
     }
 
     fn of(sentence: String) -> Words {
-        Words { sentences: vec![sentence], names: Vec::new() }
+        Words { sentences: vec![sentence], ..Words::default() }
     }
 }
 
@@ -70,7 +72,8 @@ pub(super) fn of_checker<S: SequentialSpec>(
         .filter(|found| found.key.as_ref().is_some_and(|key| key.as_str() == proof.key()));
     let best = of_key.min_by_key(others).filter(|best| others(best) <= 1)?;
     let sentence = best.explanation.last()?.clone();
-    Some(Words { sentences: vec![sentence], names: best.witness.operations.clone() })
+    let names = best.witness.operations.clone();
+    Some(Words { sentences: vec![sentence], names, contrast: best.contrast.clone() })
 }
 
 /// A sum that is less or more than anything that was added comes to.
@@ -148,12 +151,14 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         };
         let Some(missing) = missing else { continue };
         let did = if call.op == SetOp::Read { "read" } else { "added" };
-        return Some(Words::of(format!(
+        let words = format!(
             "process {} had {did} {missing} before process {} began to read, and nobody removed it; \
              that read does not show it",
             process(*other),
             process(id),
-        )));
+        );
+        let contrast = Contrast::new(id, Legal::With(missing)).due_to(*other);
+        return Some(Words { contrast: Some(contrast), ..Words::of(words) });
     }
     let adds = || calls.iter().filter_map(|(id, call)| Some((*id, call, added(call)?)));
     for (first, one, missing) in adds().filter(|(.., value)| is_missing(value)) {
@@ -305,7 +310,7 @@ pub(super) fn of_lock(proof: &Proof<'_, Mutex>) -> Option<Words> {
         );
         let names = [&first, &second].into_iter().filter_map(|hold| hold.until);
         let names = names.map(|(.., id)| id).collect();
-        Some(Words { sentences: vec![words], names })
+        Some(Words { names, ..Words::of(words) })
     })
 }
 
