@@ -24,8 +24,6 @@ use crate::report::summary::shell_word;
 use crate::seed::Seed;
 use crate::store::{Record, Store};
 
-/// How long a cluster has to recover at least, when all faults are over.
-const LIVENESS: Duration = Duration::from_secs(10);
 /// What is said of every such run.
 const LABEL: &str = "real processes in wall-clock time: the run does not replay";
 
@@ -159,8 +157,11 @@ impl Arguments {
         entry: &Registration,
         programs: Programs,
     ) -> anyhow::Result<Request> {
-        let plan = self.plan();
+        let mut plan = self.plan();
         let server = (entry.build)(&plan.settings).map_err(|words| anyhow!("--{words}"))?;
+        // Twice the time that it takes to fail over: something is to be seen after that.
+        let failover = server.manifest(&plan.families()).timing.failover;
+        plan.liveness = failover * 2 + Duration::from_secs(1);
         let logs = context.results.join("processes").join(format!("{}-{}", plan.name, self.seed));
         let (seed, rate, claims) = (self.seed, self.rate, self.claim.clone());
         let request = Request { server, plan, seed, rate, claims, programs, logs };
@@ -187,7 +188,6 @@ impl Arguments {
         plan.nodes = vec![self.nodes];
         plan.clients = [self.clients; 2];
         plan.safety = self.time;
-        plan.liveness = LIVENESS;
         for (name, value) in [("mode", &self.mode), ("reads", &self.reads)] {
             plan.settings.extend(value.clone().map(|value| (name.to_owned(), value.into())));
         }

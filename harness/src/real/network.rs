@@ -11,7 +11,7 @@ use crate::seed::Ratio;
 use crate::sim::Link;
 
 /// The table that counts all packets.
-const ALL: &str = "all";
+const ALL: &str = "traffic";
 
 /// What becomes of packets on some links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use checkers::history::{FaultId, History, NodeId, Time};
+use checkers::history::{Event, FaultEdge, FaultEvent, FaultId, History, NodeId, Time};
 use checkers::{Guarantee, Verdict};
 
 use super::play::play;
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::nemesis;
 use crate::plan::Plan;
-use crate::run::{self, Effect, Report};
+use crate::run::{self, Report};
 use crate::seed::Seed;
 use crate::system::{Claim, Manifest};
 
@@ -57,6 +57,8 @@ impl Request {
         Config {
             engine: Engine::Real,
             core: false,
+            // One that goes on to another node sees less of what a node that is cut off says.
+            pinned: drawn.clients,
             paced: self.rate.is_some(),
             think_max: self.rate.map_or(drawn.think_max, pause),
             ..drawn
@@ -82,37 +84,58 @@ pub(crate) fn run(request: Request, watch: &dyn Fn(Time)) -> io::Result<Report> 
     let played = tokio::task::LocalSet::new().block_on(&runtime, playing);
     cluster.borrow().keep_logs(&logs)?;
     let mut report = run::report(played?, (&plan, seed), (config, schedule), &manifest);
+    let faults = faults_of(&report.history);
     for judged in &mut report.judged {
-        judged.verdict = with_faults(&judged.verdict, &report.history, &report.effects);
+        judged.verdict = with_faults(&judged.verdict, &report.history, &faults);
     }
     Ok(report)
 }
 
-/// Adds to what was broken under which fault each change was acknowledged that proves it.
-fn with_faults(verdict: &Verdict, history: &History, effects: &[Effect]) -> Verdict {
+/// A fault as the history has it.
+struct Lasting {
+    from: Time,
+    to: Time,
+    words: String,
+}
+
+/// The faults of a history, in the order in which they began.
+fn faults_of(history: &History) -> Vec<Lasting> {
+    let mut faults: BTreeMap<FaultId, Lasting> = BTreeMap::new();
+    for (at, event) in history.events() {
+        let Event::Fault(FaultEvent { fault, edge, kind, what }) = event else { continue };
+        let words = || format!("fault {fault} ({kind} {what}");
+        let lasting = faults.entry(*fault);
+        let lasting = lasting.or_insert_with(|| Lasting { from: at, to: at, words: words() });
+        if *edge == FaultEdge::End {
+            lasting.to = at;
+            lasting.words = format!("{}, from {} to {at})", words(), lasting.from);
+        }
+    }
+    let mut faults: Vec<Lasting> = faults.into_values().collect();
+    faults.sort_by_key(|fault| fault.from);
+    faults
+}
+
+/// Adds to what was broken under which faults each change was acknowledged that proves it, or which one came next.
+fn with_faults(verdict: &Verdict, history: &History, faults: &[Lasting]) -> Verdict {
     let Verdict::Invalid { anomalies, coverage } = verdict else { return verdict.clone() };
     let mut anomalies = anomalies.clone();
     for anomaly in &mut anomalies {
-        for id in &anomaly.witness.operations {
-            let operation = history.operation(*id);
-            let Some(completed) = operation.completed.filter(|_| operation.is_ok()) else {
-                continue;
+        let proof = anomaly.witness.operations.iter().map(|id| history.operation(*id));
+        for operation in proof.filter(|operation| operation.is_ok() && operation.op.kind().writes())
+        {
+            let at = operation.completed_at.expect("what is acknowledged has ended");
+            let words = |fault: &Lasting| fault.words.clone();
+            let on = faults.iter().filter(|fault| (fault.from..=fault.to).contains(&at));
+            let on = on.map(words).collect::<Vec<_>>().join(" and ");
+            let next = faults.iter().find(|fault| at < fault.from).map(words);
+            let when = match (on.is_empty(), next) {
+                (false, _) => format!("under {on}"),
+                (true, Some(next)) => format!("under no fault; then came {next}"),
+                (true, None) => "when all faults were over".to_owned(),
             };
-            let on = history.faults_on(completed);
-            if !operation.op.kind().writes() || on.is_empty() {
-                continue;
-            }
-            let named = on.iter().map(|fault| {
-                let what = effects.get(fault.index()).map_or("", |effect| &effect.what);
-                format!("fault {fault} ({what})")
-            });
-            let named = named.collect::<Vec<_>>().join(", ");
-            let at = operation.completed_at.unwrap_or_default();
-            anomaly.explanation.push(format!(
-                "{} was acknowledged to process {} at {at} under {named}",
-                history.op(*id),
-                operation.process
-            ));
+            let op = history.op(operation.id);
+            anomaly.explanation.push(format!("`{op}` was acknowledged at {at}, {when}"));
         }
     }
     Verdict::Invalid { anomalies, coverage: coverage.clone() }
@@ -138,7 +161,60 @@ impl Stops {
 
 #[cfg(test)]
 mod tests {
+    use checkers::history::{
+        HistoryBuilder, Invocation, Op, Outcome, ProcessId, Ret, SessionId, Value,
+    };
+    use checkers::{Anomaly, Coverage, Witness};
+
     use super::*;
+
+    #[test]
+    fn what_was_acknowledged_is_told_with_the_fault_that_was_on_or_came_next() {
+        let mut history = HistoryBuilder::new();
+        let write = |history: &mut HistoryBuilder, from, to, value| {
+            let op = Op::Write { key: "k".into(), value: Value::Int(value) };
+            let (process, session) = (ProcessId(value as u32), SessionId(0));
+            let asked = Invocation { process, session, node: Some(NodeId(1)), op };
+            let id = history.invoke(Time::from_millis(from), &asked).unwrap();
+            history.complete(Time::from_millis(to), id, &Outcome::Ok(Ret::Done)).unwrap();
+            id
+        };
+        let edge = |edge| FaultEvent {
+            fault: FaultId(4),
+            edge,
+            kind: "partition".to_owned(),
+            what: "n1 | n2 n3".to_owned(),
+        };
+        let before = write(&mut history, 1, 2, 1);
+        history.fault(Time::from_millis(3), edge(FaultEdge::Begin)).unwrap();
+        let under = write(&mut history, 4, 5, 2);
+        history.fault(Time::from_millis(9), edge(FaultEdge::End)).unwrap();
+        let after = write(&mut history, 10, 11, 3);
+        let history = history.finish();
+        let told = |operation| {
+            let anomaly = Anomaly {
+                name: "lost-write".to_owned(),
+                guarantee: Guarantee::Durable,
+                at: Time::ZERO,
+                key: None,
+                witness: Witness { operations: vec![operation], faults: Vec::new() },
+                explanation: Vec::new(),
+            };
+            let verdict =
+                Verdict::Invalid { anomalies: vec![anomaly], coverage: Coverage::default() };
+            let told = with_faults(&verdict, &history, &faults_of(&history));
+            told.anomalies()[0].explanation.concat()
+        };
+        let fault = "fault 4 (partition n1 | n2 n3, from 0.003 s to 0.009 s)";
+        let words =
+            format!("`write k 1` was acknowledged at 0.002 s, under no fault; then came {fault}");
+        assert_eq!(told(before), words);
+        assert_eq!(told(under), format!("`write k 2` was acknowledged at 0.005 s, under {fault}"));
+        assert_eq!(
+            told(after),
+            "`write k 3` was acknowledged at 0.011 s, when all faults were over"
+        );
+    }
 
     #[test]
     fn a_node_goes_on_when_the_last_fault_that_stops_it_is_over() {
