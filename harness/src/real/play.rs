@@ -264,12 +264,21 @@ struct Begun {
     complaints: u64,
 }
 
+impl Begun {
+    /// Whether it fills the disk of a node.
+    fn fills(&self, node: NodeId) -> bool {
+        matches!(self.planned.fault, Fault::Disk { .. }) && self.nodes.contains(&node)
+    }
+}
+
 /// Begins and ends faults and phases, and watches the nodes.
 struct Director {
     stage: Stage,
     on: BTreeMap<FaultId, Begun>,
     effects: Vec<Effect>,
     stops: Stops,
+    /// The nodes whose disk was full since they were started, each with the fault.
+    filled: BTreeMap<NodeId, FaultId>,
     /// How nodes went wrong by themselves.
     failures: Vec<(Time, NodeId, Failure)>,
 }
@@ -283,6 +292,7 @@ impl Director {
             on: BTreeMap::new(),
             effects,
             stops: Stops::default(),
+            filled: BTreeMap::new(),
             failures: Vec::new(),
         }
     }
@@ -312,32 +322,47 @@ impl Director {
         while self.stage.now() < at {
             let look = (self.stage.now() + LOOK).min(at);
             self.stage.until(look).await;
-            self.note_ended();
+            self.note_ended()?;
             watch(self.stage.now());
         }
         Ok(())
     }
 
-    /// Takes note of nodes that have ended by themselves: that is a failure of theirs, unless a disk was full.
-    fn note_ended(&mut self) {
+    /// Takes note of nodes that have ended by themselves: that is a failure of theirs, unless their disk was full since
+    /// they were started. Such a node starts again when it is not.
+    fn note_ended(&mut self) -> io::Result<()> {
         let now = self.stage.now();
         let ended = self.stage.cluster.borrow_mut().ended();
         for (node, words) in ended {
-            let full = |begun: &Begun| {
-                matches!(begun.planned.fault, Fault::Disk { .. }) && begun.nodes.contains(&node)
+            let Some(fault) = self.filled.get(&node).copied() else {
+                self.failures.push((now, node, Failure::Stopped(words)));
+                continue;
             };
-            match self.on.values().find(|begun| full(begun)) {
-                Some(begun) => self.effects[begun.planned.id.index()].disk.errors += 1,
-                None => self.failures.push((now, node, Failure::Stopped(words))),
+            self.effects[fault.index()].disk.errors += 1;
+            if !self.is_full(node) {
+                self.start(node)?;
             }
         }
+        Ok(())
+    }
+
+    /// Whether the disk of a node is full.
+    fn is_full(&self, node: NodeId) -> bool {
+        self.on.values().any(|begun| begun.fills(node))
+    }
+
+    /// Starts a node, unless it runs.
+    fn start(&mut self, node: NodeId) -> io::Result<()> {
+        let mut cluster = self.stage.cluster.borrow_mut();
+        if !cluster.is_up(node) && !self.is_full(node) {
+            self.filled.remove(&node);
+        }
+        cluster.start(node)
     }
 
     fn start_all(&mut self) -> io::Result<()> {
-        for node in self.stage.site.all() {
-            self.stage.cluster.borrow_mut().start(node)?;
-        }
-        Ok(())
+        let all: Vec<NodeId> = self.stage.site.all().collect();
+        all.into_iter().try_for_each(|node| self.start(node))
     }
 
     async fn observed(&self) -> Observed {
@@ -414,7 +439,10 @@ impl Director {
                     cluster.kill(*node);
                     self.effects[planned.id.index()].stopped += 1;
                 }
-                _ => disk::fill(&site.disk(*node))?,
+                _ => {
+                    self.filled.insert(*node, planned.id);
+                    disk::fill(&site.disk(*node))?;
+                }
             }
         }
         Ok(())
@@ -428,15 +456,14 @@ impl Director {
         let lasted = self.stage.now().since(at).as_nanos() as u64;
         for node in &nodes {
             let is_last = self.stops.ends(*node, id);
-            let mut cluster = self.stage.cluster.borrow_mut();
             if let Fault::Disk { .. } = planned.fault {
                 disk::free(&self.stage.site.disk(*node))?;
             }
             // It may have been killed while it stood still, or have ended because its disk was full.
-            match cluster.is_up(*node) {
-                _ if !is_last => {}
-                true => cluster.signal(*node, Signal::CONT),
-                false => cluster.start(*node)?,
+            if is_last && self.stage.cluster.borrow().is_up(*node) {
+                self.stage.cluster.borrow().signal(*node, Signal::CONT);
+            } else if is_last {
+                self.start(*node)?;
             }
         }
         let complaints = self.complaints(&nodes).saturating_sub(complaints);

@@ -173,11 +173,10 @@ fn file(path: PathBuf) -> Option<PathBuf> {
 
 fn on_path(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&folders).find_map(|folder| {
+    std::env::split_paths(&folders).find_map(|folder| {
         let path = folder.join(name);
         path.is_file().then_some(path)
-    });
-    found
+    })
 }
 
 #[cfg(test)]

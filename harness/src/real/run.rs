@@ -59,6 +59,8 @@ impl Request {
             core: false,
             // One that goes on to another node sees less of what a node that is cut off says.
             pinned: drawn.clients,
+            // What fails over in seconds is to get something done between two faults.
+            calm_max: manifest.timing.failover * 4,
             paced: self.rate.is_some(),
             think_max: self.rate.map_or(drawn.think_max, pause),
             ..drawn
