@@ -68,7 +68,7 @@ Exit codes:
   1    a claimed guarantee was broken, or a disclaimed one has no witness
   2    wrong use: a flag, a plan, a file; a file of the corpus that is no case
   3    some runs could not be judged, or prove nothing
-  4    nothing ran
+  4    nothing ran; or something is missing that a real run needs
   5    a seed gave two different histories
   70   a mistake of the harness itself
   130  interrupted";

@@ -381,6 +381,8 @@ impl Director {
         let (nodes, links, what) = match planned.fault {
             Fault::Partition { shape } | Fault::Loss { shape, .. } => {
                 let Cuts { links, what } = observed.cuts(shape, &mut stream);
+                // Where no node runs, nobody is there to be cut off.
+                let what = if links.is_empty() { NOBODY.to_owned() } else { what };
                 (Vec::new(), links, what)
             }
             Fault::Pause { target } => {
