@@ -545,3 +545,34 @@ fn changes(schedule: &Schedule) -> Vec<(Time, Change)> {
     changes.sort_by_key(|(at, _)| *at);
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_at_a_moment_ends_before_anything_begins_at_it() {
+        let planned = |id, from, to| Planned {
+            id: FaultId(id),
+            at: Time::from_millis(from),
+            until: Time::from_millis(to),
+            fault: Fault::Kill { target: Target::One },
+            salt: 0,
+            after: None,
+        };
+        let schedule = Schedule(vec![planned(0, 1, 5), planned(1, 5, 9), planned(2, 3, 4)]);
+        let words = changes(&schedule).into_iter().map(|(at, change)| match change {
+            Change::Begin(planned) => format!("{at} begin {}", planned.id),
+            Change::End(id) => format!("{at} end {id}"),
+        });
+        let expected = [
+            "0.001 s begin 0",
+            "0.003 s begin 2",
+            "0.004 s end 2",
+            "0.005 s end 0",
+            "0.005 s begin 1",
+            "0.009 s end 1",
+        ];
+        assert_eq!(words.collect::<Vec<_>>(), expected);
+    }
+}

@@ -118,29 +118,38 @@ fn faults_of(history: &History) -> Vec<Lasting> {
     faults
 }
 
-/// Adds to what was broken under which faults each change was acknowledged that proves it, or which one came next.
+/// Adds to what was broken under which faults each change was acknowledged that proves it, or which one came next, or
+/// was the last one before.
 fn with_faults(verdict: &Verdict, history: &History, faults: &[Lasting]) -> Verdict {
     let Verdict::Invalid { anomalies, coverage } = verdict else { return verdict.clone() };
     let mut anomalies = anomalies.clone();
     for anomaly in &mut anomalies {
-        let proof = anomaly.witness.operations.iter().map(|id| history.operation(*id));
-        for operation in proof.filter(|operation| operation.is_ok() && operation.op.kind().writes())
-        {
-            let at = operation.completed_at.expect("what is acknowledged has ended");
-            let words = |fault: &Lasting| fault.words.clone();
-            let on = faults.iter().filter(|fault| (fault.from..=fault.to).contains(&at));
-            let on = on.map(words).collect::<Vec<_>>().join(" and ");
-            let next = faults.iter().find(|fault| at < fault.from).map(words);
-            let when = match (on.is_empty(), next) {
-                (false, _) => format!("under {on}"),
-                (true, Some(next)) => format!("under no fault; then came {next}"),
-                (true, None) => "when all faults were over".to_owned(),
-            };
-            let op = history.op(operation.id);
-            anomaly.explanation.push(format!("`{op}` was acknowledged at {at}, {when}"));
-        }
+        let proof = || anomaly.witness.operations.iter().map(|id| history.operation(*id));
+        let seen = proof().filter_map(|operation| operation.completed_at).max();
+        let changes = proof().filter(|change| change.is_ok() && change.op.kind().writes());
+        let told = changes.map(|change| {
+            let at = change.completed_at.expect("what is acknowledged has ended");
+            let when = when(faults, at, seen.unwrap_or(at));
+            format!("`{}` was acknowledged at {at}, {when}", history.op(change.id))
+        });
+        let told: Vec<String> = told.collect();
+        anomaly.explanation.extend(told);
     }
     Verdict::Invalid { anomalies, coverage: coverage.clone() }
+}
+
+/// Which faults were on at a moment, or what came closest to it before something was `seen`.
+fn when(faults: &[Lasting], at: Time, seen: Time) -> String {
+    let on = faults.iter().filter(|fault| (fault.from..=fault.to).contains(&at));
+    let on: Vec<&str> = on.map(|fault| fault.words.as_str()).collect();
+    if !on.is_empty() {
+        return format!("under {}", on.join(" and "));
+    }
+    if let Some(next) = faults.iter().find(|fault| at < fault.from && fault.from <= seen) {
+        return format!("under no fault; then came {}", next.words);
+    }
+    let ended = faults.iter().filter(|fault| fault.to < at).max_by_key(|fault| fault.to);
+    ended.map_or("before any fault".to_owned(), |last| format!("after {}", last.words))
 }
 
 /// The faults that keep each node from running. It goes on when the last of them is over.
@@ -164,14 +173,14 @@ impl Stops {
 #[cfg(test)]
 mod tests {
     use checkers::history::{
-        HistoryBuilder, Invocation, Op, Outcome, ProcessId, Ret, SessionId, Value,
+        HistoryBuilder, Invocation, Op, OperationId, Outcome, ProcessId, Ret, SessionId, Value,
     };
     use checkers::{Anomaly, Coverage, Witness};
 
     use super::*;
 
     #[test]
-    fn what_was_acknowledged_is_told_with_the_fault_that_was_on_or_came_next() {
+    fn what_was_acknowledged_is_told_with_the_fault_that_was_on_or_came_closest() {
         let mut history = HistoryBuilder::new();
         let write = |history: &mut HistoryBuilder, from, to, value| {
             let op = Op::Write { key: "k".into(), value: Value::Int(value) };
@@ -193,29 +202,28 @@ mod tests {
         history.fault(Time::from_millis(9), edge(FaultEdge::End)).unwrap();
         let after = write(&mut history, 10, 11, 3);
         let history = history.finish();
-        let told = |operation| {
+        let told = |operations: &[OperationId]| {
             let anomaly = Anomaly {
                 name: "lost-write".to_owned(),
                 guarantee: Guarantee::Durable,
                 at: Time::ZERO,
                 key: None,
-                witness: Witness { operations: vec![operation], faults: Vec::new() },
+                witness: Witness { operations: operations.to_vec(), faults: Vec::new() },
                 explanation: Vec::new(),
             };
             let verdict =
                 Verdict::Invalid { anomalies: vec![anomaly], coverage: Coverage::default() };
             let told = with_faults(&verdict, &history, &faults_of(&history));
-            told.anomalies()[0].explanation.concat()
+            told.anomalies()[0].explanation[0].clone()
         };
         let fault = "fault 4 (partition n1 | n2 n3, from 0.003 s to 0.009 s)";
-        let words =
-            format!("`write k 1` was acknowledged at 0.002 s, under no fault; then came {fault}");
-        assert_eq!(told(before), words);
-        assert_eq!(told(under), format!("`write k 2` was acknowledged at 0.005 s, under {fault}"));
-        assert_eq!(
-            told(after),
-            "`write k 3` was acknowledged at 0.011 s, when all faults were over"
-        );
+        let first = "`write k 1` was acknowledged at 0.002 s";
+        assert_eq!(told(&[before, after]), format!("{first}, under no fault; then came {fault}"));
+        assert_eq!(told(&[before]), format!("{first}, before any fault"));
+        let words = format!("`write k 2` was acknowledged at 0.005 s, under {fault}");
+        assert_eq!(told(&[under, after]), words);
+        let words = format!("`write k 3` was acknowledged at 0.011 s, after {fault}");
+        assert_eq!(told(&[after]), words);
     }
 
     #[test]

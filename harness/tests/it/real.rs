@@ -17,7 +17,7 @@ fn place() -> Option<tempfile::TempDir> {
     let (_, stdout, stderr) = stormglass(folder.path(), &["probe", "--format", "json"]);
     let probed: Json = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
     let servers = ["etcd", "redis-server", "stormglass-reference-db"];
-    let needs = probed["content"]["needs"].as_array().or(probed["needs"].as_array()).unwrap();
+    let needs = probed["needs"].as_array().unwrap();
     let missing =
         |need: &&Json| need["found"] == false && !servers.iter().any(|name| need["what"] == *name);
     if let Some(need) = needs.iter().find(missing) {
