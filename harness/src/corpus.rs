@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::campaign::words_of;
 use crate::config::Config;
 use crate::document::{self, DocumentError, Nature};
+use crate::engine::Engine;
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::report::run::explanation;
@@ -181,6 +182,12 @@ impl Case {
         checked.map_err(|message| (1, message))?;
         if why.is_some_and(|why| why.failure != case.failure) {
             return Err((1, "why: it is about another failure".to_owned()));
+        }
+        if case.config.engine == Engine::Real {
+            return Err((
+                1,
+                "config: engine is \"real\", and such a run does not happen again".to_owned(),
+            ));
         }
         let kind = case.signature.as_ref().map(|signature| &signature.kind);
         if kind.is_some_and(|kind| *kind != Kind::of(&case.plan, &case.failure)) {

@@ -22,6 +22,7 @@ mod large;
 mod membership;
 mod mesh;
 mod processes;
+mod real;
 mod restore;
 mod scripts;
 mod shape;
