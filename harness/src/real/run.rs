@@ -209,6 +209,7 @@ mod tests {
                 at: Time::ZERO,
                 key: None,
                 witness: Witness { operations: operations.to_vec(), faults: Vec::new() },
+                contrast: None,
                 explanation: Vec::new(),
             };
             let verdict =

@@ -155,11 +155,14 @@ fn the_commands_of_the_readme_are_run_by_the_ci() {
     let ci = read(".ci/run").replace(" --locked", "");
     let commands = readme_commands();
     assert!(commands.len() >= 2, "{commands:?}");
+    // With the binary that the tests have built anyway, and so with fewer seeds.
     for command in commands {
-        assert!(
-            ci.lines().any(|line| line == format!("step {command}")),
-            "CI never runs {command}"
-        );
+        let step = format!("step {}", command.replace(" --release", ""));
+        let runs = |line: &str| {
+            line.strip_prefix(&step)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(" --seeds "))
+        };
+        assert!(ci.lines().any(runs), "CI never runs {command}");
     }
     assert!(read(".github/workflows/ci.yml").contains("run: .ci/run"));
 }
