@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::campaign::words_of;
 use crate::config::Config;
 use crate::document::{self, DocumentError, Nature};
+use crate::engine::Engine;
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::report::run::explanation;
@@ -131,6 +132,12 @@ impl Case {
         let case: Case = document::parse(text, NATURE)?;
         let checked = case.plan.check_data(&case.config, &case.schedule, case.calls.as_ref());
         checked.map_err(|message| (1, message))?;
+        if case.config.engine == Engine::Real {
+            return Err((
+                1,
+                "config: engine is \"real\", and such a run does not happen again".to_owned(),
+            ));
+        }
         let kind = case.signature.as_ref().map(|signature| &signature.kind);
         if kind.is_some_and(|kind| *kind != Kind::of(&case.plan, &case.failure)) {
             return Err((1, "signature: it is that of another failure".to_owned()));

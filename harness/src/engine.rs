@@ -8,7 +8,7 @@ use crate::nemesis::{NEMESES, Registration};
 
 /// What schedules the nodes and clients of a run and carries their messages.
 ///
-/// The seed decides the same in both: workload, faults, disks. Latencies are drawn anew, so that the
+/// The seed decides the same in both that simulate: workload, faults, disks. Latencies are drawn anew, so that the
 /// histories differ; what a system keeps and breaks does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -18,17 +18,22 @@ pub enum Engine {
     Turmoil,
     /// Our own: time goes on to whatever is due next, by the nanosecond.
     Event,
+    /// None: real processes on a real network, in wall-clock time. No plan can ask for it: `stormglass real` does.
+    Real,
 }
 
 impl Engine {
-    /// Both, the usual one first.
+    /// Both that simulate, the usual one first.
     pub const ALL: [Engine; 2] = [Engine::Turmoil, Engine::Event];
+    /// The same, and what can be done to real processes as well.
+    pub const AND_REAL: [Engine; 3] = [Engine::Turmoil, Engine::Event, Engine::Real];
 
     /// Its name in plans, flags and reports.
     pub fn name(self) -> &'static str {
         match self {
             Engine::Turmoil => "turmoil",
             Engine::Event => "event",
+            Engine::Real => "real",
         }
     }
 

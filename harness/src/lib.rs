@@ -23,6 +23,7 @@ pub mod nemesis;
 pub mod plan;
 mod play;
 pub mod prelude;
+mod real;
 mod record;
 pub mod report;
 pub mod run;

@@ -405,6 +405,15 @@ impl Plan {
         self.check_claims(&system.manifest_under(&self.families()))
     }
 
+    /// Holds the plan of a real run against what there is, and against what its system says of itself.
+    ///
+    /// # Errors
+    /// As [`Plan::check`].
+    pub(crate) fn check_real(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+        self.check_settings(manifest)?;
+        self.check_claims(manifest)
+    }
+
     /// The error of a plan that asks for what cannot be. The first word of what it says is the setting.
     fn refused(&self, message: String) -> PlanError {
         PlanError::OutOfRange { plan: self.name.clone(), message }

@@ -32,7 +32,7 @@ const MESSAGES_A_SECOND_MAX: u64 = 100_000;
 /// How many operations a client draws for one of a kind that has never succeeded.
 const DRAWS_MAX: u32 = 1000;
 /// How often a final read is tried again.
-const FINAL_TRIES_MAX: u32 = 20;
+pub(crate) const FINAL_TRIES_MAX: u32 = 20;
 
 /// What happened.
 pub(crate) struct Played {
@@ -303,18 +303,18 @@ fn cast(stage: &Stage, config: &Config, script: Script<'_>, seed: Seed) -> Vec<(
 
 /// What all clients but one wait for: that one has done what comes before everything else.
 #[derive(Default)]
-struct Gate {
+pub(crate) struct Gate {
     is_open: Cell<bool>,
     opened: Notify,
 }
 
 impl Gate {
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         self.is_open.set(true);
         self.opened.notify_waiters();
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         if !self.is_open.get() {
             self.opened.notified().await;
         }

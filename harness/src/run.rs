@@ -53,8 +53,18 @@ pub(crate) fn here(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: O
     let script = calls.as_ref().map_or(Script::Drawn { keeps: keeps_calls }, Script::Written);
     let played = play(system, (&config, &schedule), workload, script, seed, trace);
 
+    report(played, (plan, seed), (config, schedule), &manifest)
+}
+
+/// Judges what was played.
+pub(crate) fn report(
+    played: Played,
+    (plan, seed): (&Plan, Seed),
+    (config, schedule): (Config, Schedule),
+    manifest: &Manifest,
+) -> Report {
     let fingerprint = Fingerprint::of(&played.history);
-    let mut judged = judge(&played, workload, &manifest, plan);
+    let mut judged = judge(&played, plan.workload(), manifest, plan);
     let mut vacuous = played.vacuous;
     if plan.swarm {
         judged.retain(|judged| !has_nothing_of(judged));

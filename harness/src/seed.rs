@@ -198,6 +198,11 @@ impl Ratio {
         Ratio { times, of }
     }
 
+    /// So many times, of so many.
+    pub(crate) const fn parts(self) -> (u32, u32) {
+        (self.times, self.of)
+    }
+
     /// Whether it lies between 0 and 1: one that was read from a file need not.
     pub const fn is_possible(self) -> bool {
         self.of > 0 && self.times <= self.of

@@ -12,6 +12,7 @@ use super::output::{check_other, replace};
 use super::show::{anomalies, chosen};
 use super::{Context, input};
 use crate::corpus::Case;
+use crate::engine::Engine;
 use crate::report::{perfetto, rust_test, shiviz};
 use crate::store::{self, Stored};
 
@@ -101,6 +102,12 @@ impl Arguments {
 
     fn rust_test(&self) -> anyhow::Result<String> {
         let record = store::load_record(&self.run)?;
+        if record.config.engine == Engine::Real {
+            bail!(
+                "{} is a run of real processes, which no test can have again",
+                self.run.display()
+            );
+        }
         let Some(number) = chosen(&record, None, &self.run)? else {
             bail!("{} does not fail: there is nothing to test", self.run.display());
         };

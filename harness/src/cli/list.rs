@@ -9,6 +9,7 @@ use super::plans::Source;
 use crate::engine::{self, Engine};
 use crate::nemesis::NEMESES;
 use crate::plan::Plan;
+use crate::real::system as real;
 use crate::report::escape;
 use crate::system::{Claim, Manifest};
 use checkers::checker::CHECKERS;
@@ -25,6 +26,7 @@ pub(super) struct Arguments {
 struct Content {
     plans: Vec<Plan>,
     systems: Vec<Manifest>,
+    real_systems: Vec<Named>,
     workloads: Vec<Named>,
     nemeses: Vec<Listed>,
     checkers: Vec<Named>,
@@ -52,6 +54,10 @@ impl Arguments {
         let content = Content {
             plans: self.source.plans(context)?,
             systems: context.systems.iter().map(|entry| (entry.build)().manifest()).collect(),
+            real_systems: real::SYSTEMS
+                .iter()
+                .map(|entry| named(entry.name, entry.about))
+                .collect(),
             workloads: WORKLOADS.iter().map(|entry| named(entry.name, entry.about)).collect(),
             nemeses: NEMESES
                 .iter()
@@ -95,6 +101,7 @@ fn human(content: &Content) -> String {
         let lines = entries.iter().map(|Named { name, about }| format!("  {name:<20} {about}\n"));
         format!("\n{title}\n{}", lines.collect::<String>())
     };
+    out.push_str(&table("Systems of `real`", &content.real_systems));
     out.push_str(&table("Workloads", &content.workloads));
     out.push_str("\nNemeses, and the engines that do their faults\n");
     for Listed { named: Named { name, about }, engines } in &content.nemeses {

@@ -25,6 +25,8 @@ mod isolated;
 mod list;
 mod output;
 mod plans;
+mod probe;
+mod real;
 mod replay;
 mod report;
 mod run;
@@ -66,7 +68,7 @@ Exit codes:
   1    a claimed guarantee was broken, or a disclaimed one has no witness
   2    wrong use: a flag, a plan, a file; a file of the corpus that is no case
   3    some runs could not be judged, or prove nothing
-  4    nothing ran
+  4    nothing ran; or something is missing that a real run needs
   5    a seed gave two different histories
   70   a mistake of the harness itself
   130  interrupted";
@@ -99,6 +101,10 @@ enum Command {
     Export(export::Arguments),
     /// Tests nodes in any language, which speak Maelstrom's protocol over standard input and output.
     External(external::Arguments),
+    /// Tests servers as they are shipped, as real processes on a network of their own: etcd, redis with sentinel.
+    Real(real::Arguments),
+    /// Finds out what real runs need, and says how to install what is missing.
+    Probe(probe::Arguments),
     /// Lists plans, systems, workloads, nemeses, checkers and models.
     List(list::Arguments),
     /// Finds out whether runs are the same on two threads and in two more processes.
@@ -171,6 +177,8 @@ pub fn main(systems: &'static [Registration]) -> ExitCode {
         Command::Check(arguments) => arguments.execute(&context),
         Command::Export(arguments) => arguments.execute(&context),
         Command::External(arguments) => arguments.execute(&context),
+        Command::Real(arguments) => arguments.execute(&context),
+        Command::Probe(arguments) => arguments.execute(&context),
         Command::List(arguments) => arguments.execute(&context),
         Command::Doctor(arguments) => arguments.execute(&context),
         Command::Fingerprints(arguments) => arguments.execute(&context),

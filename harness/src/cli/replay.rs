@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Context;
 use super::plans::{Source, entry_of};
 use crate::campaign::{Ending, Entry};
+use crate::engine::Engine;
 use crate::report;
 use crate::run::{self, Conclusion, Fingerprint, Options};
 use crate::seed::Seed;
@@ -146,6 +147,15 @@ pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry,
             "the nodes of {} were processes, and the run does not have them with it: such runs do not happen again \
              byte for byte; `stormglass external` with the same flags and `--seeds {}` runs the seed once more, and \
              `show`, `report` and `export` read what was stored",
+            folder.display(),
+            record.seed
+        );
+    }
+    if record.config.engine == Engine::Real {
+        bail!(
+            "{} is a run of real processes, which does not happen again byte for byte; `stormglass real` with the same \
+             flags and `--seed {}` draws the same faults and operations once more, and `show`, `report` and `export` \
+             read what was stored",
             folder.display(),
             record.seed
         );

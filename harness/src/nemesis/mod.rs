@@ -637,14 +637,14 @@ pub const NEMESES: &[Registration] = &[
         name: "partition",
         about: "cuts links: one node, halves, majorities-ring, bridge, one-way",
         usual: true,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &partition::Partition,
     },
     Registration {
         name: "leader-with-minority",
         about: "cuts the leader off from the majority, together with as many others as are none with it",
         usual: false,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &leader_with_minority::LeaderWithMinority,
     },
     Registration {
@@ -672,7 +672,7 @@ pub const NEMESES: &[Registration] = &[
         name: client_cut::NAME,
         about: "cuts clients off from some nodes that still hear each other, both ways or one way",
         usual: false,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &client_cut::ClientCut,
     },
     Registration {
@@ -686,7 +686,7 @@ pub const NEMESES: &[Registration] = &[
         name: "loss",
         about: "loses messages, from a few in a hundred to most, also those of clients",
         usual: false,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &loss::Loss,
     },
     Registration {
@@ -749,14 +749,14 @@ pub const NEMESES: &[Registration] = &[
         name: "pause",
         about: "stops processes for a while and lets them go on; messages wait, clocks do not",
         usual: false,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &pause::Pause,
     },
     Registration {
         name: "kill",
         about: "ends processes for a while; what was written stays, synced or not",
         usual: false,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &kill::Kill,
     },
     Registration {
@@ -784,7 +784,7 @@ pub const NEMESES: &[Registration] = &[
         name: "disk-full",
         about: "lets nothing more fit on disks: writes fail, and leave a part of what they wrote",
         usual: false,
-        engines: &Engine::ALL,
+        engines: &Engine::AND_REAL,
         nemesis: &disk::FULL,
     },
     Registration {

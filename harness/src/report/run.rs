@@ -10,6 +10,7 @@ use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::escape;
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::nemesis::Planned;
 use crate::run::{Conclusion, DiskEffect, Effect, Judged};
 use crate::seed::Seed;
@@ -47,7 +48,7 @@ pub fn terminal(record: &Record) -> String {
     let _ = writeln!(
         out,
         "\n{} operations{}: {} ok, {} fail, {} info; {} messages, {} not delivered; {}.{:03} s \
-         simulated\nfingerprint {}\n{}",
+         {}\nfingerprint {}\n{}",
         counts.operations(),
         of_clients(record),
         counts.ok,
@@ -57,6 +58,7 @@ pub fn terminal(record: &Record) -> String {
         counts.dropped,
         counts.simulated_ns / 1_000_000_000,
         counts.simulated_ns / 1_000_000 % 1000,
+        if record.config.engine == Engine::Real { "of wall-clock time" } else { "simulated" },
         record.fingerprint,
         conclusion(record.conclusion),
     );
@@ -188,9 +190,12 @@ fn configuration(record: &Record) -> String {
 pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
     let config = &record.config;
     let time = |duration| humantime::format_duration(duration).to_string();
+    // What a simulation draws of its world, a real one has of its own.
+    let is_real = config.engine == Engine::Real;
+    let drawn = |words: String| if is_real { "as it is".to_owned() } else { words };
     let mix: Vec<_> = config.mix.iter().map(|(kind, weight)| format!("{kind} {weight}")).collect();
     [
-        ("engine", config.engine.to_string()),
+        ("engine", engine(config.engine)),
         ("nodes", nodes(config)),
         ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
         ("keys in use at a time", config.keys.to_string()),
@@ -199,13 +204,21 @@ pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
         ("replica reads", format!("{} of 100 reads", config.replica_reads_percent)),
         ("choice of keys", config.skew.to_string()),
         ("pause between operations", pause(config)),
-        ("latency", format!("{} to {}", time(config.tick), time(config.latency_max))),
-        ("sync of a disk", format!("up to {}", time(config.sync_max))),
+        ("latency", drawn(format!("{} to {}", time(config.tick), time(config.latency_max)))),
+        ("sync of a disk", drawn(format!("up to {}", time(config.sync_max)))),
         ("whims", if config.whims { "some" } else { "none" }.to_owned()),
         ("pause between faults", pause_between_faults(record)),
         ("safety phase", time(config.safety)),
         ("liveness phase", liveness(config)),
     ]
+}
+
+/// What played a run.
+pub(crate) fn engine(engine: Engine) -> String {
+    match engine {
+        Engine::Turmoil | Engine::Event => engine.to_string(),
+        Engine::Real => "real processes, in wall-clock time: not replayable".to_owned(),
+    }
 }
 
 fn liveness(config: &Config) -> String {

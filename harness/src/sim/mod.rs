@@ -25,7 +25,9 @@ pub use context::{Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeSta
 pub use disk::Disk;
 pub use engine::Clock;
 pub(crate) use guard::Caught;
+pub(crate) use network::Link;
 pub(crate) use roster::{Roster, Step, operate};
+pub(crate) use target::{Cuts, Observed, list, stream_of};
 pub(crate) use world::{NOBODY, Play, World};
 
 /// How a node went wrong by itself, without a fault.

@@ -13,9 +13,9 @@ use super::impair::{Impairment, Passage};
 
 /// What one place says to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Link {
-    pub(super) from: usize,
-    pub(super) to: usize,
+pub(crate) struct Link {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
 }
 
 /// The directed links between the places of a run: its nodes, and one place for all clients.

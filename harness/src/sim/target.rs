@@ -12,21 +12,21 @@ use super::network::Link;
 use super::shared::Place;
 
 /// The cluster as observed at one moment.
-pub(super) struct Observed {
+pub(crate) struct Observed {
     /// Every node: its number, whether it is up, and what it says about itself.
-    pub(super) nodes: Vec<(NodeId, bool, NodeStatus)>,
+    pub(crate) nodes: Vec<(NodeId, bool, NodeStatus)>,
     /// Those of them that are up and that clients have turned to lately, the last one first.
-    pub(super) asked: Vec<NodeId>,
+    pub(crate) asked: Vec<NodeId>,
 }
 
 /// What a fault leaves open is decided by a stream of its own.
-pub(super) fn stream_of(salt: u64) -> Stream {
+pub(crate) fn stream_of(salt: u64) -> Stream {
     Seed(salt).stream("target")
 }
 
 impl Observed {
     /// The nodes that a target stands for, in order. Only nodes that are up are chosen.
-    pub(super) fn resolve(&self, target: Target, stream: &mut Stream) -> Vec<NodeId> {
+    pub(crate) fn resolve(&self, target: Target, stream: &mut Stream) -> Vec<NodeId> {
         let mut up: Vec<NodeId> =
             self.nodes.iter().filter(|(_, up, _)| *up).map(|(id, ..)| *id).collect();
         let majority = self.nodes.len() / 2 + 1;
@@ -85,7 +85,7 @@ impl Observed {
     /// nodes that wait for a leader may elect the one in the middle of a bridge, and never use the
     /// links that are cut. Then the partition isolates one node instead. Clients may turn to none of the
     /// nodes that they are to be cut off from. Then it is the one that they turned to last.
-    pub(super) fn cuts(&self, shape: Shape, stream: &mut Stream) -> Cuts {
+    pub(crate) fn cuts(&self, shape: Shape, stream: &mut Stream) -> Cuts {
         let waits = |(_, up, status): &(NodeId, bool, NodeStatus)| *up && status.term > 0;
         let leaderless = self.leader().is_none() && self.nodes.iter().any(waits);
         let shape = match shape {
@@ -191,11 +191,11 @@ fn majorities_ring(ring: &[NodeId]) -> Cuts {
 }
 
 /// What a partition cuts.
-pub(super) struct Cuts {
+pub(crate) struct Cuts {
     /// Directed links.
-    pub(super) links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
     /// The partition in words.
-    pub(super) what: String,
+    pub(crate) what: String,
 }
 
 impl Cuts {
@@ -217,7 +217,7 @@ fn without(all: &[NodeId], some: &[NodeId]) -> Vec<NodeId> {
 }
 
 /// Nodes in words: `n1 n2`.
-pub(super) fn list(nodes: &[NodeId]) -> String {
+pub(crate) fn list(nodes: &[NodeId]) -> String {
     let mut words = String::new();
     for (index, node) in nodes.iter().enumerate() {
         let gap = if index == 0 { "" } else { " " };

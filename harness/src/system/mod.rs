@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::sim::{ClientCx, NodeCx, NodeStatus, Role};
 
-mod reference_db;
+pub(crate) mod reference_db;
 
 /// What a plan says about its system in particular.
 pub type Settings = toml::Table;

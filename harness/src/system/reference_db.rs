@@ -7,9 +7,8 @@ use std::time::Duration;
 use checkers::Guarantee;
 use checkers::history::{NodeId, Op, OpKind, Outcome, Reason, SessionId};
 use rand_chacha::ChaCha8Rng;
-use reference_db::client::{Answer, Policy, ReplicaReads};
+use reference_db::client::{Policy, ReplicaReads};
 use reference_db::env::{self, ClientEnv, ClientId, Env};
-use reference_db::kv::Reply;
 use reference_db::mark::Mark;
 use reference_db::mode::Mode;
 use reference_db::protocol::leaderless::siblings::Conflicts;
@@ -27,9 +26,9 @@ use crate::sim::{Address, Disk};
 
 pub(super) mod multi_leader;
 mod operator;
-mod values;
+pub(crate) mod values;
 
-use self::values::{command_of, outcome_of};
+use self::values::{command_of, learned};
 
 /// Timing of the nodes, in proportion to the latencies of the simulated network (5 to 50 ms): an
 /// election timeout spans several round trips.
@@ -762,14 +761,7 @@ impl Client for StoreClient {
             }
             // A little before the harness would cut the operation off.
             let deadline = self.env.now() + (OPERATION - Duration::from_millis(10));
-            match self.client.call(command, deadline).await {
-                Answer::Reply(Reply::Unsupported) => Outcome::Fail(Reason::Unsupported),
-                Answer::Reply(reply) => outcome_of(op, reply),
-                Answer::NotDone => Outcome::Fail(Reason::NotLeader),
-                Answer::Unknown => Outcome::Info(Reason::Timeout),
-                Answer::Lost { unknown: false } => Outcome::Fail(Reason::SessionLost),
-                Answer::Lost { unknown: true } => Outcome::Info(Reason::SessionLost),
-            }
+            learned(op, self.client.call(command, deadline).await)
         })
     }
 

@@ -21,6 +21,7 @@ mod keeping;
 mod membership;
 mod mesh;
 mod processes;
+mod real;
 mod restore;
 mod scripts;
 mod shape;

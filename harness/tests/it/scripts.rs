@@ -38,6 +38,7 @@ fn on(engine: Engine, plan: &Plan, system: &Arc<dyn System>, seed: u64) -> Repor
     let choice = match engine {
         Engine::Turmoil => Choice::Turmoil,
         Engine::Event => Choice::Event,
+        Engine::Real => panic!("nothing is scripted for real processes"),
     };
     let plan = Plan { engine: choice, ..plan.clone() };
     run(system, &plan, Seed(seed), Options { trace: true, ..Options::default() })

@@ -18,6 +18,7 @@ use super::escape;
 use super::run;
 use super::summary::shell_word;
 use super::timeline;
+use crate::engine::Engine;
 use crate::run::{Conclusion, Judged};
 use crate::shrink::Failure;
 use crate::store::Record;
@@ -312,7 +313,7 @@ fn identity(record: &Record) -> Vec<(&'static str, String)> {
         ("system", shown(&record.plan.system)),
         ("workload", shown(&record.plan.workload)),
         ("seed", record.seed.to_string()),
-        ("engine", record.config.engine.to_string()),
+        ("engine", run::engine(record.config.engine)),
         ("fingerprint", shown(&record.fingerprint.0)),
         ("stormglass", shown(&record.program)),
     ]
@@ -352,6 +353,9 @@ fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
         Origin::Run(folder) => folder,
     };
     let number = anomaly.map_or_else(String::new, |place| format!(" --anomaly {}", place + 1));
+    if record.config.engine == Engine::Real {
+        return vec![("read it in a terminal", call("show", folder, &number))];
+    }
     let mut commands = vec![("replay", call("replay", folder, ""))];
     if anomaly.is_some() && record.calls.is_none() {
         commands.push(("make it smaller", call("shrink", folder, &number)));

@@ -39,6 +39,9 @@ impl Hosts {
         match config.engine {
             Engine::Turmoil => Hosts::Turmoil(Box::new(turmoil::Hosts::new(config, shared))),
             Engine::Event => Hosts::Event(event::Hosts::new(config, shared, waits_by_tokio)),
+            Engine::Real => {
+                unreachable!("what is read of a real run is refused before it is simulated")
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use checkers::history::{Op, Outcome, ReadLevel, Reason, Ret, Value};
+use reference_db::client::Answer;
 use reference_db::kv::{self, Command, Datum, Reply, Step, Update};
 
 /// The command that does an operation; none where the store has none.
-pub(super) fn command_of(op: &Op) -> Option<Command> {
+pub(crate) fn command_of(op: &Op) -> Option<Command> {
     let key = op.key().as_str().to_owned();
     Some(match op {
         Op::Read { level, .. } => {
@@ -69,8 +70,20 @@ fn step_of(step: &Value) -> Option<Step> {
     })
 }
 
+/// What a client of the store has learned about an operation.
+pub(crate) fn learned(op: &Op, answer: Answer) -> Outcome {
+    match answer {
+        Answer::Reply(Reply::Unsupported) => Outcome::Fail(Reason::Unsupported),
+        Answer::Reply(reply) => outcome_of(op, reply),
+        Answer::NotDone => Outcome::Fail(Reason::NotLeader),
+        Answer::Unknown => Outcome::Info(Reason::Timeout),
+        Answer::Lost { unknown: false } => Outcome::Fail(Reason::SessionLost),
+        Answer::Lost { unknown: true } => Outcome::Info(Reason::SessionLost),
+    }
+}
+
 /// What an answer says about an operation.
-pub(super) fn outcome_of(op: &Op, reply: Reply) -> Outcome {
+fn outcome_of(op: &Op, reply: Reply) -> Outcome {
     match (op, reply) {
         (Op::Read { .. }, Reply::Value(bytes)) => Outcome::Ok(Ret::Value(value_of(bytes))),
         (Op::Read { .. }, Reply::Datum(datum)) => Outcome::Ok(Ret::Value(value_of_datum(datum))),

@@ -1,0 +1,204 @@
+//! `stormglass real`: servers as they are shipped, as real processes on a real network.
+
+use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use checkers::Guarantee;
+
+use super::Context;
+use super::output::program;
+use super::probe::table;
+use crate::campaign::Ending;
+use crate::engine::Engine;
+use crate::nemesis::NEMESES;
+use crate::plan::{Plan, PlanError};
+use crate::real::enclosure::{self, Inside};
+use crate::real::probe::{probe, programs};
+use crate::real::system::{Registration, SYSTEMS, named};
+use crate::real::{Programs, Request, run};
+use crate::report;
+use crate::report::summary::shell_word;
+use crate::seed::Seed;
+use crate::store::{Record, Store};
+
+/// What is said of every such run.
+const LABEL: &str = "real processes in wall-clock time: the run does not replay";
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The system: `etcd`, `redis-sentinel` or `reference-db`.
+    #[arg(long, value_name = "SYSTEM")]
+    system: String,
+    /// How many nodes there are.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=9))]
+    nodes: u32,
+    /// How long faults last in all.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    time: Duration,
+    /// How many clients there are.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100))]
+    clients: u32,
+    /// How many operations clients begin a second, over all of them; without it, each draws its pauses.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: Option<u32>,
+    /// What clients do, as `list` names it.
+    #[arg(long, value_name = "WORKLOAD", default_value = "register")]
+    workload: String,
+    /// Let these plan the faults, or `none`.
+    #[arg(
+        long,
+        value_name = "NEMESIS",
+        value_delimiter = ',',
+        default_value = "partition,kill,pause"
+    )]
+    nemeses: Vec<String>,
+    /// The seed: of the schedule of faults, and of what clients ask.
+    #[arg(long, default_value = "0")]
+    seed: Seed,
+    /// The folder with the programs of the system, or the program itself; otherwise they are on the path, or beside
+    /// this program.
+    #[arg(long, visible_alias = "bin-dir", value_name = "PATH")]
+    binary: Option<PathBuf>,
+    /// How the reference store replicates: `raft`, `primary-sync` and so on.
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// How strong reads are done: by etcd `linearizable` or `serializable`; by the reference store in mode `raft`,
+    /// `read-index`, `lease`, `follower` or `stale`.
+    #[arg(long, value_name = "READS")]
+    reads: Option<String>,
+    /// Hold the system against these guarantees, whatever it says of itself.
+    #[arg(long, value_name = "GUARANTEE", value_delimiter = ',', value_parser = guarantee)]
+    claim: Vec<Guarantee>,
+    /// This process is in namespaces of its own already.
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+fn guarantee(name: &str) -> Result<Guarantee, String> {
+    let known = || Guarantee::ALL.iter().map(|guarantee| guarantee.name()).collect::<Vec<_>>();
+    let found = Guarantee::ALL.iter().find(|guarantee| guarantee.name() == name);
+    found.copied().ok_or_else(|| format!("there are {}", known().join(", ")))
+}
+
+/// The system of a name.
+pub(super) fn registration(name: &str) -> anyhow::Result<&'static Registration> {
+    let known = || SYSTEMS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
+    named(name).with_context(|| format!("--system: none is called `{name}`; there are {}", known()))
+}
+
+impl Arguments {
+    pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        let entry = registration(&self.system)?;
+        if self.inside {
+            enclosure::settle()?;
+            let programs = programs(&[entry], self.binary.as_deref());
+            return self.run(context, entry, programs);
+        }
+        let needs = probe(&[entry], self.binary.as_deref());
+        let programs = programs(&[entry], self.binary.as_deref());
+        self.request(context, entry, programs.clone())?;
+        if needs.iter().any(|need| !need.found) {
+            context.output.note(&table(&needs));
+            return Ok(Ending::NothingRan.code());
+        }
+        Store::open(&context.results)?;
+        let mut seen = programs.values().chain([&context.results]);
+        if let Some(path) = seen.find(|path| enclosure::hides(path)) {
+            bail!(
+                "{} is below /run, which a run has for itself: move it elsewhere",
+                path.display()
+            );
+        }
+        let inside = std::env::args_os().skip(1).chain(["--inside".into()]);
+        let inside = Inside::start(inside).context("cannot start in namespaces of its own")?;
+        ctrlc::set_handler(inside.end()).context("cannot listen for Ctrl-C")?;
+        let status = inside.wait()?;
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Ok(u8::try_from(code).unwrap_or(Ending::OwnError.code())),
+            (None, signal) => bail!("the run was ended by signal {}", signal.unwrap_or_default()),
+        }
+    }
+
+    /// The run itself.
+    fn run(
+        &self,
+        context: &Context,
+        entry: &Registration,
+        programs: Programs,
+    ) -> anyhow::Result<u8> {
+        let request = self.request(context, entry, programs)?;
+        let store = Store::open(&context.results)?;
+        let logs = request.logs.clone();
+        let bar = context.output.progress("real");
+        bar.set_length((request.plan.safety + request.plan.liveness).as_secs());
+        let report = run(request, &|now| bar.set_position(now.since_start().as_secs()))?;
+        bar.finish_and_clear();
+        let folder = store.save(&report)?;
+        let record = Record::of(&report);
+        context.output.result("real", &record, || {
+            let mut text = report::run::terminal(&record);
+            let _ = writeln!(text, "{LABEL}");
+            let _ =
+                writeln!(text, "logs of the nodes: {}", shell_word(&logs.display().to_string()));
+            let folder = shell_word(&folder.display().to_string());
+            let _ = writeln!(text, "show: {} show {folder}", program());
+            text
+        })?;
+        Ok(Ending::from(record.conclusion).code())
+    }
+
+    /// What is to be run, held against what there is.
+    fn request(
+        &self,
+        context: &Context,
+        entry: &Registration,
+        programs: Programs,
+    ) -> anyhow::Result<Request> {
+        let mut plan = self.plan();
+        let server = (entry.build)(&plan.settings).map_err(|words| anyhow!(words))?;
+        // Twice the time that it takes to fail over: something is to be seen after that.
+        let failover = server.manifest(&plan.families()).timing.failover;
+        plan.liveness = failover * 2 + Duration::from_secs(1);
+        let logs = context.results.join("processes").join(format!("{}-{}", plan.name, self.seed));
+        let (seed, rate, claims) = (self.seed, self.rate, self.claim.clone());
+        let request = Request { server, plan, seed, rate, claims, programs, logs };
+        let able = |name: &str| {
+            let entry = NEMESES.iter().find(|entry| entry.name == name);
+            entry.is_none_or(|entry| entry.engines.contains(&Engine::Real))
+        };
+        if let Some(name) = request.plan.nemeses.iter().find(|name| !able(name)) {
+            let known = NEMESES.iter().filter(|entry| entry.engines.contains(&Engine::Real));
+            let known: Vec<&str> = known.map(|entry| entry.name).collect();
+            bail!(
+                "--nemeses: `{name}` is nothing that can be done to real processes; there are {}",
+                known.join(", ")
+            );
+        }
+        request.plan.check_real(&request.manifest()).map_err(in_flags)?;
+        Ok(request)
+    }
+
+    fn plan(&self) -> Plan {
+        let mut plan = Plan::new(format!("real-{}", self.system), &*self.system);
+        plan.workload.clone_from(&self.workload);
+        plan.nemeses = self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
+        plan.nodes = vec![self.nodes];
+        plan.clients = [self.clients; 2];
+        plan.safety = self.time;
+        for (name, value) in [("mode", &self.mode), ("reads", &self.reads)] {
+            plan.settings.extend(value.clone().map(|value| (name.to_owned(), value.into())));
+        }
+        plan
+    }
+}
+
+/// What is wrong with a plan, in the words of the flags that it was made from.
+fn in_flags(error: PlanError) -> anyhow::Error {
+    match error {
+        PlanError::OutOfRange { message, .. } => anyhow!("--{message}"),
+        error => error.into(),
+    }
+}
