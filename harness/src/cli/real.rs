@@ -158,7 +158,7 @@ impl Arguments {
         programs: Programs,
     ) -> anyhow::Result<Request> {
         let mut plan = self.plan();
-        let server = (entry.build)(&plan.settings).map_err(|words| anyhow!("--{words}"))?;
+        let server = (entry.build)(&plan.settings).map_err(|words| anyhow!(words))?;
         // Twice the time that it takes to fail over: something is to be seen after that.
         let failover = server.manifest(&plan.families()).timing.failover;
         plan.liveness = failover * 2 + Duration::from_secs(1);

@@ -59,7 +59,10 @@ fn the_reference_store_holds_under_real_faults_and_reads_like_every_other_run() 
     assert_eq!(run["config"]["engine"], "real");
     assert!(run["counts"]["ok"].as_u64().unwrap() > 300, "{}", run["counts"]);
     let effects = run["effects"].as_array().unwrap();
-    assert!(effects.iter().any(|effect| effect["stopped"] == 1), "nobody was killed: {effects:?}");
+    assert!(
+        effects.iter().any(|effect| effect["stopped"].as_u64() > Some(0)),
+        "nobody was killed: {effects:?}"
+    );
     let cuts = |effect: &&Json| effect["dropped"].as_u64() > Some(0);
     assert!(effects.iter().any(|effect| cuts(&effect)), "nothing was cut: {effects:?}");
     let log = folder.path().join("results/processes/real-reference-db-0/n1.log");
@@ -77,7 +80,10 @@ fn the_reference_store_holds_under_real_faults_and_reads_like_every_other_run() 
 fn begin(folder: &Path) -> (Child, BufReader<fs::File>) {
     let (pipe, script) = (folder.join("pipe"), folder.join("node.sh"));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let text = format!("#!/bin/sh\nexec 3>{}\necho up >&3\nsleep 300 & wait\n", pipe.display());
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exit\nexec 3>{}\necho up >&3\nsleep 300 & wait\n",
+        pipe.display()
+    );
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let mut harness = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));

@@ -48,7 +48,10 @@ struct EtcdSettings {
 
 pub(super) fn build(settings: &Settings) -> Result<Box<dyn Server>, String> {
     let read: Result<EtcdSettings, toml::de::Error> = settings.clone().try_into();
-    let read = read.map_err(|error| error.message().to_owned())?;
+    let read = read.map_err(|error| match settings.keys().find(|name| *name != "reads") {
+        Some(other) => format!("`{other}` is no setting of etcd; there is reads"),
+        None => format!("reads: {}", error.message()),
+    })?;
     Ok(Box::new(Etcd { reads: read.reads }))
 }
 
