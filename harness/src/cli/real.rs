@@ -18,7 +18,7 @@ use crate::plan::{Plan, PlanError};
 use crate::real::enclosure::{self, Inside};
 use crate::real::probe::{probe, programs};
 use crate::real::system::{Registration, SYSTEMS, named};
-use crate::real::{Programs, Request, run};
+use crate::real::{Programs, Request, logs_of, run};
 use crate::report;
 use crate::report::summary::shell_word;
 use crate::seed::Seed;
@@ -131,12 +131,12 @@ impl Arguments {
     ) -> anyhow::Result<u8> {
         let request = self.request(context, entry, programs)?;
         let store = Store::open(&context.results)?;
-        let logs = request.logs.clone();
         let bar = context.output.progress("real");
         bar.set_length((request.plan.safety + request.plan.liveness).as_secs());
         let report = run(request, &|now| bar.set_position(now.since_start().as_secs()))?;
         bar.finish_and_clear();
         let folder = store.save(&report)?;
+        let logs = logs_of(&context.results, &report.plan.name, report.seed);
         let record = Record::of(&report);
         context.output.result("real", &record, || {
             let mut text = report::run::terminal(&record);
@@ -162,9 +162,9 @@ impl Arguments {
         // Twice the time that it takes to fail over: something is to be seen after that.
         let failover = server.manifest(&plan.families()).timing.failover;
         plan.liveness = failover * 2 + Duration::from_secs(1);
-        let logs = context.results.join("processes").join(format!("{}-{}", plan.name, self.seed));
         let (seed, rate, claims) = (self.seed, self.rate, self.claim.clone());
-        let request = Request { server, plan, seed, rate, claims, programs, logs };
+        let results = context.results.clone();
+        let request = Request { server, plan, seed, rate, claims, programs, results };
         let able = |name: &str| {
             let entry = NEMESES.iter().find(|entry| entry.name == name);
             entry.is_none_or(|entry| entry.engines.contains(&Engine::Real))
@@ -178,6 +178,18 @@ impl Arguments {
             );
         }
         request.plan.check_real(&request.manifest()).map_err(in_flags)?;
+        // What needs virtual time, or a bound that nobody has said, is judged of no real run.
+        let other = [Guarantee::Available, Guarantee::BoundedStaleness];
+        let judged = request.plan.workload().guarantees().iter();
+        let judged: Vec<&Guarantee> = judged.filter(|judged| !other.contains(judged)).collect();
+        if let Some(claim) = self.claim.iter().find(|claim| !judged.contains(claim)) {
+            let known: Vec<String> = judged.iter().map(ToString::to_string).collect();
+            bail!(
+                "--claim: {claim} is not judged in real runs of the workload `{}`; there are {}",
+                self.workload,
+                known.join(", ")
+            );
+        }
         Ok(request)
     }
 

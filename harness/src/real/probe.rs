@@ -1,5 +1,6 @@
 //! What real runs need, and what of it is missing: tried for real, in namespaces that are gone afterwards.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -142,9 +143,26 @@ fn said(command: &mut Command) -> Result<String, String> {
     if ended.status.success() { Ok(words(&ended.stdout)) } else { Err(words(&ended.stderr)) }
 }
 
-/// What a program says of its version.
+/// What a program says of its version, if it does so at once and in few words.
 fn version(program: &Path, flag: &str) -> String {
-    said(Command::new(program).arg(flag)).unwrap_or_else(|_| "there".to_owned())
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "5"]).arg(program).arg(flag);
+    first_words(&mut command).unwrap_or_else(|_| "there".to_owned())
+}
+
+/// The first line of the first words that a command says, if it ends well.
+fn first_words(command: &mut Command) -> io::Result<String> {
+    const BYTES_MAX: u64 = 4096;
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    let mut bytes = Vec::new();
+    // Whoever goes on talking talks to nobody, and is ended by that, or by its time.
+    child.stdout.take().expect("it was asked for").take(BYTES_MAX).read_to_end(&mut bytes)?;
+    if !child.wait()?.success() {
+        return Err(io::Error::other("it did not end well"));
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned())
 }
 
 /// Where a program is: in the folder, or as the file, that was named; otherwise beside this program, or on the path.

@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::{fs, io};
 
 use checkers::history::{Event, FaultEdge, FaultEvent, FaultId, History, NodeId, Time};
 use checkers::{Guarantee, Verdict};
@@ -36,8 +36,8 @@ pub(crate) struct Request {
     pub(crate) claims: Vec<Guarantee>,
     /// What is started.
     pub(crate) programs: Programs,
-    /// The folder that gets what nodes say.
-    pub(crate) logs: PathBuf,
+    /// The folder of runs, and of what nodes say.
+    pub(crate) results: PathBuf,
 }
 
 impl Request {
@@ -75,7 +75,7 @@ impl Request {
 pub(crate) fn run(request: Request, watch: &dyn Fn(Time)) -> io::Result<Report> {
     let manifest = request.manifest();
     let config = request.config(&manifest);
-    let Request { server, plan, seed, programs, logs, .. } = request;
+    let Request { server, mut plan, seed, programs, results, .. } = request;
     let schedule = nemesis::plan(&plan, &config, seed, manifest.timing.failover);
     let site = Arc::new(Site { nodes: config.nodes, programs });
     let server: Arc<dyn Server> = Arc::from(server);
@@ -84,13 +84,37 @@ pub(crate) fn run(request: Request, watch: &dyn Fn(Time)) -> io::Result<Report> 
     let what = (plan.workload(), manifest.timing);
     let playing = play((server, site, cluster.clone()), (&config, &schedule), what, seed, watch);
     let played = tokio::task::LocalSet::new().block_on(&runtime, playing);
-    cluster.borrow().keep_logs(&logs)?;
-    let mut report = run::report(played?, (&plan, seed), (config, schedule), &manifest);
+    let played = played?;
+    plan.name = free_name(&results, &plan.name, seed)?;
+    cluster.borrow().keep_logs(&logs_of(&results, &plan.name, seed))?;
+    let mut report = run::report(played, (&plan, seed), (config, schedule), &manifest);
     let faults = faults_of(&report.history);
     for judged in &mut report.judged {
         judged.verdict = with_faults(&judged.verdict, &report.history, &faults);
     }
     Ok(report)
+}
+
+/// The folder that gets what the nodes of a run say.
+pub(crate) fn logs_of(results: &Path, name: &str, seed: Seed) -> PathBuf {
+    results.join("processes").join(format!("{name}-{seed}"))
+}
+
+/// A name that no run has that is stored, since none of them happens again, and makes the folder of its logs.
+fn free_name(results: &Path, base: &str, seed: Seed) -> io::Result<String> {
+    fs::create_dir_all(results.join("processes"))?;
+    for number in 1_u32.. {
+        let name = if number == 1 { base.to_owned() } else { format!("{base}-{number}") };
+        let is_stored = results.join("runs").join(format!("{name}-{seed}")).exists();
+        // Of two that end at once, whoever makes the folder has the name.
+        match fs::create_dir(logs_of(results, &name, seed)) {
+            Ok(()) if !is_stored => return Ok(name),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    unreachable!("there are fewer runs than numbers")
 }
 
 /// A fault as the history has it.
@@ -133,7 +157,9 @@ fn with_faults(verdict: &Verdict, history: &History, faults: &[Lasting]) -> Verd
             format!("`{}` was acknowledged at {at}, {when}", history.op(change.id))
         });
         let told: Vec<String> = told.collect();
-        anomaly.explanation.extend(told);
+        // What it comes to stays the last sentence: it is the one that tables show.
+        let end = anomaly.explanation.len().saturating_sub(1);
+        anomaly.explanation.splice(end..end, told);
     }
     Verdict::Invalid { anomalies, coverage: coverage.clone() }
 }
@@ -225,6 +251,16 @@ mod tests {
         assert_eq!(told(&[under, after]), words);
         let words = format!("`write k 3` was acknowledged at 0.011 s, after {fault}");
         assert_eq!(told(&[after]), words);
+    }
+
+    #[test]
+    fn no_run_takes_the_place_of_another_one() {
+        let results = tempfile::tempdir().unwrap();
+        let name = || free_name(results.path(), "real-etcd", Seed(3)).unwrap();
+        assert_eq!((name(), name()), ("real-etcd".to_owned(), "real-etcd-2".to_owned()));
+        // Also where its logs are gone.
+        fs::create_dir_all(results.path().join("runs/real-etcd-3-3")).unwrap();
+        assert_eq!(name(), "real-etcd-4");
     }
 
     #[test]

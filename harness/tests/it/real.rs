@@ -172,7 +172,22 @@ fn what_there_is_not_is_refused() {
     said(&["etcd", "--reads", "often"], "reads");
     said(&["redis-sentinel", "--mode", "raft"], "`mode` is no setting of redis-sentinel");
     said(&["etcd", "--claim", "linear"], "there are linearizable");
+    let not_judged =
+        "is not judged in real runs of the workload `register`; there are linearizable";
+    said(&["etcd", "--claim", "linearizable,available"], &format!("available {not_judged}"));
+    said(&["etcd", "--claim", "serializable"], &format!("serializable {not_judged}"));
     said(&["etcd", "--inside"], "this is for the program itself");
+}
+
+#[test]
+fn a_program_that_goes_on_talking_or_hangs_is_probed_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("etcd");
+    fs::write(&program, "#!/bin/sh\nexec yes\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = ["probe", "--system", "etcd", "--binary", program.to_str().unwrap()];
+    let (_, stdout, stderr) = stormglass(folder.path(), &arguments);
+    assert!(stdout.contains("there"), "{stdout}{stderr}");
 }
 
 #[test]
