@@ -155,9 +155,10 @@ fn the_commands_of_the_readme_are_run_by_the_ci() {
     let ci = read(".ci/run").replace(" --locked", "");
     let commands = readme_commands();
     assert!(commands.len() >= 2, "{commands:?}");
-    // With the binary that the tests have built anyway, and so with fewer seeds.
+    // With the program that the tests have built anyway, and so with fewer seeds.
     for command in commands {
-        let step = format!("step {}", command.replace(" --release", ""));
+        let step =
+            format!("step {command}").replace("cargo run --release --", "target/debug/stormglass");
         let runs = |line: &str| {
             line.strip_prefix(&step)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(" --seeds "))
