@@ -2,8 +2,8 @@
 //! same, and something that was written.
 //!
 //! What a key is taken for says what is the same: of a set, the same elements in any order, and so where
-//! nothing says whether the order of a list counts; and what nobody touched may be `nil`, or an empty set, text or counter. A sum of a counter was written where
-//! some of its increments can come to it.
+//! nothing says whether the order of a list counts; and what nobody touched may be `nil`, or an empty set,
+//! text or counter. A sum of a counter was written where some of its increments can come to it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,8 +2,8 @@
 //! queue.
 //!
 //! Values are to be unique; of one that is put in several times, only how often it is taken is judged. Only
-//! what is certain is held against a store: a dequeue without an answer may have taken anything. `stormglass check` judges
-//! queues exactly, by search.
+//! what is certain is held against a store: a dequeue without an answer may have taken anything.
+//! `stormglass check` judges queues exactly, by search.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -28,6 +28,10 @@ struct Item {
     enqueued: SmallVec<[OperationId; 1]>,
     /// Who took it.
     dequeued: SmallVec<[OperationId; 1]>,
+    /// When the last of all who took it was over.
+    taken: Option<EventIndex>,
+    /// Whether it was said that it was taken too often, of one that was put in several times.
+    told: bool,
     /// Who tried to put it in and failed.
     failed: Option<OperationId>,
 }
@@ -132,11 +136,12 @@ fn taken(
 ) {
     let item = items.by_value.entry(value).or_default();
     let name = history.value(value);
+    // In the order of invocation.
     let begun_by = |end: Option<EventIndex>| {
-        let begun = move |id: &&OperationId| Some(history.operation(**id).invoked) < end;
-        item.enqueued.iter().filter(begun).copied().collect::<Vec<_>>()
+        let begun = |id: &OperationId| Some(history.operation(*id).invoked) < end;
+        item.enqueued.partition_point(begun)
     };
-    if begun_by(dequeue.completed).is_empty() {
+    if begun_by(dequeue.completed) == 0 {
         let begun = |id: &OperationId| Some(history.operation(*id).invoked) < dequeue.completed;
         let failed = item.failed.filter(begun);
         let conclusion = format!(
@@ -148,14 +153,19 @@ fn taken(
         found.add("phantom-value", &proof, conclusion);
         return;
     }
-    let takes: Vec<OperationId> = item.dequeued.iter().copied().chain([dequeue.id]).collect();
-    let end = takes.iter().filter_map(|id| history.operation(*id).completed).max();
-    let puts = begun_by(end);
-    if takes.len() <= puts.len() {
+    item.taken = item.taken.max(dequeue.completed);
+    let puts = begun_by(item.taken);
+    if item.dequeued.len() < puts {
         item.dequeued.push(dequeue.id);
         return;
     }
-    let conclusion = match (&puts[..], &takes[..]) {
+    if puts > 1 && std::mem::replace(&mut item.told, true) {
+        // All of them prove it, and once is enough.
+        return;
+    }
+    let puts = &item.enqueued[..puts];
+    let takes: Vec<OperationId> = item.dequeued.iter().copied().chain([dequeue.id]).collect();
+    let conclusion = match (puts, &takes[..]) {
         ([_], [first, second]) => {
             let [first, second] = [*first, *second].map(|id| history.operation(id).process);
             if first == second {
@@ -171,7 +181,7 @@ fn taken(
             format!("{name} was put in {puts} times by then, and taken {takes} times")
         }
     };
-    let proof = [&puts[..], &takes[..]].concat();
+    let proof = [puts, &takes[..]].concat();
     match takes[..] {
         [first, second] => {
             let contrast = Contrast::new(second, Legal::Once).due_to(first);
