@@ -230,7 +230,7 @@ impl Explain {
                 return Ok(Ending::Interrupted.code());
             }
             let file = folder.join(format!("{name}.json"));
-            write(&file, &case)?;
+            replace(&file, &bytes_of(&case)?)?;
             files.push(file.display().to_string());
         }
         let text = match files.is_empty() {
@@ -244,11 +244,11 @@ impl Explain {
     }
 }
 
-/// Writes a case into a file.
-fn write(file: &Path, case: &Case) -> anyhow::Result<()> {
+/// A case as its file has it.
+fn bytes_of(case: &Case) -> anyhow::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(case)?;
     bytes.push(b'\n');
-    replace(file, &bytes)
+    Ok(bytes)
 }
 
 impl Add {
@@ -301,8 +301,7 @@ impl Add {
         }
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let file = folder.join(format!("{given}.json"));
-        let mut bytes = serde_json::to_vec_pretty(&case)?;
-        bytes.push(b'\n');
+        let bytes = bytes_of(&case)?;
         if fs::read(&file).is_ok_and(|there| there != bytes) {
             bail!("{} holds another case; `--name` gives this one another name", file.display());
         }

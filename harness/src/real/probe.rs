@@ -113,7 +113,7 @@ fn of_kernel() -> Vec<Need> {
     let inside = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(enclosure::flags()).args(["--", "sh", "-c", script]);
-        said(&mut command)
+        tried(&mut command)
     };
     let namespaces = inside("true").map(|_| match rustix::process::geteuid().is_root() {
         true => "as root".to_owned(),
@@ -133,14 +133,16 @@ fn of_kernel() -> Vec<Need> {
     needs
 }
 
-/// Runs a command to its end; what it said, or what it complained of.
-fn said(command: &mut Command) -> Result<String, String> {
+/// Runs a command to its end; or what it complained of.
+fn tried(command: &mut Command) -> Result<(), String> {
     let ended = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    let words = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
-    };
-    if ended.status.success() { Ok(words(&ended.stdout)) } else { Err(words(&ended.stderr)) }
+    if ended.status.success() { Ok(()) } else { Err(first_line(&ended.stderr)) }
+}
+
+/// The first line that says anything.
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
 /// What a program says of its version, if it does so at once and in few words.
@@ -161,8 +163,7 @@ fn first_words(command: &mut Command) -> io::Result<String> {
     if !child.wait()?.success() {
         return Err(io::Error::other("it did not end well"));
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned())
+    Ok(first_line(&bytes))
 }
 
 /// Where a program is: in the folder, or as the file, that was named; otherwise beside this program, or on the path.
