@@ -165,15 +165,12 @@ impl Arguments {
         let (seed, rate, claims) = (self.seed, self.rate, self.claim.clone());
         let results = context.results.clone();
         let request = Request { server, plan, seed, rate, claims, programs, results };
-        let able = |name: &str| {
-            let entry = NEMESES.iter().find(|entry| entry.name == name);
-            entry.is_none_or(|entry| entry.engines.contains(&Engine::Real))
-        };
-        if let Some(name) = request.plan.nemeses.iter().find(|name| !able(name)) {
+        if let Some(entry) = Engine::Real.cannot(&request.plan.nemeses, NEMESES) {
             let known = NEMESES.iter().filter(|entry| entry.engines.contains(&Engine::Real));
             let known: Vec<&str> = known.map(|entry| entry.name).collect();
             bail!(
-                "--nemeses: `{name}` is nothing that can be done to real processes; there are {}",
+                "--nemeses: `{}` is nothing that can be done to real processes; there are {}",
+                entry.name,
                 known.join(", ")
             );
         }
