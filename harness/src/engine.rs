@@ -37,6 +37,14 @@ impl Engine {
         }
     }
 
+    /// What time it is that passes.
+    pub(crate) fn time(self) -> &'static str {
+        match self {
+            Engine::Turmoil | Engine::Event => "virtual time",
+            Engine::Real => "wall-clock time",
+        }
+    }
+
     /// The first of these nemeses that plans faults which the engine cannot do.
     pub(crate) fn cannot<'a>(
         self,

@@ -72,6 +72,7 @@ pub(crate) fn run(program: &Path, plan: &Plan, seed: Seed, options: Options) -> 
         whims: record.whims,
         trace,
         calls: record.calls,
+        programs: record.programs,
         why: record.why,
     }
 }

@@ -589,11 +589,16 @@ impl Plan {
     /// Of the workload's operations, the system must offer some.
     fn check_ops(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
         let mix = self.workload().mix();
-        if mix.iter().any(|share| manifest.ops.contains(&share.kind)) {
+        // Where something is to be changed, reads alone would read nothing.
+        let changes = mix.iter().any(|share| share.kind.writes());
+        let mut offered = mix.iter().filter(|share| manifest.ops.contains(&share.kind));
+        if offered.any(|share| share.kind.writes() || !changes) {
             return Ok(());
         }
-        let message =
-            format!("workload = \"{}\" does nothing that {} offers", self.workload, manifest.name);
+        let message = format!(
+            "workload = \"{}\" does nothing that {} offers, or only reads there",
+            self.workload, manifest.name
+        );
         Err(self.refused(message))
     }
 

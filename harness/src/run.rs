@@ -90,6 +90,7 @@ pub(crate) fn report(
         whims: played.whims,
         trace: played.trace,
         calls: played.calls,
+        programs: BTreeMap::new(),
         why: None,
     }
 }
@@ -147,6 +148,15 @@ fn with_failures(verdict: Verdict, played: &Played) -> Verdict {
             Failure::Panic(words) => ("node-panic", format!("panicked: {words}")),
             Failure::Stopped(words) => ("node-stopped", format!("stopped by itself: {words}")),
             Failure::Livelock => ("livelock", "kept running without waiting for time".to_owned()),
+            Failure::Silent(lasted) => {
+                let lasted = humantime::format_duration(*lasted);
+                (
+                    "node-silent",
+                    format!(
+                        "had not answered for {lasted}, though it ran and all faults were over"
+                    ),
+                )
+            }
         };
         anomalies.push(of_a_node(name, *at, format!("at {at} node n{node} {words}")));
     }
@@ -260,6 +270,8 @@ pub struct Report {
     pub trace: Option<Trace>,
     /// What clients asked, where that was given or to be kept.
     pub calls: Option<Tape>,
+    /// The version of each program that ran, where nodes were processes.
+    pub programs: BTreeMap<String, String>,
     /// Why it fails, where that was looked into since.
     pub why: Option<Why>,
 }

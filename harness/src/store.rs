@@ -88,6 +88,9 @@ pub struct Record {
     /// Why it fails, where that was looked into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
+    /// The version of each program that ran, where nodes were processes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, String>,
     /// How often nodes got into rare states.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<String, u64>,
@@ -115,6 +118,7 @@ impl Record {
             vacuous: report.vacuous.clone(),
             counts: report.counts,
             why: report.why.clone(),
+            programs: report.programs.clone(),
             marks: report.marks.clone(),
             whims: report.whims.clone(),
         }

@@ -30,6 +30,7 @@ pub(super) enum Format {
 }
 
 /// Where results and notes go.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     format: Format,
 }

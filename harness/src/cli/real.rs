@@ -1,12 +1,15 @@
 //! `stormglass real`: servers as they are shipped, as real processes on a real network.
 
 use std::fmt::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use checkers::Guarantee;
+use checkers::history::Time;
 
 use super::Context;
 use super::output::program;
@@ -20,10 +23,14 @@ use crate::real::probe::{probe, programs};
 use crate::real::system::{Registration, SYSTEMS, named};
 use crate::real::{Programs, Request, logs_of, run};
 use crate::report;
+use crate::report::escape;
 use crate::report::summary::shell_word;
 use crate::seed::Seed;
 use crate::store::{Record, Store};
 
+/// What is said when somebody presses Ctrl-C for the first time.
+const INTERRUPTED: &str = "interrupted: all faults end now, and what was seen until then is judged; a second Ctrl-C ends \
+    the run at once, and nothing is stored";
 /// What is said of every such run.
 const LABEL: &str = "real processes in wall-clock time: the run does not replay";
 
@@ -36,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=9))]
     nodes: u32,
     /// How long faults last in all.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
     time: Duration,
     /// How many clients there are.
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -77,6 +84,12 @@ pub(super) struct Arguments {
     inside: bool,
 }
 
+fn time(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if range.contains(&time) { Ok(time) } else { Err("it must lie between 1s and 1h".to_owned()) }
+}
+
 fn guarantee(name: &str) -> Result<Guarantee, String> {
     let known = || Guarantee::ALL.iter().map(|guarantee| guarantee.name()).collect::<Vec<_>>();
     let found = Guarantee::ALL.iter().find(|guarantee| guarantee.name() == name);
@@ -93,9 +106,10 @@ impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
         let entry = registration(&self.system)?;
         if self.inside {
-            enclosure::settle()?;
+            let is_cut_short = enclosure::settle()?;
             let programs = programs(&[entry], self.binary.as_deref());
-            return self.run(context, entry, programs);
+            let request = self.request(context, entry, programs)?;
+            return self.run(context, request, is_cut_short);
         }
         let needs = probe(&[entry], self.binary.as_deref());
         let programs = programs(&[entry], self.binary.as_deref());
@@ -104,7 +118,6 @@ impl Arguments {
             context.output.note(&table(&needs));
             return Ok(Ending::NothingRan.code());
         }
-        Store::open(&context.results)?;
         let mut seen = programs.values().chain([&context.results]);
         if let Some(path) = seen.find(|path| enclosure::hides(path)) {
             bail!(
@@ -112,30 +125,39 @@ impl Arguments {
                 path.display()
             );
         }
+        Store::open(&context.results)?;
         let inside = std::env::args_os().skip(1).chain(["--inside".into()]);
         let inside = Inside::start(inside).context("cannot start in namespaces of its own")?;
-        ctrlc::set_handler(inside.end()).context("cannot listen for Ctrl-C")?;
-        let status = inside.wait()?;
-        match (status.code(), status.signal()) {
-            (Some(code), _) => Ok(u8::try_from(code).unwrap_or(Ending::OwnError.code())),
-            (None, signal) => bail!("the run was ended by signal {}", signal.unwrap_or_default()),
-        }
+        let (output, mut end) = (context.output, inside.end());
+        let interrupt = move || {
+            if end() {
+                output.note(INTERRUPTED);
+            }
+        };
+        ctrlc::set_handler(interrupt).context("cannot listen for Ctrl-C")?;
+        Ok(inside.wait().unwrap_or_else(|error| nothing_ran(context, &error)))
     }
 
-    /// The run itself.
+    /// The run itself. What is returned is the exit code of the process inside.
     fn run(
         &self,
         context: &Context,
-        entry: &Registration,
-        programs: Programs,
+        request: Request,
+        is_cut_short: Arc<AtomicBool>,
     ) -> anyhow::Result<u8> {
-        let request = self.request(context, entry, programs)?;
         let store = Store::open(&context.results)?;
         let bar = context.output.progress("real");
         bar.set_length((request.plan.safety + request.plan.liveness).as_secs());
-        let report = run(request, &|now| bar.set_position(now.since_start().as_secs()))?;
+        let watch = |now: Time| bar.set_position(now.since_start().as_secs());
+        let report = match run(request, is_cut_short.clone(), &watch) {
+            Ok(report) => report,
+            Err(error) => {
+                bar.finish_and_clear();
+                return Ok(enclosure::of_ending(nothing_ran(context, &error)));
+            }
+        };
         bar.finish_and_clear();
-        let folder = store.save(&report)?;
+        let stored = store.save(&report);
         let logs = logs_of(&context.results, &report.plan.name, report.seed);
         let record = Record::of(&report);
         context.output.result("real", &record, || {
@@ -143,11 +165,17 @@ impl Arguments {
             let _ = writeln!(text, "{LABEL}");
             let _ =
                 writeln!(text, "logs of the nodes: {}", shell_word(&logs.display().to_string()));
-            let folder = shell_word(&folder.display().to_string());
-            let _ = writeln!(text, "show: {} show {folder}", program());
+            if let Ok(folder) = &stored {
+                let folder = shell_word(&folder.display().to_string());
+                let _ = writeln!(text, "show: {} show {folder}", program());
+            }
             text
         })?;
-        Ok(Ending::from(record.conclusion).code())
+        stored.context("the verdict stands, but the run is not stored")?;
+        let ending = Ending::from(record.conclusion);
+        let is_interrupted = is_cut_short.load(Ordering::Relaxed) && ending != Ending::Violated;
+        let ending = if is_interrupted { Ending::Interrupted } else { ending };
+        Ok(enclosure::of_ending(ending.code()))
     }
 
     /// What is to be run, held against what there is.
@@ -157,6 +185,9 @@ impl Arguments {
         entry: &Registration,
         programs: Programs,
     ) -> anyhow::Result<Request> {
+        if self.nemeses.len() > 1 && self.nemeses.iter().any(|name| name == "none") {
+            bail!("--nemeses: `none` stands alone, or is left out");
+        }
         let mut plan = self.plan();
         let server = (entry.build)(&plan.settings).map_err(|words| anyhow!(words))?;
         // Twice the time that it takes to fail over: something is to be seen after that.
@@ -204,10 +235,23 @@ impl Arguments {
     }
 }
 
+/// Says why no run came of it. What is returned is the exit code.
+fn nothing_ran(context: &Context, error: &io::Error) -> u8 {
+    context.output.note(&format!("error: {}", escape::terminal(&error.to_string())));
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ending::Interrupted.code(),
+        _ => Ending::NothingRan.code(),
+    }
+}
+
 /// What is wrong with a plan, in the words of the flags that it was made from.
 fn in_flags(error: PlanError) -> anyhow::Error {
     match error {
         PlanError::OutOfRange { message, .. } => anyhow!("--{message}"),
+        PlanError::UnknownName { what, name, known, .. } => {
+            let flag = if what == "nemesis" { "nemeses" } else { what };
+            anyhow!("--{flag}: none is called `{name}`; there are {}", known.join(", "))
+        }
         error => error.into(),
     }
 }

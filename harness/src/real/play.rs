@@ -1,10 +1,11 @@
 //! The middle of a real run: clients ask, faults come and go, and everything is written down, in wall-clock time.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use checkers::history::{
@@ -44,7 +45,9 @@ struct Stage {
     workload: &'static dyn Workload,
     began: Instant,
     /// When clients begin no more operations.
-    stop: Time,
+    stop: Rc<Cell<Time>>,
+    /// Whether the run is to be cut short.
+    is_cut_short: Arc<AtomicBool>,
     think_max: Duration,
     paced: bool,
     gate: Rc<Gate>,
@@ -70,10 +73,10 @@ pub(super) async fn play(
     (server, site, cluster): (Arc<dyn Server>, Arc<Site>, Rc<RefCell<Cluster>>),
     (config, schedule): (&Config, &Schedule),
     (workload, timing): (&'static dyn Workload, Timing),
-    seed: Seed,
+    (seed, is_cut_short): (Seed, Arc<AtomicBool>),
     watch: &dyn Fn(Time),
 ) -> io::Result<Played> {
-    start(&server, &site, &cluster).await?;
+    start(&server, &site, &cluster, &is_cut_short).await?;
     let liveness = Time::ZERO + config.safety;
     let stage = Stage {
         server,
@@ -83,7 +86,8 @@ pub(super) async fn play(
         timing,
         workload,
         began: Instant::now(),
-        stop: liveness + config.liveness,
+        stop: Rc::new(Cell::new(liveness + config.liveness)),
+        is_cut_short,
         think_max: config.think_max,
         paced: config.paced,
         gate: Rc::default(),
@@ -92,7 +96,7 @@ pub(super) async fn play(
     let clients: Vec<_> =
         cast(&stage, config, seed).into_iter().map(tokio::task::spawn_local).collect();
     let mut director = Director::new(stage.clone(), schedule);
-    director.direct(schedule, liveness, watch).await?;
+    director.direct(schedule, config, watch).await?;
     for client in clients {
         // A client of ours that panics is a mistake of ours.
         client.await.map_err(io::Error::other)?;
@@ -111,6 +115,7 @@ async fn start(
     server: &Arc<dyn Server>,
     site: &Arc<Site>,
     cluster: &RefCell<Cluster>,
+    is_cut_short: &AtomicBool,
 ) -> io::Result<()> {
     network::build(site)?;
     for node in site.all() {
@@ -124,6 +129,9 @@ async fn start(
     let mut looks = tokio::time::interval(LOOK);
     while !server.is_settled(&statuses(server, site).await) {
         looks.tick().await;
+        if is_cut_short.load(Ordering::Relaxed) {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted before it began"));
+        }
         if let Some((node, words)) = cluster.borrow_mut().ended().into_iter().next() {
             return Err(io::Error::other(format!("n{node} does not start: {words}")));
         }
@@ -219,13 +227,14 @@ async fn act(
     let stage = actor.stage.clone();
     let think_max = stage.think_max.as_millis() as u64;
     if let Some(op) = first {
-        while matches!(actor.perform(&op).await, Outcome::Fail(_)) && stage.now() < stage.stop {
+        while matches!(actor.perform(&op).await, Outcome::Fail(_)) && stage.now() < stage.stop.get()
+        {
             tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
         }
         stage.gate.open();
     }
     stage.gate.pass().await;
-    while stage.now() < stage.stop {
+    while stage.now() < stage.stop.get() {
         let began = stage.now();
         let op = generator.next();
         let outcome = actor.perform(&op).await;
@@ -297,29 +306,44 @@ impl Director {
         }
     }
 
-    /// Lets all faults of a schedule come and go, heals everything, and looks after the nodes until clients stop.
+    /// Lets all faults of a schedule come and go, heals everything, and looks after the nodes until clients stop. One
+    /// that is cut short heals at once.
     async fn direct(
         &mut self,
         schedule: &Schedule,
-        liveness: Time,
+        config: &Config,
         watch: &dyn Fn(Time),
     ) -> io::Result<()> {
         for (at, change) in changes(schedule) {
-            self.look_until(at, watch).await?;
+            self.look_until(at, true, watch).await?;
             match change {
+                _ if self.is_cut_short() => break,
                 Change::End(id) => self.end(id)?,
                 Change::Begin(planned) => self.begin(planned).await?,
             }
         }
-        self.look_until(liveness, watch).await?;
+        self.look_until(Time::ZERO + config.safety, true, watch).await?;
+        let on: Vec<FaultId> = self.on.keys().copied().collect();
+        on.into_iter().try_for_each(|fault| self.end(fault))?;
         self.start_all()?;
-        self.stage.recorder.phase(self.stage.now(), Phase::Liveness);
-        self.look_until(self.stage.stop, watch).await
+        let now = self.stage.now();
+        self.stage.recorder.phase(now, Phase::Liveness);
+        self.stage.stop.set(now + config.liveness);
+        self.look_until(now + config.liveness, false, watch).await
     }
 
-    /// Looks after the nodes until a moment.
-    async fn look_until(&mut self, at: Time, watch: &dyn Fn(Time)) -> io::Result<()> {
-        while self.stage.now() < at {
+    fn is_cut_short(&self) -> bool {
+        self.stage.is_cut_short.load(Ordering::Relaxed)
+    }
+
+    /// Looks after the nodes until a moment, or until the run is cut short where it `may_be`.
+    async fn look_until(
+        &mut self,
+        at: Time,
+        may_be_cut: bool,
+        watch: &dyn Fn(Time),
+    ) -> io::Result<()> {
+        while self.stage.now() < at && !(may_be_cut && self.is_cut_short()) {
             let look = (self.stage.now() + LOOK).min(at);
             self.stage.until(look).await;
             self.note_ended()?;
@@ -483,15 +507,28 @@ impl Director {
         Ok(())
     }
 
-    /// Waits until the cluster is whole again, but no longer than it says that it takes to converge.
+    /// Waits until the cluster is whole again, but no longer than it says that it takes to converge. A node that runs
+    /// and answers at no time meanwhile has gone wrong.
     async fn settle(&mut self) -> io::Result<()> {
         let Stage { server, site, timing, .. } = self.stage.clone();
-        let until = self.stage.now() + timing.converge;
-        while self.stage.now() < until && !server.is_settled(&statuses(&server, &site).await) {
-            self.look_until(self.stage.now() + LOOK, &|_| ()).await?;
+        let began = self.stage.now();
+        let mut silent: BTreeSet<NodeId> = site.all().collect();
+        loop {
+            let statuses = statuses(&server, &site).await;
+            for (node, _) in site.all().zip(&statuses).filter(|(_, status)| status.is_some()) {
+                silent.remove(&node);
+            }
+            if self.stage.now() >= began + timing.converge || server.is_settled(&statuses) {
+                break;
+            }
+            self.look_until(self.stage.now() + LOOK, false, &|_| ()).await?;
         }
+        let now = self.stage.now();
+        silent.retain(|node| self.stage.cluster.borrow().is_up(*node));
+        let silence = Failure::Silent(Duration::from_secs(now.since(began).as_secs()));
+        self.failures.extend(silent.into_iter().map(|node| (now, node, silence.clone())));
         // What is said last may take a moment to arrive everywhere.
-        self.look_until(self.stage.now() + timing.operation, &|_| ()).await
+        self.look_until(now + timing.operation, false, &|_| ()).await
     }
 
     /// What happened.

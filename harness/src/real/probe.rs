@@ -1,5 +1,6 @@
 //! What real runs need, and what of it is missing: tried for real, in namespaces that are gone afterwards.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -86,6 +87,12 @@ pub(crate) fn probe(systems: &[&Registration], named: Option<&Path>) -> Vec<Need
 pub(crate) fn programs(systems: &[&Registration], named: Option<&Path>) -> Programs {
     let all = systems.iter().flat_map(|system| system.programs);
     all.filter_map(|program| Some((program.name, find(program, named)?))).collect()
+}
+
+/// What programs say of their version, by their names.
+pub(super) fn versions(programs: &Programs) -> BTreeMap<String, String> {
+    let says = |path: &Path| version(path, "--version");
+    programs.iter().map(|(name, path)| ((*name).to_owned(), says(path))).collect()
 }
 
 fn need(what: &str, found: Result<String, String>, used_for: &'static str, install: &str) -> Need {

@@ -1,15 +1,16 @@
 //! The processes of nodes: started in the namespace of their node, ended, stopped and continued.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use checkers::history::NodeId;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::Site;
 use super::system::Server;
@@ -68,11 +69,20 @@ impl Cluster {
         }
     }
 
-    /// Sends a signal to all processes of a node.
+    /// Sends a signal to all processes of a node: to all that are in its network, whoever started them.
     pub(super) fn signal(&self, node: NodeId, signal: Signal) {
-        for child in self.running.get(&node).into_iter().flatten() {
-            // One that has ended hears nothing any more.
-            let _ = kill_process_group(Pid::from_child(child), signal);
+        let mut told = BTreeSet::new();
+        // One that was being started meanwhile is not among those that were found.
+        loop {
+            let mut fresh = processes_of(node);
+            fresh.retain(|process| told.insert(process.as_raw_nonzero()));
+            if fresh.is_empty() {
+                return;
+            }
+            for process in fresh {
+                // One that has ended hears nothing any more.
+                let _ = kill_process(process, signal);
+            }
         }
     }
 
@@ -112,6 +122,20 @@ impl Drop for Cluster {
         let all: Vec<NodeId> = self.running.keys().copied().collect();
         all.into_iter().for_each(|node| self.kill(node));
     }
+}
+
+/// The processes in the network of a node. Those that have ended, and are not waited for yet, are in none.
+fn processes_of(node: NodeId) -> Vec<Pid> {
+    let network = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let own = network(&Path::new("/run/netns").join(format!("n{node}")));
+    let names =
+        fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let processes = names.filter_map(|name| name.to_str()?.parse().ok().and_then(Pid::from_raw));
+    let is_there = |process: &Pid| {
+        let path = format!("/proc/{}/ns/net", process.as_raw_nonzero());
+        own.is_some() && network(Path::new(&path)) == own
+    };
+    processes.filter(is_there).collect()
 }
 
 /// The end of what a node has said; nothing where it has said nothing.

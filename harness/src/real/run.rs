@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use std::{fs, io};
 
-use checkers::history::{Event, FaultEdge, FaultEvent, FaultId, History, NodeId, Time};
+use checkers::history::{Event, FaultEdge, FaultEvent, FaultId, History, NodeId, Phase, Time};
 use checkers::{Guarantee, Verdict};
 
 use super::play::play;
+use super::probe;
 use super::process::Cluster;
 use super::site::{Programs, Site};
 use super::system::Server;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::nemesis;
+use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
 use crate::run::{self, Report};
 use crate::seed::Seed;
@@ -53,7 +56,7 @@ impl Request {
     fn config(&self, manifest: &Manifest) -> Config {
         let drawn = Config::draw(&self.plan, manifest, self.seed);
         // Pauses are drawn from nothing to the longest: on average, half of it.
-        let pause = |rate: u32| std::time::Duration::from_secs(2) * drawn.clients / rate;
+        let pause = |rate: u32| Duration::from_secs(2) * drawn.clients / rate;
         Config {
             engine: Engine::Real,
             core: false,
@@ -68,31 +71,59 @@ impl Request {
     }
 }
 
-/// Runs it. The process must be [inside](super::enclosure::settle).
+/// Runs it. The process must be [inside](super::enclosure::settle), which says when it is to be cut short.
 ///
 /// # Errors
-/// Where the namespaces do not do what they are to do, or the servers do not start.
-pub(crate) fn run(request: Request, watch: &dyn Fn(Time)) -> io::Result<Report> {
+/// Where the namespaces do not do what they are to do, or the servers do not start; of the kind `Interrupted`, where it
+/// was cut short before anything was asked.
+pub(crate) fn run(
+    request: Request,
+    is_cut_short: Arc<AtomicBool>,
+    watch: &dyn Fn(Time),
+) -> io::Result<Report> {
     let manifest = request.manifest();
-    let config = request.config(&manifest);
+    let mut config = request.config(&manifest);
     let Request { server, mut plan, seed, programs, results, .. } = request;
-    let schedule = nemesis::plan(&plan, &config, seed, manifest.timing.failover);
+    let mut schedule = nemesis::plan(&plan, &config, seed, manifest.timing.failover);
+    let versions = probe::versions(&programs);
     let site = Arc::new(Site { nodes: config.nodes, programs });
     let server: Arc<dyn Server> = Arc::from(server);
     let cluster = Rc::new(RefCell::new(Cluster::new(server.clone(), site.clone())));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let what = (plan.workload(), manifest.timing);
-    let playing = play((server, site, cluster.clone()), (&config, &schedule), what, seed, watch);
+    let cast = (server, site, cluster.clone());
+    let playing = play(cast, (&config, &schedule), what, (seed, is_cut_short), watch);
     let played = tokio::task::LocalSet::new().block_on(&runtime, playing);
     let played = played?;
     plan.name = free_name(&results, &plan.name, seed)?;
     cluster.borrow().keep_logs(&logs_of(&results, &plan.name, seed))?;
+    take_times(&played.history, &mut config, &mut schedule);
     let mut report = run::report(played, (&plan, seed), (config, schedule), &manifest);
+    report.programs = versions;
     let faults = faults_of(&report.history);
     for judged in &mut report.judged {
         judged.verdict = with_faults(&judged.verdict, &report.history, &faults);
     }
     Ok(report)
+}
+
+/// Puts into the configuration and the schedule of a run when things came to be, in place of when they were to be.
+fn take_times(history: &History, config: &mut Config, schedule: &mut Schedule) {
+    for (at, event) in history.events() {
+        match event {
+            Event::Fault(FaultEvent { fault, edge, .. }) => {
+                let planned = &mut schedule.0[fault.index()];
+                match edge {
+                    FaultEdge::Begin => planned.at = at,
+                    FaultEdge::End => planned.until = at,
+                }
+            }
+            Event::Phase(Phase::Liveness) => {
+                config.safety = Duration::from_millis(at.since_start().as_millis() as u64);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The folder that gets what the nodes of a run say.

@@ -195,7 +195,7 @@ pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
     let drawn = |words: String| if is_real { "as it is".to_owned() } else { words };
     let mix: Vec<_> = config.mix.iter().map(|(kind, weight)| format!("{kind} {weight}")).collect();
     [
-        ("engine", engine(config.engine)),
+        ("engine", engine(record)),
         ("nodes", nodes(config)),
         ("clients", format!("{} ({} stay with one node)", config.clients, config.pinned)),
         ("keys in use at a time", config.keys.to_string()),
@@ -213,11 +213,16 @@ pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
     ]
 }
 
-/// What played a run.
-pub(crate) fn engine(engine: Engine) -> String {
-    match engine {
-        Engine::Turmoil | Engine::Event => engine.to_string(),
-        Engine::Real => "real processes, in wall-clock time: not replayable".to_owned(),
+/// What played a run, and which programs.
+pub(crate) fn engine(record: &Record) -> String {
+    match record.config.engine {
+        engine @ (Engine::Turmoil | Engine::Event) => engine.to_string(),
+        Engine::Real => {
+            let programs = record.programs.iter();
+            let programs = programs.map(|(name, version)| format!("; {name}: {version}"));
+            let programs = escape::line(&programs.collect::<String>());
+            format!("real processes, in wall-clock time: not replayable{programs}")
+        }
     }
 }
 

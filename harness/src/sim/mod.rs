@@ -20,6 +20,8 @@ mod target;
 mod watch;
 mod world;
 
+use std::time::Duration;
+
 pub(crate) use context::ClientSpec;
 pub use context::{Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
 pub use disk::Disk;
@@ -39,4 +41,6 @@ pub(crate) enum Failure {
     Panic(String),
     /// It spun without time moving on.
     Livelock,
+    /// It ran, nothing hindered it, and for so long it gave no answer.
+    Silent(Duration),
 }

@@ -48,10 +48,23 @@ fn reference_db() -> Option<PathBuf> {
 #[test]
 fn the_reference_store_holds_under_real_faults_and_reads_like_every_other_run() {
     let (Some(folder), Some(program)) = (place(), reference_db()) else { return };
-    let program = program.display().to_string();
+    // One that starts the server in a session of its own, as launchers do: faults reach whatever runs on a node.
+    let launcher = folder.path().join("launcher.sh");
+    fs::write(&launcher, format!("#!/bin/sh\nsetsid {} \"$@\" & wait\n", program.display()))
+        .unwrap();
+    fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = launcher.display().to_string();
     let all = ["real", "--system", "reference-db", "--binary", &program, "--time", "9s"];
-    let more =
-        ["--clients", "6", "--rate", "120", "--nemeses", "partition,kill", "--format", "json"];
+    let more = [
+        "--clients",
+        "6",
+        "--rate",
+        "120",
+        "--nemeses",
+        "partition,kill,pause",
+        "--format",
+        "json",
+    ];
     let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &more].concat());
     assert_eq!(code, 0, "{stdout}{stderr}");
     let run: Json = serde_json::from_str(&stdout).unwrap();
@@ -157,6 +170,20 @@ fn nothing_outlives_a_harness_that_is_told_to_end() {
 }
 
 #[test]
+fn a_run_that_something_else_ends_is_no_verdict() {
+    // The only child of the harness is `unshare`, whose only child is the first process inside.
+    let child = |of: u32| -> u32 {
+        let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
+        children.trim().parse().unwrap()
+    };
+    let ends = |harness: &mut Child| {
+        let inside = child(child(harness.id())).to_string();
+        assert!(Command::new("kill").args(["-s", "KILL", &inside]).status().unwrap().success());
+    };
+    leaves_nothing(ends, Some(4));
+}
+
+#[test]
 fn what_there_is_not_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let said = |arguments: &[&str], words: &str| {
@@ -167,8 +194,14 @@ fn what_there_is_not_is_refused() {
         &["etcd", "--nemeses", "crash"],
         "`crash` is nothing that can be done to real processes; there are partition",
     );
-    said(&["etcd", "--nemeses", "partitoin"], "partitoin");
-    said(&["etcd", "--workload", "queue"], "workload = \"queue\" does nothing that etcd offers");
+    said(
+        &["etcd", "--nemeses", "partitoin"],
+        "--nemeses: none is called `partitoin`; there are partition",
+    );
+    said(
+        &["etcd", "--workload", "queue"],
+        "workload = \"queue\" does nothing that etcd offers, or only reads there",
+    );
     said(&["etcd", "--reads", "often"], "reads");
     said(&["redis-sentinel", "--mode", "raft"], "`mode` is no setting of redis-sentinel");
     said(&["etcd", "--claim", "linear"], "there are linearizable");
@@ -177,6 +210,9 @@ fn what_there_is_not_is_refused() {
     said(&["etcd", "--claim", "linearizable,available"], &format!("available {not_judged}"));
     said(&["etcd", "--claim", "serializable"], &format!("serializable {not_judged}"));
     said(&["etcd", "--inside"], "this is for the program itself");
+    said(&["etcd", "--time", "0s"], "it must lie between 1s and 1h");
+    said(&["etcd", "--nemeses", "none,kill"], "`none` stands alone");
+    said(&["etcd", "--workload", "set"], "does nothing that etcd offers, or only reads there");
 }
 
 #[test]

@@ -313,7 +313,7 @@ fn identity(record: &Record) -> Vec<(&'static str, String)> {
         ("system", shown(&record.plan.system)),
         ("workload", shown(&record.plan.workload)),
         ("seed", record.seed.to_string()),
-        ("engine", run::engine(record.config.engine)),
+        ("engine", run::engine(record)),
         ("fingerprint", shown(&record.fingerprint.0)),
         ("stormglass", shown(&record.program)),
     ]
@@ -369,7 +369,8 @@ fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
 /// An anomaly with its sentences, and with its picture where that is asked for.
 fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: bool) -> Drawn {
     let picture = with_picture.then(|| {
-        picture::draw(source.history, source.trace, anomaly, decided(source.record, anomaly))
+        let Source { record, history, trace, .. } = source;
+        picture::draw(history, *trace, anomaly, decided(record, anomaly), record.config.engine)
     });
     let caption = picture.as_ref().map_or_else(String::new, |picture| match picture.left_out {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! A witness as a picture: operations as bars along virtual time, a lane a process, faults as bands behind
+//! A witness as a picture: operations as bars along time, a lane a process, faults as bands behind
 //! them, and what was seen against what had to be.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use super::axis::Axis;
 use super::bands::{self, Band};
 use super::svg::{Svg, short};
 use super::words::{asked, learned, observed, value_in_short};
+use crate::engine::Engine;
 use crate::sim::Role;
 use crate::story;
 use crate::trace::{Happening, Trace};
@@ -74,9 +75,11 @@ pub(super) fn draw(
     trace: Option<&Trace>,
     anomaly: &Anomaly,
     decided: Option<Time>,
+    engine: Engine,
 ) -> Picture {
     let (operations, left_out) = chosen(history, anomaly);
-    let drawing = Drawing::new(history, (trace, decided), anomaly, &operations);
+    let about = (trace, decided, engine);
+    let drawing = Drawing::new(history, about, anomaly, &operations);
     Picture { svg: drawing.draw(history, trace, anomaly), operations, left_out }
 }
 
@@ -132,12 +135,14 @@ struct Drawing<'a> {
     has_witness: bool,
     /// From when on most tails end so.
     decided: Option<Time>,
+    /// What time it is that passes.
+    time: &'static str,
 }
 
 impl<'a> Drawing<'a> {
     fn new(
         history: &'a History,
-        (trace, decided): (Option<&Trace>, Option<Time>),
+        (trace, decided, engine): (Option<&Trace>, Option<Time>, Engine),
         anomaly: &Anomaly,
         shown: &[OperationId],
     ) -> Drawing<'a> {
@@ -179,7 +184,20 @@ impl<'a> Drawing<'a> {
         let (lanes, bottom) = lanes(&bars, header);
         let has_witness = !is_about_time(anomaly) && !anomaly.witness.operations.is_empty();
         let marked = expectation.marked;
-        Drawing { axis, bands, bars, lanes, nodes, header, bottom, marked, has_witness, decided }
+        let time = engine.time();
+        Drawing {
+            axis,
+            bands,
+            bars,
+            lanes,
+            nodes,
+            header,
+            bottom,
+            marked,
+            has_witness,
+            decided,
+            time,
+        }
     }
 
     fn draw(&self, history: &History, trace: Option<&Trace>, anomaly: &Anomaly) -> String {
@@ -209,7 +227,7 @@ impl<'a> Drawing<'a> {
             svg.close();
         }
         self.times(&mut svg, floor);
-        let label = format!("the operations that show the {}, on virtual time", anomaly.name);
+        let label = format!("the operations that show the {}, on {}", anomaly.name, self.time);
         svg.finish((WIDTH, floor + 30.0), "witness", &label)
     }
 
@@ -334,7 +352,7 @@ impl<'a> Drawing<'a> {
     /// Writes the times of what matters below, as far as there is room.
     fn times(&self, svg: &mut Svg, floor: f64) {
         svg.line("axis", (GUTTER, floor), (RIGHT, floor));
-        svg.words("cut-length start", (6.0, floor + 14.0), "virtual time");
+        svg.words("cut-length start", (6.0, floor + 14.0), self.time);
         let mut free = GUTTER - 30.0;
         let pieces = self.axis.pieces();
         let first = pieces.first().map(|piece| (piece.from, piece.left));
