@@ -75,7 +75,7 @@ impl<'a> Findings<'a> {
 
     /// Whether there was nothing to judge, nor to leave open.
     pub(super) fn are_none(&self) -> bool {
-        self.coverage.operations == 0 && self.anomalies.is_empty() && self.open.is_none()
+        self.coverage.operations == 0 && self.open.is_none()
     }
 
     /// The verdict; where nothing was judged, with this reason.

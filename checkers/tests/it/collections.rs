@@ -192,6 +192,21 @@ fn a_queue_gives_each_value_once_after_it_was_put_in() {
     check(&Queue, &again(&take(&["1", "1", "1"])), &["duplicate-dequeue"]);
     let too_late = take(&["1", "1"]) + "0 invoke enqueue q 1\n 0 ok\n";
     check(&Queue, &too_late, &["duplicate-dequeue"]);
+    // Of what was put in once, every further take is told; of what was put in several times, the first.
+    check(&Queue, &take(&["1", "1", "1"]), &["duplicate-dequeue"; 2]);
+    check(&Queue, &again(&take(&["1", "1", "1", "1"])), &["duplicate-dequeue"]);
+    // Process 3 may have taken the first, and process 1, which began before it, the second.
+    let crossed = "
+        0 invoke enqueue q 1
+        0 ok
+        1 invoke dequeue q
+        3 invoke dequeue q
+        3 ok 1
+        0 invoke enqueue q 1
+        0 ok
+        1 ok 1
+    ";
+    check(&Queue, crossed, &["valid"]);
     // Of all that was put in before, the one that was taken last says it.
     let third = "0 invoke enqueue q 3\n 0 ok\n".to_owned();
     let take_three = |values: &[&str]| put.to_owned() + &third + &take(values)[put.len()..];

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use stormglass_checkers::Facts;
 use stormglass_checkers::checker::convergent::{converged_at, digests};
 use stormglass_checkers::checker::durable::losses;
-use stormglass_checkers::history::{NodeId, OperationId, Time};
+use stormglass_checkers::checker::{Checker, Durable, Model};
+use stormglass_checkers::history::{NodeId, OperationId, Time, Value};
+use stormglass_checkers::{Facts, Verdict};
 
 use crate::notation::history;
 
@@ -50,6 +51,18 @@ fn what_a_set_lost_is_counted_and_timed_as_writes_are() {
     assert_eq!(losses(&history(&set)), losses(&history(LOST)));
     let kept = set.replace("9 ok [1]", "9 ok [3,2,1]");
     assert_eq!(losses(&history(&kept)), None);
+    // What began when the loss had been seen is not behind it, here either.
+    let after = set.replace("2 invoke write y 5", "fault 8 begin slow n3\n2 invoke write y 5");
+    let alone: Vec<&str> = after.lines().filter(|line| !line.contains("fault 0")).collect();
+    assert_eq!(recovery_time(&alone.join("\n")), None);
+    // Nothing is known where a replica did not answer, or of what is no set, or did not begin as one.
+    let silent = format!("{set} 9 invoke read-replica x @n3\n 9 info timeout\n");
+    assert_eq!(losses(&history(&silent)), None);
+    assert_eq!(losses(&history(&set).taken_for(Model::Register)), None);
+    let other = history(&set).that_begins_as(&Value::Int(5));
+    assert_eq!(losses(&other), None);
+    let Verdict::Unknown { reason, .. } = Durable.check(&other) else { panic!("judged") };
+    assert_eq!(reason, "no set begins as 5");
 }
 
 /// How long recovery took, in milliseconds.

@@ -262,6 +262,8 @@ fn conclude(
     }
     let more = if count > 1 { format!(" ({count} of this key are lost)") } else { String::new() };
     let conclusion = format!("{what}; no replica shows it in the end{more}");
-    let proof: Vec<OperationId> = contrast.due.into_iter().chain([contrast.operation]).collect();
+    // All replicas show it; the one that is held against what is legal comes last.
+    let reads = finals.reads.iter().rev().copied();
+    let proof: Vec<OperationId> = contrast.due.into_iter().chain(reads).collect();
     found.contrast(name, &proof, contrast, conclusion);
 }

@@ -98,3 +98,68 @@ impl<S: SequentialSpec> Walk<'_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{
+        HistoryBuilder, Invocation, Op, Outcome, ProcessId, Ret, SessionId, Time, Value,
+    };
+    use crate::model::register::{Register, RegisterOp, RegisterRet};
+
+    /// What is said of writes and reads of a register that begins as 0, one after the other, each by a process of its
+    /// own: `Some` value was read, or a write of it acknowledged; of `None` nothing is known.
+    fn told(asked: &[(Op, Option<i64>)]) -> Vec<String> {
+        let mut builder = HistoryBuilder::new();
+        let mut calls = Vec::new();
+        for (number, (op, answer)) in (0_u32..).zip(asked) {
+            let (process, at) = (ProcessId(number), Time::from_millis(u64::from(number)));
+            let invocation =
+                Invocation { process, session: SessionId(number), node: None, op: op.clone() };
+            let id = builder.invoke(at, &invocation).unwrap();
+            let (op, ret) = match op {
+                Op::Write { value: Value::Int(value), .. } => {
+                    (RegisterOp::Write(*value), Ret::Done)
+                }
+                _ => (RegisterOp::Read, Ret::Value(answer.map_or(Value::Nil, Value::Int))),
+            };
+            let returned = match &ret {
+                Ret::Value(_) => answer.map(RegisterRet::Value),
+                _ => answer.map(|_| RegisterRet::Done),
+            };
+            if answer.is_some() {
+                builder.complete(at, id, &Outcome::Ok(ret)).unwrap();
+            }
+            let completed = number * 2 + 1;
+            calls.push((Some(id), Call { op, ret: returned, invoked: number * 2, completed }));
+        }
+        sentences(&builder.finish(), &Register(0), &calls)
+    }
+
+    fn write(value: i64) -> Op {
+        Op::Write { key: "x".into(), value: Value::Int(value) }
+    }
+
+    fn read() -> Op {
+        Op::Read { key: "x".into(), level: Default::default() }
+    }
+
+    #[test]
+    fn as_much_is_put_in_order_as_anybody_would_follow() {
+        let some = |count: usize| {
+            let mut asked = vec![(write(1), Some(1)); count - 1];
+            asked.push((read(), Some(2)));
+            asked
+        };
+        let words = told(&some(CALLS_MAX));
+        assert_eq!(words[1], "after it, this does not fit: process 11 read x = 2");
+        assert!(told(&some(CALLS_MAX + 1)).is_empty());
+    }
+
+    #[test]
+    fn what_explains_no_answer_is_in_no_order() {
+        let words = told(&[(write(3), None), (write(1), Some(1)), (read(), Some(2))]);
+        let order = "no order goes further than this one: process 1 wrote x = 1";
+        assert_eq!(words, [order, "after it, this does not fit: process 2 read x = 2"]);
+    }
+}
