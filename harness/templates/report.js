@@ -1,5 +1,5 @@
 'use strict';
-// The explorer: every operation of the run on one axis of virtual time, with faults, nodes and messages.
+// The explorer: every operation of the run on one axis of time, with faults, nodes and messages.
 // Whatever comes from the system under test is drawn on the canvas or set as text, never as markup.
 (async () => {
   const began = performance.now();

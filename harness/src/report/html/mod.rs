@@ -86,6 +86,7 @@ struct Page {
     title: String,
     policy: String,
     style: &'static str,
+    time: &'static str,
     verdict: Standing,
     sentence: String,
     run: Vec<(&'static str, String)>,
@@ -185,6 +186,7 @@ fn render(source: &Source<'_>, rest: Option<Rest>) -> String {
         title: title(record, main.map(|(_, anomaly)| anomaly)),
         policy: policy(rest.as_ref()),
         style: STYLE,
+        time: record.config.engine.time(),
         verdict: standing(record, main.map(|(_, anomaly)| anomaly)),
         sentence: main.map_or_else(
             || without_anomaly(record),
