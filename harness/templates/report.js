@@ -373,7 +373,8 @@
   const DIRECT_MAX = 12000;
   let stretches = 131072;
   while (stretches > 4096 && stretches * sessions > 16e6) stretches /= 2;
-  let detail = null, whole = null;
+  const coarsest = Math.log2(stretches / 512);
+  let whole = null, found = null;
   // All operations, none of them faded, and where each begins and ends: the same for every search.
   const layOut = () => {
     const perUnit = stretches / Math.max(1, head.end + 1), finest = new Uint8Array(sessions * stretches);
@@ -385,32 +386,32 @@
       ends[i] = base + Math.min(stretches - 1, Math.floor(end * perUnit));
       for (let at = begins[i]; at <= ends[i]; at++) finest[at] |= bit;
     }
-    return { finest, begins, ends };
-  };
-  // All of them faded, and over that those that are not: what is faded shows only where there is nothing else.
-  const picked = ({ finest, begins, ends }) => {
-    const plain = new Uint32Array(finest.buffer), faded = new Uint32Array(plain.length);
-    for (let i = 0; i < plain.length; i++) faded[i] = plain[i] << 1;
-    const found = new Uint8Array(faded.buffer);
-    for (let i = 0; i < count; i++) {
-      if ((matches !== null && matches[i] === 0) || (cone !== null && isFaded(i))) continue;
-      const bit = 1 << (outcome[i] * 2);
-      for (let at = begins[i], end = ends[i]; at <= end; at++) found[at] |= bit;
-    }
-    return found;
-  };
-  const detailOf = () => {
-    if (detail && detail.matches === matches && detail.cone === cone) return detail.levels;
-    whole ??= layOut();
-    const finest = matches === null && cone === null ? whole.finest : picked(whole);
     const levels = [finest];
-    for (let left = stretches / 2; left >= 512; left /= 2) {
+    while (levels.length <= coarsest) {
       const pairs = new Uint16Array(levels[levels.length - 1].buffer), coarser = new Uint8Array(pairs.length);
       for (let i = 0; i < coarser.length; i++) coarser[i] = pairs[i] | (pairs[i] >> 8);
       levels.push(coarser);
     }
-    detail = { matches, cone, levels };
-    return levels;
+    return { levels, begins, ends };
+  };
+  // All of them faded, and over that those that are not: what is faded shows only where there is nothing else.
+  const picked = ({ levels, begins, ends }, level) => {
+    const plain = new Uint32Array(levels[level].buffer), faded = new Uint32Array(plain.length);
+    for (let i = 0; i < plain.length; i++) faded[i] = plain[i] << 1;
+    const bytes = new Uint8Array(faded.buffer);
+    for (let i = 0; i < count; i++) {
+      if ((matches !== null && matches[i] === 0) || (cone !== null && isFaded(i))) continue;
+      const bit = 1 << (outcome[i] * 2);
+      for (let at = begins[i] >> level, end = ends[i] >> level; at <= end; at++) bytes[at] |= bit;
+    }
+    return bytes;
+  };
+  // The bytes of one level. What was searched for is laid out on the levels that are looked at.
+  const bytesOf = (level) => {
+    whole ??= layOut();
+    if (matches === null && cone === null) return whole.levels[level];
+    if (!found || found.matches !== matches || found.cone !== cone) found = { matches, cone, levels: [] };
+    return found.levels[level] ??= picked(whole, level);
   };
   // The colour of each byte of a stretch: of several outcomes the one that matters most, of the faded only where nothing else is.
   const paletteOf = () => {
@@ -430,11 +431,11 @@
   // is the same for every number of operations.
   const sheet = document.createElement('canvas');
   const drawStretches = () => {
-    const levels = detailOf(), pixels = Math.ceil((width - GUTTER) * (devicePixelRatio || 1)), whole = head.end + 1;
+    const pixels = Math.ceil((width - GUTTER) * (devicePixelRatio || 1)), whole = head.end + 1;
     const length = view.to - view.from, palette = paletteOf();
-    let level = levels.length - 1;
+    let level = coarsest;
     while (level > 0 && (length / whole) * (stretches >> level) < pixels) level--;
-    const parts = stretches >> level, bytes = levels[level], perStretch = whole / parts;
+    const parts = stretches >> level, bytes = bytesOf(level), perStretch = whole / parts;
     const from = Math.max(0, Math.floor(view.from / perStretch)), until = Math.min(parts, Math.ceil(view.to / perStretch));
     const image = new ImageData(pixels, sessions), dots = new Uint32Array(image.data.buffer), row = new Uint8Array(pixels);
     const wide = (perStretch / length) * pixels, start = ((0.5 * perStretch - view.from) / length) * pixels;

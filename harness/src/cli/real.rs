@@ -31,6 +31,8 @@ use crate::store::{Record, Store};
 /// What is said when somebody presses Ctrl-C for the first time.
 const INTERRUPTED: &str = "interrupted: all faults end now, and what was seen until then is judged; a second Ctrl-C ends \
     the run at once, and nothing is stored";
+/// What is said of one that proves nothing.
+const LONGER: &str = "a longer `--time` gives every nemesis its turn";
 /// What is said of every such run.
 const LABEL: &str = "real processes in wall-clock time: the run does not replay";
 
@@ -163,6 +165,9 @@ impl Arguments {
         context.output.result("real", &record, || {
             let mut text = report::run::terminal(&record);
             let _ = writeln!(text, "{LABEL}");
+            if !record.vacuous.is_empty() {
+                let _ = writeln!(text, "{LONGER}");
+            }
             let _ =
                 writeln!(text, "logs of the nodes: {}", shell_word(&logs.display().to_string()));
             if let Ok(folder) = &stored {

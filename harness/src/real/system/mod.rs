@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use checkers::history::{NodeId, Op, Outcome};
+use checkers::history::{NodeId, Op, Outcome, Reason, Value};
 
 use super::site::Site;
 use crate::sim::{ClientSpec, NodeStatus, Role};
@@ -144,7 +144,7 @@ impl Turn {
     fn after(&mut self, outcome: &Outcome) {
         let is_answer = match outcome {
             Outcome::Ok(_) => true,
-            Outcome::Fail(reason) => matches!(reason, checkers::history::Reason::Mismatch { .. }),
+            Outcome::Fail(reason) => matches!(reason, Reason::Mismatch { .. }),
             Outcome::Info(_) => false,
         };
         if !self.pinned && !is_answer {
@@ -154,19 +154,19 @@ impl Turn {
 }
 
 /// A value as text, which no `nil` has.
-fn text_of(value: &checkers::history::Value) -> String {
+fn text_of(value: &Value) -> String {
     serde_json::to_string(value).expect("values are JSON")
 }
 
 /// What such a text says. One that no client has written is shown as the text that it is: nobody wrote that value.
-fn value_of(text: &str) -> checkers::history::Value {
+fn value_of(text: &str) -> Value {
     let read = serde_json::from_str(text);
-    read.unwrap_or_else(|_| checkers::history::Value::Text(text.into()))
+    read.unwrap_or_else(|_| Value::Text(text.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use checkers::history::{Reason, SessionId, Value};
+    use checkers::history::SessionId;
 
     use super::*;
 
