@@ -168,16 +168,18 @@ pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry,
 
 fn comparison(stored: Option<&Record>, is_damaged: bool, replayed: &Record) -> String {
     let Some(stored) = stored else { return String::new() };
-    if stored.fingerprint == replayed.fingerprint && is_damaged {
-        return "the same fingerprint as in run.json\n".to_owned();
-    }
-    if stored.fingerprint == replayed.fingerprint {
-        return "the same history as the stored one\n".to_owned();
-    }
-    let why = if stored.program == replayed.program {
-        "the system has changed since, or it is not deterministic: `doctor` tells".to_owned()
-    } else {
+    let versions = (stored.program != replayed.program).then(|| {
         format!("it was stored by version {}; this is {}", stored.program, replayed.program)
-    };
+    });
+    if stored.fingerprint == replayed.fingerprint {
+        let also = versions.map_or_else(String::new, |versions| format!(": {versions}"));
+        return match is_damaged {
+            true => format!("the same fingerprint as in run.json{also}\n"),
+            false => format!("the same history as the stored one{also}\n"),
+        };
+    }
+    let why = versions.unwrap_or_else(|| {
+        "the system has changed since, or it is not deterministic: `doctor` tells".to_owned()
+    });
     format!("NOT the history that was stored, which has {}: {why}\n", stored.fingerprint)
 }

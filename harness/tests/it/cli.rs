@@ -287,6 +287,14 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     assert!(stdout.contains("How it came about") && stdout.contains("What it takes"), "{stdout}");
     let (code, stdout, _) = stormglass(at, &["replay", &small]);
     assert!(code == 0 && stdout.contains("the same history as the stored one"), "{stdout}");
+    let stored = at.join(&small).join("run.json");
+    let own = fs::read_to_string(&stored).unwrap();
+    let version = format!("\"program\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    fs::write(&stored, own.replacen(&version, "\"program\": \"0.0.9\"", 1)).unwrap();
+    let (_, stdout, _) = stormglass(at, &["replay", &small]);
+    let other = "the same history as the stored one: it was stored by version 0.0.9; this is";
+    assert!(stdout.contains(other), "{stdout}");
+    fs::write(&stored, own).unwrap();
     keep(at, &small);
     refused(at, &["shrink", &run, "--anomaly", "999"], &["there is no number 999"]);
     refused(at, &["shrink", "no-run"], &["is no stored run"]);
