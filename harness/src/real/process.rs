@@ -69,12 +69,16 @@ impl Cluster {
         }
     }
 
-    /// Sends a signal to all processes of a node: to all that are in its network, whoever started them.
+    /// Sends a signal to all processes of a node: to those that were started for it, which may not be in its network
+    /// yet, and to all that are in there, whoever started them.
     pub(super) fn signal(&self, node: NodeId, signal: Signal) {
+        let own = self.running.get(&node).into_iter().flatten().map(Pid::from_child);
+        let own: Vec<Pid> = own.collect();
         let mut told = BTreeSet::new();
         // One that was being started meanwhile is not among those that were found.
         loop {
             let mut fresh = processes_of(node);
+            fresh.extend(&own);
             fresh.retain(|process| told.insert(process.as_raw_nonzero()));
             if fresh.is_empty() {
                 return;
