@@ -144,7 +144,7 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
         let by = answering.filter(|answering| node != Some(*answering));
         let by = by.map_or_else(String::new, |node| format!(" by n{node}"));
         let why = match outcome {
-            Some(Outcome::Ok(_)) => word.map(|word| word.to_words()),
+            Some(Outcome::Ok(_)) => word.map(|word| word.to_words(invoked_at)),
             // It got an answer, which says why.
             Some(Outcome::Fail(_)) => None,
             Some(Outcome::Info(_)) | None => wait(trace, operation.session, invoked_at, at),
@@ -176,8 +176,9 @@ fn words_of(outcome: Option<&Outcome<ValueId>>, value: impl Fn(ValueId) -> Strin
 struct Word {
     /// Who answered.
     node: NodeId,
-    /// Who had let it hear something since it was asked, and may have known of the request; with the kind of the
-    /// message.
+    /// When it was asked, the last time.
+    asked: Time,
+    /// Who had let it hear something by then, and may have known of the request; with the kind of what came last.
     heard: BTreeMap<NodeId, Option<String>>,
     /// To whom it had sent something by then.
     told: BTreeSet<NodeId>,
@@ -186,14 +187,21 @@ struct Word {
 }
 
 impl Word {
-    fn to_words(&self) -> String {
-        let Word { node, heard, .. } = self;
+    /// It of an operation that began at a moment. A client that learns nothing asks again.
+    fn to_words(&self, began: Time) -> String {
+        let Word { node, asked, heard, .. } = self;
+        let asked = (*asked > began).then(|| format!(", asked last at {asked},"));
+        let asked = asked.unwrap_or_default();
         let words = if heard.is_empty() {
             format!(
-                "; n{node} had heard of no other node since it was asked: it answered on its own word"
+                "; n{node}{asked} answered on its own word: it had heard from no other node that can have known of \
+                 that request"
             )
         } else {
-            format!("; since it was asked, n{node} had heard from {}", self.heard())
+            let heard = self.heard();
+            format!(
+                "; n{node}{asked} had heard from {heard} by then, which can have known of that request"
+            )
         };
         words + &self.lost()
     }
@@ -295,8 +303,13 @@ fn wait(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Optio
 
 /// Follows a request, which is the first of some events, up to the last of them.
 fn follow(events: &[TraceEvent], node: NodeId) -> Word {
-    let mut word =
-        Word { node, told: BTreeSet::new(), heard: BTreeMap::new(), lost: BTreeMap::new() };
+    let mut word = Word {
+        node,
+        asked: events.first().map_or(Time::ZERO, |event| event.at),
+        told: BTreeSet::new(),
+        heard: BTreeMap::new(),
+        lost: BTreeMap::new(),
+    };
     let mut knowing: BTreeSet<Place> =
         events.first().map(|event| event.place).into_iter().collect();
     let mut telling: BTreeMap<u64, Option<&str>> = BTreeMap::new();

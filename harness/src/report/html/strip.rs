@@ -195,7 +195,11 @@ impl Strip {
                     let middle = f64::midpoint(self.left(*place), self.left(*place + 1));
                     value.map(|value| format!("{middle:.1},{:.1}", y(scale(value))))
                 });
-                let points: Vec<String> = points.collect();
+                let mut points: Vec<String> = points.collect();
+                if points.len() == 1 {
+                    // A line to itself is a dot.
+                    points.push(points[0].clone());
+                }
                 if !points.is_empty() {
                     let points = points.join(" ");
                     svg.add("polyline", &format!("class=\"plot {class}\" points=\"{points}\""));
