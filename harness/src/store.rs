@@ -11,6 +11,7 @@ use checkers::{Facts, History};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::run::{Conclusion, Counts, Effect, Fingerprint, Judged, Report};
@@ -99,7 +100,15 @@ pub struct Record {
     pub whims: BTreeMap<String, u64>,
 }
 
+/// The system of runs whose nodes were processes of somebody's own, in a simulated network.
+pub(crate) const EXTERNAL: &str = "external";
+
 impl Record {
+    /// Whether nodes were processes: such a run does not happen again byte for byte.
+    pub fn is_of_processes(&self) -> bool {
+        self.config.engine == Engine::Real || self.plan.system == EXTERNAL
+    }
+
     /// What is kept of a report besides its history and trace.
     pub fn of(report: &Report) -> Record {
         Record {

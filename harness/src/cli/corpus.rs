@@ -19,6 +19,7 @@ use super::show::{anomalies, chosen};
 use super::shrink::VARIANTS;
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found, Named, Outcome, Replayed, Verified};
+use crate::document::DocumentError;
 use crate::report::escape;
 use crate::report::html;
 use crate::report::summary::shell_word;
@@ -123,6 +124,7 @@ struct Bad<'a> {
 #[derive(Serialize)]
 struct Written<'a> {
     files: &'a [String],
+    bad: &'a [Bad<'a>],
 }
 
 impl Arguments {
@@ -198,49 +200,73 @@ fn named(bad: &[Bad<'_>]) -> String {
     bad.iter().map(line).collect()
 }
 
+/// Says which files were written, and which cases none could be written of. What is returned is the exit code.
+fn tell(
+    context: &Context,
+    kind: &str,
+    corpus: &[Named],
+    done: Vec<(&str, anyhow::Result<String>)>,
+) -> anyhow::Result<u8> {
+    let (mut files, mut bad) = (Vec::new(), Vec::new());
+    for (name, outcome) in done {
+        match outcome {
+            Ok(file) => files.push(file),
+            Err(error) => bad.push(Bad { name, error: format!("{error:#}") }),
+        }
+    }
+    let written = files.iter().map(|file| format!("written to {}\n", shell_word(file)));
+    let mut text = written.collect::<String>() + &named(&bad);
+    if text.is_empty() {
+        text.push_str("there is nothing to write\n");
+    }
+    let ending = ending(corpus, 0, bad.len());
+    context.output.result(kind, Written { files: &files, bad: &bad }, || text)?;
+    Ok(ending.code())
+}
+
 /// Writes the page of each case. The pages say nothing of this machine, so that they can be kept with the cases.
 fn report(context: &Context, folder: &Path) -> anyhow::Result<u8> {
-    let cases = corpus::load(folder)?;
-    let write = |(name, case): &(String, Case)| {
+    let files = corpus::read(folder)?;
+    let write = |name: &str, case: &Result<Case, DocumentError>| {
+        let case = case.as_ref().map_err(|error| anyhow!("{error}"))?;
         let replayed = html::Replayed::of(case, context.systems);
-        let replayed = replayed.map_err(|error| anyhow!("{name}: {error}"))?;
+        let replayed = replayed.map_err(|error| anyhow!("{error}"))?;
         let page = html::brief(&replayed.source("stormglass", &format!("{name}.json")));
         let file = folder.join(format!("{name}.html"));
         replace(&file, page.as_bytes())?;
         Ok(file.display().to_string())
     };
-    let files: Vec<String> = cases.par_iter().map(write).collect::<anyhow::Result<_>>()?;
-    let text = files.iter().map(|file| format!("written to {}\n", shell_word(file))).collect();
-    context.output.result("corpus-report", Written { files: &files }, || text)?;
-    Ok(if cases.is_empty() { Ending::NothingRan.code() } else { 0 })
+    let done = files.par_iter().map(|(name, case)| (name.as_str(), write(name, case))).collect();
+    tell(context, "corpus-report", &files, done)
 }
 
 impl Explain {
     fn execute(&self, context: &Context, folder: &Path) -> anyhow::Result<u8> {
         let interrupted = interruption()?;
         let stop = || interrupted.load(Ordering::Relaxed);
-        let mut files = Vec::new();
-        for (name, mut case) in corpus::load(folder)? {
+        let files = corpus::read(folder)?;
+        let mut done = Vec::new();
+        for (name, case) in &files {
+            let mut case = match case {
+                Ok(case) => case.clone(),
+                Err(error) => {
+                    done.push((name.as_str(), Err(anyhow!("{error}"))));
+                    continue;
+                }
+            };
             let is_small = case.expected == Expected::Fails && case.calls.is_some();
             if !is_small || (case.why.is_some() && !self.all) {
                 continue;
             }
-            let explained = case.explain(context.systems, VARIANTS, &stop);
-            if !explained.map_err(|error| anyhow!("{name}: {error}"))? {
-                return Ok(Ending::Interrupted.code());
-            }
             let file = folder.join(format!("{name}.json"));
-            replace(&file, &bytes_of(&case)?)?;
-            files.push(file.display().to_string());
+            let written = match case.explain(context.systems, VARIANTS, &stop) {
+                Ok(false) => return Ok(Ending::Interrupted.code()),
+                Ok(true) => replace(&file, &bytes_of(&case)?).map(|()| file.display().to_string()),
+                Err(error) => Err(anyhow!("{error}")),
+            };
+            done.push((name.as_str(), written));
         }
-        let text = match files.is_empty() {
-            true => "there is nothing to find out\n".to_owned(),
-            false => {
-                files.iter().map(|file| format!("written to {}\n", shell_word(file))).collect()
-            }
-        };
-        context.output.result("corpus-explain", Written { files: &files }, || text)?;
-        Ok(0)
+        tell(context, "corpus-explain", &files, done)
     }
 }
 

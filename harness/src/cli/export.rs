@@ -12,7 +12,6 @@ use super::output::{check_other, replace};
 use super::show::{anomalies, chosen};
 use super::{Context, input};
 use crate::corpus::Case;
-use crate::engine::Engine;
 use crate::report::{perfetto, rust_test, shiviz};
 use crate::store::{self, Stored};
 
@@ -95,6 +94,9 @@ impl Arguments {
         }
         let history = self.history()?;
         let trace = store::load_trace(&self.run)?.with_context(|| {
+            if store::load_record(&self.run).is_ok_and(|record| record.is_of_processes()) {
+                return format!("{run} is a run of processes, of which no messages are recorded");
+            }
             format!("{run} has no trace; `stormglass replay {run} --trace` records one")
         })?;
         Ok(shiviz::log(&history, &trace))
@@ -102,11 +104,8 @@ impl Arguments {
 
     fn rust_test(&self) -> anyhow::Result<String> {
         let record = store::load_record(&self.run)?;
-        if record.config.engine == Engine::Real {
-            bail!(
-                "{} is a run of real processes, which no test can have again",
-                self.run.display()
-            );
+        if record.is_of_processes() {
+            bail!("{} is a run of processes, which no test can have again", self.run.display());
         }
         let Some(number) = chosen(&record, None, &self.run)? else {
             bail!("{} does not fail: there is nothing to test", self.run.display());

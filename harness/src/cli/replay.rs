@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::report;
 use crate::run::{self, Conclusion, Fingerprint, Options};
 use crate::seed::Seed;
-use crate::store::{self, Record, Store};
+use crate::store::{self, EXTERNAL, Record, Store};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -33,9 +33,6 @@ pub(super) struct Arguments {
     #[arg(long)]
     trace: bool,
 }
-
-/// The system of runs whose nodes were processes.
-const EXTERNAL: &str = "external";
 
 /// What a replay comes to.
 #[derive(Serialize)]

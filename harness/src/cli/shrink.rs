@@ -45,28 +45,30 @@ fn shrunk_name(run: &Path, record: &Record) -> String {
     format!("{}-shrunk", name.strip_suffix("-shrunk").unwrap_or(&name))
 }
 
-/// Stores the smaller run, unless a still smaller one is there.
+/// Stores the smaller run, unless a better one is there. Returns the folder, and whether it was stored.
 fn keep(
-    context: &Context,
     store: &Store,
     name: &str,
     shrunk: &Shrunk,
     failure: &Failure,
-) -> anyhow::Result<PathBuf> {
-    if let Some(there) = smaller(&store.folder_of(name), shrunk, failure) {
-        context.output.note(&format!("{} is smaller, and stays", there.display()));
-        return Ok(there);
+) -> anyhow::Result<(PathBuf, bool)> {
+    let folder = store.folder_of(name);
+    if is_better(&folder, shrunk, failure) {
+        return Ok((folder, false));
     }
-    Ok(store.save_as(&shrunk.report, name)?)
+    Ok((store.save_as(&shrunk.report, name)?, true))
 }
 
-/// A folder with a smaller run that has the same failure, where the search was ended before it was done.
-fn smaller(folder: &Path, shrunk: &Shrunk, failure: &Failure) -> Option<PathBuf> {
-    let record = store::load_record(folder).ok().filter(|_| !shrunk.is_done)?;
+/// Whether a folder has a smaller run with the same failure, or one as small that says what it takes where this one
+/// does not, and the search was ended before it was done.
+fn is_better(folder: &Path, shrunk: &Shrunk, failure: &Failure) -> bool {
+    let Some(record) = store::load_record(folder).ok().filter(|_| !shrunk.is_done) else {
+        return false;
+    };
     let is_same = record.why.as_ref().is_some_and(|why| why.failure == *failure);
-    let size = record.schedule.0.len() + record.calls.as_ref().map_or(usize::MAX / 2, Tape::len);
-    let is_smaller = size < shrunk.after.faults + shrunk.after.operations;
-    (is_same && is_smaller).then(|| folder.to_owned())
+    let there = record.schedule.0.len() + record.calls.as_ref().map_or(usize::MAX / 2, Tape::len);
+    let here = shrunk.after.faults + shrunk.after.operations;
+    is_same && (there < here || there == here && shrunk.report.why.is_none())
 }
 
 /// What came of it.
@@ -79,7 +81,33 @@ struct Content<'a> {
     is_done: bool,
     seconds: f64,
     folder: &'a str,
+    /// Whether it is stored there: a better one that was there before stays.
+    stored: bool,
     run: &'a Record,
+}
+
+impl Content<'_> {
+    /// It in words, of a run that had its own seed.
+    fn terminal(&self, own: Seed) -> String {
+        let Content { failure, before, after, runs, seconds, folder, run, .. } = self;
+        let ended = match self.is_done {
+            true => "nothing more can be left out",
+            false => "it was ended before it was done",
+        };
+        let kept = match self.stored {
+            true => format!("stored in {folder}"),
+            false => format!(
+                "not stored: {folder} has it smaller, or as small and with what it takes, and stays"
+            ),
+        };
+        let (program, named) = (program(), shell_word(folder));
+        report::shrink::terminal(failure, *before, *after)
+            + &other_seed(run, own)
+            + &report::run::story(run)
+            + &report::run::why(run)
+            + &format!("\n{runs} runs in {seconds:.1} s: {ended}\n{kept}\n\n")
+            + &format!("show:   {program} show {named}\nreplay: {program} replay {named}\n")
+    }
 }
 
 /// Why the smaller run has another seed, if it has one, in a line.
@@ -132,7 +160,7 @@ impl Arguments {
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = shrunk_name(&self.run, &record);
-        let folder = keep(context, &store, &name, &shrunk, &failure)?;
+        let (folder, stored) = keep(&store, &name, &shrunk, &failure)?;
         let folder = folder.display().to_string();
         let Shrunk { before, after, runs, is_done, ref report } = shrunk;
         let own = record.seed;
@@ -145,21 +173,10 @@ impl Arguments {
             is_done,
             seconds,
             folder: &folder,
+            stored,
             run: &record,
         };
-        context.output.result("shrink", content, || {
-            let ended = if is_done { "nothing more can be left out" } else { "it was ended before it was done" };
-            let seed = other_seed(&record, own);
-            format!(
-                "{}{seed}{}\n{runs} runs in {seconds:.1} s: {ended}\nstored in {folder}\n\nshow:   {} show {}\nreplay: {} replay {}\n",
-                report::shrink::terminal(&failure, before, after),
-                report::run::story(&record) + &report::run::why(&record),
-                program(),
-                shell_word(&folder),
-                program(),
-                shell_word(&folder),
-            )
-        })?;
+        context.output.result("shrink", &content, || content.terminal(own))?;
         let interrupted = interrupted.load(Ordering::Relaxed);
         Ok(if interrupted { Ending::Interrupted.code() } else { 0 })
     }

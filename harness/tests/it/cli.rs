@@ -199,9 +199,13 @@ fn keep(at: &Path, run: &str) {
 
     let other = ["corpus", "add", run, "--name", "kept", "--about", "another"];
     refused(at, &other, &["kept.json holds another case", "--name"]);
-    let (_, _, stderr) =
-        stormglass(at, &["shrink", name.trim_end_matches("-shrunk"), "--budget", "0s"]);
-    assert!(stderr.contains("is smaller, and stays"), "{stderr}");
+    // Neither what is greater nor what explains nothing takes its place.
+    for again in [name.trim_end_matches("-shrunk"), name] {
+        let (_, stdout, _) = stormglass(at, &["shrink", again, "--budget", "0s"]);
+        assert!(stdout.contains("not stored: ") && stdout.contains(", and stays"), "{stdout}");
+    }
+    let still = stormglass(at, &["show", run]).1;
+    assert!(still == shown[0] && still.contains("What it takes"), "{still}");
     let expecting = ["corpus", "add", run, "--name", "mended", "--expected", "holds"];
     assert_eq!(stormglass(at, &expecting).0, 0);
     let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);

@@ -190,6 +190,18 @@ fn assert_keeps(arguments: &[&str]) -> String {
     stdout
 }
 
+/// Neither a page nor a test offers to have the stored run of processes again.
+fn offers_nothing_that_replays(folder: &Path) {
+    let runs = fs::read_dir(folder.join("results/runs")).unwrap();
+    let run = runs.map(|entry| entry.unwrap().path().display().to_string()).next().unwrap();
+    refused(folder, &["export", &run, "--to", "rust-test"], &["no test can have again"]);
+    refused(folder, &["export", &run, "--to", "shiviz"], &["no messages are recorded"]);
+    let (code, _, stderr) = stormglass(folder, &["report", &run]);
+    assert_eq!(code, 0, "{stderr}");
+    let page = fs::read_to_string(Path::new(&run).join("report.html")).unwrap();
+    assert!(page.contains(" show ") && !page.contains("stormglass replay"), "{run}");
+}
+
 /// Runs a node that does something wrong, under one seed after another until it shows.
 fn assert_breaks(arguments: &[&str], anomaly: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -199,6 +211,7 @@ fn assert_breaks(arguments: &[&str], anomaly: &str) {
         let (code, stdout, stderr) = stormglass(folder.path(), &all);
         assert!([0, 1, 3].contains(&code), "{arguments:?}: {stdout}{stderr}");
         if code == 1 && stdout.contains(anomaly) {
+            offers_nothing_that_replays(folder.path());
             return;
         }
         said += &stdout;

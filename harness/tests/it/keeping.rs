@@ -321,7 +321,16 @@ fn the_pages_of_cases_are_written_and_say_what_each_takes_once_that_was_found_ou
     let told = fs::read_to_string(&html).unwrap();
     assert!(told.contains(takes) && told.contains("<td>with all of it</td>"), "{told}");
     let (code, stdout, _) = stormglass(at, &["corpus", "explain"]);
-    assert_eq!((code, &*stdout), (0, "there is nothing to find out\n"));
+    assert_eq!((code, &*stdout), (0, "there is nothing to write\n"));
+
+    // What is no case keeps nobody else from a page.
+    fs::write(corpus.join("a.json"), "{}").unwrap();
+    for what in [&["corpus", "report"][..], &["corpus", "explain", "--all"]] {
+        let (code, stdout, stderr) = stormglass(at, what);
+        let says = stdout.starts_with(&written) && stdout.contains("a could not be run: ");
+        assert!(code == 2 && says, "{stdout}{stderr}");
+    }
+    fs::remove_file(corpus.join("a.json")).unwrap();
 
     let text = fs::read_to_string(&json).unwrap();
     let too_many = text.replace("\"runs\": 50", "\"runs\": 1");

@@ -18,7 +18,6 @@ use super::escape;
 use super::run;
 use super::summary::shell_word;
 use super::timeline;
-use crate::engine::Engine;
 use crate::run::{Conclusion, Judged};
 use crate::shrink::Failure;
 use crate::store::Record;
@@ -355,7 +354,7 @@ fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
         Origin::Run(folder) => folder,
     };
     let number = anomaly.map_or_else(String::new, |place| format!(" --anomaly {}", place + 1));
-    if record.config.engine == Engine::Real {
+    if record.is_of_processes() {
         return vec![("read it in a terminal", call("show", folder, &number))];
     }
     let mut commands = vec![("replay", call("replay", folder, ""))];
