@@ -81,7 +81,8 @@ impl Arguments {
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
         let mut text = String::new();
         let bar = context.output.progress("external");
-        bar.set_length(self.seeds.end - self.seeds.start);
+        let asked = self.seeds.end - self.seeds.start;
+        bar.set_length(asked);
         for seed in self.seeds.clone().map(Seed) {
             if interrupted.load(Ordering::Relaxed) {
                 break;
@@ -109,7 +110,9 @@ impl Arguments {
         let _ = writeln!(text, "{REPLAYS}");
         context.output.result("external", &content, || text)?;
         let worst = content.runs.iter().map(|record| record.conclusion).max();
-        Ok(worst.map_or(Ending::NothingRan, Ending::from).code())
+        let worst = worst.map_or(Ending::NothingRan, Ending::from);
+        let is_cut_short = (content.runs.len() as u64) < asked;
+        Ok(if is_cut_short { Ending::Interrupted } else { worst }.code())
     }
 
     /// How the processes of one run are started, which leave what they leave in a folder.

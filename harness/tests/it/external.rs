@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,10 +93,10 @@ fn a_process_that_takes_too_much_is_stopped() {
     said_of(&format!("{READY}\n{glutton}"), " MiB of memory, of 100 MiB that it may take");
 }
 
-#[test]
-fn what_is_started_does_not_outlive_a_harness_that_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+/// Starts a node that says into a pipe that it is there, and holds it open for as long as anything of it lives. Returns
+/// when it has said so.
+fn begin(folder: &Path, more: &[&str]) -> (Child, BufReader<fs::File>) {
+    let at = |name: &str| folder.join(name);
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
     // Whoever has the pipe open holds up its reader.
     let script = format!(
@@ -106,20 +106,34 @@ fn what_is_started_does_not_outlive_a_harness_that_is_killed() {
     fs::write(at("node.sh"), script).unwrap();
     fs::set_permissions(at("node.sh"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut harness = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
-    harness
-        .args(["external", "--nodes", "1", "--nemeses", "none", "--safety", "1h", "--bin"])
-        .arg(at("node.sh"));
-    harness.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut harness = harness.spawn().unwrap();
+    harness.args(["external", "--nodes", "1", "--nemeses", "none", "--bin"]).arg(at("node.sh"));
+    harness.args(more).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+    let harness = harness.spawn().unwrap();
     let mut pipe = BufReader::new(fs::File::open(at("pipe")).unwrap());
     let mut said = String::new();
     pipe.read_line(&mut said).unwrap();
     assert_eq!(said, "up\n");
+    (harness, pipe)
+}
+
+#[test]
+fn what_is_started_does_not_outlive_a_harness_that_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut harness, mut pipe) = begin(folder.path(), &["--safety", "1h"]);
     harness.kill().unwrap();
     harness.wait().unwrap();
-    said.clear();
+    let mut said = String::new();
     pipe.read_to_string(&mut said).unwrap();
     assert_eq!(said, "", "the pipe was let go before anybody had slept");
+}
+
+#[test]
+fn whoever_is_interrupted_before_the_last_seed_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut harness, _pipe) = begin(folder.path(), &["--safety", "1s", "--seeds", "0..9"]);
+    let told = Command::new("kill").args(["-s", "INT", &harness.id().to_string()]).status();
+    assert!(told.unwrap().success());
+    assert_eq!(harness.wait().unwrap().code(), Some(130));
 }
 
 #[test]
