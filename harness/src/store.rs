@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::external;
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::run::{Conclusion, Counts, Effect, Fingerprint, Judged, Report};
@@ -100,13 +101,10 @@ pub struct Record {
     pub whims: BTreeMap<String, u64>,
 }
 
-/// The system of runs whose nodes were processes of somebody's own, in a simulated network.
-pub(crate) const EXTERNAL: &str = "external";
-
 impl Record {
     /// Whether nodes were processes: such a run does not happen again byte for byte.
     pub fn is_of_processes(&self) -> bool {
-        self.config.engine == Engine::Real || self.plan.system == EXTERNAL
+        self.config.engine == Engine::Real || self.plan.system == external::SYSTEM
     }
 
     /// What is kept of a report besides its history and trace.

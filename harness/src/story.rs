@@ -187,7 +187,7 @@ struct Word {
 }
 
 impl Word {
-    /// It of an operation that began at a moment. A client that learns nothing asks again.
+    /// On whose word an operation was answered that `began` then, in a clause. A client that learns nothing asks again.
     fn to_words(&self, began: Time) -> String {
         let Word { node, asked, heard, .. } = self;
         let asked = (*asked > began).then(|| format!(", asked last at {asked},"));

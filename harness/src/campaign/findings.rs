@@ -170,7 +170,7 @@ pub enum Ending {
 
 impl Ending {
     /// The exit code.
-    pub fn code(self) -> u8 {
+    pub const fn code(self) -> u8 {
         match self {
             Ending::Met => 0,
             Ending::Violated => 1,

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use anyhow::anyhow;
 use checkers::history::Time;
 
 use crate::engine::Choice;
+use crate::plan::PlanError;
 
 /// Reads a range of seeds: `0..1000`, or one seed.
 pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -48,6 +50,27 @@ pub(super) fn engine(text: &str) -> Result<Choice, String> {
         let names = Choice::ALL.map(|(name, _)| name).join(", ");
         format!("no engine is called `{text}`; there are {names}")
     })
+}
+
+/// What is wrong with a plan, in the words of the flags that it was made from; `renamed` are those that are called
+/// otherwise than the settings of the plan, each setting with its flag.
+pub(super) fn in_flags(error: PlanError, renamed: &[(&str, &str)]) -> anyhow::Error {
+    let flag = |setting: &str| {
+        let renamed = renamed.iter().find(|(name, _)| *name == setting);
+        format!("--{}", renamed.map_or(setting, |(_, flag)| flag))
+    };
+    match error {
+        PlanError::OutOfRange { message, .. } => {
+            let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+            let end = message.find(|letter| !is_of_name(letter)).unwrap_or(message.len());
+            let (setting, rest) = message.split_at(end);
+            anyhow!("{}{rest}", flag(setting))
+        }
+        PlanError::UnknownName { what, name, known, .. } => {
+            anyhow!("{}: none is called `{name}`; there are {}", flag(what), known.join(", "))
+        }
+        error => error.into(),
+    }
 }
 
 #[cfg(test)]

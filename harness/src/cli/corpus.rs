@@ -18,7 +18,7 @@ use super::replay::stored;
 use super::show::{anomalies, chosen};
 use super::shrink::VARIANTS;
 use crate::campaign::Ending;
-use crate::corpus::{self, Case, Expected, Found, Named, Outcome, Replayed, Verified};
+use crate::corpus::{self, Case, Expected, Found, Outcome, Replayed, Verified};
 use crate::document::DocumentError;
 use crate::report::escape;
 use crate::report::html;
@@ -123,7 +123,7 @@ struct Bad<'a> {
 
 #[derive(Serialize)]
 struct Written<'a> {
-    files: &'a [String],
+    files: &'a [&'a str],
     bad: &'a [Bad<'a>],
 }
 
@@ -149,7 +149,7 @@ impl Arguments {
                         Err(error) => content.bad.push(Bad { name, error: error.to_string() }),
                     }
                 }
-                let ending = ending(&files, 0, content.bad.len());
+                let ending = ending(files.len(), 0, content.bad.len());
                 let text = table(&content.cases) + "\n" + &named(&content.bad);
                 context.output.result("corpus-list", content, || text)?;
                 Ok(ending.code())
@@ -175,17 +175,17 @@ fn verify(context: &Context, folder: &Path) -> anyhow::Result<u8> {
         }
     }
     let (unmet, count) = (verified.unmet(), content.cases.len());
-    let ending = ending(&files, unmet, content.bad.len());
+    let ending = ending(files.len(), unmet, content.bad.len());
     let mut text = table(&content.cases) + "\n" + &named(&content.bad);
     text.push_str(&format!("{} of {count} cases are as expected\n", count - unmet));
     context.output.result("corpus-verify", content, || text)?;
     Ok(ending.code())
 }
 
-/// What a corpus comes to: what is not as expected counts more than what could not be run.
-fn ending(files: &[Named], unmet: usize, bad: usize) -> Ending {
-    match (files.is_empty(), unmet, bad) {
-        (true, ..) => Ending::NothingRan,
+/// What a corpus of so many files comes to: what is not as expected counts more than what could not be run.
+fn ending(count: usize, unmet: usize, bad: usize) -> Ending {
+    match (count, unmet, bad) {
+        (0, ..) => Ending::NothingRan,
         (_, 0, 0) => Ending::Met,
         (_, 0, _) => Ending::BadCase,
         _ => Ending::Violated,
@@ -200,17 +200,18 @@ fn named(bad: &[Bad<'_>]) -> String {
     bad.iter().map(line).collect()
 }
 
-/// Says which files were written, and which cases none could be written of. What is returned is the exit code.
+/// Says which files were written, and which of so many in the corpus none could be written of. What is returned is the
+/// exit code.
 fn tell(
     context: &Context,
     kind: &str,
-    corpus: &[Named],
-    done: Vec<(&str, anyhow::Result<String>)>,
+    count: usize,
+    done: &[(String, anyhow::Result<String>)],
 ) -> anyhow::Result<u8> {
     let (mut files, mut bad) = (Vec::new(), Vec::new());
     for (name, outcome) in done {
         match outcome {
-            Ok(file) => files.push(file),
+            Ok(file) => files.push(&**file),
             Err(error) => bad.push(Bad { name, error: format!("{error:#}") }),
         }
     }
@@ -219,7 +220,7 @@ fn tell(
     if text.is_empty() {
         text.push_str("there is nothing to write\n");
     }
-    let ending = ending(corpus, 0, bad.len());
+    let ending = ending(count, 0, bad.len());
     context.output.result(kind, Written { files: &files, bad: &bad }, || text)?;
     Ok(ending.code())
 }
@@ -227,17 +228,20 @@ fn tell(
 /// Writes the page of each case. The pages say nothing of this machine, so that they can be kept with the cases.
 fn report(context: &Context, folder: &Path) -> anyhow::Result<u8> {
     let files = corpus::read(folder)?;
-    let write = |name: &str, case: &Result<Case, DocumentError>| {
-        let case = case.as_ref().map_err(|error| anyhow!("{error}"))?;
-        let replayed = html::Replayed::of(case, context.systems);
-        let replayed = replayed.map_err(|error| anyhow!("{error}"))?;
+    let count = files.len();
+    let write = |name: &str, case: Result<Case, DocumentError>| {
+        let replayed =
+            html::Replayed::of(&case?, context.systems).map_err(|error| anyhow!(error))?;
         let page = html::brief(&replayed.source("stormglass", &format!("{name}.json")));
         let file = folder.join(format!("{name}.html"));
         replace(&file, page.as_bytes())?;
         Ok(file.display().to_string())
     };
-    let done = files.par_iter().map(|(name, case)| (name.as_str(), write(name, case))).collect();
-    tell(context, "corpus-report", &files, done)
+    let written = files.into_par_iter().map(|(name, case)| {
+        let written = write(&name, case);
+        (name, written)
+    });
+    tell(context, "corpus-report", count, &written.collect::<Vec<_>>())
 }
 
 impl Explain {
@@ -245,12 +249,12 @@ impl Explain {
         let interrupted = interruption()?;
         let stop = || interrupted.load(Ordering::Relaxed);
         let files = corpus::read(folder)?;
-        let mut done = Vec::new();
-        for (name, case) in &files {
+        let (count, mut done) = (files.len(), Vec::new());
+        for (name, case) in files {
             let mut case = match case {
-                Ok(case) => case.clone(),
+                Ok(case) => case,
                 Err(error) => {
-                    done.push((name.as_str(), Err(anyhow!("{error}"))));
+                    done.push((name, Err(error.into())));
                     continue;
                 }
             };
@@ -262,11 +266,11 @@ impl Explain {
             let written = match case.explain(context.systems, VARIANTS, &stop) {
                 Ok(false) => return Ok(Ending::Interrupted.code()),
                 Ok(true) => replace(&file, &bytes_of(&case)?).map(|()| file.display().to_string()),
-                Err(error) => Err(anyhow!("{error}")),
+                Err(error) => Err(anyhow!(error)),
             };
-            done.push((name.as_str(), written));
+            done.push((name, written));
         }
-        tell(context, "corpus-explain", &files, done)
+        tell(context, "corpus-explain", count, &done)
     }
 }
 

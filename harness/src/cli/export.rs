@@ -9,6 +9,7 @@ use checkers::history::jsonl::{self, ReadLimits};
 use clap::ValueEnum;
 
 use super::output::{check_other, replace};
+use super::replay::check_replays;
 use super::show::{anomalies, chosen};
 use super::{Context, input};
 use crate::corpus::Case;
@@ -54,7 +55,7 @@ impl Arguments {
         match self.to {
             To::JepsenEdn => jepsen_edn::write(&self.history()?, &mut bytes)?,
             To::Jsonl => jsonl::write(&self.history()?, &mut bytes)?,
-            To::RustTest => bytes = self.rust_test()?.into_bytes(),
+            To::RustTest => bytes = self.rust_test(context)?.into_bytes(),
             To::Perfetto => bytes = self.perfetto()?.into_bytes(),
             To::Shiviz => bytes = self.shiviz()?.into_bytes(),
         }
@@ -102,11 +103,9 @@ impl Arguments {
         Ok(shiviz::log(&history, &trace))
     }
 
-    fn rust_test(&self) -> anyhow::Result<String> {
+    fn rust_test(&self, context: &Context) -> anyhow::Result<String> {
         let record = store::load_record(&self.run)?;
-        if record.is_of_processes() {
-            bail!("{} is a run of processes, which no test can have again", self.run.display());
-        }
+        check_replays(context, &self.run, &record).context("no test can have it again")?;
         let Some(number) = chosen(&record, None, &self.run)? else {
             bail!("{} does not fail: there is nothing to test", self.run.display());
         };

@@ -10,11 +10,12 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::Context;
+use super::arguments::in_flags;
 use super::output::interruption;
 use crate::campaign::Ending;
-use crate::external::{Dialect, External, Launch, Limits, WORKLOADS};
+use crate::external::{Dialect, External, Launch, Limits, SYSTEM, WORKLOADS};
 use crate::nemesis::NEMESES;
-use crate::plan::{Plan, PlanError};
+use crate::plan::Plan;
 use crate::report;
 use crate::report::summary::shell_word;
 use crate::run::{self, Conclusion, Options};
@@ -75,7 +76,7 @@ impl Arguments {
         let plan = self.plan(dialect)?;
         let folder = std::path::absolute(context.results.join("processes"))?;
         let any = External::new(self.launch(&program, folder.clone()), dialect);
-        plan.check_for(&any, &[]).map_err(in_flags)?;
+        plan.check_for(&any, &[]).map_err(|error| in_flags(error, &[("nemesis", "nemeses")]))?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
@@ -136,7 +137,7 @@ impl Arguments {
     }
 
     fn plan(&self, dialect: &Dialect) -> anyhow::Result<Plan> {
-        let mut plan = Plan::new(format!("external-{}", dialect.name), "external");
+        let mut plan = Plan::new(format!("external-{}", dialect.name), SYSTEM);
         dialect.workload.clone_into(&mut plan.workload);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
@@ -158,14 +159,6 @@ impl Arguments {
             }
         }
         Ok(plan)
-    }
-}
-
-/// What is wrong with a plan, in the words of the flags that it was made from.
-fn in_flags(error: PlanError) -> anyhow::Error {
-    match error {
-        PlanError::OutOfRange { message, .. } => anyhow::anyhow!("--{message}"),
-        error => error.into(),
     }
 }
 

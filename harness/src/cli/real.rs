@@ -12,12 +12,13 @@ use checkers::Guarantee;
 use checkers::history::Time;
 
 use super::Context;
+use super::arguments::in_flags;
 use super::output::program;
 use super::probe::table;
 use crate::campaign::Ending;
 use crate::engine::Engine;
 use crate::nemesis::NEMESES;
-use crate::plan::{Plan, PlanError};
+use crate::plan::Plan;
 use crate::real::enclosure::{self, Inside};
 use crate::real::probe::{probe, programs};
 use crate::real::system::{Registration, SYSTEMS, named};
@@ -28,6 +29,8 @@ use crate::report::summary::shell_word;
 use crate::seed::Seed;
 use crate::store::{Record, Store};
 
+/// The flags that are called otherwise than the settings of the plan.
+const FLAGS: &[(&str, &str)] = &[("safety", "time"), ("nemesis", "nemeses")];
 /// What is said when somebody presses Ctrl-C for the first time.
 const INTERRUPTED: &str = "interrupted: all faults end now, and what was seen until then is judged; a second Ctrl-C ends \
     the run at once, and nothing is stored";
@@ -45,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=9))]
     nodes: u32,
     /// How long faults last in all.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     time: Duration,
     /// How many clients there are.
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -86,12 +89,6 @@ pub(super) struct Arguments {
     inside: bool,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    let range = Duration::from_secs(1)..=Duration::from_secs(3600);
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if range.contains(&time) { Ok(time) } else { Err("it must lie between 1s and 1h".to_owned()) }
-}
-
 fn guarantee(name: &str) -> Result<Guarantee, String> {
     let known = || Guarantee::ALL.iter().map(|guarantee| guarantee.name()).collect::<Vec<_>>();
     let found = Guarantee::ALL.iter().find(|guarantee| guarantee.name() == name);
@@ -111,7 +108,7 @@ impl Arguments {
             let is_cut_short = enclosure::settle()?;
             let programs = programs(&[entry], self.binary.as_deref());
             let request = self.request(context, entry, programs)?;
-            return self.run(context, request, is_cut_short);
+            return Ok(enclosure::of_ending(self.run(context, request, is_cut_short)?));
         }
         let needs = probe(&[entry], self.binary.as_deref());
         let programs = programs(&[entry], self.binary.as_deref());
@@ -140,7 +137,7 @@ impl Arguments {
         Ok(inside.wait().unwrap_or_else(|error| nothing_ran(context, &error)))
     }
 
-    /// The run itself. What is returned is the exit code of the process inside.
+    /// The run itself.
     fn run(
         &self,
         context: &Context,
@@ -155,7 +152,7 @@ impl Arguments {
             Ok(report) => report,
             Err(error) => {
                 bar.finish_and_clear();
-                return Ok(enclosure::of_ending(nothing_ran(context, &error)));
+                return Ok(nothing_ran(context, &error));
             }
         };
         bar.finish_and_clear();
@@ -180,7 +177,7 @@ impl Arguments {
         let ending = Ending::from(record.conclusion);
         let is_interrupted = is_cut_short.load(Ordering::Relaxed) && ending != Ending::Violated;
         let ending = if is_interrupted { Ending::Interrupted } else { ending };
-        Ok(enclosure::of_ending(ending.code()))
+        Ok(ending.code())
     }
 
     /// What is to be run, held against what there is.
@@ -210,7 +207,7 @@ impl Arguments {
                 known.join(", ")
             );
         }
-        request.plan.check_real(&request.manifest()).map_err(in_flags)?;
+        request.plan.check_real(&request.manifest()).map_err(|error| in_flags(error, FLAGS))?;
         // What needs virtual time, or a bound that nobody has said, is judged of no real run.
         let other = [Guarantee::Available, Guarantee::BoundedStaleness];
         let judged = request.plan.workload().guarantees().iter();
@@ -246,17 +243,5 @@ fn nothing_ran(context: &Context, error: &io::Error) -> u8 {
     match error.kind() {
         io::ErrorKind::Interrupted => Ending::Interrupted.code(),
         _ => Ending::NothingRan.code(),
-    }
-}
-
-/// What is wrong with a plan, in the words of the flags that it was made from.
-fn in_flags(error: PlanError) -> anyhow::Error {
-    match error {
-        PlanError::OutOfRange { message, .. } => anyhow!("--{message}"),
-        PlanError::UnknownName { what, name, known, .. } => {
-            let flag = if what == "nemesis" { "nemeses" } else { what };
-            anyhow!("--{flag}: none is called `{name}`; there are {}", known.join(", "))
-        }
-        error => error.into(),
     }
 }

@@ -9,10 +9,11 @@ use super::Context;
 use super::plans::{Source, entry_of};
 use crate::campaign::{Ending, Entry};
 use crate::engine::Engine;
+use crate::external;
 use crate::report;
 use crate::run::{self, Conclusion, Fingerprint, Options};
 use crate::seed::Seed;
-use crate::store::{self, EXTERNAL, Record, Store};
+use crate::store::{self, Record, Store};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -137,9 +138,23 @@ pub(super) fn store_of(run: Option<&Path>, context: &Context) -> anyhow::Result<
 /// A stored run, and what makes it happen again.
 pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry, Options, Record)> {
     let record = store::load_record(folder)?;
+    check_replays(context, folder, &record)?;
     let named = || format!("the plan of {} cannot run", folder.display());
-    if record.plan.system == EXTERNAL && context.systems.iter().all(|entry| entry.name != EXTERNAL)
-    {
+    record.plan.check(context.systems).with_context(named)?;
+    let entry = entry_of(context, record.plan.clone());
+    let options = Options::of_data(&record.config, &record.schedule, record.calls.as_ref());
+    Ok((entry, options, record))
+}
+
+/// Refuses a stored run that does not happen again, because its nodes were processes.
+pub(super) fn check_replays(
+    context: &Context,
+    folder: &Path,
+    record: &Record,
+) -> anyhow::Result<()> {
+    let is_external = record.plan.system == external::SYSTEM
+        && context.systems.iter().all(|entry| entry.name != external::SYSTEM);
+    if is_external {
         bail!(
             "the nodes of {} were processes, and the run does not have them with it: such runs do not happen again \
              byte for byte; `stormglass external` with the same flags and `--seeds {}` runs the seed once more, and \
@@ -157,10 +172,7 @@ pub(super) fn stored(context: &Context, folder: &Path) -> anyhow::Result<(Entry,
             record.seed
         );
     }
-    record.plan.check(context.systems).with_context(named)?;
-    let entry = entry_of(context, record.plan.clone());
-    let options = Options::of_data(&record.config, &record.schedule, record.calls.as_ref());
-    Ok((entry, options, record))
+    Ok(())
 }
 
 fn comparison(stored: Option<&Record>, is_damaged: bool, replayed: &Record) -> String {

@@ -47,6 +47,9 @@ pub use self::protocol::{Dialect, WORKLOADS};
 use self::service::Services;
 use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing};
 
+/// The name of the system that such nodes are.
+pub(crate) const SYSTEM: &str = "external";
+
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_millis(950);
 /// The most answers that one operation waits for.
@@ -106,7 +109,7 @@ impl System for External {
     fn manifest(&self) -> Manifest {
         let Dialect { name, ops, claims, .. } = self.dialect;
         Manifest {
-            name: "external".to_owned(),
+            name: SYSTEM.to_owned(),
             about: format!("processes that are asked in the words of the workload `{name}`"),
             nodes: (1, 9),
             ops: ops.to_vec(),

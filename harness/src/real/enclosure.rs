@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::network::tool;
+use crate::campaign::Ending;
 
 /// The exit code of a run that was interrupted.
-const INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = Ending::Interrupted.code();
 /// What the process inside adds to the exit code of a run that came to a verdict. Whatever ends that process otherwise,
 /// `unshare` ends with a code that is no verdict then.
 const VERDICT: u8 = 40;
@@ -22,7 +23,7 @@ const VERDICT: u8 = 40;
 const VERDICT_MAX: u8 = 9;
 /// The exit codes of those that have said themselves why they have none: wrong use, a mistake of the harness, a second
 /// Ctrl-C.
-const TOLD: [u8; 3] = [2, 70, INTERRUPTED];
+const TOLD: [u8; 3] = [2, Ending::OwnError.code(), INTERRUPTED];
 
 /// The flags of `unshare` for namespaces in which everything ends with the first process.
 pub(super) fn flags() -> Vec<&'static str> {

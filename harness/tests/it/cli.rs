@@ -1,6 +1,7 @@
 //! The command line, as it is used: what it prints and which code it ends with.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -26,6 +27,12 @@ pub(crate) fn run_program(
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// Writes a script of the shell that can be run.
+pub(crate) fn script(file: &Path, text: &str) {
+    fs::write(file, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Asserts that a command is refused as wrong use, with these words, and leaves nothing behind.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::System;
 
-use crate::cli::{refused, stormglass};
+use crate::cli::{self, refused, stormglass};
 
 /// What every process says that has understood who it is, as a script.
 const READY: &str =
@@ -24,8 +23,7 @@ const READY: &str =
 /// Runs one seed with a script of the shell as the node, much faster than real time.
 fn run_script(folder: &Path, script: &str) -> Report {
     let program = folder.join("node.sh");
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    cli::script(&program, script);
     let limits = Limits { memory_max: 100 << 20, processes_max: 20 };
     let (arguments, folder) = (Vec::new(), folder.to_owned());
     let launch = Launch { program, arguments, folder, pace: 50, limits };
@@ -100,11 +98,10 @@ fn begin(folder: &Path, more: &[&str]) -> (Child, BufReader<fs::File>) {
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
     // Whoever has the pipe open holds up its reader.
     let script = format!(
-        "#!/bin/sh\nexec 3>{}\n{READY}\n(sleep 20; echo outlived >&3) &\necho up >&3\ncat",
+        "exec 3>{}\n{READY}\n(sleep 20; echo outlived >&3) &\necho up >&3\ncat",
         at("pipe").display()
     );
-    fs::write(at("node.sh"), script).unwrap();
-    fs::set_permissions(at("node.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    cli::script(&at("node.sh"), &script);
     let mut harness = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
     harness.args(["external", "--nodes", "1", "--nemeses", "none", "--bin"]).arg(at("node.sh"));
     harness.args(more).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
@@ -208,7 +205,7 @@ fn assert_keeps(arguments: &[&str]) -> String {
 fn offers_nothing_that_replays(folder: &Path) {
     let runs = fs::read_dir(folder.join("results/runs")).unwrap();
     let run = runs.map(|entry| entry.unwrap().path().display().to_string()).next().unwrap();
-    refused(folder, &["export", &run, "--to", "rust-test"], &["no test can have again"]);
+    refused(folder, &["export", &run, "--to", "rust-test"], &["no test can have it again"]);
     refused(folder, &["export", &run, "--to", "shiviz"], &["no messages are recorded"]);
     let (code, _, stderr) = stormglass(folder, &["report", &run]);
     assert_eq!(code, 0, "{stderr}");

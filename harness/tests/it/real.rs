@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value as Json;
 
-use crate::cli::{refused, stormglass};
+use crate::cli::{refused, script, stormglass};
 
 /// A folder for a run, where this machine lets anybody have namespaces with networks in them.
 #[expect(clippy::print_stdout, reason = "what was not looked at is to be seen")]
@@ -50,9 +49,7 @@ fn the_reference_store_holds_under_real_faults_and_reads_like_every_other_run() 
     let (Some(folder), Some(program)) = (place(), reference_db()) else { return };
     // One that starts the server in a session of its own, as launchers do: faults reach whatever runs on a node.
     let launcher = folder.path().join("launcher.sh");
-    fs::write(&launcher, format!("#!/bin/sh\nsetsid {} \"$@\" & wait\n", program.display()))
-        .unwrap();
-    fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&launcher, &format!("setsid {} \"$@\" & wait", program.display()));
     let program = launcher.display().to_string();
     let all = ["real", "--system", "reference-db", "--binary", &program, "--time", "9s"];
     let more = [
@@ -91,16 +88,15 @@ fn the_reference_store_holds_under_real_faults_and_reads_like_every_other_run() 
 /// Starts a run whose nodes are a script that says into a pipe that it is there, and holds it open for as long as it
 /// lives. Returns when all three have said so.
 fn begin(folder: &Path) -> (Child, BufReader<fs::File>) {
-    let (pipe, script) = (folder.join("pipe"), folder.join("node.sh"));
+    let (pipe, node) = (folder.join("pipe"), folder.join("node.sh"));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let text = format!(
-        "#!/bin/sh\n[ \"$1\" = --version ] && exit\nexec 3>{}\necho up >&3\nsleep 300 & wait\n",
+        "[ \"$1\" = --version ] && exit\nexec 3>{}\necho up >&3\nsleep 300 & wait",
         pipe.display()
     );
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&node, &text);
     let mut harness = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
-    harness.args(["real", "--system", "reference-db", "--binary"]).arg(&script);
+    harness.args(["real", "--system", "reference-db", "--binary"]).arg(&node);
     harness.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
     let harness = harness.spawn().unwrap();
     // Opened to write as well, the pipe does not end before the first node has opened it.
@@ -210,7 +206,7 @@ fn what_there_is_not_is_refused() {
     said(&["etcd", "--claim", "linearizable,available"], &format!("available {not_judged}"));
     said(&["etcd", "--claim", "serializable"], &format!("serializable {not_judged}"));
     said(&["etcd", "--inside"], "this is for the program itself");
-    said(&["etcd", "--time", "0s"], "it must lie between 1s and 1h");
+    said(&["etcd", "--time", "0s"], "--time = 0ns must lie between 1s and 1h");
     said(&["etcd", "--nemeses", "none,kill"], "`none` stands alone");
     said(&["etcd", "--workload", "set"], "does nothing that etcd offers, or only reads there");
 }
@@ -219,8 +215,7 @@ fn what_there_is_not_is_refused() {
 fn a_program_that_goes_on_talking_or_hangs_is_probed_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("etcd");
-    fs::write(&program, "#!/bin/sh\nexec yes\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&program, "exec yes");
     let arguments = ["probe", "--system", "etcd", "--binary", program.to_str().unwrap()];
     let (_, stdout, stderr) = stormglass(folder.path(), &arguments);
     assert!(stdout.contains("there"), "{stdout}{stderr}");
