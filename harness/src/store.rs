@@ -93,6 +93,9 @@ pub struct Record {
     /// The version of each program that ran, where nodes were processes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, String>,
+    /// How many events its trace has, where one was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traced: Option<u64>,
     /// How often nodes got into rare states.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<String, u64>,
@@ -126,6 +129,7 @@ impl Record {
             counts: report.counts,
             why: report.why.clone(),
             programs: report.programs.clone(),
+            traced: report.trace.as_ref().map(|trace| trace.len() as u64),
             marks: report.marks.clone(),
             whims: report.whims.clone(),
         }
@@ -201,8 +205,8 @@ pub enum StoreError {
     },
     /// The history is not the one that was judged.
     #[error(
-        "{}: its fingerprint is {found}, but run.json says {expected}; the file was changed after \
-         the run, and `stormglass replay RUN --trace` makes it anew",
+        "{}: its fingerprint is {found}, but run.json says {expected}; one of the two was changed after \
+         the run, and `stormglass replay RUN --trace` finds out which and makes it anew",
         file.display()
     )]
     OtherHistory {
@@ -378,10 +382,11 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
 /// # Errors
 /// Where its history or trace is damaged, or the history is not the one that was judged.
 pub fn check(folder: &Path) -> Result<(), StoreError> {
-    if folder.join(HISTORY_FILE).exists() {
-        load(folder)?;
-    }
-    load_trace(folder).map(drop)
+    let record = match folder.join(HISTORY_FILE).exists() {
+        true => load(folder)?.record,
+        false => load_record(folder)?,
+    };
+    load_trace(folder, &record).map(drop)
 }
 
 /// The files of a stored run, whether they are there or not.
@@ -392,23 +397,31 @@ pub fn files(folder: &Path) -> [PathBuf; 3] {
 /// Reads the trace of a stored run; none where it was stored without one.
 ///
 /// # Errors
-/// Where it is damaged. The error names file and line.
-pub fn load_trace(folder: &Path) -> Result<Option<Trace>, StoreError> {
+/// Where it is damaged, or has not as many events as the record says. The error names file and line.
+pub fn load_trace(folder: &Path, record: &Record) -> Result<Option<Trace>, StoreError> {
     let text = match read_bounded(folder, TRACE_FILE, TRACE_BYTES_MAX) {
         Err(StoreError::Missing { .. }) => return Ok(None),
         text => text?,
     };
-    let event = |(line, text): (usize, &str)| {
-        serde_json::from_str(text).map_err(|error| StoreError::Malformed {
-            file: folder.join(TRACE_FILE),
-            line: line as u64 + 1,
-            message: format!(
-                "{error}; `stormglass replay {} --trace` records it anew",
-                folder.display()
-            ),
-        })
+    let malformed = |line: usize, what: String| StoreError::Malformed {
+        file: folder.join(TRACE_FILE),
+        line: line as u64 + 1,
+        message: format!(
+            "{what}; `stormglass replay {} --trace` records it anew",
+            folder.display()
+        ),
     };
-    text.lines().enumerate().map(event).collect::<Result<Trace, _>>().map(Some)
+    let event = |(line, text): (usize, &str)| {
+        serde_json::from_str(text).map_err(|error| malformed(line, error.to_string()))
+    };
+    let trace = text.lines().enumerate().map(event).collect::<Result<Trace, _>>()?;
+    match record.traced {
+        Some(traced) if traced != trace.len() as u64 => Err(malformed(
+            trace.len(),
+            format!("the file ends after {} events, but the run had {traced}", trace.len()),
+        )),
+        _ => Ok(Some(trace)),
+    }
 }
 
 /// Reads what decided a stored run; its history may be missing.

@@ -16,7 +16,7 @@ use super::Context;
 use super::output::{interruption, replace};
 use super::replay::stored;
 use super::show::{anomalies, chosen};
-use super::shrink::VARIANTS;
+use super::shrink::{VARIANTS, without_mark};
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found, Outcome, Replayed, Verified};
 use crate::document::DocumentError;
@@ -320,7 +320,7 @@ impl Add {
         let named = self.run.file_name().and_then(|name| name.to_str());
         let run =
             named.map_or_else(|| format!("{}-{}", record.plan.name, record.seed), str::to_owned);
-        let given = format!("{}-{}", run.trim_end_matches("-shrunk"), case.failure.anomaly);
+        let given = format!("{}-{}", without_mark(&run), case.failure.anomaly);
         let given = self.name.clone().unwrap_or(given);
         let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
         if given.is_empty() || !given.chars().all(is_plain) {

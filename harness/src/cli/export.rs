@@ -84,7 +84,7 @@ impl Arguments {
             return Ok(perfetto::json(&self.history()?, None, &[]));
         }
         let Stored { record, history, .. } = store::load(&self.run)?;
-        let trace = store::load_trace(&self.run)?;
+        let trace = store::load_trace(&self.run, &record)?;
         Ok(perfetto::json(&history, trace.as_ref(), &anomalies(&record)))
     }
 
@@ -93,9 +93,9 @@ impl Arguments {
         if !self.run.is_dir() {
             bail!("{run} is no stored run: who sent what to whom is in its trace");
         }
-        let history = self.history()?;
-        let trace = store::load_trace(&self.run)?.with_context(|| {
-            if store::load_record(&self.run).is_ok_and(|record| record.is_of_processes()) {
+        let Stored { record, history, .. } = store::load(&self.run)?;
+        let trace = store::load_trace(&self.run, &record)?.with_context(|| {
+            if record.is_of_processes() {
                 return format!("{run} is a run of processes, of which no messages are recorded");
             }
             format!("{run} has no trace; `stormglass replay {run} --trace` records one")

@@ -13,7 +13,7 @@ use crate::external;
 use crate::report;
 use crate::run::{self, Conclusion, Fingerprint, Options};
 use crate::seed::Seed;
-use crate::store::{self, Record, Store};
+use crate::store::{self, Record, Store, StoreError};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -59,7 +59,8 @@ impl Arguments {
         let name = name.map(str::to_owned);
         let record = Record::of(&report);
         let expected = stored.as_ref().map(|stored| &stored.fingerprint);
-        let same = expected.map(|expected| *expected == record.fingerprint);
+        let is_stored = history_stored(damage.as_ref()) == Some(&record.fingerprint);
+        let same = expected.map(|expected| *expected == record.fingerprint || is_stored);
         // What was stored stays as it was where the replay is another run.
         let folder = match (store, same) {
             (Some(store), None | Some(true)) => Some(match &name {
@@ -76,7 +77,7 @@ impl Arguments {
             {
                 text.push_str(&format!("seed {}: {words}\n", record.seed));
             }
-            text.push_str(&comparison(stored.as_ref(), damage.is_some(), &record));
+            text.push_str(&comparison(stored.as_ref(), damage.as_ref(), &record));
             if let Some(folder) = folder {
                 text.push_str(&format!("stored with its trace in {}\n", folder.display()));
             }
@@ -86,9 +87,13 @@ impl Arguments {
             return Ok(Ending::Nondeterministic.code());
         }
         if let Some(damage) = damage.filter(|_| !self.trace) {
-            return Err(
-                anyhow!(damage).context("the run is the same, but its stored history is not")
-            );
+            let words = match is_stored {
+                true => {
+                    "the run has the history that is stored, but another fingerprint is in run.json"
+                }
+                false => "the run is the same, but its stored history is not",
+            };
+            return Err(anyhow!(damage).context(words));
         }
         // What a run was shrunk to shows its failure, and nothing else.
         let is_shrunk = stored.as_ref().is_some_and(|stored| stored.why.is_some());
@@ -175,17 +180,32 @@ pub(super) fn check_replays(
     Ok(())
 }
 
-fn comparison(stored: Option<&Record>, is_damaged: bool, replayed: &Record) -> String {
+/// The fingerprint of a stored history that is not the one that run.json names.
+fn history_stored(damage: Option<&StoreError>) -> Option<&Fingerprint> {
+    match damage {
+        Some(StoreError::OtherHistory { found, .. }) => Some(found),
+        _ => None,
+    }
+}
+
+fn comparison(stored: Option<&Record>, damage: Option<&StoreError>, replayed: &Record) -> String {
     let Some(stored) = stored else { return String::new() };
     let versions = (stored.program != replayed.program).then(|| {
         format!("it was stored by version {}; this is {}", stored.program, replayed.program)
     });
-    if stored.fingerprint == replayed.fingerprint {
+    let same = if stored.fingerprint == replayed.fingerprint {
+        Some(match damage {
+            Some(_) => "the same fingerprint as in run.json",
+            None => "the same history as the stored one",
+        })
+    } else if history_stored(damage) == Some(&replayed.fingerprint) {
+        Some("the same history as in history.jsonl; the fingerprint in run.json is not of it")
+    } else {
+        None
+    };
+    if let Some(same) = same {
         let also = versions.map_or_else(String::new, |versions| format!(": {versions}"));
-        return match is_damaged {
-            true => format!("the same fingerprint as in run.json{also}\n"),
-            false => format!("the same history as the stored one{also}\n"),
-        };
+        return format!("{same}{also}\n");
     }
     let why = versions.unwrap_or_else(|| {
         "the system has changed since, or it is not deterministic: `doctor` tells".to_owned()

@@ -45,7 +45,7 @@ impl Arguments {
             return self.of_case(context);
         }
         let Stored { record, history, .. } = store::load(&self.run)?;
-        let trace = store::load_trace(&self.run)?;
+        let trace = store::load_trace(&self.run, &record)?;
         let out = self.out.clone().unwrap_or_else(|| self.run.join("report.html"));
         check_other(&out, store::files(&self.run).iter().map(|file| &**file))?;
         let source = Source {

@@ -1,5 +1,6 @@
 //! `stormglass shrink`: a smaller run with the same failure.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
 use crate::report;
 use crate::report::summary::shell_word;
+use crate::run::Fingerprint;
 use crate::seed::Seed;
 use crate::shrink::{Failure, Shrinker, Shrunk, Size};
 use crate::store::{self, Record, Store};
@@ -38,11 +40,29 @@ pub(super) struct Arguments {
 /// How many runs tell what becomes of the failure without a fault or an operation.
 pub(super) const VARIANTS: u32 = 50;
 
-/// The name that the smaller run is stored under: that of the run, and that it was shrunk. The seed is another one at times.
-fn shrunk_name(run: &Path, record: &Record) -> String {
+/// The name that the smaller run is stored under: that of the run, and that it was shrunk; the seed is another one at
+/// times. What was shrunk for another failure keeps its folder: then a number follows.
+fn shrunk_name(store: &Store, run: &Path, record: &Record, failure: &Failure) -> String {
     let named = run.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let name = named.unwrap_or_else(|| format!("{}-{}", record.plan.name, record.seed));
-    format!("{}-shrunk", name.strip_suffix("-shrunk").unwrap_or(&name))
+    let name = without_mark(&name);
+    let numbered = (2..).map(|number| format!("{name}-shrunk-{number}"));
+    let mut names = iter::once(format!("{name}-shrunk")).chain(numbered);
+    let is_of_another = |name: &String| {
+        let there = store::load_record(&store.folder_of(name)).ok();
+        there.and_then(|record| record.why).is_some_and(|why| why.failure != *failure)
+    };
+    names.find(|name| !is_of_another(name)).expect("numbers do not end")
+}
+
+/// The name of a run without what says that it was shrunk: `raft-7` of `raft-7-shrunk` and of `raft-7-shrunk-2`.
+pub(super) fn without_mark(name: &str) -> &str {
+    // What a campaign has shrunk ends with the kind of the failure instead, which is longer.
+    let is_number = |end: &str| end.len() < 4 && end.parse::<u32>().is_ok();
+    let numbered = name.rsplit_once('-').filter(|(_, end)| is_number(end));
+    let unnumbered = numbered.map(|(name, _)| name).filter(|name| name.ends_with("-shrunk"));
+    let name = unnumbered.unwrap_or(name);
+    name.strip_suffix("-shrunk").unwrap_or(name)
 }
 
 /// Stores the smaller run, unless a better one is there. Returns the folder, and whether it was stored.
@@ -110,6 +130,15 @@ impl Content<'_> {
     }
 }
 
+/// That a run is another one than when it was stored, though it fails in the same way.
+fn changed(stored: &Record, now: &Fingerprint) -> String {
+    format!(
+        "warning: the run is NOT the one that was stored, which has {} and not {now}; it has the same failure, and that is \
+         shrunk: `replay` tells more",
+        stored.fingerprint
+    )
+}
+
 /// Why the smaller run has another seed, if it has one, in a line.
 fn other_seed(record: &Record, own: Seed) -> String {
     if record.seed == own {
@@ -154,15 +183,18 @@ impl Arguments {
             anyhow!(error)
                 .context("the run is not what it was when it was stored; `replay` tells more")
         })?;
+        if shrunk.original != record.fingerprint {
+            bar.suspend(|| context.output.note(&changed(&record, &shrunk.original)));
+        }
         bar.set_message("what it takes");
         shrunk.report.why =
             Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &|| is_over(2.0));
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
-        let name = shrunk_name(&self.run, &record);
+        let name = shrunk_name(&store, &self.run, &record, &failure);
         let (folder, stored) = keep(&store, &name, &shrunk, &failure)?;
         let folder = folder.display().to_string();
-        let Shrunk { before, after, runs, is_done, ref report } = shrunk;
+        let Shrunk { before, after, runs, is_done, ref report, .. } = shrunk;
         let own = record.seed;
         let record = Record::of(report);
         let content = Content {

@@ -27,7 +27,7 @@ use self::minimize::minimize;
 use crate::config::Config;
 use crate::nemesis::{Fault, Planned, Shape, Target};
 use crate::plan::Plan;
-use crate::run::{Options, Report, run};
+use crate::run::{Fingerprint, Options, Report, run};
 use crate::seed::Seed;
 use crate::system::System;
 use crate::tape::{Call, Tape};
@@ -108,6 +108,8 @@ impl Size {
 pub struct Shrunk {
     /// The smallest run that was found, with its trace.
     pub report: Report,
+    /// The fingerprint of the run that was made smaller, as it was this time.
+    pub original: Fingerprint,
     /// How much there was in the beginning.
     pub before: Size,
     /// How much is left.
@@ -281,6 +283,7 @@ impl Shrinker<'_> {
         let drawn =
             run(self.system, self.plan, self.seed, Options { keeps_calls: true, ..options });
         let before = Size::of(&drawn);
+        let original = drawn.fingerprint.clone();
         let Some(anomaly) = self.failure.find(&drawn) else {
             return Err(ShrinkError::NoFailure { failure: self.failure.clone() });
         };
@@ -300,6 +303,7 @@ impl Shrinker<'_> {
         let Some(mut best) = search.first(vec![case, later]) else {
             return Ok(Shrunk {
                 report: drawn,
+                original,
                 before,
                 after: before,
                 runs: search.runs(),
@@ -332,7 +336,8 @@ impl Shrinker<'_> {
         let traced = Options { trace: true, ..best.options() };
         let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);
-        Ok(Shrunk { report, before, after, runs: search.runs(), is_done: !(self.stop)() })
+        let (runs, is_done) = (search.runs(), !(self.stop)());
+        Ok(Shrunk { report, original, before, after, runs, is_done })
     }
 }
 

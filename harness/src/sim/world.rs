@@ -331,7 +331,9 @@ impl World {
         }
         for id in nodes {
             self.stop(*id);
-            self.lose_disk(fault, *id);
+            let bytes = self.lose_disk(fault, *id);
+            let how = || format!("lost power, and its disk with {bytes} bytes");
+            self.shared.record(self.now(), *id, || Happening::Stops { how: how() });
         }
         self.note_stopped(fault, nodes.to_vec());
         target::list(nodes)
@@ -347,14 +349,14 @@ impl World {
         step.map(|step| format!("{NOBODY}, {step} still"))
     }
 
-    /// Takes the disk of a node that is down.
-    fn lose_disk(&mut self, fault: FaultId, id: NodeId) {
+    /// Takes the disk of a node that is down. Returns the bytes that were lost.
+    fn lose_disk(&mut self, fault: FaultId, id: NodeId) -> u64 {
         let node = self.shared.node(id);
         let bytes = node.platter.borrow_mut().wipe();
         node.wiped.set(true);
         node.lost.set(true);
-        self.shared.note(self.now(), id, || format!("lost its disk with {bytes} bytes"));
         self.effects[fault.index()].lost_bytes += bytes;
+        bytes
     }
 
     /// Takes note of the nodes that a fault has stopped, all of them now.
@@ -414,9 +416,13 @@ impl World {
     /// a fault did to their disks. They are down from then on.
     pub(crate) fn failures(&mut self) -> Vec<(NodeId, Failure)> {
         let mut failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
-        for (id, _) in &failures {
+        for (id, failure) in &failures {
             if self.shared.node(*id).up.get() {
                 self.stop(*id);
+            }
+            if !self.is_of_disk(*id, failure) {
+                let how = || "ends by itself".to_owned();
+                self.shared.record(self.now(), *id, || Happening::Stops { how: how() });
             }
         }
         let by_disks = failures.extract_if(.., |(id, failure)| self.is_of_disk(*id, failure));
@@ -545,7 +551,11 @@ impl World {
                 self.effects[fault.index()].disk.add(done);
             }
         }
-        let trace = self.shared.trace.as_ref().map(|trace| trace.take());
+        let mut trace = self.shared.trace.as_ref().map(|trace| trace.take());
+        if let Some(trace) = &mut trace {
+            // Hosts that take turns each have a time of their own within a tick.
+            trace.sort_by_key(|event| event.at);
+        }
         (self.effects, trace)
     }
 }

@@ -210,7 +210,7 @@ impl Group {
         let failure = self.signature.kind.failure();
         let (seed, stop, progress) = (self.seed, *stop, *progress);
         let shrinker = Shrinker { system, plan, seed, failure: failure.clone(), stop, progress };
-        let Shrunk { mut report, before, after, runs, is_done } =
+        let Shrunk { mut report, before, after, runs, is_done, .. } =
             shrinker.shrink(Options::default())?;
         report.why = Why::of(system, &report, &failure, VARIANTS, stop);
         if let Some(anomaly) = failure.find(&report) {

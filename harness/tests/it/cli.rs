@@ -305,6 +305,11 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     let (_, stdout, _) = stormglass(at, &["replay", &small]);
     let other = "the same history as the stored one: it was stored by version 0.0.9; this is";
     assert!(stdout.contains(other), "{stdout}");
+    let mut other: serde_json::Value = serde_json::from_str(&own).unwrap();
+    other["why"]["failure"]["anomaly"] = "another".into();
+    fs::write(&stored, other.to_string()).unwrap();
+    let (_, stdout, _) = stormglass(at, &["shrink", &run, "--budget", "0s"]);
+    assert!(stdout.contains(&format!("stored in {small}-2\n")), "what is there stays: {stdout}");
     fs::write(&stored, own).unwrap();
     keep(at, &small);
     refused(at, &["shrink", &run, "--anomaly", "999"], &["there is no number 999"]);
@@ -326,9 +331,22 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     let text = fs::read_to_string(&record).unwrap();
     let stored = fingerprint(&by_seed).replace("fingerprint ", "");
     fs::write(&record, text.replace(&stored, &stored.replace(&stored[..1], "z"))).unwrap();
+    let (code, stdout, stderr) = stormglass(at, &["replay", &run]);
+    assert!(stdout.contains("the same history as in history.jsonl"), "{stdout}");
+    assert!(code == 2 && stderr.contains("another fingerprint is in run.json"), "{code} {stderr}");
+    let history = at.join(&run).join("history.jsonl");
+    fs::rename(&history, at.join("aside")).unwrap();
     let (code, stdout, _) = stormglass(at, &["replay", &run]);
     assert!(code == 5 && stdout.contains("NOT the history that was stored"), "{code} {stdout}");
-    fs::write(&record, text).unwrap();
+    let (_, _, stderr) = stormglass(at, &["shrink", &run, "--budget", "0s"]);
+    assert!(stderr.contains("warning: the run is NOT the one that was stored"), "{stderr}");
+    fs::rename(at.join("aside"), &history).unwrap();
+    // The advice of whoever finds that the two differ.
+    refused(at, &["show", &run], &["history.jsonl", "`stormglass replay RUN --trace`"]);
+    let (_, stdout, _) = stormglass(at, &["replay", &run, "--trace"]);
+    assert!(stdout.contains("stored with its trace in"), "{stdout}");
+    let (code, _, stderr) = stormglass(at, &["show", &run]);
+    assert_eq!(code, 0, "{stderr}");
 
     damage(at, &run);
 }

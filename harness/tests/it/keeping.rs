@@ -248,6 +248,14 @@ fn a_smaller_run_lies_beside_the_run_or_where_somebody_says() {
     );
 
     let trace = at.join(&moved).join("trace.jsonl");
+    let text = fs::read_to_string(&trace).unwrap();
+    let cut_off = text.lines().take(10).map(|line| format!("{line}\n")).collect::<String>();
+    fs::write(&trace, cut_off).unwrap();
+    refused(
+        at,
+        &["report", &moved],
+        &["trace.jsonl:11: the file ends after 10 events, but the run had "],
+    );
     fs::write(&trace, "{}\n").unwrap();
     let again = format!("`stormglass replay {moved} --trace` records it anew");
     for command in [&["report", &moved][..], &["shrink", &moved], &["corpus", "add", &moved]] {

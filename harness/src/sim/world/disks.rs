@@ -116,7 +116,9 @@ impl World {
             return;
         }
         if is_damaged {
-            self.lose_disk(fault, id);
+            let bytes = self.lose_disk(fault, id);
+            self.shared
+                .note(self.now(), id, || format!("gets an empty disk for its {bytes} bytes"));
         }
         self.start(id);
     }
