@@ -367,18 +367,32 @@ fn commands(source: &Source<'_>) -> Vec<(&'static str, String)> {
     commands
 }
 
+/// What a picture leaves out, in sentences.
+fn caption(picture: &picture::Picture) -> String {
+    let operations = match picture.left_out {
+        0 => String::new(),
+        count => {
+            format!("The first {count} operations of the witness are left out of the picture.")
+        }
+    };
+    let nodes = match picture.nodes_left_out {
+        0 => String::new(),
+        1 => "1 more node is left out, which nobody asked here and no fault hit.".to_owned(),
+        count => {
+            format!("{count} more nodes are left out, which nobody asked here and no fault hit.")
+        }
+    };
+    let sentences = [operations, nodes].into_iter().filter(|sentence| !sentence.is_empty());
+    sentences.collect::<Vec<String>>().join(" ")
+}
+
 /// An anomaly with its sentences, and with its picture where that is asked for.
 fn drawn(source: &Source<'_>, place: usize, anomaly: &Anomaly, with_picture: bool) -> Drawn {
     let picture = with_picture.then(|| {
         let Source { record, history, trace, .. } = source;
-        picture::draw(history, *trace, anomaly, decided(record, anomaly), record.config.engine)
+        picture::draw(history, *trace, anomaly, decided(record, anomaly), &record.config)
     });
-    let caption = picture.as_ref().map_or_else(String::new, |picture| match picture.left_out {
-        0 => String::new(),
-        left_out => {
-            format!("The first {left_out} operations of the witness are left out of the picture.")
-        }
-    });
+    let caption = picture.as_ref().map_or_else(String::new, caption);
     let rows = picture.iter().flat_map(|picture| &picture.operations);
     let rows = rows.map(|id| row(source.history, anomaly, *id)).collect();
     Drawn {

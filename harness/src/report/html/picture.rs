@@ -13,7 +13,7 @@ use super::axis::Axis;
 use super::bands::{self, Band};
 use super::svg::{Svg, short};
 use super::words::{asked, learned, observed, value_in_short};
-use crate::engine::Engine;
+use crate::config::Config;
 use crate::sim::Role;
 use crate::story;
 use crate::trace::{Happening, Trace};
@@ -31,6 +31,8 @@ const NODE_LANE: f64 = 26.0;
 const SHOWN_MAX: usize = 24;
 /// So many faults are shown from their beginning, where that was before all else that is shown.
 const BEGUN_BEFORE_MAX: usize = 4;
+/// Of at most so many nodes all are shown; of more, those that were asked or hit.
+const NODES_MAX: u32 = 7;
 /// A history of at most so many operations is shown whole.
 const SMALL: usize = 24;
 /// What is said of the moment from which on most tails end so.
@@ -46,6 +48,8 @@ pub(super) struct Picture {
     pub(super) operations: Vec<OperationId>,
     /// How many operations of the witness are left out because there are too many.
     pub(super) left_out: usize,
+    /// How many nodes are left out because there are too many.
+    pub(super) nodes_left_out: u32,
 }
 
 /// An operation and where it is drawn.
@@ -75,12 +79,13 @@ pub(super) fn draw(
     trace: Option<&Trace>,
     anomaly: &Anomaly,
     decided: Option<Time>,
-    engine: Engine,
+    config: &Config,
 ) -> Picture {
     let (operations, left_out) = chosen(history, anomaly);
-    let about = (trace, decided, engine);
+    let about = (trace, decided, config);
     let drawing = Drawing::new(history, about, anomaly, &operations);
-    Picture { svg: drawing.draw(history, trace, anomaly), operations, left_out }
+    let nodes_left_out = config.all_nodes().saturating_sub(drawing.nodes.len() as u32);
+    Picture { svg: drawing.draw(history, trace, anomaly), operations, left_out, nodes_left_out }
 }
 
 /// The operations of the witness; those around where it is none of itself: of a stall, what was tried meanwhile.
@@ -142,7 +147,7 @@ struct Drawing<'a> {
 impl<'a> Drawing<'a> {
     fn new(
         history: &'a History,
-        (trace, decided, engine): (Option<&Trace>, Option<Time>, Engine),
+        (trace, decided, config): (Option<&Trace>, Option<Time>, &Config),
         anomaly: &Anomaly,
         shown: &[OperationId],
     ) -> Drawing<'a> {
@@ -178,13 +183,16 @@ impl<'a> Drawing<'a> {
             operations.iter().filter_map(|operation| operation.node).collect();
         nodes.extend(answering.values());
         nodes.extend(bands.iter().flat_map(|band| band.nodes.iter().copied()));
+        // Those that had no part in it are part of the picture too, where they do not fill it.
+        let all = config.all_nodes();
+        nodes.extend((1..=all).map(NodeId).filter(|_| all <= NODES_MAX));
         nodes.sort_unstable();
         nodes.dedup();
         let header = bands::header(&bands, &axis, RIGHT);
         let (lanes, bottom) = lanes(&bars, header);
         let has_witness = !is_about_time(anomaly) && !anomaly.witness.operations.is_empty();
         let marked = expectation.marked;
-        let time = engine.time();
+        let time = config.engine.time();
         Drawing {
             axis,
             bands,
