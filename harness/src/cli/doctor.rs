@@ -12,6 +12,7 @@ use super::plans::Selection;
 use crate::campaign::{Ending, Entry};
 use crate::conformance::{self, Finding};
 use crate::doctor::{self, Difference, Fingerprints};
+use crate::report::count::counted;
 use crate::report::escape;
 use crate::seed::Seed;
 use crate::system::Settings;
@@ -242,7 +243,7 @@ fn human(content: &Content) -> String {
     if count == 0 || plans.is_empty() {
         text.push_str("nothing ran: no plan or no seed was selected\n");
     } else if *deterministic {
-        let seeds = if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") };
+        let seeds = counted(count, "seed");
         for plan in plans {
             text.push_str(&format!(
                 "{plan}: {seeds}, each run four times, on two threads and in two more \

@@ -14,6 +14,7 @@ use super::replay::{store_of, stored};
 use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
 use crate::report;
+use crate::report::count::counted;
 use crate::report::summary::shell_word;
 use crate::run::Fingerprint;
 use crate::seed::Seed;
@@ -125,7 +126,7 @@ impl Content<'_> {
             + &other_seed(run, own)
             + &report::run::story(run)
             + &report::run::why(run)
-            + &format!("\n{runs} runs in {seconds:.1} s: {ended}\n{kept}\n\n")
+            + &format!("\n{} in {seconds:.1} s: {ended}\n{kept}\n\n", counted(*runs, "run"))
             + &format!("show:   {program} show {named}\nreplay: {program} replay {named}\n")
     }
 }
@@ -173,10 +174,7 @@ impl Arguments {
             stop: &stop,
             progress: &|what, size, runs| {
                 bar.set_position(runs);
-                bar.set_message(format!(
-                    "{what}: {} faults, {} operations",
-                    size.faults, size.operations
-                ));
+                bar.set_message(format!("{what}: {size}"));
             },
         };
         let mut shrunk = shrinker.shrink(options).map_err(|error| {

@@ -85,10 +85,7 @@ impl Shrink {
                     || meter.read().wall_seconds >= self.shrink_budget.as_secs_f64()
             };
             let progress = |what: &str, size: Size, _| {
-                bar.set_message(format!(
-                    "{id}, {what}: {} faults, {} operations",
-                    size.faults, size.operations
-                ));
+                bar.set_message(format!("{id}, {what}: {size}"));
             };
             let shrinking = Shrinking { entries, store, stop: &stop, progress: &progress };
             if let Err(error) = group.shrink(&shrinking) {

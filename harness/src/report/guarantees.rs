@@ -6,6 +6,7 @@ use std::ops::Range;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::count::counted;
 use super::summary::{Cost, Replay, kind, shell_word};
 use super::{escape, matrix};
 use crate::campaign::Ending;
@@ -130,8 +131,8 @@ fn witness(mode: &Mode, line: &Line, commands: &Commands) -> Option<(String, Str
         "{}, under {group}: seed {}, {} and {}: {}",
         kind(line.guarantee, &found.anomaly),
         found.seed,
-        count(found.operations, "operation"),
-        count(found.faults, "fault"),
+        counted(found.operations, "operation"),
+        counted(found.faults, "fault"),
         found.sentence,
     );
     Some((words, command(commands, &mode.plan, group, found.seed)))
@@ -146,16 +147,13 @@ fn command(commands: &Commands, plan: &str, group: &Group, seed: Seed) -> String
     format!("{} --plan {}{nemeses} --seed {seed}", replay.call("run"), shell_word(plan))
 }
 
-fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
-
 fn totals(guarantees: &Guarantees, cost: Option<Cost>) -> String {
     let totals = &guarantees.totals;
     let mut text = format!(
-        "{} runs, {} operations checked, {} faults applied",
-        totals.runs, totals.operations, totals.faults
+        "{}, {} checked, {} applied",
+        counted(totals.runs, "run"),
+        counted(totals.operations, "operation"),
+        counted(totals.faults, "fault")
     );
     if let Some(cost) = cost {
         let _ = write!(text, ", {:.1} s", cost.wall_seconds);

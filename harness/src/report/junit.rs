@@ -3,6 +3,7 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::count::counted;
 use super::escape;
 use super::summary::{Cost, Replay};
 use super::{corpus, matrix, triage};
@@ -125,7 +126,7 @@ fn execution_case(findings: &Findings, row: &Row, replay: &Replay) -> TestCase {
         TestCaseStatus::success()
     };
     let mut case = TestCase::new("every run tells", status);
-    case.set_classname(row.plan.clone()).set_system_out(format!("{} runs", row.runs));
+    case.set_classname(row.plan.clone()).set_system_out(counted(row.runs, "run"));
     case
 }
 

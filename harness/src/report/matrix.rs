@@ -4,6 +4,7 @@ use checkers::Guarantee;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::count::counted;
 use super::escape;
 use crate::campaign::{Cell, Row, Standing};
 use crate::system::Claim;
@@ -93,7 +94,9 @@ pub fn words(row: &Row, cell: &Cell) -> String {
         (Some(seed), _) => {
             format!("{mark} broken in {} of {}, first seed {seed}", cell.broken, cell.runs())
         }
-        (None, 0) => format!("{mark} held in {} runs", cell.held),
-        (None, unknown) => format!("{mark} held in {} runs, unknown in {unknown}", cell.held),
+        (None, 0) => format!("{mark} held in {}", counted(cell.held, "run")),
+        (None, unknown) => {
+            format!("{mark} held in {}, unknown in {unknown}", counted(cell.held, "run"))
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What people and other programs are shown. Everything here makes text; only [`crate::cli`] prints.
 
 pub(crate) mod corpus;
+pub(crate) mod count;
 pub mod escape;
 pub mod guarantees;
 pub mod html;

@@ -8,6 +8,7 @@ use checkers::{Anomaly, Facts, Verdict};
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
+use super::count::counted;
 use super::escape;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -67,10 +68,14 @@ pub fn terminal(record: &Record) -> String {
 
 /// How many of the operations clients were told to ask: the others read all replicas at the end. Nothing where clients
 /// drew what they ask.
-fn of_clients(record: &Record) -> String {
+pub(crate) fn of_clients(record: &Record) -> String {
     let Some(calls) = &record.calls else { return String::new() };
     let final_reads = record.counts.operations().saturating_sub(calls.len() as u64);
-    format!(" ({} of clients, {final_reads} that read replicas at the end)", calls.len())
+    match final_reads {
+        0 => String::new(),
+        1 => format!(" ({} of clients, 1 that reads a replica at the end)", calls.len()),
+        _ => format!(" ({} of clients, {final_reads} that read replicas at the end)", calls.len()),
+    }
 }
 
 /// Why a run has another seed than its name says, in words that follow the seed; nothing where it has not.
@@ -147,10 +152,16 @@ pub(crate) fn findability(why: &Why) -> Option<String> {
     let runs = why.runs;
     let failing = why.of_plan?;
     Some(match why.clean_runs() {
-        Some(clean) => format!(
-            "of {runs} other seeds of the plan, {failing} find it: {clean} clean runs in a row are by chance in \
-             one of {BELIEVABLE} cases at most"
-        ),
+        Some(clean) => {
+            let clean = match clean {
+                1 => "1 clean run is".to_owned(),
+                _ => format!("{clean} clean runs in a row are"),
+            };
+            format!(
+                "of {runs} other seeds of the plan, {failing} find it: {clean} by chance in one of {BELIEVABLE} \
+                 cases at most"
+            )
+        }
         None => format!(
             "of {runs} other seeds of the plan, none finds it: that a fix holds is seen from this run alone"
         ),
@@ -297,30 +308,34 @@ pub(crate) fn fault_rows(record: &Record) -> Vec<[String; 7]> {
 /// Whom a fault hit, and what it did to them.
 fn what_it_did(effect: &Effect) -> String {
     let what = if effect.what.is_empty() { "nothing" } else { &effect.what };
-    let counted = |count: u64, words: &dyn Fn(u64) -> String| match count {
+    let unless_none = |count: u64, words: &dyn Fn(u64) -> String| match count {
         0 => String::new(),
         count => words(count),
     };
     escape::line(what)
-        + &counted(effect.delayed, &|delayed| format!(", {delayed} messages late"))
-        + &counted(effect.copied, &|copied| format!(", {copied} messages again"))
-        + &counted(effect.flapped.into(), &|flapped| format!(", cut {flapped} times"))
-        + &counted(effect.misread, &|misread| format!(", clocks read wrong {misread} times"))
-        + &counted(effect.halted_ns / 1_000_000, &|ms| format!(", halted for {ms} ms in all"))
+        + &unless_none(effect.delayed, &|delayed| format!(", {} late", counted(delayed, "message")))
+        + &unless_none(effect.copied, &|copied| format!(", {} again", counted(copied, "message")))
+        + &unless_none(effect.flapped.into(), &|flapped| {
+            format!(", cut {}", counted(flapped, "time"))
+        })
+        + &unless_none(effect.misread, &|misread| {
+            format!(", clocks read wrong {}", counted(misread, "time"))
+        })
+        + &unless_none(effect.halted_ns / 1_000_000, &|ms| format!(", halted for {ms} ms in all"))
         + &of_disks(&effect.disk)
 }
 
 /// What a fault did to disks, in words that follow whom it hit.
 fn of_disks(disk: &DiskEffect) -> String {
     let counts = [
-        (disk.slow_syncs, "slow syncs"),
-        (disk.errors, "errors of disks"),
-        (disk.flipped_bits, "flipped bits"),
-        (disk.lies, "syncs that lied"),
-        (disk.lost_bytes, "bytes lost"),
+        (disk.slow_syncs, "slow sync", ""),
+        (disk.errors, "error", " of disks"),
+        (disk.flipped_bits, "flipped bit", ""),
+        (disk.lies, "sync", " that lied"),
+        (disk.lost_bytes, "byte", " lost"),
     ];
-    let counts = counts.iter().filter(|(count, _)| *count > 0);
-    counts.map(|(count, what)| format!(", {count} {what}")).collect()
+    let counts = counts.iter().filter(|(count, ..)| *count > 0);
+    counts.map(|(count, what, how)| format!(", {}{how}", counted(*count, what))).collect()
 }
 
 fn verdicts(judged: &[Judged]) -> String {

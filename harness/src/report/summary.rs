@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 
+use super::count::counted;
 use super::{corpus, escape, matrix, triage};
 use crate::campaign::{Findings, Inconclusive, Standing, Stopped};
 use crate::seed::Seed;
@@ -97,12 +98,12 @@ pub fn totals(findings: &Findings, cost: Cost) -> String {
     let totals = &findings.totals;
     let simulated = Duration::from_secs(totals.simulated_ns / 1_000_000_000);
     let mut text = format!(
-        "{} runs, {} operations checked ({} took effect), {} faults applied, {} messages, {} simulated",
-        totals.runs,
-        totals.operations,
+        "{}, {} checked ({} took effect), {} applied, {}, {} simulated",
+        counted(totals.runs, "run"),
+        counted(totals.operations, "operation"),
         totals.ok,
-        totals.faults,
-        totals.messages,
+        counted(totals.faults, "fault"),
+        counted(totals.messages, "message"),
         humantime::format_duration(simulated),
     );
     let _ = write!(text, ", {:.1} s", cost.wall_seconds);
@@ -184,7 +185,12 @@ fn marks(out: &mut String, findings: &Findings) {
         let never = marks.iter().filter(|(_, runs)| **runs == 0);
         let never = never.map(|(mark, _)| escape::line(mark)).collect::<Vec<_>>().join(", ");
         let never = if never.is_empty() { never } else { format!("; never: {never}") };
-        let _ = writeln!(out, "  {} ({runs} runs): {reached}{never}", escape::line(system));
+        let _ = writeln!(
+            out,
+            "  {} ({}): {reached}{never}",
+            escape::line(system),
+            counted(runs, "run")
+        );
     }
 }
 

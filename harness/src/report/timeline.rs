@@ -11,6 +11,7 @@ use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::{Panel, Style};
 
+use super::count::counted;
 use super::escape;
 
 /// What of a history is shown.
@@ -189,8 +190,8 @@ fn bounds(
 /// Says how many operations were left out since the one before.
 fn flush(rows: &mut Vec<Row>, left_out: &mut u32) {
     if *left_out > 0 {
-        let plural = if *left_out == 1 { "" } else { "s" };
-        rows.push(Row::Note { at: None, words: format!("… {left_out} other operation{plural}") });
+        let words = format!("… {}", counted(*left_out, "other operation"));
+        rows.push(Row::Note { at: None, words });
         *left_out = 0;
     }
 }

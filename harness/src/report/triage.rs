@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
+use super::count::counted;
 use super::escape;
 use super::summary::{Replay, shell_word};
 use crate::system::Claim;
@@ -127,7 +128,8 @@ pub fn comparison(comparison: &Comparison<'_>) -> String {
         let (id, runs, enough) = (&one.failure.id, one.after.1, one.failure.clean_runs());
         let _ = writeln!(
             out,
-            "{id} did not turn up in {runs} runs; {enough} clean ones would show that it is gone"
+            "{id} did not turn up in {}; {enough} clean ones would show that it is gone",
+            counted(runs, "run")
         );
     }
     for PlanDifference { plan, is_new } in &comparison.plans {

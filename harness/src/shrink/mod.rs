@@ -14,6 +14,7 @@
 //! the search is cut short; then it is the least that was found by then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use self::minimize::minimize;
 use crate::config::Config;
 use crate::nemesis::{Fault, Planned, Shape, Target};
 use crate::plan::Plan;
+use crate::report::count::counted;
 use crate::run::{Fingerprint, Options, Report, run};
 use crate::seed::Seed;
 use crate::system::System;
@@ -100,6 +102,12 @@ impl Size {
             nodes: report.config.all_nodes(),
             simulated_ns: report.counts.simulated_ns,
         }
+    }
+}
+
+impl Display for Size {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", counted(self.faults, "fault"), counted(self.operations, "operation"))
     }
 }
 

@@ -14,6 +14,7 @@ use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
 
 use self::strip::Strip;
+use super::count::counted;
 use super::escape;
 use super::run;
 use super::summary::shell_word;
@@ -323,13 +324,9 @@ fn identity(record: &Record) -> Vec<(&'static str, String)> {
 /// How much there is of the run, and how much of it proves the anomaly.
 fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
     let Source { record, history, .. } = source;
-    let plural = |count: usize, what: &str| {
-        let s = if count == 1 { "" } else { "s" };
-        format!("{count} {what}{s}")
-    };
-    let faults = plural(record.schedule.0.len(), "fault");
-    let operations = plural(history.operation_count(), "operation");
-    let mut text = format!("{faults}, {operations}");
+    let faults = counted(record.schedule.0.len(), "fault");
+    let operations = counted(history.operation_count(), "operation");
+    let mut text = format!("{faults}, {operations}{}", run::of_clients(record));
     if let Some(anomaly) = anomaly {
         let proof = anomaly.witness.operations.len();
         match proof {
