@@ -14,6 +14,9 @@ use super::txn::{Action, Fate, Step, Txn, Txns, in_order};
 use crate::history::{History, OperationId, Value};
 use crate::verdict::{self, Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict};
 
+/// Of more accounts than these, the words do not say what each held.
+const ACCOUNTS_NAMED_MAX: usize = 8;
+
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bank {
@@ -112,14 +115,17 @@ impl Bank {
         } else if sums != opening.total {
             let how = if opening.written { "were filled with" } else { "were first seen to hold" };
             let legal = Legal::within(opening.total, opening.total);
-            let words = format!("the balances read sum to {sums}, but all accounts {how} {legal}");
+            let held = held(txns, accounts, balances);
+            let words = format!("{held} sum to {sums}, but all accounts {how} {legal}");
             let contrast = shows(legal).map(|shown| shown.observed(verdict::sum(sums)));
             ("wrong-total", None, contrast, words)
         } else if let Some(account) = negative {
             let held = balances[account].unwrap_or_default();
             let account = accounts[account];
             let words = format!("{} holds {held}, below zero", txns.key(account));
-            ("negative-balance", Some(account), None, words)
+            // With none below zero, none holds more than all.
+            let contrast = Contrast::new(txn.id, Legal::within(0, opening.total));
+            ("negative-balance", Some(account), Some(contrast.observed(Value::Int(held))), words)
         } else {
             return None;
         };
@@ -274,6 +280,18 @@ fn balances(
         }
     }
     Ok(balances)
+}
+
+/// What each account held, in words; of many, not by name.
+fn held(txns: &Txns<'_>, accounts: &[u32], balances: &[Option<i64>]) -> String {
+    if accounts.len() > ACCOUNTS_NAMED_MAX {
+        return "the balances read".to_owned();
+    }
+    let each = accounts.iter().zip(balances).map(|(account, balance)| {
+        let balance = balance.map_or_else(|| "nil".to_owned(), |held| held.to_string());
+        format!("{} with {balance}", txns.key(*account))
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn sum(balances: &[Option<i64>]) -> i128 {

@@ -222,9 +222,14 @@ impl<'a> Txns<'a> {
         }
     }
 
+    /// The operation that a transaction is.
+    pub(super) fn operation(&self, txn: &Txn) -> Operation<'_> {
+        self.history.operation(txn.id)
+    }
+
     /// What one transaction did, in words: `process 1 did r x [1 2], append x 3 (1 s to 2 s)`.
     pub(super) fn sentence(&self, txn: &Txn) -> String {
-        let operation = self.history.operation(txn.id);
+        let operation = self.operation(txn);
         let told: Vec<String> = self
             .steps(txn)
             .iter()

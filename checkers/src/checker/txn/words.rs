@@ -43,12 +43,15 @@ pub(super) fn explain(versions: &Versions<'_>, cycle: &Cycle) -> (Vec<u32>, Vec<
     }
     let mut sentences = introduce(versions.txns, &numbers);
     sentences.extend(reasons);
-    let around: Vec<String> = (1..=cycle.steps.len())
-        .map(|number| format!("T{number}"))
-        .chain(["T1".to_owned()])
-        .collect();
-    let around = around.join(" before ");
-    sentences.push(format!("so T1 would have to come before itself: {around}"));
+    // The last sentence is also a headline, where nothing has said yet who they are.
+    let named = |index: usize| {
+        let txn = &versions.txns.list()[cycle.steps[index].0 as usize];
+        let process = versions.txns.operation(txn).process;
+        format!("T{} (process {process})", index + 1)
+    };
+    let between: String = (1..cycle.steps.len()).map(|index| named(index) + " before ").collect();
+    let first = named(0);
+    sentences.push(format!("so {first} would have to come before itself: T1 before {between}T1"));
     (numbers, sentences)
 }
 

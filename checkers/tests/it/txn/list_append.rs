@@ -132,7 +132,7 @@ fn g0_two_transactions_overwrite_each_other() {
         T3: process 2 did r x [1 2], r y [2 1] (from 0.002 s to 0.005 s)
         T1 comes before T2: T2 appended 2 to x after T1 appended 1, as T3 read
         T2 comes before T1: T1 appended 1 to y after T2 appended 2, as T3 read
-        so T1 would have to come before itself: T1 before T2 before T1"#]]
+        so T1 (process 0) would have to come before itself: T1 before T2 (process 1) before T1"#]]
     .assert_eq(&sentences(&RC, &text));
 }
 
@@ -170,7 +170,7 @@ fn g1c_two_transactions_that_saw_each_other() {
         T2: process 1 did append y 1, r x [1] (from 0.001 s to 0.003 s)
         T1 comes before T2: T2 observed T1's append of 1 to x
         T2 comes before T1: T1 observed T2's append of 1 to y
-        so T1 would have to come before itself: T1 before T2 before T1"#]]
+        so T1 (process 0) would have to come before itself: T1 before T2 (process 1) before T1"#]]
     .assert_eq(&sentences(&RC, &text));
 }
 
@@ -407,7 +407,7 @@ fn g_single_half_of_a_transaction_was_seen() {
         T2: process 1 did r x [1], r y nil (from 0.001 s to 0.003 s)
         T1 comes before T2: T2 observed T1's append of 1 to x
         T2 comes before T1: T2 did not observe T1's append of 1 to y
-        so T1 would have to come before itself: T1 before T2 before T1"#]]
+        so T1 (process 0) would have to come before itself: T1 before T2 (process 1) before T1"#]]
     .assert_eq(&sentences(&SI, &text));
 }
 
@@ -454,7 +454,7 @@ fn g2_write_skew_is_what_snapshots_allow() {
         T2: process 1 did r y nil, append x 1 (from 0.001 s to 0.004 s)
         T1 comes before T2: T1 did not observe T2's append of 1 to x
         T2 comes before T1: T2 did not observe T1's append of 1 to y
-        so T1 would have to come before itself: T1 before T2 before T1"#]]
+        so T1 (process 0) would have to come before itself: T1 before T2 (process 1) before T1"#]]
     .assert_eq(&sentences(&SER, &text));
     // What nobody read was appended all the same, if that was acknowledged.
     let unread = concurrent(&[
@@ -475,7 +475,7 @@ fn cycles_that_need_the_order_of_a_session() {
         T2: process 2 did r x nil (from 0.004 s to 0.005 s)
         T1 comes before T2: T1 ended before T2 began in the same session
         T2 comes before T1: T2 did not observe T1's append of 1 to x
-        so T1 would have to come before itself: T1 before T2 before T1"#]]
+        so T1 (process 0) would have to come before itself: T1 before T2 (process 2) before T1"#]]
     .assert_eq(&sentences(&STRICT, &sequential(&stale)));
     let turned = [(0, "[[append,x,1]]"), (0, "[[append,x,2]]"), (1, "[[r,x,[2,1]]]")];
     check(&sequential(&turned), ["valid", "valid", "valid", "G0-session"]);
@@ -511,7 +511,7 @@ fn cycles_that_need_the_order_of_time() {
         T2: process 2 did r x nil (from 0.004 s to 0.005 s)
         T1 comes before T2: T1 ended before T2 began
         T2 comes before T1: T2 did not observe T1's append of 1 to x
-        so T1 would have to come before itself: T1 before T2 before T1"#]]
+        so T1 (process 0) would have to come before itself: T1 before T2 (process 2) before T1"#]]
     .assert_eq(&sentences(&STRICT, &sequential(&stale)));
     let turned = [(0, "[[append,x,1]]"), (1, "[[append,x,2]]"), (2, "[[r,x,[2,1]]]")];
     check(&sequential(&turned), ["valid", "valid", "valid", "G0-realtime"]);
