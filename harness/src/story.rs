@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use checkers::Anomaly;
 use checkers::history::{
-    Event, FaultEdge, FaultEvent, NodeId, Operation, Outcome, Reason, Ret, SessionId, Time, ValueId,
+    Event, FaultEdge, FaultEvent, NodeId, Op, Operation, Outcome, Reason, Ret, SessionId, Time,
+    ValueId,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::report::brief::{op_in_short, steps};
 use crate::run::{Effect, Report};
 use crate::sim::Role;
 use crate::trace::{Happening, Loss, Place, TraceEvent};
@@ -136,7 +138,12 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
         let Operation { process, invoked_at, completed_at, outcome, .. } = operation;
         let at = completed_at.unwrap_or(invoked_at);
         let word = word(trace, operation.session, invoked_at, at);
-        let told = words_of(outcome, |value| history.value(value).to_string());
+        let op = history.op(operation.id);
+        let shown = |value: ValueId| match (&op, history.value(value)) {
+            (Op::Txn { .. }, body) => steps(body, None),
+            (_, value) => value.to_string(),
+        };
+        let told = words_of(outcome, shown);
         let answering = word.as_ref().map(|word| word.node);
         let node = operation.node.or(answering);
         let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));
@@ -150,7 +157,10 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
             Some(Outcome::Info(_)) | None => wait(trace, operation.session, invoked_at, at),
         };
         let why = why.unwrap_or_default();
-        let op = history.op(operation.id);
+        let op = match op {
+            Op::Txn { .. } => op_in_short(&op, None),
+            op => op.to_string(),
+        };
         let words = format!(
             "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{by}{why}"
         );

@@ -106,7 +106,7 @@ impl Bank {
         let shows = |legal| Some(Contrast::new(txn.id, legal).due_to(told));
         let (name, account, contrast, words) = if let Some(account) = missing {
             let account = accounts[account];
-            let words = format!("{} was filled before, and holds nil", txns.key(account));
+            let words = format!("account {} was filled before, and holds nil", txns.key(account));
             let filled = |step: &&Step<'_>| step.key == account && step.action == Action::Write;
             let mut told = opening.told_by.iter().flat_map(|id| txns.steps(txns.of(*id)));
             let legal = told.rfind(filled).map(|step| Legal::NotOlder(step.value.clone()));
@@ -116,13 +116,13 @@ impl Bank {
             let how = if opening.written { "were filled with" } else { "were first seen to hold" };
             let legal = Legal::within(opening.total, opening.total);
             let held = held(txns, accounts, balances);
-            let words = format!("{held} sum to {sums}, but all accounts {how} {legal}");
+            let words = format!("{held} sum to {sums}, but all {how} {legal}");
             let contrast = shows(legal).map(|shown| shown.observed(verdict::sum(sums)));
             ("wrong-total", None, contrast, words)
         } else if let Some(account) = negative {
             let held = balances[account].unwrap_or_default();
             let account = accounts[account];
-            let words = format!("{} holds {held}, below zero", txns.key(account));
+            let words = format!("account {} holds {held}, below zero", txns.key(account));
             // With none below zero, none holds more than all.
             let contrast = Contrast::new(txn.id, Legal::within(0, opening.total));
             ("negative-balance", Some(account), Some(contrast.observed(Value::Int(held))), words)
@@ -285,13 +285,13 @@ fn balances(
 /// What each account held, in words; of many, not by name.
 fn held(txns: &Txns<'_>, accounts: &[u32], balances: &[Option<i64>]) -> String {
     if accounts.len() > ACCOUNTS_NAMED_MAX {
-        return "the balances read".to_owned();
+        return "the balances of all accounts".to_owned();
     }
     let each = accounts.iter().zip(balances).map(|(account, balance)| {
         let balance = balance.map_or_else(|| "nil".to_owned(), |held| held.to_string());
-        format!("{} with {balance}", txns.key(*account))
+        format!("{} = {balance}", txns.key(*account))
     });
-    each.collect::<Vec<_>>().join(", ")
+    format!("accounts {}", each.collect::<Vec<_>>().join(", "))
 }
 
 fn sum(balances: &[Option<i64>]) -> i128 {

@@ -1,5 +1,6 @@
 //! What people and other programs are shown. Everything here makes text; only [`crate::cli`] prints.
 
+pub(crate) mod brief;
 pub(crate) mod corpus;
 pub(crate) mod count;
 pub mod escape;

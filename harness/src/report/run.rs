@@ -8,6 +8,7 @@ use checkers::{Anomaly, Facts, Verdict};
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
+use super::brief::op_in_short;
 use super::count::counted;
 use super::escape;
 use crate::config::Config;
@@ -134,7 +135,7 @@ pub fn why(record: &Record) -> String {
     let calls = record.calls.iter().flat_map(|calls| &calls.0);
     for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
         for (call, fails) in calls.iter().zip(fails) {
-            let words = escape::line(&call.op.to_string());
+            let words = escape::line(&op_in_short(&call.op, None));
             let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
         }
     }

@@ -34,7 +34,7 @@ fn half_a_transfer_shows_in_the_total() {
     expect![[r#"
         process 0 did w a 10, w b 5 (from 0.000 s to 0.001 s)
         process 1 did r b 5, r a 7 (from 0.004 s to 0.005 s)
-        a with 7, b with 5 sum to 12, but all accounts were filled with 15"#]]
+        accounts a = 7, b = 5 sum to 12, but all were filled with 15"#]]
     .assert_eq(&sentences(&STRICT, &text));
 }
 

@@ -22,7 +22,8 @@ use serde::Serialize;
 use super::messages::{self, Messages};
 use super::picture::faults_of;
 use super::svg::short;
-use super::words::{headline, steps, value_in_short};
+use super::words::headline;
+use crate::report::brief::{steps, value_in_short};
 use crate::report::escape;
 use crate::trace::Trace;
 

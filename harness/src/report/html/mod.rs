@@ -14,6 +14,7 @@ use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
 
 use self::strip::Strip;
+use super::brief::op_in_short;
 use super::count::counted;
 use super::escape;
 use super::run;
@@ -506,7 +507,7 @@ fn without(record: &Record) -> Vec<Without> {
     let calls = record.calls.iter().flat_map(|calls| &calls.0);
     for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
         for (call, fails) in calls.iter().zip(fails) {
-            let op = words::op_in_short(&call.op, None);
+            let op = op_in_short(&call.op, None);
             rows.push(row(shown(&format!("without “{op}” by client {client}")), *fails));
         }
     }

@@ -12,8 +12,9 @@ use checkers::{Anomaly, Contrast, Guarantee, Legal};
 use super::axis::Axis;
 use super::bands::{self, Band};
 use super::svg::{Svg, short};
-use super::words::{asked, learned, observed, value_in_short};
+use super::words::{asked, learned, observed};
 use crate::config::Config;
+use crate::report::brief::value_in_short;
 use crate::sim::Role;
 use crate::story;
 use crate::trace::{Happening, Trace};
@@ -27,6 +28,7 @@ const CHARACTER: f64 = 7.25;
 const LABEL_MAX: usize = 84;
 const BAR: f64 = 13.0;
 const NODE_LANE: f64 = 26.0;
+const DECIDED_ROW: f64 = 14.0;
 /// More operations than these are no picture any more.
 const SHOWN_MAX: usize = 24;
 /// So many faults are shown from their beginning, where that was before all else that is shown.
@@ -190,6 +192,8 @@ impl<'a> Drawing<'a> {
         nodes.dedup();
         let header = bands::header(&bands, &axis, RIGHT);
         let (lanes, bottom) = lanes(&bars, header);
+        // What is said of the moment that decided it has a row to itself.
+        let bottom = bottom + if decided.is_some() { DECIDED_ROW } else { 0.0 };
         let has_witness = !is_about_time(anomaly) && !anomaly.witness.operations.is_empty();
         let marked = expectation.marked;
         let time = config.engine.time();

@@ -1,12 +1,9 @@
 //! Operations and what came of them, in few words.
 
-use checkers::history::{
-    History, Key, NodeId, Op, Operation, Outcome, Reason, Ret, Value, ValueId,
-};
+use checkers::history::{History, Key, NodeId, Op, Operation, Outcome, Reason, Ret, ValueId};
 use checkers::{Anomaly, Guarantee};
 
-/// How many elements of a list are shown at its beginning and at its end.
-const ELEMENTS: usize = 3;
+use crate::report::brief::{op_in_short, steps, value_in_short};
 
 /// What was asked, in few words. Of a transaction, the steps on the key that matters, where there are any.
 pub(super) fn asked(history: &History, operation: &Operation<'_>, key: Option<&Key>) -> String {
@@ -15,45 +12,6 @@ pub(super) fn asked(history: &History, operation: &Operation<'_>, key: Option<&K
         // What it read is in what it returned.
         (Op::Txn { .. }, Some(Outcome::Ok(Ret::Value(value)))) => steps(history.value(*value), key),
         (op, _) => op_in_short(&op, key),
-    }
-}
-
-/// An operation in few words.
-pub(super) fn op_in_short(op: &Op, key: Option<&Key>) -> String {
-    match op {
-        Op::Txn { body, .. } => format!("txn {}", steps(body, key)),
-        op => op.clone().map(|key| key, |value| value_in_short(&value)).to_string(),
-    }
-}
-
-/// The steps of a transaction: those on a key, or all of them where none is.
-pub(super) fn steps(body: &Value, key: Option<&Key>) -> String {
-    let Value::List(steps) = body else { return value_in_short(body) };
-    let is_on = |step: &&Value| match step {
-        Value::List(parts) => {
-            let on = parts.get(1).map(words_of);
-            on.is_some_and(|on| key.is_some_and(|key| key.as_str() == on))
-        }
-        _ => false,
-    };
-    let chosen: Vec<&Value> = steps.iter().filter(is_on).collect();
-    let (chosen, rest) = match chosen.len() {
-        0 => (steps.iter().collect(), ""),
-        some if some < steps.len() => (chosen, ", …"),
-        _ => (chosen, ""),
-    };
-    let step = |step: &&Value| match step {
-        Value::List(parts) => parts.iter().map(words_of).collect::<Vec<_>>().join(" "),
-        other => value_in_short(other),
-    };
-    chosen.iter().map(step).collect::<Vec<_>>().join(", ") + rest
-}
-
-/// A name or a value within a step.
-fn words_of(part: &Value) -> String {
-    match part {
-        Value::Text(text) => text.to_string(),
-        other => value_in_short(other),
     }
 }
 
@@ -73,17 +31,6 @@ pub(super) fn learned(history: &History, operation: &Operation<'_>) -> String {
 
 pub(super) fn reason_in_short(history: &History, reason: &Reason<ValueId>) -> String {
     reason.map(|value| value_in_short(history.value(*value))).to_string()
-}
-
-/// A value; of a long list its beginning and its end.
-pub(super) fn value_in_short(value: &Value) -> String {
-    let Value::List(values) = value else { return value.to_string() };
-    let show = |values: &[Value]| values.iter().map(value_in_short).collect::<Vec<_>>().join(" ");
-    if values.len() <= 2 * ELEMENTS + 1 {
-        return format!("[{}]", show(values));
-    }
-    let (first, last) = (&values[..ELEMENTS], &values[values.len() - ELEMENTS..]);
-    format!("[{} … {}] of {}", show(first), show(last), values.len())
 }
 
 /// What an operation returned, or found instead of what it expected.
@@ -161,12 +108,5 @@ mod tests {
         assert_eq!(nodes("n1 n3 -/-> n2"), [1, 2, 3]);
         assert_eq!(nodes("n2 by +300 ms, none"), [2]);
         assert_eq!(nodes(""), [0; 0]);
-    }
-
-    #[test]
-    fn a_long_list_is_shown_by_its_beginning_and_its_end() {
-        let list = |count: i64| Value::List((1..=count).map(Value::Int).collect());
-        assert_eq!(value_in_short(&list(7)), "[1 2 3 4 5 6 7]");
-        assert_eq!(value_in_short(&list(30)), "[1 2 3 … 28 29 30] of 30");
     }
 }
