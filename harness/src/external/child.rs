@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::guardian::Guardian;
-use super::usage::Usage;
+use super::usage::{Belongings, MARK, Usage};
 use super::{Launch, Limits};
 use crate::sim::MESSAGE_BYTES_MAX;
 
@@ -22,12 +22,15 @@ const ERROR_BYTES_MAX: usize = 1 << 20;
 /// How many lines of it are its last words, and how many bytes of each.
 const LAST_WORDS: usize = 5;
 const LAST_WORDS_BYTES: usize = 300;
+/// How often what a process has left running is looked for and killed: between the two, it may start more.
+const KILLS_MAX: u32 = 100;
 /// How long they are waited for, in real time, once the process has ended.
 const LAST_WORDS_WAIT: Duration = Duration::from_secs(2);
 
 /// A process, which ends at the latest when this is dropped.
 pub(super) struct Process {
     child: Child,
+    belongings: Belongings,
     guardian: Arc<Guardian>,
     limits: Limits,
     stdin: SyncSender<String>,
@@ -72,7 +75,8 @@ impl Process {
         fs::create_dir_all(&home)
             .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(&home).process_group(0);
+        let mark = home.display().to_string();
+        command.args(arguments).current_dir(&home).process_group(0).env(MARK, &mark);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = command.spawn();
         let mut child =
@@ -93,7 +97,8 @@ impl Process {
             drop(speaks);
         });
         let (guardian, limits) = (Arc::clone(guardian), *limits);
-        Ok(Process { child, guardian, limits, stdin, stdout, last_words, silent })
+        let belongings = Belongings::new(child.id(), &mark);
+        Ok(Process { child, belongings, guardian, limits, stdin, stdout, last_words, silent })
     }
 
     /// What tells it something.
@@ -119,7 +124,7 @@ impl Process {
     /// Where they take more.
     pub(super) fn check(&self) -> Result<(), String> {
         let Limits { memory_max, processes_max } = self.limits;
-        let Usage { memory, processes } = Usage::of_group(self.child.id());
+        let Usage { memory, processes } = self.belongings.usage();
         if memory > memory_max {
             let (takes, may) = (memory >> 20, memory_max >> 20);
             return Err(format!("it takes {takes} MiB of memory, of {may} MiB that it may take"));
@@ -151,15 +156,28 @@ impl Process {
         words.iter().cloned().collect::<Vec<_>>().join(" / ")
     }
 
-    /// Ends the process and all of its group: a script may have started the program itself as a process of its own.
+    /// Ends the process and all that it has started: a script may have started the program itself as a process of its
+    /// own, and that another one in a group of its own.
     fn kill(&mut self) {
-        let group = format!("-{}", self.child.id());
-        let mut command = Command::new("kill");
-        command.args(["-9", "--", &group]).stdout(Stdio::null()).stderr(Stdio::null());
+        end(&[format!("-{}", self.child.id())]);
         // Where there is no such command, the process itself ends, and where both fail, it has ended.
-        let _ = command.status();
         let _ = self.child.kill();
+        for _ in 0..KILLS_MAX {
+            let left = self.belongings.marked();
+            if left.is_empty() {
+                return;
+            }
+            end(&left.iter().map(u32::to_string).collect::<Vec<String>>());
+        }
     }
+}
+
+/// Kills processes, or groups, which have a minus before their number.
+fn end(processes: &[String]) {
+    let mut command = Command::new("kill");
+    command.args(["-9", "--"]).args(processes).stdout(Stdio::null()).stderr(Stdio::null());
+    // One that is not there any more has ended.
+    let _ = command.status();
 }
 
 impl Drop for Process {

@@ -2,8 +2,11 @@
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
+
+use super::usage::MARK;
 
 /// Remembers the groups of processes that it is told of, one line each, `+` for one that begins and `-` for one
 /// that has ended. When nobody can tell it anything any more, because the harness has ended in whatever way, it kills
@@ -19,6 +22,14 @@ done
 for group in $groups; do
     kill -s KILL -- "-$group"
 done
+for round in 1 2 3 4 5; do
+    left=$(grep -lF -e "$1" /proc/[0-9]*/environ)
+    [ -n "$left" ] || exit
+    for environ in $left; do
+        process=${environ#/proc/}
+        kill -s KILL -- "${process%/environ}"
+    done
+done
 "#;
 
 /// A shell beside the harness, in a group of its own, so that what ends the harness does not end it.
@@ -26,9 +37,10 @@ pub(super) struct Guardian(Mutex<Option<(Child, ChildStdin)>>);
 
 impl Guardian {
     /// Starts it. Where there is no shell, nobody watches.
-    pub(super) fn start() -> Guardian {
+    pub(super) fn start(folder: &Path) -> Guardian {
+        let mark = format!("{MARK}={}", folder.join("").display());
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT]).process_group(0);
+        command.args(["-c", SCRIPT, "guardian", &mark]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = command.spawn().ok();
         Guardian(Mutex::new(started.and_then(|mut child| {

@@ -226,5 +226,6 @@ impl Node {
 }
 
 fn parsed(line: &str) -> Result<Json, String> {
-    serde_json::from_str(line).map_err(|_| format!("it said what is no JSON: {}", shortened(line)))
+    serde_json::from_str(line)
+        .map_err(|error| format!("it said what is no JSON: {} ({error})", shortened(line)))
 }

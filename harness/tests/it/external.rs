@@ -20,6 +20,9 @@ use crate::cli::{self, refused, stormglass};
 const READY: &str =
     r#"read init; echo '{"dest":"c-init","body":{"type":"init_ok","in_reply_to":1}}'"#;
 
+/// Takes a process out of the group of the node that starts it, where there is a program for that.
+const OUT_OF_GROUP: &str = "$(command -v setsid)";
+
 /// Runs one seed with a script of the shell as the node, much faster than real time.
 fn run_script(folder: &Path, script: &str) -> Report {
     let program = folder.join("node.sh");
@@ -87,7 +90,7 @@ fn a_process_that_takes_too_much_is_stopped() {
     let bomb = "for i in $(seq 40); do sleep 9 & done; while read line; do :; done";
     said_of(&format!("{READY}\n{bomb}"), " processes, of 20 that it may have");
     // The last line of what has no end.
-    let glutton = "tail -n 1 /dev/zero; sleep 9";
+    let glutton = format!("{OUT_OF_GROUP} tail -n 1 /dev/zero; sleep 9");
     said_of(&format!("{READY}\n{glutton}"), " MiB of memory, of 100 MiB that it may take");
 }
 
@@ -98,7 +101,8 @@ fn begin(folder: &Path, more: &[&str]) -> (Child, BufReader<fs::File>) {
     assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
     // Whoever has the pipe open holds up its reader.
     let script = format!(
-        "exec 3>{}\n{READY}\n(sleep 20; echo outlived >&3) &\necho up >&3\ncat",
+        "exec 3>{}\n{READY}\n(sleep 20; echo outlived >&3) &\n{OUT_OF_GROUP} sh -c 'sleep 20; echo outlived >&3' &\n\
+         echo up >&3\ncat",
         at("pipe").display()
     );
     cli::script(&at("node.sh"), &script);
@@ -164,7 +168,8 @@ fn what_a_process_leaves_running_is_ended_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let marker = folder.path().join("alive");
     let script = format!(
-        "{READY}\n(while :; do date > {}; sleep 0.05; done) &\nwhile read line; do :; done",
+        "{READY}\n(while :; do date > {0}; sleep 0.05; done) &\n\
+         {OUT_OF_GROUP} sh -c 'while :; do date > {0}; sleep 0.05; done' &\nwhile read line; do :; done",
         marker.display()
     );
     run_script(folder.path(), &script);
