@@ -108,7 +108,11 @@ impl Arguments {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let _ = writeln!(text, "{REPLAYS}");
+        if asked == 0 {
+            text.push_str("nothing ran: `--seeds` has no seed in it\n");
+        } else {
+            let _ = writeln!(text, "{REPLAYS}");
+        }
         context.output.result("external", &content, || text)?;
         let worst = content.runs.iter().map(|record| record.conclusion).max();
         let worst = worst.map_or(Ending::NothingRan, Ending::from);

@@ -32,45 +32,57 @@ for round in 1 2 3 4 5; do
 done
 "#;
 
-/// A shell beside the harness, in a group of its own, so that what ends the harness does not end it.
-pub(super) struct Guardian(Mutex<Option<(Child, ChildStdin)>>);
+/// A shell beside the harness, in a group of its own, so that what ends the harness does not end it. It is there once
+/// something has begun.
+pub(super) struct Guardian {
+    /// What the processes of all nodes have in their environment.
+    mark: String,
+    shell: Mutex<Option<(Child, ChildStdin)>>,
+}
 
 impl Guardian {
-    /// Starts it. Where there is no shell, nobody watches.
-    pub(super) fn start(folder: &Path) -> Guardian {
+    /// For nodes whose folders are in this one.
+    pub(super) fn new(folder: &Path) -> Guardian {
         let mark = format!("{MARK}={}", folder.join("").display());
-        let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "guardian", &mark]).process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let started = command.spawn().ok();
-        Guardian(Mutex::new(started.and_then(|mut child| {
-            let stdin = child.stdin.take()?;
-            Some((child, stdin))
-        })))
+        Guardian { mark, shell: Mutex::default() }
     }
 
     /// A group of processes has begun, which bears the number of its first one.
     pub(super) fn begins(&self, group: u32) {
-        self.tell(&format!("+ {group}\n"));
+        let mut shell = self.shell.lock().expect("nobody panics while holding it");
+        if shell.is_none() {
+            *shell = self.start();
+        }
+        tell(&mut shell, &format!("+ {group}\n"));
     }
 
     /// A group has ended, and its number may be given to others.
     pub(super) fn ended(&self, group: u32) {
-        self.tell(&format!("- {group}\n"));
+        let mut shell = self.shell.lock().expect("nobody panics while holding it");
+        tell(&mut shell, &format!("- {group}\n"));
     }
 
-    fn tell(&self, line: &str) {
-        let mut shell = self.0.lock().expect("nobody panics while holding it");
-        if let Some((_, stdin)) = &mut *shell {
-            // One that was killed watches no more.
-            let _ = stdin.write_all(line.as_bytes());
-        }
+    /// Where there is no shell, nobody watches.
+    fn start(&self) -> Option<(Child, ChildStdin)> {
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, "guardian", &self.mark]).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let stdin = child.stdin.take()?;
+        Some((child, stdin))
+    }
+}
+
+fn tell(shell: &mut Option<(Child, ChildStdin)>, line: &str) {
+    if let Some((_, stdin)) = shell {
+        // One that was killed watches no more.
+        let _ = stdin.write_all(line.as_bytes());
     }
 }
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        let shell = self.0.get_mut().expect("nobody panics while holding it").take();
+        let shell = self.shell.get_mut().expect("nobody panics while holding it").take();
         if let Some((mut child, stdin)) = shell {
             drop(stdin);
             let _ = child.wait();

@@ -100,7 +100,7 @@ impl External {
     /// Makes the system of one run, for processes that speak a dialect of the protocol.
     pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
         let pace = Arc::new(Pace::new(launch.pace));
-        let guardian = Arc::new(Guardian::start(&launch.folder));
+        let guardian = Arc::new(Guardian::new(&launch.folder));
         External { launch, dialect, pace, guardian, services: Arc::default() }
     }
 }
