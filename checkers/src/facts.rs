@@ -92,16 +92,21 @@ impl fmt::Display for Losses {
         } else {
             write!(f, "from {} to {}", self.first, self.last)?;
         }
-        match self.lost_at {
-            Some(at) => {
-                let point = seconds(self.recovery_point);
-                write!(f, ", the fault behind it began at {at}; recovery point {point}")?;
-            }
+        if self.spells > 1 {
+            write!(f, " in {} spells between faults", self.spells)?;
+        }
+        if let Some(at) = self.lost_at {
+            let which = if self.spells > 1 { "the last of them" } else { "it" };
+            write!(f, ", the fault behind {which} began at {at}")?;
+        }
+        let point = seconds(self.recovery_point);
+        match (self.lost_at, self.spells) {
+            (Some(_), 1) => write!(f, "; recovery point {point}")?,
             // That nothing is known of how long it was must not read as if it were nothing.
-            None if self.recovery_point.is_zero() => {
+            (None, _) if self.recovery_point.is_zero() => {
                 write!(f, ", nobody knows when it was lost; recovery point not known")?;
             }
-            None => write!(f, "; recovery point at least {}", seconds(self.recovery_point))?,
+            _ => write!(f, "; recovery point at least {point}")?,
         }
         match self.recovery_time {
             Some(time) => write!(f, ", recovery time {}", seconds(time)),

@@ -162,9 +162,13 @@ pub struct Losses {
     /// acknowledged. None where no fault explains the loss, or one that was on already.
     #[serde(default)]
     pub lost_at: Option<Time>,
-    /// The recovery point that was reached (RPO), which is how much acknowledged time was lost: from the
-    /// first acknowledgement of a lost write to the moment of the loss. Where that is not known, it is
-    /// at least the time to the last of these acknowledgements, and this is meant.
+    /// In how many spells they were acknowledged, where a fault that begins or ends divides one from the next.
+    #[serde(default = "one")]
+    pub spells: usize,
+    /// The recovery point that was reached (RPO), which is how much acknowledged time was lost at once: from
+    /// the first acknowledgement of a lost write to the moment of the loss. Where that is not known, it is
+    /// at least the time to the last of these acknowledgements, and this is meant; and at least what it is in
+    /// the longest spell, where there is more than one, as each may have been a loss of its own.
     #[serde(rename = "recovery_point_ns", with = "nanos")]
     pub recovery_point: Duration,
     /// The recovery time that was reached (RTO): from the begin of the fault behind the loss to the time
@@ -179,6 +183,10 @@ pub struct Losses {
     pub recovery_time: Option<Duration>,
 }
 
+fn one() -> usize {
+    1
+}
+
 /// The acknowledged writes and additions to sets that were lost, by the same proof as the verdict; none if
 /// none is known to be lost. Which increments a counter lost does not show.
 pub fn losses(history: &History) -> Option<Losses> {
@@ -191,9 +199,10 @@ pub fn losses(history: &History) -> Option<Losses> {
         let write: Operation<'_> = history.operation(*id);
         write.completed.zip(write.completed_at).expect("an acknowledged write has ended")
     };
-    let (_, first) = writes.iter().map(end).min()?;
+    let mut ends: Vec<(EventIndex, Time)> = writes.iter().map(end).collect();
+    ends.sort_unstable();
+    let ((_, first), (last_event, last)) = (*ends.first()?, *ends.last()?);
     let last_write = writes.iter().max_by_key(|id| end(id))?;
-    let (last_event, last) = end(last_write);
     let shown = shown(history, &order, &history.operation(*last_write), last_event);
     let fault = fault_behind(history, last_event, shown);
     let lost_at = fault.filter(|(event, _)| *event > last_event).map(|(_, began)| began);
@@ -201,8 +210,24 @@ pub fn losses(history: &History) -> Option<Losses> {
         let served = served_again(history, event.max(last_event))?;
         Some(served.since(began))
     });
-    let recovery_point = lost_at.unwrap_or(last).since(first);
-    Some(Losses { writes, first, last, lost_at, recovery_point, recovery_time })
+    let spells = spells(history, &ends);
+    let latest = spells.last().map(|(begin, _)| lost_at.unwrap_or(last).since(*begin));
+    let longest = spells.iter().map(|(begin, end)| end.since(*begin)).max();
+    let recovery_point = latest.max(longest).unwrap_or_default();
+    let spells = spells.len();
+    Some(Losses { writes, first, last, lost_at, spells, recovery_point, recovery_time })
+}
+
+/// Of acknowledgements in their order, the first and the last of each spell: no fault begins or ends within one.
+fn spells(history: &History, acknowledged: &[(EventIndex, Time)]) -> Vec<(Time, Time)> {
+    let events = history.events().zip(0..);
+    let edges: Vec<EventIndex> = events
+        .filter(|((_, event), _)| matches!(event, Event::Fault(_)))
+        .map(|(_, index)| EventIndex(index))
+        .collect();
+    let edges_before = |at: EventIndex| edges.partition_point(|edge| *edge < at);
+    let same = acknowledged.chunk_by(|(a, _), (b, _)| edges_before(*a) == edges_before(*b));
+    same.filter_map(|spell| Some((spell.first()?.1, spell.last()?.1))).collect()
 }
 
 /// When somebody was first told that a lost write is not there, who asked after its acknowledgement.

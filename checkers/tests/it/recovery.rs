@@ -117,6 +117,17 @@ fn a_loss_reads_as_a_loss_however_short_it_was() {
 }
 
 #[test]
+fn what_was_lost_at_several_times_is_not_taken_for_one_loss() {
+    let second = "0 invoke write x 3";
+    let between = format!("fault 7 begin slow n3\n    fault 7 end slow n3\n    {second}");
+    let twice = LOST.replace(second, &between);
+    expect!["acknowledged writes lost: 2, acknowledged from 0.003 s to 0.007 s in 2 spells between faults, the fault behind the last of them began at 0.008 s; recovery point at least 0.001 s, recovery time 0.006 s"].assert_eq(&losses(&history(&twice)).unwrap().to_string());
+    let unexplained =
+        twice.replace("fault 0 begin crash n1\n", "").replace("fault 0 end crash n1\n", "");
+    expect!["acknowledged writes lost: 2, acknowledged from 0.003 s to 0.007 s in 2 spells between faults, nobody knows when it was lost; recovery point not known, no recovery that could be timed"].assert_eq(&losses(&history(&unexplained)).unwrap().to_string());
+}
+
+#[test]
 fn what_is_kept_is_no_loss() {
     assert_eq!(losses(&history(&LOST.replace("9 ok 1", "9 ok 3"))), None);
     assert_eq!(
