@@ -1,5 +1,6 @@
 //! `stormglass corpus`: failing runs that are kept, and run again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use super::shrink::{VARIANTS, without_mark};
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found, Outcome, Replayed, Verified};
 use crate::document::DocumentError;
+use crate::report::count::counted;
 use crate::report::escape;
 use crate::report::html;
 use crate::report::summary::shell_word;
@@ -178,8 +180,25 @@ fn verify(context: &Context, folder: &Path) -> anyhow::Result<u8> {
     let ending = ending(files.len(), unmet, content.bad.len());
     let mut text = table(&content.cases) + "\n" + &named(&content.bad);
     text.push_str(&format!("{} of {count} cases are as expected\n", count - unmet));
+    text.push_str(&other_versions(files.iter().filter_map(|(_, case)| case.as_ref().ok())));
     context.output.result("corpus-verify", content, || text)?;
     Ok(ending.code())
+}
+
+/// How many cases other versions of the program kept, and which; nothing where none did.
+fn other_versions<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
+    let this = env!("CARGO_PKG_VERSION");
+    let others: Vec<&str> = cases
+        .filter_map(|case| case.program.as_deref())
+        .filter(|program| *program != this)
+        .collect();
+    let versions: BTreeSet<&str> = others.iter().copied().collect();
+    if versions.is_empty() {
+        return String::new();
+    }
+    let versions = escape::line(&versions.into_iter().collect::<Vec<_>>().join(", "));
+    let cases = counted(others.len(), "case");
+    format!("{cases} kept by another version ({versions}); this is {this}\n")
 }
 
 /// What a corpus of so many files comes to: what is not as expected counts more than what could not be run.

@@ -217,7 +217,13 @@ fn keep(at: &Path, run: &str) {
     assert_eq!(stormglass(at, &expecting).0, 0);
     let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
     assert!(code == 1 && stdout.ends_with("1 of 2 cases are as expected\n"), "{stdout}");
-    let text = fs::read_to_string(at.join("results/corpus/kept.json")).unwrap();
+    let kept = at.join("results/corpus/kept.json");
+    let text = fs::read_to_string(&kept).unwrap();
+    let version = format!("\"program\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    fs::write(&kept, text.replacen(&version, "\"program\": \"0.0.9\"", 1)).unwrap();
+    let (_, stdout, _) = stormglass(at, &["corpus", "verify"]);
+    assert!(stdout.contains("1 case kept by another version (0.0.9); this is"), "{stdout}");
+    fs::write(&kept, &text).unwrap();
     assert!(text.contains("\"signature\": {") && text.contains("\"shape\": {"), "{text}");
     fs::write(at.join("results/corpus/other.json"), "{\n\"format\": 7}").unwrap();
     let (code, stdout, _) = stormglass(at, &["corpus", "verify"]);
