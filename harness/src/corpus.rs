@@ -109,7 +109,8 @@ impl Found {
 impl Case {
     /// The case that a stored run is, kept for one of its anomalies.
     pub fn of(record: &Record, anomaly: &Anomaly) -> Case {
-        let why = record.why.clone().filter(|why| why.failure == Failure::of(anomaly));
+        let is_of_it = |why: &Why| why.is_tried() && why.failure == Failure::of(anomaly);
+        let why = record.why.clone().filter(is_of_it);
         Case {
             format: FORMAT,
             about: anomaly.explanation.last().cloned().unwrap_or_default(),
@@ -147,7 +148,7 @@ impl Case {
         let Some(anomaly) = anomaly.filter(|_| found == Found::Same) else {
             return Err("it does not fail any more with the history that it had".to_owned());
         };
-        let why = Why::of(&system, &report, &self.failure, runs, stop);
+        let why = Why::of(&system, &report, &self.failure, runs, stop).filter(Why::is_tried);
         let is_done = why.is_some();
         if let Some(why) = why {
             // Whoever tells what each operation is good for has few of them: the shape says what the failure is.

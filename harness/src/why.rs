@@ -35,7 +35,7 @@ pub const BELIEVABLE: u32 = 20;
 pub struct Why {
     /// What the failure is.
     pub failure: Failure,
-    /// How many runs there were of each kind, each with a seed of its own.
+    /// How many runs there were of each kind, each with a seed of its own; 0 where that was not tried to the end.
     pub runs: u32,
     /// How many of them fail with all faults and operations.
     pub with_all: u32,
@@ -79,11 +79,48 @@ pub struct Tails {
 
 impl Why {
     /// Plays variants of a run that has its operations with it, until `stop`, and tells its story if it has its trace
-    /// with it. Nothing where it was stopped, or where the run's operations are not known.
+    /// with it. Where it was stopped, there is nothing but the story; nothing at all where the run's operations are not
+    /// known.
     ///
     /// # Panics
     /// If the plan of the run was not [checked](Plan::check).
     pub fn of(
+        system: &Arc<dyn System>,
+        report: &Report,
+        failure: &Failure,
+        runs: u32,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Why> {
+        let mut why = Why::untried(report, failure)?;
+        if let Some(tried) = Why::tried(system, report, failure, runs, stop) {
+            why = tried;
+        }
+        why.retell(report);
+        Some(why)
+    }
+
+    /// What is known without a variant having been played.
+    fn untried(report: &Report, failure: &Failure) -> Option<Why> {
+        let calls = &report.calls.as_ref()?.0;
+        Some(Why {
+            failure: failure.clone(),
+            runs: 0,
+            with_all: 0,
+            without_fault: vec![0; report.schedule.0.len()],
+            without_call: calls.iter().map(|calls| vec![0; calls.len()]).collect(),
+            of_plan: None,
+            inevitable: None,
+            story: Vec::new(),
+        })
+    }
+
+    /// Whether variants were played.
+    pub fn is_tried(&self) -> bool {
+        self.runs > 0
+    }
+
+    /// Plays the variants; nothing where that was stopped.
+    fn tried(
         system: &Arc<dyn System>,
         report: &Report,
         failure: &Failure,
@@ -113,7 +150,7 @@ impl Why {
         let drawn = Options::default();
         let of_plan = fails(system, &report.plan, &drawn, report.seed, failure, runs, stop);
         let (failure, story) = (failure.clone(), Vec::new());
-        let mut why = Why {
+        Some(Why {
             failure,
             runs,
             with_all,
@@ -122,9 +159,7 @@ impl Why {
             of_plan,
             inevitable,
             story,
-        };
-        why.retell(report);
-        Some(why)
+        })
     }
 
     /// Holds it against the run that it is about: how many faults and operations that has, and how many runs can fail.

@@ -89,7 +89,8 @@ fn is_better(folder: &Path, shrunk: &Shrunk, failure: &Failure) -> bool {
     let is_same = record.why.as_ref().is_some_and(|why| why.failure == *failure);
     let there = record.schedule.0.len() + record.calls.as_ref().map_or(usize::MAX / 2, Tape::len);
     let here = shrunk.after.faults + shrunk.after.operations;
-    is_same && (there < here || there == here && shrunk.report.why.is_none())
+    is_same
+        && (there < here || there == here && !shrunk.report.why.as_ref().is_some_and(Why::is_tried))
 }
 
 /// What came of it.

@@ -119,7 +119,9 @@ pub fn explanation(anomaly: &Anomaly) -> String {
 /// What becomes of the failure of a run without each of its faults and operations; nothing where that is not
 /// known.
 pub fn why(record: &Record) -> String {
-    let Some(why) = &record.why else { return String::new() };
+    let Some(why) = record.why.as_ref().filter(|why| why.is_tried()) else {
+        return String::new();
+    };
     let runs = why.runs;
     let mut out = format!(
         "\nWhat it takes\n  the same faults and operations fail in {} of {runs} runs with other seeds\n",

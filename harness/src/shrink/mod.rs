@@ -288,8 +288,8 @@ impl Shrinker<'_> {
     /// # Panics
     /// If the plan was not [checked](Plan::check).
     pub fn shrink(&self, options: Options) -> Result<Shrunk, ShrinkError> {
-        let drawn =
-            run(self.system, self.plan, self.seed, Options { keeps_calls: true, ..options });
+        let options = Options { keeps_calls: true, ..options };
+        let drawn = run(self.system, self.plan, self.seed, options.clone());
         let before = Size::of(&drawn);
         let original = drawn.fingerprint.clone();
         let Some(anomaly) = self.failure.find(&drawn) else {
@@ -309,8 +309,9 @@ impl Shrinker<'_> {
         let begin = case.operations().first().map_or(Time::ZERO, |(_, call)| call.at);
         let later = case.moved(|at| if at > begin { at + case.config.tick } else { at });
         let Some(mut best) = search.first(vec![case, later]) else {
+            let traced = Options { trace: true, ..options };
             return Ok(Shrunk {
-                report: drawn,
+                report: run(self.system, self.plan, self.seed, traced),
                 original,
                 before,
                 after: before,

@@ -262,6 +262,50 @@ fn damage(at: &Path, run: &str) {
     assert!(mended, "a replay with a trace mends the run");
 }
 
+/// Asserts that a shrunk run of another version is told from one of this, and that one of another anomaly stays.
+fn stays_what_it_was(at: &Path, run: &str, small: &str, anomaly: &str) {
+    let stored = at.join(small).join("run.json");
+    let own = fs::read_to_string(&stored).unwrap();
+    let version = format!("\"program\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    fs::write(&stored, own.replacen(&version, "\"program\": \"0.0.9\"", 1)).unwrap();
+    let (_, stdout, _) = stormglass(at, &["replay", small]);
+    let other = "the same history as the stored one: it was stored by version 0.0.9; this is";
+    assert!(stdout.contains(other), "{stdout}");
+    let mut other: serde_json::Value = serde_json::from_str(&own).unwrap();
+    other["why"]["failure"]["anomaly"] = "another".into();
+    fs::write(&stored, other.to_string()).unwrap();
+    let (_, stdout, _) = stormglass(at, &["shrink", run, "--budget", "0s"]);
+    assert!(stdout.contains(&format!("stored in {small}-2\n")), "what is there stays: {stdout}");
+    // Without time to look into what it takes, it is still told how it came about, and for which anomaly.
+    let (_, stdout, _) = stormglass(at, &["show", &format!("{small}-2")]);
+    assert!(stdout.contains("How it came about") && !stdout.contains("What it takes"), "{stdout}");
+    assert!(stdout.contains(anomaly), "{stdout}");
+    fs::write(&stored, own).unwrap();
+}
+
+/// Asserts that whoever has changed the record of a run is found out, and the run is made anew.
+fn falsify(at: &Path, run: &str, stored: &str) {
+    let record = at.join(run).join("run.json");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replace(stored, &stored.replace(&stored[..1], "z"))).unwrap();
+    let (code, stdout, stderr) = stormglass(at, &["replay", run]);
+    assert!(stdout.contains("the same history as in history.jsonl"), "{stdout}");
+    assert!(code == 2 && stderr.contains("another fingerprint is in run.json"), "{code} {stderr}");
+    let history = at.join(run).join("history.jsonl");
+    fs::rename(&history, at.join("aside")).unwrap();
+    let (code, stdout, _) = stormglass(at, &["replay", run]);
+    assert!(code == 5 && stdout.contains("NOT the history that was stored"), "{code} {stdout}");
+    let (_, _, stderr) = stormglass(at, &["shrink", run, "--budget", "0s"]);
+    assert!(stderr.contains("warning: the run is NOT the one that was stored"), "{stderr}");
+    fs::rename(at.join("aside"), &history).unwrap();
+    // The advice of whoever finds that the two differ.
+    refused(at, &["show", run], &["history.jsonl", "`stormglass replay RUN --trace`"]);
+    let (_, stdout, _) = stormglass(at, &["replay", run, "--trace"]);
+    assert!(stdout.contains("stored with its trace in"), "{stdout}");
+    let (code, _, stderr) = stormglass(at, &["show", run]);
+    assert_eq!(code, 0, "{stderr}");
+}
+
 #[test]
 fn a_witness_is_found_stored_shown_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
@@ -304,19 +348,7 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     assert!(stdout.contains("How it came about") && stdout.contains("What it takes"), "{stdout}");
     let (code, stdout, _) = stormglass(at, &["replay", &small]);
     assert!(code == 0 && stdout.contains("the same history as the stored one"), "{stdout}");
-    let stored = at.join(&small).join("run.json");
-    let own = fs::read_to_string(&stored).unwrap();
-    let version = format!("\"program\": \"{}\"", env!("CARGO_PKG_VERSION"));
-    fs::write(&stored, own.replacen(&version, "\"program\": \"0.0.9\"", 1)).unwrap();
-    let (_, stdout, _) = stormglass(at, &["replay", &small]);
-    let other = "the same history as the stored one: it was stored by version 0.0.9; this is";
-    assert!(stdout.contains(other), "{stdout}");
-    let mut other: serde_json::Value = serde_json::from_str(&own).unwrap();
-    other["why"]["failure"]["anomaly"] = "another".into();
-    fs::write(&stored, other.to_string()).unwrap();
-    let (_, stdout, _) = stormglass(at, &["shrink", &run, "--budget", "0s"]);
-    assert!(stdout.contains(&format!("stored in {small}-2\n")), "what is there stays: {stdout}");
-    fs::write(&stored, own).unwrap();
+    stays_what_it_was(at, &run, &small, anomaly);
     keep(at, &small);
     refused(at, &["shrink", &run, "--anomaly", "999"], &["there is no number 999"]);
     refused(at, &["shrink", "no-run"], &["is no stored run"]);
@@ -333,27 +365,8 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     };
     assert_eq!(fingerprint(&by_folder), fingerprint(&by_seed));
 
-    let record = at.join(&run).join("run.json");
-    let text = fs::read_to_string(&record).unwrap();
     let stored = fingerprint(&by_seed).replace("fingerprint ", "");
-    fs::write(&record, text.replace(&stored, &stored.replace(&stored[..1], "z"))).unwrap();
-    let (code, stdout, stderr) = stormglass(at, &["replay", &run]);
-    assert!(stdout.contains("the same history as in history.jsonl"), "{stdout}");
-    assert!(code == 2 && stderr.contains("another fingerprint is in run.json"), "{code} {stderr}");
-    let history = at.join(&run).join("history.jsonl");
-    fs::rename(&history, at.join("aside")).unwrap();
-    let (code, stdout, _) = stormglass(at, &["replay", &run]);
-    assert!(code == 5 && stdout.contains("NOT the history that was stored"), "{code} {stdout}");
-    let (_, _, stderr) = stormglass(at, &["shrink", &run, "--budget", "0s"]);
-    assert!(stderr.contains("warning: the run is NOT the one that was stored"), "{stderr}");
-    fs::rename(at.join("aside"), &history).unwrap();
-    // The advice of whoever finds that the two differ.
-    refused(at, &["show", &run], &["history.jsonl", "`stormglass replay RUN --trace`"]);
-    let (_, stdout, _) = stormglass(at, &["replay", &run, "--trace"]);
-    assert!(stdout.contains("stored with its trace in"), "{stdout}");
-    let (code, _, stderr) = stormglass(at, &["show", &run]);
-    assert_eq!(code, 0, "{stderr}");
-
+    falsify(at, &run, &stored);
     damage(at, &run);
 }
 

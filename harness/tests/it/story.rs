@@ -1,29 +1,52 @@
 //! How a failure came about, in sentences.
 
-use checkers::history::{Operation, Outcome};
+use checkers::history::{Operation, OperationId, Outcome, Time};
 use checkers::{Anomaly, Guarantee, Witness};
+use stormglass::nemesis::{Fault, Target};
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::story;
 
-use crate::systems::plans_of;
+use crate::systems::{plans_of, schedule};
+
+/// An anomaly that shows then, by these operations.
+fn any(at: Time, operations: Vec<OperationId>) -> Anomaly {
+    Anomaly {
+        name: "any".to_owned(),
+        guarantee: Guarantee::Live,
+        at,
+        key: None,
+        witness: Witness { operations, faults: Vec::new() },
+        contrast: None,
+        explanation: Vec::new(),
+    }
+}
 
 /// What is told of an operation.
 fn told(report: &Report, operation: &Operation<'_>) -> String {
-    let anomaly = Anomaly {
-        name: "any".to_owned(),
-        guarantee: Guarantee::Live,
-        at: operation.completed_at.unwrap_or(operation.invoked_at),
-        key: None,
-        witness: Witness { operations: vec![operation.id], faults: Vec::new() },
-        contrast: None,
-        explanation: Vec::new(),
-    };
+    let anomaly = any(operation.completed_at.unwrap_or(operation.invoked_at), vec![operation.id]);
     let asked = format!("at {} to `{}`", operation.invoked_at, report.history.op(operation.id));
     let story = story::tell(report, &anomaly).into_iter().map(|sentence| sentence.words);
     let of_it: Vec<String> = story.filter(|words| words.contains(&asked)).collect();
     let [words] = &of_it[..] else { panic!("{asked}: {of_it:#?}") };
     words.clone()
+}
+
+#[test]
+fn a_leader_that_loses_its_disk_leads_no_longer() {
+    let named = plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == "raft");
+    let (plan, system) = named.unwrap();
+    let wipe = Fault::Wipe { target: Target::Leader };
+    let schedule = Some(schedule(&[(wipe, 2000, 2100)], |salt| salt));
+    let report =
+        run(&system, &plan, Seed(3), Options { trace: true, schedule, ..Options::default() });
+    let wiped = &report.effects[0].what;
+    let story = story::tell(&report, &any(Time::from_millis(9000), Vec::new()));
+    let words: Vec<&str> = story.iter().map(|sentence| &*sentence.words).collect();
+    let lost = words.iter().position(|words| words.contains(", and its disk with ")).unwrap();
+    assert!(words[lost].starts_with(wiped.as_str()), "{words:#?}");
+    let next = words[lost..].iter().find(|words| words.contains("takes itself for a leader"));
+    assert!(!next.unwrap().contains("and so does"), "{words:#?}");
 }
 
 #[test]

@@ -490,7 +490,7 @@ fn story(source: &Source<'_>) -> Vec<(String, String)> {
 
 /// What becomes of the failure without each fault and operation.
 fn without(record: &Record) -> Vec<Without> {
-    let Some(why) = &record.why else { return Vec::new() };
+    let Some(why) = record.why.as_ref().filter(|why| why.is_tried()) else { return Vec::new() };
     let row = |what: String, fails: u32| Without {
         what,
         fails,

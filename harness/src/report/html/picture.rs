@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use checkers::history::{
-    FaultEdge, FaultId, History, NodeId, Operation, OperationId, Outcome, Phase, ProcessId, Time,
-    Value,
+    FaultEdge, FaultId, History, NodeId, Op, Operation, OperationId, Outcome, Phase, ProcessId,
+    Time, Value,
 };
 use checkers::{Anomaly, Contrast, Guarantee, Legal};
 
@@ -558,9 +558,12 @@ impl<'a> Expectation<'a> {
             let circle = short(&format!("{} before T1", names.join(" before ")), 60);
             return Some(format!("✗ would come before itself: {circle}"));
         }
-        let seen = match contrast.observed.as_ref().map(show).or_else(returned) {
-            Some(value) => format!("observed: {value}"),
-            None => "done a second time".to_owned(),
+        let seen = match (contrast.observed.as_ref().map(show).or_else(returned), &operation.op) {
+            (Some(value), _) => format!("observed: {value}"),
+            // That it was done says what the key held.
+            (None, Op::Cas { from, .. }) => format!("found: {}", show(history.value(*from))),
+            (None, _) if *legal == Legal::Once => "done a second time".to_owned(),
+            (None, _) => "done".to_owned(),
         };
         Some(format!("✗ {seen} · legal: {}", legal.words(show)))
     }

@@ -117,8 +117,9 @@ impl World {
         }
         if is_damaged {
             let bytes = self.lose_disk(fault, id);
-            self.shared
-                .note(self.now(), id, || format!("gets an empty disk for its {bytes} bytes"));
+            self.shared.note(self.now(), id, || {
+                format!("lost its disk with {bytes} bytes, and gets an empty one")
+            });
         }
         self.start(id);
     }
