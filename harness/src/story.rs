@@ -145,7 +145,8 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
         };
         let told = words_of(outcome, shown);
         let answering = word.as_ref().map(|word| word.node);
-        let node = operation.node.or(answering);
+        let first = first_asked(trace, operation.session, invoked_at, at);
+        let node = first.or(operation.node).or(answering);
         let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));
         // Whoever is asked first may know who is to be asked instead.
         let by = answering.filter(|answering| node != Some(*answering));
@@ -194,6 +195,8 @@ struct Word {
     told: BTreeSet<NodeId>,
     /// To whom it had sent something by then that was lost, and why.
     lost: BTreeMap<NodeId, Loss>,
+    /// Who may have known of the request, and had sent it something that was lost, and why.
+    unheard: BTreeMap<NodeId, Loss>,
 }
 
 impl Word {
@@ -241,11 +244,18 @@ impl Word {
     }
 
     fn lost(&self) -> String {
-        if self.lost.is_empty() {
-            return String::new();
+        let named = |nodes: &BTreeMap<NodeId, Loss>| {
+            list(nodes.iter().map(|(node, why)| format!("n{node} ({why})")))
+        };
+        let (lost, unheard) = (named(&self.lost), named(&self.unheard));
+        let mut words = String::new();
+        if !lost.is_empty() {
+            words.push_str(&format!("; what it sent was lost on its way to {lost}"));
         }
-        let lost = self.lost.iter().map(|(to, why)| format!("n{to} ({why})"));
-        format!("; what it sent was lost on its way to {}", list(lost))
+        if !unheard.is_empty() {
+            words.push_str(&format!("; what was sent to it was lost on its way from {unheard}"));
+        }
+        words
     }
 }
 
@@ -257,6 +267,18 @@ pub(crate) fn answering(
     to: Time,
 ) -> Option<NodeId> {
     word(trace, session, from, to).map(|word| word.node)
+}
+
+/// The node that a client turned to first between two moments; none where that is not in the trace.
+fn first_asked(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<NodeId> {
+    let begin = trace.partition_point(|event| event.at < from);
+    let during = trace[begin..].iter().take_while(|event| event.at <= to);
+    let client = Place::Client(session);
+    let mut asked = during.filter(|event| event.place == client);
+    asked.find_map(|event| match &event.what {
+        Happening::Sent(sent) => sent.to.node(),
+        _ => None,
+    })
 }
 
 /// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.
@@ -319,6 +341,7 @@ fn follow(events: &[TraceEvent], node: NodeId) -> Word {
         told: BTreeSet::new(),
         heard: BTreeMap::new(),
         lost: BTreeMap::new(),
+        unheard: BTreeMap::new(),
     };
     let mut knowing: BTreeSet<Place> =
         events.first().map(|event| event.place).into_iter().collect();
@@ -340,6 +363,8 @@ fn follow(events: &[TraceEvent], node: NodeId) -> Word {
             Happening::Lost { message, to, why } if telling.contains_key(message) => {
                 if let Some(to) = to.node().filter(|_| place.node() == Some(node)) {
                     word.lost.insert(to, *why);
+                } else if let Some(from) = place.node().filter(|_| to.node() == Some(node)) {
+                    word.unheard.insert(from, *why);
                 }
             }
             _ => {}

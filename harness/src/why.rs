@@ -170,9 +170,15 @@ impl Why {
             return Err("why: it is about other faults or operations".to_owned());
         }
         let runs = self.runs;
-        match self.counts().find(|fails| *fails > runs) {
-            Some(fails) => Err(format!("why: {fails} of {runs} runs fail")),
-            None => Ok(()),
+        if let Some(fails) = self.counts().find(|fails| *fails > runs) {
+            return Err(format!("why: {fails} of {runs} runs fail"));
+        }
+        match &self.inevitable {
+            Some(one) if one.from.fails * 2 <= runs => Err(format!(
+                "why: {} of {runs} tails that fail are not most of them",
+                one.from.fails
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -196,8 +202,11 @@ impl Why {
         let runs = self.runs;
         let Inevitable { from, before } = self.inevitable.as_ref()?;
         Some(match before {
+            None if from.fails == runs => format!(
+                "from the beginning on, {runs} of {runs} tails end so: faults and operations decide it, and not the seed"
+            ),
             None => format!(
-                "from the beginning on, {} of {runs} tails end so: faults and operations decide it, and not the seed",
+                "from the beginning on, {} of {runs} tails end so, with the same faults and operations under other seeds",
                 from.fails
             ),
             Some(before) => format!(

@@ -153,8 +153,13 @@ fn judge(
         proof.push(read.id);
         let conclusion = format!(
             "{key} was {legal} while process {} read it, by what was acknowledged before and begun by \
-             then{counted}; it read {value}",
-            read.process
+             then{counted}; it read {}",
+            read.process,
+            if *shown == Value::Nil {
+                "nil, which counts as 0".to_owned()
+            } else {
+                value.to_string()
+            }
         );
         let counted = begun.iter().rfind(|id| {
             let increment = history.operation(**id);

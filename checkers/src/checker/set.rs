@@ -285,7 +285,7 @@ fn with(history: &History, read: &Operation<'_>, value: ValueId, by: OperationId
 fn not_shown(history: &History, read: &Operation<'_>, value: ValueId, by: OperationId) -> String {
     format!(
         "{} was in {} by the end of what process {} did, before process {} began to read, and \
-         nobody removed it; the read does not show it",
+         nobody removed it before that read ended, which does not show it",
         history.value(value),
         history.key(*read.op.key()),
         history.operation(by).process,

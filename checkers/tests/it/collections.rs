@@ -58,7 +58,7 @@ fn a_set_shows_what_was_added_and_nothing_else_and_nothing_twice() {
     assert_eq!(
         verdict.anomalies()[0].explanation.last().unwrap(),
         "2 was in s by the end of what process 0 did, before process 1 began to read, and nobody \
-         removed it; the read does not show it"
+         removed it before that read ended, which does not show it"
     );
 }
 

@@ -138,7 +138,8 @@ pub fn why(record: &Record) -> String {
     for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
         for (call, fails) in calls.iter().zip(fails) {
             let words = escape::line(&op_in_short(&call.op, None));
-            let _ = writeln!(out, "  without `{words}` by client {client}: in {fails}");
+            let at = call.at;
+            let _ = writeln!(out, "  without `{words}` by client {client} at {at}: in {fails}");
         }
     }
     if let Some(words) = why.from_when().filter(|_| why.story.is_empty()) {

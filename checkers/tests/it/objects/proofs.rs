@@ -480,7 +480,7 @@ fn an_element_that_was_added_before_another_one_is_shown_with_it() {
         process 0 did add s 1 (from 0.000 s to 0.002 s)
         process 9 read s = [2] (from 0.001 s to 0.004 s)
         process 1 did add s 2 (from 0.003 s to 0.005 s)
-        process 0 had added 1 before process 1 began to add 2, and nobody removed it; who reads 2 reads 1 as well"#]]
+        process 0 had added 1 before process 1 began to add 2, and nobody removed it before process 9 had read; who reads 2 reads 1 as well"#]]
     .assert_eq(&proof(text));
     assert!(check(&text.replace("ok [2]", "ok [1,2]")).is_valid());
     assert!(check(&text.replace("ok [2]", "ok []")).is_valid());
@@ -499,7 +499,7 @@ fn what_is_shown_of_elements_is_told_in_words() {
     );
     assert_eq!(
         last("0 invoke add s 1\n1 invoke read s\n1 ok [1]\n2 invoke read s\n2 ok []\n0 ok"),
-        "process 1 had read 1 before process 2 began to read, and nobody removed it; that read does \
-         not show it"
+        "process 1 had read 1 before process 2 began to read, and nobody removed it before that \
+         read ended, which does not show it"
     );
 }

@@ -332,7 +332,7 @@ fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
         let proof = anomaly.witness.operations.len();
         match proof {
             1.. if picture::is_about_time(anomaly) => {
-                text.push_str("; shown here: the last of what was tried in vain");
+                text.push_str("; shown here: the last of what was tried until then");
             }
             0 => text.push_str("; it is shown by what the run did as a whole"),
             1 => text.push_str("; shown here: the 1 that proves it"),
@@ -508,7 +508,8 @@ fn without(record: &Record) -> Vec<Without> {
     for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
         for (call, fails) in calls.iter().zip(fails) {
             let op = op_in_short(&call.op, None);
-            rows.push(row(shown(&format!("without “{op}” by client {client}")), *fails));
+            let at = call.at;
+            rows.push(row(shown(&format!("without “{op}” by client {client} at {at}")), *fails));
         }
     }
     rows

@@ -5,7 +5,7 @@ use super::sums::{self, Bounds};
 use crate::checker::Checker;
 use crate::checker::linearizable::search::Call;
 use crate::checker::linearizable::shrink;
-use crate::history::{Op, Operation, OperationId, Time, Value};
+use crate::history::{Op, Operation, OperationId, Outcome, Ret, Time, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::{AppendOp, AppendRet, AppendString};
 use crate::model::counter::Counter;
@@ -117,7 +117,13 @@ pub(super) fn of_sum(proof: &Proof<'_, Counter>) -> Option<Words> {
         return None;
     };
     let came_to = if from.is_empty() { String::new() } else { format!(", which makes {came_to}") };
-    Some(Words::of(format!("{from}{counted}{came_to}; it read {sum}")))
+    let shown = match proof.operation(id).outcome {
+        Some(Outcome::Ok(Ret::Value(value))) if *proof.history.value(*value) == Value::Nil => {
+            "nil, which counts as 0".to_owned()
+        }
+        _ => sum.to_string(),
+    };
+    Some(Words::of(format!("{from}{counted}{came_to}; it read {shown}")))
 }
 
 /// Elements that are shown, or not, as nobody added or removed them.
@@ -152,8 +158,8 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         let Some(missing) = missing else { continue };
         let did = if call.op == SetOp::Read { "read" } else { "added" };
         let words = format!(
-            "process {} had {did} {missing} before process {} began to read, and nobody removed it; \
-             that read does not show it",
+            "process {} had {did} {missing} before process {} began to read, and nobody removed it \
+             before that read ended, which does not show it",
             process(*other),
             process(id),
         );
@@ -168,9 +174,10 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         if let Some((second, _, value)) = adds().find(is_later) {
             return Some(Words::of(format!(
                 "process {} had added {missing} before process {} began to add {value}, and nobody \
-                 removed it; who reads {value} reads {missing} as well",
+                 removed it before process {} had read; who reads {value} reads {missing} as well",
                 process(first),
                 process(second),
+                process(id),
             )));
         }
     }
@@ -180,7 +187,7 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         let missing = of_other.iter().find(|value| is_missing(value))?;
         Some(Words::of(format!(
             "process {} read {missing} without {mine}, and process {} read {mine} without {missing}: one \
-             of the two was there first, and nobody removed it",
+             of the two was there first, and nobody removed it before both had read",
             process(*other),
             process(id),
         )))
