@@ -143,7 +143,6 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
             (Op::Txn { .. }, body) => steps(body, None),
             (_, value) => value.to_string(),
         };
-        let told = words_of(outcome, shown);
         let answering = word.as_ref().map(|word| word.node);
         let first = first_asked(trace, operation.session, invoked_at, at);
         let node = first.or(operation.node).or(answering);
@@ -151,6 +150,7 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
         // Whoever is asked first may know who is to be asked instead.
         let by = answering.filter(|answering| node != Some(*answering));
         let by = by.map_or_else(String::new, |node| format!(" by n{node}"));
+        let told = words_of(outcome, &by, shown);
         let why = match outcome {
             Some(Outcome::Ok(_)) => word.map(|word| word.to_words(invoked_at)),
             // It got an answer, which says why.
@@ -163,22 +163,27 @@ fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<S
             op => op.to_string(),
         };
         let words = format!(
-            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{by}{why}"
+            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{why}"
         );
         Sentence { at, words }
     })
     .collect()
 }
 
-fn words_of(outcome: Option<&Outcome<ValueId>>, value: impl Fn(ValueId) -> String) -> String {
+/// What a client was told, and by whom where that does not go without saying: ` by n3`.
+fn words_of(
+    outcome: Option<&Outcome<ValueId>>,
+    by: &str,
+    value: impl Fn(ValueId) -> String,
+) -> String {
     match outcome {
         None => "never learns what came of it".to_owned(),
-        Some(Outcome::Ok(Ret::Done)) => "is told that it is done".to_owned(),
-        Some(Outcome::Ok(Ret::Value(id))) => format!("is told {}", value(*id)),
+        Some(Outcome::Ok(Ret::Done)) => format!("is told{by} that it is done"),
+        Some(Outcome::Ok(Ret::Value(id))) => format!("is told{by}: {}", value(*id)),
         Some(Outcome::Fail(Reason::Mismatch { actual: Some(id) })) => {
-            format!("is told that the key holds {}", value(*id))
+            format!("is told{by} that the key holds {}", value(*id))
         }
-        Some(Outcome::Fail(reason)) => format!("is told that it did not happen ({reason})"),
+        Some(Outcome::Fail(reason)) => format!("is told{by} that it did not happen ({reason})"),
         Some(Outcome::Info(reason)) => format!("does not learn whether it happened ({reason})"),
     }
 }

@@ -16,6 +16,9 @@ use crate::campaign::Progress;
 use crate::report::json;
 use crate::report::summary::{Cost, shell_word};
 
+/// Signals that come as close together as this are one.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
 /// The exit code of wrong use.
 pub(super) const USAGE: u8 = 2;
 
@@ -114,13 +117,26 @@ pub(super) fn program() -> String {
 pub(super) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
-    ctrlc::set_handler(move || {
+    on_interruption(move || {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-    })
-    .context("cannot listen for Ctrl-C")?;
+    })?;
     Ok(stop)
+}
+
+/// Acts whenever somebody presses Ctrl-C, or ends the program otherwise. `timeout` does so twice at once, to the program and
+/// to its group: that is one time.
+#[expect(clippy::disallowed_methods, reason = "people press keys in wall time")]
+pub(super) fn on_interruption(mut act: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+    let mut last: Option<Instant> = None;
+    let handler = move || {
+        if last.is_none_or(|last| last.elapsed() > AT_ONCE) {
+            last = Some(Instant::now());
+            act();
+        }
+    };
+    ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")
 }
 
 /// Measures what a command costs.

@@ -13,7 +13,7 @@ use checkers::history::Time;
 
 use super::Context;
 use super::arguments::in_flags;
-use super::output::program;
+use super::output::{on_interruption, program};
 use super::probe::table;
 use crate::campaign::Ending;
 use crate::engine::Engine;
@@ -133,7 +133,7 @@ impl Arguments {
                 output.note(INTERRUPTED);
             }
         };
-        ctrlc::set_handler(interrupt).context("cannot listen for Ctrl-C")?;
+        on_interruption(interrupt)?;
         Ok(inside.wait().unwrap_or_else(|error| nothing_ran(context, &error)))
     }
 

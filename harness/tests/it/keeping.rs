@@ -197,7 +197,8 @@ fn what_was_shrunk_by_then_is_kept_when_somebody_presses_ctrl_c() {
         std::thread::yield_now();
     }
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    // Twice at once is once, as `timeout` does it.
+    assert!(Command::new("kill").args(["-INT", &pid, &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.code().is_some(), "it ended by itself: {stdout}");
