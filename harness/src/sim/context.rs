@@ -295,7 +295,8 @@ impl NodeCx {
     /// Shows what the node takes itself for.
     pub fn observe(&self, status: NodeStatus) {
         if self.0.power.get() {
-            self.0.port.shared.observe(self.0.id, self.now(), status);
+            // Not by its own clock, which may be wrong.
+            self.0.port.shared.observe(self.0.id, self.0.port.now(), status);
         }
     }
 

@@ -1,11 +1,15 @@
 //! How a failure came about, in sentences.
 
+use std::path::Path;
+
 use checkers::history::{Operation, OperationId, Outcome, Time};
 use checkers::{Anomaly, Guarantee, Witness};
+use stormglass::corpus::load_case;
 use stormglass::nemesis::{Fault, Target};
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::story;
+use stormglass::system::SYSTEMS;
 
 use crate::systems::{plans_of, schedule};
 
@@ -47,6 +51,18 @@ fn a_leader_that_loses_its_disk_leads_no_longer() {
     assert!(words[lost].starts_with(wiped.as_str()), "{words:#?}");
     let next = words[lost..].iter().find(|words| words.contains("takes itself for a leader"));
     assert!(!next.unwrap().contains("and so does"), "{words:#?}");
+}
+
+#[test]
+fn what_a_node_with_a_wrong_clock_takes_itself_for_is_told_by_the_time_of_the_world() {
+    let gallery = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/gallery");
+    let case = load_case(&gallery.join("raft-lease-clock-stale-read.json")).unwrap();
+    let (report, _) = case.replay(SYSTEMS).unwrap();
+    let story = story::tell(&report, case.failure.find(&report).unwrap());
+    let words: Vec<&str> = story.iter().map(|sentence| &*sentence.words).collect();
+    // It leads until it hears of the next leader, and so its lease is good for an answer.
+    assert!(words.contains(&"n1 takes itself for a leader (term 2), and so does n2 (term 1)"));
+    assert!(!words.iter().any(|words| words.contains("no longer")), "{words:#?}");
 }
 
 #[test]
