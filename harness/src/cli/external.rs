@@ -13,7 +13,7 @@ use super::Context;
 use super::arguments::in_flags;
 use super::output::interruption;
 use crate::campaign::Ending;
-use crate::external::{Dialect, External, Launch, Limits, SYSTEM, WORKLOADS};
+use crate::external::{Dialect, External, Launch, Limits, SYSTEM, WORKLOADS, orphans};
 use crate::nemesis::NEMESES;
 use crate::plan::Plan;
 use crate::report;
@@ -79,6 +79,7 @@ impl Arguments {
         plan.check_for(&any, &[]).map_err(|error| in_flags(error, &[("nemesis", "nemeses")]))?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
+        orphans::adopt();
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
         let mut text = String::new();
         let bar = context.output.progress("external");
@@ -93,6 +94,8 @@ impl Arguments {
             let left = launch.folder.clone();
             let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
             let report = run::run(&system, &plan, seed, Options::default());
+            drop(system);
+            orphans::end();
             let conclusion = report.conclusion();
             let words = report::run::conclusion(conclusion);
             let _ = writeln!(text, "seed {seed}: {words}");

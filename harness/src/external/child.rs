@@ -74,9 +74,11 @@ impl Process {
         let home = folder.join(name);
         fs::create_dir_all(&home)
             .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
+        let home = home
+            .canonicalize()
+            .map_err(|error| format!("cannot enter {}: {error}", home.display()))?;
         let mut command = Command::new(program);
-        let mark = home.display().to_string();
-        command.args(arguments).current_dir(&home).process_group(0).env(MARK, &mark);
+        command.args(arguments).current_dir(&home).process_group(0).env(MARK, &home);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = command.spawn();
         let mut child =
@@ -97,7 +99,7 @@ impl Process {
             drop(speaks);
         });
         let (guardian, limits) = (Arc::clone(guardian), *limits);
-        let belongings = Belongings::new(child.id(), &mark);
+        let belongings = Belongings::new(child.id(), &home);
         Ok(Process { child, belongings, guardian, limits, stdin, stdout, last_words, silent })
     }
 
@@ -236,7 +238,9 @@ fn read_all(stdout: ChildStdout, says: &SyncSender<Result<String, String>>) {
 fn keep(stderr: ChildStderr, file: &Path, last_words: &Mutex<VecDeque<String>>) {
     let mut file = File::options().create(true).append(true).open(file).ok();
     let mut reader = BufReader::new(stderr);
-    let mut kept = 0;
+    // Those of a node that was started before are in it.
+    let held = file.as_ref().and_then(|file| file.metadata().ok());
+    let mut kept = held.map_or(0, |held| held.len() as usize);
     loop {
         let mut line = Vec::new();
         match reader.by_ref().take(MESSAGE_BYTES_MAX as u64).read_until(b'\n', &mut line) {

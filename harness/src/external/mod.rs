@@ -28,6 +28,7 @@ mod child;
 mod guardian;
 mod log;
 mod node;
+pub(crate) mod orphans;
 mod pace;
 mod protocol;
 mod service;

@@ -161,6 +161,7 @@ impl Node {
             };
             // An answer to what nobody waits for any more is late, or given twice.
             if let Some(message) = self.awaited.remove(&(to.to_owned(), number)) {
+                answers(&message, &said["body"])?;
                 self.cx.reply(&message, said["body"].to_string().as_bytes());
             }
         } else {
@@ -223,6 +224,21 @@ impl Node {
         self.cx.send(Address::Node(from), reply.to_string().as_bytes());
         None
     }
+}
+
+/// Makes sure that an answer is one to what was asked: in Maelstrom's protocol `read_ok` to `read`, or `error`.
+fn answers(asked: &Message, answer: &Json) -> Result<(), String> {
+    let asked: Json = serde_json::from_slice(&asked.bytes).unwrap_or_default();
+    let (kind, given) = (asked["body"]["type"].as_str(), answer["type"].as_str());
+    let kind = kind.unwrap_or_default();
+    let due = format!("{kind}_ok");
+    if given.is_some_and(|given| given == due || given == "error") {
+        return Ok(());
+    }
+    Err(format!(
+        "to `{kind}` it answered neither `{due}` nor `error`: {}",
+        shortened(&answer.to_string())
+    ))
 }
 
 fn parsed(line: &str) -> Result<Json, String> {

@@ -67,8 +67,7 @@ pub const WORKLOADS: &[Dialect] = &[
         ask: |_| Some(json!({"type": "generate"})),
         learn: |_, body| match &body["id"] {
             Json::Null => None,
-            Json::String(id) => Some(Ret::Value(Value::Text(id.as_str().into()))),
-            id => Some(Ret::Value(Value::Text(id.to_string().into()))),
+            id => Some(Ret::Value(Value::Text(id_of(id).into()))),
         },
         more: all_is_told,
     },
@@ -232,6 +231,21 @@ fn ask_set(op: &Op, verb: &str, field: &str) -> Option<Json> {
             Some(body)
         }
         _ => None,
+    }
+}
+
+/// An id as a text of its own: `"3"` is another one than `3`, which is the same as `3.0`.
+fn id_of(id: &Json) -> String {
+    /// Up to here, numbers with a fraction part tell all whole numbers apart.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() < WHOLE_MAX;
+    match id {
+        Json::String(text) if serde_json::from_str::<Json>(text).is_err() => text.clone(),
+        Json::Number(number) if number.is_f64() => number
+            .as_f64()
+            .filter(is_whole)
+            .map_or_else(|| number.to_string(), |whole| format!("{whole:.0}")),
+        id => id.to_string(),
     }
 }
 

@@ -4,19 +4,23 @@
 //! what has left its group (`setsid`) or has lost its parent.
 
 use std::fs::{self, DirEntry};
+use std::path::{Path, PathBuf};
 
 /// The bytes of a page of memory, on the machines that we know.
 const PAGE: u64 = 4096;
 /// The variable that marks the processes of a node.
 pub(super) const MARK: &str = "STORMGLASS_NODE";
 
-/// The processes of a node: those of its group, and those that bear its mark.
+/// The processes of a node: those of its group, those that bear its mark, and those that have lost their parent and run
+/// in its folder.
 #[derive(Clone, Debug)]
 pub(super) struct Belongings {
     /// The number of the group, which is that of its first process.
     group: u32,
     /// `NAME=VALUE`, as it is in the environment.
     mark: Vec<u8>,
+    /// The folder of the node, as the system names it. A program may write its title over its environment.
+    home: PathBuf,
 }
 
 /// What some processes take together.
@@ -29,8 +33,10 @@ pub(super) struct Usage {
 }
 
 impl Belongings {
-    pub(super) fn new(group: u32, mark: &str) -> Belongings {
-        Belongings { group, mark: format!("{MARK}={mark}").into_bytes() }
+    /// Of the node with that folder, whose first process has that number.
+    pub(super) fn new(group: u32, home: &Path) -> Belongings {
+        let mark = format!("{MARK}={}", home.display()).into_bytes();
+        Belongings { group, mark, home: home.to_owned() }
     }
 
     /// Adds up what they take; nothing where nobody tells.
@@ -38,26 +44,30 @@ impl Belongings {
         let mut usage = Usage::default();
         for process in processes() {
             // One that has ended meanwhile takes nothing.
-            let Ok(text) = fs::read_to_string(process.path().join("stat")) else { continue };
-            let Some((group, pages)) = group_and_pages(&text) else { continue };
-            if group == self.group || self.marks(&process) {
-                usage.memory += pages * PAGE;
+            let Some(stat) = Stat::of(&process) else { continue };
+            if stat.group == self.group || self.marks(&process) {
+                usage.memory += stat.pages * PAGE;
                 usage.processes += 1;
             }
         }
         usage
     }
 
-    /// The numbers of those that bear the mark.
+    /// The numbers of those that bear the mark, or run in the folder.
     pub(super) fn marked(&self) -> Vec<u32> {
         let marked = processes().filter(|process| self.marks(process));
-        marked.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+        marked.filter_map(|process| number_of(&process)).collect()
     }
 
-    /// Whether a process bears the mark. One that has ended and was not waited for has no environment any more.
+    /// Whether a process bears the mark, or has lost its parent, so that it was given to this one, and runs in the folder.
+    /// (Whoever looks at the folder runs there too.) One that has ended and was not waited for has neither environment nor
+    /// folder any more.
     fn marks(&self, process: &DirEntry) -> bool {
         let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        let is_here = |at: PathBuf| at.starts_with(&self.home);
         environment.split(|byte| *byte == 0).any(|variable| variable == self.mark)
+            || fs::read_link(process.path().join("cwd")).is_ok_and(is_here)
+                && Stat::of(process).is_some_and(|stat| stat.parent == std::process::id())
     }
 }
 
@@ -66,11 +76,33 @@ fn processes() -> impl Iterator<Item = DirEntry> {
     entries.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
-/// The group of a process, and the pages that it has in use. Its name may have any character in it, also a `)`: the
-/// numbers are behind the last one (proc_pid_stat(5)): the state, the parent, the group, and the pages as the 22nd of
-/// them.
-fn group_and_pages(stat: &str) -> Option<(u32, u64)> {
-    let (_, numbers) = stat.rsplit_once(')')?;
-    let mut numbers = numbers.split_whitespace();
-    Some((numbers.nth(2)?.parse().ok()?, numbers.nth(18)?.parse().ok()?))
+fn number_of(process: &DirEntry) -> Option<u32> {
+    process.file_name().to_str()?.parse().ok()
+}
+
+/// The numbers of the processes that have this one as their parent.
+pub(super) fn children_of(parent: u32) -> Vec<u32> {
+    let children =
+        processes().filter(|process| Stat::of(process).is_some_and(|stat| stat.parent == parent));
+    children.filter_map(|process| number_of(&process)).collect()
+}
+
+/// What the system says of a process.
+struct Stat {
+    parent: u32,
+    group: u32,
+    /// The pages that it has in use.
+    pages: u64,
+}
+
+impl Stat {
+    /// Nothing of a process that has ended meanwhile. A name may have any character in it, also a `)`: the numbers are
+    /// behind the last one (proc_pid_stat(5)): the state, the parent, the group, and the pages as the 22nd of them.
+    fn of(process: &DirEntry) -> Option<Stat> {
+        let text = fs::read_to_string(process.path().join("stat")).ok()?;
+        let (_, numbers) = text.rsplit_once(')')?;
+        let mut numbers = numbers.split_whitespace().skip(1);
+        let (parent, group) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+        Some(Stat { parent, group, pages: numbers.nth(18)?.parse().ok()? })
+    }
 }

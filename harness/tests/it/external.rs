@@ -64,6 +64,11 @@ fn a_process_that_says_what_is_no_message_is_named_with_what_it_said() {
     );
     let answers_nothing = r#"echo '{"dest":"c0","body":{"type":"read_ok"}}'; sleep 9"#;
     said_of(&format!("{READY}\n{answers_nothing}"), "it said to a client what answers nothing");
+    let other = r#"read asked; echo '{"dest":"c0","body":{"type":"hello_ok","in_reply_to":1}}'"#;
+    let other = format!(
+        "{other}; echo '{{\"dest\":\"c1\",\"body\":{{\"type\":\"hello_ok\",\"in_reply_to\":1}}}}'"
+    );
+    said_of(&format!("{READY}\n{other}; sleep 9"), "it answered neither `");
     said_of(&format!("{READY}\nprintf '\\377\\n'; sleep 9"), "it said what is no UTF-8");
 }
 
@@ -174,6 +179,21 @@ fn what_a_process_leaves_running_is_ended_with_it() {
     );
     run_script(folder.path(), &script);
     let left = Command::new("pgrep").args(["-f", &folder.path().display().to_string()]).output();
+    assert_eq!(left.unwrap().stdout, b"", "a process is left behind");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_hides_from_all_that_a_node_is_known_by_ends_with_its_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, here) = (folder.path().join("node.sh"), folder.path().display().to_string());
+    let hidden = format!("env -i {OUT_OF_GROUP} sh -c 'sleep 600; :' {here} &");
+    cli::script(&node, &format!("{READY}\n{hidden}\nwhile read line; do :; done"));
+    let flags = "external --nodes 1 --nemeses none --safety 1s --pace 100 --bin node.sh";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let (code, _, stderr) = stormglass(folder.path(), &flags);
+    assert_eq!(code, 1, "it answers nothing: {stderr}");
+    let left = Command::new("pgrep").args(["-f", &here]).output();
     assert_eq!(left.unwrap().stdout, b"", "a process is left behind");
 }
 
