@@ -150,6 +150,9 @@ impl Arguments {
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
         let usual = if self.nodes == 1 { "kill" } else { "partition" };
         let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
+        if named.len() > 1 && named.iter().any(|name| name == "none") {
+            bail!("--nemeses: `none` stands alone, or is left out");
+        }
         plan.nemeses = named.into_iter().filter(|name| name != "none").collect();
         plan.safety = self.safety;
         for name in &plan.nemeses {

@@ -304,6 +304,7 @@ fn what_there_is_not_is_refused() {
     };
     said(&["--nodes", "1", "--nemeses", "partition"], "--nodes 1: `partition` needs 2 or more");
     said(&["--nemeses", "partitoin"], "--nemeses: none is called `partitoin`; there are ");
+    said(&["--nemeses", "none,kill"], "--nemeses: `none` stands alone");
     said(&["--safety", "0s"], "--safety");
 }
 
