@@ -274,12 +274,17 @@ pub(crate) fn answering(
     word(trace, session, from, to).map(|word| word.node)
 }
 
+/// What happened between two moments.
+fn during(trace: &[TraceEvent], from: Time, to: Time) -> &[TraceEvent] {
+    let begin = trace.partition_point(|event| event.at < from);
+    let end = trace.partition_point(|event| event.at <= to);
+    &trace[begin..end]
+}
+
 /// The node that a client turned to first between two moments; none where that is not in the trace.
 fn first_asked(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<NodeId> {
-    let begin = trace.partition_point(|event| event.at < from);
-    let during = trace[begin..].iter().take_while(|event| event.at <= to);
     let client = Place::Client(session);
-    let mut asked = during.filter(|event| event.place == client);
+    let mut asked = during(trace, from, to).iter().filter(|event| event.place == client);
     asked.find_map(|event| match &event.what {
         Happening::Sent(sent) => sent.to.node(),
         _ => None,
@@ -289,9 +294,7 @@ fn first_asked(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -
 /// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.
 fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<Word> {
     let client = Place::Client(session);
-    let begin = trace.partition_point(|event| event.at < from);
-    let end = trace.partition_point(|event| event.at <= to);
-    let during = &trace[begin..end];
+    let during = during(trace, from, to);
     let last = during.iter().rposition(|event| {
         event.place == client && matches!(event.what, Happening::Received { .. })
     })?;
@@ -315,9 +318,7 @@ fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Optio
 /// it had asked last had turned to and not heard from since. Nothing where it asked nobody.
 fn wait(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<String> {
     let client = Place::Client(session);
-    let begin = trace.partition_point(|event| event.at < from);
-    let end = trace.partition_point(|event| event.at <= to);
-    let during = &trace[begin..end];
+    let during = during(trace, from, to);
     let request = |event: &TraceEvent| match &event.what {
         Happening::Sent(sent) if event.place == client => Some((sent.message, sent.to.node()?)),
         _ => None,

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::Checker;
 use super::findings::Findings;
 use super::keys::{Keys, Model};
+use super::words::sum_shown;
 use crate::history::{Event, History, Op, Operation, OperationId, ReadLevel, Value, ValueId};
 use crate::verdict::{self, Contrast, Guarantee, Legal, Verdict};
 
@@ -155,11 +156,7 @@ fn judge(
             "{key} was {legal} while process {} read it, by what was acknowledged before and begun by \
              then{counted}; it read {}",
             read.process,
-            if *shown == Value::Nil {
-                "nil, which counts as 0".to_owned()
-            } else {
-                value.to_string()
-            }
+            sum_shown(shown, value),
         );
         let counted = begun.iter().rfind(|id| {
             let increment = history.operation(**id);

@@ -1,6 +1,11 @@
 //! The sentences in which checkers explain themselves.
 
-use crate::history::{History, Op, Operation, OperationId, Outcome, Reason};
+use crate::history::{History, Op, Operation, OperationId, Outcome, Reason, Value};
+
+/// The sum that a counter showed.
+pub(super) fn sum_shown(shown: &Value, sum: i128) -> String {
+    if *shown == Value::Nil { "nil, which counts as 0".to_owned() } else { sum.to_string() }
+}
 
 /// What a process did and learned, with the node and the times: `process 3 read x = 7 at n1 (from 1.200 s to
 /// 1.204 s)`.

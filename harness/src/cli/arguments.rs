@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use checkers::history::Time;
 
 use crate::engine::Choice;
@@ -71,6 +71,15 @@ pub(super) fn in_flags(error: PlanError, renamed: &[(&str, &str)]) -> anyhow::Er
         }
         error => error.into(),
     }
+}
+
+/// The nemeses that are named, which are no nemeses where `none` is.
+pub(super) fn nemeses(named: &[String]) -> anyhow::Result<Vec<String>> {
+    let is_none = |name: &String| name == "none";
+    if named.len() > 1 && named.iter().any(is_none) {
+        bail!("--nemeses: `none` stands alone, or is left out");
+    }
+    Ok(named.iter().filter(|name| !is_none(name)).cloned().collect())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::Context;
-use super::arguments::in_flags;
+use super::arguments::{in_flags, nemeses};
 use super::output::interruption;
 use crate::campaign::Ending;
 use crate::external::{Dialect, External, Launch, Limits, SYSTEM, WORKLOADS, orphans};
@@ -150,10 +150,7 @@ impl Arguments {
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
         let usual = if self.nodes == 1 { "kill" } else { "partition" };
         let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
-        if named.len() > 1 && named.iter().any(|name| name == "none") {
-            bail!("--nemeses: `none` stands alone, or is left out");
-        }
-        plan.nemeses = named.into_iter().filter(|name| name != "none").collect();
+        plan.nemeses = nemeses(&named)?;
         plan.safety = self.safety;
         for name in &plan.nemeses {
             let Some(entry) = NEMESES.iter().find(|entry| entry.name == name) else {

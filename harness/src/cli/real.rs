@@ -12,7 +12,7 @@ use checkers::Guarantee;
 use checkers::history::Time;
 
 use super::Context;
-use super::arguments::in_flags;
+use super::arguments::{in_flags, nemeses};
 use super::output::{on_interruption, program};
 use super::probe::table;
 use crate::campaign::Ending;
@@ -187,10 +187,7 @@ impl Arguments {
         entry: &Registration,
         programs: Programs,
     ) -> anyhow::Result<Request> {
-        if self.nemeses.len() > 1 && self.nemeses.iter().any(|name| name == "none") {
-            bail!("--nemeses: `none` stands alone, or is left out");
-        }
-        let mut plan = self.plan();
+        let mut plan = self.plan()?;
         let server = (entry.build)(&plan.settings).map_err(|words| anyhow!(words))?;
         // Twice the time that it takes to fail over: something is to be seen after that.
         let failover = server.manifest(&plan.families()).timing.failover;
@@ -223,17 +220,17 @@ impl Arguments {
         Ok(request)
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self) -> anyhow::Result<Plan> {
         let mut plan = Plan::new(format!("real-{}", self.system), &*self.system);
         plan.workload.clone_from(&self.workload);
-        plan.nemeses = self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
+        plan.nemeses = nemeses(&self.nemeses)?;
         plan.nodes = vec![self.nodes];
         plan.clients = [self.clients; 2];
         plan.safety = self.time;
         for (name, value) in [("mode", &self.mode), ("reads", &self.reads)] {
             plan.settings.extend(value.clone().map(|value| (name.to_owned(), value.into())));
         }
-        plan
+        Ok(plan)
     }
 }
 

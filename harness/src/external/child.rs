@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
 use super::guardian::Guardian;
 use super::usage::{Belongings, MARK, Usage};
 use super::{Launch, Limits};
@@ -161,25 +163,18 @@ impl Process {
     /// Ends the process and all that it has started: a script may have started the program itself as a process of its
     /// own, and that another one in a group of its own.
     fn kill(&mut self) {
-        end(&[format!("-{}", self.child.id())]);
-        // Where there is no such command, the process itself ends, and where both fail, it has ended.
-        let _ = self.child.kill();
+        // What is not there any more has ended.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         for _ in 0..KILLS_MAX {
             let left = self.belongings.marked();
             if left.is_empty() {
                 return;
             }
-            end(&left.iter().map(u32::to_string).collect::<Vec<String>>());
+            for process in left {
+                let _ = kill_process(process, Signal::KILL);
+            }
         }
     }
-}
-
-/// Kills processes, or groups, which have a minus before their number.
-fn end(processes: &[String]) {
-    let mut command = Command::new("kill");
-    command.args(["-9", "--"]).args(processes).stdout(Stdio::null()).stderr(Stdio::null());
-    // One that is not there any more has ended.
-    let _ = command.status();
 }
 
 impl Drop for Process {

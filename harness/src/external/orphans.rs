@@ -1,7 +1,7 @@
 //! What a node has started and hidden: it has left its group and cleared its environment, and lost its parent. Linux gives
 //! such processes to the harness, if it asks for them, and so they can be ended once the nodes are over.
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
 
 use super::usage::children_of;
 
@@ -24,7 +24,7 @@ pub(crate) fn end() {
         if left.is_empty() {
             return;
         }
-        for pid in left.into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+        for pid in left {
             // One that has ended meanwhile is waited for all the same.
             let _ = kill_process(pid, Signal::KILL);
             let _ = waitpid(Some(pid), WaitOptions::empty());

@@ -6,6 +6,8 @@
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
+use rustix::process::Pid;
+
 /// The bytes of a page of memory, on the machines that we know.
 const PAGE: u64 = 4096;
 /// The variable that marks the processes of a node.
@@ -54,7 +56,7 @@ impl Belongings {
     }
 
     /// The numbers of those that bear the mark, or run in the folder.
-    pub(super) fn marked(&self) -> Vec<u32> {
+    pub(super) fn marked(&self) -> Vec<Pid> {
         let marked = processes().filter(|process| self.marks(process));
         marked.filter_map(|process| number_of(&process)).collect()
     }
@@ -76,12 +78,12 @@ fn processes() -> impl Iterator<Item = DirEntry> {
     entries.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
-fn number_of(process: &DirEntry) -> Option<u32> {
-    process.file_name().to_str()?.parse().ok()
+fn number_of(process: &DirEntry) -> Option<Pid> {
+    Pid::from_raw(process.file_name().to_str()?.parse().ok()?)
 }
 
 /// The numbers of the processes that have this one as their parent.
-pub(super) fn children_of(parent: u32) -> Vec<u32> {
+pub(super) fn children_of(parent: u32) -> Vec<Pid> {
     let children =
         processes().filter(|process| Stat::of(process).is_some_and(|stat| stat.parent == parent));
     children.filter_map(|process| number_of(&process)).collect()

@@ -416,17 +416,17 @@ impl World {
     /// a fault did to their disks. They are down from then on.
     pub(crate) fn failures(&mut self) -> Vec<(NodeId, Failure)> {
         let mut failures = std::mem::take(&mut *self.shared.failures.borrow_mut());
-        for (id, failure) in &failures {
+        for (id, _) in &failures {
             if self.shared.node(*id).up.get() {
                 self.stop(*id);
-            }
-            if !self.is_of_disk(*id, failure) {
-                let how = || "ends by itself".to_owned();
-                self.shared.record(self.now(), *id, || Happening::Stops { how: how() });
             }
         }
         let by_disks = failures.extract_if(.., |(id, failure)| self.is_of_disk(*id, failure));
         let by_disks: BTreeSet<NodeId> = by_disks.map(|(id, _)| id).collect();
+        for (id, _) in &failures {
+            let how = || "ends by itself".to_owned();
+            self.shared.record(self.now(), *id, || Happening::Stops { how: how() });
+        }
         by_disks.into_iter().for_each(|id| self.stopped_by_disk(id));
         failures
     }

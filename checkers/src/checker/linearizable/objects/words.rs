@@ -5,7 +5,8 @@ use super::sums::{self, Bounds};
 use crate::checker::Checker;
 use crate::checker::linearizable::search::Call;
 use crate::checker::linearizable::shrink;
-use crate::history::{Op, Operation, OperationId, Outcome, Ret, Time, Value};
+use crate::checker::words::sum_shown;
+use crate::history::{Op, Operation, OperationId, Time, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::{AppendOp, AppendRet, AppendString};
 use crate::model::counter::Counter;
@@ -117,12 +118,8 @@ pub(super) fn of_sum(proof: &Proof<'_, Counter>) -> Option<Words> {
         return None;
     };
     let came_to = if from.is_empty() { String::new() } else { format!(", which makes {came_to}") };
-    let shown = match proof.operation(id).outcome {
-        Some(Outcome::Ok(Ret::Value(value))) if *proof.history.value(*value) == Value::Nil => {
-            "nil, which counts as 0".to_owned()
-        }
-        _ => sum.to_string(),
-    };
+    let shown = proof.operation(id).value_read().map(|shown| proof.history.value(shown));
+    let shown = shown.map_or_else(|| sum.to_string(), |shown| sum_shown(shown, sum));
     Some(Words::of(format!("{from}{counted}{came_to}; it read {shown}")))
 }
 
