@@ -287,6 +287,35 @@ impl Store {
     }
 }
 
+/// The folder for what the nodes of a run leave that are processes.
+pub(crate) fn processes_of(results: &Path, name: &str, seed: Seed) -> PathBuf {
+    results.join("processes").join(format!("{name}-{seed}"))
+}
+
+/// A name for a run of processes that none has that is stored, since none of them happens again, and makes the
+/// [folder](processes_of) of its nodes.
+///
+/// # Errors
+/// Where that folder cannot be made.
+pub(crate) fn free_name(results: &Path, base: &str, seed: Seed) -> Result<String, StoreError> {
+    let unwritable = |path: PathBuf| |cause| StoreError::Unwritable { path, cause };
+    let all = results.join("processes");
+    fs::create_dir_all(&all).map_err(unwritable(all))?;
+    for number in 1_u32.. {
+        let name = if number == 1 { base.to_owned() } else { format!("{base}-{number}") };
+        let is_stored = results.join("runs").join(format!("{name}-{seed}")).exists();
+        let folder = processes_of(results, &name, seed);
+        // Of two that end at once, whoever makes the folder has the name.
+        match fs::create_dir(&folder) {
+            Ok(()) if !is_stored => return Ok(name),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(unwritable(folder)(error)),
+        }
+    }
+    unreachable!("there are fewer runs than numbers")
+}
+
 /// Puts a finished folder in its place. Another process may be about to do the same: the last one
 /// stays. Who fails has met another one that did not, so that all come to an end, however unlucky one is.
 fn put(temporary: &Path, folder: &Path) -> io::Result<()> {
@@ -494,6 +523,16 @@ fn read_bounded(folder: &Path, name: &'static str, most: u64) -> Result<String, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_run_of_processes_takes_the_place_of_another_one() {
+        let results = tempfile::tempdir().unwrap();
+        let name = || free_name(results.path(), "real-etcd", Seed(3)).unwrap();
+        assert_eq!((name(), name()), ("real-etcd".to_owned(), "real-etcd-2".to_owned()));
+        // Also where its logs are gone.
+        fs::create_dir_all(results.path().join("runs/real-etcd-3-3")).unwrap();
+        assert_eq!(name(), "real-etcd-4");
+    }
 
     #[test]
     fn of_several_that_store_the_same_run_at_once_the_last_one_stays() {

@@ -3,7 +3,8 @@
 //! An increment that was acknowledged before a read began is in it; one that was begun before the
 //! read ended, and did not fail, may be. So the sum lies between what is certain with all that may
 //! be in it and counts down, and what is certain with all that may be in it and counts up. Where
-//! nothing counts down, a read is not less than one that was over before it began.
+//! nothing counts down, a read is not less than one that was over before it began. A read of replica
+//! level may be old: nothing has to be in it, and anything that was begun may be.
 //!
 //! Both are necessary, not sufficient: `stormglass check` judges counters exactly, by search.
 
@@ -107,10 +108,16 @@ impl Checker for Counter {
                 Op::Read { level: ReadLevel::Strong, .. } if begins => {
                     before.insert(operation.id, of_key.clone());
                 }
-                Op::Read { level: ReadLevel::Strong, .. } => {
-                    let before = before.remove(&operation.id).expect("it began");
-                    if let Some(value) = operation.value_read() {
-                        judge(&mut found, begun, of_key, &before, &operation, value);
+                Op::Read { level, .. } if !begins => {
+                    // Of what is old, nothing is known.
+                    let nothing = Sums { start: of_key.start, ..Sums::default() };
+                    let before = before.remove(&operation.id).unwrap_or(nothing);
+                    let Some(value) = operation.value_read() else { continue };
+                    let sum = judge(&mut found, begun, of_key, &before, &operation, value);
+                    if level == ReadLevel::Strong
+                        && of_key.greatest.is_none_or(|(greatest, _)| sum > Some(greatest))
+                    {
+                        of_key.greatest = sum.map(|sum| (sum, operation.id));
                     }
                 }
                 _ => {}
@@ -120,14 +127,15 @@ impl Checker for Counter {
     }
 }
 
+/// Judges a read by what there was when it began, and what there is when it is over. Returns the sum that it shows.
 fn judge(
     found: &mut Findings<'_>,
     begun: &[OperationId],
-    sums: &mut Sums,
+    sums: &Sums,
     before: &Sums,
     read: &Operation<'_>,
     value: ValueId,
-) {
+) -> Option<i128> {
     found.coverage.operations += 1;
     let history = found.history;
     let key = history.key(*read.op.key());
@@ -135,7 +143,7 @@ fn judge(
     let Some(value) = shown.as_sum() else {
         let conclusion = format!("{shown} is no whole number");
         found.add("not-a-number", &[read.id], conclusion);
-        return;
+        return None;
     };
     // What was acknowledged before is in it; of the rest that was begun, anything may be.
     let start = sums.start;
@@ -152,15 +160,17 @@ fn judge(
             format!(" of {} increments", begun.len())
         };
         proof.push(read.id);
+        let is_old = matches!(read.op, Op::Read { level: ReadLevel::Replica, .. });
+        let by = if is_old { "begun by then" } else { "acknowledged before and begun by then" };
+        let was = if is_old { "is or was" } else { "was" };
         let conclusion = format!(
-            "{key} was {legal} while process {} read it, by what was acknowledged before and begun by \
-             then{counted}; it read {}",
+            "{key} {was} {legal} while process {} read it, by what was {by}{counted}; it read {}",
             read.process,
             sum_shown(shown, value),
         );
         let counted = begun.iter().rfind(|id| {
             let increment = history.operation(**id);
-            increment.is_ok() && increment.precedes(read)
+            !is_old && increment.is_ok() && increment.precedes(read)
         });
         let contrast = Contrast { due: counted.copied(), ..Contrast::new(read.id, legal) };
         found.contrast("counter-out-of-bounds", &proof, contrast, conclusion);
@@ -174,7 +184,5 @@ fn judge(
         let contrast = Contrast::new(read.id, legal).due_to(by);
         found.contrast("counter-went-back", &[by, read.id], contrast, conclusion);
     }
-    if sums.greatest.is_none_or(|(greatest, _)| greatest < value) {
-        sums.greatest = Some((value, read.id));
-    }
+    Some(value)
 }

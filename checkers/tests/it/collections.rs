@@ -286,6 +286,26 @@ fn counter(random: &mut ChaCha8Rng) -> (Op, Ret) {
     }
 }
 
+#[test]
+fn an_old_read_of_a_counter_shows_nothing_that_nobody_asked_for() {
+    let read = |value: i64| {
+        let begun = "0 invoke increment c 5\n 0 ok\n 1 invoke increment c 2\n 1 ok\n";
+        format!("{begun} 2 invoke read-replica c\n 2 ok {value}\n 1 invoke increment c 9")
+    };
+    for old in [0, 2, 5, 7] {
+        check(&Counter, &read(old), &["valid"]);
+    }
+    for never in [-1, 8] {
+        check(&Counter, &read(never), &["counter-out-of-bounds"]);
+    }
+    let words = Counter.check(&history(&read(8))).anomalies()[0].explanation.last().cloned();
+    let expected =
+        expect!["c is or was 0 to 7 while process 2 read it, by what was begun by then; it read 8"];
+    expected.assert_eq(&words.unwrap());
+    // It has seen what may not stay, which holds nobody to anything.
+    check(&Counter, &format!("{}\n 3 invoke read c\n 3 ok 7", read(7)), &["valid"]);
+}
+
 fn queue(random: &mut ChaCha8Rng) -> (Op, Ret) {
     let key = "x".into();
     if random.random() {

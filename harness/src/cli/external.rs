@@ -1,6 +1,7 @@
 //! `stormglass external`: nodes in any language, over their standard input and output.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use super::Context;
 use super::arguments::{in_flags, nemeses};
 use super::output::interruption;
 use crate::campaign::Ending;
-use crate::external::{Dialect, External, Launch, Limits, SYSTEM, WORKLOADS, orphans};
+use crate::external::{Dialect, External, Launch, Limits, NO_NEMESES, SYSTEM, WORKLOADS, orphans};
 use crate::nemesis::NEMESES;
 use crate::plan::Plan;
 use crate::report;
 use crate::report::summary::shell_word;
 use crate::run::{self, Conclusion, Options};
 use crate::seed::Seed;
-use crate::store::{Record, Store};
+use crate::store::{Record, Store, free_name, processes_of};
 use crate::system::System;
 
 #[derive(clap::Args)]
@@ -53,6 +54,9 @@ pub(super) struct Arguments {
     /// The most processes that a node may have.
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..))]
     processes_max: u32,
+    /// The most disk that the folder of a node may take, in MiB.
+    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    disk_max: u64,
     /// What the program is started with.
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
@@ -74,8 +78,8 @@ impl Arguments {
         let program = self.bin.canonicalize();
         let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
         let plan = self.plan(dialect)?;
-        let folder = std::path::absolute(context.results.join("processes"))?;
-        let any = External::new(self.launch(&program, folder.clone()), dialect);
+        let results = std::path::absolute(&context.results)?;
+        let any = External::new(self.launch(&program, PathBuf::new()), dialect);
         plan.check_for(&any, &[]).map_err(|error| in_flags(error, &[("nemesis", "nemeses")]))?;
         let store = Store::open(&context.results)?;
         let interrupted = interruption()?;
@@ -89,23 +93,35 @@ impl Arguments {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let name = format!("{}-{seed}-{}", plan.name, std::process::id());
-            let launch = self.launch(&program, folder.join(name));
-            let left = launch.folder.clone();
-            let system: Arc<dyn System> = Arc::new(External::new(launch, dialect));
+            let name = free_name(&results, &plan.name, seed)?;
+            let left = processes_of(&results, &name, seed);
+            let plan = Plan { name, ..plan.clone() };
+            let launch = self.launch(&program, left.clone());
+            let external = Arc::new(External::new(launch, dialect));
+            let system: Arc<dyn System> = external.clone();
             let report = run::run(&system, &plan, seed, Options::default());
-            drop(system);
+            let refusal = external.refusal();
+            drop((system, external));
             orphans::end();
+            if let Some(error) = refusal {
+                // Nothing of it is of any use.
+                let _ = fs::remove_dir_all(&left);
+                bail!(
+                    "--bin: {error}; a program is a file that may be executed, and a script begins \
+                     with `#!` and what runs it"
+                );
+            }
             let conclusion = report.conclusion();
-            let words = report::run::conclusion(conclusion);
-            let _ = writeln!(text, "seed {seed}: {words}");
             let record = Record::of(&report);
+            let words = report::run::conclusion(conclusion);
+            let _ = writeln!(text, "seed {seed}: {words}\n  {}", report::run::amount(&record));
             if conclusion != Conclusion::Valid {
                 let stored = store.save(&report)?;
                 text.push_str(&grievances(&record));
                 let stored = shell_word(&stored.display().to_string());
                 let _ = writeln!(text, "  show: {} show {stored}", super::output::program());
             }
+            let left = processes_of(&context.results, &record.plan.name, seed);
             let _ = writeln!(text, "  processes: {}", shell_word(&left.display().to_string()));
             content.runs.push(record);
             bar.inc(1);
@@ -130,7 +146,11 @@ impl Arguments {
             arguments: self.arguments.clone(),
             folder,
             pace: self.pace,
-            limits: Limits { memory_max: self.memory_max << 20, processes_max: self.processes_max },
+            limits: Limits {
+                memory_max: self.memory_max << 20,
+                processes_max: self.processes_max,
+                disk_max: self.disk_max << 20,
+            },
         }
     }
 
@@ -145,18 +165,27 @@ impl Arguments {
 
     fn plan(&self, dialect: &Dialect) -> anyhow::Result<Plan> {
         let mut plan = Plan::new(format!("external-{}", dialect.name), SYSTEM);
-        dialect.workload.clone_into(&mut plan.workload);
+        External::prepare(&mut plan, dialect);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
         let usual = if self.nodes == 1 { "kill" } else { "partition" };
         let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
         plan.nemeses = nemeses(&named)?;
         plan.safety = self.safety;
+        let known = || {
+            let names = NEMESES.iter().map(|entry| entry.name);
+            names.filter(|name| !NO_NEMESES.contains(name)).collect::<Vec<_>>().join(", ")
+        };
         for name in &plan.nemeses {
             let Some(entry) = NEMESES.iter().find(|entry| entry.name == name) else {
-                let known: Vec<&str> = NEMESES.iter().map(|entry| entry.name).collect();
-                bail!("--nemeses: none is called `{name}`; there are {}", known.join(", "));
+                bail!("--nemeses: none is called `{name}`; for processes, there are {}", known());
             };
+            if NO_NEMESES.contains(&entry.name) {
+                bail!(
+                    "--nemeses: `{name}` does nothing to processes; for them, there are {}",
+                    known()
+                );
+            }
             let fewest = entry.nemesis.fewest_nodes();
             if self.nodes < fewest {
                 let few = self.nodes;

@@ -22,12 +22,12 @@ use crate::plan::Plan;
 use crate::real::enclosure::{self, Inside};
 use crate::real::probe::{probe, programs};
 use crate::real::system::{Registration, SYSTEMS, named};
-use crate::real::{Programs, Request, logs_of, run};
+use crate::real::{Programs, Request, run};
 use crate::report;
 use crate::report::escape;
 use crate::report::summary::shell_word;
 use crate::seed::Seed;
-use crate::store::{Record, Store};
+use crate::store::{Record, Store, processes_of};
 
 /// The flags that are called otherwise than the settings of the plan.
 const FLAGS: &[(&str, &str)] = &[("safety", "time"), ("nemesis", "nemeses")];
@@ -157,7 +157,7 @@ impl Arguments {
         };
         bar.finish_and_clear();
         let stored = store.save(&report);
-        let logs = logs_of(&context.results, &report.plan.name, report.seed);
+        let logs = processes_of(&context.results, &report.plan.name, report.seed);
         let record = Record::of(&report);
         context.output.result("real", &record, || {
             let mut text = report::run::terminal(&record);

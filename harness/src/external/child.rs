@@ -127,8 +127,8 @@ impl Process {
     /// # Errors
     /// Where they take more.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Limits { memory_max, processes_max } = self.limits;
-        let Usage { memory, processes } = self.belongings.usage();
+        let Limits { memory_max, processes_max, disk_max } = self.limits;
+        let Usage { memory, processes, disk } = self.belongings.usage();
         if memory > memory_max {
             let (takes, may) = (memory >> 20, memory_max >> 20);
             return Err(format!("it takes {takes} MiB of memory, of {may} MiB that it may take"));
@@ -136,6 +136,12 @@ impl Process {
         if processes > processes_max {
             return Err(format!(
                 "it has {processes} processes, of {processes_max} that it may have"
+            ));
+        }
+        if disk > disk_max {
+            let (has, may) = (disk >> 20, disk_max >> 20);
+            return Err(format!(
+                "it has written {has} MiB to its folder, of {may} MiB that it may"
             ));
         }
         Ok(())

@@ -6,7 +6,7 @@
 use checkers::history::{Op, Ret, Value};
 use serde_json::{Value as Json, json};
 
-use super::protocol::value_of;
+use super::protocol::{value_of, whole};
 
 pub(super) fn ask(op: &Op) -> Option<Json> {
     Some(match op {
@@ -24,34 +24,41 @@ fn poll(key: &str, from: i64) -> Json {
     json!({"type": "poll", "offsets": {key: from}})
 }
 
-/// Asks on from after the last message of an answer.
+/// Asks on from after the last message of an answer. One that begins before what was asked for has no end, and is wrong
+/// as it is.
 pub(super) fn more(op: &Op, told: &mut Json, mut new: Json) -> Option<Json> {
-    let Op::Poll { key, .. } = op else { return None };
+    let Op::Poll { key, from: Value::Int(from) } = op else { return None };
     let key = key.as_str();
-    let last = new["msgs"][key].as_array().and_then(|messages| messages.last()?[0].as_i64());
-    let next = last.map(|last| poll(key, last.saturating_add(1)));
-    let is_ok = new["type"] == "poll_ok";
+    let offset = |message: Option<&Json>| message.and_then(|message| whole(&message[0]));
+    let due = offset(told["msgs"][key].as_array().and_then(|told| told.last()))
+        .map_or(*from, |last| last.saturating_add(1));
+    let messages = new["msgs"][key].as_array().map_or(&[][..], Vec::as_slice);
+    let (first, last) = (offset(messages.first()), offset(messages.last()));
+    let goes_on = first.is_some_and(|first| first >= due);
+    let next = last.filter(|_| goes_on).map(|last| poll(key, last.saturating_add(1)));
     match (told["msgs"][key].as_array_mut(), new["msgs"][key].as_array_mut()) {
         (Some(told), Some(new)) => told.append(new),
-        // An answer that is none is the last one, and judged as that.
-        (Some(_), None) if is_ok => {}
-        _ => *told = new,
+        (Some(_), None) => {}
+        (None, _) => *told = new,
     }
     next
 }
 
-pub(super) fn learn(op: &Op, body: &Json) -> Option<Ret> {
-    Some(match (op, body["type"].as_str()?) {
-        (Op::Send { .. }, "send_ok") => Ret::Value(Value::Int(body["offset"].as_i64()?)),
-        (Op::Commit { .. }, "commit_offsets_ok") => Ret::Done,
-        (Op::Poll { key, .. }, "poll_ok") => match &body["msgs"].as_object()?.get(key.as_str()) {
-            None => Ret::Value(Value::List([].into())),
-            Some(messages) => Ret::Value(polled(messages)?),
-        },
-        (Op::Committed { key }, "list_committed_offsets_ok") => {
-            match body["offsets"].as_object()?.get(key.as_str()) {
+pub(super) fn learn(asked: &Json, answer: &Json) -> Option<Ret> {
+    Some(match asked["type"].as_str()? {
+        "send" => Ret::Value(Value::Int(whole(&answer["offset"])?)),
+        "commit_offsets" => Ret::Done,
+        "poll" => {
+            let (key, _) = asked["offsets"].as_object()?.iter().next()?;
+            match answer["msgs"].as_object()?.get(key) {
+                None => Ret::Value(Value::List([].into())),
+                Some(messages) => Ret::Value(polled(messages)?),
+            }
+        }
+        "list_committed_offsets" => {
+            match answer["offsets"].as_object()?.get(asked["keys"][0].as_str()?) {
                 None => Ret::Value(Value::Nil),
-                Some(offset) => Ret::Value(Value::Int(offset.as_i64()?)),
+                Some(offset) => Ret::Value(Value::Int(whole(offset)?)),
             }
         }
         _ => return None,
@@ -61,6 +68,6 @@ pub(super) fn learn(op: &Op, body: &Json) -> Option<Ret> {
 /// A list of pairs of an offset and a message.
 fn polled(messages: &Json) -> Option<Value> {
     let is_pair = |pair: &Json| pair.as_array().is_some_and(|parts| parts.len() == 2);
-    let fits = |pair: &Json| is_pair(pair) && pair[0].is_i64();
+    let fits = |pair: &Json| is_pair(pair) && whole(&pair[0]).is_some();
     messages.as_array()?.iter().all(fits).then(|| value_of(messages))?
 }

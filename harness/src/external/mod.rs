@@ -31,10 +31,11 @@ mod node;
 pub(crate) mod orphans;
 mod pace;
 mod protocol;
+mod questions;
 mod service;
 mod usage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,8 +46,26 @@ use serde_json::Value as Json;
 use self::guardian::Guardian;
 use self::pace::Pace;
 pub use self::protocol::{Dialect, WORKLOADS};
+use self::questions::Questions;
 use self::service::Services;
+use crate::plan::Plan;
 use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing};
+
+/// The nemeses whose faults do nothing to processes: they have clocks and files of their own, and there is no word for who
+/// is a member.
+pub(crate) const NO_NEMESES: &[&str] = &[
+    "clock",
+    "wipe",
+    "wipe-minority",
+    "membership",
+    "disk-slow",
+    "disk-full",
+    "disk-error",
+    "sync-fail",
+    "bit-flip",
+    "lost-writes",
+    "rollback",
+];
 
 /// The name of the system that such nodes are.
 pub(crate) const SYSTEM: &str = "external";
@@ -79,12 +98,14 @@ pub struct Limits {
     pub memory_max: u64,
     /// Processes.
     pub processes_max: u32,
+    /// Bytes of disk that its folder has in use.
+    pub disk_max: u64,
 }
 
 impl Default for Limits {
-    /// 2 GiB and 64 processes.
+    /// 2 GiB of memory, 64 processes, and 1 GiB of disk.
     fn default() -> Limits {
-        Limits { memory_max: 2 << 30, processes_max: 64 }
+        Limits { memory_max: 2 << 30, processes_max: 64, disk_max: 1 << 30 }
     }
 }
 
@@ -95,14 +116,28 @@ pub struct External {
     pace: Arc<Pace>,
     guardian: Arc<Guardian>,
     services: Arc<Mutex<Services>>,
+    questions: Arc<Mutex<Questions>>,
+    refusal: Arc<Mutex<Option<String>>>,
 }
 
 impl External {
+    /// Why the program could not be started, if it ever could not.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.refusal.lock().expect("nobody panics while holding it").clone()
+    }
+
+    /// The settings of a plan that depend on what nodes are asked.
+    pub(crate) fn prepare(plan: &mut Plan, dialect: &Dialect) {
+        dialect.workload.clone_into(&mut plan.workload);
+        plan.replica_reads_percent = if dialect.reads_may_be_old { 100 } else { 0 };
+    }
+
     /// Makes the system of one run, for processes that speak a dialect of the protocol.
     pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
         let pace = Arc::new(Pace::new(launch.pace));
         let guardian = Arc::new(Guardian::new(&launch.folder));
-        External { launch, dialect, pace, guardian, services: Arc::default() }
+        let (services, questions, refusal) = Default::default();
+        External { launch, dialect, pace, guardian, services, questions, refusal }
     }
 }
 
@@ -133,7 +168,8 @@ impl System for External {
             pace: self.pace.clone(),
             guardian: self.guardian.clone(),
             services: self.services.clone(),
-            awaited: BTreeMap::new(),
+            questions: self.questions.clone(),
+            refusal: self.refusal.clone(),
             start,
             spoken_to: BTreeSet::new(),
             asked: 0,
@@ -171,9 +207,10 @@ impl Session {
 impl Client for Session {
     fn invoke<'a>(&'a mut self, op: &'a Op) -> LocalBoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let Some(mut body) = (self.dialect.ask)(op) else {
+            let Some(asked) = (self.dialect.ask)(op) else {
                 return Outcome::Fail(Reason::Unsupported);
             };
+            let mut body = asked.clone();
             let mut told = Json::Null;
             for _ in 0..ANSWERS_MAX {
                 let answer = match self.ask(body).await {
@@ -189,7 +226,14 @@ impl Client for Session {
                 }
                 match more {
                     Some(next) => body = next,
-                    None => return protocol::learn(self.dialect, op, &told),
+                    // What is none was none when the node gave it, or with what it gave before.
+                    None => {
+                        let learnt = protocol::learn(self.dialect, &asked, &told);
+                        return learnt.map_or_else(
+                            |wrong| Outcome::Info(Reason::Other(wrong.into())),
+                            Outcome::Ok,
+                        );
+                    }
                 }
             }
             Outcome::Info(Reason::Other(format!("{ANSWERS_MAX} answers had no end").into()))

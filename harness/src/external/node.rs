@@ -11,7 +11,8 @@ use super::Launch;
 use super::child::{Process, shortened};
 use super::guardian::Guardian;
 use super::pace::Pace;
-use super::protocol::{Dialect, envelope};
+use super::protocol::{Dialect, envelope, learn};
+use super::questions::{Awaited, Questions};
 use super::service::{Asked, SERVICES, Services};
 use crate::sim::{Address, Message, NodeStatus, Role};
 use crate::system::NodeCx;
@@ -26,8 +27,8 @@ const IDLE: Duration = Duration::from_millis(2);
 const INIT_MAX: Duration = Duration::from_secs(10);
 /// The most lines that are taken from it at one moment.
 const LINES_A_MOMENT_MAX: usize = 5_000;
-/// The most requests that are remembered until they are answered.
-const AWAITED_MAX: usize = 10_000;
+/// Who tells a process who it is.
+const HERALD: &str = "c-init";
 
 pub(super) struct Node {
     pub(super) cx: NodeCx,
@@ -36,8 +37,9 @@ pub(super) struct Node {
     pub(super) pace: Arc<Pace>,
     pub(super) guardian: Arc<Guardian>,
     pub(super) services: Arc<Mutex<Services>>,
-    /// What clients have asked and were not answered, by who asked and the number of the message.
-    pub(super) awaited: BTreeMap<(String, u64), Message>,
+    pub(super) questions: Arc<Mutex<Questions>>,
+    /// Why the program could not be started.
+    pub(super) refusal: Arc<Mutex<Option<String>>>,
     /// When this process was started, which no other of the node was.
     pub(super) start: u64,
     /// How often it has asked a service.
@@ -60,7 +62,10 @@ impl Node {
         let name = self.name();
         let pace = self.pace.clone();
         let mut process = pace.hold(|| {
-            let mut process = Process::start(&self.launch, &name, &self.guardian)?;
+            let started = Process::start(&self.launch, &name, &self.guardian);
+            let mut process = started.inspect_err(|error| {
+                *self.refusal.lock().expect("nobody panics while holding it") = Some(error.clone());
+            })?;
             self.introduce(&mut process).map(|()| process)
         })?;
         let node = self.cx.id();
@@ -84,7 +89,7 @@ impl Node {
             if let Some(message) = message.and_then(|message| self.pass_by(message)) {
                 wait = IDLE;
                 let line = String::from_utf8_lossy(&message.bytes).into_owned();
-                self.expect_answer(message);
+                self.questions.lock().expect("questions do not panic").arrived(&message);
                 process.ear().tell(line)?;
             }
             while lines < LINES_A_MOMENT_MAX
@@ -106,7 +111,7 @@ impl Node {
         let name = self.name();
         let names: Vec<String> = self.cx.nodes().iter().map(|id| format!("n{id}")).collect();
         let init = json!({"type": "init", "msg_id": 1, "node_id": name, "node_ids": names});
-        process.ear().tell(envelope("c-init", &name, init).to_string())?;
+        process.ear().tell(envelope(HERALD, &name, init).to_string())?;
         let Some(line) = process.listen(INIT_MAX)? else {
             return Err(format!("it did not answer `init` within {INIT_MAX:?}"));
         };
@@ -120,23 +125,9 @@ impl Node {
             let all: BTreeMap<&String, Vec<&String>> =
                 names.iter().map(|name| (name, others(name))).collect();
             let topology = json!({"type": "topology", "msg_id": 2, "topology": all});
-            process.ear().tell(envelope("c-init", &name, topology).to_string())?;
+            process.ear().tell(envelope(HERALD, &name, topology).to_string())?;
         }
         Ok(())
-    }
-
-    /// Remembers whom to answer, where somebody waits for an answer.
-    fn expect_answer(&mut self, message: Message) {
-        let Address::Client(_) = message.from else { return };
-        let Ok(asked) = serde_json::from_slice::<Json>(&message.bytes) else { return };
-        if let (Some(client), Some(number)) =
-            (asked["src"].as_str(), asked["body"]["msg_id"].as_u64())
-        {
-            self.awaited.insert((client.to_owned(), number), message);
-        }
-        if self.awaited.len() > AWAITED_MAX {
-            self.awaited.pop_first();
-        }
     }
 
     /// Brings a line of the process to whom it is for.
@@ -153,21 +144,44 @@ impl Node {
         } else if SERVICES.contains(&to) {
             self.ask_service(to, said["body"].clone());
         } else if to.starts_with('c') {
-            let Some(number) = body.get("in_reply_to").and_then(Json::as_u64) else {
-                return Err(format!(
-                    "it said to a client what answers nothing: {}",
-                    shortened(line)
-                ));
-            };
-            // An answer to what nobody waits for any more is late, or given twice.
-            if let Some(message) = self.awaited.remove(&(to.to_owned(), number)) {
-                answers(&message, &said["body"])?;
-                self.cx.reply(&message, said["body"].to_string().as_bytes());
-            }
+            self.answer(to, body.get("in_reply_to").and_then(Json::as_u64), &said["body"], line)?;
         } else {
             return Err(format!("it said something to `{to}`, and there is nobody of that name"));
         }
         Ok(())
+    }
+
+    /// Brings an answer to the client that waits for it.
+    fn answer(
+        &self,
+        client: &str,
+        number: Option<u64>,
+        answer: &Json,
+        line: &str,
+    ) -> Result<(), String> {
+        let Some(number) = number else {
+            return Err(format!("it said to a client what answers nothing: {}", shortened(line)));
+        };
+        if client == HERALD {
+            return Ok(());
+        }
+        let awaited =
+            self.questions.lock().expect("questions do not panic").answered(client, number);
+        match awaited {
+            Awaited::By(message) => {
+                if answer["type"] != "error" {
+                    let asked: Json = serde_json::from_slice(&message.bytes).unwrap_or_default();
+                    learn(self.dialect, &asked["body"], answer)?;
+                }
+                self.cx.reply(&message, answer.to_string().as_bytes());
+                Ok(())
+            }
+            Awaited::NoMore => Ok(()),
+            Awaited::Never => Err(format!(
+                "it answered `{client}`, who had sent no message {number}: {}",
+                shortened(line)
+            )),
+        }
     }
 
     /// Notes that the node speaks to another. The protocol has no word for who leads, so it is seen from outside: the
@@ -224,21 +238,6 @@ impl Node {
         self.cx.send(Address::Node(from), reply.to_string().as_bytes());
         None
     }
-}
-
-/// Makes sure that an answer is one to what was asked: in Maelstrom's protocol `read_ok` to `read`, or `error`.
-fn answers(asked: &Message, answer: &Json) -> Result<(), String> {
-    let asked: Json = serde_json::from_slice(&asked.bytes).unwrap_or_default();
-    let (kind, given) = (asked["body"]["type"].as_str(), answer["type"].as_str());
-    let kind = kind.unwrap_or_default();
-    let due = format!("{kind}_ok");
-    if given.is_some_and(|given| given == due || given == "error") {
-        return Ok(());
-    }
-    Err(format!(
-        "to `{kind}` it answered neither `{due}` nor `error`: {}",
-        shortened(&answer.to_string())
-    ))
 }
 
 fn parsed(line: &str) -> Result<Json, String> {

@@ -20,10 +20,23 @@ pub struct Dialect {
     pub(super) wants_topology: bool,
     /// The body that asks for an operation; nothing where there are no words for it.
     pub(super) ask: fn(&Op) -> Option<Json>,
-    /// What an answer that is no error says; nothing where it is not what the protocol says.
-    pub(super) learn: fn(&Op, &Json) -> Option<Ret>,
+    /// Whether reads may be old, as reads of replicas may.
+    pub(super) reads_may_be_old: bool,
+    /// What the answer to a request says that is of the kind that is due; nothing where it is not what the protocol says.
+    pub(super) learn: fn(asked: &Json, answer: &Json) -> Option<Ret>,
     /// Where an answer may not be all there is: puts what is new to what was told so far, and says what to ask then.
     pub(super) more: fn(&Op, told: &mut Json, new: Json) -> Option<Json>,
+}
+
+/// What is promised of what is added and read: that an object shows what was added to it and nothing else, if maybe late,
+/// and that all of it is there in the end.
+const fn keeps(object: Guarantee) -> [(Guarantee, Claim); 4] {
+    [
+        (object, Claim::Holds),
+        (Guarantee::Durable, Claim::Holds),
+        (Guarantee::Convergent, Claim::Holds),
+        (Guarantee::Live, Claim::Holds),
+    ]
 }
 
 /// Every workload that nodes can be asked under.
@@ -34,28 +47,31 @@ pub const WORKLOADS: &[Dialect] = &[
         ops: &[OpKind::Read, OpKind::Write, OpKind::Cas],
         claims: &[(Guarantee::Linearizable, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         wants_topology: false,
+        reads_may_be_old: false,
         ask: ask_register,
         learn: learn_value,
         more: all_is_told,
     },
     Dialect {
         name: "g-set",
-        workload: "set",
+        workload: "one-set",
         ops: &[OpKind::Read, OpKind::Add],
-        claims: &[(Guarantee::Durable, Claim::Holds), (Guarantee::Convergent, Claim::Holds)],
+        claims: &keeps(Guarantee::Set),
         wants_topology: false,
+        reads_may_be_old: true,
         ask: |op| ask_set(op, "add", "element"),
-        learn: |op, body| learn_set(op, &body["value"]),
+        learn: |asked, answer| learn_set(asked, &answer["value"]),
         more: all_is_told,
     },
     Dialect {
         name: "broadcast",
-        workload: "set",
+        workload: "one-set",
         ops: &[OpKind::Read, OpKind::Add],
-        claims: &[(Guarantee::Durable, Claim::Holds), (Guarantee::Convergent, Claim::Holds)],
+        claims: &keeps(Guarantee::Set),
         wants_topology: true,
+        reads_may_be_old: true,
         ask: |op| ask_set(op, "broadcast", "message"),
-        learn: |op, body| learn_set(op, &body["messages"]),
+        learn: |asked, answer| learn_set(asked, &answer["messages"]),
         more: all_is_told,
     },
     Dialect {
@@ -64,8 +80,9 @@ pub const WORKLOADS: &[Dialect] = &[
         ops: &[OpKind::Generate],
         claims: &[(Guarantee::UniqueIds, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         wants_topology: false,
+        reads_may_be_old: false,
         ask: |_| Some(json!({"type": "generate"})),
-        learn: |_, body| match &body["id"] {
+        learn: |_, answer| match &answer["id"] {
             Json::Null => None,
             id => Some(Ret::Value(Value::Text(id_of(id).into()))),
         },
@@ -77,11 +94,15 @@ pub const WORKLOADS: &[Dialect] = &[
         ops: &[OpKind::Txn],
         claims: &[(Guarantee::StrictSerializable, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         wants_topology: false,
+        reads_may_be_old: false,
         ask: |op| match op {
             Op::Txn { body, .. } => Some(json!({"type": "txn", "txn": body})),
             _ => None,
         },
-        learn: |_, body| value_of(&body["txn"]).map(Ret::Value),
+        learn: |_, answer| {
+            let txn = answer.get("txn").filter(|txn| txn.is_array())?;
+            value_of(txn).map(Ret::Value)
+        },
         more: all_is_told,
     },
     Dialect {
@@ -90,6 +111,7 @@ pub const WORKLOADS: &[Dialect] = &[
         ops: &[OpKind::Echo],
         claims: &[(Guarantee::Echo, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         wants_topology: false,
+        reads_may_be_old: false,
         ask: |op| match op {
             Op::Echo { value, .. } => {
                 Some(json!({"type": "echo", "echo": format!("Please echo {value}")}))
@@ -97,12 +119,14 @@ pub const WORKLOADS: &[Dialect] = &[
             _ => None,
         },
         // What is no echo of ours is a value all the same: another one than was asked for.
-        learn: |_, body| match body["echo"].as_str() {
-            Some(text) => Some(Ret::Value(match text.strip_prefix("Please echo ") {
-                Some(number) => number.parse().map_or(Value::Text(text.into()), Value::Int),
-                None => Value::Text(text.into()),
+        learn: |_, answer| match answer.get("echo")? {
+            Json::String(text) => Some(Ret::Value(match text.strip_prefix("Please echo ") {
+                Some(number) => {
+                    number.parse().map_or(Value::Text(text.as_str().into()), Value::Int)
+                }
+                None => Value::Text(text.as_str().into()),
             })),
-            None => value_of(&body["echo"]).map(Ret::Value),
+            other => value_of(other).map(Ret::Value),
         },
         more: all_is_told,
     },
@@ -110,8 +134,9 @@ pub const WORKLOADS: &[Dialect] = &[
         name: "pn-counter",
         workload: "one-counter",
         ops: &[OpKind::Read, OpKind::Increment],
-        claims: &[(Guarantee::Durable, Claim::Holds), (Guarantee::Convergent, Claim::Holds)],
+        claims: &keeps(Guarantee::Counter),
         wants_topology: false,
+        reads_may_be_old: true,
         ask: ask_counter,
         learn: learn_counter,
         more: all_is_told,
@@ -120,8 +145,9 @@ pub const WORKLOADS: &[Dialect] = &[
         name: "g-counter",
         workload: "growing-counter",
         ops: &[OpKind::Read, OpKind::Increment],
-        claims: &[(Guarantee::Durable, Claim::Holds), (Guarantee::Convergent, Claim::Holds)],
+        claims: &keeps(Guarantee::Counter),
         wants_topology: false,
+        reads_may_be_old: true,
         ask: ask_counter,
         learn: learn_counter,
         more: all_is_told,
@@ -132,6 +158,7 @@ pub const WORKLOADS: &[Dialect] = &[
         ops: &[OpKind::Send, OpKind::Poll, OpKind::Commit, OpKind::Committed],
         claims: &[(Guarantee::Log, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         wants_topology: false,
+        reads_may_be_old: false,
         ask: log::ask,
         learn: log::learn,
         more: log::more,
@@ -143,16 +170,21 @@ pub(super) fn envelope(from: &str, to: &str, body: Json) -> Json {
     json!({"src": from, "dest": to, "body": body})
 }
 
-/// What a client knows once it has an answer that is no error.
-pub(super) fn learn(dialect: &Dialect, op: &Op, body: &Json) -> Outcome {
-    match (dialect.learn)(op, body) {
-        Some(ret) => Outcome::Ok(ret),
-        None => {
-            let shown = shortened(&body.to_string());
-            let words = format!("an answer that the protocol does not have: {shown}");
-            Outcome::Info(Reason::Other(words.into()))
-        }
+/// What an answer to a request says.
+///
+/// # Errors
+/// Where it is not what the protocol has, what is wrong with it.
+pub(super) fn learn(dialect: &Dialect, asked: &Json, answer: &Json) -> Result<Ret, String> {
+    let kind = asked["type"].as_str().unwrap_or_default();
+    let shown = || shortened(&answer.to_string());
+    if answer["type"].as_str().and_then(|given| given.strip_suffix("_ok")) != Some(kind) {
+        return Err(format!(
+            "to `{kind}` it answered neither `{kind}_ok` nor `error`: {}",
+            shown()
+        ));
     }
+    (dialect.learn)(asked, answer)
+        .ok_or_else(|| format!("its `{kind}_ok` has not what belongs into it: {}", shown()))
 }
 
 /// What an error says. Some codes say that nothing happened, and all others leave it open.
@@ -197,11 +229,10 @@ fn ask_counter(op: &Op) -> Option<Json> {
     }
 }
 
-fn learn_counter(op: &Op, body: &Json) -> Option<Ret> {
-    match (op, body["type"].as_str()?) {
-        (Op::Read { .. }, "read_ok") => body["value"].as_i64().map(Value::Int).map(Ret::Value),
-        (Op::Increment { .. }, "add_ok") => Some(Ret::Done),
-        _ => None,
+fn learn_counter(asked: &Json, answer: &Json) -> Option<Ret> {
+    match asked["type"].as_str()? {
+        "read" => whole(&answer["value"]).map(Value::Int).map(Ret::Value),
+        _ => Some(Ret::Done),
     }
 }
 
@@ -210,60 +241,54 @@ fn all_is_told(_: &Op, _: &mut Json, _: Json) -> Option<Json> {
     None
 }
 
-fn learn_value(op: &Op, body: &Json) -> Option<Ret> {
-    let (kind, expected) = (body["type"].as_str()?, op.kind().name());
-    if kind.strip_suffix("_ok") != Some(expected) {
-        return None;
-    }
-    match op {
-        Op::Read { .. } => body.get("value").and_then(value_of).map(Ret::Value),
+fn learn_value(asked: &Json, answer: &Json) -> Option<Ret> {
+    match asked["type"].as_str()? {
+        "read" => answer.get("value").and_then(value_of).map(Ret::Value),
         _ => Some(Ret::Done),
     }
 }
 
-/// There is one set in Maelstrom, and many in our workload: what is put in says which it is for.
 fn ask_set(op: &Op, verb: &str, field: &str) -> Option<Json> {
     match op {
         Op::Read { .. } => Some(json!({"type": "read"})),
-        Op::Add { key, value } => {
+        Op::Add { value, .. } => {
             let mut body = json!({"type": verb});
-            body[field] = format!("{key}/{value}").into();
+            body[field] = json!(value);
             Some(body)
         }
         _ => None,
     }
 }
 
-/// An id as a text of its own: `"3"` is another one than `3`, which is the same as `3.0`.
-fn id_of(id: &Json) -> String {
-    /// Up to here, numbers with a fraction part tell all whole numbers apart.
-    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
-    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() < WHOLE_MAX;
-    match id {
-        Json::String(text) if serde_json::from_str::<Json>(text).is_err() => text.clone(),
-        Json::Number(number) if number.is_f64() => number
-            .as_f64()
-            .filter(is_whole)
-            .map_or_else(|| number.to_string(), |whole| format!("{whole:.0}")),
-        id => id.to_string(),
+fn learn_set(asked: &Json, elements: &Json) -> Option<Ret> {
+    match asked["type"].as_str()? {
+        "read" => value_of(elements).filter(|_| elements.is_array()).map(Ret::Value),
+        _ => Some(Ret::Done),
     }
 }
 
-fn learn_set(op: &Op, elements: &Json) -> Option<Ret> {
-    let Op::Read { key, .. } = op else { return Some(Ret::Done) };
-    let prefix = format!("{key}/");
-    let own =
-        elements.as_array()?.iter().filter_map(|element| element.as_str()?.strip_prefix(&prefix));
-    let values: Option<Vec<Value>> =
-        own.map(|number| number.parse().ok().map(Value::Int)).collect();
-    Some(Ret::Value(Value::List(values?.into())))
+/// An id as a text of its own: `"3"` is another one than `3`, which is the same as `3.0`.
+fn id_of(id: &Json) -> String {
+    match (id, whole(id)) {
+        (_, Some(number)) => number.to_string(),
+        (Json::String(text), _) if serde_json::from_str::<Json>(text).is_err() => text.clone(),
+        (id, _) => id.to_string(),
+    }
+}
+
+/// A whole number, which some languages write as `3.0`.
+pub(super) fn whole(number: &Json) -> Option<i64> {
+    /// Up to here, numbers with a fraction part tell all whole numbers apart.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() < WHOLE_MAX;
+    number.as_i64().or_else(|| number.as_f64().filter(is_whole).map(|number| number as i64))
 }
 
 /// A value as histories have it; nothing for what they do not have.
 pub(super) fn value_of(json: &Json) -> Option<Value> {
     match json {
         Json::Null => Some(Value::Nil),
-        Json::Number(number) => number.as_i64().map(Value::Int),
+        Json::Number(_) => whole(json).map(Value::Int),
         Json::String(text) => Some(Value::Text(text.as_str().into())),
         Json::Array(values) => values.iter().map(value_of).collect::<Option<_>>().map(Value::List),
         Json::Bool(_) | Json::Object(_) => None,

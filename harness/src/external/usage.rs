@@ -1,15 +1,19 @@
-//! Which processes belong to a node and what they take, where the operating system tells (Linux does, under `/proc`).
+//! Which processes belong to a node and what they take, where the operating system tells (Linux does, under `/proc`), and
+//! what they have written.
 //!
 //! Whoever starts a process hands its environment on, so that a variable in it marks all that a node has started, also
 //! what has left its group (`setsid`) or has lost its parent.
 
 use std::fs::{self, DirEntry};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
 /// The bytes of a page of memory, on the machines that we know.
 const PAGE: u64 = 4096;
+/// The bytes of what files are counted in (stat(2)).
+const BLOCK: u64 = 512;
 /// The variable that marks the processes of a node.
 pub(super) const MARK: &str = "STORMGLASS_NODE";
 
@@ -32,6 +36,8 @@ pub(super) struct Usage {
     pub(super) memory: u64,
     /// How many they are.
     pub(super) processes: u32,
+    /// Bytes of disk that the folder of the node has in use.
+    pub(super) disk: u64,
 }
 
 impl Belongings {
@@ -43,7 +49,7 @@ impl Belongings {
 
     /// Adds up what they take; nothing where nobody tells.
     pub(super) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
+        let mut usage = Usage { disk: disk_of(&self.home), ..Usage::default() };
         for process in processes() {
             // One that has ended meanwhile takes nothing.
             let Some(stat) = Stat::of(&process) else { continue };
@@ -71,6 +77,17 @@ impl Belongings {
             || fs::read_link(process.path().join("cwd")).is_ok_and(is_here)
                 && Stat::of(process).is_some_and(|stat| stat.parent == std::process::id())
     }
+}
+
+/// The bytes of disk that all files of a folder have in use. What goes away meanwhile has none.
+fn disk_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| {
+        // Of a link, this is the link itself.
+        let held = entry.metadata().ok()?;
+        Some(if held.is_dir() { disk_of(&entry.path()) } else { held.blocks() * BLOCK })
+    });
+    sizes.sum()
 }
 
 fn processes() -> impl Iterator<Item = DirEntry> {

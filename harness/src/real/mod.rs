@@ -23,5 +23,5 @@ mod run;
 mod site;
 pub(crate) mod system;
 
-pub(crate) use run::{Request, logs_of, run};
+pub(crate) use run::{Request, run};
 pub(crate) use site::Programs;

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use std::{fs, io};
 
 use checkers::history::{Event, FaultEdge, FaultEvent, FaultId, History, NodeId, Phase, Time};
 use checkers::{Guarantee, Verdict};
@@ -23,6 +23,7 @@ use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
 use crate::run::{self, Report};
 use crate::seed::Seed;
+use crate::store::{free_name, processes_of};
 use crate::system::{Claim, Manifest};
 
 /// What is to be run.
@@ -95,8 +96,8 @@ pub(crate) fn run(
     let playing = play(cast, (&config, &schedule), what, (seed, is_cut_short), watch);
     let played = tokio::task::LocalSet::new().block_on(&runtime, playing);
     let played = played?;
-    plan.name = free_name(&results, &plan.name, seed)?;
-    cluster.borrow().keep_logs(&logs_of(&results, &plan.name, seed))?;
+    plan.name = free_name(&results, &plan.name, seed).map_err(io::Error::other)?;
+    cluster.borrow().keep_logs(&processes_of(&results, &plan.name, seed))?;
     take_times(&played.history, &mut config, &mut schedule);
     let mut report = run::report(played, (&plan, seed), (config, schedule), &manifest);
     report.programs = versions;
@@ -124,28 +125,6 @@ fn take_times(history: &History, config: &mut Config, schedule: &mut Schedule) {
             _ => {}
         }
     }
-}
-
-/// The folder that gets what the nodes of a run say.
-pub(crate) fn logs_of(results: &Path, name: &str, seed: Seed) -> PathBuf {
-    results.join("processes").join(format!("{name}-{seed}"))
-}
-
-/// A name that no run has that is stored, since none of them happens again, and makes the folder of its logs.
-fn free_name(results: &Path, base: &str, seed: Seed) -> io::Result<String> {
-    fs::create_dir_all(results.join("processes"))?;
-    for number in 1_u32.. {
-        let name = if number == 1 { base.to_owned() } else { format!("{base}-{number}") };
-        let is_stored = results.join("runs").join(format!("{name}-{seed}")).exists();
-        // Of two that end at once, whoever makes the folder has the name.
-        match fs::create_dir(logs_of(results, &name, seed)) {
-            Ok(()) if !is_stored => return Ok(name),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    unreachable!("there are fewer runs than numbers")
 }
 
 /// A fault as the history has it.
@@ -282,16 +261,6 @@ mod tests {
         assert_eq!(told(&[under, after]), words);
         let words = format!("`write k 3` was acknowledged at 0.011 s, after {fault}");
         assert_eq!(told(&[after]), words);
-    }
-
-    #[test]
-    fn no_run_takes_the_place_of_another_one() {
-        let results = tempfile::tempdir().unwrap();
-        let name = || free_name(results.path(), "real-etcd", Seed(3)).unwrap();
-        assert_eq!((name(), name()), ("real-etcd".to_owned(), "real-etcd-2".to_owned()));
-        // Also where its logs are gone.
-        fs::create_dir_all(results.path().join("runs/real-etcd-3-3")).unwrap();
-        assert_eq!(name(), "real-etcd-4");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::escape;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::nemesis::Planned;
-use crate::run::{Conclusion, DiskEffect, Effect, Judged};
+use crate::run::{Conclusion, Counts, DiskEffect, Effect, Judged};
 use crate::seed::Seed;
 use crate::store::Record;
 use crate::story::Sentence;
@@ -103,6 +103,22 @@ pub fn conclusion(conclusion: Conclusion) -> &'static str {
         Conclusion::Unknown => "unknown: the run does not tell whether what is claimed held",
         Conclusion::Invalid => "invalid: something that is claimed was broken",
     }
+}
+
+/// How much a run has tested, in one line.
+pub fn amount(record: &Record) -> String {
+    let Counts { ok, fail, info, sent, .. } = record.counts;
+    let effective = record.effects.iter().filter(|effect| effect.took_effect()).count();
+    format!(
+        "{} ({ok} ok, {fail} fail, {info} info), {}, {}",
+        counted(record.counts.operations(), "operation"),
+        counted(sent, "message"),
+        match record.effects.len() {
+            0 => "no faults".to_owned(),
+            planned =>
+                format!("{effective} of {} made a difference", counted(planned as u64, "fault")),
+        },
+    )
 }
 
 /// An anomaly in words, one sentence a line.

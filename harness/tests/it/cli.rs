@@ -31,7 +31,12 @@ pub(crate) fn run_program(
 
 /// Writes a script of the shell that can be run.
 pub(crate) fn script(file: &Path, text: &str) {
-    fs::write(file, format!("#!/bin/sh\n{text}\n")).unwrap();
+    program(file, &format!("#!/bin/sh\n{text}\n"));
+}
+
+/// Writes a script that can be run, which says in its first line by what.
+pub(crate) fn program(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 

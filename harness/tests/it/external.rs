@@ -27,7 +27,7 @@ const OUT_OF_GROUP: &str = "$(command -v setsid)";
 fn run_script(folder: &Path, script: &str) -> Report {
     let program = folder.join("node.sh");
     cli::script(&program, script);
-    let limits = Limits { memory_max: 100 << 20, processes_max: 20 };
+    let limits = Limits { memory_max: 100 << 20, processes_max: 20, disk_max: 20 << 20 };
     let (arguments, folder) = (Vec::new(), folder.to_owned());
     let launch = Launch { program, arguments, folder, pace: 50, limits };
     let system: Arc<dyn System> = Arc::new(External::new(launch, &WORKLOADS[0]));
@@ -97,6 +97,8 @@ fn a_process_that_takes_too_much_is_stopped() {
     // The last line of what has no end.
     let glutton = format!("{OUT_OF_GROUP} tail -n 1 /dev/zero; sleep 9");
     said_of(&format!("{READY}\n{glutton}"), " MiB of memory, of 100 MiB that it may take");
+    let hoarder = "mkdir -p all/of/it; head -c 30000000 /dev/zero > all/of/it/kept; sleep 9";
+    said_of(&format!("{READY}\n{hoarder}"), " MiB to its folder, of 20 MiB that it may");
 }
 
 /// Starts a node that says into a pipe that it is there, and holds it open for as long as anything of it lives. Returns
@@ -303,9 +305,88 @@ fn what_there_is_not_is_refused() {
         refused(folder.path(), &all, &[words]);
     };
     said(&["--nodes", "1", "--nemeses", "partition"], "--nodes 1: `partition` needs 2 or more");
-    said(&["--nemeses", "partitoin"], "--nemeses: none is called `partitoin`; there are ");
+    said(
+        &["--nemeses", "partitoin"],
+        "--nemeses: none is called `partitoin`; for processes, there are ",
+    );
     said(&["--nemeses", "none,kill"], "--nemeses: `none` stands alone");
     said(&["--safety", "0s"], "--safety");
+    let words = "--nemeses: `disk-full` does nothing to processes; for them, there are partition, ";
+    said(&["--nemeses", "kill,disk-full"], words);
+    fs::write(folder.path().join("plain.py"), "print()").unwrap();
+    cli::program(&folder.path().join("other.sh"), "#!/nowhere/sh\n");
+    for (file, why) in [("plain.py", "Permission denied"), ("other.sh", "No such file")] {
+        let (code, stdout, stderr) = stormglass(folder.path(), &["external", "--bin", file]);
+        assert_eq!((code, &*stdout), (2, ""), "{file}: {stderr}");
+        for words in ["--bin: cannot start ", why, "a script begins with `#!`"] {
+            assert!(stderr.contains(words), "{file}: no {words:?} in {stderr}");
+        }
+        for left in ["results/runs", "results/processes"] {
+            assert_eq!(fs::read_dir(folder.path().join(left)).unwrap().count(), 0, "{left}");
+        }
+    }
+}
+
+/// A node that is right but for what it is told to lie about.
+const LIAR: &str = r#"#!/usr/bin/env python3
+import json, sys
+lie, held, total, logs = sys.argv[1], [], 0, {}
+for line in sys.stdin:
+    message = json.loads(line)
+    asked = message["body"]
+    kind, to = asked["type"], message["src"]
+    said = {"type": kind + "_ok", "in_reply_to": asked["msg_id"]}
+    if kind == "add":
+        held += [asked.get("element")]
+        total += asked.get("delta", 0)
+    elif kind == "broadcast":
+        held += [asked["message"]]
+    elif kind == "read" and lie == "sum":
+        said["value"] = total + 10**12
+    elif kind == "read" and lie != "nothing":
+        said["value"] = said["messages"] = held + {"made-up": [-7], "twice": held[:1]}[lie]
+    elif kind == "send":
+        log = logs.setdefault(asked["key"], [])
+        said["offset"] = len(log)
+        log += [asked["msg"]]
+    elif kind == "poll":
+        said["msgs"] = {key: list(enumerate(logs.get(key, []))) for key in asked["offsets"]}
+    elif kind == "list_committed_offsets":
+        said["offsets"] = {}
+    if kind != "init":
+        said["in_reply_to"] += 1000 if lie == "number" else 0
+        to = "c999" if lie == "client" else to
+    print(json.dumps({"src": message["dest"], "dest": to, "body": said}), flush=True)
+"#;
+
+#[test]
+fn what_a_node_makes_up_is_told() {
+    if node("lin_kv.py").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    cli::program(&folder.path().join("liar.py"), LIAR);
+    for (workload, lie, words) in [
+        ("g-set", "made-up", "set: phantom-element on key k0"),
+        ("g-set", "twice", "set: duplicate-element on key k0"),
+        ("broadcast", "made-up", "set: phantom-element on key k0"),
+        ("pn-counter", "sum", "counter: counter-out-of-bounds on key k0"),
+        ("g-counter", "sum", "counter: counter-out-of-bounds on key k0"),
+        ("kafka", "poll", "log: nonmonotonic-poll on key k"),
+        ("lin-kv", "nothing", "its `read_ok` has not what belongs into it: {"),
+        ("g-set", "nothing", "its `read_ok` has not what belongs into it: {"),
+        ("g-set", "number", "it answered `c"),
+        ("g-set", "client", "it answered `c999`, who had sent no message "),
+    ] {
+        let all = ["external", "--bin", "liar.py", "--nodes", "1", "--nemeses", "none"];
+        let how = ["--workload", workload, "--safety", "1s", "--pace", "20", "--seeds", "0"];
+        let (code, stdout, stderr) =
+            stormglass(folder.path(), &[&all[..], &how, &["--", lie]].concat());
+        assert!(code == 1 && stdout.contains(words), "{workload} {lie}: {stdout}{stderr}");
+    }
+    // None of them is in the place of another one.
+    let runs = folder.path().join("results/runs");
+    assert!(runs.join("external-g-set-0").exists() && runs.join("external-g-set-4-0").exists());
 }
 
 #[test]

@@ -28,9 +28,7 @@ impl Workload for Counter {
     fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
         let options = match self {
             Counter::Many => options.clone(),
-            Counter::One | Counter::Growing => {
-                Options { keys: 1, operations_a_key_set: u32::MAX, ..options.clone() }
-            }
+            Counter::One | Counter::Growing => options.of_one_key(),
         };
         let down_of_ten = if matches!(self, Counter::Growing) { 0 } else { DOWN_OF_TEN };
         Box::new(Client { draw: Draw::new(&options, client, random), down_of_ten })

@@ -101,6 +101,13 @@ pub struct Options {
     pub skew: Skew,
 }
 
+impl Options {
+    /// The same with one key, which all clients use all the time.
+    fn of_one_key(&self) -> Options {
+        Options { keys: 1, operations_a_key_set: u32::MAX, ..self.clone() }
+    }
+}
+
 /// How often clients take each of the keys in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -159,7 +166,12 @@ pub const WORKLOADS: &[Registration] = &[
     Registration {
         name: "set",
         about: "adds unique elements to sets, removes some, and reads whole sets",
-        workload: &set::Set,
+        workload: &set::Set::Many,
+    },
+    Registration {
+        name: "one-set",
+        about: "adds unique elements to one set, removes some, and reads it",
+        workload: &set::Set::One,
     },
     Registration {
         name: "counter",

@@ -11,11 +11,20 @@ use super::{Generator, Options, Share, Workload};
 use crate::draw::Draw;
 
 /// See the module.
-pub(super) struct Set;
+pub(super) enum Set {
+    /// Many of them, one after the other.
+    Many,
+    /// One, which never comes to rest.
+    One,
+}
 
 impl Workload for Set {
     fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
-        Box::new(Client { draw: Draw::new(options, client, random), added: Vec::new() })
+        let options = match self {
+            Set::Many => options.clone(),
+            Set::One => options.of_one_key(),
+        };
+        Box::new(Client { draw: Draw::new(&options, client, random), added: Vec::new() })
     }
 
     fn mix(&self) -> &'static [Share] {
