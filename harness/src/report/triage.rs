@@ -152,8 +152,9 @@ fn record(one: &Compared<'_>) -> [String; 6] {
         let _ = write!(what, "\nbefore, this kind had another shape: {other}");
     }
     let ratio = |(runs, of): (u64, u64)| format!("{runs} of {of}");
-    let before = before.map_or_else(|| "-".to_owned(), ratio);
-    let after = if *change == Change::NotRun { "-".to_owned() } else { ratio(*after) };
+    let not_run = || "not run".to_owned();
+    let before = before.map_or_else(not_run, ratio);
+    let after = if *change == Change::NotRun { not_run() } else { ratio(*after) };
     [is, id.clone(), what, before, after, format!("{}, seed {seed}", escape::line(plan))]
 }
 

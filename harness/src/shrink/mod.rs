@@ -340,8 +340,15 @@ impl Shrinker<'_> {
             }
         }
         search.make_plain(&mut best);
-        // What was made simpler since may need less.
-        search.leave_out(&mut best);
+        // What was made simpler since may need less, under its own seed or under others.
+        for _ in 0..ROUNDS_MAX {
+            let size = best.size();
+            search.leave_out(&mut best);
+            search.try_others(&mut best);
+            if best.size() == size || (self.stop)() {
+                break;
+            }
+        }
         let traced = Options { trace: true, ..best.options() };
         let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);

@@ -24,7 +24,7 @@ pub struct Compared<'a> {
     pub change: Change,
     /// The failure as the later campaign has it, or the earlier one, where the later has not.
     pub failure: &'a Entry,
-    /// In how many runs it was in the earlier campaign, and of how many.
+    /// In how many runs it was in the earlier campaign, and of how many; nothing where that had no run of its plans.
     pub before: Option<(u64, u64)>,
     /// In how many runs it is in the later campaign, and of how many runs of the same plans.
     pub after: (u64, u64),
@@ -133,7 +133,10 @@ fn of_found<'a>(entry: &'a Entry, old: &'a Ledger) -> Compared<'a> {
     Compared {
         change,
         failure: entry,
-        before: before.map(|before| (before.runs, before.of)),
+        before: before.map(|before| (before.runs, before.of)).or_else(|| {
+            let ran = old.runs_of(&entry.plans);
+            (ran > 0).then_some((0, ran))
+        }),
         after: (entry.runs, entry.of),
         other_shape: other.map(|other| other.id.as_str()),
     }
