@@ -11,7 +11,7 @@ use super::in_test::{replay_of_run, replay_of_seed};
 use super::matrix::{Row, Standing};
 use super::runner::{Entry, now};
 use crate::doctor;
-use crate::report::count::counted;
+use crate::report::brief::counted;
 use crate::report::summary::{kind, shell_word};
 use crate::report::timeline::{self, Scope, Window};
 use crate::report::{escape, run as words, shrink as sizes};

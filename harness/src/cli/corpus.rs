@@ -21,7 +21,7 @@ use super::shrink::{VARIANTS, without_mark};
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found, Outcome, Replayed, Verified};
 use crate::document::DocumentError;
-use crate::report::count::counted;
+use crate::report::brief::counted;
 use crate::report::escape;
 use crate::report::html;
 use crate::report::summary::shell_word;

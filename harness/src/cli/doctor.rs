@@ -12,7 +12,7 @@ use super::plans::Selection;
 use crate::campaign::{Ending, Entry};
 use crate::conformance::{self, Finding};
 use crate::doctor::{self, Difference, Fingerprints};
-use crate::report::count::counted;
+use crate::report::brief::counted;
 use crate::report::escape;
 use crate::seed::Seed;
 use crate::system::Settings;

@@ -14,7 +14,7 @@ use super::replay::{store_of, stored};
 use super::show::{anomalies, chosen};
 use crate::campaign::Ending;
 use crate::report;
-use crate::report::count::counted;
+use crate::report::brief::counted;
 use crate::report::summary::shell_word;
 use crate::run::Fingerprint;
 use crate::seed::Seed;

@@ -1,9 +1,24 @@
-//! Operations and values in few words.
+//! Operations, values and counts in few words.
+
+use std::fmt::Display;
 
 use checkers::history::{Key, Op, Value};
+use checkers::verdict::Coverage;
 
 /// How many elements of a list are shown at its beginning and at its end.
 const ELEMENTS: usize = 3;
+
+/// So many of something: `1 run`, `2 runs`.
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// What a verdict rests on.
+pub(crate) fn basis(coverage: &Coverage) -> String {
+    let Coverage { method, operations, keys } = coverage;
+    format!("{} on {} ({method})", counted(*operations, "operation"), counted(*keys, "key"))
+}
 
 /// An operation in few words.
 pub(crate) fn op_in_short(op: &Op, key: Option<&Key>) -> String {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::count::counted;
+use super::brief::counted;
 use super::summary::{Cost, Replay, kind, shell_word};
 use super::{escape, matrix};
 use crate::campaign::Ending;

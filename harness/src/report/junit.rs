@@ -3,7 +3,7 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::count::counted;
+use super::brief::counted;
 use super::escape;
 use super::summary::{Cost, Replay};
 use super::{corpus, matrix, triage};

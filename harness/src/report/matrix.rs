@@ -4,7 +4,7 @@ use checkers::Guarantee;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::count::counted;
+use super::brief::counted;
 use super::escape;
 use crate::campaign::{Cell, Row, Standing};
 use crate::system::Claim;

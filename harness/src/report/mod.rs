@@ -2,7 +2,6 @@
 
 pub(crate) mod brief;
 pub(crate) mod corpus;
-pub(crate) mod count;
 pub mod escape;
 pub mod guarantees;
 pub mod html;

@@ -8,8 +8,7 @@ use checkers::{Anomaly, Facts, Verdict};
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
-use super::brief::op_in_short;
-use super::count::counted;
+use super::brief::{basis, counted, op_in_short};
 use super::escape;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -375,13 +374,7 @@ fn verdicts(judged: &[Judged]) -> String {
                 format!("invalid: {} in all, the first a {}", anomalies.len(), escape::line(first))
             }
         };
-        let coverage = judged.verdict.coverage();
-        let basis = format!(
-            "{} operations on {} keys ({})",
-            coverage.operations,
-            coverage.keys,
-            escape::line(&coverage.method)
-        );
+        let basis = escape::line(&basis(judged.verdict.coverage()));
         builder.push_record([judged.guarantee.to_string(), claim.to_owned(), verdict, basis]);
     }
     let mut table = builder.build();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 
-use super::count::counted;
+use super::brief::counted;
 use super::{corpus, escape, matrix, triage};
 use crate::campaign::{Findings, Inconclusive, Standing, Stopped};
 use crate::seed::Seed;

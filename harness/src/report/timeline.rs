@@ -11,7 +11,7 @@ use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::{Panel, Style};
 
-use super::count::counted;
+use super::brief::counted;
 use super::escape;
 
 /// What of a history is shown.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
-use super::count::counted;
+use super::brief::counted;
 use super::escape;
 use super::summary::{Replay, shell_word};
 use crate::system::Claim;

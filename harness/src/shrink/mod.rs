@@ -28,7 +28,7 @@ use self::minimize::minimize;
 use crate::config::Config;
 use crate::nemesis::{Fault, Planned, Shape, Target};
 use crate::plan::Plan;
-use crate::report::count::counted;
+use crate::report::brief::counted;
 use crate::run::{Fingerprint, Options, Report, run};
 use crate::seed::Seed;
 use crate::system::System;

@@ -14,8 +14,7 @@ use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
 
 use self::strip::Strip;
-use super::brief::op_in_short;
-use super::count::counted;
+use super::brief::{basis, counted, op_in_short};
 use super::escape;
 use super::run;
 use super::summary::shell_word;
@@ -465,13 +464,7 @@ fn claim(judged: &Judged) -> Row<4> {
         Verdict::Unknown { reason, .. } => shown(&format!("? unknown: {reason}")),
         Verdict::Invalid { anomalies, .. } => format!("✗ broken, {} found", anomalies.len()),
     };
-    let coverage = judged.verdict.coverage();
-    let basis = format!(
-        "{} operations on {} keys ({})",
-        coverage.operations,
-        coverage.keys,
-        shown(&coverage.method)
-    );
+    let basis = shown(&basis(judged.verdict.coverage()));
     let name = judged.guarantee.to_string();
     Row { class, cells: [name, says(judged.claim).to_owned(), verdict, basis] }
 }
