@@ -19,7 +19,7 @@ use crate::record::Recorder;
 use crate::run::{Counts, Effect};
 use crate::seed::{Seed, Stream};
 use crate::sim::{
-    Caught, ClientCx, ClientSpec, Clock, Failure, Play, Roster, Step, World, operate,
+    Caught, ClientCx, ClientSpec, Clock, Failure, Play, Roster, Step, Trail, World, operate,
 };
 use crate::system::{Client, Manifest, System, Timing};
 use crate::tape::{Call, Tape};
@@ -327,16 +327,17 @@ struct Actor {
     spec: ClientSpec,
     client: Box<dyn Client>,
     clock: Clock,
+    trail: Rc<Trail>,
     process: ProcessId,
     session: SessionId,
 }
 
 impl Actor {
     fn new(stage: Stage, spec: ClientSpec, cx: ClientCx) -> Actor {
-        let clock = cx.clock();
+        let (clock, trail) = (cx.clock(), cx.trail());
         let client = stage.system.client(cx);
         let process = stage.recorder.fresh_process();
-        Actor { stage, spec, client, clock, process, session: spec.session }
+        Actor { stage, spec, client, clock, trail, process, session: spec.session }
     }
 
     fn now(&self) -> Time {
@@ -349,6 +350,7 @@ impl Actor {
         let home = self.stage.roster.home_of(self.spec.home, self.spec.pinned);
         let recorder = self.stage.recorder.clone();
         let operation = recorder.invoke(self.now(), self.process, session, home, op);
+        self.trail.clear();
         let asked = Caught::new(self.client.invoke(op));
         let answer = self.clock.timeout(self.stage.operation, asked).await;
         let mut outcome = match answer {
@@ -363,6 +365,9 @@ impl Actor {
                 Outcome::Info(Reason::Timeout)
             }
         };
+        let (first, last) = (self.trail.asked_first(), self.trail.answered_last());
+        let about = if matches!(outcome, Outcome::Info(_)) { first } else { last.or(first) };
+        about.into_iter().for_each(|node| recorder.turn_to(operation, node));
         let now = self.now();
         if let Err(error) = recorder.complete(now, operation, op.kind(), &outcome) {
             self.stage.nonsense.set(Some(format!("to `{op}` the client answered: {error}")));

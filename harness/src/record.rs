@@ -60,6 +60,11 @@ impl Recorder {
         history.invoke(self.at(now), &invocation).expect("each process does one thing at a time")
     }
 
+    /// Writes down which node an operation turned out to be about.
+    pub(crate) fn turn_to(&self, operation: OperationId, node: NodeId) {
+        self.0.history.borrow_mut().turn_to(operation, node);
+    }
+
     /// Writes down how an operation ended.
     pub(crate) fn complete(
         &self,

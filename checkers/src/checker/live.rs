@@ -1,16 +1,22 @@
 //! Liveness: once all faults have been undone, operations succeed again within the time that the
-//! run gives them.
+//! run gives them: some that write and some that do not, some of every kind that is often tried, and some at every
+//! node that clients turn to.
 
 use std::collections::BTreeSet;
 
 use super::Checker;
 use super::words::sentence;
-use crate::history::{EventIndex, History, Operation, OperationId, Phase, Time};
+use crate::history::{EventIndex, History, NodeId, OpKind, Operation, OperationId, Phase, Time};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Live;
+
+/// How often a kind of operation has to be tried in vain until that is no chance.
+const OF_A_KIND: usize = 10;
+/// How often a node has to be asked in vain in the second half of the time.
+const AT_A_NODE: usize = 3;
 
 impl Checker for Live {
     fn check(&self, history: &History) -> Verdict {
@@ -37,8 +43,18 @@ impl Checker for Live {
                 after.iter().filter(of_sort).map(|operation| operation.id).collect();
             let any_ok = after.iter().filter(of_sort).any(|operation| operation.was_served());
             if !tried.is_empty() && !any_ok {
-                anomalies.push(no_progress(history, &tried, writes, since));
+                let sort = if writes {
+                    "operation that writes".to_owned()
+                } else {
+                    kinds(history, &tried)
+                };
+                anomalies.push(no_progress(history, &tried, &sort, since));
+            } else {
+                anomalies.extend(kinds_without_progress(history, &after, writes, since));
             }
+        }
+        if anomalies.is_empty() {
+            anomalies.extend(silent_nodes(history, &after, since));
         }
         if anomalies.is_empty() {
             Verdict::Valid(coverage)
@@ -48,20 +64,70 @@ impl Checker for Live {
     }
 }
 
-fn no_progress(history: &History, tried: &[OperationId], writes: bool, since: Time) -> Anomaly {
+/// What is often tried and never succeeds, of those kinds that write or of those that do not.
+fn kinds_without_progress(
+    history: &History,
+    after: &[Operation<'_>],
+    writes: bool,
+    since: Time,
+) -> Vec<Anomaly> {
+    let kinds: BTreeSet<OpKind> = after.iter().map(|operation| operation.op.kind()).collect();
+    let of_sort = kinds.into_iter().filter(|kind| kind.writes() == writes);
+    let without = of_sort.filter_map(|kind| {
+        let tried = after.iter().filter(|operation| operation.op.kind() == kind);
+        let is_served = tried.clone().any(Operation::was_served);
+        let tried: Vec<OperationId> = tried.map(|operation| operation.id).collect();
+        (!is_served && tried.len() >= OF_A_KIND)
+            .then(|| no_progress(history, &tried, kind.name(), since))
+    });
+    without.collect()
+}
+
+/// Nodes that serve nobody of those who turn to them, also when they have had their time.
+fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<Anomaly> {
+    let Some(last) = after.last() else { return Vec::new() };
+    let half = since + last.invoked_at.since(since) / 2;
+    let late = |operation: &&Operation<'_>| operation.invoked_at > half;
+    let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
+    let silent = nodes.into_iter().filter_map(|node| {
+        let at_node = after.iter().filter(late).filter(|asked| asked.node == Some(node));
+        let is_served = at_node.clone().any(Operation::was_served);
+        let asked: Vec<OperationId> = at_node.map(|operation| operation.id).collect();
+        (!is_served && asked.len() >= AT_A_NODE).then(|| {
+            let last = history.operation(*asked.last().expect("some were asked"));
+            let until = last.completed_at.unwrap_or(last.invoked_at);
+            let words = format!(
+                "all faults had been undone at {since}; of {} operations that node n{node} was asked \
+                 from {half} to {until}, not one succeeded",
+                asked.len()
+            );
+            in_vain(history, "node-silent", last, until, words)
+        })
+    });
+    silent.collect()
+}
+
+fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: Time) -> Anomaly {
     let last = history.operation(*tried.last().expect("something was tried"));
-    let sort = if writes { "operation that writes".to_owned() } else { kinds(history, tried) };
     let until = last.completed_at.unwrap_or(last.invoked_at);
-    let explanation = vec![
-        format!(
-            "all faults had been undone at {since}; from then to {until} not one {sort} succeeded, \
-             of {} that were tried",
-            tried.len()
-        ),
-        format!("the last of them: {}", sentence(history, &last)),
-    ];
+    let words = format!(
+        "all faults had been undone at {since}; from then to {until} not one {sort} succeeded, of {} \
+         that were tried",
+        tried.len()
+    );
+    in_vain(history, "no-progress", last, until, words)
+}
+
+fn in_vain(
+    history: &History,
+    name: &str,
+    last: Operation<'_>,
+    until: Time,
+    words: String,
+) -> Anomaly {
+    let explanation = vec![words, format!("the last of them: {}", sentence(history, &last))];
     Anomaly {
-        name: "no-progress".to_owned(),
+        name: name.to_owned(),
         guarantee: Guarantee::Live,
         at: until,
         key: None,

@@ -16,7 +16,8 @@ use rustc_hash::FxHashMap;
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
 use crate::history::{
-    EventIndex, History, KeyId, Op, Operation, OperationId, Phase, SessionId, Value, ValueId,
+    EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, SessionId, Value,
+    ValueId,
 };
 use crate::verdict::{Guarantee, Verdict};
 
@@ -34,6 +35,7 @@ impl Checker for Log {
             logs.judge_poll(&mut found, poll);
         }
         logs.judge_losses(&mut found);
+        leave_silent_open(&mut found);
         judge_sends(&mut found);
         judge_committed(&mut found);
         found.into_verdict("no message was polled")
@@ -231,6 +233,22 @@ impl<'a> Logs<'a> {
                 found.add(name, &[*by, poll.id], conclusion + nobody);
             }
         }
+    }
+}
+
+/// A node that does not say in the end what it holds may have lost it.
+fn leave_silent_open(found: &mut Findings<'_>) {
+    let history = found.history;
+    let Some((end, _)) = history.phase_began(Phase::Final) else { return };
+    let mut asked: BTreeMap<(NodeId, KeyId), bool> = BTreeMap::new();
+    for poll in history.operations().filter(|poll| poll.invoked > end) {
+        if let (Op::Poll { key, .. }, Some(node)) = (poll.op, poll.node) {
+            *asked.entry((node, key)).or_default() |= poll.is_ok();
+        }
+    }
+    if let Some(((node, key), _)) = asked.into_iter().find(|(_, is_answered)| !is_answered) {
+        let key = history.key(key);
+        found.leave_open(format!("node n{node} did not say what it holds of {key} in the end"));
     }
 }
 

@@ -3,8 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    EventIndex, FaultEvent, Happening, History, Invocation, Key, KeyId, Op, OpKind, OperationId,
-    Outcome, Phase, ProcessId, Reason, Ret, SessionId, Time, Value, ValueId,
+    EventIndex, FaultEvent, Happening, History, Invocation, Key, KeyId, NodeId, Op, OpKind,
+    OperationId, Outcome, Phase, ProcessId, Reason, Ret, SessionId, Time, Value, ValueId,
 };
 
 /// What no history can contain.
@@ -149,6 +149,14 @@ impl HistoryBuilder {
         columns.completed.push(None);
         columns.outcomes.push(None);
         Ok(id)
+    }
+
+    /// Says which node an operation was about, where that is known later than that it was invoked.
+    ///
+    /// # Panics
+    /// If there is no such operation.
+    pub fn turn_to(&mut self, operation: OperationId, node: NodeId) {
+        self.history.operations.nodes[operation.index()] = Some(node);
     }
 
     fn check_invocation(

@@ -36,12 +36,17 @@ pub(super) fn more(op: &Op, told: &mut Json, mut new: Json) -> Option<Json> {
     let (first, last) = (offset(messages.first()), offset(messages.last()));
     let goes_on = first.is_some_and(|first| first >= due);
     let next = last.filter(|_| goes_on).map(|last| poll(key, last.saturating_add(1)));
-    match (told["msgs"][key].as_array_mut(), new["msgs"][key].as_array_mut()) {
+    match (messages_of(told, key), messages_of(&mut new, key)) {
         (Some(told), Some(new)) => told.append(new),
         (Some(_), None) => {}
         (None, _) => *told = new,
     }
     next
+}
+
+/// The messages of one log, where an answer has some.
+fn messages_of<'a>(answer: &'a mut Json, key: &str) -> Option<&'a mut Vec<Json>> {
+    answer.get_mut("msgs")?.get_mut(key)?.as_array_mut()
 }
 
 pub(super) fn learn(asked: &Json, answer: &Json) -> Option<Ret> {

@@ -76,7 +76,7 @@ pub const WORKLOADS: &[Dialect] = &[
     },
     Dialect {
         name: "unique-ids",
-        workload: "unique-ids",
+        workload: "one-generator",
         ops: &[OpKind::Generate],
         claims: &[(Guarantee::UniqueIds, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         wants_topology: false,

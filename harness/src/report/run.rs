@@ -157,13 +157,22 @@ pub fn why(record: &Record) -> String {
             let _ = writeln!(out, "  without `{words}` by client {client} at {at}: in {fails}");
         }
     }
-    if let Some(words) = why.from_when().filter(|_| why.story.is_empty()) {
-        let _ = writeln!(out, "  {words}");
-    }
-    if let Some(words) = findability(why) {
+    let from_when = why.from_when().filter(|_| why.story.is_empty());
+    for words in [caveat(why), from_when, findability(why)].into_iter().flatten() {
         let _ = writeln!(out, "  {words}");
     }
     out
+}
+
+/// What the counts do not say, where hardly any run fails with all faults and operations.
+pub(crate) fn caveat(why: &Why) -> Option<String> {
+    /// One of so many is hardly any.
+    const FEW: u32 = 10;
+    (why.with_all * FEW < why.runs).then(|| {
+        "it takes what its own seed decides as well, such as when elections begin: what becomes of other seeds says \
+         little"
+            .to_owned()
+    })
 }
 
 /// How often the plan of a run finds its failure, and what that says of clean runs.

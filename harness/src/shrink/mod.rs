@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checkers::history::{Key, Op, Time};
+use checkers::history::{Event, FaultEdge, FaultEvent, Key, Op, Phase, Time};
 use checkers::{Anomaly, Guarantee};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -349,6 +349,7 @@ impl Shrinker<'_> {
                 break;
             }
         }
+        search.take_times(&mut best);
         let traced = Options { trace: true, ..best.options() };
         let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);
@@ -652,6 +653,35 @@ impl Search<'_> {
         }
         let renamed = Case { calls: plain::renamed(&best.calls), ..best.clone() };
         self.improve(best, vec![renamed]);
+    }
+
+    /// Puts when things came to be in the place of when they were to be: a client that is busy asks later, and faults
+    /// begin and end with a step of the world.
+    fn take_times(&self, best: &mut Case) {
+        self.tell("moments", best);
+        let history = self.run(best).history;
+        let mut case = best.clone();
+        let end = history.phase_began(Phase::Final).map(|(event, _)| event);
+        for (client, calls) in case.calls.iter_mut().enumerate() {
+            let asked = history.operations().filter(|operation| {
+                operation.session.index() == client && end.is_none_or(|end| operation.invoked < end)
+            });
+            let asked: Vec<Time> = asked.map(|operation| operation.invoked_at).collect();
+            // One that has lost its session goes on with another.
+            if asked.len() == calls.len() {
+                calls.iter_mut().zip(asked).for_each(|(call, at)| call.at = at);
+            }
+        }
+        for (at, event) in history.events() {
+            let Event::Fault(FaultEvent { fault, edge, .. }) = event else { continue };
+            let planned = &mut case.faults[fault.index()];
+            match edge {
+                FaultEdge::Begin if planned.after.is_none() => planned.at = at,
+                FaultEdge::End if planned.after.is_none() => planned.until = at,
+                FaultEdge::Begin | FaultEdge::End => {}
+            }
+        }
+        self.improve(best, vec![case]);
     }
 
     /// Takes out the time in which nothing happens, and rounds the rest.

@@ -343,6 +343,41 @@ impl fmt::Debug for NodeCx {
     }
 }
 
+/// Whom a client has to do with in one operation.
+#[derive(Default)]
+pub(crate) struct Trail {
+    asked_first: Cell<Option<NodeId>>,
+    answered_last: Cell<Option<NodeId>>,
+}
+
+impl Trail {
+    /// The next operation begins.
+    pub(crate) fn clear(&self) {
+        self.asked_first.set(None);
+        self.answered_last.set(None);
+    }
+
+    /// The node that was asked first.
+    pub(crate) fn asked_first(&self) -> Option<NodeId> {
+        self.asked_first.get()
+    }
+
+    /// The node that answered last.
+    pub(crate) fn answered_last(&self) -> Option<NodeId> {
+        self.answered_last.get()
+    }
+
+    fn ask(&self, node: NodeId) {
+        self.asked_first.set(self.asked_first.get().or(Some(node)));
+    }
+
+    fn hear(&self, message: &Message) {
+        if let Address::Node(node) = message.from {
+            self.answered_last.set(Some(node));
+        }
+    }
+}
+
 /// A client's view of the world.
 pub struct ClientCx {
     session: SessionId,
@@ -351,6 +386,7 @@ pub struct ClientCx {
     inspects: bool,
     port: Port,
     tickets: Cell<u64>,
+    trail: Rc<Trail>,
 }
 
 impl ClientCx {
@@ -362,7 +398,8 @@ impl ClientCx {
         let ClientSpec { session, home, pinned, inspects } = client;
         shared.homes.borrow_mut().insert(session, home);
         let port = Port::open(shared, network, Address::Client(session)).await;
-        ClientCx { session, home, pinned, inspects, port, tickets: Cell::new(0) }
+        let (tickets, trail) = Default::default();
+        ClientCx { session, home, pinned, inspects, port, tickets, trail }
     }
 
     /// The client's session, which no other client of the run has.
@@ -415,12 +452,20 @@ impl ClientCx {
 
     /// Sends a message and forgets it. It may be lost, arrive more than once, or overtake another.
     pub fn send(&self, to: NodeId, bytes: &[u8]) {
+        self.trail.ask(to);
         self.port.send(Address::Node(to), bytes, 0);
     }
 
     /// Waits for the next message.
     pub async fn recv(&self) -> Message {
-        self.port.recv().await
+        let message = self.port.recv().await;
+        self.trail.hear(&message);
+        message
+    }
+
+    /// Whom it has to do with, for whoever is to read it later.
+    pub(crate) fn trail(&self) -> Rc<Trail> {
+        self.trail.clone()
     }
 
     /// Sends a request and waits for its [answer](NodeCx::reply); nothing if none comes in time,
@@ -428,11 +473,13 @@ impl ClientCx {
     pub async fn request(&self, to: NodeId, bytes: &[u8], wait: Duration) -> Option<Vec<u8>> {
         let ticket = self.tickets.get() + 1;
         self.tickets.set(ticket);
+        self.trail.ask(to);
         self.port.send(Address::Node(to), bytes, ticket);
         let answer = async {
             loop {
                 let message = self.port.recv().await;
                 if message.ticket == ticket {
+                    self.trail.hear(&message);
                     return message.bytes;
                 }
             }

@@ -22,8 +22,8 @@ mod world;
 
 use std::time::Duration;
 
-pub(crate) use context::ClientSpec;
 pub use context::{Address, ClientCx, MESSAGE_BYTES_MAX, Message, NodeCx, NodeStatus, Role};
+pub(crate) use context::{ClientSpec, Trail};
 pub use disk::Disk;
 pub use engine::Clock;
 pub(crate) use guard::Caught;

@@ -491,7 +491,8 @@ impl World {
             if !node.up.get() {
                 return format!("n{id} is down");
             }
-            let NodeStatus { role, term, applied, restoring } = node.status.get();
+            let status = node.status.get();
+            let NodeStatus { role, term, applied, restoring } = status;
             let does = match role {
                 Role::Leader => "leads",
                 Role::Candidate => "asks for votes",
@@ -505,6 +506,10 @@ impl World {
                 [] => String::new(),
                 cut => format!(", cut off from {}", target::list(cut)),
             };
+            if status == NodeStatus::default() {
+                // It has never said what it is.
+                return format!("n{id} runs{cut}");
+            }
             format!("n{id} {does} in term {term} and has done {applied} changes{restoring}{cut}")
         };
         ids.iter().map(stands).collect()

@@ -305,7 +305,7 @@ fn the_head_of_a_page_says_what_was_lost_and_not_only_how_much() {
     };
     let page = page(&record, &report.history, None);
     assert!(page.contains(&format!("id=\"sentence\">{what}<")));
-    assert!(page.contains("; shown here: the 1 that proves it"));
+    assert!(page.contains("; 1 of them proves it"));
 }
 
 #[test]

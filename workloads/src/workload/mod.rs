@@ -221,6 +221,11 @@ pub const WORKLOADS: &[Registration] = &[
     Registration {
         name: "unique-ids",
         about: "asks for values that nobody was ever given",
-        workload: &unique_ids::UniqueIds,
+        workload: &unique_ids::UniqueIds::Many,
+    },
+    Registration {
+        name: "one-generator",
+        about: "asks one generator for values that nobody was ever given",
+        workload: &unique_ids::UniqueIds::One,
     },
 ];

@@ -8,11 +8,20 @@ use super::{Generator, Options, Share, Workload};
 use crate::draw::Draw;
 
 /// See the module.
-pub(super) struct UniqueIds;
+pub(super) enum UniqueIds {
+    /// Many generators, each with values of its own.
+    Many,
+    /// One for all.
+    One,
+}
 
 impl Workload for UniqueIds {
     fn generator(&self, options: &Options, client: u32, random: ChaCha8Rng) -> Box<dyn Generator> {
-        Box::new(Client { draw: Draw::new(options, client, random) })
+        let options = match self {
+            UniqueIds::Many => options.clone(),
+            UniqueIds::One => options.of_one_key(),
+        };
+        Box::new(Client { draw: Draw::new(&options, client, random) })
     }
 
     fn mix(&self) -> &'static [Share] {

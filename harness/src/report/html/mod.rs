@@ -198,7 +198,13 @@ fn render(source: &Source<'_>, rest: Option<Rest>) -> String {
         commands: commands(source),
         main: main.map(|(place, anomaly)| drawn(source, place, anomaly, true)),
         why: without(record),
-        findability: record.why.as_ref().and_then(run::findability).unwrap_or_default(),
+        findability: record.why.as_ref().filter(|why| why.is_tried()).map_or_else(
+            String::new,
+            |why| {
+                let words = [run::caveat(why), run::findability(why)];
+                words.into_iter().flatten().collect::<Vec<_>>().join("; ")
+            },
+        ),
         story: story(source),
         claims: record.judged.iter().map(claim).collect(),
         faults: run::fault_rows(record),
@@ -334,8 +340,8 @@ fn counts(source: &Source<'_>, anomaly: Option<&Anomaly>) -> String {
                 text.push_str("; shown here: the last of what was tried until then");
             }
             0 => text.push_str("; it is shown by what the run did as a whole"),
-            1 => text.push_str("; shown here: the 1 that proves it"),
-            proof => text.push_str(&format!("; shown here: the {proof} that prove it")),
+            1 => text.push_str("; 1 of them proves it"),
+            proof => text.push_str(&format!("; {proof} of them prove it")),
         }
     }
     text
