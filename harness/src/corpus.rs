@@ -5,6 +5,7 @@
 //! does no longer; what is kept of one that is mended is expected to hold.
 
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -344,7 +345,13 @@ pub fn read(folder: &Path) -> Result<Vec<Named>, DocumentError> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     let read = |path: PathBuf| {
-        let case = load_case(&path);
+        // What is no file may have no end.
+        let case = match fs::metadata(&path) {
+            Ok(held) if !held.is_file() => {
+                Err(DocumentError::unreadable(&path, io::Error::other("it is no file")))
+            }
+            _ => load_case(&path),
+        };
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
         (name.unwrap_or_default(), case)
     };

@@ -66,10 +66,11 @@ fn leaders(trace: &[TraceEvent]) -> Vec<Sentence> {
         let words = match what {
             Happening::Role { role: Role::Leader, term } => {
                 let others = leading.iter().filter(|(other, _)| **other != node);
+                let does = if others.clone().count() == 1 { "does" } else { "do" };
                 let others = list(others.map(|(other, term)| format!("n{other} (term {term})")));
                 leading.insert(node, *term);
                 let also =
-                    if others.is_empty() { others } else { format!(", and so does {others}") };
+                    if others.is_empty() { others } else { format!(", and so {does} {others}") };
                 format!("n{node} takes itself for a leader (term {term}){also}")
             }
             Happening::Role { .. } if leading.remove(&node).is_some() => {
@@ -184,6 +185,7 @@ fn words_of(
             format!("is told{by} that the key holds {}", value(*id))
         }
         Some(Outcome::Fail(reason)) => format!("is told{by} that it did not happen ({reason})"),
+        Some(Outcome::Info(Reason::Other(_))) => "does not learn whether it happened".to_owned(),
         Some(Outcome::Info(reason)) => format!("does not learn whether it happened ({reason})"),
     }
 }

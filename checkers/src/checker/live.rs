@@ -14,9 +14,9 @@ use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 pub struct Live;
 
 /// How often a kind of operation has to be tried in vain until that is no chance.
-const OF_A_KIND: usize = 10;
-/// How often a node has to be asked in vain in the second half of the time.
-const AT_A_NODE: usize = 3;
+const OF_A_KIND: usize = 5;
+/// How often a node has to be asked in vain, and how often of these in the second half of the time.
+const AT_A_NODE: (usize, usize) = (4, 2);
 
 impl Checker for Live {
     fn check(&self, history: &History) -> Verdict {
@@ -83,26 +83,24 @@ fn kinds_without_progress(
     without.collect()
 }
 
-/// Nodes that serve nobody of those who turn to them, also when they have had their time.
+/// Nodes that serve nobody of those who turn to them, also when they have had some time.
 fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<Anomaly> {
     let Some(last) = after.last() else { return Vec::new() };
     let half = since + last.invoked_at.since(since) / 2;
-    let late = |operation: &&Operation<'_>| operation.invoked_at > half;
     let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
     let silent = nodes.into_iter().filter_map(|node| {
-        let at_node = after.iter().filter(late).filter(|asked| asked.node == Some(node));
-        let is_served = at_node.clone().any(Operation::was_served);
-        let asked: Vec<OperationId> = at_node.map(|operation| operation.id).collect();
-        (!is_served && asked.len() >= AT_A_NODE).then(|| {
-            let last = history.operation(*asked.last().expect("some were asked"));
-            let until = last.completed_at.unwrap_or(last.invoked_at);
-            let words = format!(
-                "all faults had been undone at {since}; of {} operations that node n{node} was asked \
-                 from {half} to {until}, not one succeeded",
-                asked.len()
-            );
-            in_vain(history, "node-silent", last, until, words)
-        })
+        let asked = after.iter().filter(|asked| asked.node == Some(node));
+        let is_served = asked.clone().any(Operation::was_served);
+        let late = asked.clone().filter(|operation| operation.invoked_at > half).count();
+        let tried = asked.clone().count();
+        let is_silent = !is_served && tried >= AT_A_NODE.0 && late >= AT_A_NODE.1;
+        let last = asked.last().filter(|_| is_silent)?;
+        let until = last.completed_at.unwrap_or(last.invoked_at);
+        let words = format!(
+            "all faults had been undone at {since}; from then to {until} not one operation at node \
+             n{node} succeeded, of {tried} that were tried"
+        );
+        Some(in_vain(history, "node-silent", *last, until, words))
     });
     silent.collect()
 }

@@ -13,10 +13,23 @@ pub(super) fn sentence(history: &History, operation: &Operation<'_>) -> String {
     let at = operation.node.map_or_else(String::new, |node| format!(" at n{node}"));
     let ended = match (operation.outcome, operation.completed_at) {
         (Some(Outcome::Ok(_) | Outcome::Fail(_)), Some(end)) => format!("to {end}"),
-        _ if !operation.op.kind().writes() => "with no answer".to_owned(),
-        _ => "with no answer, so it may take effect at any time after that".to_owned(),
+        _ if !operation.op.kind().writes() => unanswered(operation).to_owned(),
+        _ => open_ended(operation),
     };
     format!("{}{at} (from {} {ended})", did(history, operation), operation.invoked_at)
+}
+
+/// How an operation ended of which nothing is known.
+fn unanswered(operation: &Operation<'_>) -> &'static str {
+    match operation.outcome {
+        Some(Outcome::Info(Reason::Other(_))) => "without learning what came of it",
+        _ => "with no answer",
+    }
+}
+
+/// The same of one that changes something.
+pub(super) fn open_ended(operation: &Operation<'_>) -> String {
+    format!("{}, so it may take effect at any time after that", unanswered(operation))
 }
 
 /// What a process did and learned: `process 3 read x = 7`.

@@ -322,6 +322,35 @@ fn a_store_that_serves_nothing_after_the_faults_makes_no_progress() {
 }
 
 #[test]
+fn a_kind_of_operation_that_never_succeeds_makes_no_progress() {
+    let polls = |count: usize| {
+        let poll = "1 invoke poll k 0\n1 fail unavailable\n".repeat(count);
+        format!("phase liveness\n0 invoke committed k\n0 ok nil\n{poll}")
+    };
+    check(&Live, &polls(4), &Valid);
+    check(&Live, &polls(5), &Invalid(&["no-progress"]));
+    check(&Live, &format!("{}1 invoke poll k 0\n1 ok []", polls(5)), &Valid);
+    let verdict = Live.check(&history(&polls(5)));
+    let words = &verdict.anomalies()[0].explanation[0];
+    assert!(words.contains("not one poll succeeded, of 5 that were tried"), "{words}");
+}
+
+#[test]
+fn a_node_that_serves_nobody_is_silent() {
+    let asked = |process: usize, node: usize, answer: &str| {
+        format!("{process} invoke read x @n{node}\n{process} {answer}\n")
+    };
+    let others = asked(1, 1, "ok nil");
+    let silent: String = (2..6).map(|process| asked(process, 2, "info timeout")).collect();
+    let text = format!("phase liveness\n{others}{silent}");
+    check(&Live, &text, &Invalid(&["node-silent"]));
+    // Once is enough; so is it to have been asked less, or only in the beginning.
+    check(&Live, &format!("{text}{}", asked(7, 2, "ok nil")), &Valid);
+    check(&Live, &text.replacen(" @n2", " @n3", 1), &Valid);
+    check(&Live, &format!("{text}{}", others.repeat(9)), &Valid);
+}
+
+#[test]
 fn who_is_told_that_the_session_is_lost_says_nothing_of_progress() {
     let text = "
         phase liveness

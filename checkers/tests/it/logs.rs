@@ -50,6 +50,17 @@ fn a_poll_may_end_before_the_end_of_the_log_but_at_the_end_of_a_run() {
 }
 
 #[test]
+fn a_node_that_does_not_say_in_the_end_what_it_holds_leaves_it_open() {
+    let all = "1 invoke poll k 0 @n1\n1 ok [[0,10],[1,20]]\n";
+    let silent = "2 invoke poll k 0 @n2\n2 info timeout\n";
+    let verdict = Log.check(&history(&format!("{SENT}phase final\n{all}{silent}")));
+    let Verdict::Unknown { reason, .. } = &verdict else { panic!("{verdict:?}") };
+    assert_eq!(reason, "node n2 did not say what it holds of k in the end");
+    let again = "3 invoke poll k 0 @n2\n3 ok [[0,10],[1,20]]";
+    after_sending(&format!("phase final\n{all}{silent}{again}"), &[]);
+}
+
+#[test]
 fn what_a_poll_passes_over_is_lost_where_nobody_polls_it_and_skipped_where_somebody_does() {
     after_sending("1 invoke poll k 0\n1 ok [[1,20]]", &["lost-write"]);
     let polled = "2 invoke poll k 0\n2 ok [[0,10],[1,20]]";

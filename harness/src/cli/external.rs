@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
+use checkers::Verdict;
 use serde::Serialize;
 
 use super::Context;
 use super::arguments::{in_flags, nemeses};
-use super::output::interruption;
+use super::output::interruption_saying;
 use crate::campaign::Ending;
 use crate::external::{Dialect, External, Launch, Limits, NO_NEMESES, SYSTEM, WORKLOADS, orphans};
 use crate::nemesis::NEMESES;
@@ -22,7 +23,7 @@ use crate::report::summary::shell_word;
 use crate::run::{self, Conclusion, Options};
 use crate::seed::Seed;
 use crate::store::{Record, Store, free_name, processes_of};
-use crate::system::System;
+use crate::system::{Claim, System};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -69,6 +70,9 @@ struct Content {
     runs: Vec<Record>,
 }
 
+/// What is said to whoever interrupts.
+const STOPPING: &str = "this seed is run to its end; once more ends at once";
+
 /// How far such runs replay.
 const REPLAYS: &str = "the network and the faults replay exactly, the processes do not";
 
@@ -82,7 +86,7 @@ impl Arguments {
         let any = External::new(self.launch(&program, PathBuf::new()), dialect);
         plan.check_for(&any, &[]).map_err(|error| in_flags(error, &[("nemesis", "nemeses")]))?;
         let store = Store::open(&context.results)?;
-        let interrupted = interruption()?;
+        let interrupted = interruption_saying(STOPPING)?;
         orphans::adopt();
         let mut content = Content { replays: REPLAYS, runs: Vec::new() };
         let mut text = String::new();
@@ -201,8 +205,12 @@ impl Arguments {
 /// What is wrong with a run: its anomalies of what is claimed, and why it proves nothing.
 fn grievances(record: &Record) -> String {
     let mut text = String::new();
-    for judged in record.judged.iter().filter(|judged| judged.claim == crate::system::Claim::Holds)
-    {
+    let claimed = record.judged.iter().filter(|judged| judged.claim == Claim::Holds);
+    for judged in claimed {
+        if let Verdict::Unknown { reason, .. } = &judged.verdict {
+            let (guarantee, reason) = (judged.guarantee, report::escape::line(reason));
+            let _ = writeln!(text, "  {guarantee} is not known: {reason}");
+        }
         for anomaly in judged.verdict.anomalies().iter().take(1) {
             text.push_str(&report::run::explanation(anomaly));
         }

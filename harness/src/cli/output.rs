@@ -115,11 +115,20 @@ pub(super) fn program() -> String {
 
 /// Turns true when somebody presses Ctrl-C; the second time, the program ends at once.
 pub(super) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
+    interruption_saying("")
+}
+
+/// The same where it takes a while to stop, which is said then.
+pub(super) fn interruption_saying(words: &'static str) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     on_interruption(move || {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
+        }
+        if !words.is_empty() {
+            // Whoever has closed it has not asked for words.
+            let _ = writeln!(io::stderr(), "{words}");
         }
     })?;
     Ok(stop)

@@ -95,7 +95,10 @@ impl Node {
             while lines < LINES_A_MOMENT_MAX
                 && let Some(line) = process.listen(wait)?
             {
-                self.pass_on(&line)?;
+                // An empty line says nothing.
+                if !line.is_empty() {
+                    self.pass_on(&line)?;
+                }
                 wait = Duration::ZERO;
                 lines += 1;
             }

@@ -38,6 +38,8 @@ const DIGITS: usize = 8;
 pub struct Kind {
     /// The system, with the settings that its plan gives it.
     pub system: String,
+    /// What clients did.
+    pub workload: String,
     /// The guarantee that is broken.
     pub guarantee: Guarantee,
     /// The name of the anomaly.
@@ -70,12 +72,13 @@ impl Kind {
     /// The kind of a failure of a plan's runs.
     pub fn of(plan: &Plan, failure: &Failure) -> Kind {
         let Failure { guarantee, anomaly } = failure.clone();
-        Kind { system: system_of(plan), guarantee, anomaly }
+        let (system, workload) = (system_of(plan), plan.workload.clone());
+        Kind { system, workload, guarantee, anomaly }
     }
 
     /// Whether runs of a plan can have it.
     pub fn is_of(&self, plan: &Plan) -> bool {
-        self.system == system_of(plan)
+        self.system == system_of(plan) && self.workload == plan.workload
     }
 
     /// The failure that it is.
@@ -85,8 +88,8 @@ impl Kind {
 
     /// Its hash, as eight digits.
     pub fn id(&self) -> String {
-        let Kind { system, guarantee, anomaly } = self;
-        hash(&[system.as_str(), guarantee.name(), anomaly])
+        let Kind { system, workload, guarantee, anomaly } = self;
+        hash(&[system.as_str(), workload, guarantee.name(), anomaly])
     }
 }
 
@@ -110,8 +113,8 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Kind { system, guarantee, anomaly } = &self.kind;
-        write!(f, "{system}: ")?;
+        let Kind { system, workload, guarantee, anomaly } = &self.kind;
+        write!(f, "{system}, {workload}: ")?;
         if guarantee.name() == anomaly {
             f.write_str(anomaly)?;
         } else {

@@ -335,6 +335,8 @@ for line in sys.stdin:
     message = json.loads(line)
     asked = message["body"]
     kind, to = asked["type"], message["src"]
+    if lie == "deaf" and kind != "init" and message["dest"] == "n2":
+        continue
     said = {"type": kind + "_ok", "in_reply_to": asked["msg_id"]}
     if kind == "add":
         held += [asked.get("element")]
@@ -350,7 +352,18 @@ for line in sys.stdin:
         said["offset"] = len(log)
         log += [asked["msg"]]
     elif kind == "poll":
-        said["msgs"] = {key: list(enumerate(logs.get(key, []))) for key in asked["offsets"]}
+        said["msgs"] = {}
+        for key, start in asked["offsets"].items():
+            if lie != "hides":
+                said["msgs"][key] = list(enumerate(logs.get(key, [])))[0 if lie == "poll" else start:]
+        total += 1
+        if lie == "falls-silent" and total > 5:
+            continue
+    elif kind == "generate":
+        total += 1
+        said["id"] = total // 2 if lie == "again" else message["dest"] + str(total)
+    elif kind == "commit_offsets":
+        pass
     elif kind == "list_committed_offsets":
         said["offsets"] = {}
     if kind != "init":
@@ -375,6 +388,9 @@ fn what_a_node_makes_up_is_told() {
         ("kafka", "poll", "log: nonmonotonic-poll on key k"),
         ("lin-kv", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("g-set", "nothing", "its `read_ok` has not what belongs into it: {"),
+        ("unique-ids", "again", "unique-ids: duplicate-id"),
+        ("kafka", "hides", "log: "),
+        ("kafka", "falls-silent", "not one poll succeeded"),
         ("g-set", "number", "it answered `c"),
         ("g-set", "client", "it answered `c999`, who had sent no message "),
     ] {
@@ -384,6 +400,12 @@ fn what_a_node_makes_up_is_told() {
             stormglass(folder.path(), &[&all[..], &how, &["--", lie]].concat());
         assert!(code == 1 && stdout.contains(words), "{workload} {lie}: {stdout}{stderr}");
     }
+    // One of three that answers nothing.
+    let all =
+        ["external", "--bin", "liar.py", "--nodes", "3", "--nemeses", "none", "--safety", "2s"];
+    let how = ["--workload", "unique-ids", "--pace", "4", "--seeds", "0", "--", "deaf"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &how].concat());
+    assert!(code == 1 && stdout.contains("live: node-silent"), "{stdout}{stderr}");
     // None of them is in the place of another one.
     let runs = folder.path().join("results/runs");
     assert!(runs.join("external-g-set-0").exists() && runs.join("external-g-set-4-0").exists());

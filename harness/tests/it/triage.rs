@@ -185,6 +185,7 @@ fn signature(anomaly: &str, fault: Option<&str>) -> Signature {
     Signature {
         kind: Kind {
             system: "raft".to_owned(),
+            workload: "register".to_owned(),
             guarantee: Guarantee::Linearizable,
             anomaly: anomaly.to_owned(),
         },

@@ -246,7 +246,7 @@ impl<'a> Txns<'a> {
         let ended = match (txn.fate, operation.completed_at) {
             (Fate::Committed, Some(end)) => format!("to {end}"),
             (Fate::Aborted, Some(end)) => format!("to {end}, and failed"),
-            _ => "with no answer, so it may take effect at any time after that".to_owned(),
+            _ => super::words::open_ended(&operation),
         };
         format!("process {process} did {steps} (from {from} {ended})")
     }

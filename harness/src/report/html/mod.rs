@@ -49,8 +49,8 @@ const LISTED_MAX: usize = 40;
 const SENTENCE_MAX: usize = 600;
 
 /// What is said of a run that was made smaller, as its seed means less than others do.
-const SHRUNK: &str = "Made smaller: its seed decides only how long things take, and may be another than that of the run \
-     it was made of.";
+const SHRUNK: &str = "Made smaller: faults and operations are written down, its seed decides only how long things take and who \
+     stands for election, and may be another than that of the run it was made of.";
 
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]

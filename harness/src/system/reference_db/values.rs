@@ -76,7 +76,8 @@ pub(crate) fn learned(op: &Op, answer: Answer) -> Outcome {
         Answer::Reply(Reply::Unsupported) => Outcome::Fail(Reason::Unsupported),
         Answer::Reply(reply) => outcome_of(op, reply),
         Answer::NotDone => Outcome::Fail(Reason::NotLeader),
-        Answer::Unknown => Outcome::Info(Reason::Timeout),
+        // Nobody answered, or who did does not know either.
+        Answer::Unknown => Outcome::Info(Reason::Other("unknown".into())),
         Answer::Lost { unknown: false } => Outcome::Fail(Reason::SessionLost),
         Answer::Lost { unknown: true } => Outcome::Info(Reason::SessionLost),
     }
