@@ -89,12 +89,12 @@ fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<
     let half = since + last.invoked_at.since(since) / 2;
     let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
     let silent = nodes.into_iter().filter_map(|node| {
-        let asked = after.iter().filter(|asked| asked.node == Some(node));
+        let mut asked = after.iter().filter(|asked| asked.node == Some(node));
         let is_served = asked.clone().any(Operation::was_served);
         let late = asked.clone().filter(|operation| operation.invoked_at > half).count();
         let tried = asked.clone().count();
         let is_silent = !is_served && tried >= AT_A_NODE.0 && late >= AT_A_NODE.1;
-        let last = asked.last().filter(|_| is_silent)?;
+        let last = asked.next_back().filter(|_| is_silent)?;
         let until = last.completed_at.unwrap_or(last.invoked_at);
         let words = format!(
             "all faults had been undone at {since}; from then to {until} not one operation at node \
