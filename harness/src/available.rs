@@ -3,14 +3,15 @@
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
 //! connected by links that are not slow and neither lose nor repeat anything, no clock ran at a wrong rate,
 //! and which lasted for as long as the system takes to fail over. Of the operations that began in one of them,
-//! one that reads and one that writes must have succeeded by its end, if any was tried at a node that the
-//! majority was connected with, and clients with it.
+//! one that reads and one that writes must have succeeded by its end, if any was tried by a client that usually turns
+//! to a node that the majority was connected with, and clients with it.
 
 use std::collections::BTreeSet;
 
-use checkers::history::{FaultId, History, NodeId, Operation, Time};
+use checkers::history::{FaultId, NodeId, Operation, Time};
 use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
+use crate::play::Played;
 use crate::system::Timing;
 
 /// A stretch of time in which no fault began or ended and a majority of the nodes was connected.
@@ -24,8 +25,9 @@ pub(crate) struct Stretch {
     pub(crate) quorum: BTreeSet<NodeId>,
 }
 
-/// Judges a history; nothing where no stretch was long enough to tell.
-pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) -> Option<Verdict> {
+/// Judges what was played; nothing where no stretch was long enough to tell.
+pub(crate) fn judge(played: &Played, timing: Timing) -> Option<Verdict> {
+    let Played { history, stretches, homes, .. } = played;
     let mut coverage = Coverage {
         method: "successes while a majority was connected".into(),
         ..Coverage::default()
@@ -43,7 +45,7 @@ pub(crate) fn judge(history: &History, stretches: &[Stretch], timing: Timing) ->
             coverage.operations += tried.len();
             // Who stays with a node that is cut off is not served, however well the others are.
             let is_fair = |operation: &&Operation<'_>| {
-                operation.node.is_none_or(|node| stretch.quorum.contains(&node))
+                homes.get(operation.id.index()).is_none_or(|home| stretch.quorum.contains(home))
             };
             let fair: Vec<&Operation<'_>> = tried.iter().filter(is_fair).collect();
             if let Some(last) = fair.last()

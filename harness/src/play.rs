@@ -52,6 +52,8 @@ pub(crate) struct Played {
     pub(crate) vacuous: Vec<String>,
     /// When a quorum was connected and nothing changed.
     pub(crate) stretches: Vec<Stretch>,
+    /// The node that the client of each operation usually turned to.
+    pub(crate) homes: Vec<NodeId>,
     /// How each node stood at the end; a sentence each.
     pub(crate) standing: Vec<String>,
     /// How often nodes got into rare states.
@@ -161,6 +163,7 @@ pub(crate) fn play(
         nonsense,
         vacuous,
         stretches,
+        homes: stage.recorder.homes(),
         standing,
         marks,
         whims,

@@ -27,6 +27,8 @@ struct Inner {
     counts: Cell<Counts>,
     ok_by_kind: Cell<[u64; OpKind::ALL.len()]>,
     keys: RefCell<BTreeSet<Key>>,
+    /// The node that the client of each operation usually turned to.
+    homes: RefCell<Vec<NodeId>>,
     /// Faults that are on, each with the operations that ended `ok` meanwhile.
     on: RefCell<Vec<(FaultId, u64)>>,
 }
@@ -55,6 +57,7 @@ impl Recorder {
         if !self.0.keys.borrow().contains(op.key()) {
             self.0.keys.borrow_mut().insert(op.key().clone());
         }
+        self.0.homes.borrow_mut().push(node);
         let invocation = Invocation { process, session, node: Some(node), op: op.clone() };
         let mut history = self.0.history.borrow_mut();
         history.invoke(self.at(now), &invocation).expect("each process does one thing at a time")
@@ -138,6 +141,11 @@ impl Recorder {
     /// How operations ended so far.
     pub(crate) fn counts(&self) -> Counts {
         self.0.counts.get()
+    }
+
+    /// The node that the client of each operation usually turned to, whichever it was about in the end.
+    pub(crate) fn homes(&self) -> Vec<NodeId> {
+        self.0.homes.take()
     }
 
     /// Ends the record. Handles that are still around write a history that nobody reads.

@@ -124,7 +124,7 @@ fn judge(
     }
     let guarantee = Guarantee::Available;
     if workload.guarantees().contains(&guarantee) {
-        let verdict = available::judge(&played.history, &played.stretches, manifest.timing);
+        let verdict = available::judge(played, manifest.timing);
         let claim = manifest.claim(guarantee, false);
         judged.extend(verdict.map(|verdict| Judged { guarantee, claim, verdict }));
     }

@@ -1,6 +1,6 @@
 //! Liveness: once all faults have been undone, operations succeed again within the time that the
-//! run gives them: some that write and some that do not, some of every kind that is often tried, and some at every
-//! node that clients turn to.
+//! run gives them: some that write and some that do not, and some of every kind that is often tried. Every node that clients
+//! turn to answers, if only to refuse.
 
 use std::collections::BTreeSet;
 
@@ -83,22 +83,23 @@ fn kinds_without_progress(
     without.collect()
 }
 
-/// Nodes that serve nobody of those who turn to them, also when they have had some time.
+/// Nodes that answer nobody of those who turn to them, also when they have had some time. One that refuses may have
+/// its reasons, as followers have.
 fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<Anomaly> {
     let Some(last) = after.last() else { return Vec::new() };
     let half = since + last.invoked_at.since(since) / 2;
     let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
     let silent = nodes.into_iter().filter_map(|node| {
         let mut asked = after.iter().filter(|asked| asked.node == Some(node));
-        let is_served = asked.clone().any(Operation::was_served);
+        let answers = |asked: &Operation<'_>| asked.is_ok() || asked.has_failed();
         let late = asked.clone().filter(|operation| operation.invoked_at > half).count();
         let tried = asked.clone().count();
-        let is_silent = !is_served && tried >= AT_A_NODE.0 && late >= AT_A_NODE.1;
+        let is_silent = tried >= AT_A_NODE.0 && late >= AT_A_NODE.1 && !asked.clone().any(answers);
         let last = asked.next_back().filter(|_| is_silent)?;
         let until = last.completed_at.unwrap_or(last.invoked_at);
         let words = format!(
-            "all faults had been undone at {since}; from then to {until} not one operation at node \
-             n{node} succeeded, of {tried} that were tried"
+            "all faults had been undone at {since}; from then to {until} node n{node} answered none of \
+             {tried} operations"
         );
         Some(in_vain(history, "node-silent", *last, until, words))
     });

@@ -336,7 +336,7 @@ fn a_kind_of_operation_that_never_succeeds_makes_no_progress() {
 }
 
 #[test]
-fn a_node_that_serves_nobody_is_silent() {
+fn a_node_that_answers_nobody_is_silent() {
     let asked = |process: usize, node: usize, answer: &str| {
         format!("{process} invoke read x @n{node}\n{process} {answer}\n")
     };
@@ -346,6 +346,7 @@ fn a_node_that_serves_nobody_is_silent() {
     check(&Live, &text, &Invalid(&["node-silent"]));
     // Once is enough; so is it to have been asked less, or only in the beginning.
     check(&Live, &format!("{text}{}", asked(7, 2, "ok nil")), &Valid);
+    check(&Live, &format!("{text}{}", asked(7, 2, "fail unavailable")), &Valid);
     check(&Live, &text.replacen(" @n2", " @n3", 1), &Valid);
     check(&Live, &format!("{text}{}", others.repeat(9)), &Valid);
 }

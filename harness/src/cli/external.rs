@@ -46,6 +46,9 @@ pub(super) struct Arguments {
     /// How long faults last in all.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     safety: std::time::Duration,
+    /// How long nodes are asked after that, with all faults undone: something has to succeed then.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    liveness: std::time::Duration,
     /// How many times faster than real time virtual time may pass: only for nodes without timers.
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pace: u32,
@@ -175,7 +178,7 @@ impl Arguments {
         let usual = if self.nodes == 1 { "kill" } else { "partition" };
         let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
         plan.nemeses = nemeses(&named)?;
-        plan.safety = self.safety;
+        (plan.safety, plan.liveness) = (self.safety, self.liveness);
         let known = || {
             let names = NEMESES.iter().map(|entry| entry.name);
             names.filter(|name| !NO_NEMESES.contains(name)).collect::<Vec<_>>().join(", ")

@@ -222,6 +222,8 @@ fn read_all(stdout: ChildStdout, says: &SyncSender<Result<String, String>>) {
                 let part = shortened(&String::from_utf8_lossy(&line));
                 Err(format!("it ended in the middle of a line: {part}"))
             }
+            // An empty line says nothing.
+            Ok(_) if line.trim_ascii().is_empty() => continue,
             Ok(_) => match String::from_utf8(line) {
                 Ok(line) => Ok(line.trim_end().to_owned()),
                 Err(error) => {

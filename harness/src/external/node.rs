@@ -95,10 +95,7 @@ impl Node {
             while lines < LINES_A_MOMENT_MAX
                 && let Some(line) = process.listen(wait)?
             {
-                // An empty line says nothing.
-                if !line.is_empty() {
-                    self.pass_on(&line)?;
-                }
+                self.pass_on(&line)?;
                 wait = Duration::ZERO;
                 lines += 1;
             }

@@ -558,6 +558,7 @@ impl Director {
             nonsense: None,
             vacuous,
             stretches: Vec::new(),
+            homes: recorder.homes(),
             marks: BTreeMap::new(),
             whims: BTreeMap::new(),
         })

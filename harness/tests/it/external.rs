@@ -200,6 +200,16 @@ fn what_hides_from_all_that_a_node_is_known_by_ends_with_its_seed() {
 }
 
 #[test]
+fn an_empty_line_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let report =
+        run_script(folder.path(), &format!("echo; {READY}\necho; while read line; do echo; done"));
+    let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
+    let names = live.verdict.anomalies().iter().map(|anomaly| anomaly.name.as_str());
+    assert!(names.clone().all(|name| name == "no-progress") && names.count() > 0, "{live:?}");
+}
+
+#[test]
 fn the_standard_error_of_each_node_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     run_script(folder.path(), &format!("echo here I am >&2\n{READY}\nwhile read line; do :; done"));

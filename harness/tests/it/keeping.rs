@@ -165,7 +165,7 @@ fn a_broken_claim_fails_a_campaign_until_the_baseline_has_it() {
     assert!(stdout.contains("the baseline has this kind in another shape"), "{stdout}");
     let (code, stdout, _) = in_memory(at, &["diff", "baseline.json", "results"]);
     assert!(code == 1 && stdout.contains("│ new "), "{stdout}");
-    assert!(stdout.contains("before, this kind"), "{stdout}");
+    assert!(stdout.contains("this kind had another shape"), "{stdout}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn what_the_baseline_has_fails_no_campaign_and_what_it_has_not_does() {
     let xml = junit::campaign(&again, &groups_again, &replay(), Cost::default()).unwrap();
     assert!(xml.contains("<skipped") && !xml.contains("<failure"), "{xml}");
     let text = summary::terminal(&again, &groups_again, &replay(), Cost::default());
-    assert!(text.contains("≈ broken") && text.contains(" (known)  one-copy: "), "{text}");
+    assert!(text.contains("≈ broken") && text.contains(" (known)  one-copy, register: "), "{text}");
     assert!(text.ends_with("(exit code 0); the baseline has what is marked ≈\n"), "{text}");
 
     let mut fewer = ledger.kinds();
