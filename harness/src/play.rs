@@ -451,11 +451,11 @@ async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
     let readers = stage.readers.clone();
     let mut tries_left = FINAL_TRIES_MAX;
     let mut actor = Actor::new(stage, spec, cx);
-    let asked = keys.into_iter().filter_map(|key| actor.stage.workload.final_read(key));
+    let asked = keys.into_iter().flat_map(|key| actor.stage.workload.final_reads(key));
     for op in asked.collect::<Vec<_>>() {
         while tries_left > 0 {
             match actor.perform(&op).await {
-                Outcome::Ok(_) => break,
+                Outcome::Ok(_) | Outcome::Fail(Reason::Unsupported) => break,
                 Outcome::Fail(_) | Outcome::Info(_) => tries_left -= 1,
             }
             actor.clock.sleep(Duration::from_millis(100)).await;

@@ -1,12 +1,15 @@
 //! Liveness: once all faults have been undone, operations succeed again within the time that the
 //! run gives them: some that write and some that do not, and some of every kind that is often tried. Every node that clients
-//! turn to answers, if only to refuse.
+//! turn to answers each kind, if only to refuse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::Checker;
 use super::words::sentence;
-use crate::history::{EventIndex, History, NodeId, OpKind, Operation, OperationId, Phase, Time};
+use crate::history::{
+    EventIndex, History, NodeId, Op, OpKind, Operation, OperationId, Phase, Time, Value,
+};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 /// See the module.
@@ -64,6 +67,44 @@ impl Checker for Live {
     }
 }
 
+/// A kind of operation: whether it changes anything differs between transactions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Sort {
+    kind: OpKind,
+    changes: bool,
+}
+
+impl Sort {
+    fn of(history: &History, operation: &Operation<'_>) -> Sort {
+        let kind = operation.op.kind();
+        let reads = |step: &Value| match step {
+            Value::List(parts) => {
+                matches!(parts.first(), Some(Value::Text(name)) if &**name == "r")
+            }
+            _ => false,
+        };
+        let only_reads = match operation.op {
+            Op::Txn { body, .. } => match history.value(body) {
+                Value::List(steps) => steps.iter().all(reads),
+                _ => false,
+            },
+            _ => !kind.writes(),
+        };
+        Sort { kind, changes: !only_reads }
+    }
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        match (self.kind, self.changes) {
+            (OpKind::Txn, true) => f.write_str(" that writes"),
+            (OpKind::Txn, false) => f.write_str(" that only reads"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What is often tried and never succeeds, of those kinds that write or of those that do not.
 fn kinds_without_progress(
     history: &History,
@@ -71,39 +112,59 @@ fn kinds_without_progress(
     writes: bool,
     since: Time,
 ) -> Vec<Anomaly> {
-    let kinds: BTreeSet<OpKind> = after.iter().map(|operation| operation.op.kind()).collect();
-    let of_sort = kinds.into_iter().filter(|kind| kind.writes() == writes);
-    let without = of_sort.filter_map(|kind| {
-        let tried = after.iter().filter(|operation| operation.op.kind() == kind);
-        let is_served = tried.clone().any(Operation::was_served);
-        let tried: Vec<OperationId> = tried.map(|operation| operation.id).collect();
-        (!is_served && tried.len() >= OF_A_KIND)
-            .then(|| no_progress(history, &tried, kind.name(), since))
+    let mut sorts: BTreeMap<Sort, Vec<&Operation<'_>>> = BTreeMap::new();
+    for operation in after.iter().filter(|operation| operation.op.kind().writes() == writes) {
+        sorts.entry(Sort::of(history, operation)).or_default().push(operation);
+    }
+    let without = sorts.into_iter().filter(|(_, tried)| {
+        tried.len() >= OF_A_KIND && !tried.iter().any(|operation| operation.was_served())
     });
-    without.collect()
+    let anomaly = |(sort, tried): (Sort, Vec<&Operation<'_>>)| {
+        let tried: Vec<OperationId> = tried.iter().map(|operation| operation.id).collect();
+        no_progress(history, &tried, &sort.to_string(), since)
+    };
+    without.map(anomaly).collect()
 }
 
-/// Nodes that answer nobody of those who turn to them, also when they have had some time. One that refuses may have
-/// its reasons, as followers have.
+/// Nodes that answer nobody of those who turn to them, or nobody who asks for one kind of operation, also when they have
+/// had some time. One that refuses may have its reasons, as followers have.
 fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<Anomaly> {
     let Some(last) = after.last() else { return Vec::new() };
     let half = since + last.invoked_at.since(since) / 2;
-    let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
-    let silent = nodes.into_iter().filter_map(|node| {
-        let mut asked = after.iter().filter(|asked| asked.node == Some(node));
-        let answers = |asked: &Operation<'_>| asked.is_ok() || asked.has_failed();
-        let late = asked.clone().filter(|operation| operation.invoked_at > half).count();
-        let tried = asked.clone().count();
-        let is_silent = tried >= AT_A_NODE.0 && late >= AT_A_NODE.1 && !asked.clone().any(answers);
-        let last = asked.next_back().filter(|_| is_silent)?;
+    let mut asked: BTreeMap<NodeId, BTreeMap<Sort, Vec<&Operation<'_>>>> = BTreeMap::new();
+    for operation in after {
+        let Some(node) = operation.node else { continue };
+        let of_node = asked.entry(node).or_default();
+        of_node.entry(Sort::of(history, operation)).or_default().push(operation);
+    }
+    let is_silent = |asked: &[&Operation<'_>]| {
+        let late = asked.iter().filter(|operation| operation.invoked_at > half).count();
+        let is_answered = asked.iter().any(|asked| asked.is_ok() || asked.has_failed());
+        asked.len() >= AT_A_NODE.0 && late >= AT_A_NODE.1 && !is_answered
+    };
+    let silent = |node: NodeId, asked: &[&Operation<'_>], of: &str| {
+        let last = *asked.iter().max_by_key(|operation| operation.invoked)?;
         let until = last.completed_at.unwrap_or(last.invoked_at);
         let words = format!(
             "all faults had been undone at {since}; from then to {until} node n{node} answered none of \
-             {tried} operations"
+             {} operations{of}",
+            asked.len()
         );
         Some(in_vain(history, "node-silent", *last, until, words))
-    });
-    silent.collect()
+    };
+    let mut anomalies = Vec::new();
+    for (node, sorts) in asked {
+        let all: Vec<&Operation<'_>> = sorts.values().flatten().copied().collect();
+        if is_silent(&all) {
+            anomalies.extend(silent(node, &all, ""));
+            continue;
+        }
+        let quiet = sorts.into_iter().filter(|(_, asked)| is_silent(asked));
+        anomalies.extend(
+            quiet.filter_map(|(sort, asked)| silent(node, &asked, &format!(" of the kind {sort}"))),
+        );
+    }
+    anomalies
 }
 
 fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: Time) -> Anomaly {

@@ -333,6 +333,11 @@ fn a_kind_of_operation_that_never_succeeds_makes_no_progress() {
     let verdict = Live.check(&history(&polls(5)));
     let words = &verdict.anomalies()[0].explanation[0];
     assert!(words.contains("not one poll succeeded, of 5 that were tried"), "{words}");
+    let appends = "1 invoke txn t [[append,1,2]]\n1 fail unavailable\n".repeat(5);
+    let txns = format!("phase liveness\n0 invoke txn t [[r,1,nil]]\n0 ok [[r,1,nil]]\n{appends}");
+    let verdict = Live.check(&history(&txns));
+    let words = &verdict.anomalies()[0].explanation[0];
+    assert!(words.contains("not one txn that writes succeeded, of 5"), "{words}");
 }
 
 #[test]
@@ -347,6 +352,11 @@ fn a_node_that_answers_nobody_is_silent() {
     // Once is enough; so is it to have been asked less, or only in the beginning.
     check(&Live, &format!("{text}{}", asked(7, 2, "ok nil")), &Valid);
     check(&Live, &format!("{text}{}", asked(7, 2, "fail unavailable")), &Valid);
+    // Nobody who reads is answered, whoever else is.
+    let writes = "8 invoke write x 1 @n2\n8 ok\n";
+    let verdict = Live.check(&history(&format!("{text}{writes}")));
+    let words = &verdict.anomalies()[0].explanation[0];
+    assert!(words.ends_with("node n2 answered none of 4 operations of the kind read"), "{words}");
     check(&Live, &text.replacen(" @n2", " @n3", 1), &Valid);
     check(&Live, &format!("{text}{}", others.repeat(9)), &Valid);
 }

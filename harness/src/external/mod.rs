@@ -121,6 +121,14 @@ pub struct External {
 }
 
 impl External {
+    /// Makes the system of one run, for processes that speak a dialect of the protocol.
+    pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
+        let pace = Arc::new(Pace::new(launch.pace));
+        let guardian = Arc::new(Guardian::new(&launch.folder));
+        let (services, questions, refusal) = Default::default();
+        External { launch, dialect, pace, guardian, services, questions, refusal }
+    }
+
     /// Why the program could not be started, if it ever could not.
     pub(crate) fn refusal(&self) -> Option<String> {
         self.refusal.lock().expect("nobody panics while holding it").clone()
@@ -130,14 +138,6 @@ impl External {
     pub(crate) fn prepare(plan: &mut Plan, dialect: &Dialect) {
         dialect.workload.clone_into(&mut plan.workload);
         plan.replica_reads_percent = if dialect.reads_may_be_old { 100 } else { 0 };
-    }
-
-    /// Makes the system of one run, for processes that speak a dialect of the protocol.
-    pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
-        let pace = Arc::new(Pace::new(launch.pace));
-        let guardian = Arc::new(Guardian::new(&launch.folder));
-        let (services, questions, refusal) = Default::default();
-        External { launch, dialect, pace, guardian, services, questions, refusal }
     }
 }
 

@@ -250,7 +250,7 @@ fn read_all(stage: Stage, config: &Config, node: NodeId) -> impl Future<Output =
     let session = SessionId(config.clients + node.0 - 1);
     let spec = ClientSpec { session, home: node, pinned: true, inspects: true };
     let keys = stage.recorder.keys().into_iter();
-    let asked: Vec<Op> = keys.filter_map(|key| stage.workload.final_read(key)).collect();
+    let asked: Vec<Op> = keys.flat_map(|key| stage.workload.final_reads(key)).collect();
     let mut actor = Actor::new(stage, spec);
     async move {
         let mut tries_left = FINAL_TRIES_MAX;

@@ -340,7 +340,7 @@ fn what_there_is_not_is_refused() {
 /// A node that is right but for what it is told to lie about.
 const LIAR: &str = r#"#!/usr/bin/env python3
 import json, sys
-lie, held, total, logs = sys.argv[1], [], 0, {}
+lie, held, total, logs, commits = sys.argv[1], [], 0, {}, {}
 for line in sys.stdin:
     message = json.loads(line)
     asked = message["body"]
@@ -372,10 +372,10 @@ for line in sys.stdin:
     elif kind == "generate":
         total += 1
         said["id"] = total // 2 if lie == "again" else message["dest"] + str(total)
-    elif kind == "commit_offsets":
-        pass
+    elif kind == "commit_offsets" and lie != "forgets":
+        commits.update(asked["offsets"])
     elif kind == "list_committed_offsets":
-        said["offsets"] = {}
+        said["offsets"] = {key: commits[key] for key in asked["keys"] if key in commits}
     if kind != "init":
         said["in_reply_to"] += 1000 if lie == "number" else 0
         to = "c999" if lie == "client" else to
@@ -400,6 +400,7 @@ fn what_a_node_makes_up_is_told() {
         ("g-set", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("unique-ids", "again", "unique-ids: duplicate-id"),
         ("kafka", "hides", "log: "),
+        ("kafka", "forgets", "log: lost-commit"),
         ("kafka", "falls-silent", "not one poll succeeded"),
         ("g-set", "number", "it answered `c"),
         ("g-set", "client", "it answered `c999`, who had sent no message "),

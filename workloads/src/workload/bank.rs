@@ -45,8 +45,8 @@ impl Workload for Bank {
         &JUDGED
     }
 
-    fn final_read(&self, _key: Key) -> Option<Op> {
-        None
+    fn final_reads(&self, _key: Key) -> Vec<Op> {
+        Vec::new()
     }
 }
 

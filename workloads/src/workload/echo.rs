@@ -26,8 +26,8 @@ impl Workload for Echo {
     }
 
     /// Nothing is held.
-    fn final_read(&self, _key: Key) -> Option<Op> {
-        None
+    fn final_reads(&self, _key: Key) -> Vec<Op> {
+        Vec::new()
     }
 }
 

@@ -39,8 +39,8 @@ impl Workload for Log {
         &JUDGED
     }
 
-    fn final_read(&self, key: Key) -> Option<Op> {
-        Some(Op::Poll { key, from: Value::Int(0) })
+    fn final_reads(&self, key: Key) -> Vec<Op> {
+        vec![Op::Poll { key: key.clone(), from: Value::Int(0) }, Op::Committed { key }]
     }
 }
 

@@ -44,8 +44,8 @@ pub trait Workload: Sync {
     }
 
     /// What every node is asked about a key at the end, when the replicas have had time to converge.
-    fn final_read(&self, key: Key) -> Option<Op> {
-        Some(Op::Read { key, level: ReadLevel::Replica })
+    fn final_reads(&self, key: Key) -> Vec<Op> {
+        vec![Op::Read { key, level: ReadLevel::Replica }]
     }
 }
 

@@ -33,8 +33,8 @@ impl Workload for Queue {
     }
 
     /// Nothing reads a queue without changing it.
-    fn final_read(&self, _key: Key) -> Option<Op> {
-        None
+    fn final_reads(&self, _key: Key) -> Vec<Op> {
+        Vec::new()
     }
 }
 

@@ -37,8 +37,8 @@ impl Workload for UniqueIds {
     }
 
     /// What a generator holds is its own affair.
-    fn final_read(&self, _key: Key) -> Option<Op> {
-        None
+    fn final_reads(&self, _key: Key) -> Vec<Op> {
+        Vec::new()
     }
 }
 
