@@ -39,6 +39,19 @@ const fn keeps(object: Guarantee) -> [(Guarantee, Claim); 4] {
     ]
 }
 
+/// What most dialects have alike.
+const PLAIN: Dialect = Dialect {
+    name: "",
+    workload: "",
+    ops: &[],
+    claims: &[],
+    wants_topology: false,
+    reads_may_be_old: false,
+    ask: |_| None,
+    learn: |_, _| None,
+    more: all_is_told,
+};
+
 /// Every workload that nodes can be asked under.
 pub const WORKLOADS: &[Dialect] = &[
     Dialect {
@@ -46,22 +59,19 @@ pub const WORKLOADS: &[Dialect] = &[
         workload: "register",
         ops: &[OpKind::Read, OpKind::Write, OpKind::Cas],
         claims: &[(Guarantee::Linearizable, Claim::Holds), (Guarantee::Live, Claim::Holds)],
-        wants_topology: false,
-        reads_may_be_old: false,
         ask: ask_register,
         learn: learn_value,
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "g-set",
         workload: "one-set",
         ops: &[OpKind::Read, OpKind::Add],
         claims: &keeps(Guarantee::Set),
-        wants_topology: false,
         reads_may_be_old: true,
         ask: |op| ask_set(op, "add", "element"),
         learn: |asked, answer| learn_set(asked, &answer["value"]),
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "broadcast",
@@ -72,29 +82,25 @@ pub const WORKLOADS: &[Dialect] = &[
         reads_may_be_old: true,
         ask: |op| ask_set(op, "broadcast", "message"),
         learn: |asked, answer| learn_set(asked, &answer["messages"]),
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "unique-ids",
         workload: "one-generator",
         ops: &[OpKind::Generate],
         claims: &[(Guarantee::UniqueIds, Claim::Holds), (Guarantee::Live, Claim::Holds)],
-        wants_topology: false,
-        reads_may_be_old: false,
         ask: |_| Some(json!({"type": "generate"})),
         learn: |_, answer| match &answer["id"] {
             Json::Null => None,
             id => Some(Ret::Value(Value::Text(id_of(id).into()))),
         },
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "txn-list-append",
         workload: "append",
         ops: &[OpKind::Txn],
         claims: &[(Guarantee::StrictSerializable, Claim::Holds), (Guarantee::Live, Claim::Holds)],
-        wants_topology: false,
-        reads_may_be_old: false,
         ask: |op| match op {
             Op::Txn { body, .. } => Some(json!({"type": "txn", "txn": body})),
             _ => None,
@@ -103,15 +109,13 @@ pub const WORKLOADS: &[Dialect] = &[
             let txn = answer.get("txn").filter(|txn| txn.is_array())?;
             value_of(txn).map(Ret::Value)
         },
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "echo",
         workload: "echo",
         ops: &[OpKind::Echo],
         claims: &[(Guarantee::Echo, Claim::Holds), (Guarantee::Live, Claim::Holds)],
-        wants_topology: false,
-        reads_may_be_old: false,
         ask: |op| match op {
             Op::Echo { value, .. } => {
                 Some(json!({"type": "echo", "echo": format!("Please echo {value}")}))
@@ -128,40 +132,37 @@ pub const WORKLOADS: &[Dialect] = &[
             })),
             other => value_of(other).map(Ret::Value),
         },
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "pn-counter",
         workload: "one-counter",
         ops: &[OpKind::Read, OpKind::Increment],
         claims: &keeps(Guarantee::Counter),
-        wants_topology: false,
         reads_may_be_old: true,
         ask: ask_counter,
         learn: learn_counter,
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "g-counter",
         workload: "growing-counter",
         ops: &[OpKind::Read, OpKind::Increment],
         claims: &keeps(Guarantee::Counter),
-        wants_topology: false,
         reads_may_be_old: true,
         ask: ask_counter,
         learn: learn_counter,
-        more: all_is_told,
+        ..PLAIN
     },
     Dialect {
         name: "kafka",
         workload: "log",
         ops: &[OpKind::Send, OpKind::Poll, OpKind::Commit, OpKind::Committed],
         claims: &[(Guarantee::Log, Claim::Holds), (Guarantee::Live, Claim::Holds)],
-        wants_topology: false,
-        reads_may_be_old: false,
         ask: log::ask,
         learn: log::learn,
         more: log::more,
+        ..PLAIN
     },
 ];
 
