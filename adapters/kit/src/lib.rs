@@ -13,6 +13,7 @@ pub use trial::Trial;
 
 use std::time::Duration;
 
+use stormglass::nemesis::OF_DISKS;
 use stormglass::prelude::*;
 
 /// The operations of [`Keys`].
@@ -49,19 +50,8 @@ pub const TIMING: Timing = Timing {
     operation: Duration::from_millis(1000),
 };
 
-/// Nemeses that take from disks what was synced, or make them fail: no adapter here says what it does then.
-const OF_DISKS: [&str; 8] = [
-    "wipe",
-    "wipe-minority",
-    "disk-full",
-    "disk-error",
-    "sync-fail",
-    "bit-flip",
-    "lost-writes",
-    "rollback",
-];
-
-/// What a store says about itself where these nemeses plan faults.
+/// What a store says about itself where these nemeses plan faults: nothing where disks forget or fail, since no adapter
+/// here says what it does then.
 pub fn manifest_under(nemeses: &[String], mut manifest: Manifest) -> Manifest {
     if nemeses.iter().any(|nemesis| OF_DISKS.contains(&&**nemesis)) {
         manifest.claims.iter_mut().for_each(|(_, claim)| *claim = Claim::Silent);

@@ -109,15 +109,13 @@ impl Checker for Counter {
                     before.insert(operation.id, of_key.clone());
                 }
                 Op::Read { level, .. } if !begins => {
-                    // Of what is old, nothing is known.
-                    let nothing = Sums { start: of_key.start, ..Sums::default() };
-                    let before = before.remove(&operation.id).unwrap_or(nothing);
-                    let Some(value) = operation.value_read() else { continue };
-                    let sum = judge(&mut found, begun, of_key, &before, &operation, value);
-                    if level == ReadLevel::Strong
-                        && of_key.greatest.is_none_or(|(greatest, _)| sum > Some(greatest))
-                    {
-                        of_key.greatest = sum.map(|sum| (sum, operation.id));
+                    let before = match level {
+                        ReadLevel::Strong => before.remove(&operation.id).expect("it began"),
+                        // Nothing has to be in what is old.
+                        ReadLevel::Replica => Sums { start: of_key.start, ..Sums::default() },
+                    };
+                    if let Some(value) = operation.value_read() {
+                        judge(&mut found, begun, of_key, &before, &operation, value);
                     }
                 }
                 _ => {}
@@ -127,15 +125,16 @@ impl Checker for Counter {
     }
 }
 
-/// Judges a read by what there was when it began, and what there is when it is over. Returns the sum that it shows.
+/// Judges a read by what has to be in it, and what there is when it is over.
 fn judge(
     found: &mut Findings<'_>,
     begun: &[OperationId],
-    sums: &Sums,
+    sums: &mut Sums,
     before: &Sums,
     read: &Operation<'_>,
     value: ValueId,
-) -> Option<i128> {
+) {
+    let is_old = matches!(read.op, Op::Read { level: ReadLevel::Replica, .. });
     found.coverage.operations += 1;
     let history = found.history;
     let key = history.key(*read.op.key());
@@ -143,7 +142,7 @@ fn judge(
     let Some(value) = shown.as_sum() else {
         let conclusion = format!("{shown} is no whole number");
         found.add("not-a-number", &[read.id], conclusion);
-        return None;
+        return;
     };
     // What was acknowledged before is in it; of the rest that was begun, anything may be.
     let start = sums.start;
@@ -160,7 +159,6 @@ fn judge(
             format!(" of {} increments", begun.len())
         };
         proof.push(read.id);
-        let is_old = matches!(read.op, Op::Read { level: ReadLevel::Replica, .. });
         let by = if is_old { "begun by then" } else { "acknowledged before and begun by then" };
         let was = if is_old { "is or was" } else { "was" };
         let conclusion = format!(
@@ -184,5 +182,7 @@ fn judge(
         let contrast = Contrast::new(read.id, legal).due_to(by);
         found.contrast("counter-went-back", &[by, read.id], contrast, conclusion);
     }
-    Some(value)
+    if !is_old && sums.greatest.is_none_or(|(greatest, _)| greatest < value) {
+        sums.greatest = Some((value, read.id));
+    }
 }

@@ -1,14 +1,15 @@
 //! Liveness: once all faults have been undone, operations succeed again within the time that the
 //! run gives them: some that write and some that do not, and some of every kind that is often tried. Every node that clients
-//! turn to answers each kind, if only to refuse.
+//! often turn to answers, each kind that it is often asked for, if only to refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Checker;
+use super::txn::only_reads;
 use super::words::sentence;
 use crate::history::{
-    EventIndex, History, NodeId, Op, OpKind, Operation, OperationId, Phase, Time, Value,
+    EventIndex, History, NodeId, Op, OpKind, Operation, OperationId, Phase, Time,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -18,8 +19,10 @@ pub struct Live;
 
 /// How often a kind of operation has to be tried in vain until that is no chance.
 const OF_A_KIND: usize = 5;
-/// How often a node has to be asked in vain, and how often of these in the second half of the time.
-const AT_A_NODE: (usize, usize) = (4, 2);
+/// How often a node has to be asked in vain.
+const AT_A_NODE: usize = 4;
+/// How often of these in the second half of the time.
+const LATE_AT_A_NODE: usize = 2;
 
 impl Checker for Live {
     fn check(&self, history: &History) -> Verdict {
@@ -77,21 +80,22 @@ struct Sort {
 impl Sort {
     fn of(history: &History, operation: &Operation<'_>) -> Sort {
         let kind = operation.op.kind();
-        let reads = |step: &Value| match step {
-            Value::List(parts) => {
-                matches!(parts.first(), Some(Value::Text(name)) if &**name == "r")
-            }
-            _ => false,
+        let changes = match operation.op {
+            Op::Txn { body, .. } => !only_reads(history.value(body)),
+            _ => kind.writes(),
         };
-        let only_reads = match operation.op {
-            Op::Txn { body, .. } => match history.value(body) {
-                Value::List(steps) => steps.iter().all(reads),
-                _ => false,
-            },
-            _ => !kind.writes(),
-        };
-        Sort { kind, changes: !only_reads }
+        Sort { kind, changes }
     }
+}
+
+/// Operations by their kinds.
+fn by_sort<'a>(
+    history: &History,
+    operations: impl Iterator<Item = &'a Operation<'a>>,
+) -> BTreeMap<Sort, Vec<&'a Operation<'a>>> {
+    let mut sorts: BTreeMap<Sort, Vec<&Operation<'_>>> = BTreeMap::new();
+    operations.for_each(|one| sorts.entry(Sort::of(history, one)).or_default().push(one));
+    sorts
 }
 
 impl fmt::Display for Sort {
@@ -112,11 +116,8 @@ fn kinds_without_progress(
     writes: bool,
     since: Time,
 ) -> Vec<Anomaly> {
-    let mut sorts: BTreeMap<Sort, Vec<&Operation<'_>>> = BTreeMap::new();
-    for operation in after.iter().filter(|operation| operation.op.kind().writes() == writes) {
-        sorts.entry(Sort::of(history, operation)).or_default().push(operation);
-    }
-    let without = sorts.into_iter().filter(|(_, tried)| {
+    let tried = after.iter().filter(|operation| operation.op.kind().writes() == writes);
+    let without = by_sort(history, tried).into_iter().filter(|(_, tried)| {
         tried.len() >= OF_A_KIND && !tried.iter().any(|operation| operation.was_served())
     });
     let anomaly = |(sort, tried): (Sort, Vec<&Operation<'_>>)| {
@@ -127,69 +128,66 @@ fn kinds_without_progress(
 }
 
 /// Nodes that answer nobody of those who turn to them, or nobody who asks for one kind of operation, also when they have
-/// had some time. One that refuses may have its reasons, as followers have.
+/// had some time. One that refuses may have its reasons, as followers have; of one that was asked for less, nothing is
+/// said.
 fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<Anomaly> {
     let Some(last) = after.last() else { return Vec::new() };
     let half = since + last.invoked_at.since(since) / 2;
-    let mut asked: BTreeMap<NodeId, BTreeMap<Sort, Vec<&Operation<'_>>>> = BTreeMap::new();
-    for operation in after {
-        let Some(node) = operation.node else { continue };
-        let of_node = asked.entry(node).or_default();
-        of_node.entry(Sort::of(history, operation)).or_default().push(operation);
-    }
     let is_silent = |asked: &[&Operation<'_>]| {
         let late = asked.iter().filter(|operation| operation.invoked_at > half).count();
         let is_answered = asked.iter().any(|asked| asked.is_ok() || asked.has_failed());
-        asked.len() >= AT_A_NODE.0 && late >= AT_A_NODE.1 && !is_answered
+        asked.len() >= AT_A_NODE && late >= LATE_AT_A_NODE && !is_answered
     };
     let silent = |node: NodeId, asked: &[&Operation<'_>], of: &str| {
-        let last = *asked.iter().max_by_key(|operation| operation.invoked)?;
-        let until = last.completed_at.unwrap_or(last.invoked_at);
+        let last = asked.iter().max_by_key(|operation| operation.invoked);
+        let last = last.expect("nobody is silent who was not asked");
+        let until = end_of(last);
         let words = format!(
             "all faults had been undone at {since}; from then to {until} node n{node} answered none of \
              {} operations{of}",
             asked.len()
         );
-        Some(in_vain(history, "node-silent", *last, until, words))
+        in_vain(history, "node-silent", **last, words)
     };
+    let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
     let mut anomalies = Vec::new();
-    for (node, sorts) in asked {
-        let all: Vec<&Operation<'_>> = sorts.values().flatten().copied().collect();
+    for node in nodes {
+        let at_node = after.iter().filter(|operation| operation.node == Some(node));
+        let all: Vec<&Operation<'_>> = at_node.clone().collect();
         if is_silent(&all) {
-            anomalies.extend(silent(node, &all, ""));
+            anomalies.push(silent(node, &all, ""));
             continue;
         }
-        let quiet = sorts.into_iter().filter(|(_, asked)| is_silent(asked));
-        anomalies.extend(
-            quiet.filter_map(|(sort, asked)| silent(node, &asked, &format!(" of the kind {sort}"))),
-        );
+        let quiet = by_sort(history, at_node).into_iter().filter(|(_, asked)| is_silent(asked));
+        let of_kind =
+            quiet.map(|(sort, asked)| silent(node, &asked, &format!(" of the kind {sort}")));
+        anomalies.extend(of_kind);
     }
     anomalies
 }
 
 fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: Time) -> Anomaly {
     let last = history.operation(*tried.last().expect("something was tried"));
-    let until = last.completed_at.unwrap_or(last.invoked_at);
+    let until = end_of(&last);
     let words = format!(
         "all faults had been undone at {since}; from then to {until} not one {sort} succeeded, of {} \
          that were tried",
         tried.len()
     );
-    in_vain(history, "no-progress", last, until, words)
+    in_vain(history, "no-progress", last, words)
 }
 
-fn in_vain(
-    history: &History,
-    name: &str,
-    last: Operation<'_>,
-    until: Time,
-    words: String,
-) -> Anomaly {
+/// When an operation was over, or was begun where it never was.
+fn end_of(operation: &Operation<'_>) -> Time {
+    operation.completed_at.unwrap_or(operation.invoked_at)
+}
+
+fn in_vain(history: &History, name: &str, last: Operation<'_>, words: String) -> Anomaly {
     let explanation = vec![words, format!("the last of them: {}", sentence(history, &last))];
     Anomaly {
         name: name.to_owned(),
         guarantee: Guarantee::Live,
-        at: until,
+        at: end_of(&last),
         key: None,
         witness: Witness { operations: vec![last.id], faults: Vec::new() },
         contrast: None,

@@ -352,13 +352,13 @@ fn a_node_that_answers_nobody_is_silent() {
     // Once is enough; so is it to have been asked less, or only in the beginning.
     check(&Live, &format!("{text}{}", asked(7, 2, "ok nil")), &Valid);
     check(&Live, &format!("{text}{}", asked(7, 2, "fail unavailable")), &Valid);
+    check(&Live, &text.replacen(" @n2", " @n3", 1), &Valid);
+    check(&Live, &format!("{text}{}", others.repeat(9)), &Valid);
     // Nobody who reads is answered, whoever else is.
     let writes = "8 invoke write x 1 @n2\n8 ok\n";
     let verdict = Live.check(&history(&format!("{text}{writes}")));
     let words = &verdict.anomalies()[0].explanation[0];
     assert!(words.ends_with("node n2 answered none of 4 operations of the kind read"), "{words}");
-    check(&Live, &text.replacen(" @n2", " @n3", 1), &Valid);
-    check(&Live, &format!("{text}{}", others.repeat(9)), &Valid);
 }
 
 #[test]

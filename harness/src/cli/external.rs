@@ -15,7 +15,9 @@ use super::Context;
 use super::arguments::{in_flags, nemeses};
 use super::output::interruption_saying;
 use crate::campaign::Ending;
-use crate::external::{Dialect, External, Launch, Limits, NO_NEMESES, SYSTEM, WORKLOADS, orphans};
+use crate::external::{
+    Dialect, External, Launch, Limits, SYSTEM, WORKLOADS, does_nothing, orphans,
+};
 use crate::nemesis::NEMESES;
 use crate::plan::Plan;
 use crate::report;
@@ -85,7 +87,6 @@ impl Arguments {
         let program = self.bin.canonicalize();
         let program = program.with_context(|| format!("--bin {}", self.bin.display()))?;
         let plan = self.plan(dialect)?;
-        let results = std::path::absolute(&context.results)?;
         let any = External::new(self.launch(&program, PathBuf::new()), dialect);
         plan.check_for(&any, &[]).map_err(|error| in_flags(error, &[("nemesis", "nemeses")]))?;
         let store = Store::open(&context.results)?;
@@ -100,8 +101,8 @@ impl Arguments {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let name = free_name(&results, &plan.name, seed)?;
-            let left = processes_of(&results, &name, seed);
+            let name = free_name(&context.results, &plan.name, seed)?;
+            let left = processes_of(&context.results, &name, seed);
             let plan = Plan { name, ..plan.clone() };
             let launch = self.launch(&program, left.clone());
             let external = Arc::new(External::new(launch, dialect));
@@ -128,7 +129,6 @@ impl Arguments {
                 let stored = shell_word(&stored.display().to_string());
                 let _ = writeln!(text, "  show: {} show {stored}", super::output::program());
             }
-            let left = processes_of(&context.results, &record.plan.name, seed);
             let _ = writeln!(text, "  processes: {}", shell_word(&left.display().to_string()));
             content.runs.push(record);
             bar.inc(1);
@@ -181,13 +181,13 @@ impl Arguments {
         (plan.safety, plan.liveness) = (self.safety, self.liveness);
         let known = || {
             let names = NEMESES.iter().map(|entry| entry.name);
-            names.filter(|name| !NO_NEMESES.contains(name)).collect::<Vec<_>>().join(", ")
+            names.filter(|name| !does_nothing(name)).collect::<Vec<_>>().join(", ")
         };
         for name in &plan.nemeses {
             let Some(entry) = NEMESES.iter().find(|entry| entry.name == name) else {
                 bail!("--nemeses: none is called `{name}`; for processes, there are {}", known());
             };
-            if NO_NEMESES.contains(&entry.name) {
+            if does_nothing(entry.name) {
                 bail!(
                     "--nemeses: `{name}` does nothing to processes; for them, there are {}",
                     known()

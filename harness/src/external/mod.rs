@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use checkers::history::{Op, Outcome, Reason};
+use checkers::history::{Op, Outcome, Reason, Ret};
 use serde_json::Value as Json;
 
 use self::guardian::Guardian;
@@ -48,24 +48,15 @@ use self::pace::Pace;
 pub use self::protocol::{Dialect, WORKLOADS};
 use self::questions::Questions;
 use self::service::Services;
+use crate::nemesis::OF_DISKS;
 use crate::plan::Plan;
 use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing};
 
-/// The nemeses whose faults do nothing to processes: they have clocks and files of their own, and there is no word for who
-/// is a member.
-pub(crate) const NO_NEMESES: &[&str] = &[
-    "clock",
-    "wipe",
-    "wipe-minority",
-    "membership",
-    "disk-slow",
-    "disk-full",
-    "disk-error",
-    "sync-fail",
-    "bit-flip",
-    "lost-writes",
-    "rollback",
-];
+/// Whether the faults of a nemesis do nothing to processes: these have clocks and files of their own, and there is no word
+/// for who is a member.
+pub(crate) fn does_nothing(nemesis: &str) -> bool {
+    OF_DISKS.contains(&nemesis) || ["clock", "membership", "disk-slow"].contains(&nemesis)
+}
 
 /// The name of the system that such nodes are.
 pub(crate) const SYSTEM: &str = "external";
@@ -226,17 +217,15 @@ impl Client for Session {
                 }
                 match more {
                     Some(next) => body = next,
-                    // What is none was none when the node gave it, or with what it gave before.
-                    None => {
-                        let learnt = protocol::learn(self.dialect, &asked, &told);
-                        return learnt.map_or_else(
-                            |wrong| Outcome::Info(Reason::Other(wrong.into())),
-                            Outcome::Ok,
-                        );
-                    }
+                    None => return outcome_of(protocol::learn(self.dialect, &asked, &told)),
                 }
             }
             Outcome::Info(Reason::Other(format!("{ANSWERS_MAX} answers had no end").into()))
         })
     }
+}
+
+/// What a client knows from answers that were put together: each of them had been what the protocol has.
+fn outcome_of(learnt: Result<Ret, String>) -> Outcome {
+    learnt.map_or_else(|wrong| Outcome::Info(Reason::Other(wrong.into())), Outcome::Ok)
 }

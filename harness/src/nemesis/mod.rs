@@ -36,6 +36,7 @@ mod slow;
 mod traffic;
 mod wipe;
 
+pub(crate) use schedule::take_times;
 pub use schedule::{Schedule, plan};
 pub use script::{End, Kind, Nth, Scripted};
 
@@ -630,6 +631,18 @@ pub struct Registration {
     /// The nemesis.
     pub nemesis: &'static dyn Nemesis,
 }
+
+/// The nemeses that take from disks what was synced, or make them fail.
+pub const OF_DISKS: [&str; 8] = [
+    "wipe",
+    "wipe-minority",
+    "disk-full",
+    "disk-error",
+    "sync-fail",
+    "bit-flip",
+    "lost-writes",
+    "rollback",
+];
 
 /// Every nemesis there is, in the order `list` shows them.
 pub const NEMESES: &[Registration] = &[

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use checkers::history::{FaultId, Time};
+use checkers::history::{Event, FaultEdge, FaultEvent, FaultId, History, Time};
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, NEMESES, Planned, Registration, Scope, Shape, Target, limits};
@@ -48,6 +48,20 @@ impl Schedule {
             }
         }
         Ok(())
+    }
+}
+
+/// Puts when faults came to be, by their numbers, in the place of when they were to be. Those that wait for a message keep
+/// their times.
+pub(crate) fn take_times(faults: &mut [Planned], history: &History) {
+    for (at, event) in history.events() {
+        let Event::Fault(FaultEvent { fault, edge, .. }) = event else { continue };
+        let planned = &mut faults[fault.index()];
+        match edge {
+            _ if planned.after.is_some() => {}
+            FaultEdge::Begin => planned.at = at,
+            FaultEdge::End => planned.until = at,
+        }
     }
 }
 

@@ -110,20 +110,9 @@ pub(crate) fn run(
 
 /// Puts into the configuration and the schedule of a run when things came to be, in place of when they were to be.
 fn take_times(history: &History, config: &mut Config, schedule: &mut Schedule) {
-    for (at, event) in history.events() {
-        match event {
-            Event::Fault(FaultEvent { fault, edge, .. }) => {
-                let planned = &mut schedule.0[fault.index()];
-                match edge {
-                    FaultEdge::Begin => planned.at = at,
-                    FaultEdge::End => planned.until = at,
-                }
-            }
-            Event::Phase(Phase::Liveness) => {
-                config.safety = Duration::from_millis(at.since_start().as_millis() as u64);
-            }
-            _ => {}
-        }
+    nemesis::take_times(&mut schedule.0, history);
+    if let Some((_, at)) = history.phase_began(Phase::Liveness) {
+        config.safety = Duration::from_millis(at.since_start().as_millis() as u64);
     }
 }
 

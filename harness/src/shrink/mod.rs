@@ -19,14 +19,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checkers::history::{Event, FaultEdge, FaultEvent, Key, Op, Phase, Time};
+use checkers::history::{Key, Op, Phase, Time};
 use checkers::{Anomaly, Guarantee};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::minimize::minimize;
 use crate::config::Config;
-use crate::nemesis::{Fault, Planned, Shape, Target};
+use crate::nemesis::{Fault, Planned, Shape, Target, take_times};
 use crate::plan::Plan;
 use crate::report::brief::counted;
 use crate::run::{Fingerprint, Options, Report, run};
@@ -672,15 +672,7 @@ impl Search<'_> {
                 calls.iter_mut().zip(asked).for_each(|(call, at)| call.at = at);
             }
         }
-        for (at, event) in history.events() {
-            let Event::Fault(FaultEvent { fault, edge, .. }) = event else { continue };
-            let planned = &mut case.faults[fault.index()];
-            match edge {
-                FaultEdge::Begin if planned.after.is_none() => planned.at = at,
-                FaultEdge::End if planned.after.is_none() => planned.until = at,
-                FaultEdge::Begin | FaultEdge::End => {}
-            }
-        }
+        take_times(&mut case.faults, &history);
         self.improve(best, vec![case]);
     }
 

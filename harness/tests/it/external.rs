@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 use stormglass::external::{External, Launch, Limits, WORKLOADS};
+use stormglass::nemesis::OF_DISKS;
 use stormglass::plan::Plan;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
@@ -323,6 +324,10 @@ fn what_there_is_not_is_refused() {
     said(&["--safety", "0s"], "--safety");
     let words = "--nemeses: `disk-full` does nothing to processes; for them, there are partition, ";
     said(&["--nemeses", "kill,disk-full"], words);
+    for nemesis in OF_DISKS.into_iter().chain(["clock", "membership", "disk-slow"]) {
+        let words = format!("--nemeses: `{nemesis}` does nothing to processes");
+        said(&["--nemeses", nemesis], &words);
+    }
     fs::write(folder.path().join("plain.py"), "print()").unwrap();
     cli::program(&folder.path().join("other.sh"), "#!/nowhere/sh\n");
     for (file, why) in [("plain.py", "Permission denied"), ("other.sh", "No such file")] {

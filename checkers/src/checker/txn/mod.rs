@@ -311,6 +311,12 @@ fn steps_of(body: &Value) -> Result<&[Value], String> {
     }
 }
 
+/// Whether a body has steps that read, and no others.
+pub(super) fn only_reads(body: &Value) -> bool {
+    let reads = |step: &Value| matches!(parts(step), Ok((Action::Read, _, _)));
+    steps_of(body).is_ok_and(|steps| steps.iter().all(reads))
+}
+
 /// The name, the key and the value of a step.
 fn parts(step: &Value) -> Result<(Action, &Value, &Value), String> {
     let Value::List(parts) = step else {
