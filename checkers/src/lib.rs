@@ -5,6 +5,7 @@
 //! returns a [`verdict`]; the linearizability checker is parameterised by a [`model`]. What a history
 //! says beyond verdicts is in its [`facts`].
 
+pub mod brief;
 pub mod checker;
 pub mod facts;
 pub mod history;

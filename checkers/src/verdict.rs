@@ -187,6 +187,9 @@ pub struct Coverage {
     pub operations: usize,
     /// How many keys they fell on.
     pub keys: usize,
+    /// What was seen, and is too little to be judged by: a sentence without a full stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
 }
 
 /// One violation of a guarantee.

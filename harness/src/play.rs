@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::History;
+use checkers::checker::Live;
 use checkers::history::{NodeId, Op, OpKind, Outcome, ProcessId, Reason, SessionId, Time};
 use tokio::sync::Notify;
 use workloads::{Generator, Workload};
@@ -29,8 +30,6 @@ use crate::trace::Trace;
 /// thousand a second.
 const MESSAGES_MAX: u64 = 100_000;
 const MESSAGES_A_SECOND_MAX: u64 = 100_000;
-/// How many operations a client draws for one of a kind that has never succeeded.
-const DRAWS_MAX: u32 = 1000;
 /// How often a final read is tried again.
 pub(crate) const FINAL_TRIES_MAX: u32 = 20;
 
@@ -68,6 +67,8 @@ pub(crate) struct Played {
 pub(crate) struct Timeline {
     /// Faults have been undone; the cluster recovers.
     pub(crate) liveness: Time,
+    /// Clients see to it that each node is asked for everything.
+    pub(crate) go_round: Time,
     /// Clients do what has never succeeded so far.
     pub(crate) catch_up: Time,
     /// Clients begin no more operations.
@@ -81,12 +82,13 @@ pub(crate) struct Timeline {
 impl Timeline {
     fn new(config: &Config, timing: Timing) -> Timeline {
         let liveness = Time::ZERO + config.safety;
+        let go_round = liveness + config.liveness / 4;
         let catch_up = liveness + config.liveness / 2;
         let clients_stop = liveness + config.liveness;
         // The last operations may take as long as they are allowed to.
         let final_reads = clients_stop + timing.operation + timing.converge;
         let end = final_reads + timing.operation * FINAL_TRIES_MAX;
-        Timeline { liveness, catch_up, clients_stop, final_reads, end }
+        Timeline { liveness, go_round, catch_up, clients_stop, final_reads, end }
     }
 }
 
@@ -187,6 +189,8 @@ struct Stage {
     workload: &'static dyn Workload,
     /// The kinds of operations that the workload does.
     kinds: Rc<[OpKind]>,
+    /// How often clients of each node asked for each kind since faults were undone.
+    asked: Rc<RefCell<BTreeMap<(NodeId, OpKind), Asked>>>,
     /// Opens when what the workload does before anything else is done.
     gate: Rc<Gate>,
     /// Final readers that are not done yet.
@@ -221,6 +225,7 @@ impl Stage {
             paced: config.paced,
             workload,
             kinds: workload.kinds(&config.workload()).into(),
+            asked: Rc::default(),
             gate: Rc::default(),
             readers: Rc::new(Cell::new(config.all_nodes())),
             sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
@@ -248,17 +253,42 @@ impl Stage {
         self.kinds.iter().copied().filter(|kind| self.recorder.ok_of(*kind) == 0)
     }
 
-    /// What a client does next: what its workload draws. But where the end is near and operations of
-    /// some kind have never succeeded, because faults left the system little time for them, it draws
-    /// until one of these comes.
-    fn next(&self, generator: &mut dyn Generator, now: Time) -> Op {
-        let op = generator.next();
-        let lacks = |op: &Op| self.lacking().any(|kind| kind == op.kind());
-        if now < self.timeline.catch_up || self.lacking().next().is_none() || lacks(&op) {
-            return op;
+    /// What a client of a node does next: what its workload draws. But where the end is near and operations of
+    /// some kind have never succeeded, because faults left the system little time for them, it does one
+    /// of these, or one of a kind that its node was seldom asked for since.
+    fn next(&self, generator: &mut dyn Generator, home: NodeId, now: Time) -> Op {
+        let is_late = now >= self.timeline.catch_up;
+        let lacking = self.lacking().filter(|_| is_late);
+        let mut wanted: Vec<OpKind> = lacking.collect();
+        if wanted.is_empty() && now >= self.timeline.go_round {
+            wanted.extend(self.seldom(home, is_late));
         }
-        (0..DRAWS_MAX).map(|_| generator.next()).find(lacks).unwrap_or(op)
+        let op = generator.next(&wanted);
+        if now >= self.timeline.liveness {
+            let mut asked = self.asked.borrow_mut();
+            let asked = asked.entry((home, op.kind())).or_default();
+            asked.ever += 1;
+            asked.late += usize::from(is_late);
+        }
+        op
     }
+
+    /// The kinds that clients of a node have seldom asked for since faults were undone.
+    fn seldom(&self, home: NodeId, is_late: bool) -> impl Iterator<Item = OpKind> + '_ {
+        let is_seldom = move |kind: &OpKind| {
+            let asked = self.asked.borrow().get(&(home, *kind)).copied().unwrap_or_default();
+            asked.ever < Live::AT_A_NODE || (is_late && asked.late < Live::LATE_AT_A_NODE)
+        };
+        self.kinds.iter().copied().filter(is_seldom)
+    }
+}
+
+/// How often something was asked.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    ever: usize,
+    /// In the second half of the time that the system has to recover.
+    late: usize,
 }
 
 /// All clients: those of the workload, one for each node that reads everything there at the end, and where
@@ -416,7 +446,8 @@ async fn act(
     gate.pass().await;
     while actor.now() < stop {
         let began = actor.now();
-        let op = stage.next(&mut *generator, began);
+        let home = stage.roster.home_of(spec.home, spec.pinned);
+        let op = stage.next(&mut *generator, home, began);
         stage.keep(client, began, &op);
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);

@@ -9,13 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use checkers::Anomaly;
+use checkers::brief::{op_in_short, steps};
 use checkers::history::{
     Event, FaultEdge, FaultEvent, NodeId, Op, Operation, Outcome, Reason, Ret, SessionId, Time,
     ValueId,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::report::brief::{op_in_short, steps};
 use crate::run::{Effect, Report};
 use crate::sim::Role;
 use crate::trace::{Happening, Loss, Place, TraceEvent};

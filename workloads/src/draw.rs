@@ -71,13 +71,20 @@ impl Draw {
         value
     }
 
-    /// One of the kinds of the mix, by weight.
-    pub(crate) fn kind(&mut self) -> OpKind {
-        let total = self.options.mix.values().sum();
-        let mut drawn = self.below(total);
-        for (kind, weight) in &self.options.mix {
-            if drawn < *weight {
-                return *kind;
+    /// One of the kinds of the mix, by weight; of those that are wanted, where the mix has any.
+    pub(crate) fn kind(&mut self, wanted: &[OpKind]) -> OpKind {
+        let mix = &self.options.mix;
+        let is_any_wanted = mix.keys().any(|kind| wanted.contains(kind));
+        let is_in = |kind: &OpKind| !is_any_wanted || wanted.contains(kind);
+        let mix: Vec<(OpKind, u32)> = mix
+            .iter()
+            .filter(|(kind, _)| is_in(kind))
+            .map(|(kind, weight)| (*kind, *weight))
+            .collect();
+        let mut drawn = self.below(mix.iter().map(|(_, weight)| weight).sum());
+        for (kind, weight) in mix {
+            if drawn < weight {
+                return kind;
             }
             drawn -= weight;
         }

@@ -13,6 +13,7 @@ use super::findings::{but_who_failed, failed_to_write};
 use super::keys::{Keys, Model};
 use super::order::Order;
 use super::words::sentence;
+use crate::brief::value_in_short;
 use crate::history::{
     History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Time, Value, ValueId,
 };
@@ -21,6 +22,9 @@ use crate::verdict::{Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict, Wit
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Convergent;
+
+/// From so many elements on, what differs between two lists is told by itself.
+const LONG: usize = 8;
 
 /// What each node last said it holds, key by key.
 type Finals = BTreeMap<KeyId, BTreeMap<NodeId, (ValueId, OperationId)>>;
@@ -240,17 +244,32 @@ fn divergence(
     let history = states.history;
     let differs = |value: ValueId| !states.are_same(key, *first, value);
     let (other_node, (other, other_read)) = held.iter().find(|(_, (value, _))| differs(*value))?;
-    let what = format!(
+    let mut what = format!(
         "after the run had been quiet until {since}, {} holds {} on node n{first_node} and {} on \
          node n{other_node}",
         history.key(key),
-        history.value(*first),
-        history.value(*other),
+        value_in_short(history.value(*first)),
+        value_in_short(history.value(*other)),
     );
+    for (has, lacks, node) in [(*first, *other, first_node), (*other, *first, other_node)] {
+        what += &only_on(history.value(has), history.value(lacks), *node);
+    }
     let legal = Legal::Exactly(history.value(*first).clone());
     let contrast = Contrast::new(*other_read, legal).due_to(*first_read);
     let found = anomaly(history, "divergence", key, &[*first_read, *other_read], what);
     Some(Anomaly { contrast: Some(contrast), ..found })
+}
+
+/// What a node holds and another one does not, where both hold so much that it is not seen at once.
+fn only_on(has: &Value, lacks: &Value, node: NodeId) -> String {
+    let (Value::List(has), Value::List(lacks)) = (has, lacks) else { return String::new() };
+    let others: BTreeSet<&Value> = lacks.iter().collect();
+    let only: Vec<Value> =
+        has.iter().filter(|element| !others.contains(element)).cloned().collect();
+    if only.is_empty() || has.len().max(lacks.len()) < LONG {
+        return String::new();
+    }
+    format!("; only n{node} has {}", value_in_short(&Value::List(only.into())))
 }
 
 fn phantom(
@@ -265,7 +284,7 @@ fn phantom(
     let what = format!(
         "after the run had been quiet until {since}, node n{node} holds {} = {}, which nobody wrote{}",
         history.key(key),
-        history.value(*value),
+        value_in_short(history.value(*value)),
         but_who_failed(history, failed),
     );
     let operations: Vec<OperationId> = failed.into_iter().chain([*read]).collect();

@@ -58,7 +58,7 @@ impl Checker for Durable {
             (None, None) => {
                 let reason = "no write was acknowledged".to_owned();
                 let coverage =
-                    Coverage { method: METHOD.into(), operations: 0, keys: finals.len() };
+                    Coverage { method: METHOD.into(), keys: finals.len(), ..Coverage::default() };
                 Verdict::Unknown { reason, coverage }
             }
         }
@@ -71,7 +71,12 @@ const METHOD: &str = "final reads";
 fn check_registers(history: &History, finals: &FxHashMap<KeyId, Finals>) -> Option<Verdict> {
     let order = Order::new(history);
     let Found { lost, open, judged } = find(history, &order, finals);
-    let coverage = Coverage { method: METHOD.into(), operations: judged, keys: finals.len() };
+    let coverage = Coverage {
+        operations: judged,
+        keys: finals.len(),
+        method: METHOD.into(),
+        ..Coverage::default()
+    };
     if !lost.is_empty() {
         let anomalies = explain(history, &order, finals, &lost);
         return Some(Verdict::Invalid { anomalies, coverage });

@@ -21,7 +21,7 @@ impl<'a> Findings<'a> {
         method: &str,
         keys: usize,
     ) -> Findings<'a> {
-        let coverage = Coverage { method: method.to_owned(), keys, operations: 0 };
+        let coverage = Coverage { method: method.to_owned(), keys, ..Coverage::default() };
         Findings { history, guarantee, coverage, anomalies: Vec::new(), open: None }
     }
 

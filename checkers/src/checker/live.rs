@@ -1,6 +1,7 @@
 //! Liveness: once all faults have been undone, operations succeed again within the time that the
 //! run gives them: some that write and some that do not, and some of every kind that is often tried. Every node that clients
-//! often turn to answers, each kind that it is often asked for, if only to refuse.
+//! often turn to answers, each kind that it is often asked for, if only to refuse. Where one answers none of a kind that it is
+//! seldom asked for, what was judged says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,10 +20,12 @@ pub struct Live;
 
 /// How often a kind of operation has to be tried in vain until that is no chance.
 const OF_A_KIND: usize = 5;
-/// How often a node has to be asked in vain.
-const AT_A_NODE: usize = 4;
-/// How often of these in the second half of the time.
-const LATE_AT_A_NODE: usize = 2;
+impl Live {
+    /// How often a node has to be asked in vain until it counts as silent.
+    pub const AT_A_NODE: usize = 4;
+    /// How often of these in the second half of the time.
+    pub const LATE_AT_A_NODE: usize = 2;
+}
 
 impl Checker for Live {
     fn check(&self, history: &History) -> Verdict {
@@ -60,7 +63,9 @@ impl Checker for Live {
             }
         }
         if anomalies.is_empty() {
-            anomalies.extend(silent_nodes(history, &after, since));
+            let Silence { proved, open } = silent_nodes(history, &after, since);
+            anomalies = proved;
+            coverage.open = open;
         }
         if anomalies.is_empty() {
             Verdict::Valid(coverage)
@@ -127,43 +132,50 @@ fn kinds_without_progress(
     without.map(anomaly).collect()
 }
 
+/// What is known of nodes that do not answer.
+struct Silence {
+    proved: Vec<Anomaly>,
+    /// Of one that did not answer, and was asked too seldom to say that it does not.
+    open: Option<String>,
+}
+
 /// Nodes that answer nobody of those who turn to them, or nobody who asks for one kind of operation, also when they have
-/// had some time. One that refuses may have its reasons, as followers have; of one that was asked for less, nothing is
-/// said.
-fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Vec<Anomaly> {
-    let Some(last) = after.last() else { return Vec::new() };
+/// had some time. One that refuses may have its reasons, as followers have.
+fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Silence {
+    let mut silence = Silence { proved: Vec::new(), open: None };
+    let Some(last) = after.last() else { return silence };
     let half = since + last.invoked_at.since(since) / 2;
-    let is_silent = |asked: &[&Operation<'_>]| {
+    let mut judge = |node: NodeId, asked: &[&Operation<'_>], of: &str| {
+        if asked.iter().any(|asked| asked.is_ok() || asked.has_failed()) {
+            return false;
+        }
+        let plural = if asked.len() == 1 { "" } else { "s" };
+        let words = format!("n{node} answered none of {} operation{plural}{of}", asked.len());
         let late = asked.iter().filter(|operation| operation.invoked_at > half).count();
-        let is_answered = asked.iter().any(|asked| asked.is_ok() || asked.has_failed());
-        asked.len() >= AT_A_NODE && late >= LATE_AT_A_NODE && !is_answered
-    };
-    let silent = |node: NodeId, asked: &[&Operation<'_>], of: &str| {
-        let last = asked.iter().max_by_key(|operation| operation.invoked);
-        let last = last.expect("nobody is silent who was not asked");
-        let until = end_of(last);
-        let words = format!(
-            "all faults had been undone at {since}; from then to {until} node n{node} answered none of \
-             {} operations{of}",
-            asked.len()
-        );
-        in_vain(history, "node-silent", **last, words)
+        let is_proved = asked.len() >= Live::AT_A_NODE && late >= Live::LATE_AT_A_NODE;
+        if is_proved {
+            let last = asked.iter().max_by_key(|operation| operation.invoked);
+            let last = last.expect("nobody is silent who was not asked");
+            let until = end_of(last);
+            let words =
+                format!("all faults had been undone at {since}; from then to {until} node {words}");
+            silence.proved.push(in_vain(history, "node-silent", **last, words));
+        } else {
+            silence.open.get_or_insert(format!("{words}, too few to judge it by"));
+        }
+        is_proved
     };
     let nodes: BTreeSet<NodeId> = after.iter().filter_map(|operation| operation.node).collect();
-    let mut anomalies = Vec::new();
     for node in nodes {
         let at_node = after.iter().filter(|operation| operation.node == Some(node));
         let all: Vec<&Operation<'_>> = at_node.clone().collect();
-        if is_silent(&all) {
-            anomalies.push(silent(node, &all, ""));
-            continue;
+        if !judge(node, &all, "") {
+            for (sort, asked) in by_sort(history, at_node) {
+                judge(node, &asked, &format!(" of the kind {sort}"));
+            }
         }
-        let quiet = by_sort(history, at_node).into_iter().filter(|(_, asked)| is_silent(asked));
-        let of_kind =
-            quiet.map(|(sort, asked)| silent(node, &asked, &format!(" of the kind {sort}")));
-        anomalies.extend(of_kind);
     }
-    anomalies
+    silence
 }
 
 fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: Time) -> Anomaly {

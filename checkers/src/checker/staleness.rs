@@ -220,6 +220,7 @@ impl Checker for BoundedStaleness {
             method: "missing acknowledged writes, by real time".into(),
             operations: lags.len(),
             keys: if lags.is_empty() { 0 } else { history.key_count() },
+            ..Coverage::default()
         };
         let (Some(versions), Some(time)) =
             (lags.iter().map(|lag| lag.versions).max(), lags.iter().map(|lag| lag.time).max())

@@ -1,5 +1,6 @@
 //! The sentences in which checkers explain themselves.
 
+use crate::brief::{op_in_short, steps, value_in_short};
 use crate::history::{History, Op, Operation, OperationId, Outcome, Reason, Value};
 
 /// The sum that a counter showed.
@@ -36,7 +37,8 @@ pub(super) fn open_ended(operation: &Operation<'_>) -> String {
 pub(super) fn did(history: &History, operation: &Operation<'_>) -> String {
     let process = operation.process;
     let key = history.key(*operation.op.key());
-    let value = |id| history.value(id);
+    let value = |id| value_in_short(history.value(id));
+    let op = || op_in_short(&history.op(operation.id), None);
     let did = match (operation.op, operation.outcome) {
         (Op::Read { .. }, _) => match operation.value_read() {
             Some(read) => format!("read {key} = {}", value(read)),
@@ -44,8 +46,7 @@ pub(super) fn did(history: &History, operation: &Operation<'_>) -> String {
         },
         (Op::Write { value: written, .. }, _) => format!("wrote {key} = {}", value(written)),
         (Op::Cas { from, to, .. }, Some(Outcome::Fail(Reason::Mismatch { actual }))) => {
-            let found = actual
-                .map_or_else(|| "something else".to_owned(), |actual| value(actual).to_string());
+            let found = actual.map_or_else(|| "something else".to_owned(), value);
             format!("tried to set {key} from {} to {} and found {found}", value(from), value(to))
         }
         (Op::Cas { from, to, .. }, _) => {
@@ -53,15 +54,17 @@ pub(super) fn did(history: &History, operation: &Operation<'_>) -> String {
         }
         (Op::Delete { .. }, _) => format!("deleted {key}"),
         _ => match operation.value_read() {
-            Some(answer) => format!("did {} and got {}", history.op(operation.id), value(answer)),
-            None => format!("did {}", history.op(operation.id)),
+            Some(answer) if matches!(operation.op, Op::Txn { .. }) => {
+                format!("did {} and got {}", op(), steps(history.value(answer), None))
+            }
+            Some(answer) => format!("did {} and got {}", op(), value(answer)),
+            None => format!("did {}", op()),
         },
     };
     let did = match operation.outcome {
         Some(Outcome::Fail(Reason::Mismatch { .. })) => did,
         Some(Outcome::Fail(reason)) => {
-            let op = history.op(operation.id);
-            format!("tried to {op} and was told {}", reason.map(|id| value(*id).clone()))
+            format!("tried to {} and was told {}", op(), reason.map(|id| value(*id)))
         }
         _ => did,
     };

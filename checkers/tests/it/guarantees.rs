@@ -359,6 +359,11 @@ fn a_node_that_answers_nobody_is_silent() {
     let verdict = Live.check(&history(&format!("{text}{writes}")));
     let words = &verdict.anomalies()[0].explanation[0];
     assert!(words.ends_with("node n2 answered none of 4 operations of the kind read"), "{words}");
+    // Who was asked too seldom to be accused is named.
+    let seldom = format!("phase liveness\n{others}{}{writes}", asked(2, 2, "info timeout"));
+    let verdict = Live.check(&history(&seldom));
+    let open = "n2 answered none of 1 operation of the kind read, too few to judge it by";
+    assert!(verdict.is_valid() && verdict.coverage().open.as_deref() == Some(open), "{verdict:?}");
 }
 
 #[test]

@@ -123,9 +123,9 @@ impl Arguments {
             let record = Record::of(&report);
             let words = report::run::conclusion(conclusion);
             let _ = writeln!(text, "seed {seed}: {words}\n  {}", report::run::amount(&record));
+            text.push_str(&grievances(&record));
             if conclusion != Conclusion::Valid {
                 let stored = store.save(&report)?;
-                text.push_str(&grievances(&record));
                 let stored = shell_word(&stored.display().to_string());
                 let _ = writeln!(text, "  show: {} show {stored}", super::output::program());
             }
@@ -205,7 +205,7 @@ impl Arguments {
     }
 }
 
-/// What is wrong with a run: its anomalies of what is claimed, and why it proves nothing.
+/// What is wrong with a run: its anomalies of what is claimed, what could not be judged, and why it proves nothing.
 fn grievances(record: &Record) -> String {
     let mut text = String::new();
     let claimed = record.judged.iter().filter(|judged| judged.claim == Claim::Holds);
@@ -213,6 +213,10 @@ fn grievances(record: &Record) -> String {
         if let Verdict::Unknown { reason, .. } = &judged.verdict {
             let (guarantee, reason) = (judged.guarantee, report::escape::line(reason));
             let _ = writeln!(text, "  {guarantee} is not known: {reason}");
+        }
+        if let Some(open) = &judged.verdict.coverage().open {
+            let (guarantee, open) = (judged.guarantee, report::escape::line(open));
+            let _ = writeln!(text, "  {guarantee}, not judged: {open}");
         }
         for anomaly in judged.verdict.anomalies().iter().take(1) {
             text.push_str(&report::run::explanation(anomaly));

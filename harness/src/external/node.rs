@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use checkers::history::NodeId;
+use checkers::history::{NodeId, Time};
 use serde_json::{Value as Json, json};
 
 use super::Launch;
@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(200);
 /// How long it has to answer at once, in real time.
 const IDLE: Duration = Duration::from_millis(2);
+/// How often it is waited for so in vain within a second of virtual time: where messages come in floods, nobody waits after
+/// each of them.
+const WAITS_MAX: u32 = 1_000;
 /// How long it has to say that it is ready, in real time.
 const INIT_MAX: Duration = Duration::from_secs(10);
 /// The most lines that are taken from it at one moment.
@@ -46,6 +49,30 @@ pub(super) struct Node {
     pub(super) asked: u64,
     /// The others that it has spoken to at this moment.
     pub(super) spoken_to: BTreeSet<NodeId>,
+}
+
+/// How long a process is waited for that has been told something.
+#[derive(Default)]
+struct Patience {
+    /// The second of virtual time.
+    second: u64,
+    /// How often it was waited for in vain in this second.
+    waits: u32,
+}
+
+impl Patience {
+    fn wait(&mut self, now: Time) -> Duration {
+        let second = now.since_start().as_secs();
+        if second > self.second {
+            *self = Patience { second, waits: 0 };
+        }
+        if self.waits < WAITS_MAX { IDLE } else { Duration::ZERO }
+    }
+
+    /// Notes how long it was waited for in vain.
+    fn waited(&mut self, wait: Duration) {
+        self.waits += u32::from(!wait.is_zero());
+    }
 }
 
 /// Through a node that does not run, no service is reached.
@@ -73,6 +100,7 @@ impl Node {
         // Many messages may arrive at one moment: a process that floods says so much at it, not after each of them.
         let (mut moment, mut lines) = (self.cx.now(), 0);
         let mut looked_at = moment;
+        let mut patience = Patience::default();
         loop {
             let message = self.cx.recv_within(TICK).await;
             let now = self.cx.now();
@@ -87,7 +115,7 @@ impl Node {
             }
             let mut wait = Duration::ZERO;
             if let Some(message) = message.and_then(|message| self.pass_by(message)) {
-                wait = IDLE;
+                wait = patience.wait(now);
                 let line = String::from_utf8_lossy(&message.bytes).into_owned();
                 self.questions.lock().expect("questions do not panic").arrived(&message);
                 process.ear().tell(line)?;
@@ -99,6 +127,7 @@ impl Node {
                 wait = Duration::ZERO;
                 lines += 1;
             }
+            patience.waited(wait);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::play::{FINAL_TRIES_MAX, Gate, Played};
 use crate::record::Recorder;
 use crate::run::Effect;
 use crate::seed::{Seed, Stream};
-use crate::sim::{ClientSpec, Cuts, Failure, Link, NOBODY, NodeStatus, Observed, list, stream_of};
+use crate::sim::{ClientSpec, Cuts, Failure, Link, NOBODY, NodeStatus, Observed, named, stream_of};
 use crate::system::{Client, Timing};
 
 /// How long servers have to start and to find each other.
@@ -236,7 +236,7 @@ async fn act(
     stage.gate.pass().await;
     while stage.now() < stage.stop.get() {
         let began = stage.now();
-        let op = generator.next();
+        let op = generator.next(&[]);
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
         let pause = Duration::from_millis(think.between(0, think_max));
@@ -563,10 +563,6 @@ impl Director {
             whims: BTreeMap::new(),
         })
     }
-}
-
-fn named(nodes: &[NodeId]) -> String {
-    if nodes.is_empty() { NOBODY.to_owned() } else { list(nodes) }
 }
 
 /// One thing to do.

@@ -1,12 +1,8 @@
-//! Operations, values and counts in few words.
+//! Counts and coverage in few words.
 
 use std::fmt::Display;
 
-use checkers::history::{Key, Op, Value};
 use checkers::verdict::Coverage;
-
-/// How many elements of a list are shown at its beginning and at its end.
-const ELEMENTS: usize = 3;
 
 /// So many of something: `1 run`, `2 runs`.
 pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
@@ -16,68 +12,7 @@ pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, what: &str) -
 
 /// What a verdict rests on.
 pub(crate) fn basis(coverage: &Coverage) -> String {
-    let Coverage { method, operations, keys } = coverage;
-    format!("{} on {} ({method})", counted(*operations, "operation"), counted(*keys, "key"))
-}
-
-/// An operation in few words.
-pub(crate) fn op_in_short(op: &Op, key: Option<&Key>) -> String {
-    match op {
-        Op::Txn { body, .. } => format!("txn {}", steps(body, key)),
-        op => op.clone().map(|key| key, |value| value_in_short(&value)).to_string(),
-    }
-}
-
-/// The steps of a transaction: those on a key, or all of them where none is.
-pub(crate) fn steps(body: &Value, key: Option<&Key>) -> String {
-    let Value::List(steps) = body else { return value_in_short(body) };
-    let is_on = |step: &&Value| match step {
-        Value::List(parts) => {
-            let on = parts.get(1).map(words_of);
-            on.is_some_and(|on| key.is_some_and(|key| key.as_str() == on))
-        }
-        _ => false,
-    };
-    let chosen: Vec<&Value> = steps.iter().filter(is_on).collect();
-    let (chosen, rest) = match chosen.len() {
-        0 => (steps.iter().collect(), ""),
-        some if some < steps.len() => (chosen, ", …"),
-        _ => (chosen, ""),
-    };
-    let step = |step: &&Value| match step {
-        Value::List(parts) => parts.iter().map(words_of).collect::<Vec<_>>().join(" "),
-        other => value_in_short(other),
-    };
-    chosen.iter().map(step).collect::<Vec<_>>().join(", ") + rest
-}
-
-/// A name or a value within a step.
-fn words_of(part: &Value) -> String {
-    match part {
-        Value::Text(text) => text.to_string(),
-        other => value_in_short(other),
-    }
-}
-
-/// A value; of a long list its beginning and its end.
-pub(crate) fn value_in_short(value: &Value) -> String {
-    let Value::List(values) = value else { return value.to_string() };
-    let show = |values: &[Value]| values.iter().map(value_in_short).collect::<Vec<_>>().join(" ");
-    if values.len() <= 2 * ELEMENTS + 1 {
-        return format!("[{}]", show(values));
-    }
-    let (first, last) = (&values[..ELEMENTS], &values[values.len() - ELEMENTS..]);
-    format!("[{} … {}] of {}", show(first), show(last), values.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_list_is_shown_by_its_beginning_and_its_end() {
-        let list = |count: i64| Value::List((1..=count).map(Value::Int).collect());
-        assert_eq!(value_in_short(&list(7)), "[1 2 3 4 5 6 7]");
-        assert_eq!(value_in_short(&list(30)), "[1 2 3 … 28 29 30] of 30");
-    }
+    let Coverage { method, operations, keys, open } = coverage;
+    let open = open.as_ref().map_or_else(String::new, |open| format!("; not judged: {open}"));
+    format!("{} on {} ({method}){open}", counted(*operations, "operation"), counted(*keys, "key"))
 }

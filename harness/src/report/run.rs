@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use checkers::brief::op_in_short;
 use checkers::{Anomaly, Facts, Verdict};
 use tabled::builder::Builder;
 use tabled::settings::{Modify, Style, Width, object::Columns};
 
-use super::brief::{basis, counted, op_in_short};
+use super::brief::{basis, counted};
 use super::escape;
 use crate::config::Config;
 use crate::engine::Engine;

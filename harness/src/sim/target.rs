@@ -10,6 +10,7 @@ use crate::seed::{Seed, Stream};
 use super::context::{NodeStatus, Role};
 use super::network::Link;
 use super::shared::Place;
+use super::world::NOBODY;
 
 /// The cluster as observed at one moment.
 pub(crate) struct Observed {
@@ -115,17 +116,17 @@ impl Observed {
             Shape::Clients { target } => {
                 let some = self.resolve_asked(target, stream);
                 let links = some.iter().flat_map(|id| with_clients(*id)).collect();
-                Cuts { links, what: format!("clients | {}", list(&some)) }
+                Cuts { links, what: format!("clients | {}", named(&some)) }
             }
             Shape::Requests { target } => {
                 let some = self.resolve_asked(target, stream);
                 let links = some.iter().map(|id| with_clients(*id)[0]).collect();
-                Cuts { links, what: format!("clients -/-> {}", list(&some)) }
+                Cuts { links, what: format!("clients -/-> {}", named(&some)) }
             }
             Shape::Answers { target } => {
                 let some = self.resolve_asked(target, stream);
                 let links = some.iter().map(|id| with_clients(*id)[1]).collect();
-                Cuts { links, what: format!("{} -/-> clients", list(&some)) }
+                Cuts { links, what: format!("{} -/-> clients", named(&some)) }
             }
             Shape::Isolate { target } => {
                 let some = self.resolve(target, stream);
@@ -135,13 +136,13 @@ impl Observed {
             Shape::Mute { target } => {
                 let some = self.resolve(target, stream);
                 let rest = without(&all, &some);
-                let what = format!("{} -/-> {}", list(&some), list(&rest));
+                let what = format!("{} -/-> {}", named(&some), named(&rest));
                 Cuts::one_way(&some, &rest, what)
             }
             Shape::Deaf { target } => {
                 let some = self.resolve(target, stream);
                 let rest = without(&all, &some);
-                let what = format!("{} -/-> {}", list(&rest), list(&some));
+                let what = format!("{} -/-> {}", named(&rest), named(&some));
                 Cuts::one_way(&rest, &some, what)
             }
             Shape::Halves => {
@@ -157,7 +158,7 @@ impl Observed {
                 }
                 let (bridge, rest) = all.split_at(1);
                 let (a, b) = rest.split_at(rest.len() / 2);
-                let what = format!("{}, bridged by {}", words(&[a, b]), list(bridge));
+                let what = format!("{}, bridged by {}", words(&[a, b]), named(bridge));
                 Cuts::both_ways(a, b, what)
             }
             Shape::MajoritiesRing => {
@@ -226,8 +227,13 @@ pub(crate) fn list(nodes: &[NodeId]) -> String {
     words
 }
 
+/// The same, or `nobody`.
+pub(crate) fn named(nodes: &[NodeId]) -> String {
+    if nodes.is_empty() { NOBODY.to_owned() } else { list(nodes) }
+}
+
 fn words(groups: &[&[NodeId]]) -> String {
-    groups.iter().map(|group| list(group)).collect::<Vec<_>>().join(" | ")
+    groups.iter().map(|group| named(group)).collect::<Vec<_>>().join(" | ")
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use checkers::history::{FaultId, NodeId, Op, OpKind, Outcome, Time};
+use checkers::checker::Live;
+use checkers::history::{FaultId, NodeId, Op, OpKind, Operation, Phase, Time};
 use checkers::{Guarantee, Verdict};
 use stormglass::config::Config;
 use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
@@ -124,11 +125,14 @@ fn what_chance_left_out_is_done_before_the_run_ends() {
     let mut config = Config::draw(&plan, &system.manifest(), seed);
     config.mix.insert(OpKind::Read, 3000);
     config.mix.insert(OpKind::Cas, 1);
+    let nodes = config.nodes as usize;
     let report = run(&system, &plan, seed, Options { config: Some(config), ..Options::default() });
-    let first = report.history.operations().find(|operation| {
-        matches!(operation.op, Op::Cas { .. }) && matches!(operation.outcome, Some(Outcome::Ok(_)))
-    });
-    assert!(first.unwrap().invoked_at > Time::from_millis(7000), "half of the time to recover");
+    let cas = |operation: &Operation<'_>| matches!(operation.op, Op::Cas { .. });
+    let cas: Vec<Operation<'_>> = report.history.operations().filter(cas).collect();
+    let (_, recovers) = report.history.phase_began(Phase::Liveness).unwrap();
+    let quarter = plan.liveness / 4;
+    assert!(cas[0].invoked_at >= recovers + quarter, "a quarter of the time to recover");
+    assert!(cas.len() >= Live::AT_A_NODE * nodes, "clients of each node ask for it");
     assert_eq!(report.conclusion(), Conclusion::Valid, "{:?} {:?}", report.judged, report.vacuous);
 }
 

@@ -50,7 +50,7 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, _wanted: &[OpKind]) -> Op {
         self.draw.begin();
         let steps = 1 + self.draw.below(STEPS_MAX);
         let body = (0..steps).map(|_| {

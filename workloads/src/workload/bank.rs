@@ -61,7 +61,7 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, _wanted: &[OpKind]) -> Op {
         self.draw.begin();
         let accounts = accounts(&self.draw.options);
         if self.draw.below(10) < READS_OF_TEN {

@@ -63,10 +63,10 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, wanted: &[OpKind]) -> Op {
         self.draw.begin();
         let key = self.draw.key();
-        match self.draw.kind() {
+        match self.draw.kind(wanted) {
             OpKind::Read => self.draw.read(key),
             OpKind::Increment => {
                 let step = i64::from(self.draw.below(STEP_MAX)) + 1;

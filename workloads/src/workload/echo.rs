@@ -37,7 +37,7 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, _wanted: &[OpKind]) -> Op {
         self.draw.begin();
         Op::Echo { key: Key::from("echo"), value: self.draw.fresh_value() }
     }

@@ -62,14 +62,14 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, wanted: &[OpKind]) -> Op {
         self.draw.begin();
         let key = self.draw.key();
         let position = self.logs.get(&key).copied().unwrap_or_default();
         if position.is_lost {
             return Op::Committed { key };
         }
-        match (self.draw.kind(), position.seen) {
+        match (self.draw.kind(wanted), position.seen) {
             (OpKind::Send, _) => Op::Send { key, value: self.draw.fresh_value() },
             (OpKind::Committed, _) => Op::Committed { key },
             (OpKind::Commit, Some(seen)) => Op::Commit { key, offset: Value::Int(seen) },

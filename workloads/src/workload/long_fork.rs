@@ -49,7 +49,7 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, _wanted: &[OpKind]) -> Op {
         let clients = self.draw.options.clients;
         let first = self.written * clients;
         if self.draw.below(10) < WRITES_OF_TEN {

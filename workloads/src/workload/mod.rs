@@ -64,8 +64,8 @@ pub struct Share {
 
 /// What one client does.
 pub trait Generator {
-    /// The client's next operation.
-    fn next(&mut self) -> Op;
+    /// The client's next operation: of one of the kinds that are wanted, where any are and one can be had now.
+    fn next(&mut self, wanted: &[OpKind]) -> Op;
 
     /// What became of the operation before. Operations that were drawn and of which nothing is learned
     /// were never begun. One who draws the same whatever became of it does not override this.

@@ -44,10 +44,10 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, wanted: &[OpKind]) -> Op {
         self.draw.begin();
         let key = self.draw.key();
-        match self.draw.kind() {
+        match self.draw.kind(wanted) {
             OpKind::Enqueue => Op::Enqueue { key, value: self.draw.fresh_value() },
             OpKind::Dequeue => Op::Dequeue { key },
             kind => unreachable!("no queue offers {kind}"),

@@ -58,12 +58,12 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, wanted: &[OpKind]) -> Op {
         if self.draw.begin() {
             self.seen.clear();
         }
         let key = self.draw.key();
-        match self.draw.kind() {
+        match self.draw.kind(wanted) {
             OpKind::Read => self.draw.read(key),
             OpKind::Write => Op::Write { key, value: self.draw.fresh_value() },
             OpKind::Cas => {

@@ -57,12 +57,12 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, wanted: &[OpKind]) -> Op {
         if self.draw.begin() {
             self.added.clear();
         }
         let key = self.draw.key();
-        match self.draw.kind() {
+        match self.draw.kind(wanted) {
             OpKind::Read => self.draw.read(key),
             OpKind::Remove if !self.added.is_empty() => {
                 let index = self.draw.below(self.added.len() as u32) as usize;

@@ -48,7 +48,7 @@ struct Client {
 }
 
 impl Generator for Client {
-    fn next(&mut self) -> Op {
+    fn next(&mut self, _wanted: &[OpKind]) -> Op {
         self.draw.begin();
         Op::Generate { key: self.draw.key() }
     }

@@ -142,5 +142,6 @@ fn coverage(versions: &Versions<'_>) -> Coverage {
         method: METHOD.to_owned(),
         operations: judged.count(),
         keys: versions.lists.iter().filter(|list| list.is_list).count(),
+        ..Coverage::default()
     }
 }

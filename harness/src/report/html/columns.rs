@@ -10,6 +10,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use checkers::Anomaly;
+use checkers::brief::{steps, value_in_short};
 use checkers::history::{
     Event, History, Op, OpKind, Operation, Outcome, Phase, Reason, Ret, SessionId, Time, Value,
     ValueId,
@@ -23,7 +24,6 @@ use super::messages::{self, Messages};
 use super::picture::faults_of;
 use super::svg::short;
 use super::words::headline;
-use crate::report::brief::{steps, value_in_short};
 use crate::report::escape;
 use crate::trace::Trace;
 

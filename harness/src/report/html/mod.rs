@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use checkers::brief::op_in_short;
 use checkers::history::{History, OperationId, Time};
 use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
 
 use self::strip::Strip;
-use super::brief::{basis, counted, op_in_short};
+use super::brief::{basis, counted};
 use super::escape;
 use super::run;
 use super::summary::shell_word;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use checkers::brief::value_in_short;
 use checkers::history::{
     FaultEdge, FaultId, History, NodeId, Op, Operation, OperationId, Outcome, Phase, ProcessId,
     Time, Value,
@@ -14,7 +15,6 @@ use super::bands::{self, Band};
 use super::svg::{Svg, short};
 use super::words::{asked, learned, observed};
 use crate::config::Config;
-use crate::report::brief::value_in_short;
 use crate::sim::Role;
 use crate::story;
 use crate::trace::{Happening, Trace};

@@ -1,9 +1,8 @@
 //! Operations and what came of them, in few words.
 
+use checkers::brief::{op_in_short, steps, value_in_short};
 use checkers::history::{History, Key, NodeId, Op, Operation, Outcome, Reason, Ret, ValueId};
 use checkers::{Anomaly, Guarantee};
-
-use crate::report::brief::{op_in_short, steps, value_in_short};
 
 /// What was asked, in few words. Of a transaction, the steps on the key that matters, where there are any.
 pub(super) fn asked(history: &History, operation: &Operation<'_>, key: Option<&Key>) -> String {

@@ -1,0 +1,68 @@
+//! Operations and values in few words, as sentences and pictures have them.
+
+use crate::history::{Key, Op, Value};
+
+/// How many elements of a list are shown at its beginning and at its end.
+const ELEMENTS: usize = 3;
+
+/// An operation in few words: long lists by their beginning and their end, and of a transaction its [steps].
+pub fn op_in_short(op: &Op, key: Option<&Key>) -> String {
+    match op {
+        Op::Txn { body, .. } => format!("txn {}", steps(body, key)),
+        op => op.clone().map(|key| key, |value| value_in_short(&value)).to_string(),
+    }
+}
+
+/// The steps of a transaction: those on a key, or all of them where none is.
+pub fn steps(body: &Value, key: Option<&Key>) -> String {
+    let Value::List(steps) = body else { return value_in_short(body) };
+    let is_on = |step: &&Value| match step {
+        Value::List(parts) => {
+            let on = parts.get(1).map(words_of);
+            on.is_some_and(|on| key.is_some_and(|key| key.as_str() == on))
+        }
+        _ => false,
+    };
+    let chosen: Vec<&Value> = steps.iter().filter(is_on).collect();
+    let (chosen, rest) = match chosen.len() {
+        0 => (steps.iter().collect(), ""),
+        some if some < steps.len() => (chosen, ", …"),
+        _ => (chosen, ""),
+    };
+    let step = |step: &&Value| match step {
+        Value::List(parts) => parts.iter().map(words_of).collect::<Vec<_>>().join(" "),
+        other => value_in_short(other),
+    };
+    chosen.iter().map(step).collect::<Vec<_>>().join(", ") + rest
+}
+
+/// A name or a value within a step.
+fn words_of(part: &Value) -> String {
+    match part {
+        Value::Text(text) => text.to_string(),
+        other => value_in_short(other),
+    }
+}
+
+/// A value; of a long list its beginning and its end.
+pub fn value_in_short(value: &Value) -> String {
+    let Value::List(values) = value else { return value.to_string() };
+    let show = |values: &[Value]| values.iter().map(value_in_short).collect::<Vec<_>>().join(" ");
+    if values.len() <= 2 * ELEMENTS + 1 {
+        return format!("[{}]", show(values));
+    }
+    let (first, last) = (&values[..ELEMENTS], &values[values.len() - ELEMENTS..]);
+    format!("[{} … {}] of {}", show(first), show(last), values.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_shown_by_its_beginning_and_its_end() {
+        let list = |count: i64| Value::List((1..=count).map(Value::Int).collect());
+        assert_eq!(value_in_short(&list(7)), "[1 2 3 4 5 6 7]");
+        assert_eq!(value_in_short(&list(30)), "[1 2 3 … 28 29 30] of 30");
+    }
+}
