@@ -3,8 +3,9 @@
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
 //! connected by links that are not slow and neither lose nor repeat anything, no clock ran at a wrong rate,
 //! and which lasted for as long as the system takes to fail over. Of the operations that began in one of them,
-//! one that reads and one that writes must have succeeded by its end, if any was tried by a client that usually turns
-//! to a node that the majority was connected with, and clients with it.
+//! one that reads and one that writes must have succeeded by its end, if one ended in vain after that time, and its client
+//! usually turns to a node that the majority was connected with, and clients with it. Who gave up sooner, or had asked only just
+//! before the stretch ended, says nothing.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +49,8 @@ pub(crate) fn judge(played: &Played, timing: Timing) -> Option<Verdict> {
                 homes.get(operation.id.index()).is_none_or(|home| stretch.quorum.contains(home))
             };
             let fair: Vec<&Operation<'_>> = tried.iter().filter(is_fair).collect();
-            if let Some(last) = fair.last()
+            let in_vain = |operation: &&&Operation<'_>| was_in_vain(operation, stretch, timing);
+            if let Some(last) = fair.iter().rfind(in_vain)
                 && !tried.iter().any(|operation| was_served(operation, stretch))
             {
                 anomalies.push(stall(stretch, writes, fair.len(), last));
@@ -73,6 +75,13 @@ fn was_tried(operation: &Operation<'_>, stretch: &Stretch) -> bool {
 /// Whether it was served by the end of the stretch.
 fn was_served(operation: &Operation<'_>, stretch: &Stretch) -> bool {
     operation.was_served() && operation.completed_at.is_some_and(|at| at <= stretch.to)
+}
+
+/// Whether it was over before the stretch was, without success, although the system had had its time to fail over.
+fn was_in_vain(operation: &Operation<'_>, stretch: &Stretch, timing: Timing) -> bool {
+    let ready = stretch.from + timing.failover;
+    let ended = operation.completed_at.filter(|at| (ready..=stretch.to).contains(at));
+    ended.is_some() && !operation.was_served()
 }
 
 fn stall(stretch: &Stretch, writes: bool, tried: usize, last: &Operation<'_>) -> Anomaly {

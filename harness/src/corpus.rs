@@ -163,7 +163,7 @@ impl Case {
     }
 
     /// The system of its plan.
-    fn system(&self, systems: &[Registration]) -> Result<Arc<dyn System>, String> {
+    pub(crate) fn system(&self, systems: &[Registration]) -> Result<Arc<dyn System>, String> {
         self.plan.check(systems).map_err(|error| error.to_string())?;
         let named = systems.iter().find(|entry| entry.name == self.plan.system);
         let system = named.expect("the plan was checked").configured(&self.plan.settings)?;

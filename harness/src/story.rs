@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{Effect, Report};
 use crate::sim::Role;
+use crate::system::System;
 use crate::trace::{Happening, Loss, Place, TraceEvent};
 
 /// Of a run with more operations, only those are told that prove the anomaly.
@@ -33,14 +34,14 @@ pub struct Sentence {
     pub words: String,
 }
 
-/// Tells how an anomaly of a run came about, in the order of time. Nothing where the run has no trace.
-pub fn tell(report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
+/// Tells how an anomaly of a run of a system came about, in the order of time. Nothing where the run has no trace.
+pub fn tell(system: &dyn System, report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
     let Some(trace) = &report.trace else { return Vec::new() };
     let end = end_of(report, anomaly);
     // Of what happens at one moment, faults come first: they are why.
     let mut story = faults(report);
     story.extend(trace.iter().filter_map(of_node));
-    story.extend(leaders(trace));
+    story.extend(leaders(trace, system.has_one_leader()));
     story.extend(operations(report, trace, anomaly));
     story.retain(|sentence| sentence.at <= end);
     story.sort_by_key(|sentence| sentence.at);
@@ -57,15 +58,15 @@ pub(crate) fn end_of(report: &Report, anomaly: &Anomaly) -> Time {
     ends.fold(anomaly.at, Time::max)
 }
 
-/// Who takes itself for a leader, from when to when.
-fn leaders(trace: &[TraceEvent]) -> Vec<Sentence> {
+/// Who takes itself for a leader, from when to when; and who does so as well, where only one is to.
+fn leaders(trace: &[TraceEvent], has_one: bool) -> Vec<Sentence> {
     let mut leading: BTreeMap<NodeId, u64> = BTreeMap::new();
     let mut story = Vec::new();
     for TraceEvent { at, place, what } in trace {
         let Some(node) = place.node() else { continue };
         let words = match what {
             Happening::Role { role: Role::Leader, term } => {
-                let others = leading.iter().filter(|(other, _)| **other != node);
+                let others = leading.iter().filter(|(other, _)| has_one && **other != node);
                 let does = if others.clone().count() == 1 { "does" } else { "do" };
                 let others = list(others.map(|(other, term)| format!("n{other} (term {term})")));
                 leading.insert(node, *term);
@@ -93,6 +94,7 @@ fn of_node(event: &TraceEvent) -> Option<Sentence> {
     let words = match what {
         Happening::Starts if *at > Time::ZERO => format!("{place} starts again"),
         Happening::Stops { .. } | Happening::Note { .. } => format!("{place} {what}"),
+        Happening::Reaches { mark } => format!("{place} gets into a state that is rare: {mark}"),
         _ => return None,
     };
     Some(Sentence { at: *at, words })
@@ -308,7 +310,11 @@ fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Optio
     let answered = during
         .iter()
         .position(|event| matches!(&event.what, Happening::Sent(sent) if sent.message == answer))?;
-    let during = &during[..answered];
+    // What it took up between its decision and that moment does not, either.
+    let decided = during[..answered].iter().rposition(|event| {
+        event.place == answering && matches!(event.what, Happening::Decides { to } if to == client)
+    });
+    let during = &during[..decided.unwrap_or(answered)];
     let asked = during.iter().rposition(|event| {
         let is = |to| to == answering;
         event.place == client && matches!(&event.what, Happening::Sent(sent) if is(sent.to))

@@ -113,6 +113,16 @@ pub enum Happening {
         /// Why.
         why: Loss,
     },
+    /// It has decided what to answer. What it takes up after that has no part in the answer, even where it leaves later.
+    Decides {
+        /// Whom it answers.
+        to: Place,
+    },
+    /// It gets into a rare state.
+    Reaches {
+        /// The name of the state.
+        mark: String,
+    },
     /// It takes itself for something.
     Role {
         /// For what.
@@ -187,6 +197,8 @@ impl Display for Happening {
                 write!(f, "from {from}: received message {message}")
             }
             Happening::Lost { message, to, why } => write!(f, "to {to}: message {message} {why}"),
+            Happening::Decides { to } => write!(f, "decides what to answer {to}"),
+            Happening::Reaches { mark } => write!(f, "gets into a rare state: {mark}"),
             Happening::Role { role, term } => write!(f, "is {role} in term {term}"),
             Happening::Starts => f.write_str("starts"),
             Happening::Stops { how } => f.write_str(how),

@@ -7,6 +7,7 @@
 //! seed; what can be left out under most others is there by chance.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use checkers::Anomaly;
 use checkers::history::{Event, FaultId, Time};
@@ -25,6 +26,9 @@ use crate::tape::Tape;
 
 /// Of how many moments each is looked at. Of more, they are halved until one is found.
 const MOMENTS_MAX: usize = 16;
+
+/// How far apart moments are that are next to each other.
+const NEXT_TO: Duration = Duration::from_millis(5);
 
 /// In one of how many cases a fix may be believed wrongly.
 pub const BELIEVABLE: u32 = 20;
@@ -59,10 +63,10 @@ pub struct Why {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inevitable {
-    /// The first moment from which more than half of them fail, of those at which a fault or an operation begins or
-    /// ends.
+    /// A moment from which more than half of them fail: the first of those at which a fault or an operation begins or
+    /// ends, or one between it and the moment before, at most 5 ms after [`before`](Inevitable::before).
     pub from: Tails,
-    /// The moment before that; nothing where it is the beginning of the run.
+    /// A moment from which at most half of them do; nothing where most fail from the beginning of the run on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Tails>,
 }
@@ -95,7 +99,7 @@ impl Why {
         if let Some(tried) = Why::tried(system, report, failure, runs, stop) {
             why = tried;
         }
-        why.retell(report);
+        why.retell(&**system, report);
         Some(why)
     }
 
@@ -183,9 +187,9 @@ impl Why {
     }
 
     /// Tells the story anew, of a run that has its trace with it.
-    pub(crate) fn retell(&mut self, report: &Report) {
+    pub(crate) fn retell(&mut self, system: &dyn System, report: &Report) {
         let anomaly = self.failure.find(report);
-        self.story = anomaly.map_or_else(Vec::new, |anomaly| tell(report, anomaly));
+        self.story = anomaly.map_or_else(Vec::new, |anomaly| tell(system, report, anomaly));
         self.tell_from_when();
     }
 
@@ -209,10 +213,18 @@ impl Why {
                 "from the beginning on, {} of {runs} tails end so, with the same faults and operations under other seeds",
                 from.fails
             ),
-            Some(before) => format!(
-                "from {} on, {} of {runs} tails end so, with the same faults and operations under other seeds; from {} on, {}",
-                from.at, from.fails, before.at, before.fails
-            ),
+            Some(before) => {
+                let at_first = match before.at == Time::ZERO {
+                    true => {
+                        ": it takes what the seed decides at the very beginning, such as when elections begin"
+                    }
+                    false => "",
+                };
+                format!(
+                    "from {} on, {} of {runs} tails end so, with the same faults and operations under other seeds; from {} on, {}{at_first}",
+                    from.at, from.fails, before.at, before.fails
+                )
+            }
         })
     }
 
@@ -266,11 +278,25 @@ impl Inevitability<'_> {
         for at in moments {
             let tails = self.tails(at)?;
             if self.are_most(tails) {
-                return Some(Inevitable { from: tails, before: Some(before) });
+                return self.narrowed(before, tails);
             }
             before = tails;
         }
         None
+    }
+
+    /// Halves the time between a moment from which most tails do not fail and one from which they do, until the two are
+    /// next to each other: what is decided by the seed need not be decided when somebody asks or is answered.
+    fn narrowed(&self, mut before: Tails, mut from: Tails) -> Option<Inevitable> {
+        while from.at.since(before.at) > NEXT_TO {
+            let tails = self.tails(before.at + from.at.since(before.at) / 2)?;
+            if self.are_most(tails) {
+                from = tails;
+            } else {
+                before = tails;
+            }
+        }
+        Some(Inevitable { from, before: Some(before) })
     }
 
     fn are_most(&self, tails: Tails) -> bool {

@@ -122,7 +122,9 @@ impl<P: Protocol, E: Env> Server<P, E> {
         let mut taken = 0;
         let most = if self.env.maybe(Whim::TakeOne) { 1 } else { MESSAGES_A_TURN_MAX };
         while let Some((from, bytes)) = next {
+            let wanted = self.out.len();
             self.take(from, &bytes);
+            self.show_decided(wanted);
             taken += 1;
             next = if taken < most { self.env.try_recv() } else { None };
         }
@@ -131,6 +133,15 @@ impl<P: Protocol, E: Env> Server<P, E> {
             self.protocol.step(now, Input::Timer, &mut self.out);
         }
         Mark::take_noted().for_each(|mark| self.env.reached(mark));
+    }
+
+    /// Shows whom the protocol has decided to answer since it wanted so much done.
+    fn show_decided(&self, wanted: usize) {
+        for output in &self.out[wanted..] {
+            if let Output::Reply { to, .. } = output {
+                self.env.decided(to.client);
+            }
+        }
     }
 
     /// Pauses, at times.

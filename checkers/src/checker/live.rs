@@ -114,14 +114,20 @@ impl fmt::Display for Sort {
     }
 }
 
-/// What is often tried and never succeeds, of those kinds that write or of those that do not.
+/// What is often tried and never succeeds although others do, of those kinds that write or of those that do not. Before
+/// the first of these succeeded, nobody was served.
 fn kinds_without_progress(
     history: &History,
     after: &[Operation<'_>],
     writes: bool,
     since: Time,
 ) -> Vec<Anomaly> {
-    let tried = after.iter().filter(|operation| operation.op.kind().writes() == writes);
+    let of_sort = || after.iter().filter(|operation| operation.op.kind().writes() == writes);
+    let served = of_sort().filter(|operation| operation.was_served());
+    let Some(first) = served.filter_map(|operation| operation.completed).min() else {
+        return Vec::new();
+    };
+    let tried = of_sort().filter(|operation| operation.was_served() || operation.invoked > first);
     let without = by_sort(history, tried).into_iter().filter(|(_, tried)| {
         tried.len() >= OF_A_KIND && !tried.iter().any(|operation| operation.was_served())
     });

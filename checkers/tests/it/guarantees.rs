@@ -330,6 +330,9 @@ fn a_kind_of_operation_that_never_succeeds_makes_no_progress() {
     check(&Live, &polls(4), &Valid);
     check(&Live, &polls(5), &Invalid(&["no-progress"]));
     check(&Live, &format!("{}1 invoke poll k 0\n1 ok []", polls(5)), &Valid);
+    // While nothing like it succeeds, that it does not says no more.
+    let late = "1 invoke poll k 0\n1 fail unavailable\n".repeat(9);
+    check(&Live, &polls(4).replacen("0 invoke", &format!("{late}0 invoke"), 1), &Valid);
     let verdict = Live.check(&history(&polls(5)));
     let words = &verdict.anomalies()[0].explanation[0];
     assert!(words.contains("not one poll succeeded, of 5 that were tried"), "{words}");

@@ -113,7 +113,7 @@ impl Content<'_> {
     fn terminal(&self, own: Seed) -> String {
         let Content { failure, before, after, runs, seconds, folder, run, .. } = self;
         let ended = match self.is_done {
-            true => "nothing more can be left out",
+            true => "nothing more can be left out under this seed",
             false => "it was ended before it was done",
         };
         let kept = match self.stored {

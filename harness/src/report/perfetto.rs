@@ -193,7 +193,7 @@ impl Events {
             let leads = match &event.what {
                 Happening::Role { role: Role::Leader, term } => Some((event.at, *term)),
                 Happening::Role { .. } | Happening::Stops { .. } => None,
-                Happening::Starts | Happening::Note { .. } => {
+                Happening::Starts | Happening::Note { .. } | Happening::Reaches { .. } => {
                     self.instant(track, event.at, &event.what.to_string(), "t", json!({}));
                     continue;
                 }

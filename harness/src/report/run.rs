@@ -132,12 +132,12 @@ pub fn explanation(anomaly: &Anomaly) -> String {
     out
 }
 
-/// What becomes of the failure of a run without each of its faults and operations; nothing where that is not
-/// known.
+/// What becomes of the failure of a shrunk run without each of its faults and operations, or that this was not tried.
 pub fn why(record: &Record) -> String {
-    let Some(why) = record.why.as_ref().filter(|why| why.is_tried()) else {
-        return String::new();
-    };
+    let Some(why) = &record.why else { return String::new() };
+    if !why.is_tried() {
+        return format!("\nWhat it takes\n  {UNTRIED}\n");
+    }
     let runs = why.runs;
     let mut out = format!(
         "\nWhat it takes\n  the same faults and operations fail in {} of {runs} runs with other seeds\n",
@@ -164,6 +164,10 @@ pub fn why(record: &Record) -> String {
     }
     out
 }
+
+/// What is said of a shrunk run of which no variants were played.
+pub(crate) const UNTRIED: &str = "there was no time to try what becomes of it without each fault and operation, and \
+                                  under other seeds: shrink it again, with more `--budget`";
 
 /// What the counts do not say, where hardly any run fails with all faults and operations.
 pub(crate) fn caveat(why: &Why) -> Option<String> {

@@ -147,9 +147,9 @@ fn record(one: &Compared<'_>) -> [String; 6] {
         Claim::Holds => change.name().to_owned(),
         Claim::Breaks | Claim::Silent => format!("{}, not claimed", change.name()),
     };
-    let mut what = format!("{}\n{}", escape::line(&signature.to_string()), escape::line(about));
+    let mut what = format!("{}; {}", escape::line(&signature.to_string()), escape::line(about));
     if let Some(other) = other_shape {
-        let _ = write!(what, "\nbefore, this kind had another shape: {other}");
+        let _ = write!(what, "; before, this kind had another shape: {other}");
     }
     let ratio = |(runs, of): (u64, u64)| format!("{runs} of {of}");
     let not_run = || "not run".to_owned();

@@ -300,11 +300,24 @@ impl NodeCx {
         }
     }
 
+    /// Shows that the node has decided what to answer somebody, where the answer leaves later: what it takes up in
+    /// between has no part in it. Stories of failures name whose word an answer was given on, and go by the moment at
+    /// which it left where this is not shown.
+    pub fn decided(&self, to: Address) {
+        if self.0.power.get() {
+            let decides = || Happening::Decides { to: to.into() };
+            self.0.port.shared.record(self.0.port.now(), self.0.id, decides);
+        }
+    }
+
     /// Shows that the node has got into a rare state, one of the [`marks`](crate::system::System::marks) of its
     /// system.
     pub fn reached(&self, mark: &'static str) {
         if self.0.power.get() {
-            self.0.port.shared.reached(mark);
+            let Port { shared, .. } = &self.0.port;
+            shared.reached(mark);
+            let reaches = || Happening::Reaches { mark: mark.to_owned() };
+            shared.record(self.0.port.now(), self.0.id, reaches);
         }
     }
 

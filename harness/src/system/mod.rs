@@ -79,6 +79,12 @@ pub trait System: Send + Sync {
         true
     }
 
+    /// Whether at most one node at a time is to lead. Where each of several groups has a leader of its own, that
+    /// another node leads as well is nothing to be told.
+    fn has_one_leader(&self) -> bool {
+        true
+    }
+
     /// Whether any majority of the nodes goes on and converges without the others, who never come back. Where
     /// that is so, runs that draw everything leave a minority away at times when the other faults are over.
     fn majority_suffices(&self) -> bool {

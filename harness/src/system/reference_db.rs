@@ -656,6 +656,10 @@ impl Env for SimNode {
         self.0.observe(NodeStatus { role, term, applied, restoring });
     }
 
+    fn decided(&self, client: env::ClientId) {
+        self.0.decided(Address::Client(SessionId(client.0 as u32)));
+    }
+
     fn reached(&self, mark: Mark) {
         self.0.reached(mark.name());
     }

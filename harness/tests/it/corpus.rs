@@ -37,7 +37,7 @@ fn what_is_kept_still_fails_and_so_does_what_was_made_by_hand() {
         if place < gallery_cases.len() {
             let shape = case.signature.as_ref().and_then(|signature| signature.shape.as_ref());
             assert_eq!(shape, Some(&Shape::of(&report, anomaly)), "{name}");
-            has_its_page(name, &Replayed::new(case, report));
+            has_its_page(name, &Replayed::new(case, SYSTEMS, report).unwrap());
         }
     }
     let names: Vec<String> = gallery_cases.into_iter().map(|(name, _)| name).collect();

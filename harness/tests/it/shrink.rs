@@ -175,7 +175,9 @@ fn the_story_and_the_counterfactuals_agree_with_the_history() {
 
         let history = report.history.events().map(|(at, _)| at.to_string());
         let trace = report.trace.as_ref().unwrap().iter().map(|event| event.at.to_string());
-        let known: BTreeSet<String> = history.chain(trace).collect();
+        // Between what happens, too, other seeds can be gone over to.
+        let from_when = why.from_when().map_or_else(Vec::new, |words| moments(&words));
+        let known: BTreeSet<String> = history.chain(trace).chain(from_when).collect();
         let text: Vec<String> =
             why.story.iter().map(|told| format!("{}, {}", told.at, told.words)).collect();
         let told: Vec<String> = text.iter().flat_map(|sentence| moments(sentence)).collect();

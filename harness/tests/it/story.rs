@@ -1,15 +1,17 @@
 //! How a failure came about, in sentences.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use checkers::history::{Operation, OperationId, Outcome, Time};
+use checkers::history::{NodeId, Operation, OperationId, Outcome, Time};
 use checkers::{Anomaly, Guarantee, Witness};
 use stormglass::corpus::load_case;
 use stormglass::nemesis::{Fault, Target};
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::story;
-use stormglass::system::SYSTEMS;
+use stormglass::system::{SYSTEMS, System};
+use stormglass::trace::{Happening, Place};
 
 use crate::systems::{plans_of, schedule};
 
@@ -26,11 +28,16 @@ fn any(at: Time, operations: Vec<OperationId>) -> Anomaly {
     }
 }
 
+/// A system with one leader.
+fn raft() -> Box<dyn System> {
+    (SYSTEMS[0].build)()
+}
+
 /// What is told of an operation.
 fn told(report: &Report, operation: &Operation<'_>) -> String {
     let anomaly = any(operation.completed_at.unwrap_or(operation.invoked_at), vec![operation.id]);
     let asked = format!("at {} to `{}`", operation.invoked_at, report.history.op(operation.id));
-    let story = story::tell(report, &anomaly).into_iter().map(|sentence| sentence.words);
+    let story = story::tell(&*raft(), report, &anomaly).into_iter().map(|sentence| sentence.words);
     let of_it: Vec<String> = story.filter(|words| words.contains(&asked)).collect();
     let [words] = &of_it[..] else { panic!("{asked}: {of_it:#?}") };
     words.clone()
@@ -45,7 +52,7 @@ fn a_leader_that_loses_its_disk_leads_no_longer() {
     let report =
         run(&system, &plan, Seed(3), Options { trace: true, schedule, ..Options::default() });
     let wiped = &report.effects[0].what;
-    let story = story::tell(&report, &any(Time::from_millis(9000), Vec::new()));
+    let story = story::tell(&*system, &report, &any(Time::from_millis(9000), Vec::new()));
     let words: Vec<&str> = story.iter().map(|sentence| &*sentence.words).collect();
     let lost = words.iter().position(|words| words.contains(", and its disk with ")).unwrap();
     assert!(words[lost].starts_with(wiped.as_str()), "{words:#?}");
@@ -58,7 +65,7 @@ fn what_a_node_with_a_wrong_clock_takes_itself_for_is_told_by_the_time_of_the_wo
     let gallery = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/gallery");
     let case = load_case(&gallery.join("raft-lease-clock-stale-read.json")).unwrap();
     let (report, _) = case.replay(SYSTEMS).unwrap();
-    let story = story::tell(&report, case.failure.find(&report).unwrap());
+    let story = story::tell(&*raft(), &report, case.failure.find(&report).unwrap());
     let words: Vec<&str> = story.iter().map(|sentence| &*sentence.words).collect();
     // It leads until it hears of the next leader, and so its lease is good for an answer.
     assert!(words.contains(&"n1 takes itself for a leader (term 2), and so does n2 (term 1)"));
@@ -87,4 +94,48 @@ fn an_operation_without_an_answer_says_for_whom_its_node_waited() {
     ] {
         assert!(unanswered.iter().any(|told| told.contains(words)), "{words}: {unanswered:#?}");
     }
+}
+
+#[test]
+fn what_is_taken_up_after_the_decision_has_no_part_in_it() {
+    let named = plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == "leaderless");
+    let (plan, system) = named.unwrap();
+    let report = run(&system, &plan, Seed(0), Options { trace: true, ..Options::default() });
+    let trace = report.trace.as_ref().unwrap();
+    let mut too_late = 0;
+    for (decided, event) in trace.iter().enumerate() {
+        let Happening::Decides { to } = event.what else { continue };
+        let is_answer = |what: &Happening| matches!(what, Happening::Sent(sent) if sent.to == to);
+        let rest = trace[decided..].iter().filter(|later| later.place == event.place);
+        // What it hears between the decision and the answer, from whom it had heard nothing for a while.
+        let heard: BTreeSet<NodeId> = rest
+            .take_while(|later| !is_answer(&later.what))
+            .filter_map(|later| match later.what {
+                Happening::Received { from, .. } => from.node(),
+                _ => None,
+            })
+            .collect();
+        let Place::Client(session) = to else { panic!("clients are answered: {event:?}") };
+        let operation = report.history.operations().find(|operation| {
+            operation.session == session
+                && operation.invoked_at <= event.at
+                && operation.completed_at.is_some_and(|end| end >= event.at)
+        });
+        let Some(operation) = operation.filter(|operation| operation.is_ok()) else { continue };
+        let before =
+            trace[..decided].iter().rev().take_while(|earlier| earlier.at >= operation.invoked_at);
+        let earlier: BTreeSet<NodeId> = before
+            .filter(|earlier| earlier.place == event.place)
+            .filter_map(|earlier| match earlier.what {
+                Happening::Received { from, .. } => from.node(),
+                _ => None,
+            })
+            .collect();
+        let words = told(&report, &operation);
+        for node in heard.difference(&earlier) {
+            too_late += 1;
+            assert!(!words.contains(&format!("n{node} (")), "n{node} came too late: {words}");
+        }
+    }
+    assert!(too_late > 10, "some answers came too late: {too_late}");
 }

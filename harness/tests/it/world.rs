@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use checkers::checker::Live;
-use checkers::history::{FaultId, NodeId, Op, OpKind, Operation, Phase, Time};
+use checkers::history::{FaultId, NodeId, Op, OpKind, Operation, Phase, Time, Value};
 use checkers::{Guarantee, Verdict};
 use stormglass::config::Config;
 use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
@@ -11,6 +11,7 @@ use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{SYSTEMS, System};
+use stormglass::tape::{Call, Tape};
 use stormglass::trace::Happening;
 
 use crate::systems::{Quirk, one_copy, schedule};
@@ -296,4 +297,23 @@ fn a_second_disk_is_not_taken_before_the_first_node_says_that_it_is_whole() {
     assert_eq!((first.stopped, second.stopped), (1, 0), "this system never says so");
     assert_eq!(second.what, "nobody, n1 is not whole yet");
     assert!(report.vacuous.is_empty(), "{:?}", report.vacuous);
+}
+
+#[test]
+fn who_asks_just_before_a_stretch_ends_says_nothing_of_availability() {
+    let asks = |asked: u64| {
+        let (system, plan, seed) = (one_copy(Quirk::None), plan(&[]), Seed(3));
+        let config = Config::draw(&plan, &system.manifest(), seed);
+        let op = Op::Write { key: "x".into(), value: Value::Int(1) };
+        let mut calls = vec![Vec::new(); config.clients as usize];
+        calls[0] = vec![Call { at: Time::from_millis(asked), op }];
+        let schedule = schedule(&[(CRASH_FIRST, 2000, 4500)], |_| 1);
+        let options = Options::of_data(&config, &schedule, Some(&Tape(calls)));
+        let report = run(&system, &plan, seed, options);
+        let mut judged = report.judged.into_iter();
+        judged.find(|judged| judged.guarantee == Guarantee::Available).unwrap().verdict
+    };
+    assert!(!asks(4499).is_invalid(), "it is served a moment later");
+    assert!(!asks(2001).is_invalid(), "it gives up before the store has to be there again");
+    assert!(asks(3400).is_invalid(), "it gives up later, and in vain");
 }

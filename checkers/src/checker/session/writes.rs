@@ -161,6 +161,10 @@ impl<'a> Judge<'a> {
             (State::written(self.history, &self.order, operation), value)
         } else {
             let Some(observation) = observed(self.history, operation) else { return };
+            // Who found what nobody had written depends on nothing.
+            if self.order.writers(*operation.op.key(), observation.value).next().is_none() {
+                return;
+            }
             let Some(state) = State::found(&self.order, operation, observation) else { return };
             (state, observation.value)
         };
@@ -259,11 +263,8 @@ impl<'a> Judge<'a> {
         key: KeyId,
         value: ValueId,
     ) -> Option<OperationId> {
-        let from_start =
-            self.history.is_initial(value) && self.order.writers(key, value).next().is_none();
-        let writer = self.order.writer(key, value);
-        let other = writer.is_some_and(|writer| writer.id != write.id);
-        let first = log.first.get(&value).filter(|_| from_start || other)?;
+        self.order.writer(key, value).filter(|writer| writer.id != write.id)?;
+        let first = log.first.get(&value)?;
         self.history.operation(*first).precedes(write).then_some(*first)
     }
 

@@ -63,10 +63,7 @@ impl Messages {
                 Happening::Lost { message, why, .. } => {
                     fates.entry(*message).or_default().lost = Some(*why);
                 }
-                Happening::Role { .. }
-                | Happening::Starts
-                | Happening::Stops { .. }
-                | Happening::Note { .. } => {}
+                _ => {}
             }
         }
         let mut messages = Messages {
@@ -150,9 +147,11 @@ impl Messages {
                 Happening::Starts => ("starts", String::new(), 0),
                 Happening::Stops { how } => ("stops", how.clone(), 0),
                 Happening::Note { words } => ("note", words.clone(), 0),
-                Happening::Sent(_) | Happening::Received { .. } | Happening::Lost { .. } => {
-                    continue;
-                }
+                Happening::Reaches { .. } => ("note", event.what.to_string(), 0),
+                Happening::Sent(_)
+                | Happening::Received { .. }
+                | Happening::Lost { .. }
+                | Happening::Decides { .. } => continue,
             };
             let words = escape::line(&short(&words, TEXT_MAX));
             let place = self.place(event.place);

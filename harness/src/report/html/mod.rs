@@ -199,13 +199,13 @@ fn render(source: &Source<'_>, rest: Option<Rest>) -> String {
         commands: commands(source),
         main: main.map(|(place, anomaly)| drawn(source, place, anomaly, true)),
         why: without(record),
-        findability: record.why.as_ref().filter(|why| why.is_tried()).map_or_else(
-            String::new,
-            |why| {
-                let words = [run::caveat(why), run::findability(why)];
-                words.into_iter().flatten().collect::<Vec<_>>().join("; ")
-            },
-        ),
+        findability: record.why.as_ref().map_or_else(String::new, |why| {
+            let words = match why.is_tried() {
+                true => [run::caveat(why), run::findability(why)],
+                false => [Some(run::UNTRIED.to_owned()), None],
+            };
+            words.into_iter().flatten().collect::<Vec<_>>().join("; ")
+        }),
         story: story(source),
         claims: record.judged.iter().map(claim).collect(),
         faults: run::fault_rows(record),

@@ -23,21 +23,25 @@ impl Replayed {
     /// # Errors
     /// Says why its plan cannot run with any of the systems.
     pub fn of(case: &Case, systems: &[Registration]) -> Result<Replayed, String> {
-        Ok(Replayed::new(case, case.replay(systems)?.0))
+        Replayed::new(case, systems, case.replay(systems)?.0)
     }
 
     /// What came of a case, where it was run again already.
-    pub fn new(case: &Case, report: Report) -> Replayed {
+    ///
+    /// # Errors
+    /// As [`Replayed::of`].
+    pub fn new(case: &Case, systems: &[Registration], report: Report) -> Result<Replayed, String> {
+        let system = case.system(systems)?;
         let mut record = Record::of(&report);
         let is_same = case.fingerprint.as_ref().is_none_or(|first| *first == report.fingerprint);
         // What was found out about another history says nothing of this one.
         record.why = case.why.clone().filter(|_| is_same);
-        record.why.iter_mut().for_each(|why| why.retell(&report));
+        record.why.iter_mut().for_each(|why| why.retell(&*system, &report));
         let failure = case.failure.find(&report);
-        let story = failure.map_or_else(Vec::new, |anomaly| tell(&report, anomaly));
+        let story = failure.map_or_else(Vec::new, |anomaly| tell(&*system, &report, anomaly));
         let mut anomalies = record.judged.iter().flat_map(|judged| judged.verdict.anomalies());
         let anomaly = anomalies.position(|anomaly| Failure::of(anomaly) == case.failure);
-        Replayed { report, record, story, anomaly }
+        Ok(Replayed { report, record, story, anomaly })
     }
 
     /// What its page is made of.

@@ -150,6 +150,11 @@ impl System for MultiLeader {
         self.settings.check()
     }
 
+    fn has_one_leader(&self) -> bool {
+        // Each region has one.
+        false
+    }
+
     fn manifest(&self) -> Manifest {
         self.manifest_under(&[])
     }
