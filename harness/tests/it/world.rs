@@ -306,7 +306,8 @@ fn who_asks_just_before_a_stretch_ends_says_nothing_of_availability() {
         let config = Config::draw(&plan, &system.manifest(), seed);
         let op = Op::Write { key: "x".into(), value: Value::Int(1) };
         let mut calls = vec![Vec::new(); config.clients as usize];
-        calls[0] = vec![Call { at: Time::from_millis(asked), op }];
+        // A client of n2, which is not the node that is down.
+        calls[1] = vec![Call { at: Time::from_millis(asked), op }];
         let schedule = schedule(&[(CRASH_FIRST, 2000, 4500)], |_| 1);
         let options = Options::of_data(&config, &schedule, Some(&Tape(calls)));
         let report = run(&system, &plan, seed, options);
