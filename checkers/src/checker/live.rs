@@ -10,7 +10,7 @@ use super::Checker;
 use super::txn::only_reads;
 use super::words::sentence;
 use crate::history::{
-    EventIndex, History, NodeId, Op, OpKind, Operation, OperationId, Phase, Time,
+    EventIndex, History, NodeId, Op, OpKind, Operation, OperationId, Outcome, Phase, Reason, Time,
 };
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -152,7 +152,7 @@ fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Sile
     let Some(last) = after.last() else { return silence };
     let half = since + last.invoked_at.since(since) / 2;
     let mut judge = |node: NodeId, asked: &[&Operation<'_>], of: &str| {
-        if asked.iter().any(|asked| asked.is_ok() || asked.has_failed()) {
+        if asked.iter().any(|asked| was_answered(asked)) {
             return false;
         }
         let plural = if asked.len() == 1 { "" } else { "s" };
@@ -182,6 +182,11 @@ fn silent_nodes(history: &History, after: &[Operation<'_>], since: Time) -> Sile
         }
     }
     silence
+}
+
+/// Whether somebody said something, if only that nobody knows what came of it.
+fn was_answered(operation: &Operation<'_>) -> bool {
+    !matches!(operation.outcome, None | Some(Outcome::Info(Reason::Timeout)))
 }
 
 fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: Time) -> Anomaly {

@@ -355,6 +355,7 @@ fn a_node_that_answers_nobody_is_silent() {
     // Once is enough; so is it to have been asked less, or only in the beginning.
     check(&Live, &format!("{text}{}", asked(7, 2, "ok nil")), &Valid);
     check(&Live, &format!("{text}{}", asked(7, 2, "fail unavailable")), &Valid);
+    check(&Live, &format!("{text}{}", asked(7, 2, "info not-leader")), &Valid);
     check(&Live, &text.replacen(" @n2", " @n3", 1), &Valid);
     check(&Live, &format!("{text}{}", others.repeat(9)), &Valid);
     // Nobody who reads is answered, whoever else is.
