@@ -3,9 +3,9 @@
 //! Judged are the stretches of the safety phase in which no fault began or ended, a majority was up and
 //! connected by links that are not slow and neither lose nor repeat anything, no clock ran at a wrong rate,
 //! and which lasted for as long as the system takes to fail over. Of the operations that began in one of them,
-//! one that reads and one that writes must have succeeded by its end, if one ended in vain after that time, and its client
-//! usually turns to a node that the majority was connected with, and clients with it. Who gave up sooner, or had asked only just
-//! before the stretch ended, says nothing.
+//! one that reads and one that writes must have succeeded by its end, if one had ended in vain after that time, or had waited for
+//! a fifth of that time and still did, and its client usually turns to a node that the majority was connected with, and clients
+//! with it. Who gave up sooner, or asked just before the stretch ended, says nothing.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,9 @@ use checkers::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
 use crate::play::Played;
 use crate::system::Timing;
+
+/// In such a part of the time that it has to fail over, a system that is there serves whoever asks.
+const SERVED_WITHIN: u32 = 5;
 
 /// A stretch of time in which no fault began or ended and a majority of the nodes was connected.
 #[derive(Clone, Debug)]
@@ -77,11 +80,13 @@ fn was_served(operation: &Operation<'_>, stretch: &Stretch) -> bool {
     operation.was_served() && operation.completed_at.is_some_and(|at| at <= stretch.to)
 }
 
-/// Whether it was over before the stretch was, without success, although the system had had its time to fail over.
+/// Whether it was over before the stretch was, without success, although the system had had its time to fail over; or was
+/// not over by then, and had waited for long enough to be served by a system that is there.
 fn was_in_vain(operation: &Operation<'_>, stretch: &Stretch, timing: Timing) -> bool {
-    let ready = stretch.from + timing.failover;
-    let ended = operation.completed_at.filter(|at| (ready..=stretch.to).contains(at));
-    ended.is_some() && !operation.was_served()
+    match operation.completed_at.filter(|at| *at <= stretch.to) {
+        Some(ended) => ended >= stretch.from + timing.failover && !operation.was_served(),
+        None => stretch.to.since(operation.invoked_at) >= timing.failover / SERVED_WITHIN,
+    }
 }
 
 fn stall(stretch: &Stretch, writes: bool, tried: usize, last: &Operation<'_>) -> Anomaly {
