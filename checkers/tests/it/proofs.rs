@@ -736,7 +736,7 @@ fn a_witness_breaks_the_guarantee_by_itself() {
     ];
     let mut random = ChaCha8Rng::seed_from_u64(11);
     let mut found = [0; 7];
-    for _ in 0..4_000 {
+    for _ in 0..5_000 {
         let text = forgetful(&mut random);
         let history = history(&text);
         for (checker, found) in checkers.iter().zip(&mut found) {
