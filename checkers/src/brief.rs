@@ -5,6 +5,9 @@ use crate::history::{Key, Op, Value};
 /// How many elements of a list are shown at its beginning and at its end.
 const ELEMENTS: usize = 3;
 
+/// How many elements a list may have that is shown whole.
+pub(crate) const WHOLE_MAX: usize = 2 * ELEMENTS + 1;
+
 /// An operation in few words: long lists by their beginning and their end, and of a transaction its [steps].
 pub fn op_in_short(op: &Op, key: Option<&Key>) -> String {
     match op {
@@ -48,7 +51,7 @@ fn words_of(part: &Value) -> String {
 pub fn value_in_short(value: &Value) -> String {
     let Value::List(values) = value else { return value.to_string() };
     let show = |values: &[Value]| values.iter().map(value_in_short).collect::<Vec<_>>().join(" ");
-    if values.len() <= 2 * ELEMENTS + 1 {
+    if values.len() <= WHOLE_MAX {
         return format!("[{}]", show(values));
     }
     let (first, last) = (&values[..ELEMENTS], &values[values.len() - ELEMENTS..]);

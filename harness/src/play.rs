@@ -258,8 +258,7 @@ impl Stage {
     /// of these, or one of a kind that its node was seldom asked for since.
     fn next(&self, generator: &mut dyn Generator, home: NodeId, now: Time) -> Op {
         let is_late = now >= self.timeline.catch_up;
-        let lacking = self.lacking().filter(|_| is_late);
-        let mut wanted: Vec<OpKind> = lacking.collect();
+        let mut wanted: Vec<OpKind> = if is_late { self.lacking().collect() } else { Vec::new() };
         if wanted.is_empty() && now >= self.timeline.go_round {
             wanted.extend(self.seldom(home, is_late));
         }

@@ -93,8 +93,9 @@ fn of_node(event: &TraceEvent) -> Option<Sentence> {
     let TraceEvent { at, place, what } = event;
     let words = match what {
         Happening::Starts if *at > Time::ZERO => format!("{place} starts again"),
-        Happening::Stops { .. } | Happening::Note { .. } => format!("{place} {what}"),
-        Happening::Reaches { mark } => format!("{place} gets into a state that is rare: {mark}"),
+        Happening::Stops { .. } | Happening::Note { .. } | Happening::Reaches { .. } => {
+            format!("{place} {what}")
+        }
         _ => return None,
     };
     Some(Sentence { at: *at, words })

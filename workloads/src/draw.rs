@@ -73,14 +73,11 @@ impl Draw {
 
     /// One of the kinds of the mix, by weight; of those that are wanted, where the mix has any.
     pub(crate) fn kind(&mut self, wanted: &[OpKind]) -> OpKind {
-        let mix = &self.options.mix;
-        let is_any_wanted = mix.keys().any(|kind| wanted.contains(kind));
-        let is_in = |kind: &OpKind| !is_any_wanted || wanted.contains(kind);
-        let mix: Vec<(OpKind, u32)> = mix
-            .iter()
-            .filter(|(kind, _)| is_in(kind))
-            .map(|(kind, weight)| (*kind, *weight))
-            .collect();
+        let mix = self.options.mix.iter().map(|(kind, weight)| (*kind, *weight));
+        let mut mix: Vec<(OpKind, u32)> = mix.collect();
+        if mix.iter().any(|(kind, _)| wanted.contains(kind)) {
+            mix.retain(|(kind, _)| wanted.contains(kind));
+        }
         let mut drawn = self.below(mix.iter().map(|(_, weight)| weight).sum());
         for (kind, weight) in mix {
             if drawn < weight {

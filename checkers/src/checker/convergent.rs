@@ -13,7 +13,7 @@ use super::findings::{but_who_failed, failed_to_write};
 use super::keys::{Keys, Model};
 use super::order::Order;
 use super::words::sentence;
-use crate::brief::value_in_short;
+use crate::brief::{WHOLE_MAX, value_in_short};
 use crate::history::{
     History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Time, Value, ValueId,
 };
@@ -22,9 +22,6 @@ use crate::verdict::{Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict, Wit
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Convergent;
-
-/// From so many elements on, what differs between two lists is told by itself.
-const LONG: usize = 8;
 
 /// What each node last said it holds, key by key.
 type Finals = BTreeMap<KeyId, BTreeMap<NodeId, (ValueId, OperationId)>>;
@@ -260,13 +257,13 @@ fn divergence(
     Some(Anomaly { contrast: Some(contrast), ..found })
 }
 
-/// What a node holds and another one does not, where both hold so much that it is not seen at once.
+/// What a node holds and another one does not, where one of them holds more than is shown.
 fn only_on(has: &Value, lacks: &Value, node: NodeId) -> String {
     let (Value::List(has), Value::List(lacks)) = (has, lacks) else { return String::new() };
     let others: BTreeSet<&Value> = lacks.iter().collect();
     let only: Vec<Value> =
         has.iter().filter(|element| !others.contains(element)).cloned().collect();
-    if only.is_empty() || has.len().max(lacks.len()) < LONG {
+    if only.is_empty() || has.len().max(lacks.len()) <= WHOLE_MAX {
         return String::new();
     }
     format!("; only n{node} has {}", value_in_short(&Value::List(only.into())))

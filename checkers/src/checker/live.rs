@@ -20,6 +20,7 @@ pub struct Live;
 
 /// How often a kind of operation has to be tried in vain until that is no chance.
 const OF_A_KIND: usize = 5;
+
 impl Live {
     /// How often a node has to be asked in vain until it counts as silent.
     pub const AT_A_NODE: usize = 4;
@@ -57,9 +58,10 @@ impl Checker for Live {
                 } else {
                     kinds(history, &tried)
                 };
-                anomalies.push(no_progress(history, &tried, &sort, since));
+                let since = format!("all faults had been undone at {since}");
+                anomalies.push(no_progress(history, &tried, &sort, &since));
             } else {
-                anomalies.extend(kinds_without_progress(history, &after, writes, since));
+                anomalies.extend(kinds_without_progress(history, &after, writes));
             }
         }
         if anomalies.is_empty() {
@@ -120,20 +122,19 @@ fn kinds_without_progress(
     history: &History,
     after: &[Operation<'_>],
     writes: bool,
-    since: Time,
 ) -> Vec<Anomaly> {
     let of_sort = || after.iter().filter(|operation| operation.op.kind().writes() == writes);
     let served = of_sort().filter(|operation| operation.was_served());
-    let Some(first) = served.filter_map(|operation| operation.completed).min() else {
-        return Vec::new();
-    };
+    let ends = served.filter_map(|served| Some((served.completed?, served.completed_at?)));
+    let Some((first, at)) = ends.min() else { return Vec::new() };
+    let since = format!("others were served again at {at}");
     let tried = of_sort().filter(|operation| operation.was_served() || operation.invoked > first);
     let without = by_sort(history, tried).into_iter().filter(|(_, tried)| {
         tried.len() >= OF_A_KIND && !tried.iter().any(|operation| operation.was_served())
     });
     let anomaly = |(sort, tried): (Sort, Vec<&Operation<'_>>)| {
         let tried: Vec<OperationId> = tried.iter().map(|operation| operation.id).collect();
-        no_progress(history, &tried, &sort.to_string(), since)
+        no_progress(history, &tried, &sort.to_string(), &since)
     };
     without.map(anomaly).collect()
 }
@@ -189,12 +190,12 @@ fn was_answered(operation: &Operation<'_>) -> bool {
     !matches!(operation.outcome, None | Some(Outcome::Info(Reason::Timeout)))
 }
 
-fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: Time) -> Anomaly {
+/// Nothing succeeds of what is tried, since something that is told.
+fn no_progress(history: &History, tried: &[OperationId], sort: &str, since: &str) -> Anomaly {
     let last = history.operation(*tried.last().expect("something was tried"));
     let until = end_of(&last);
     let words = format!(
-        "all faults had been undone at {since}; from then to {until} not one {sort} succeeded, of {} \
-         that were tried",
+        "{since}; from then to {until} not one {sort} succeeded, of {} that were tried",
         tried.len()
     );
     in_vain(history, "no-progress", last, words)
