@@ -162,7 +162,7 @@ impl Director {
         let now = world.now();
         let mut changed = self.end_faults(world, now);
         changed |= world.proceed();
-        if self.phase == Phase::Safety && now >= self.timeline.liveness {
+        if self.phase == Phase::Safety && now >= self.timeline.recovery.began {
             world.start_all();
             self.enter(Phase::Liveness, now);
             changed = true;
@@ -179,11 +179,11 @@ impl Director {
     /// When there is something to do next, if nothing happens before.
     pub(crate) fn next(&self) -> Time {
         let begin = self.to_begin.last().map(|planned| planned.at);
-        let liveness = self.timeline.liveness;
+        let liveness = self.timeline.recovery.began;
         let ends = self.on.iter().filter(|begun| !begun.planned.stays(liveness));
         let ends = ends.map(|begun| begun.planned.until);
         let phase = match self.phase {
-            Phase::Safety => self.timeline.liveness,
+            Phase::Safety => self.timeline.recovery.began,
             Phase::Liveness => self.timeline.final_reads,
             Phase::Final => self.timeline.end,
         };
@@ -196,7 +196,7 @@ impl Director {
     }
 
     fn end_faults(&mut self, world: &mut World, now: Time) -> bool {
-        let liveness = self.timeline.liveness;
+        let liveness = self.timeline.recovery.began;
         let due = |begun: &mut Begun| {
             !begun.planned.stays(liveness) && (begun.planned.until <= now || liveness <= now)
         };
@@ -214,7 +214,7 @@ impl Director {
         let due = world.due();
         let pop = || self.to_begin.pop_if(|planned| planned.at <= now);
         let mut begins: Vec<Planned> = std::iter::from_fn(pop).collect();
-        let liveness = self.timeline.liveness;
+        let liveness = self.timeline.recovery.began;
         if liveness <= now {
             begins.retain(|planned| planned.stays(liveness));
         }

@@ -26,6 +26,7 @@ pub mod prelude;
 mod real;
 mod record;
 pub mod report;
+mod round;
 pub mod run;
 pub mod seed;
 pub mod shrink;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checkers::History;
-use checkers::checker::Live;
-use checkers::history::{NodeId, Op, OpKind, Outcome, ProcessId, Reason, SessionId, Time};
+use checkers::history::{NodeId, Op, Outcome, ProcessId, Reason, SessionId, Time};
 use tokio::sync::Notify;
 use workloads::{Generator, Workload};
 
@@ -17,6 +16,7 @@ use crate::config::{Config, Reseed};
 use crate::director::Director;
 use crate::nemesis::Schedule;
 use crate::record::Recorder;
+use crate::round::{Recovery, Round};
 use crate::run::{Counts, Effect};
 use crate::seed::{Seed, Stream};
 use crate::sim::{
@@ -65,14 +65,8 @@ pub(crate) struct Played {
 /// simulation have to agree on it while it runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeline {
-    /// Faults have been undone; the cluster recovers.
-    pub(crate) liveness: Time,
-    /// Clients see to it that each node is asked for everything.
-    pub(crate) go_round: Time,
-    /// Clients do what has never succeeded so far.
-    pub(crate) catch_up: Time,
-    /// Clients begin no more operations.
-    pub(crate) clients_stop: Time,
+    /// Faults have been undone; the cluster recovers, until clients begin no more operations.
+    pub(crate) recovery: Recovery,
     /// The replicas have had their time to converge, and are read.
     pub(crate) final_reads: Time,
     /// The run ends, whatever is missing.
@@ -81,14 +75,11 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     fn new(config: &Config, timing: Timing) -> Timeline {
-        let liveness = Time::ZERO + config.safety;
-        let go_round = liveness + config.liveness / 4;
-        let catch_up = liveness + config.liveness / 2;
-        let clients_stop = liveness + config.liveness;
+        let recovery = Recovery { began: Time::ZERO + config.safety, lasts: config.liveness };
         // The last operations may take as long as they are allowed to.
-        let final_reads = clients_stop + timing.operation + timing.converge;
+        let final_reads = recovery.ends() + timing.operation + timing.converge;
         let end = final_reads + timing.operation * FINAL_TRIES_MAX;
-        Timeline { liveness, go_round, catch_up, clients_stop, final_reads, end }
+        Timeline { recovery, final_reads, end }
     }
 }
 
@@ -146,7 +137,12 @@ pub(crate) fn play(
     let drawn = config.nemeses.is_some();
     let mut vacuous = if drawn { Vec::new() } else { director.vacuous(&effects) };
     let stretches = director.stretches();
-    vacuous.extend(stage.lacking().map(|kind| format!("no {kind} succeeded in the whole run")));
+    vacuous.extend(
+        stage
+            .round
+            .lacking(&stage.recorder)
+            .map(|kind| format!("no {kind} succeeded in the whole run")),
+    );
     vacuous.extend(overload);
     vacuous
         .extend(stage.in_doubt.get().map(|step| format!("when replicas were read, {step} still")));
@@ -187,10 +183,8 @@ struct Stage {
     think_max: Duration,
     paced: bool,
     workload: &'static dyn Workload,
-    /// The kinds of operations that the workload does.
-    kinds: Rc<[OpKind]>,
-    /// How often clients of each node asked for each kind since faults were undone.
-    asked: Rc<RefCell<BTreeMap<(NodeId, OpKind), Asked>>>,
+    /// What was asked of which node.
+    round: Rc<Round>,
     /// Opens when what the workload does before anything else is done.
     gate: Rc<Gate>,
     /// Final readers that are not done yet.
@@ -224,8 +218,7 @@ impl Stage {
             think_max: config.think_max,
             paced: config.paced,
             workload,
-            kinds: workload.kinds(&config.workload()).into(),
-            asked: Rc::default(),
+            round: Rc::new(Round::new(workload.kinds(&config.workload()))),
             gate: Rc::default(),
             readers: Rc::new(Cell::new(config.all_nodes())),
             sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
@@ -247,47 +240,6 @@ impl Stage {
             calls.borrow_mut().0[client].push(Call { at, op: op.clone() });
         }
     }
-
-    /// The kinds of operations of which none has succeeded so far.
-    fn lacking(&self) -> impl Iterator<Item = OpKind> + '_ {
-        self.kinds.iter().copied().filter(|kind| self.recorder.ok_of(*kind) == 0)
-    }
-
-    /// What a client of a node does next: what its workload draws. But where the end is near and operations of
-    /// some kind have never succeeded, because faults left the system little time for them, it does one
-    /// of these, or one of a kind that its node was seldom asked for since.
-    fn next(&self, generator: &mut dyn Generator, home: NodeId, now: Time) -> Op {
-        let is_late = now >= self.timeline.catch_up;
-        let mut wanted: Vec<OpKind> = if is_late { self.lacking().collect() } else { Vec::new() };
-        if wanted.is_empty() && now >= self.timeline.go_round {
-            wanted.extend(self.seldom(home, is_late));
-        }
-        let op = generator.next(&wanted);
-        if now >= self.timeline.liveness {
-            let mut asked = self.asked.borrow_mut();
-            let asked = asked.entry((home, op.kind())).or_default();
-            asked.ever += 1;
-            asked.late += usize::from(is_late);
-        }
-        op
-    }
-
-    /// The kinds that clients of a node have seldom asked for since faults were undone.
-    fn seldom(&self, home: NodeId, is_late: bool) -> impl Iterator<Item = OpKind> + '_ {
-        let is_seldom = move |kind: &OpKind| {
-            let asked = self.asked.borrow().get(&(home, *kind)).copied().unwrap_or_default();
-            asked.ever < Live::AT_A_NODE || (is_late && asked.late < Live::LATE_AT_A_NODE)
-        };
-        self.kinds.iter().copied().filter(is_seldom)
-    }
-}
-
-/// How often something was asked.
-#[derive(Clone, Copy, Default)]
-struct Asked {
-    ever: usize,
-    /// In the second half of the time that the system has to recover.
-    late: usize,
 }
 
 /// All clients: those of the workload, one for each node that reads everything there at the end, and where
@@ -430,7 +382,7 @@ async fn act(
     mut generator: Box<dyn Generator>,
 ) {
     let think_max = stage.think_max.as_millis() as u64;
-    let stop = stage.timeline.clients_stop;
+    let stop = stage.timeline.recovery.ends();
     let mut think: Stream = cx.random("think");
     let gate = stage.gate.clone();
     let client = spec.session.index();
@@ -446,7 +398,8 @@ async fn act(
     while actor.now() < stop {
         let began = actor.now();
         let home = stage.roster.home_of(spec.home, spec.pinned);
-        let op = stage.next(&mut *generator, home, began);
+        let Stage { round, recorder, timeline, .. } = &stage;
+        let op = round.next(&mut *generator, recorder, timeline.recovery, (home, began));
         stage.keep(client, began, &op);
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);

@@ -191,9 +191,9 @@ pub enum StoreError {
     },
     /// The run was stored by a program with another format.
     #[error(
-        "{}:1: format {found}, but this program reads format {FORMAT}; the run was stored by \
-         version {program}, which still reads it",
-        file.display()
+        "{}:1: format {found}, but this program, version {}, reads format {FORMAT}; the run says that \
+         version {program} stored it",
+        file.display(), env!("CARGO_PKG_VERSION")
     )]
     Version {
         /// The file.

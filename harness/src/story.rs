@@ -38,11 +38,15 @@ pub struct Sentence {
 pub fn tell(system: &dyn System, report: &Report, anomaly: &Anomaly) -> Vec<Sentence> {
     let Some(trace) = &report.trace else { return Vec::new() };
     let end = end_of(report, anomaly);
-    // Of what happens at one moment, faults come first: they are why.
-    let mut story = faults(report);
+    let (answered, others): (Vec<_>, Vec<_>) = told(report, anomaly)
+        .partition(|told| matches!(told.outcome, Some(Outcome::Ok(_) | Outcome::Fail(_))));
+    let operations = |told: Vec<_>| told.into_iter().map(|told| of_operation(report, trace, told));
+    // Of what happens at one moment, answers come first, which left before it, and then faults: they are why.
+    let mut story: Vec<Sentence> = operations(answered).collect();
+    story.extend(faults(report));
     story.extend(trace.iter().filter_map(of_node));
     story.extend(leaders(trace, system.has_one_leader()));
-    story.extend(operations(report, trace, anomaly));
+    story.extend(operations(others));
     story.retain(|sentence| sentence.at <= end);
     story.sort_by_key(|sentence| sentence.at);
     if let Some(last) = anomaly.explanation.last() {
@@ -132,46 +136,47 @@ fn of_effect(effect: &Effect) -> String {
     if counts.is_empty() { counts } else { format!("; {counts}") }
 }
 
-/// What was asked and answered.
-fn operations(report: &Report, trace: &[TraceEvent], anomaly: &Anomaly) -> Vec<Sentence> {
+/// The operations that are told: all where they are few.
+fn told<'a>(report: &'a Report, anomaly: &'a Anomaly) -> impl Iterator<Item = Operation<'a>> {
     let history = &report.history;
-    let witness = &anomaly.witness.operations;
     let tells_all = history.operation_count() <= OPERATIONS_MAX;
-    let told = history.operations().filter(|told| tells_all || witness.contains(&told.id));
-    told.map(|operation| {
-        let Operation { process, invoked_at, completed_at, outcome, .. } = operation;
-        let at = completed_at.unwrap_or(invoked_at);
-        let word = word(trace, operation.session, invoked_at, at);
-        let op = history.op(operation.id);
-        let shown = |value: ValueId| match (&op, history.value(value)) {
-            (Op::Txn { .. }, body) => steps(body, None),
-            (_, value) => value.to_string(),
-        };
-        let answering = word.as_ref().map(|word| word.node);
-        let first = first_asked(trace, operation.session, invoked_at, at);
-        let node = first.or(operation.node).or(answering);
-        let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));
-        // Whoever is asked first may know who is to be asked instead.
-        let by = answering.filter(|answering| node != Some(*answering));
-        let by = by.map_or_else(String::new, |node| format!(" by n{node}"));
-        let told = words_of(outcome, &by, shown);
-        let why = match outcome {
-            Some(Outcome::Ok(_)) => word.map(|word| word.to_words(invoked_at)),
-            // It got an answer, which says why.
-            Some(Outcome::Fail(_)) => None,
-            Some(Outcome::Info(_)) | None => wait(trace, operation.session, invoked_at, at),
-        };
-        let why = why.unwrap_or_default();
-        let op = match op {
-            Op::Txn { .. } => op_in_short(&op, None),
-            op => op.to_string(),
-        };
-        let words = format!(
-            "process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{why}"
-        );
-        Sentence { at, words }
-    })
-    .collect()
+    let witness = &anomaly.witness.operations;
+    history.operations().filter(move |told| tells_all || witness.contains(&told.id))
+}
+
+/// What was asked and answered.
+fn of_operation(report: &Report, trace: &[TraceEvent], operation: Operation<'_>) -> Sentence {
+    let history = &report.history;
+    let Operation { process, invoked_at, completed_at, outcome, .. } = operation;
+    let at = completed_at.unwrap_or(invoked_at);
+    let word = word(trace, operation.session, invoked_at, at);
+    let op = history.op(operation.id);
+    let shown = |value: ValueId| match (&op, history.value(value)) {
+        (Op::Txn { .. }, body) => steps(body, None),
+        (_, value) => value.to_string(),
+    };
+    let answering = word.as_ref().map(|word| word.node);
+    let first = first_asked(trace, operation.session, invoked_at, at);
+    let node = first.or(operation.node).or(answering);
+    let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));
+    // Whoever is asked first may know who is to be asked instead.
+    let by = answering.filter(|answering| node != Some(*answering));
+    let by = by.map_or_else(String::new, |node| format!(" by n{node}"));
+    let told = words_of(outcome, &by, shown);
+    let why = match outcome {
+        Some(Outcome::Ok(_)) => word.map(|word| word.to_words(invoked_at)),
+        // It got an answer, which says why.
+        Some(Outcome::Fail(_)) => None,
+        Some(Outcome::Info(_)) | None => wait(trace, operation.session, invoked_at, at),
+    };
+    let why = why.unwrap_or_default();
+    let op = match op {
+        Op::Txn { .. } => op_in_short(&op, None),
+        op => op.to_string(),
+    };
+    let words =
+        format!("process {process}, which asked {asked} at {invoked_at} to `{op}`, {told}{why}");
+    Sentence { at, words }
 }
 
 /// What a client was told, and by whom where that does not go without saying: ` by n3`.

@@ -99,7 +99,7 @@ impl Checker for Set {
                 continue;
             };
             found.coverage.operations += 1;
-            let shown = judge_shown(&mut found, history, of_key, &read, shown);
+            let shown = judge_shown(&mut found, &numbers, of_key, &read, shown);
             reads.push((read, shown));
         }
         for of_key in sets.values_mut() {
@@ -146,11 +146,12 @@ fn elements<'a>(
 /// Judges what a read shows: nothing twice, and nothing that nobody had begun to add.
 fn judge_shown(
     found: &mut Findings<'_>,
-    history: &History,
+    numbers: &FxHashMap<&Value, ValueId>,
     of_key: &mut Elements,
     read: &Operation<'_>,
     shown: Vec<(&Value, Option<ValueId>)>,
 ) -> Vec<ValueId> {
+    let history = found.history;
     let mut met: FxHashSet<&Value> = FxHashSet::default();
     let mut known = Vec::new();
     let end = read.completed.expect("what was answered has ended");
@@ -172,8 +173,15 @@ fn judge_shown(
             element => {
                 let failed = element.and_then(|element| element.failed);
                 let failed = failed.filter(|id| history.operation(*id).invoked < end);
+                let alike = as_number(value).filter(|alike| {
+                    let number = numbers.get(alike);
+                    number.is_some_and(|number| of_key.by_value.contains_key(number))
+                });
+                let alike = alike.map_or_else(String::new, |alike| {
+                    format!("; that is a text, and not the number {alike}, which somebody added")
+                });
                 let conclusion = format!(
-                    "process {} read {value} in {key}, which nobody had begun to add{}",
+                    "process {} read {value} in {key}, which nobody had begun to add{}{alike}",
                     read.process,
                     but_who_failed(history, failed),
                 );
@@ -183,6 +191,12 @@ fn judge_shown(
         }
     }
     known
+}
+
+/// The number that a text shows.
+fn as_number(value: &Value) -> Option<Value> {
+    let Value::Text(text) = value else { return None };
+    text.parse().ok().map(Value::Int)
 }
 
 /// The final reads of a set, together.

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use checkers::history::{
-    FaultId, NodeId, Op, OpKind, Outcome, Phase, ProcessId, Reason, SessionId, Time,
-};
+use checkers::history::{FaultId, NodeId, Op, Outcome, Phase, ProcessId, Reason, SessionId, Time};
 use rustix::process::Signal;
 use tokio::time::Instant;
 use workloads::{Generator, Workload};
@@ -24,6 +22,7 @@ use crate::config::Config;
 use crate::nemesis::{Defect, Fault, Planned, Schedule, Target};
 use crate::play::{FINAL_TRIES_MAX, Gate, Played};
 use crate::record::Recorder;
+use crate::round::{Recovery, Round};
 use crate::run::Effect;
 use crate::seed::{Seed, Stream};
 use crate::sim::{ClientSpec, Cuts, Failure, Link, NOBODY, NodeStatus, Observed, named, stream_of};
@@ -44,8 +43,10 @@ struct Stage {
     timing: Timing,
     workload: &'static dyn Workload,
     began: Instant,
-    /// When clients begin no more operations.
-    stop: Rc<Cell<Time>>,
+    /// The time to recover; clients begin no more operations after that.
+    recovery: Rc<Cell<Recovery>>,
+    /// What was asked of which node.
+    round: Rc<Round>,
     /// Whether the run is to be cut short.
     is_cut_short: Arc<AtomicBool>,
     think_max: Duration,
@@ -58,6 +59,11 @@ struct Stage {
 impl Stage {
     fn now(&self) -> Time {
         Time::ZERO + self.began.elapsed()
+    }
+
+    /// Whether clients begin no more operations.
+    fn is_over(&self) -> bool {
+        self.now() >= self.recovery.get().ends()
     }
 
     async fn until(&self, at: Time) {
@@ -86,7 +92,8 @@ pub(super) async fn play(
         timing,
         workload,
         began: Instant::now(),
-        stop: Rc::new(Cell::new(liveness + config.liveness)),
+        recovery: Rc::new(Cell::new(Recovery { began: liveness, lasts: config.liveness })),
+        round: Rc::new(Round::new(workload.kinds(&config.workload()))),
         is_cut_short,
         think_max: config.think_max,
         paced: config.paced,
@@ -107,7 +114,7 @@ pub(super) async fn play(
     for reader in readers.map(tokio::task::spawn_local).collect::<Vec<_>>() {
         reader.await.map_err(io::Error::other)?;
     }
-    director.played(config)
+    director.played()
 }
 
 /// Starts all nodes, and waits until they are a cluster.
@@ -227,16 +234,16 @@ async fn act(
     let stage = actor.stage.clone();
     let think_max = stage.think_max.as_millis() as u64;
     if let Some(op) = first {
-        while matches!(actor.perform(&op).await, Outcome::Fail(_)) && stage.now() < stage.stop.get()
-        {
+        while matches!(actor.perform(&op).await, Outcome::Fail(_)) && !stage.is_over() {
             tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
         }
         stage.gate.open();
     }
     stage.gate.pass().await;
-    while stage.now() < stage.stop.get() {
+    while !stage.is_over() {
         let began = stage.now();
-        let op = generator.next(&[]);
+        let Stage { round, recorder, recovery, .. } = &stage;
+        let op = round.next(&mut *generator, recorder, recovery.get(), (actor.home, began));
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
         let pause = Duration::from_millis(think.between(0, think_max));
@@ -328,7 +335,7 @@ impl Director {
         self.start_all()?;
         let now = self.stage.now();
         self.stage.recorder.phase(now, Phase::Liveness);
-        self.stage.stop.set(now + config.liveness);
+        self.stage.recovery.set(Recovery { began: now, lasts: config.liveness });
         self.look_until(now + config.liveness, false, watch).await
     }
 
@@ -532,14 +539,13 @@ impl Director {
     }
 
     /// What happened.
-    fn played(self, config: &Config) -> io::Result<Played> {
-        let Stage { recorder, workload, .. } = &self.stage;
+    fn played(self) -> io::Result<Played> {
+        let Stage { recorder, round, .. } = &self.stage;
         let mut counts = recorder.counts();
         counts.sent = network::packets()?;
         counts.dropped = self.effects.iter().map(|effect| effect.dropped).sum();
         counts.simulated_ns = self.stage.now().as_nanos();
-        let kinds: Vec<OpKind> = workload.kinds(&config.workload());
-        let lacking = kinds.into_iter().filter(|kind| recorder.ok_of(*kind) == 0);
+        let lacking = round.lacking(recorder);
         let vacuous = lacking.map(|kind| format!("no {kind} succeeded in the whole run")).collect();
         let cluster = self.stage.cluster.borrow();
         let standing = self.stage.site.all().map(|node| match cluster.is_up(node) {

@@ -42,6 +42,8 @@ mod plain;
 const ROUNDS_MAX: u32 = 4;
 /// How many other seeds are tried for a fault or an operation that is needed under the one of the run.
 const SEEDS_MAX: u64 = 10;
+/// How many are tried in the end, when runs are short: as many as there are tails that tell what each is needed for.
+const SEEDS_LAST: u64 = 50;
 /// How many are tried for a shorter pause.
 const SEEDS_A_PAUSE: u64 = 4;
 /// How many are tried for what proves the failure, and nothing else.
@@ -331,7 +333,7 @@ impl Shrinker<'_> {
             search.leap(&mut best, &mut tried, leaps);
             search.leave_out(&mut best);
             search.leave_out_time(&mut best);
-            search.try_others(&mut best);
+            search.try_others(&mut best, SEEDS_MAX);
             search.merge(&mut best);
             search.simplify(&mut best);
             search.hasten(&mut best);
@@ -344,12 +346,12 @@ impl Shrinker<'_> {
         for _ in 0..ROUNDS_MAX {
             let size = best.size();
             search.leave_out(&mut best);
-            search.try_others(&mut best);
+            search.try_others(&mut best, SEEDS_LAST);
+            search.take_times(&mut best);
             if best.size() == size || (self.stop)() {
                 break;
             }
         }
-        search.take_times(&mut best);
         let traced = Options { trace: true, ..best.options() };
         let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);
@@ -557,13 +559,13 @@ impl Search<'_> {
     }
 
     /// Leaves out what a run needs under its own seed, but not under another one: it only made the moment.
-    fn try_others(&self, best: &mut Case) {
+    fn try_others(&self, best: &mut Case, seeds: u64) {
         self.tell("seeds", best);
         let mut fault = 0;
         while fault < best.faults.len() {
             let mut faults = best.faults.clone();
             faults.remove(fault);
-            if !self.improve(best, others(best.with_faults(faults), SEEDS_MAX).collect()) {
+            if !self.improve(best, others(best.with_faults(faults), seeds).collect()) {
                 fault += 1;
             }
         }
@@ -571,7 +573,7 @@ impl Search<'_> {
         while operation < best.size().operations {
             let mut operations = best.operations();
             operations.remove(operation);
-            if !self.improve(best, others(best.with_operations(&operations), SEEDS_MAX).collect()) {
+            if !self.improve(best, others(best.with_operations(&operations), seeds).collect()) {
                 operation += 1;
             }
         }

@@ -1,5 +1,6 @@
 //! The two engines: what is the same on both, and what the one without ticks does exactly.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -101,32 +102,57 @@ fn by_client(report: &Report) -> Vec<(String, Duration)> {
 /// after the pause of the store's client and the way there and back.
 const ASKED_AGAIN: Duration = Duration::from_millis(60);
 
+/// Plays a mode for one client at the least latency on both engines: it asks and learns the same, and at most so much later
+/// in all. Returns how much.
+fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
+    let none = Schedule::default();
+    let [ticks, event] = on_both(system, &plan(name), seed, &none, |config| {
+        config.tick = Duration::from_millis(1);
+        config.latency_max = config.tick;
+        (config.clients, config.pinned) = (1, 1);
+    });
+    assert_eq!(ticks.conclusion(), event.conclusion(), "{name} seed {seed}");
+    let verdicts = |report: &Report| {
+        let judged = report.judged.iter();
+        judged.map(|judged| (judged.guarantee, discriminant(&judged.verdict))).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&ticks), verdicts(&event), "{name} seed {seed}");
+    let end = Time::ZERO + Duration::from_secs(8);
+    let count = ticks.history.operations().filter(|one| one.invoked_at < end).count();
+    let (mut of_ticks, mut of_event) = (by_client(&ticks), by_client(&event));
+    // One that had to ask again does a little less in the same time.
+    let both = count.min(event.history.operations().filter(|o| o.invoked_at < end).count());
+    of_ticks.truncate(both);
+    of_event.truncate(both);
+    let mut differ = Duration::ZERO;
+    for ((said, a), (also, b)) in of_ticks.iter().zip(&of_event) {
+        assert_eq!(said, also, "{name} seed {seed}");
+        differ += a.abs_diff(*b);
+    }
+    assert!(both > 50 && differ < ASKED_AGAIN, "{name} seed {seed}: {differ:?}");
+    differ
+}
+
 #[test]
 fn every_mode_does_the_same_for_one_client_and_no_later_than_timers_end() {
     for entry in SYSTEMS {
         let system: Arc<dyn System> = Arc::from((entry.build)());
         for seed in 0..6 {
-            let none = Schedule::default();
-            let [ticks, event] = on_both(&system, &plan(entry.name), seed, &none, |config| {
-                config.tick = Duration::from_millis(1);
-                config.latency_max = config.tick;
-                (config.clients, config.pinned) = (1, 1);
-            });
-            assert_eq!(ticks.conclusion(), event.conclusion(), "{} seed {seed}", entry.name);
-            let end = Time::ZERO + Duration::from_secs(8);
-            let count = ticks.history.operations().filter(|one| one.invoked_at < end).count();
-            let (mut of_ticks, mut of_event) = (by_client(&ticks), by_client(&event));
-            // One that had to ask again does a little less in the same time.
-            let both = count.min(event.history.operations().filter(|o| o.invoked_at < end).count());
-            of_ticks.truncate(both);
-            of_event.truncate(both);
-            let mut differ = Duration::ZERO;
-            for ((said, a), (also, b)) in of_ticks.iter().zip(&of_event) {
-                assert_eq!(said, also, "{} seed {seed}", entry.name);
-                differ += a.abs_diff(*b);
-            }
-            assert!(both > 50 && differ < ASKED_AGAIN, "{} seed {seed}: {differ:?}", entry.name);
+            differ(entry.name, &system, seed);
         }
+    }
+}
+
+/// The same for a thousand seeds: `cargo test --release -p stormglass --test it -- --ignored --nocapture in_a_thousand_seeds`.
+#[test]
+#[ignore = "takes minutes"]
+fn every_mode_does_the_same_for_one_client_in_a_thousand_seeds() {
+    for entry in SYSTEMS {
+        let system: Arc<dyn System> = Arc::from((entry.build)());
+        let all: Vec<Duration> = (0..1000).map(|seed| differ(entry.name, &system, seed)).collect();
+        let same = all.iter().filter(|differ| differ.is_zero()).count();
+        let most = all.iter().max().expect("there are some");
+        println!("{}: {same} of {} without a difference, {most:?} at most", entry.name, all.len());
     }
 }
 

@@ -236,7 +236,9 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
         ));
     } else {
         let contrast = Contrast::new(finals.reads[0], legal).due_to(last);
-        conclude(found, "lost-increment", contrast, finals, &what, 1);
+        let is_more = sums.iter().all(|sum| *sum > most);
+        let name = if is_more { "lost-decrement" } else { "lost-increment" };
+        conclude(found, name, contrast, finals, &what, 1);
     }
 }
 

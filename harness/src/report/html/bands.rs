@@ -1,11 +1,13 @@
 //! Faults as bands behind pictures.
 
+use std::collections::BTreeMap;
+
 use checkers::history::{FaultId, History, NodeId, Time};
 
 use super::axis::Axis;
 use super::picture::faults_of;
 use super::svg::{Svg, short};
-use super::words::nodes_in;
+use super::words::{hit_in, nodes_in};
 
 /// How wide a character of a name is.
 const CHARACTER: f64 = 6.8;
@@ -23,7 +25,8 @@ pub(super) struct Band {
     /// What a pointer is told that rests on it.
     pub(super) title: String,
     pub(super) kind: String,
-    pub(super) nodes: Vec<NodeId>,
+    /// The nodes that it hit, and what it is for each.
+    pub(super) hits: BTreeMap<NodeId, String>,
     pub(super) from: Time,
     /// When it was undone; the end of all time where it never was.
     pub(super) to: Time,
@@ -35,7 +38,7 @@ pub(super) fn of(history: &History, from: Time, to: Time) -> Vec<Band> {
         id,
         name: short(&format!("fault {id}: {kind} {what}"), NAME_MAX),
         title: short(&format!("fault {id}: {kind} {what}, from {begin}"), 4 * NAME_MAX),
-        nodes: nodes_in(&what),
+        hits: nodes_in(&what).into_iter().map(|node| (node, hit_in(&kind, &what, node))).collect(),
         kind,
         from: begin,
         to: end.unwrap_or(Time::from_nanos(u64::MAX / 2)),

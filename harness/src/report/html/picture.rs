@@ -184,7 +184,7 @@ impl<'a> Drawing<'a> {
         let mut nodes: Vec<NodeId> =
             operations.iter().filter_map(|operation| operation.node).collect();
         nodes.extend(answering.values());
-        nodes.extend(bands.iter().flat_map(|band| band.nodes.iter().copied()));
+        nodes.extend(bands.iter().flat_map(|band| band.hits.keys().copied()));
         // Those that had no part in it are part of the picture too, where they do not fill it.
         let all = config.all_nodes();
         nodes.extend((1..=all).map(NodeId).filter(|_| all <= NODES_MAX));
@@ -275,10 +275,16 @@ impl<'a> Drawing<'a> {
             let middle = top + 10.0;
             svg.words("lane", (6.0, middle + 4.0), &format!("node n{node}"));
             svg.line("node", (self.axis.x(from), middle), (RIGHT, middle));
-            for band in self.bands.iter().filter(|band| band.nodes.contains(node)) {
+            for (band, hit) in
+                self.bands.iter().filter_map(|band| Some((band, band.hits.get(node)?)))
+            {
                 let (left, right) = band.places(&self.axis, RIGHT);
+                let has_room = hit.chars().count() as f64 * CHARACTER <= right - left;
+                let words = if has_room { hit } else { &band.kind };
+                svg.open_with_title("node-hit", hit);
                 svg.rect("node-hit", (left, top + 3.0), (right - left, 14.0));
-                svg.words("node-hit", (left + 4.0, middle + 4.0), &band.kind);
+                svg.words("node-hit", (left + 4.0, middle + 4.0), words);
+                svg.close();
             }
             for (begin, end, term) in
                 leads(trace, *node).filter(|lead| lead.1 >= from && lead.0 <= to)

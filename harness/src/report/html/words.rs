@@ -96,9 +96,64 @@ pub(super) fn nodes_in(what: &str) -> Vec<NodeId> {
     nodes
 }
 
+/// What a fault is for one node of those that it hit: of a partition, from whom it is kept.
+pub(super) fn hit_in(kind: &str, what: &str, node: NodeId) -> String {
+    let part = || {
+        let has = |side: &str| nodes_in(side).contains(&node);
+        let (what, bridge) = what.split_once(", bridged by ").unwrap_or((what, ""));
+        if has(bridge) {
+            return Some("between both".to_owned());
+        }
+        if let Some(ring) = what.strip_prefix("ring ") {
+            return Some(format!("sees {}", neighbours(ring, node)));
+        }
+        if let Some((deaf, mute)) = what.split_once(" -/-> ").map(|(from, to)| (to, from)) {
+            return Some(match has(mute) {
+                true => format!("unheard by {deaf}"),
+                false => format!("hears nothing of {mute}"),
+            });
+        }
+        let (one, other) = what.split_once(" | ")?;
+        Some(format!("apart from {}", if has(one) { other } else { one }))
+    };
+    match kind {
+        "partition" => part().map_or_else(|| kind.to_owned(), |part| format!("{kind}: {part}")),
+        _ => kind.to_owned(),
+    }
+}
+
+/// Whom a node still sees in a ring of majorities: as many of its nearest neighbours as make one with itself.
+fn neighbours(ring: &str, node: NodeId) -> String {
+    let name = format!("n{node}");
+    let ring: Vec<&str> = ring.split(' ').collect();
+    let place = ring.iter().position(|other| *other == name).unwrap_or_default();
+    let reach = (ring.len() / 2).div_ceil(2);
+    let others = ring.iter().enumerate().filter(|(other, _)| {
+        let around = place.abs_diff(*other);
+        around > 0 && around.min(ring.len() - around) <= reach
+    });
+    others.map(|(_, other)| *other).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_node_of_a_partition_is_told_from_whom_it_is_kept() {
+        let hit = |what, node| hit_in("partition", what, NodeId(node));
+        assert_eq!(hit("n1 | n2 n3", 1), "partition: apart from n2 n3");
+        assert_eq!(hit("n1 | n2 n3", 3), "partition: apart from n1");
+        assert_eq!(hit("n1 n2 | n4 n5, bridged by n3", 3), "partition: between both");
+        assert_eq!(hit("n1 n2 | n4 n5, bridged by n3", 4), "partition: apart from n1 n2");
+        assert_eq!(hit("n2 -/-> n1 n3", 2), "partition: unheard by n1 n3");
+        assert_eq!(hit("n2 -/-> n1 n3", 1), "partition: hears nothing of n2");
+        assert_eq!(hit("clients | n1", 1), "partition: apart from clients");
+        assert_eq!(hit("ring n5 n4 n3 n1 n2", 5), "partition: sees n4 n2");
+        assert_eq!(hit("ring n5 n4 n3 n1 n2", 3), "partition: sees n4 n1");
+        assert_eq!(hit("all links", 1), "partition");
+        assert_eq!(hit_in("crash", "n1", NodeId(1)), "crash");
+    }
 
     #[test]
     fn nodes_are_found_in_what_a_fault_hit() {
