@@ -275,15 +275,21 @@ impl<'a> Drawing<'a> {
             let middle = top + 10.0;
             svg.words("lane", (6.0, middle + 4.0), &format!("node n{node}"));
             svg.line("node", (self.axis.x(from), middle), (RIGHT, middle));
-            for (band, hit) in
-                self.bands.iter().filter_map(|band| Some((band, band.hits.get(node)?)))
-            {
+            let hits = || self.bands.iter().filter_map(|band| Some((band, band.hits.get(node)?)));
+            for (band, _) in hits() {
                 let (left, right) = band.places(&self.axis, RIGHT);
-                let has_room = hit.chars().count() as f64 * CHARACTER <= right - left;
-                let words = if has_room { hit } else { &band.kind };
-                svg.open_with_title("node-hit", hit);
                 svg.rect("node-hit", (left, top + 3.0), (right - left, 14.0));
-                svg.words("node-hit", (left + 4.0, middle + 4.0), words);
+            }
+            // What hits it at the same time is named side by side.
+            let mut free = 0.0_f64;
+            for (band, hit) in hits() {
+                let width = |words: &str| words.chars().count() as f64 * CHARACTER;
+                let (left, right) = band.places(&self.axis, RIGHT);
+                let at = free.max(left + 4.0);
+                let words = if at + width(hit) <= right { hit } else { &band.kind };
+                free = at + width(words) + CHARACTER;
+                svg.open_with_title("node-hit", hit);
+                svg.words("node-hit", (at, middle + 4.0), words);
                 svg.close();
             }
             for (begin, end, term) in
