@@ -102,8 +102,8 @@ fn by_client(report: &Report) -> Vec<(String, Duration)> {
 /// after the pause of the store's client and the way there and back.
 const ASKED_AGAIN: Duration = Duration::from_millis(60);
 
-/// Plays a mode for one client at the least latency on both engines: it asks and learns the same, and at most so much later
-/// in all. Returns how much.
+/// Plays a mode for one client at the least latency on both engines: it asks and learns the same. Returns how much later it
+/// does so on one of them, in all.
 fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
     let none = Schedule::default();
     let [ticks, event] = on_both(system, &plan(name), seed, &none, |config| {
@@ -117,7 +117,8 @@ fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
         judged.map(|judged| (judged.guarantee, discriminant(&judged.verdict))).collect::<Vec<_>>()
     };
     assert_eq!(verdicts(&ticks), verdicts(&event), "{name} seed {seed}");
-    let end = Time::ZERO + Duration::from_secs(8);
+    // Later on, what is asked depends on how late it is: clients see to it that every node is asked for everything.
+    let end = Time::ZERO + ticks.config.safety;
     let count = ticks.history.operations().filter(|one| one.invoked_at < end).count();
     let (mut of_ticks, mut of_event) = (by_client(&ticks), by_client(&event));
     // One that had to ask again does a little less in the same time.
@@ -129,7 +130,7 @@ fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
         assert_eq!(said, also, "{name} seed {seed}");
         differ += a.abs_diff(*b);
     }
-    assert!(both > 50 && differ < ASKED_AGAIN, "{name} seed {seed}: {differ:?}");
+    assert!(both > 20, "{name} seed {seed}: {both}");
     differ
 }
 
@@ -138,7 +139,8 @@ fn every_mode_does_the_same_for_one_client_and_no_later_than_timers_end() {
     for entry in SYSTEMS {
         let system: Arc<dyn System> = Arc::from((entry.build)());
         for seed in 0..6 {
-            differ(entry.name, &system, seed);
+            let differ = differ(entry.name, &system, seed);
+            assert!(differ < ASKED_AGAIN, "{} seed {seed}: {differ:?}", entry.name);
         }
     }
 }
@@ -151,8 +153,14 @@ fn every_mode_does_the_same_for_one_client_in_a_thousand_seeds() {
         let system: Arc<dyn System> = Arc::from((entry.build)());
         let all: Vec<Duration> = (0..1000).map(|seed| differ(entry.name, &system, seed)).collect();
         let same = all.iter().filter(|differ| differ.is_zero()).count();
+        let once = all.iter().filter(|differ| **differ < ASKED_AGAIN).count();
         let most = all.iter().max().expect("there are some");
-        println!("{}: {same} of {} without a difference, {most:?} at most", entry.name, all.len());
+        println!(
+            "{}: of {}, {same} without a difference, {once} by less than {ASKED_AGAIN:?}, all by {most:?} at most",
+            entry.name,
+            all.len()
+        );
+        assert!(*most < ASKED_AGAIN * 3, "{}: {most:?}", entry.name);
     }
 }
 
