@@ -44,7 +44,11 @@ pub fn tell(system: &dyn System, report: &Report, anomaly: &Anomaly) -> Vec<Sent
     // Of what happens at one moment, answers come first, which left before it, and then faults: they are why.
     let mut story: Vec<Sentence> = operations(answered).collect();
     story.extend(faults(report));
-    story.extend(trace.iter().filter_map(of_node));
+    // In a large run, rare states are many, and about other operations than those that are told.
+    let tells_marks = tells_all(report);
+    let is_told =
+        |event: &&TraceEvent| tells_marks || !matches!(event.what, Happening::Reaches { .. });
+    story.extend(trace.iter().filter(is_told).filter_map(|event| of_node(system, event)));
     story.extend(leaders(trace, system.has_one_leader()));
     story.extend(operations(others));
     story.retain(|sentence| sentence.at <= end);
@@ -93,13 +97,15 @@ fn leaders(trace: &[TraceEvent], has_one: bool) -> Vec<Sentence> {
 }
 
 /// What happened to a node as a process.
-fn of_node(event: &TraceEvent) -> Option<Sentence> {
+fn of_node(system: &dyn System, event: &TraceEvent) -> Option<Sentence> {
     let TraceEvent { at, place, what } = event;
     let words = match what {
         Happening::Starts if *at > Time::ZERO => format!("{place} starts again"),
-        Happening::Stops { .. } | Happening::Note { .. } | Happening::Reaches { .. } => {
-            format!("{place} {what}")
-        }
+        Happening::Reaches { mark } => match system.mark_in_words(mark) {
+            Some(words) => format!("{place} {words}"),
+            None => format!("{place} {what}"),
+        },
+        Happening::Stops { .. } | Happening::Note { .. } => format!("{place} {what}"),
         _ => return None,
     };
     Some(Sentence { at: *at, words })
@@ -136,12 +142,16 @@ fn of_effect(effect: &Effect) -> String {
     if counts.is_empty() { counts } else { format!("; {counts}") }
 }
 
+/// Whether a run is small enough to be told whole.
+fn tells_all(report: &Report) -> bool {
+    report.history.operation_count() <= OPERATIONS_MAX
+}
+
 /// The operations that are told: all where they are few.
 fn told<'a>(report: &'a Report, anomaly: &'a Anomaly) -> impl Iterator<Item = Operation<'a>> {
-    let history = &report.history;
-    let tells_all = history.operation_count() <= OPERATIONS_MAX;
+    let tells_all = tells_all(report);
     let witness = &anomaly.witness.operations;
-    history.operations().filter(move |told| tells_all || witness.contains(&told.id))
+    report.history.operations().filter(move |told| tells_all || witness.contains(&told.id))
 }
 
 /// What was asked and answered.
@@ -204,8 +214,8 @@ struct Word {
     node: NodeId,
     /// When it was asked, the last time.
     asked: Time,
-    /// Who had let it hear something by then, and may have known of the request; with the kind of what came last.
-    heard: BTreeMap<NodeId, Option<String>>,
+    /// Who had let it hear something by then, and may have known of the request; with the kinds of that, as they came.
+    heard: BTreeMap<NodeId, Vec<String>>,
     /// To whom it had sent something by then.
     told: BTreeSet<NodeId>,
     /// To whom it had sent something by then that was lost, and why.
@@ -252,9 +262,9 @@ impl Word {
     }
 
     fn heard(&self) -> String {
-        list(self.heard.iter().map(|(from, kind)| match kind {
-            Some(kind) => format!("n{from} ({kind})"),
-            None => format!("n{from}"),
+        list(self.heard.iter().map(|(from, kinds)| match &kinds[..] {
+            [] => format!("n{from}"),
+            kinds => format!("n{from} ({})", kinds.join(", ")),
         }))
     }
 
@@ -377,7 +387,9 @@ fn follow(events: &[TraceEvent], node: NodeId) -> Word {
                 let Some(kind) = telling.get(message) else { continue };
                 knowing.insert(*place);
                 if let Some(from) = from.node().filter(|_| place.node() == Some(node)) {
-                    word.heard.insert(from, kind.map(str::to_owned));
+                    let kinds = word.heard.entry(from).or_default();
+                    let new = kind.filter(|kind| !kinds.iter().any(|known| known == kind));
+                    kinds.extend(new.map(str::to_owned));
                 }
             }
             Happening::Lost { message, to, why } if telling.contains_key(message) => {

@@ -6,12 +6,14 @@
 
 use std::cell::Cell;
 
-use strum::{IntoStaticStr, VariantArray};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::mode::Mode;
 
 /// A rare state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray,
+)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Mark {
     /// A follower cuts entries that its leader does not have.
@@ -77,6 +79,34 @@ thread_local! {
 }
 
 impl Mark {
+    /// What a node does, or what happens to it, in words that follow its name.
+    pub fn words(self) -> &'static str {
+        match self {
+            SuffixCut => "cuts entries that its leader does not have",
+            ImageInstalled => "takes over a whole state from its leader",
+            ImageTooLate => "gets a whole state that is no newer than what it has",
+            LeaderDeposed => "hears of a later term, and leads no more",
+            LeaderAlone => "gives up leading, because it hears from no majority",
+            NobodyElected => "asks for votes again, because nobody was elected",
+            VoteRefused => "refuses its vote to a candidate whose log is behind",
+            LeftoversCommitted => "commits what was left from an earlier term",
+            GaveWay => "gives way to another candidate that could be elected as well",
+            PartnerReplaced => "proposes another partner",
+            OfficeTooLate => "learns that it was appointed when it leads no more",
+            ChangesDropped => "drops changes that its primary does not have",
+            AppliedTooMuch => "has applied what its primary does not have, and needs its state",
+            ReadRepaired => "brings a replica up to date by what it has read",
+            WroteBack => "writes back what it has read, because not all have it that answered",
+            StoodIn => "has a stand-in for a replica that does not answer",
+            HintTaken => "forgets a change that it had kept for another node, which has it",
+            ChangeTooLate => "gets a change that is older than what it holds",
+            TreesDiffer => "compares itself with another replica, which holds something else",
+            BeforeItsPast => "gets a change of another region before one that this depends on",
+            CameTwice => "gets a change of another region a second time",
+            RemovalForgotten => "forgets a removal that every region has",
+        }
+    }
+
     /// Notes that a protocol is in this state.
     pub(crate) fn note(self) {
         NOTED.set(NOTED.get() | 1 << self as u32);

@@ -555,10 +555,11 @@ fn an_increment_is_lost_when_no_replica_shows_a_sum_that_can_have_it() {
     check(&Durable, &finally(counted, "c", &[(1, "3"), (2, "3")]), &["valid"]);
     check(&Durable, &finally(counted, "c", &[(1, "3"), (2, "5")]), &["valid"]);
     check(&Durable, &finally(counted, "c", &[(1, "-2"), (2, "-2")]), &["lost-increment"]);
-    check(&Durable, &finally(counted, "c", &[(1, "5"), (2, "5")]), &["lost-decrement"]);
+    check(&Durable, &finally(counted, "c", &[(1, "5"), (2, "5")]), &["wrong-sum"]);
     check(&Durable, &finally(counted, "c", &[(1, "nil")]), &["lost-increment"]);
     check(&Durable, &finally(&unknown, "c", &[(1, "13"), (2, "13")]), &["valid"]);
-    check(&Durable, &finally(&unknown, "c", &[(1, "2"), (2, "14")]), &["lost-increment"]);
+    check(&Durable, &finally(&unknown, "c", &[(1, "2"), (2, "14")]), &["wrong-sum"]);
+    check(&Durable, &finally(&unknown, "c", &[(1, "2"), (2, "1")]), &["lost-increment"]);
     // Who may have counted down makes less of it possible.
     let down = "0 invoke increment c 5\n0 ok\n1 invoke increment c -3\n1 info timeout\n";
     check(&Durable, &finally(down, "c", &[(1, "2")]), &["valid"]);
@@ -566,6 +567,40 @@ fn an_increment_is_lost_when_no_replica_shows_a_sum_that_can_have_it() {
     check(&Durable, &finally(down, "c", &[(1, "6")]), &["unknown"]);
     let silent = "92 invoke read-replica c @n2\n92 info timeout\n";
     check(&Durable, &(finally(counted, "c", &[(1, "5")]) + silent), &["unknown"]);
+}
+
+#[test]
+fn a_sum_that_nothing_in_doubt_explains_is_wrong() {
+    let counted = "0 invoke increment c 5\n0 ok\n0 invoke increment c -2\n0 ok\n";
+    let unknown = |process: usize, by: i64| {
+        format!("{process} invoke increment c {by}\n{process} info timeout\n")
+    };
+    let two = format!("{counted}{}{}", unknown(1, 10), unknown(2, 4));
+    for (sum, expected) in
+        [("3", "valid"), ("7", "valid"), ("13", "valid"), ("17", "valid"), ("12", "wrong-sum")]
+    {
+        check(&Durable, &finally(&two, "c", &[(1, sum), (2, sum)]), &[expected]);
+    }
+    // One that can be is enough: the other replica may be behind, which is for others to say.
+    check(&Durable, &finally(&two, "c", &[(1, "12"), (2, "13")]), &["valid"]);
+    check(&Durable, &finally(&two, "c", &[(1, "12"), (2, "6")]), &["wrong-sum"]);
+    let verdict = Durable.check(&history(&finally(&two, "c", &[(1, "12"), (2, "6")])));
+    assert_eq!(
+        verdict.anomalies()[0].explanation.last().unwrap(),
+        "the sum is 3 with what had been acknowledged, and 2 more are in doubt; with none of these, nor \
+         any of them together, it is 12 or 6: something was lost, or counted twice, or counted though it \
+         failed"
+    );
+    // What failed is not in doubt.
+    let failed = format!("{counted}{}2 invoke increment c 4\n2 fail unavailable\n", unknown(1, 10));
+    check(&Durable, &finally(&failed, "c", &[(1, "7")]), &["wrong-sum"]);
+    let silent = "92 invoke read-replica c @n2\n92 info timeout\n";
+    check(&Durable, &(finally(&two, "c", &[(1, "12")]) + silent), &["unknown"]);
+    // All sums of more than 32 in doubt are too many to look at.
+    let many = |count| (1..=count).map(|process| unknown(process, 2)).collect::<String>() + counted;
+    check(&Durable, &finally(&many(32), "c", &[(1, "20")]), &["wrong-sum"]);
+    check(&Durable, &finally(&many(33), "c", &[(1, "20")]), &["valid"]);
+    check(&Durable, &finally(&many(32), "c", &[(1, "67")]), &["valid"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
-use checkers::Verdict;
+use checkers::{Anomaly, Verdict};
 use serde::Serialize;
 
 use super::Context;
@@ -218,10 +218,13 @@ fn grievances(record: &Record) -> String {
             let (guarantee, open) = (judged.guarantee, report::escape::line(open));
             let _ = writeln!(text, "  {guarantee}, not judged: {open}");
         }
-        for anomaly in judged.verdict.anomalies().iter().take(1) {
-            text.push_str(&report::run::explanation(anomaly));
-        }
     }
+    // What came first may be why the rest came about.
+    let claimed = record.judged.iter().filter(|judged| judged.claim == Claim::Holds);
+    let mut first: Vec<&Anomaly> =
+        claimed.filter_map(|judged| judged.verdict.anomalies().first()).collect();
+    first.sort_by_key(|anomaly| anomaly.at);
+    first.iter().for_each(|anomaly| text.push_str(&report::run::explanation(anomaly)));
     for reason in &record.vacuous {
         let _ = writeln!(text, "  it proves nothing: {}", report::escape::line(reason));
     }

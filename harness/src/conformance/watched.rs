@@ -91,6 +91,10 @@ impl System for Watched {
         self.system.marks()
     }
 
+    fn mark_in_words(&self, mark: &str) -> Option<&'static str> {
+        self.system.mark_in_words(mark)
+    }
+
     fn message_names(&self) -> Vec<&'static str> {
         self.system.message_names()
     }

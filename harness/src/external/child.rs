@@ -149,8 +149,10 @@ impl Process {
 
     /// How it ended, with its last words.
     fn end(&mut self) -> String {
+        let runs_on = self.runs_on();
         self.kill();
         let how = match self.child.wait() {
+            _ if runs_on => "it closed its standard output".to_owned(),
             Ok(status) => format!("the process ended ({status})"),
             Err(error) => format!("the process ended ({error})"),
         };
@@ -158,6 +160,15 @@ impl Process {
         let _ = self.silent.recv_timeout(LAST_WORDS_WAIT);
         let words = self.last_words();
         if words.is_empty() { how } else { format!("{how}; its last words: {words}") }
+    }
+
+    /// Whether the process has only closed its standard output. One that ends closes all that it has before it is seen to
+    /// have ended.
+    fn runs_on(&mut self) -> bool {
+        let mut runs = || matches!(self.child.try_wait(), Ok(None));
+        runs()
+            && self.silent.recv_timeout(LAST_WORDS_WAIT) == Err(RecvTimeoutError::Timeout)
+            && runs()
     }
 
     /// What it wrote last to its standard error.

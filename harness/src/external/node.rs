@@ -165,6 +165,9 @@ impl Node {
         let (Some(to), Some(body)) = (said["dest"].as_str(), said["body"].as_object()) else {
             return Err(format!("it said what has no `dest` and `body`: {}", shortened(line)));
         };
+        if let Some(other) = said["src"].as_str().filter(|src| *src != self.name()) {
+            return Err(format!("it spoke in the name of `{other}`: {}", shortened(line)));
+        }
         let node = to.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
         if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
             self.note_whether_it_leads(node);

@@ -184,6 +184,12 @@ pub(super) fn learn(dialect: &Dialect, asked: &Json, answer: &Json) -> Result<Re
             shown()
         ));
     }
+    if kind == "cas" && asked["from"] == NOBODYS {
+        return Err(format!(
+            "it did a `cas` from {NOBODYS}, which no client has written: {}",
+            shortened(&asked.to_string())
+        ));
+    }
     (dialect.learn)(asked, answer)
         .ok_or_else(|| format!("its `{kind}_ok` has not what belongs into it: {}", shown()))
 }
@@ -196,6 +202,7 @@ pub(super) fn of_error(op: &Op, body: &Json) -> Outcome {
     let reason = match (op, code) {
         // A store that forgets what it has acknowledged must not pass because it says so.
         (Op::Read { .. }, Some(20)) => return Outcome::Ok(Ret::Value(Value::Nil)),
+        (Op::Cas { from: Value::Nil, .. }, Some(20)) => Reason::Unsupported,
         (Op::Cas { .. }, Some(20)) => Reason::Mismatch { actual: Some(Value::Nil) },
         (Op::Cas { .. }, Some(22)) => Reason::Mismatch { actual: None },
         (_, Some(10)) => Reason::Unsupported,
@@ -213,14 +220,19 @@ fn ask_register(op: &Op) -> Option<Json> {
     match op {
         Op::Read { key, .. } => Some(json!({"type": "read", "key": key})),
         Op::Write { key, value } => Some(json!({"type": "write", "key": key, "value": value})),
-        // There are no words for the change of a key that is not there.
-        Op::Cas { from: Value::Nil, .. } => None,
+        // There are no words for the change of a key that is not there. What must not be done is asked for instead.
+        Op::Cas { key, from: Value::Nil, to } => {
+            Some(json!({"type": "cas", "key": key, "from": NOBODYS, "to": to}))
+        }
         Op::Cas { key, from, to } => {
             Some(json!({"type": "cas", "key": key, "from": from, "to": to}))
         }
         _ => None,
     }
 }
+
+/// A number that no client writes.
+const NOBODYS: i64 = -1;
 
 fn ask_counter(op: &Op) -> Option<Json> {
     match op {

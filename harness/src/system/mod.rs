@@ -97,6 +97,13 @@ pub trait System: Send + Sync {
         Vec::new()
     }
 
+    /// What one of these is: what a node does, or what happens to it, in words that follow its name. Nothing where the
+    /// name says it all.
+    fn mark_in_words(&self, mark: &str) -> Option<&'static str> {
+        let _ = mark;
+        None
+    }
+
     /// The names that messages of its nodes and clients go by. Faults may wait for one of them, and traces show
     /// them.
     fn message_names(&self) -> Vec<&'static str> {

@@ -223,6 +223,11 @@ fn marks_of(mode: Mode) -> Vec<&'static str> {
     Mark::of(mode).into_iter().map(Mark::name).collect()
 }
 
+/// What a rare state is, in words that follow the name of a node.
+fn mark_in_words(mark: &str) -> Option<&'static str> {
+    mark.parse().ok().map(Mark::words)
+}
+
 /// Whether a nemesis is among those of a run.
 fn is_among(nemeses: &[String], name: &str) -> bool {
     nemeses.iter().any(|nemesis| nemesis == name)
@@ -292,6 +297,10 @@ impl System for Ordered {
 
     fn marks(&self) -> Vec<&'static str> {
         marks_of(self.mode)
+    }
+
+    fn mark_in_words(&self, mark: &str) -> Option<&'static str> {
+        mark_in_words(mark)
     }
 
     fn waits_by_tokio(&self) -> bool {
@@ -506,6 +515,10 @@ impl System for WithoutLeader {
 
     fn marks(&self) -> Vec<&'static str> {
         marks_of(self.name.parse().expect("it is called as its mode is"))
+    }
+
+    fn mark_in_words(&self, mark: &str) -> Option<&'static str> {
+        mark_in_words(mark)
     }
 
     fn waits_by_tokio(&self) -> bool {

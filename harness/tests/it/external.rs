@@ -81,6 +81,11 @@ fn a_process_that_ends_is_named_with_its_last_words() {
         "(signal: 9 (SIGKILL)); its last words: bad",
     );
     said_of(&format!("{READY}\nprintf '{{\"dest'"), "it ended in the middle of a line: {\"dest");
+    // One that says nothing any more, and could not, has not ended.
+    said_of(
+        &format!("{READY}\nexec >&-; sleep 9"),
+        "n1 stopped by itself: it closed its standard output",
+    );
 }
 
 #[test]
@@ -345,7 +350,7 @@ fn what_there_is_not_is_refused() {
 /// A node that is right but for what it is told to lie about.
 const LIAR: &str = r#"#!/usr/bin/env python3
 import json, sys
-lie, held, total, logs, commits = sys.argv[1], [], 0, {}, {}
+lie, held, total, logs, commits, adds = sys.argv[1], [], 0, {}, {}, 0
 for line in sys.stdin:
     message = json.loads(line)
     asked = message["body"]
@@ -355,11 +360,18 @@ for line in sys.stdin:
     said = {"type": kind + "_ok", "in_reply_to": asked["msg_id"]}
     if kind == "add":
         held += [asked.get("element")]
-        total += asked.get("delta", 0)
+        adds += 1
+        total += asked.get("delta", 0) * (2 if lie == "counts-twice" and adds % 9 == 5 else 1)
+        if lie == "counts-twice" and adds % 9 == 7:
+            continue
     elif kind == "broadcast":
         held += [asked["message"]]
-    elif kind == "read" and lie == "sum":
-        said["value"] = total + 10**12
+    elif kind == "read" and lie in ("sum", "counts-twice"):
+        said["value"] = total + (10**12 if lie == "sum" else 0)
+    elif kind == "cas" and lie != "any-cas":
+        said |= {"type": "error", "code": 22}
+    elif kind == "read" and lie == "any-cas":
+        said |= {"type": "error", "code": 20}
     elif kind == "read" and lie != "nothing":
         said["value"] = said["messages"] = held + {"made-up": [-7], "twice": held[:1]}[lie]
     elif kind == "send":
@@ -384,7 +396,8 @@ for line in sys.stdin:
     if kind != "init":
         said["in_reply_to"] += 1000 if lie == "number" else 0
         to = "c999" if lie == "client" else to
-    print(json.dumps({"src": message["dest"], "dest": to, "body": said}), flush=True)
+    name = "n7" if lie == "name" and kind != "init" else message["dest"]
+    print(json.dumps({"src": name, "dest": to, "body": said}), flush=True)
 "#;
 
 #[test]
@@ -400,6 +413,7 @@ fn what_a_node_makes_up_is_told() {
         ("broadcast", "made-up", "set: phantom-element on key k0"),
         ("pn-counter", "sum", "counter: counter-out-of-bounds on key k0"),
         ("g-counter", "sum", "counter: counter-out-of-bounds on key k0"),
+        ("pn-counter", "counts-twice", "durable: wrong-sum on key k0"),
         ("kafka", "poll", "log: nonmonotonic-poll on key k"),
         ("lin-kv", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("g-set", "nothing", "its `read_ok` has not what belongs into it: {"),
@@ -407,6 +421,8 @@ fn what_a_node_makes_up_is_told() {
         ("kafka", "hides", "log: "),
         ("kafka", "forgets", "log: lost-commit"),
         ("kafka", "falls-silent", "not one poll succeeded"),
+        ("lin-kv", "any-cas", "it did a `cas` from -1, which no client has written"),
+        ("g-set", "name", "it spoke in the name of `n7`"),
         ("g-set", "number", "it answered `c"),
         ("g-set", "client", "it answered `c999`, who had sent no message "),
     ] {

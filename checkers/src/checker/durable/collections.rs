@@ -8,11 +8,11 @@
 //! removed at the same time stays, or a client writes the set as it had read it, bring back elements that
 //! others remove meanwhile.
 //!
-//! A counter ends, on some replica, between what is certain with all that may be in it and counts down,
-//! and what is certain with all that may be in it and counts up. Sums beyond those that all increments
-//! and none of the decrements come to, or the other way round, are no loss: something was counted that
-//! nobody asked for, which [`Convergent`](crate::checker::Convergent) judges, and what was lost besides
-//! is hidden.
+//! A counter ends, on some replica, as what is certain with some, none or all of what is in doubt. That is looked into
+//! for sums between the least and the most that this can be, as long as few are in doubt. A sum below them is a
+//! loss, or a decrement that was counted twice; what is above them, the other way round. Sums beyond those that all
+//! increments and none of the decrements come to, or the other way round, are no loss: something was counted that nobody
+//! asked for, which [`Convergent`](crate::checker::Convergent) judges, and what was lost besides is hidden.
 
 use std::collections::BTreeMap;
 
@@ -203,6 +203,7 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
     let (mut certain, mut maybe_down, mut maybe_up) = (start, 0_i128, 0_i128);
     let (mut down, mut up) = (start, start);
     let mut last = None;
+    let mut in_doubt = Vec::new();
     for operation in of_key.iter().filter(|operation| !operation.has_failed()) {
         let Op::Increment { by, .. } = operation.op else { continue };
         let Value::Int(by) = *history.value(by) else { return };
@@ -214,6 +215,7 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
             certain += by;
             last = Some(operation.id);
         } else {
+            in_doubt.push(by);
             maybe_down += by.min(0);
             maybe_up += by.max(0);
         }
@@ -223,23 +225,79 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
     // That it is no counter is for others to say.
     let sums: Option<Vec<i128>> =
         finals.values.iter().map(|value| history.value(*value).as_sum()).collect();
-    let Some(sums) = sums.filter(|sums| sums.iter().all(|sum| !(least..=most).contains(sum)))
-    else {
-        return;
-    };
+    let Some(sums) = sums else { return };
+    let (inside, outside): (Vec<i128>, Vec<i128>) =
+        sums.into_iter().partition(|sum| (least..=most).contains(sum));
     let legal = Legal::within(least, most);
     let what = format!("the sum is {legal} with all that had been acknowledged");
-    if let Some(sum) = sums.iter().find(|sum| !(down..=up).contains(sum)) {
+    if !inside.is_empty() {
+        let targets: Vec<i128> = inside.iter().map(|sum| sum - certain).collect();
+        if let Some(false) = comes_to(&in_doubt, &targets) {
+            let count = in_doubt.len();
+            let in_doubt = if count == 1 { "is" } else { "are" };
+            let what = format!(
+                "the sum is {certain} with what had been acknowledged, and {count} more {in_doubt} in doubt; \
+                 with none of these, nor any of them together, it is {}: something was lost, or counted \
+                 twice, or counted though it failed",
+                list(&inside)
+            );
+            conclude_sum(found, finals, what);
+        }
+    } else if let Some(sum) = outside.iter().find(|sum| !(down..=up).contains(sum)) {
         found.leave_open(format!(
             "{what}; a replica shows {sum}, for which something was counted twice, or that nobody asked \
              for: whether anything was lost besides does not show"
         ));
-    } else {
+    } else if outside.iter().all(|sum| *sum < least) {
         let contrast = Contrast::new(finals.reads[0], legal).due_to(last);
-        let is_more = sums.iter().all(|sum| *sum > most);
-        let name = if is_more { "lost-decrement" } else { "lost-increment" };
-        conclude(found, name, contrast, finals, &what, 1);
+        conclude(found, "lost-increment", contrast, finals, &what, 1);
+    } else {
+        let what = format!(
+            "{what}; what replicas show is {}: something was lost, or counted twice",
+            list(&outside)
+        );
+        conclude_sum(found, finals, what);
     }
+}
+
+/// A sum that cannot be: it does not say which of the increments is why.
+fn conclude_sum(found: &mut Findings<'_>, finals: &Finals, what: String) {
+    match finals.silent {
+        Some(node) => {
+            found.leave_open(format!("{what}, but node n{node} did not say what it holds"));
+        }
+        None => found.add("wrong-sum", &finals.reads, what),
+    }
+}
+
+fn list(sums: &[i128]) -> String {
+    sums.iter().map(i128::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// Of so many numbers at most, all sums are looked at: two halves of them, with 65,536 sums each.
+const IN_DOUBT_MAX: usize = 32;
+
+/// Whether some of a few numbers, none, or all come to one of some sums; nothing where there are too many to say.
+///
+/// The sums of one half, in order, are searched for what those of the other half lack (Horowitz and Sahni, "Computing
+/// partitions with applications to the knapsack problem", 1974).
+fn comes_to(numbers: &[i128], targets: &[i128]) -> Option<bool> {
+    if numbers.len() > IN_DOUBT_MAX {
+        return None;
+    }
+    let sums = |numbers: &[i128]| {
+        let mut sums = vec![0_i128];
+        for number in numbers {
+            let with: Vec<i128> = sums.iter().map(|sum| sum + number).collect();
+            sums.extend(with);
+        }
+        sums
+    };
+    let (one, other) = numbers.split_at(numbers.len() / 2);
+    let mut one = sums(one);
+    one.sort_unstable();
+    let has = |sum: i128| targets.iter().any(|target| one.binary_search(&(target - sum)).is_ok());
+    Some(sums(other).into_iter().any(has))
 }
 
 /// Whether an operation took effect before the first final read began.

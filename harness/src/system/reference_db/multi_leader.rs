@@ -11,8 +11,8 @@ use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
 use super::{
-    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, marks_of, operator, parsed, run_node,
-    unless_forgotten, wipes, wipes_several,
+    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, mark_in_words, marks_of, operator,
+    parsed, run_node, unless_forgotten, wipes, wipes_several,
 };
 use crate::system::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
@@ -173,6 +173,10 @@ impl System for MultiLeader {
 
     fn marks(&self) -> Vec<&'static str> {
         marks_of(Mode::MultiLeader)
+    }
+
+    fn mark_in_words(&self, mark: &str) -> Option<&'static str> {
+        mark_in_words(mark)
     }
 
     fn waits_by_tokio(&self) -> bool {
