@@ -1,17 +1,20 @@
 //! One node: what the network brings goes to its process, and what that says goes into the network.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use checkers::history::{NodeId, Time};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use super::Launch;
 use super::child::{Process, shortened};
 use super::guardian::Guardian;
 use super::pace::Pace;
-use super::protocol::{Dialect, envelope, learn};
+use super::protocol::{Dialect, envelope, learn, whole};
 use super::questions::{Awaited, Questions};
 use super::service::{Asked, SERVICES, Services};
 use crate::sim::{Address, Message, NodeStatus, Role};
@@ -144,7 +147,7 @@ impl Node {
         let Some(line) = process.listen(INIT_MAX)? else {
             return Err(format!("it did not answer `init` within {INIT_MAX:?}"));
         };
-        let is_ok = parsed(&line)?["body"]["type"] == "init_ok";
+        let is_ok = parsed(Said::parse(&line)?.body.get())?["type"] == "init_ok";
         if !is_ok {
             return Err(format!("to `init` it answered {}", shortened(&line)));
         }
@@ -159,39 +162,33 @@ impl Node {
         Ok(())
     }
 
-    /// Brings a line of the process to whom it is for.
+    /// Brings a line of the process to whom it is for. What one node says to another arrives as it was said.
     fn pass_on(&mut self, line: &str) -> Result<(), String> {
-        let said = parsed(line)?;
-        let (Some(to), Some(body)) = (said["dest"].as_str(), said["body"].as_object()) else {
-            return Err(format!("it said what has no `dest` and `body`: {}", shortened(line)));
-        };
-        if let Some(other) = said["src"].as_str().filter(|src| *src != self.name()) {
+        let Said { src, dest, body } = Said::parse(line)?;
+        let name = self.name();
+        if let Some(other) = src.filter(|src| **src != *name) {
             return Err(format!("it spoke in the name of `{other}`: {}", shortened(line)));
         }
-        let node = to.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
+        let node = dest.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
         if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
             self.note_whether_it_leads(node);
-            let message = envelope(&self.name(), to, said["body"].clone());
-            self.cx.send(Address::Node(node), message.to_string().as_bytes());
-        } else if SERVICES.contains(&to) {
-            self.ask_service(to, said["body"].clone());
-        } else if to.starts_with('c') {
-            self.answer(to, body.get("in_reply_to").and_then(Json::as_u64), &said["body"], line)?;
+            let message = format!(r#"{{"src":"{name}","dest":"{dest}","body":{}}}"#, body.get());
+            self.cx.send(Address::Node(node), message.as_bytes());
+        } else if SERVICES.contains(&&*dest) {
+            self.ask_service(&dest, parsed(body.get())?);
+        } else if dest.starts_with('c') {
+            self.answer(&dest, body.get(), line)?;
         } else {
-            return Err(format!("it said something to `{to}`, and there is nobody of that name"));
+            return Err(format!("it said something to `{dest}`, and there is nobody of that name"));
         }
         Ok(())
     }
 
     /// Brings an answer to the client that waits for it.
-    fn answer(
-        &self,
-        client: &str,
-        number: Option<u64>,
-        answer: &Json,
-        line: &str,
-    ) -> Result<(), String> {
-        let Some(number) = number else {
+    fn answer(&self, client: &str, answer: &str, line: &str) -> Result<(), String> {
+        let answer = with_great_ids(parsed(answer)?, answer);
+        let Some(number) = whole(&answer["in_reply_to"]).and_then(|number| number.try_into().ok())
+        else {
             return Err(format!("it said to a client what answers nothing: {}", shortened(line)));
         };
         if client == HERALD {
@@ -203,7 +200,9 @@ impl Node {
             Awaited::By(message) => {
                 if answer["type"] != "error" {
                     let asked: Json = serde_json::from_slice(&message.bytes).unwrap_or_default();
-                    learn(self.dialect, &asked["body"], answer)?;
+                    learn(self.dialect, &asked["body"], &answer)?;
+                } else if whole(&answer["code"]).is_none() {
+                    return Err(format!("its `error` has no `code`: {}", shortened(line)));
                 }
                 self.cx.reply(&message, answer.to_string().as_bytes());
                 Ok(())
@@ -272,7 +271,49 @@ impl Node {
     }
 }
 
+/// What a process says, with what it says to whom as it said it.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, default)]
+    src: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    dest: Cow<'a, str>,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+impl Said<'_> {
+    fn parse(line: &str) -> Result<Said<'_>, String> {
+        let is_message =
+            |said: &Said<'_>| line.starts_with('{') && said.body.get().starts_with('{');
+        if let Some(said) = serde_json::from_str(line).ok().filter(is_message) {
+            return Ok(said);
+        }
+        match serde_json::from_str::<&RawValue>(line) {
+            Ok(_) => Err(format!("it said what has no `dest` and `body`: {}", shortened(line))),
+            Err(error) => Err(format!("it said what is no JSON: {} ({error})", shortened(line))),
+        }
+    }
+}
+
+/// An answer with its id as a text where that is a number that histories do not have, or that would become another one.
+fn with_great_ids(mut answer: Json, text: &str) -> Json {
+    #[derive(Deserialize)]
+    struct Generated<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+    }
+    if answer["id"].is_number()
+        && whole(&answer["id"]).is_none()
+        && let Ok(Generated { id }) = serde_json::from_str(text)
+    {
+        answer["id"] = id.get().into();
+    }
+    answer
+}
+
+/// What is for a client or a service, as far as it is read.
 fn parsed(line: &str) -> Result<Json, String> {
     serde_json::from_str(line)
-        .map_err(|error| format!("it said what is no JSON: {} ({error})", shortened(line)))
+        .map_err(|error| format!("it said what is not read here: {} ({error})", shortened(line)))
 }

@@ -95,17 +95,36 @@ impl Services {
 
     fn tell_time(&mut self, body: &Json) -> Option<Json> {
         let time = self.told;
-        let is_known = body["type"] == "ts";
-        self.told += u64::from(is_known);
-        is_known.then(|| json!({"type": "ts_ok", "ts": time}))
+        if body["type"] != "ts" {
+            return Some(unknown(body));
+        }
+        self.told += 1;
+        Some(json!({"type": "ts_ok", "ts": time}))
     }
+}
+
+/// What a request is answered that a service does not know.
+fn unknown(body: &Json) -> Json {
+    let text = format!("there is no request {}", body["type"]);
+    json!({"type": "error", "code": 10, "text": text})
 }
 
 /// What a request is answered by a state, and what it puts there.
 fn act(state: &State, body: &Json) -> Option<(Json, Option<(String, Json)>)> {
+    let kind = body["type"].as_str().unwrap_or_default();
+    let fields: &[&str] = match kind {
+        "read" => &["key"],
+        "write" => &["key", "value"],
+        "cas" => &["key", "from", "to"],
+        _ => return Some((unknown(body), None)),
+    };
+    if let Some(field) = fields.iter().find(|field| body.get(field).is_none()) {
+        let text = format!("a {kind} has a `{field}`");
+        return Some((json!({"type": "error", "code": 12, "text": text}), None));
+    }
     let key = body["key"].to_string();
     let missing = || json!({"type": "error", "code": 20, "text": "there is no such key"});
-    Some(match (body["type"].as_str()?, state.get(&key)) {
+    Some(match (kind, state.get(&key)) {
         ("read", None) => (missing(), None),
         ("read", Some(value)) => (json!({"type": "read_ok", "value": value}), None),
         ("write", _) => (json!({"type": "write_ok"}), Some((key, body["value"].clone()))),

@@ -443,6 +443,41 @@ fn what_a_node_makes_up_is_told() {
     assert!(runs.join("external-g-set-0").exists() && runs.join("external-g-set-4-0").exists());
 }
 
+/// Tells the other node what a number of 64 bits is not, and serves only who has been told the same; its ids are as great.
+const CARRIER: &str = r#"#!/usr/bin/env python3
+import json, sys
+SAID = '{"type":"note","great":1180591620717411303424,"small":5.280985156625687e-08,"text":"\\ud800","deep":' + "[" * 200 + "]" * 200 + "}"
+heard, number = False, 0
+for line in sys.stdin:
+    if '"note"' in line:
+        heard = SAID in line
+        continue
+    message = json.loads(line)
+    asked = message["body"]
+    if asked["type"] == "init":
+        other = "n2" if message["dest"] == "n1" else "n1"
+    else:
+        print('{"src":"%s","dest":"%s","body":%s}' % (message["dest"], other, SAID), flush=True)
+    number += 1
+    said = {"type": asked["type"] + "_ok", "in_reply_to": float(asked["msg_id"])}
+    said["id"] = (1 << 70) + 2 * number + (other == "n1")
+    if asked["type"] == "init" or heard:
+        print(json.dumps({"src": message["dest"], "dest": message["src"], "body": said}), flush=True)
+"#;
+
+#[test]
+fn what_nodes_say_to_each_other_arrives_as_it_was_said_and_great_numbers_are_ids_too() {
+    if node("lin_kv.py").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    cli::program(&folder.path().join("carrier.py"), CARRIER);
+    let all = ["external", "--bin", "carrier.py", "--workload", "unique-ids", "--nodes", "2"];
+    let how = ["--nemeses", "none", "--safety", "2s", "--pace", "4", "--seeds", "0"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &how].concat());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+}
+
 #[test]
 fn a_partition_cuts_nodes_off_from_the_services_they_ask() {
     let Some(node) = node("lin_kv.py") else { return };

@@ -11,6 +11,8 @@ use crate::draw::Draw;
 
 /// Of ten increments, how many count down.
 const DOWN_OF_TEN: u32 = 3;
+/// The same of the one counter that is to be below zero as well.
+const DOWN_OF_TEN_OF_ONE: u32 = 5;
 /// The most that is added or taken away at once.
 const STEP_MAX: u32 = 1_000_000;
 
@@ -18,7 +20,7 @@ const STEP_MAX: u32 = 1_000_000;
 pub(super) enum Counter {
     /// Many of them, up and down.
     Many,
-    /// One, up and down, which never comes to rest.
+    /// One, up and down, which never comes to rest, and may be above zero or below.
     One,
     /// One that never counts down.
     Growing,
@@ -30,7 +32,11 @@ impl Workload for Counter {
             Counter::Many => options.clone(),
             Counter::One | Counter::Growing => options.of_one_key(),
         };
-        let down_of_ten = if matches!(self, Counter::Growing) { 0 } else { DOWN_OF_TEN };
+        let down_of_ten = match self {
+            Counter::Many => DOWN_OF_TEN,
+            Counter::One => DOWN_OF_TEN_OF_ONE,
+            Counter::Growing => 0,
+        };
         Box::new(Client { draw: Draw::new(&options, client, random), down_of_ten })
     }
 
