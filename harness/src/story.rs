@@ -212,7 +212,7 @@ fn words_of(
 struct Word {
     /// Who answered.
     node: NodeId,
-    /// When it was asked, the last time.
+    /// When it was asked, first of all since it last answered.
     asked: Time,
     /// Who had let it hear something by then, and may have known of the request; with the kinds of that, as they came.
     heard: BTreeMap<NodeId, Vec<String>>,
@@ -228,7 +228,7 @@ impl Word {
     /// On whose word an operation was answered that `began` then, in a clause. A client that learns nothing asks again.
     fn to_words(&self, began: Time) -> String {
         let Word { node, asked, heard, .. } = self;
-        let asked = (*asked > began).then(|| format!(", asked last at {asked},"));
+        let asked = (*asked > began).then(|| format!(", asked again at {asked},"));
         let asked = asked.unwrap_or_default();
         let words = if heard.is_empty() {
             format!(
@@ -326,16 +326,34 @@ fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Optio
     let answered = during
         .iter()
         .position(|event| matches!(&event.what, Happening::Sent(sent) if sent.message == answer))?;
+    let before = &during[..answered];
+    let is_of_node = |event: &TraceEvent| event.place == answering;
+    // An answer before that one, such as that nobody leads yet, was the end of what was asked before it.
+    let is_answer = |event: &TraceEvent| {
+        is_of_node(event) && matches!(&event.what, Happening::Sent(sent) if sent.to == client)
+    };
+    let open = before.iter().rposition(is_answer).map_or(0, |previous| previous + 1);
+    let asks = |event: &TraceEvent| {
+        event.place == client
+            && matches!(&event.what, Happening::Sent(sent) if sent.to == answering)
+    };
+    let first = before[open..].iter().position(asks).map(|place| open + place);
+    let asked = first.or_else(|| before.iter().rposition(asks))?;
     // What it took up between its decision and that moment does not, either.
-    let decided = during[..answered].iter().rposition(|event| {
-        event.place == answering && matches!(event.what, Happening::Decides { to } if to == client)
-    });
-    let during = &during[..decided.unwrap_or(answered)];
-    let asked = during.iter().rposition(|event| {
-        let is = |to| to == answering;
-        event.place == client && matches!(&event.what, Happening::Sent(sent) if is(sent.to))
-    })?;
-    Some(follow(&during[asked..], node))
+    let decides = |event: &TraceEvent| {
+        is_of_node(event) && matches!(event.what, Happening::Decides { to } if to == client)
+    };
+    let decided = before[open.max(asked)..].iter().rposition(decides);
+    let end = decided.map_or(answered, |place| open.max(asked) + place);
+    let word = follow(&during[asked..end], node);
+    if !word.heard.is_empty() {
+        return Some(word);
+    }
+    // It may know of the request since it was asked before, or somebody else was.
+    let is_first =
+        |event: &TraceEvent| event.place == client && matches!(event.what, Happening::Sent(_));
+    let first = during.iter().position(is_first).unwrap_or(asked);
+    Some(Word { asked: word.asked, ..follow(&during[first..end], node) })
 }
 
 /// Finds out for what a client waited in vain between two moments: who did not answer, or whom the node that

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use checkers::history::{NodeId, Operation, OperationId, Outcome, Time};
 use checkers::{Anomaly, Guarantee, Witness};
@@ -93,6 +94,34 @@ fn an_operation_without_an_answer_says_for_whom_its_node_waited() {
         "n5, which it asked last, did not take that up",
     ] {
         assert!(unanswered.iter().any(|told| told.contains(words)), "{words}: {unanswered:#?}");
+    }
+}
+
+#[test]
+fn no_write_that_takes_two_nodes_is_said_to_be_done_on_the_word_of_one() {
+    for name in ["raft", "primary-sync", "primary-semi-sync", "leaderless", "leaderless-sloppy"] {
+        let named = plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == name);
+        let (plan, system) = named.unwrap();
+        let mut told_of = 0;
+        for seed in 0..3 {
+            let options = Options { trace: true, ..Options::default() };
+            let report = run(&system, &plan, Seed(seed), options);
+            let writes = report.history.operations().filter(|operation| {
+                operation.op.kind().writes() && matches!(operation.outcome, Some(Outcome::Ok(_)))
+            });
+            // Those that were asked again and again are the ones to be wrong about.
+            let slow = writes.filter(|operation| {
+                let lasted = operation.completed_at.unwrap().since(operation.invoked_at);
+                lasted > Duration::from_millis(60)
+            });
+            for operation in slow.take(40) {
+                let words = told(&report, &operation);
+                assert!(!words.contains("on its own word"), "{name} seed {seed}: {words}");
+                assert!(words.contains(" had heard from "), "{name} seed {seed}: {words}");
+                told_of += 1;
+            }
+        }
+        assert!(told_of > 20, "{name}: {told_of}");
     }
 }
 
