@@ -291,7 +291,7 @@ fn nodes_are_judged_in_every_dialect() {
         (&many, "broadcast", "kill,partition", "divergence"),
         (&many, "txn-list-append", "kill", "strict-serializable: "),
         (&log, "echo", "kill", "wrong-echo"),
-        (&log, "pn-counter", "kill", "lost-increment"),
+        (&log, "pn-counter", "kill", "durable: "),
         (&log, "g-counter", "kill", "lost-increment"),
         (&log, "kafka", "kill", "log: "),
     ];
