@@ -343,8 +343,9 @@ fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Optio
     let decides = |event: &TraceEvent| {
         is_of_node(event) && matches!(event.what, Happening::Decides { to } if to == client)
     };
-    let decided = before[open.max(asked)..].iter().rposition(decides);
-    let end = decided.map_or(answered, |place| open.max(asked) + place);
+    let since = open.max(asked);
+    let decided = before[since..].iter().rposition(decides);
+    let end = decided.map_or(answered, |place| since + place);
     let word = follow(&during[asked..end], node);
     if !word.heard.is_empty() {
         return Some(word);

@@ -208,8 +208,9 @@ impl Arguments {
 /// What is wrong with a run: its anomalies of what is claimed, what could not be judged, and why it proves nothing.
 fn grievances(record: &Record) -> String {
     let mut text = String::new();
-    let claimed = record.judged.iter().filter(|judged| judged.claim == Claim::Holds);
-    for judged in claimed {
+    let mut first: Vec<&Anomaly> = Vec::new();
+    for judged in record.judged.iter().filter(|judged| judged.claim == Claim::Holds) {
+        first.extend(judged.verdict.anomalies().first());
         if let Verdict::Unknown { reason, .. } = &judged.verdict {
             let (guarantee, reason) = (judged.guarantee, report::escape::line(reason));
             let _ = writeln!(text, "  {guarantee} is not known: {reason}");
@@ -220,9 +221,6 @@ fn grievances(record: &Record) -> String {
         }
     }
     // What came first may be why the rest came about.
-    let claimed = record.judged.iter().filter(|judged| judged.claim == Claim::Holds);
-    let mut first: Vec<&Anomaly> =
-        claimed.filter_map(|judged| judged.verdict.anomalies().first()).collect();
     first.sort_by_key(|anomaly| anomaly.at);
     first.iter().for_each(|anomaly| text.push_str(&report::run::explanation(anomaly)));
     for reason in &record.vacuous {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use checkers::history::{NodeId, Time};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
@@ -172,8 +172,9 @@ impl Node {
         let node = dest.strip_prefix('n').and_then(|number| number.parse().ok()).map(NodeId);
         if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
             self.note_whether_it_leads(node);
-            let message = format!(r#"{{"src":"{name}","dest":"{dest}","body":{}}}"#, body.get());
-            self.cx.send(Address::Node(node), message.as_bytes());
+            let said = Said { src: Some(name.into()), dest, body };
+            let message = serde_json::to_vec(&said).expect("names and what was JSON are JSON");
+            self.cx.send(Address::Node(node), &message);
         } else if SERVICES.contains(&&*dest) {
             self.ask_service(&dest, parsed(body.get())?);
         } else if dest.starts_with('c') {
@@ -272,7 +273,7 @@ impl Node {
 }
 
 /// What a process says, with what it says to whom as it said it.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Said<'a> {
     #[serde(borrow, default)]
     src: Option<Cow<'a, str>>,

@@ -29,7 +29,7 @@ pub use engine::Clock;
 pub(crate) use guard::Caught;
 pub(crate) use network::Link;
 pub(crate) use roster::{Roster, Step, operate};
-pub(crate) use target::{Cuts, Observed, named, stream_of};
+pub(crate) use target::{Cuts, Observed, named, see_each_other, stream_of};
 pub(crate) use world::{NOBODY, Play, World};
 
 /// How a node went wrong by itself, without a fault.

@@ -177,18 +177,21 @@ fn with_clients(node: NodeId) -> [Link; 2] {
 
 /// Each node sees itself and its nearest neighbours on a ring, as many as make a majority.
 fn majorities_ring(ring: &[NodeId]) -> Cuts {
-    let len = ring.len();
-    let reach = (len / 2).div_ceil(2);
     let mut cuts = Cuts { links: Vec::new(), what: format!("ring {}", list(ring)) };
     for (index, from) in ring.iter().enumerate() {
         for (other, to) in ring.iter().enumerate() {
-            let around = index.abs_diff(other);
-            if around.min(len - around) > reach {
+            if !see_each_other(ring.len(), index, other) {
                 cuts.links.push(Link { from: from.index(), to: to.index() });
             }
         }
     }
     cuts
+}
+
+/// Whether two places on a ring are so near each other that their nodes see each other.
+pub(crate) fn see_each_other(len: usize, one: usize, other: usize) -> bool {
+    let around = one.abs_diff(other);
+    around.min(len - around) <= (len / 2).div_ceil(2)
 }
 
 /// What a partition cuts.

@@ -106,7 +106,8 @@ const ASKED_AGAIN: Duration = Duration::from_millis(60);
 /// does so on one of them, in all.
 fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
     let none = Schedule::default();
-    let [ticks, event] = on_both(system, &plan(name), seed, &none, |config| {
+    let plan = Plan { safety: Duration::from_secs(8), ..plan(name) };
+    let [ticks, event] = on_both(system, &plan, seed, &none, |config| {
         config.tick = Duration::from_millis(1);
         config.latency_max = config.tick;
         (config.clients, config.pinned) = (1, 1);
@@ -130,7 +131,7 @@ fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
         assert_eq!(said, also, "{name} seed {seed}");
         differ += a.abs_diff(*b);
     }
-    assert!(both > 20, "{name} seed {seed}: {both}");
+    assert!(both > 50, "{name} seed {seed}: {both}");
     differ
 }
 
@@ -145,9 +146,8 @@ fn every_mode_does_the_same_for_one_client_and_no_later_than_timers_end() {
     }
 }
 
-/// The same for a thousand seeds: `cargo test --release -p stormglass --test it -- --ignored --nocapture in_a_thousand_seeds`.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "a command: cargo test --release -p stormglass --test it -- --ignored --nocapture in_a_thousand_seeds"]
 fn every_mode_does_the_same_for_one_client_in_a_thousand_seeds() {
     for entry in SYSTEMS {
         let system: Arc<dyn System> = Arc::from((entry.build)());

@@ -198,9 +198,8 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
         found.leave_open(format!("no counter begins as {}", history.initial()));
         return;
     };
-    // What is certain; the least and the most that all of it can have come to; and the least and the
-    // most that some of it can have come to.
-    let (mut certain, mut maybe_down, mut maybe_up) = (start, 0_i128, 0_i128);
+    // What is certain; and the least and the most that some of it can have come to.
+    let mut certain = start;
     let (mut down, mut up) = (start, start);
     let mut last = None;
     let mut in_doubt = Vec::new();
@@ -216,12 +215,12 @@ fn judge_counter(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Fi
             last = Some(operation.id);
         } else {
             in_doubt.push(by);
-            maybe_down += by.min(0);
-            maybe_up += by.max(0);
         }
     }
     let Some(last) = last else { return };
-    let (least, most) = (certain + maybe_down, certain + maybe_up);
+    // The least and the most that all of it can have come to.
+    let least = certain + in_doubt.iter().map(|by| *by.min(&0)).sum::<i128>();
+    let most = certain + in_doubt.iter().map(|by| *by.max(&0)).sum::<i128>();
     // That it is no counter is for others to say.
     let sums: Option<Vec<i128>> =
         finals.values.iter().map(|value| history.value(*value).as_sum()).collect();

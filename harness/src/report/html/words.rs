@@ -4,6 +4,8 @@ use checkers::brief::{op_in_short, steps, value_in_short};
 use checkers::history::{History, Key, NodeId, Op, Operation, Outcome, Reason, Ret, ValueId};
 use checkers::{Anomaly, Guarantee};
 
+use crate::sim::see_each_other;
+
 /// What was asked, in few words. Of a transaction, the steps on the key that matters, where there are any.
 pub(super) fn asked(history: &History, operation: &Operation<'_>, key: Option<&Key>) -> String {
     let op = history.op(operation.id);
@@ -122,16 +124,14 @@ pub(super) fn hit_in(kind: &str, what: &str, node: NodeId) -> String {
     }
 }
 
-/// Whom a node still sees in a ring of majorities: as many of its nearest neighbours as make one with itself.
+/// Whom a node still sees in a ring of majorities.
 fn neighbours(ring: &str, node: NodeId) -> String {
     let name = format!("n{node}");
     let ring: Vec<&str> = ring.split(' ').collect();
     let place = ring.iter().position(|other| *other == name).unwrap_or_default();
-    let reach = (ring.len() / 2).div_ceil(2);
-    let others = ring.iter().enumerate().filter(|(other, _)| {
-        let around = place.abs_diff(*other);
-        around > 0 && around.min(ring.len() - around) <= reach
-    });
+    let others = ring.iter().enumerate();
+    let others =
+        others.filter(|(other, _)| *other != place && see_each_other(ring.len(), place, *other));
     others.map(|(_, other)| *other).collect::<Vec<_>>().join(" ")
 }
 
