@@ -233,6 +233,9 @@ struct CampaignFile {
     plan: Vec<Plan>,
 }
 
+/// What names of plans are.
+const NAMES: &str = "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`";
+
 /// The campaign that runs when none is named: every mode of the reference store under faults.
 pub const STOCK: &str = include_str!("../campaigns/stock.toml");
 
@@ -370,6 +373,9 @@ impl Plan {
         schedule: &Schedule,
         calls: Option<&Tape>,
     ) -> Result<(), String> {
+        if !self.has_name() {
+            return Err(format!("plan: {NAMES}"));
+        }
         let workload = workloads::WORKLOADS.iter().find(|entry| entry.name == self.workload);
         workload.map_or(Ok(()), |entry| config.check(entry.workload))?;
         schedule.check(config)?;
@@ -624,21 +630,21 @@ impl Plan {
         }
     }
 
+    /// Whether its name is one that rows, folders and functions can carry.
+    fn has_name(&self) -> bool {
+        let is_letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=64).contains(&self.name.len())
+            && !self.name.starts_with('-')
+            && self.name.bytes().all(is_letter)
+    }
+
     fn check_ranges(&self) -> Result<(), PlanError> {
         let second = Duration::from_secs(1);
         let hour = Duration::from_secs(3600);
-        let name_ok = !self.name.is_empty()
-            && self.name.len() <= 64
-            && !self.name.starts_with('-')
-            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let range_ok = |[low, high]: [u32; 2], most| 1 <= low && low <= high && high <= most;
         let regions = self.check_regions();
         let rules: [(bool, String); 13] = [
-            (
-                name_ok,
-                "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`"
-                    .to_owned(),
-            ),
+            (self.has_name(), NAMES.to_owned()),
             (
                 (1..self.nemeses.len())
                     .all(|index| !self.nemeses[index..].contains(&self.nemeses[index - 1])),

@@ -151,7 +151,7 @@ fn with_failures(verdict: Verdict, played: &Played) -> Verdict {
     for (at, node, failure) in &played.failures {
         let (name, words) = match failure {
             Failure::Panic(words) => ("node-panic", format!("panicked: {words}")),
-            Failure::Stopped(words) => ("node-stopped", format!("stopped by itself: {words}")),
+            Failure::Stopped(words) => ("node-stopped", format!("dropped out: {words}")),
             Failure::Livelock => ("livelock", "kept running without waiting for time".to_owned()),
             Failure::Silent(lasted) => {
                 let lasted = humantime::format_duration(*lasted);

@@ -206,8 +206,11 @@ pub enum StoreError {
     /// The history is not the one that was judged.
     #[error(
         "{}: its fingerprint is {found}, but run.json says {expected}; one of the two was changed after \
-         the run, and `stormglass replay RUN --trace` finds out which and makes it anew",
-        file.display()
+         the run, and {}",
+        file.display(), match of_processes {
+            true => "nothing makes it anew: it was one of processes, which does not happen again",
+            false => "`stormglass replay RUN --trace` finds out which and makes it anew",
+        }
     )]
     OtherHistory {
         /// The history file.
@@ -216,6 +219,8 @@ pub enum StoreError {
         found: Fingerprint,
         /// The fingerprint in the record.
         expected: Fingerprint,
+        /// Whether the run was one of processes.
+        of_processes: bool,
     },
 }
 
@@ -394,7 +399,8 @@ pub fn load(folder: &Path) -> Result<Stored, StoreError> {
     })?;
     let found = Fingerprint::of(&history);
     if found != record.fingerprint {
-        return Err(StoreError::OtherHistory { file, found, expected: record.fingerprint });
+        let (of_processes, expected) = (record.is_of_processes(), record.fingerprint);
+        return Err(StoreError::OtherHistory { file, found, expected, of_processes });
     }
     let anomalies = record.judged.iter().flat_map(|judged| judged.verdict.anomalies());
     let mut shown = anomalies.flat_map(|anomaly| &anomaly.witness.operations);
@@ -435,10 +441,12 @@ pub fn load_trace(folder: &Path, record: &Record) -> Result<Option<Trace>, Store
     let malformed = |line: usize, what: String| StoreError::Malformed {
         file: folder.join(TRACE_FILE),
         line: line as u64 + 1,
-        message: format!(
-            "{what}; `stormglass replay {} --trace` records it anew",
-            folder.display()
-        ),
+        message: match record.is_of_processes() {
+            true => format!("{what}; it was a run of processes, which does not happen again"),
+            false => {
+                format!("{what}; `stormglass replay {} --trace` records it anew", folder.display())
+            }
+        },
     };
     let event = |(line, text): (usize, &str)| {
         serde_json::from_str(text).map_err(|error| malformed(line, error.to_string()))
@@ -473,7 +481,8 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
         line: error.line().max(1) as u64,
         message: match error.classify() {
             serde_json::error::Category::Eof => {
-                "the file ends too early; `stormglass run --plan … --seed … --store` makes it anew"
+                "the file ends too early; `stormglass run --plan … --seed … --store` makes a \
+                 simulated run anew"
                     .to_owned()
             }
             _ => error.to_string(),

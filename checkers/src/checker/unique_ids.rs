@@ -25,12 +25,14 @@ impl Checker for UniqueIds {
             found.coverage.operations += 1;
             keys.insert(key);
             if let Some(before) = first.insert((key, value), operation.id) {
-                let conclusion = format!(
-                    "{} was handed out to process {} and to process {}",
-                    history.value(value),
-                    history.operation(before).process,
-                    operation.process,
-                );
+                let value = history.value(value);
+                let (one, other) = (history.operation(before).process, operation.process);
+                let conclusion = match one == other {
+                    true => format!("{value} was handed out to process {one} twice"),
+                    false => {
+                        format!("{value} was handed out to process {one} and to process {other}")
+                    }
+                };
                 let contrast = Contrast::new(operation.id, Legal::Once).due_to(before);
                 found.contrast("duplicate-id", &[before, operation.id], contrast, conclusion);
             }

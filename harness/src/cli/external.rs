@@ -71,6 +71,8 @@ pub(super) struct Arguments {
 /// What came of the runs.
 #[derive(Serialize)]
 struct Content {
+    /// In Maelstrom's words; the plans of the runs name the workload that it is asked through.
+    workload: &'static str,
     replays: &'static str,
     runs: Vec<Record>,
 }
@@ -92,7 +94,7 @@ impl Arguments {
         let store = Store::open(&context.results)?;
         let interrupted = interruption_saying(STOPPING)?;
         orphans::adopt();
-        let mut content = Content { replays: REPLAYS, runs: Vec::new() };
+        let mut content = Content { workload: dialect.name, replays: REPLAYS, runs: Vec::new() };
         let mut text = String::new();
         let bar = context.output.progress("external");
         let asked = self.seeds.end - self.seeds.start;

@@ -195,13 +195,12 @@ impl Arguments {
         let (seed, rate, claims) = (self.seed, self.rate, self.claim.clone());
         let results = context.results.clone();
         let request = Request { server, plan, seed, rate, claims, programs, results };
-        if let Some(entry) = Engine::Real.cannot(&request.plan.nemeses, NEMESES) {
-            let known = NEMESES.iter().filter(|entry| entry.engines.contains(&Engine::Real));
-            let known: Vec<&str> = known.map(|entry| entry.name).collect();
+        let can = NEMESES.iter().filter(|entry| entry.engines.contains(&Engine::Real));
+        let can: Vec<&str> = can.map(|entry| entry.name).collect();
+        if let Some(name) = request.plan.nemeses.iter().find(|name| !can.contains(&&***name)) {
             bail!(
-                "--nemeses: `{}` is nothing that can be done to real processes; there are {}",
-                entry.name,
-                known.join(", ")
+                "--nemeses: `{name}` is nothing that can be done to real processes; there are {}",
+                can.join(", ")
             );
         }
         request.plan.check_real(&request.manifest()).map_err(|error| in_flags(error, FLAGS))?;

@@ -52,6 +52,9 @@ use crate::nemesis::OF_DISKS;
 use crate::plan::Plan;
 use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing};
 
+/// How many keys are in use at a time.
+const KEYS: [u32; 2] = [1, 3];
+
 /// Whether the faults of a nemesis do nothing to processes: these have clocks and files of their own, and there is no word
 /// for who is a member.
 pub(crate) fn does_nothing(nemesis: &str) -> bool {
@@ -129,6 +132,8 @@ impl External {
     pub(crate) fn prepare(plan: &mut Plan, dialect: &Dialect) {
         dialect.workload.clone_into(&mut plan.workload);
         plan.replica_reads_percent = if dialect.reads_may_be_old { 100 } else { 0 };
+        // Runs are short for those who wait for them: races need several clients on a key.
+        plan.keys = KEYS;
     }
 }
 
@@ -217,7 +222,10 @@ impl Client for Session {
                 }
                 match more {
                     Some(next) => body = next,
-                    None => return outcome_of(protocol::learn(self.dialect, &asked, &told)),
+                    None => {
+                        let said = told.to_string();
+                        return outcome_of(protocol::learn(self.dialect, &asked, &told, &said));
+                    }
                 }
             }
             Outcome::Info(Reason::Other(format!("{ANSWERS_MAX} answers had no end").into()))

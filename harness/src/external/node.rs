@@ -186,8 +186,8 @@ impl Node {
     }
 
     /// Brings an answer to the client that waits for it.
-    fn answer(&self, client: &str, answer: &str, line: &str) -> Result<(), String> {
-        let answer = with_great_ids(parsed(answer)?, answer);
+    fn answer(&self, client: &str, said: &str, line: &str) -> Result<(), String> {
+        let answer = with_great_ids(parsed(said)?, said);
         let Some(number) = whole(&answer["in_reply_to"]).and_then(|number| number.try_into().ok())
         else {
             return Err(format!("it said to a client what answers nothing: {}", shortened(line)));
@@ -201,7 +201,7 @@ impl Node {
             Awaited::By(message) => {
                 if answer["type"] != "error" {
                     let asked: Json = serde_json::from_slice(&message.bytes).unwrap_or_default();
-                    learn(self.dialect, &asked["body"], &answer)?;
+                    learn(self.dialect, &asked["body"], &answer, said)?;
                 } else if whole(&answer["code"]).is_none() {
                     return Err(format!("its `error` has no `code`: {}", shortened(line)));
                 }

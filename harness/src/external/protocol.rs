@@ -174,14 +174,18 @@ pub(super) fn envelope(from: &str, to: &str, body: Json) -> Json {
 /// What an answer to a request says.
 ///
 /// # Errors
-/// Where it is not what the protocol has, what is wrong with it.
-pub(super) fn learn(dialect: &Dialect, asked: &Json, answer: &Json) -> Result<Ret, String> {
+/// Where it is not what the protocol has, what is wrong with it, with the answer as it was `said`.
+pub(super) fn learn(
+    dialect: &Dialect,
+    asked: &Json,
+    answer: &Json,
+    said: &str,
+) -> Result<Ret, String> {
     let kind = asked["type"].as_str().unwrap_or_default();
-    let shown = || shortened(&answer.to_string());
     if answer["type"].as_str().and_then(|given| given.strip_suffix("_ok")) != Some(kind) {
         return Err(format!(
             "to `{kind}` it answered neither `{kind}_ok` nor `error`: {}",
-            shown()
+            shortened(said)
         ));
     }
     if kind == "cas" && asked["from"] == NOBODYS {
@@ -191,7 +195,7 @@ pub(super) fn learn(dialect: &Dialect, asked: &Json, answer: &Json) -> Result<Re
         ));
     }
     (dialect.learn)(asked, answer)
-        .ok_or_else(|| format!("its `{kind}_ok` has not what belongs into it: {}", shown()))
+        .ok_or_else(|| format!("its `{kind}_ok` has not what belongs into it: {}", shortened(said)))
 }
 
 /// What an error says. Some codes say that nothing happened, and all others leave it open.

@@ -146,10 +146,9 @@ pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window<'_>) ->
     let mut left_out = 0;
     for (index, (at, event)) in history.events().enumerate() {
         let index = EventIndex(index as u32);
-        if index < bounds.0 || index >= bounds.1 {
-            continue;
-        }
+        let is_within = index >= bounds.0 && index < bounds.1;
         let row = match event {
+            _ if !is_within && !matches!(event, Event::Invoke(_)) => continue,
             Event::Invoke(operation) if shown[operation.id.index()] => {
                 Row::Operation(show(history, anomaly, operation))
             }
@@ -168,6 +167,7 @@ pub fn rows(history: &History, anomaly: Option<&Anomaly>, window: Window<'_>) ->
         }
         rows.push(row);
     }
+    flush(&mut rows, &mut left_out);
     on_before(history, bounds.0, &mut rows);
     rows
 }
@@ -187,7 +187,7 @@ fn bounds(
     (begin, EventIndex(ends.fold(end, EventIndex::max).0 + 1))
 }
 
-/// Says how many operations were left out since the one before.
+/// Says how many operations were left out since the one before, or in the end.
 fn flush(rows: &mut Vec<Row>, left_out: &mut u32) {
     if *left_out > 0 {
         let words = format!("… {}", counted(*left_out, "other operation"));

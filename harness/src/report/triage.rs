@@ -143,10 +143,13 @@ pub fn comparison(comparison: &Comparison<'_>) -> String {
 fn record(one: &Compared<'_>) -> [String; 6] {
     let Compared { change, failure, before, after, other_shape } = one;
     let Entry { id, signature, claim, plan, seed, about, .. } = failure;
-    let is = match claim {
-        Claim::Holds => change.name().to_owned(),
-        Claim::Breaks | Claim::Silent => format!("{}, not claimed", change.name()),
-    };
+    let mut is = change.name().to_owned();
+    if (*change, *before) == (Change::New, None) {
+        is.push_str(", as is its plan");
+    }
+    if *claim != Claim::Holds {
+        is.push_str(", not claimed");
+    }
     let mut what = format!("{}; {}", escape::line(&signature.to_string()), escape::line(about));
     if let Some(other) = other_shape {
         let _ = write!(what, "; before, this kind had another shape: {other}");

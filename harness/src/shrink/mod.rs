@@ -8,7 +8,8 @@
 //! about what remains.
 //!
 //! What a run needs only under its own seed, as what made a leader of the one that leads, is left out with
-//! another seed, if there is one near.
+//! another seed, if there is one near. And one that fails under its own seed and hardly any other is put at other moments,
+//! where as little of it fails under more of them: what it takes is seen from these.
 //!
 //! What comes out depends on the run and on the anomaly alone, not on how many threads look for it, unless
 //! the search is cut short; then it is the least that was found by then.
@@ -50,6 +51,12 @@ const SEEDS_A_PAUSE: u64 = 4;
 const LEAPS_MAX: u64 = 400;
 /// How many of these at first, when much may still go by itself.
 const LEAPS_FIRST: u64 = 30;
+/// Under how many a run is tried that is to fail under more of them.
+const SEEDS_STEADY: u64 = 20;
+/// Under how many of these at first: one that fails under none but one of them is not tried under the rest.
+const SEEDS_GLANCE: u64 = 6;
+/// By how much what happens is put later then.
+const LATER: [Duration; 3] = [GRAIN, Duration::from_millis(500), Duration::from_millis(1500)];
 /// By how much what is asked then is moved against the faults at most, in milliseconds.
 const SHIFTS: [u64; 4] = [10, 50, 200, 1000];
 /// Times are multiples of this, where that will do.
@@ -268,6 +275,28 @@ impl Case {
         self.with_operations(&operations)
     }
 
+    /// The same with some of it later: all of it, or what comes after one of its moments; or with a fault that lasts
+    /// longer.
+    fn later(&self) -> Vec<Case> {
+        let longer = |by: Duration, mut case: Case| {
+            case.config.safety += by;
+            case
+        };
+        let mut all = Vec::new();
+        for by in LATER {
+            for moment in self.moments() {
+                let moved = self.moved(|at| if at >= moment { at + by } else { at });
+                all.push(longer(by, moved));
+            }
+            for fault in 0..self.faults.len() {
+                let mut case = self.clone();
+                case.faults[fault].until = case.faults[fault].until + by;
+                all.push(longer(by, case));
+            }
+        }
+        all
+    }
+
     /// The same with each moment moved to another one.
     fn moved(&self, to: impl Fn(Time) -> Time) -> Case {
         let mut case = self.clone();
@@ -348,7 +377,8 @@ impl Shrinker<'_> {
             search.leave_out(&mut best);
             search.try_others(&mut best, SEEDS_LAST);
             search.take_times(&mut best);
-            if best.size() == size || (self.stop)() {
+            let is_steadier = search.make_steady(&mut best);
+            if best.size() == size && !is_steadier || (self.stop)() {
                 break;
             }
         }
@@ -653,8 +683,47 @@ impl Search<'_> {
                 }
             }
         }
-        let renamed = Case { calls: plain::renamed(&best.calls), ..best.clone() };
-        self.improve(best, vec![renamed]);
+        // The name of a key may say where it is kept.
+        let parts = [[true, true], [false, true], [true, false]];
+        let renamed =
+            parts.map(|parts| Case { calls: plain::renamed(&best.calls, parts), ..best.clone() });
+        self.improve(best, renamed.to_vec());
+    }
+
+    /// Puts a run that fails under its own seed and hardly any other at other moments, at which it fails under more. Whether
+    /// there were such.
+    fn make_steady(&self, best: &mut Case) -> bool {
+        self.tell("steady", best);
+        let begin = self.failing(best, SEEDS_STEADY).len() as u64;
+        let mut most = begin;
+        // A fourth of them is enough to tell what it takes.
+        for _ in 0..ROUNDS_MAX {
+            if most * 4 > SEEDS_STEADY || (self.shrinker.stop)() {
+                break;
+            }
+            let base = best.clone();
+            for case in base.later() {
+                if self.failing(&case, SEEDS_GLANCE).len() < 2 {
+                    continue;
+                }
+                let failing = self.failing(&case, SEEDS_STEADY);
+                if failing.len() as u64 > most.max(1) && !(self.shrinker.stop)() {
+                    (*best, most) = (Case { seed: failing[0], ..case }, failing.len() as u64);
+                }
+            }
+            if *best == base {
+                break;
+            }
+        }
+        most > begin
+    }
+
+    /// Under which of its own seed and some others after it a run fails.
+    fn failing(&self, case: &Case, seeds: u64) -> Vec<Seed> {
+        let all: Vec<Case> = others(case.clone(), seeds).collect();
+        let failing =
+            all.into_par_iter().filter(|case| !(self.shrinker.stop)() && self.fails(case));
+        failing.map(|case| case.seed).collect()
     }
 
     /// Puts when things came to be in the place of when they were to be: a client that is busy asks later, and faults

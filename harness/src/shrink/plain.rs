@@ -48,10 +48,11 @@ pub(super) fn with_fewer_steps(op: &Op) -> Vec<Op> {
     (0..steps.len()).map(without).collect()
 }
 
-/// The same operations with other keys and numbers: the first key is `k0`, the first number 1, and so on, in the
-/// order of time.
-pub(super) fn renamed(calls: &[Vec<Call>]) -> Vec<Vec<Call>> {
-    let mut names = Names::default();
+/// The same operations with other keys, other numbers, or both: the first key is `k0`, the first number 1, and so on, in
+/// the order of time.
+pub(super) fn renamed(calls: &[Vec<Call>], [keys, numbers]: [bool; 2]) -> Vec<Vec<Call>> {
+    let (keys, numbers) = (keys.then(BTreeMap::new), numbers.then(BTreeMap::new));
+    let mut names = Names { keys, numbers };
     let mut renamed = calls.to_vec();
     let mut in_order: Vec<&mut Call> = renamed.iter_mut().flatten().collect();
     in_order.sort_by_key(|call| call.at);
@@ -61,11 +62,10 @@ pub(super) fn renamed(calls: &[Vec<Call>]) -> Vec<Vec<Call>> {
     renamed
 }
 
-/// What keys and numbers are called now.
-#[derive(Default)]
+/// What keys and numbers are called now; nothing where they are called as before.
 struct Names {
-    keys: BTreeMap<Value, usize>,
-    numbers: BTreeMap<i64, i64>,
+    keys: Option<BTreeMap<Value, usize>>,
+    numbers: Option<BTreeMap<i64, i64>>,
 }
 
 impl Names {
@@ -77,8 +77,12 @@ impl Names {
                 Op::Txn { key, body: Value::List(steps) }
             }
             op => {
-                let key = self.place_of(&Value::Text(op.key().as_str().into()));
-                op.map(|_| Key::from(format!("k{key}")), |value| self.value(&value))
+                let place = self.place_of(&Value::Text(op.key().as_str().into()));
+                let named = |key: Key| match place {
+                    Some(place) => Key::from(format!("k{place}")),
+                    None => key,
+                };
+                op.map(named, |value| self.value(&value))
             }
         }
     }
@@ -88,24 +92,27 @@ impl Names {
         let Value::List(parts) = step else { return step.clone() };
         let [name, key, value] = &parts[..] else { return step.clone() };
         let key = match key {
-            Value::Int(_) => Value::Int(self.place_of(key) as i64),
+            Value::Int(number) => {
+                Value::Int(self.place_of(key).map_or(*number, |place| place as i64))
+            }
             key => key.clone(),
         };
         Value::List([name.clone(), key, self.value(value)].into())
     }
 
-    fn place_of(&mut self, key: &Value) -> usize {
-        let next = self.keys.len();
-        *self.keys.entry(key.clone()).or_insert(next)
+    fn place_of(&mut self, key: &Value) -> Option<usize> {
+        let keys = self.keys.as_mut()?;
+        let next = keys.len();
+        Some(*keys.entry(key.clone()).or_insert(next))
     }
 
     fn value(&mut self, value: &Value) -> Value {
-        match value {
-            Value::Int(number) => {
-                let next = self.numbers.len() as i64 + 1;
-                Value::Int(*self.numbers.entry(*number).or_insert(next))
+        match (value, &mut self.numbers) {
+            (Value::Int(number), Some(numbers)) => {
+                let next = numbers.len() as i64 + 1;
+                Value::Int(*numbers.entry(*number).or_insert(next))
             }
-            value => value.clone(),
+            (value, _) => value.clone(),
         }
     }
 }
@@ -129,9 +136,13 @@ mod tests {
                 call(3, r#"{"op":"cas","key":"k7","from":300,"to":17}"#),
             ],
         ];
-        let ops =
-            renamed(&calls).concat().iter().map(|call| call.op.to_string()).collect::<Vec<_>>();
-        assert_eq!(ops, ["read k1", "write k0 1", "cas k1 1 2"]);
+        let with = |parts| {
+            let calls = renamed(&calls, parts).concat();
+            calls.iter().map(|call| call.op.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(with([true, true]), ["read k1", "write k0 1", "cas k1 1 2"]);
+        assert_eq!(with([false, true]), ["read k7", "write k9 1", "cas k7 1 2"]);
+        assert_eq!(with([true, false]), ["read k1", "write k0 300", "cas k1 300 17"]);
     }
 
     #[test]
@@ -159,7 +170,7 @@ mod tests {
         let fewer = with_fewer_steps(&txn.op);
         assert_eq!(fewer.len(), 3);
         assert_eq!(fewer[1].to_string(), r#"txn lists [["append" 9 40] ["r" 9 nil]]"#);
-        let renamed = renamed(&[vec![txn]]);
+        let renamed = renamed(&[vec![txn]], [true, true]);
         let is = r#"txn lists [["append" 0 1] ["r" 1 nil] ["r" 0 nil]]"#;
         assert_eq!(renamed[0][0].op.to_string(), is);
     }

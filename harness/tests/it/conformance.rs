@@ -229,7 +229,7 @@ fn a_node_that_never_becomes_ready_again_is_found() {
 
 #[test]
 fn a_node_that_stops_at_what_it_finds_is_found() {
-    let words = ["after a loss of power", "node n1 stopped by itself: the log is torn"];
+    let words = ["after a loss of power", "node n1 dropped out: the log is torn"];
     finds(adapter(Wrong::StopsAtStart), About::Node, &words);
 }
 

@@ -55,7 +55,7 @@ fn said_of(script: &str, words: &str) {
 
 #[test]
 fn a_process_that_says_what_is_no_message_is_named_with_what_it_said() {
-    said_of("echo hello", "n1 stopped by itself: it said what is no JSON: hello");
+    said_of("echo hello", "n1 dropped out: it said what is no JSON: hello");
     said_of(&format!("{READY}\necho '{{\"dest\"'; sleep 9"), "it said what is no JSON: {\"dest\"");
     said_of(&format!("{READY}\necho '[1]'; sleep 9"), "it said what has no `dest` and `body`: [1]");
     let nobody = r#"echo '{"dest":"n9","body":{}}'; sleep 9"#;
@@ -84,7 +84,7 @@ fn a_process_that_ends_is_named_with_its_last_words() {
     // One that says nothing any more, and could not, has not ended.
     said_of(
         &format!("{READY}\nexec >&-; sleep 9"),
-        "n1 stopped by itself: it closed its standard output",
+        "n1 dropped out: it closed its standard output",
     );
 }
 

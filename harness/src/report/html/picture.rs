@@ -33,6 +33,8 @@ const DECIDED_ROW: f64 = 14.0;
 const SHOWN_MAX: usize = 24;
 /// So many faults are shown from their beginning, where that was before all else that is shown.
 const BEGUN_BEFORE_MAX: usize = 4;
+/// More moments than these at which somebody begins or ceases to lead would leave no room for the rest.
+const TURNS_MAX: usize = 6;
 /// Of at most so many nodes all are shown; of more, those that were asked or hit.
 const NODES_MAX: u32 = 7;
 /// A history of at most so many operations is shown whole.
@@ -177,6 +179,7 @@ impl<'a> Drawing<'a> {
             }
         }
         moments.extend(decided);
+        moments.extend(turns(trace, config, (from, to)));
         let axis = Axis::cut(moments, GUTTER + 8.0, RIGHT - 40.0);
         let answering = answering(trace, &operations);
         let expectation = Expectation::of(anomaly, &operations);
@@ -264,7 +267,7 @@ impl<'a> Drawing<'a> {
             svg.line("cut", (middle - 3.0, self.header), (middle - 3.0, floor));
             svg.line("cut", (middle + 3.0, self.header), (middle + 3.0, floor));
             let length = Time::ZERO + piece.to.since(piece.from);
-            svg.words("cut-length", (middle, floor + 26.0), &length.to_string());
+            svg.words("cut-length", (middle, floor + 26.0), &format!("↔ {length}"));
         }
     }
 
@@ -601,6 +604,15 @@ pub(super) fn leads(
     }
     found.extend(since.map(|(from, term)| (from, Time::from_nanos(u64::MAX / 2), term)));
     found.into_iter()
+}
+
+/// The moments between two others at which somebody begins or ceases to lead, if they are few: these lie in a picture
+/// where they were, and not somewhere in what is cut short.
+fn turns(trace: Option<&Trace>, config: &Config, (from, to): (Time, Time)) -> Vec<Time> {
+    let nodes = (1..=config.all_nodes()).map(NodeId);
+    let all = nodes.flat_map(|node| leads(trace, node)).flat_map(|(begin, end, _)| [begin, end]);
+    let turns: Vec<Time> = all.filter(|at| *at > from && *at < to).collect();
+    if turns.len() <= TURNS_MAX { turns } else { Vec::new() }
 }
 
 /// When each fault began, and when it was undone, if it was.
