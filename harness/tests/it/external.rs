@@ -13,6 +13,7 @@ use stormglass::nemesis::OF_DISKS;
 use stormglass::plan::Plan;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
+use stormglass::store::{self, Store};
 use stormglass::system::System;
 
 use crate::cli::{self, refused, stormglass};
@@ -71,6 +72,8 @@ fn a_process_that_says_what_is_no_message_is_named_with_what_it_said() {
     );
     said_of(&format!("{READY}\n{other}; sleep 9"), "it answered neither `");
     said_of(&format!("{READY}\nprintf '\\377\\n'; sleep 9"), "it said what is no UTF-8");
+    let mark = r#"printf '\357\273\277{"dest":"n1","body":{}}\n'; sleep 9"#;
+    said_of(&format!("{READY}\n{mark}"), "it said what is no JSON: \u{feff}{");
 }
 
 #[test]
@@ -208,11 +211,25 @@ fn what_hides_from_all_that_a_node_is_known_by_ends_with_its_seed() {
 #[test]
 fn an_empty_line_says_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let report =
-        run_script(folder.path(), &format!("echo; {READY}\necho; while read line; do echo; done"));
+    let report = run_script(
+        folder.path(),
+        &format!("echo; {READY}\nprintf '\\r\\n'; while read line; do echo; done"),
+    );
     let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
     let names = live.verdict.anomalies().iter().map(|anomaly| anomaly.name.as_str());
     assert!(names.clone().all(|name| name == "no-progress") && names.count() > 0, "{live:?}");
+}
+
+#[test]
+fn nobody_is_told_to_replay_a_damaged_run_that_does_not_happen_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = run_script(folder.path(), &format!("{READY}\nwhile read line; do :; done"));
+    let run = Store::open(folder.path()).unwrap().save(&report).unwrap();
+    let history = run.join("history.jsonl");
+    let text = fs::read_to_string(&history).unwrap();
+    fs::write(&history, text.replacen(r#""key":""#, r#""key":"x"#, 1)).unwrap();
+    let damaged = store::load(&run).unwrap_err().to_string();
+    assert!(damaged.contains("nothing makes it anew: it was one of processes"), "{damaged}");
 }
 
 #[test]
