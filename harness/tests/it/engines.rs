@@ -1,6 +1,5 @@
 //! The two engines: what is the same on both, and what the one without ticks does exactly.
 
-use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -102,9 +101,20 @@ fn by_client(report: &Report) -> Vec<(String, Duration)> {
 /// after the pause of the store's client and the way there and back.
 const ASKED_AGAIN: Duration = Duration::from_millis(60);
 
-/// Plays a mode for one client at the least latency on both engines: it asks and learns the same. Returns how much later it
-/// does so on one of them, in all.
-fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
+/// How much later clients learn on one engine than on the other what they learn on both.
+#[derive(Default)]
+struct Differ {
+    /// How many operations there are.
+    operations: usize,
+    /// How many of them take longer on one engine.
+    later: usize,
+    /// How much longer one takes at most.
+    most: Duration,
+}
+
+/// Plays a mode for one client at the least latency on both engines: it asks and learns the same, and the same guarantees
+/// are broken.
+fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Differ {
     let none = Schedule::default();
     let plan = Plan { safety: Duration::from_secs(8), ..plan(name) };
     let [ticks, event] = on_both(system, &plan, seed, &none, |config| {
@@ -112,26 +122,25 @@ fn differ(name: &str, system: &Arc<dyn System>, seed: u64) -> Duration {
         config.latency_max = config.tick;
         (config.clients, config.pinned) = (1, 1);
     });
-    assert_eq!(ticks.conclusion(), event.conclusion(), "{name} seed {seed}");
-    let verdicts = |report: &Report| {
-        let judged = report.judged.iter();
-        judged.map(|judged| (judged.guarantee, discriminant(&judged.verdict))).collect::<Vec<_>>()
-    };
-    assert_eq!(verdicts(&ticks), verdicts(&event), "{name} seed {seed}");
+    // One that does an operation less may have nothing in it that a guarantee is about.
+    assert_eq!(anomalies(&ticks), anomalies(&event), "{name} seed {seed}");
+    let is_invalid = [&ticks, &event].map(|report| report.conclusion() == Conclusion::Invalid);
+    assert_eq!(is_invalid[0], is_invalid[1], "{name} seed {seed}");
     // Later on, what is asked depends on how late it is: clients see to it that every node is asked for everything.
-    let end = Time::ZERO + ticks.config.safety;
-    let count = ticks.history.operations().filter(|one| one.invoked_at < end).count();
-    let (mut of_ticks, mut of_event) = (by_client(&ticks), by_client(&event));
+    let within = |report: &Report| {
+        let end = Time::ZERO + report.config.safety;
+        report.history.operations().filter(|one| one.invoked_at < end).count()
+    };
     // One that had to ask again does a little less in the same time.
-    let both = count.min(event.history.operations().filter(|o| o.invoked_at < end).count());
-    of_ticks.truncate(both);
-    of_event.truncate(both);
-    let mut differ = Duration::ZERO;
-    for ((said, a), (also, b)) in of_ticks.iter().zip(&of_event) {
+    let operations = within(&ticks).min(within(&event));
+    assert!(operations > 50, "{name} seed {seed}: {operations}");
+    let mut differ = Differ { operations, ..Differ::default() };
+    let both = by_client(&ticks).into_iter().zip(by_client(&event));
+    for ((said, a), (also, b)) in both.take(operations) {
         assert_eq!(said, also, "{name} seed {seed}");
-        differ += a.abs_diff(*b);
+        differ.later += usize::from(a != b);
+        differ.most = differ.most.max(a.abs_diff(b));
     }
-    assert!(both > 50, "{name} seed {seed}: {both}");
     differ
 }
 
@@ -140,8 +149,8 @@ fn every_mode_does_the_same_for_one_client_and_no_later_than_timers_end() {
     for entry in SYSTEMS {
         let system: Arc<dyn System> = Arc::from((entry.build)());
         for seed in 0..6 {
-            let differ = differ(entry.name, &system, seed);
-            assert!(differ < ASKED_AGAIN, "{} seed {seed}: {differ:?}", entry.name);
+            let Differ { most, .. } = differ(entry.name, &system, seed);
+            assert!(most < ASKED_AGAIN, "{} seed {seed}: {most:?}", entry.name);
         }
     }
 }
@@ -151,16 +160,20 @@ fn every_mode_does_the_same_for_one_client_and_no_later_than_timers_end() {
 fn every_mode_does_the_same_for_one_client_in_a_thousand_seeds() {
     for entry in SYSTEMS {
         let system: Arc<dyn System> = Arc::from((entry.build)());
-        let all: Vec<Duration> = (0..1000).map(|seed| differ(entry.name, &system, seed)).collect();
-        let same = all.iter().filter(|differ| differ.is_zero()).count();
-        let once = all.iter().filter(|differ| **differ < ASKED_AGAIN).count();
-        let most = all.iter().max().expect("there are some");
+        let all: Vec<Differ> = (0..1000).map(|seed| differ(entry.name, &system, seed)).collect();
+        let same = all.iter().filter(|differ| differ.later == 0).count();
+        let once = all.iter().filter(|differ| differ.most < ASKED_AGAIN).count();
+        let sum = |of: fn(&Differ) -> usize| all.iter().map(of).sum::<usize>();
+        let (operations, later) = (sum(|differ| differ.operations), sum(|differ| differ.later));
+        let most = all.iter().map(|differ| differ.most).max().expect("there are some");
         println!(
-            "{}: of {}, {same} without a difference, {once} by less than {ASKED_AGAIN:?}, all by {most:?} at most",
+            "{}: {same} of {} seeds without a difference, {once} with less than {ASKED_AGAIN:?}; {later} of {operations} \
+             operations take longer on one engine, by {most:?} at most",
             entry.name,
             all.len()
         );
-        assert!(*most < ASKED_AGAIN * 3, "{}: {most:?}", entry.name);
+        // Two who stand for election within a millisecond are elected on one engine and have to try again on the other.
+        assert!(most < system.manifest().timing.failover, "{}: {most:?}", entry.name);
     }
 }
 
