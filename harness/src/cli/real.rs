@@ -198,10 +198,13 @@ impl Arguments {
         let can = NEMESES.iter().filter(|entry| entry.engines.contains(&Engine::Real));
         let can: Vec<&str> = can.map(|entry| entry.name).collect();
         if let Some(name) = request.plan.nemeses.iter().find(|name| !can.contains(&&***name)) {
-            bail!(
-                "--nemeses: `{name}` is nothing that can be done to real processes; there are {}",
-                can.join(", ")
-            );
+            let can = can.join(", ");
+            if NEMESES.iter().any(|entry| entry.name == name) {
+                bail!(
+                    "--nemeses: `{name}` is nothing that can be done to real processes; there are {can}"
+                );
+            }
+            bail!("--nemeses: none is called `{name}`; there are {can}");
         }
         request.plan.check_real(&request.manifest()).map_err(|error| in_flags(error, FLAGS))?;
         // What needs virtual time, or a bound that nobody has said, is judged of no real run.
