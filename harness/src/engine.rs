@@ -46,11 +46,7 @@ impl Engine {
     }
 
     /// The first of these nemeses that plans faults which the engine cannot do.
-    pub(crate) fn cannot<'a>(
-        self,
-        nemeses: &[String],
-        table: &'a [Registration],
-    ) -> Option<&'a Registration> {
+    fn cannot<'a>(self, nemeses: &[String], table: &'a [Registration]) -> Option<&'a Registration> {
         let mut named = table.iter().filter(|entry| nemeses.iter().any(|name| name == entry.name));
         named.find(|entry| !entry.engines.contains(&self))
     }

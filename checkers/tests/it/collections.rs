@@ -239,7 +239,11 @@ fn a_queue_gives_each_value_once_after_it_was_put_in() {
 fn a_value_that_is_handed_out_twice_is_not_unique() {
     let text = "0 invoke generate g\n 0 ok 7\n 1 invoke generate g\n 1 ok 8\n";
     check(&UniqueIds, text, &["valid"]);
-    check(&UniqueIds, &text.replace('8', "7"), &["duplicate-id"]);
+    let both = text.replace('8', "7");
+    check(&UniqueIds, &both, &["duplicate-id"]);
+    let said = |text: &str| UniqueIds.check(&history(text)).anomalies()[0].explanation.join("; ");
+    assert!(said(&both).contains("7 was handed out to process 0 and to process 1"));
+    assert!(said(&both.replace('1', "0")).contains("7 was handed out to process 0 twice"));
     check(&UniqueIds, "0 invoke read x\n 0 ok nil", &["unknown"]);
 }
 

@@ -687,7 +687,7 @@ impl Search<'_> {
         let parts = [[true, true], [false, true], [true, false]];
         let renamed =
             parts.map(|parts| Case { calls: plain::renamed(&best.calls, parts), ..best.clone() });
-        self.improve(best, renamed.to_vec());
+        self.improve(best, renamed.into());
     }
 
     /// Puts a run that fails under its own seed and hardly any other at other moments, at which it fails under more. Whether

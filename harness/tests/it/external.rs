@@ -209,11 +209,12 @@ fn what_hides_from_all_that_a_node_is_known_by_ends_with_its_seed() {
 }
 
 #[test]
-fn an_empty_line_says_nothing() {
+fn an_empty_line_says_nothing_and_a_line_may_end_as_in_windows() {
     let folder = tempfile::tempdir().unwrap();
+    let ready = READY.replace("echo", r"printf '%s\r\n'");
     let report = run_script(
         folder.path(),
-        &format!("echo; {READY}\nprintf '\\r\\n'; while read line; do echo; done"),
+        &format!("echo; {ready}\necho; printf '\\r\\n'; while read line; do echo; done"),
     );
     let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
     let names = live.verdict.anomalies().iter().map(|anomaly| anomaly.name.as_str());
