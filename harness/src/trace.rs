@@ -156,6 +156,9 @@ pub struct Sent {
     /// The name that messages of its kind go by, if they have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// The number of the request that it is or answers, of its client's own, if the system tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<u64>,
     /// By which fault it comes late, and by how much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Later>,
@@ -209,7 +212,7 @@ impl Display for Happening {
 
 impl Display for Sent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Sent { message, to, bytes, kind, late, copies } = self;
+        let Sent { message, to, bytes, kind, question: _, late, copies } = self;
         write!(f, "to {to}: sent message {message} of {bytes} bytes")?;
         if let Some(kind) = kind {
             write!(f, " ({kind})")?;

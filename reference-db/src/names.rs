@@ -4,14 +4,15 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::kv::Command;
 use crate::mode::Mode;
 use crate::protocol::primary::stream::Streamed;
 use crate::protocol::raft::message::Message as Core;
 use crate::protocol::{leaderless, multi_leader, primary, raft};
-use crate::wire::{self, Frame};
+use crate::wire::{self, Frame, Request};
 
 /// The names of what clients and nodes say to each other, in every mode.
-const OF_CLIENTS: [&str; 3] = ["request", "answer", "relay"];
+const OF_CLIENTS: [&str; 4] = ["open-session", "request", "answer", "relay"];
 /// Those of a log that is agreed on.
 const OF_CORE: [&str; 10] = [
     "pre-vote",
@@ -80,6 +81,7 @@ fn name<M: DeserializeOwned + Serialize>(
     Some(match wire::decode::<Frame<M>>(bytes).ok()? {
         Frame::Peer(message) => of_peers(&message),
         Frame::Relay { .. } => "relay",
+        Frame::Request(Request { command: Command::OpenSession, .. }) => "open-session",
         Frame::Request(_) => "request",
         Frame::Response { .. } => "answer",
     })

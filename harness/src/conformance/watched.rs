@@ -103,6 +103,10 @@ impl System for Watched {
         self.system.message_name(bytes)
     }
 
+    fn question(&self, bytes: &[u8]) -> Option<u64> {
+        self.system.question(bytes)
+    }
+
     fn membership(&self) -> Option<Membership> {
         self.system.membership()
     }

@@ -416,6 +416,7 @@ impl Shared {
                 to: parcel.to.into(),
                 bytes: bytes.len() as u64,
                 kind: self.system.message_name(bytes).map(str::to_owned),
+                question: self.system.question(bytes),
                 late,
                 copies: copies.iter().map(|(by, fault)| later(fault, *by)).collect(),
             })

@@ -116,6 +116,14 @@ pub trait System: Send + Sync {
         None
     }
 
+    /// For what a client asks with a message, or for what it is an answer: a number that all copies of a request and all
+    /// answers to it have, and nothing else that the client asks. Nothing for other messages, or where that cannot be
+    /// told; then stories of failures say of more nodes that they can have known of a request.
+    fn question(&self, bytes: &[u8]) -> Option<u64> {
+        let _ = bytes;
+        None
+    }
+
     /// Whether nodes can be added to the cluster and removed from it while it runs, and how few must stay.
     /// Where they can, [`System::operator`] makes the one who does it; the nemesis `membership` is
     /// refused for other systems, which do not override this.

@@ -15,6 +15,7 @@ use reference_db::protocol::leaderless::siblings::Conflicts;
 use reference_db::protocol::raft::StrongReads;
 use reference_db::protocol::{Timing as NodeTiming, leaderless, multi_leader as multi};
 use reference_db::server::ServerConfig;
+use reference_db::wire;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -315,6 +316,10 @@ impl System for Ordered {
         self.mode.message_name(bytes)
     }
 
+    fn question(&self, bytes: &[u8]) -> Option<u64> {
+        wire::question(bytes)
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         run_node(self.mode, cx, ServerConfig { strong_reads: self.reads, ..CONFIG })
     }
@@ -531,6 +536,10 @@ impl System for WithoutLeader {
 
     fn message_name(&self, bytes: &[u8]) -> Option<&'static str> {
         Mode::Leaderless.message_name(bytes)
+    }
+
+    fn question(&self, bytes: &[u8]) -> Option<u64> {
+        wire::question(bytes)
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {

@@ -191,6 +191,10 @@ impl System for MultiLeader {
         Mode::MultiLeader.message_name(bytes)
     }
 
+    fn question(&self, bytes: &[u8]) -> Option<u64> {
+        reference_db::wire::question(bytes)
+    }
+
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
         run_node(Mode::MultiLeader, cx, ServerConfig { multi_leader: self.settings, ..CONFIG })
     }

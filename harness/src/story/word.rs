@@ -1,0 +1,348 @@
+//! On whose word an operation was answered, and for whom one waited that was not.
+//!
+//! That a node had others agree before it answered cannot be seen from outside, but that it cannot have had
+//! is: if no message came back to it between the request and the answer from a node that may have known of
+//! the request, it answered on its own word. Who may have known is whoever a chain of messages leads to from the
+//! request on (Lamport's "happened before").
+//!
+//! A client asks again and again, and is refused, or asks for something else first, such as a session. So chains begin
+//! with those of its [`requests`] that asked what was answered in the end, and were not answered before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
+
+use checkers::history::{NodeId, SessionId, Time};
+
+use super::list;
+use crate::trace::{Happening, Later, Loss, Place, TraceEvent};
+
+/// On whose word an operation was answered.
+pub(super) struct Word {
+    /// Who answered.
+    pub(super) node: NodeId,
+    /// When it was asked, first of all since it last answered.
+    asked: Time,
+    /// What comes before that: the same question, or another of this kind.
+    before: Option<Before>,
+    /// Who had let it hear something by then, and may have known of the request; with the kinds of that, as they came.
+    heard: BTreeMap<NodeId, Vec<String>>,
+    /// To whom it had sent something by then.
+    told: BTreeSet<NodeId>,
+    /// What became on its way of that which it had sent by then, by whom that was to reach.
+    sent: BTreeMap<NodeId, Way>,
+    /// What became on its way of that which was sent to it by who may have known of the request.
+    coming: BTreeMap<NodeId, Way>,
+}
+
+/// What a client asked before it asked what was answered.
+enum Before {
+    /// The same.
+    Same,
+    /// Something of another kind.
+    Other(String),
+}
+
+/// What became of a message on its way, other than that it arrived.
+#[derive(Clone, Copy)]
+struct Way {
+    late: Option<Later>,
+    lost: Option<Loss>,
+}
+
+impl Display for Way {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self.late, self.lost) {
+            (Some(late), Some(lost)) => {
+                write!(f, "{late} late by fault {}, and then {lost}", late.fault)
+            }
+            (Some(late), None) => write!(f, "{late}, by fault {}", late.fault),
+            (None, Some(lost)) => write!(f, "{lost}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Word {
+    /// On whose word an operation was answered, in a clause. A client that learns nothing asks again.
+    pub(super) fn to_words(&self) -> String {
+        let Word { node, asked, heard, .. } = self;
+        let asked = match &self.before {
+            None => String::new(),
+            Some(Before::Same) => format!(", asked again at {asked},"),
+            Some(Before::Other(kind)) => format!(", asked at {asked} after `{kind}`,"),
+        };
+        let words = if heard.is_empty() {
+            format!(
+                "; n{node}{asked} answered on its own word: it had heard from no other node that can have known of \
+                 that request"
+            )
+        } else {
+            let heard = self.heard();
+            format!(
+                "; n{node}{asked} had heard from {heard} by then, which can have known of that request"
+            )
+        };
+        words + &self.ways()
+    }
+
+    /// The same of a request that was not answered: for whom its node waits.
+    fn to_wait(&self) -> String {
+        let silent = self.told.iter().filter(|to| !self.heard.contains_key(to));
+        let silent = list(silent.map(|to| format!("n{to}")));
+        let heard = match self.heard.is_empty() {
+            true => String::new(),
+            false => format!(" had heard since from {} and", self.heard()),
+        };
+        let waited = match (silent.is_empty(), heard.is_empty()) {
+            (false, _) => format!("waited for {silent}"),
+            (true, false) => "waited for no other node".to_owned(),
+            (true, true) => "told no other node of it".to_owned(),
+        };
+        let words = format!("; n{}, which it asked last,{heard} {waited}", self.node);
+        words + &self.ways()
+    }
+
+    /// Notes what becomes of a message between two nodes, if it is from this one or to it.
+    fn on_the_way(&mut self, from: Option<NodeId>, to: Option<NodeId>, way: Way) {
+        let (Some(from), Some(to)) = (from, to) else { return };
+        if from == self.node {
+            self.sent.insert(to, way);
+        } else if to == self.node {
+            self.coming.insert(from, way);
+        }
+    }
+
+    fn heard(&self) -> String {
+        list(self.heard.iter().map(|(from, kinds)| match &kinds[..] {
+            [] => format!("n{from}"),
+            kinds => format!("n{from} ({})", kinds.join(", ")),
+        }))
+    }
+
+    fn ways(&self) -> String {
+        let named = |ways: &BTreeMap<NodeId, Way>, is_lost: bool| {
+            let ways = ways.iter().filter(|(_, way)| way.lost.is_some() == is_lost);
+            list(ways.map(|(node, way)| format!("n{node} ({way})")))
+        };
+        let clauses = [
+            ("what it sent was lost on its way to", named(&self.sent, true)),
+            ("what it sent came late to", named(&self.sent, false)),
+            ("what was sent to it was lost on its way from", named(&self.coming, true)),
+            ("what was sent to it came late from", named(&self.coming, false)),
+        ];
+        let clauses = clauses.into_iter().filter(|(_, nodes)| !nodes.is_empty());
+        clauses.map(|(clause, nodes)| format!("; {clause} {nodes}")).collect()
+    }
+}
+
+/// The node that answered a client between two moments; none where nobody answered.
+pub(crate) fn answering(
+    trace: &[TraceEvent],
+    session: SessionId,
+    from: Time,
+    to: Time,
+) -> Option<NodeId> {
+    word(trace, session, from, to).map(|word| word.node)
+}
+
+/// What happened between two moments.
+fn during(trace: &[TraceEvent], from: Time, to: Time) -> &[TraceEvent] {
+    let begin = trace.partition_point(|event| event.at < from);
+    let end = trace.partition_point(|event| event.at <= to);
+    &trace[begin..end]
+}
+
+/// What a client asked a node.
+struct Request<'a> {
+    /// Its place among the events.
+    place: usize,
+    /// The number of its message.
+    message: u64,
+    /// Who was asked.
+    node: NodeId,
+    /// What kind of message it is.
+    kind: Option<&'a str>,
+    /// What it asks, by its number.
+    question: Option<u64>,
+    /// Where among the events its node took it up.
+    taken: Option<usize>,
+    /// Whether it was answered: then nothing that follows is about it.
+    is_over: bool,
+}
+
+/// What a client asked nodes in an operation that ended `to` then. What it asks at that very moment belongs to its
+/// next operation.
+fn requests(events: &[TraceEvent], client: Place, to: Time) -> Vec<Request<'_>> {
+    let mut requests: Vec<Request<'_>> = Vec::new();
+    // When messages to the client left, and what they answer.
+    let mut left: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
+    for (place, event) in events.iter().enumerate() {
+        match &event.what {
+            Happening::Sent(sent) if event.place == client && event.at < to => {
+                let Some(node) = sent.to.node() else { continue };
+                let (message, kind, question) = (sent.message, sent.kind.as_deref(), sent.question);
+                let (taken, is_over) = (None, false);
+                requests.push(Request { place, message, node, kind, question, taken, is_over });
+            }
+            Happening::Sent(sent) if sent.to == client => {
+                left.extend(sent.question.map(|question| (sent.message, (place, question))));
+            }
+            Happening::Received { message, from } if event.place == client => {
+                let Some((left, question)) = left.remove(message) else { continue };
+                // Of several copies that a node has taken up, it answers the first one first.
+                let answered = requests.iter_mut().find(|request| {
+                    !request.is_over
+                        && request.question == Some(question)
+                        && from.node() == Some(request.node)
+                        && request.taken.is_some_and(|taken| taken < left)
+                });
+                if let Some(request) = answered {
+                    request.is_over = true;
+                }
+            }
+            Happening::Received { message, .. } => {
+                let of_it = requests.iter_mut().find(|request| request.message == *message);
+                if let Some(request) = of_it {
+                    request.taken.get_or_insert(place);
+                }
+            }
+            _ => {}
+        }
+    }
+    requests
+}
+
+/// The node that a client turned to first between two moments; none where that is not in the trace.
+pub(super) fn first_asked(
+    trace: &[TraceEvent],
+    session: SessionId,
+    from: Time,
+    to: Time,
+) -> Option<NodeId> {
+    let requests = requests(during(trace, from, to), Place::Client(session), to);
+    requests.first().map(|request| request.node)
+}
+
+/// Finds out on whose word a client was answered between two moments. Nothing where nobody answered.
+pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Time) -> Option<Word> {
+    let client = Place::Client(session);
+    let during = during(trace, from, to);
+    let last = during.iter().rposition(|event| {
+        event.place == client && matches!(event.what, Happening::Received { .. })
+    })?;
+    let Happening::Received { from: answering, message: answer } = during[last].what else {
+        return None;
+    };
+    let node = answering.node()?;
+    // What is on its way to the client after the answer has left says nothing of the answer.
+    let (answered, question) =
+        during.iter().enumerate().find_map(|(place, event)| match &event.what {
+            Happening::Sent(sent) if sent.message == answer => Some((place, sent.question)),
+            _ => None,
+        })?;
+    // Answers before the last one were refusals, such as that nobody leads yet.
+    let asked = requests(&during[..last], client, to);
+    let is_of_it = |request: &&Request<'_>| match question {
+        Some(_) => request.question == question && !request.is_over,
+        None => true,
+    };
+    let open: Vec<&Request<'_>> = asked.iter().filter(is_of_it).collect();
+    let taken_up = open.iter().find(|request| {
+        request.node == node && request.taken.is_some_and(|taken| taken < answered)
+    })?;
+    let since = taken_up.taken?;
+    // What it took up between its decision and that moment does not, either.
+    let decides = |event: &TraceEvent| {
+        event.place == answering && matches!(event.what, Happening::Decides { to } if to == client)
+    };
+    let decided = during[since..answered].iter().rposition(decides);
+    let end = decided.map_or(answered, |place| since + place);
+    let mut earlier = asked.iter().rev().filter(|request| request.place < taken_up.place);
+    let before = earlier.next().map(|before| match before.kind {
+        Some(kind) if before.question != question => Before::Other(kind.to_owned()),
+        _ => Before::Same,
+    });
+    let asked = during[taken_up.place].at;
+    Some(Word { asked, before, ..follow(during, end, &open, node) })
+}
+
+/// Finds out for what a client waited in vain between two moments: who did not answer, or whom the node that
+/// it had asked last had turned to and not heard from since. Nothing where it asked nobody.
+pub(super) fn wait(
+    trace: &[TraceEvent],
+    session: SessionId,
+    from: Time,
+    to: Time,
+) -> Option<String> {
+    let client = Place::Client(session);
+    let during = during(trace, from, to);
+    let requests = requests(during, client, to);
+    let last = requests.last()?;
+    let Request { message, node, taken, is_over, .. } = *last;
+    let lost = during.iter().find_map(|event| match &event.what {
+        Happening::Lost { message: lost, why, .. } if *lost == message => Some(*why),
+        _ => None,
+    });
+    let words = match (taken, lost) {
+        (Some(_), _) if is_over => {
+            format!("; n{node}, which it asked last, answered, and could not tell")
+        }
+        (Some(_), _) => follow(during, during.len(), &[last], node).to_wait(),
+        (None, Some(why)) => format!("; what it asked n{node} last was lost ({why})"),
+        (None, None) => format!("; n{node}, which it asked last, did not take that up"),
+    };
+    Some(words)
+}
+
+/// Follows what was asked through events: what a node had heard of it when it decided, before the event with this
+/// number, and what became of all that it sent.
+fn follow(events: &[TraceEvent], decided: usize, requests: &[&Request<'_>], node: NodeId) -> Word {
+    let mut word = Word {
+        node,
+        asked: Time::ZERO,
+        before: None,
+        told: BTreeSet::new(),
+        heard: BTreeMap::new(),
+        sent: BTreeMap::new(),
+        coming: BTreeMap::new(),
+    };
+    let mut knowing: BTreeSet<NodeId> = BTreeSet::new();
+    // Messages that tell of it: their kind, and by how much they are late.
+    let mut telling: BTreeMap<u64, (Option<&str>, Option<Later>)> = BTreeMap::new();
+    for (number, TraceEvent { place, what, .. }) in events.iter().enumerate() {
+        let of_node = place.node();
+        if number >= decided && of_node != Some(node) {
+            continue;
+        }
+        match what {
+            Happening::Sent(sent)
+                if of_node.is_some_and(|place| knowing.contains(&place))
+                    || requests.iter().any(|request| request.message == sent.message) =>
+            {
+                telling.insert(sent.message, (sent.kind.as_deref(), sent.late));
+                let to = sent.to.node();
+                if of_node == Some(node) {
+                    word.told.extend(to);
+                }
+                if sent.late.is_some() {
+                    word.on_the_way(of_node, to, Way { late: sent.late, lost: None });
+                }
+            }
+            Happening::Received { message, from } if number < decided => {
+                let Some((kind, _)) = telling.get(message) else { continue };
+                knowing.extend(of_node);
+                if let Some(from) = from.node().filter(|_| of_node == Some(node)) {
+                    let kinds = word.heard.entry(from).or_default();
+                    let new = kind.filter(|kind| !kinds.iter().any(|known| known == kind));
+                    kinds.extend(new.map(str::to_owned));
+                }
+            }
+            Happening::Lost { message, to, why } => {
+                let Some((_, late)) = telling.get(message) else { continue };
+                word.on_the_way(of_node, to.node(), Way { late: *late, lost: Some(*why) });
+            }
+            _ => {}
+        }
+    }
+    word
+}
