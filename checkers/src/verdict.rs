@@ -272,6 +272,8 @@ pub enum Legal {
     NotOlder(Value),
     /// This value, and no other.
     Exactly(Value),
+    /// This value, which another replica shows, or there what this one shows: they differ, and who is wrong is not said.
+    SameAs(Value),
     /// A number from the first to the second.
     Within(Value, Value),
     /// A set or a list that has this element.
@@ -298,6 +300,9 @@ impl Legal {
         match self {
             Legal::NotOlder(value) => format!("{}, or newer", show(value)),
             Legal::Exactly(value) => show(value),
+            Legal::SameAs(value) => {
+                format!("the same as another replica, which shows {}", show(value))
+            }
             Legal::Within(low, high) => format!("{} to {}", show(low), show(high)),
             Legal::With(element) => format!("with {}", show(element)),
             Legal::InOrderWith(list) => {

@@ -572,7 +572,7 @@ impl Plan {
         });
         let Some(entry) = idle else { return Ok(()) };
         Err(self.refused(format!(
-            "nodes = {:?} has too few for `{}`; list sizes from {} on, or leave out the nemesis",
+            "nodes = {:?} has too few for `{}`, which needs {} or more: say so, or leave out the nemesis",
             self.nodes,
             entry.name,
             entry.nemesis.fewest_nodes()

@@ -48,7 +48,7 @@ pub fn tell(system: &dyn System, report: &Report, anomaly: &Anomaly) -> Vec<Sent
     let is_told =
         |event: &&TraceEvent| tells_marks || !matches!(event.what, Happening::Reaches { .. });
     story.extend(trace.iter().filter(is_told).filter_map(|event| of_node(system, event)));
-    story.extend(leaders(trace, system.has_one_leader()));
+    story.extend(leaders(trace, system.has_one_leader(), end));
     story.extend(operations(others));
     story.retain(|sentence| sentence.at <= end);
     story.sort_by_key(|sentence| sentence.at);
@@ -65,11 +65,13 @@ pub(crate) fn end_of(report: &Report, anomaly: &Anomaly) -> Time {
     ends.fold(anomaly.at, Time::max)
 }
 
-/// Who takes itself for a leader, from when to when; and who does so as well, where only one is to.
-fn leaders(trace: &[TraceEvent], has_one: bool) -> Vec<Sentence> {
+/// Who takes itself for a leader, from when to when; and where only one is to, who does so as well, and since when nobody
+/// does so any more, up to the end.
+fn leaders(trace: &[TraceEvent], has_one: bool, end: Time) -> Vec<Sentence> {
     let mut leading: BTreeMap<NodeId, u64> = BTreeMap::new();
     let mut story = Vec::new();
-    for TraceEvent { at, place, what } in trace {
+    let mut vacant = None;
+    for TraceEvent { at, place, what } in trace.iter().take_while(|event| event.at <= end) {
         let Some(node) = place.node() else { continue };
         let words = match what {
             Happening::Role { role: Role::Leader, term } => {
@@ -85,13 +87,18 @@ fn leaders(trace: &[TraceEvent], has_one: bool) -> Vec<Sentence> {
                 format!("n{node} no longer takes itself for a leader")
             }
             Happening::Stops { .. } => {
-                leading.remove(&node);
+                if leading.remove(&node).is_some() && leading.is_empty() {
+                    vacant = Some(*at);
+                }
                 continue;
             }
             _ => continue,
         };
+        vacant = leading.is_empty().then_some(*at);
         story.push(Sentence { at: *at, words });
     }
+    let words = "nobody takes itself for a leader from here on".to_owned();
+    story.extend(vacant.filter(|_| has_one).map(|at| Sentence { at, words }));
     story
 }
 

@@ -251,7 +251,7 @@ fn divergence(
     for (has, lacks, node) in [(*first, *other, first_node), (*other, *first, other_node)] {
         what += &only_on(history.value(has), history.value(lacks), *node);
     }
-    let legal = Legal::Exactly(history.value(*first).clone());
+    let legal = Legal::SameAs(history.value(*first).clone());
     let contrast = Contrast::new(*other_read, legal).due_to(*first_read);
     let found = anomaly(history, "divergence", key, &[*first_read, *other_read], what);
     Some(Anomaly { contrast: Some(contrast), ..found })

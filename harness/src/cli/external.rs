@@ -42,10 +42,11 @@ pub(super) struct Arguments {
     /// The seeds, one after the other.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..3")]
     seeds: Range<u64>,
-    /// Let these plan the faults, or `none`. Unless it is said, `partition`, and `kill` where there is one node.
+    /// Let these plan the faults, or `none`. Unless it is said, `partition` and `loss`, and `kill` where there is one
+    /// node.
     #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
     nemeses: Option<Vec<String>>,
-    /// How long faults last in all.
+    /// How long faults last in all, from 1s to 1h.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     safety: std::time::Duration,
     /// How long nodes are asked after that, with all faults undone: something has to succeed then.
@@ -177,9 +178,9 @@ impl Arguments {
         External::prepare(&mut plan, dialect);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
-        let usual = if self.nodes == 1 { "kill" } else { "partition" };
-        let named = self.nemeses.clone().unwrap_or_else(|| vec![usual.to_owned()]);
-        plan.nemeses = nemeses(&named)?;
+        let usual: &[&str] = if self.nodes == 1 { &["kill"] } else { &["partition", "loss"] };
+        let usual = || usual.iter().copied().map(str::to_owned).collect();
+        plan.nemeses = nemeses(&self.nemeses.clone().unwrap_or_else(usual))?;
         (plan.safety, plan.liveness) = (self.safety, self.liveness);
         let known = || {
             let names = NEMESES.iter().map(|entry| entry.name);

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// How many nodes there are.
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=9))]
     nodes: u32,
-    /// How long faults last in all.
+    /// How long faults last in all, from 1s to 1h.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     time: Duration,
     /// How many clients there are.

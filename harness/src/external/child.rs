@@ -74,6 +74,12 @@ impl Process {
     ) -> Result<Process, String> {
         let Launch { program, arguments, folder, limits, .. } = launch;
         let home = folder.join(name);
+        if fs::symlink_metadata(&home).is_ok_and(|there| !there.is_dir()) {
+            return Err(format!(
+                "it has put something else in the place of its folder {}",
+                home.display()
+            ));
+        }
         fs::create_dir_all(&home)
             .map_err(|error| format!("cannot make {}: {error}", home.display()))?;
         let home = home

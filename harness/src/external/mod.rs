@@ -111,7 +111,16 @@ pub struct External {
     guardian: Arc<Guardian>,
     services: Arc<Mutex<Services>>,
     questions: Arc<Mutex<Questions>>,
-    refusal: Arc<Mutex<Option<String>>>,
+    starts: Arc<Mutex<Starts>>,
+}
+
+/// Whether the program can be started.
+#[derive(Default)]
+struct Starts {
+    /// Whether it ever was: then it is a node that cannot be started again, after what it has done.
+    any: bool,
+    /// Why it could not be before.
+    refusal: Option<String>,
 }
 
 impl External {
@@ -119,13 +128,13 @@ impl External {
     pub fn new(launch: Launch, dialect: &'static Dialect) -> External {
         let pace = Arc::new(Pace::new(launch.pace));
         let guardian = Arc::new(Guardian::new(&launch.folder));
-        let (services, questions, refusal) = Default::default();
-        External { launch, dialect, pace, guardian, services, questions, refusal }
+        let (services, questions, starts) = Default::default();
+        External { launch, dialect, pace, guardian, services, questions, starts }
     }
 
-    /// Why the program could not be started, if it ever could not.
+    /// Why the program could not be started, if it never could.
     pub(crate) fn refusal(&self) -> Option<String> {
-        self.refusal.lock().expect("nobody panics while holding it").clone()
+        self.starts.lock().expect("nobody panics while holding it").refusal.clone()
     }
 
     /// The settings of a plan that depend on what nodes are asked.
@@ -165,7 +174,7 @@ impl System for External {
             guardian: self.guardian.clone(),
             services: self.services.clone(),
             questions: self.questions.clone(),
-            refusal: self.refusal.clone(),
+            starts: self.starts.clone(),
             start,
             spoken_to: BTreeSet::new(),
             asked: 0,

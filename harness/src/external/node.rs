@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use super::Launch;
 use super::child::{Process, shortened};
 use super::guardian::Guardian;
 use super::pace::Pace;
 use super::protocol::{Dialect, envelope, learn, whole};
 use super::questions::{Awaited, Questions};
 use super::service::{Asked, SERVICES, Services};
+use super::{Launch, Starts};
 use crate::sim::{Address, Message, NodeStatus, Role};
 use crate::system::NodeCx;
 
@@ -44,8 +44,8 @@ pub(super) struct Node {
     pub(super) guardian: Arc<Guardian>,
     pub(super) services: Arc<Mutex<Services>>,
     pub(super) questions: Arc<Mutex<Questions>>,
-    /// Why the program could not be started.
-    pub(super) refusal: Arc<Mutex<Option<String>>>,
+    /// Whether its program can be started.
+    pub(super) starts: Arc<Mutex<Starts>>,
     /// When this process was started, which no other of the node was.
     pub(super) start: u64,
     /// How often it has asked a service.
@@ -93,9 +93,12 @@ impl Node {
         let pace = self.pace.clone();
         let mut process = pace.hold(|| {
             let started = Process::start(&self.launch, &name, &self.guardian);
+            let mut starts = self.starts.lock().expect("nobody panics while holding it");
+            starts.any |= started.is_ok();
             let mut process = started.inspect_err(|error| {
-                *self.refusal.lock().expect("nobody panics while holding it") = Some(error.clone());
+                starts.refusal = Some(error.clone()).filter(|_| !starts.any);
             })?;
+            drop(starts);
             self.introduce(&mut process).map(|()| process)
         })?;
         let node = self.cx.id();

@@ -150,19 +150,31 @@ pub fn why(record: &Record) -> String {
         let words = escape::line(&format!("{fault}, which hit {what}"));
         let _ = writeln!(out, "  without fault {} ({words}): in {fails}", planned.id);
     }
-    let calls = record.calls.iter().flat_map(|calls| &calls.0);
-    for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
-        for (call, fails) in calls.iter().zip(fails) {
-            let words = escape::line(&op_in_short(&call.op, None));
-            let at = call.at;
-            let _ = writeln!(out, "  without `{words}` by client {client} at {at}: in {fails}");
-        }
+    for (op, by, fails) in without_calls(record, why) {
+        let _ = writeln!(out, "  without `{}` {by}: in {fails}", escape::line(&op));
     }
     let from_when = why.from_when().filter(|_| why.story.is_empty());
     for words in [caveat(why), from_when, findability(why)].into_iter().flatten() {
         let _ = writeln!(out, "  {words}");
     }
     out
+}
+
+/// Of each operation of a shrunk run: what it is, by whom and when it was asked, and how many runs fail without it.
+pub(crate) fn without_calls(record: &Record, why: &Why) -> Vec<(String, String, u32)> {
+    let mut rows: Vec<(String, String, u32)> = Vec::new();
+    let calls = record.calls.iter().flat_map(|calls| &calls.0);
+    for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
+        for (call, fails) in calls.iter().zip(fails) {
+            let op = op_in_short(&call.op, None);
+            let by = format!("by client {client} at {}", call.at);
+            let same = rows.iter().filter(|row| row.0 == op && row.1.starts_with(&by)).count();
+            // A client that is busy asks for several things that were due at one moment, one after the other.
+            let which = if same == 0 { String::new() } else { format!(", number {}", same + 1) };
+            rows.push((op, by + &which, *fails));
+        }
+    }
+    rows
 }
 
 /// What is said of a shrunk run of which no variants were played.
@@ -191,8 +203,8 @@ pub(crate) fn findability(why: &Why) -> Option<String> {
                 _ => format!("{clean} clean runs in a row are"),
             };
             format!(
-                "of {runs} other seeds of the plan, {failing} find it: {clean} by chance in one of {BELIEVABLE} \
-                 cases at most"
+                "of {runs} other seeds of the plan, {failing} find it: at that rate {clean} by chance in one of \
+                 {BELIEVABLE} cases at most"
             )
         }
         None => format!(

@@ -6,12 +6,12 @@
 
 /// Takes pieces away for as long as `first` finds that what remains will do.
 ///
-/// `first` is given what remains without each piece in turn, and says which of them is the first that
-/// will do; it may look at several at once, but must answer as if it had looked at one after the other.
+/// `first` is given what remains without each piece in turn, made as it asks for it, and says which of them is the first
+/// that will do; it may look at several at once, but must answer as if it had looked at one after the other.
 /// Where it gives up, it says that none does.
 pub(super) fn minimize<T: Clone>(
     mut items: Vec<T>,
-    first: &mut dyn FnMut(&[Vec<T>]) -> Option<usize>,
+    first: &mut dyn FnMut(&mut dyn Iterator<Item = Vec<T>>) -> Option<usize>,
 ) -> Vec<T> {
     let mut size = items.len();
     while size > 0 {
@@ -22,11 +22,10 @@ pub(super) fn minimize<T: Clone>(
                 let end = (start + size).min(items.len());
                 [&items[..*start], &items[end..]].concat()
             };
-            let candidates: Vec<Vec<T>> = starts.iter().map(without).collect();
-            let Some(chosen) = first(&candidates) else { break };
+            let Some(chosen) = first(&mut starts.iter().map(without)) else { break };
             // What lies before it was tried, and is needed; what comes next has moved to its place.
             at = starts[chosen];
-            items = candidates.into_iter().nth(chosen).expect("it was given");
+            items = without(&at);
         }
         size = if size > 1 { size.div_ceil(2).min(size - 1) } else { 0 };
     }
@@ -40,8 +39,8 @@ mod tests {
     /// The least of the numbers up to `count` that contains all of `wanted`, and how many were tried.
     fn least(count: u32, wanted: &[u32]) -> (Vec<u32>, usize) {
         let mut tried = 0;
-        let mut first = |candidates: &[Vec<u32>]| {
-            candidates.iter().position(|candidate| {
+        let mut first = |candidates: &mut dyn Iterator<Item = Vec<u32>>| {
+            candidates.position(|candidate| {
                 tried += 1;
                 wanted.iter().all(|one| candidate.contains(one))
             })

@@ -339,7 +339,7 @@ impl Shrinker<'_> {
         // may differ, and some wait for the first operation to end.
         let begin = case.operations().first().map_or(Time::ZERO, |(_, call)| call.at);
         let later = case.moved(|at| if at > begin { at + case.config.tick } else { at });
-        let Some(mut best) = search.first(vec![case, later]) else {
+        let Some((_, mut best)) = search.first_of([case, later]) else {
             let traced = Options { trace: true, ..options };
             return Ok(Shrunk {
                 report: run(self.system, self.plan, self.seed, traced),
@@ -366,7 +366,7 @@ impl Shrinker<'_> {
             search.merge(&mut best);
             search.simplify(&mut best);
             search.hasten(&mut best);
-            if best.size() == size || (self.stop)() {
+            if best.size() == size || search.is_over() {
                 break;
             }
         }
@@ -375,17 +375,18 @@ impl Shrinker<'_> {
         for _ in 0..ROUNDS_MAX {
             let size = best.size();
             search.leave_out(&mut best);
+            search.merge(&mut best);
             search.try_others(&mut best, SEEDS_LAST);
             search.take_times(&mut best);
             let is_steadier = search.make_steady(&mut best);
-            if best.size() == size && !is_steadier || (self.stop)() {
+            if best.size() == size && !is_steadier || search.is_over() {
                 break;
             }
         }
         let traced = Options { trace: true, ..best.options() };
         let report = run(self.system, self.plan, best.seed, traced);
         let after = Size::of(&report);
-        let (runs, is_done) = (search.runs(), !(self.stop)());
+        let (runs, is_done) = (search.runs(), !search.is_over());
         Ok(Shrunk { report, original, before, after, runs, is_done })
     }
 }
@@ -413,35 +414,43 @@ impl Search<'_> {
         failure.find(&run(system, plan, case.seed, options)).is_some()
     }
 
-    /// The place of the first that still fails. As many as there are threads are tried at a time.
-    fn first_of(&self, cases: &[Case]) -> Option<usize> {
+    /// Whether it is to end with what was found so far.
+    fn is_over(&self) -> bool {
+        (self.shrinker.stop)()
+    }
+
+    /// The first that still fails, and its place. As many as there are threads are tried at a time, and no others are
+    /// made: a case can be large.
+    fn first_of(&self, cases: impl IntoIterator<Item = Case>) -> Option<(usize, Case)> {
         let size = rayon::current_num_threads();
-        for (turn, some) in cases.chunks(size).enumerate() {
-            if (self.shrinker.stop)() {
+        let mut cases = cases.into_iter();
+        let mut tried = 0;
+        while !self.is_over() {
+            let mut some: Vec<Case> = cases.by_ref().take(size).collect();
+            if some.is_empty() {
                 return None;
             }
             let failing: Vec<bool> = some.par_iter().map(|case| self.fails(case)).collect();
             if let Some(place) = failing.iter().position(|fails| *fails) {
-                return Some(turn * size + place);
+                return Some((tried + place, some.swap_remove(place)));
             }
+            tried += some.len();
         }
         None
     }
 
-    fn first(&self, mut cases: Vec<Case>) -> Option<Case> {
-        let place = self.first_of(&cases)?;
-        Some(cases.swap_remove(place))
+    /// The place of the first that still fails.
+    fn place_of(&self, cases: impl Iterator<Item = Case>) -> Option<usize> {
+        self.first_of(cases).map(|(place, _)| place)
     }
 
     /// Goes over to the first of some runs that still fails. Whether there was one.
-    fn improve(&self, best: &mut Case, cases: Vec<Case>) -> bool {
-        let others = cases.into_iter().filter(|case| case != best).collect();
-        let found = self.first(others);
-        let is_better = found.is_some();
-        if let Some(case) = found {
-            *best = case;
-        }
-        is_better
+    fn improve(&self, best: &mut Case, cases: impl IntoIterator<Item = Case>) -> bool {
+        let base = best.clone();
+        let others = cases.into_iter().filter(|case| *case != base);
+        let Some((_, case)) = self.first_of(others) else { return false };
+        *best = case;
+        true
     }
 
     fn tell(&self, what: &str, best: &Case) {
@@ -466,17 +475,18 @@ impl Search<'_> {
         sets.extend((1..=proof.len()).rev().map(used));
         sets.retain(|keys| !keys.is_empty());
         sets.dedup();
-        self.improve(best, sets.iter().map(|keys| best.on(keys)).collect());
+        let cases: Vec<Case> = sets.iter().map(|keys| best.on(keys)).collect();
+        self.improve(best, cases);
     }
 
     /// Takes out of a run what makes it depend on chance: all messages take the least time, disks none.
     fn calm(&self, best: &mut Case) {
         self.tell("calm", best);
         let all = best.calm();
-        if !self.improve(best, vec![all]) {
+        if !self.improve(best, [all]) {
             for change in CALM {
                 let one = best.with_config(change);
-                self.improve(best, vec![one]);
+                self.improve(best, [one]);
             }
         }
     }
@@ -488,7 +498,8 @@ impl Search<'_> {
         let safety = best.config.safety;
         let ends = [at, at * 2, safety / 2].map(|end| round_up(end + GRAIN));
         let shorter = ends.into_iter().filter(|end| *end < safety).map(|end| best.until(end));
-        self.improve(best, shorter.collect());
+        let shorter: Vec<Case> = shorter.collect();
+        self.improve(best, shorter);
     }
 
     /// Leaves out at once what does not prove the failure. Whoever asks for less meets other chances, and one
@@ -505,10 +516,13 @@ impl Search<'_> {
         *tried = ops;
         let only = best.with_operations(&proof);
         let shifted = others(only, leaps).zip(0..).map(|(case, turn)| case.shifted(turn));
-        let mut cases: Vec<Case> = shifted.flat_map(|case| [case.calm(), case]).collect();
         // Most are calm already.
-        cases.dedup();
-        self.improve(best, cases);
+        let both = |case: Case| {
+            let calm = case.calm();
+            let as_it_was = Some(case).filter(|case| *case != calm);
+            [calm].into_iter().chain(as_it_was)
+        };
+        self.improve(best, shifted.flat_map(both));
     }
 
     fn run(&self, case: &Case) -> Report {
@@ -540,15 +554,13 @@ impl Search<'_> {
         self.tell("faults", best);
         let base = best.clone();
         best.faults = minimize(base.faults.clone(), &mut |some| {
-            let cases: Vec<Case> =
-                some.iter().map(|faults| base.with_faults(faults.clone())).collect();
-            self.first_of(&cases)
+            self.place_of(some.map(|faults| base.with_faults(faults)))
         });
         self.tell("clients", best);
         let base = best.clone();
         let clients: Vec<usize> =
             (0..base.calls.len()).filter(|client| !base.calls[*client].is_empty()).collect();
-        let only = |clients: &[usize]| {
+        let only = |clients: Vec<usize>| {
             let mut case = base.clone();
             for (client, calls) in case.calls.iter_mut().enumerate() {
                 if !clients.contains(&client) {
@@ -557,16 +569,12 @@ impl Search<'_> {
             }
             case
         };
-        let left = minimize(clients, &mut |some| {
-            let cases: Vec<Case> = some.iter().map(|clients| only(clients)).collect();
-            self.first_of(&cases)
-        });
-        *best = only(&left);
+        let left = minimize(clients, &mut |some| self.place_of(some.map(only)));
+        *best = only(left);
         self.tell("operations", best);
         let base = best.clone();
         let left = minimize(base.operations(), &mut |some| {
-            let cases: Vec<Case> = some.iter().map(|left| base.with_operations(left)).collect();
-            self.first_of(&cases)
+            self.place_of(some.map(|left| base.with_operations(&left)))
         });
         *best = base.with_operations(&left);
     }
@@ -581,35 +589,42 @@ impl Search<'_> {
             let case = best.moved(|at| Time::ZERO + (at.since_start() - less));
             others(case, SEEDS_A_PAUSE)
         });
-        self.improve(best, sooner.collect());
+        let sooner: Vec<Case> = sooner.collect();
+        self.improve(best, sooner);
         let report = self.run(best);
         if let Some(anomaly) = self.shrinker.failure.find(&report) {
             self.cut(best, anomaly.at);
         }
     }
 
-    /// Leaves out what a run needs under its own seed, but not under another one: it only made the moment.
+    /// Leaves out what a run needs under its own seed, but not under another one, or where the rest is asked at other
+    /// times: it only made the moment.
     fn try_others(&self, best: &mut Case, seeds: u64) {
         self.tell("seeds", best);
+        let elsewhere = |case: Case| {
+            let shifted = others(case.clone(), seeds).zip(0..).skip(1);
+            others(case, seeds).chain(shifted.map(|(case, turn)| case.shifted(turn)))
+        };
         let mut fault = 0;
-        while fault < best.faults.len() {
+        while fault < best.faults.len() && !self.is_over() {
             let mut faults = best.faults.clone();
             faults.remove(fault);
-            if !self.improve(best, others(best.with_faults(faults), seeds).collect()) {
+            if !self.improve(best, elsewhere(best.with_faults(faults))) {
                 fault += 1;
             }
         }
         let mut operation = 0;
-        while operation < best.size().operations {
+        while operation < best.size().operations && !self.is_over() {
             let mut operations = best.operations();
             operations.remove(operation);
-            if !self.improve(best, others(best.with_operations(&operations), seeds).collect()) {
+            if !self.improve(best, elsewhere(best.with_operations(&operations))) {
                 operation += 1;
             }
         }
     }
 
-    /// Puts one fault in the place of two: one that takes the leader away for as long, or until another one is elected.
+    /// Puts one fault in the place of two: one of them for as long as both, or one that takes the leader away, for as long
+    /// or until another one is elected.
     fn merge(&self, best: &mut Case) {
         self.tell("merge", best);
         let isolated = Fault::Partition { shape: Shape::Isolate { target: Target::Leader } };
@@ -619,20 +634,25 @@ impl Search<'_> {
         let kinds: Vec<Fault> = kinds.into_iter().filter(known).collect();
         let longer = [Duration::ZERO, system.manifest().timing.failover];
         let mut second = 1;
-        while second < best.faults.len() {
+        while second < best.faults.len() && !self.is_over() {
             let mut cases = Vec::new();
             for first in 0..second {
-                let mut faults = best.faults.clone();
-                let taken = faults.remove(second);
-                for (fault, longer) in
-                    kinds.iter().flat_map(|kind| longer.map(|longer| (kind, longer)))
-                {
-                    let kept = best.faults[first];
-                    let at = kept.at.min(taken.at);
-                    let until = kept.until.max(taken.until) + longer;
-                    faults[first] = Planned { at, until, fault: *fault, after: None, ..kept };
-                    let mut case = best.with_faults(faults.clone());
-                    case.config.safety = case.config.safety.max(until.since_start() + GRAIN);
+                let (kept, taken) = (best.faults[first], best.faults[second]);
+                let (at, until) = (kept.at.min(taken.at), kept.until.max(taken.until));
+                let for_both = [kept, taken].map(|fault| Planned { at, until, ..fault });
+                let others_kinds = kinds.iter().flat_map(|fault| {
+                    longer.map(|longer| {
+                        let until = until + longer;
+                        Planned { at, until, fault: *fault, after: None, ..kept }
+                    })
+                });
+                for one in others_kinds.chain(for_both) {
+                    let mut faults = best.faults.clone();
+                    faults.remove(second);
+                    faults[first] = one;
+                    let mut case = best.with_faults(faults);
+                    let end = one.until.since_start() + GRAIN;
+                    case.config.safety = case.config.safety.max(end);
                     cases.extend(others(case, SEEDS_MAX));
                 }
             }
@@ -648,20 +668,22 @@ impl Search<'_> {
         let (fewest, _) = self.shrinker.system.manifest().nodes;
         if best.faults.iter().all(|fault| fault.fault.kind() != "membership") {
             let without_spares = best.with_config(|config| config.spares = 0);
-            self.improve(best, vec![without_spares]);
+            self.improve(best, [without_spares]);
         }
         let fewer = (fewest..best.config.nodes).map(|nodes| best.with_config(|c| c.nodes = nodes));
-        self.improve(best, fewer.collect());
+        let fewer: Vec<Case> = fewer.flat_map(|case| others(case, SEEDS_MAX)).collect();
+        self.improve(best, fewer);
         let compact = compact(best);
         let cut = without_idle_end(best);
-        self.improve(best, vec![compact, cut]);
+        self.improve(best, [compact, cut]);
         let shorter = [1000, 2000].map(Duration::from_millis);
         let shorter = shorter.into_iter().filter(|liveness| *liveness < best.config.liveness);
         let shorter = shorter.map(|liveness| {
             let case = best.with_config(|config| config.liveness = liveness);
             case.until(best.config.safety)
         });
-        self.improve(best, shorter.collect());
+        let shorter: Vec<Case> = shorter.collect();
+        self.improve(best, shorter);
     }
 
     /// Makes transactions shorter, and keys and numbers small.
@@ -669,14 +691,14 @@ impl Search<'_> {
         self.tell("plain", best);
         for client in 0..best.calls.len() {
             for place in 0..best.calls[client].len() {
-                loop {
+                while !self.is_over() {
                     let fewer = plain::with_fewer_steps(&best.calls[client][place].op);
                     let with = |op| {
                         let mut case = best.clone();
                         case.calls[client][place].op = op;
                         case
                     };
-                    let cases = fewer.into_iter().map(with).collect();
+                    let cases: Vec<Case> = fewer.into_iter().map(with).collect();
                     if !self.improve(best, cases) {
                         break;
                     }
@@ -687,7 +709,7 @@ impl Search<'_> {
         let parts = [[true, true], [false, true], [true, false]];
         let renamed =
             parts.map(|parts| Case { calls: plain::renamed(&best.calls, parts), ..best.clone() });
-        self.improve(best, renamed.into());
+        self.improve(best, renamed);
     }
 
     /// Puts a run that fails under its own seed and hardly any other at other moments, at which it fails under more. Whether
@@ -698,7 +720,7 @@ impl Search<'_> {
         let mut most = begin;
         // A fourth of them is enough to tell what it takes.
         for _ in 0..ROUNDS_MAX {
-            if most * 4 > SEEDS_STEADY || (self.shrinker.stop)() {
+            if most * 4 > SEEDS_STEADY || self.is_over() {
                 break;
             }
             let base = best.clone();
@@ -707,7 +729,7 @@ impl Search<'_> {
                     continue;
                 }
                 let failing = self.failing(&case, SEEDS_STEADY);
-                if failing.len() as u64 > most.max(1) && !(self.shrinker.stop)() {
+                if failing.len() as u64 > most.max(1) && !self.is_over() {
                     (*best, most) = (Case { seed: failing[0], ..case }, failing.len() as u64);
                 }
             }
@@ -721,8 +743,7 @@ impl Search<'_> {
     /// Under which of its own seed and some others after it a run fails.
     fn failing(&self, case: &Case, seeds: u64) -> Vec<Seed> {
         let all: Vec<Case> = others(case.clone(), seeds).collect();
-        let failing =
-            all.into_par_iter().filter(|case| !(self.shrinker.stop)() && self.fails(case));
+        let failing = all.into_par_iter().filter(|case| !self.is_over() && self.fails(case));
         failing.map(|case| case.seed).collect()
     }
 
@@ -744,7 +765,7 @@ impl Search<'_> {
             }
         }
         take_times(&mut case.faults, &history);
-        self.improve(best, vec![case]);
+        self.improve(best, [case]);
     }
 
     /// Takes out the time in which nothing happens, and rounds the rest.
@@ -760,13 +781,13 @@ impl Search<'_> {
                 }
                 let mut shorter = best.clone();
                 shorter.faults[index].until = fault.at + lasts / 2;
-                if !self.improve(best, vec![shorter]) {
+                if !self.improve(best, [shorter]) {
                     break;
                 }
             }
         }
         let mut place = 0;
-        loop {
+        while !self.is_over() {
             let moments = best.moments();
             let Some(to) = moments.get(place).copied() else { break };
             let from = place.checked_sub(1).map_or(Time::ZERO, |before| moments[before]);
@@ -777,17 +798,18 @@ impl Search<'_> {
             };
             let pauses =
                 [Duration::ZERO, GRAIN, pause / 2].into_iter().filter(|left| *left < pause);
-            let cases = pauses.flat_map(|left| others(shorter(left), SEEDS_A_PAUSE)).collect();
+            let cases: Vec<Case> =
+                pauses.flat_map(|left| others(shorter(left), SEEDS_A_PAUSE)).collect();
             if pause < GRAIN || !self.improve(best, cases) {
                 place += 1;
             }
         }
         let rounded = best.moved(|at| Time::ZERO + round_up(at.since_start()));
-        self.improve(best, vec![rounded]);
+        self.improve(best, [rounded]);
         let last = best.moments().last().map_or(Duration::ZERO, |last| last.since_start());
         let ends = [last + GRAIN, last + Duration::from_secs(1), last + Duration::from_secs(3)];
         let ends = ends.into_iter().map(round_up).filter(|end| *end < best.config.safety);
-        let shorter = ends.map(|end| best.until(end)).collect();
+        let shorter: Vec<Case> = ends.map(|end| best.until(end)).collect();
         self.improve(best, shorter);
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Word {
 enum Before {
     /// The same.
     Same,
-    /// Something of another kind.
+    /// Something else, in words.
     Other(String),
 }
 
@@ -69,7 +69,7 @@ impl Word {
         let asked = match &self.before {
             None => String::new(),
             Some(Before::Same) => format!(", asked again at {asked},"),
-            Some(Before::Other(kind)) => format!(", asked at {asked} after `{kind}`,"),
+            Some(Before::Other(other)) => format!(", asked at {asked} after {other},"),
         };
         let words = if heard.is_empty() {
             format!(
@@ -259,8 +259,9 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     let end = decided.map_or(answered, |place| since + place);
     let mut earlier = asked.iter().rev().filter(|request| request.place < taken_up.place);
     let before = earlier.next().map(|before| match before.kind {
-        Some(kind) if before.question != question => Before::Other(kind.to_owned()),
-        _ => Before::Same,
+        _ if before.question == question => Before::Same,
+        Some(kind) if Some(kind) != taken_up.kind => Before::Other(format!("`{kind}`")),
+        _ => Before::Other("another request".to_owned()),
     });
     let asked = during[taken_up.place].at;
     Some(Word { asked, before, ..follow(during, end, &open, node) })

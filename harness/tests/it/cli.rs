@@ -449,12 +449,12 @@ fn the_settings_of_a_system_are_checked() {
     for (text, words) in [
         (
             "system = \"raft\"\nnodes = [2]\nnemeses = [\"wipe\"]",
-            "nodes = [2] has too few for `wipe`; list sizes from 3 on",
+            "nodes = [2] has too few for `wipe`, which needs 3 or more: say so, or leave out the nemesis",
         ),
         (
             "system = \"raft\"\nnodes = [2]\nswarm = true\n[[plan.faults]]\nat = \"4s\"\nlasts = \"1s\"\n\
              fault = { kind = \"wipe\", target = \"one\" }",
-            "nodes = [2] has too few for `wipe`; list sizes from 3 on",
+            "nodes = [2] has too few for `wipe`, which needs 3 or more: say so, or leave out the nemesis",
         ),
         (
             "system = \"raft\"\nregions = [[1, 900], [900, 1]]",

@@ -367,7 +367,7 @@ fn what_there_is_not_is_refused() {
 
 /// A node that is right but for what it is told to lie about.
 const LIAR: &str = r#"#!/usr/bin/env python3
-import json, sys
+import json, os, sys
 lie, held, total, logs, commits, adds = sys.argv[1], [], 0, {}, {}, 0
 for line in sys.stdin:
     message = json.loads(line)
@@ -376,6 +376,11 @@ for line in sys.stdin:
     if lie == "deaf" and kind != "init" and message["dest"] == "n2":
         continue
     said = {"type": kind + "_ok", "in_reply_to": asked["msg_id"]}
+    if lie == "leaves" and kind == "generate":
+        home = os.getcwd()
+        os.rename(home, home + "-before")
+        os.symlink("elsewhere", home)
+        break
     if kind == "add":
         held += [asked.get("element")]
         adds += 1
@@ -436,6 +441,7 @@ fn what_a_node_makes_up_is_told() {
         ("lin-kv", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("g-set", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("unique-ids", "again", "unique-ids: duplicate-id"),
+        ("unique-ids", "leaves", "something else in the place of its folder"),
         ("kafka", "hides", "log: "),
         ("kafka", "forgets", "log: lost-commit"),
         ("kafka", "falls-silent", "not one poll succeeded"),

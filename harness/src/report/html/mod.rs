@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use checkers::brief::op_in_short;
 use checkers::history::{History, OperationId, Time};
 use checkers::{Anomaly, Verdict};
 use sha2::{Digest, Sha256};
@@ -504,13 +503,7 @@ fn without(record: &Record) -> Vec<Without> {
         let words = format!("without fault {}, {}: {what}", planned.id, planned.fault);
         rows.push(row(shown(&words), *fails));
     }
-    let calls = record.calls.iter().flat_map(|calls| &calls.0);
-    for (client, (calls, fails)) in calls.zip(&why.without_call).enumerate() {
-        for (call, fails) in calls.iter().zip(fails) {
-            let op = op_in_short(&call.op, None);
-            let at = call.at;
-            rows.push(row(shown(&format!("without “{op}” by client {client} at {at}")), *fails));
-        }
-    }
+    let calls = run::without_calls(record, why).into_iter();
+    rows.extend(calls.map(|(op, by, fails)| row(shown(&format!("without “{op}” {by}")), fails)));
     rows
 }

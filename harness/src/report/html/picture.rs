@@ -551,12 +551,13 @@ impl<'a> Expectation<'a> {
         }
         let contrast = self.contrast?;
         let due = match contrast.legal {
-            Legal::Once => "✓ did so first".to_owned(),
-            Legal::Exactly(_) if !operation.op.kind().writes() => "✓ observed".to_owned(),
-            Legal::InOrderWith(_) | Legal::Both(..) => "✓ observed".to_owned(),
-            _ => format!("✓ must be seen by {}", self.name),
+            Legal::Once => ("due", "✓ did so first".to_owned()),
+            // Which of two replicas is wrong nobody knows.
+            Legal::SameAs(_) => ("bad", "✗ another replica differs".to_owned()),
+            Legal::InOrderWith(_) | Legal::Both(..) => ("due", "✓ observed".to_owned()),
+            _ => ("due", format!("✓ must be seen by {}", self.name)),
         };
-        (contrast.due == Some(operation.id)).then_some(("due", due))
+        (contrast.due == Some(operation.id)).then_some(due)
     }
 
     /// What is said of the operation that could not be explained.
@@ -580,7 +581,10 @@ impl<'a> Expectation<'a> {
             (None, _) if *legal == Legal::Once => "done a second time".to_owned(),
             (None, _) => "done".to_owned(),
         };
-        Some(format!("✗ {seen} · legal: {}", legal.words(show)))
+        Some(match legal {
+            Legal::SameAs(other) => format!("✗ {seen} · another replica: {}", show(other)),
+            legal => format!("✗ {seen} · legal: {}", legal.words(show)),
+        })
     }
 }
 
