@@ -363,7 +363,7 @@ impl Shrinker<'_> {
             search.leave_out(&mut best);
             search.leave_out_time(&mut best);
             search.try_others(&mut best, SEEDS_MAX);
-            search.merge(&mut best);
+            search.merge(&mut best, SEEDS_MAX);
             search.simplify(&mut best);
             search.hasten(&mut best);
             if best.size() == size || search.is_over() {
@@ -375,7 +375,7 @@ impl Shrinker<'_> {
         for _ in 0..ROUNDS_MAX {
             let size = best.size();
             search.leave_out(&mut best);
-            search.merge(&mut best);
+            search.merge(&mut best, SEEDS_LAST);
             search.try_others(&mut best, SEEDS_LAST);
             search.take_times(&mut best);
             let is_steadier = search.make_steady(&mut best);
@@ -625,7 +625,7 @@ impl Search<'_> {
 
     /// Puts one fault in the place of two: one of them for as long as both, or one that takes the leader away, for as long
     /// or until another one is elected.
-    fn merge(&self, best: &mut Case) {
+    fn merge(&self, best: &mut Case, seeds: u64) {
         self.tell("merge", best);
         let isolated = Fault::Partition { shape: Shape::Isolate { target: Target::Leader } };
         let kinds = [isolated, Fault::Crash { target: Target::Leader }];
@@ -653,7 +653,7 @@ impl Search<'_> {
                     let mut case = best.with_faults(faults);
                     let end = one.until.since_start() + GRAIN;
                     case.config.safety = case.config.safety.max(end);
-                    cases.extend(others(case, SEEDS_MAX));
+                    cases.extend(others(case, seeds));
                 }
             }
             if !self.improve(best, cases) {
