@@ -4,14 +4,17 @@
 //! form that only takes away: first large pieces, then smaller ones, in the end single items. What is left
 //! is 1-minimal: without any one item, it does not happen any more.
 
+/// What remains without each of some pieces, made when it is asked for.
+pub(super) type Remaining<'a, T> = &'a mut dyn Iterator<Item = Vec<T>>;
+
 /// Takes pieces away for as long as `first` finds that what remains will do.
 ///
-/// `first` is given what remains without each piece in turn, made as it asks for it, and says which of them is the first
+/// `first` is given what remains without each piece in turn, and says which of them is the first
 /// that will do; it may look at several at once, but must answer as if it had looked at one after the other.
 /// Where it gives up, it says that none does.
 pub(super) fn minimize<T: Clone>(
     mut items: Vec<T>,
-    first: &mut dyn FnMut(&mut dyn Iterator<Item = Vec<T>>) -> Option<usize>,
+    first: &mut dyn FnMut(Remaining<'_, T>) -> Option<usize>,
 ) -> Vec<T> {
     let mut size = items.len();
     while size > 0 {
@@ -34,13 +37,13 @@ pub(super) fn minimize<T: Clone>(
 
 #[cfg(test)]
 mod tests {
-    use super::minimize;
+    use super::{Remaining, minimize};
 
     /// The least of the numbers up to `count` that contains all of `wanted`, and how many were tried.
     fn least(count: u32, wanted: &[u32]) -> (Vec<u32>, usize) {
         let mut tried = 0;
-        let mut first = |candidates: &mut dyn Iterator<Item = Vec<u32>>| {
-            candidates.position(|candidate| {
+        let mut first = |mut candidates: Remaining<'_, u32>| {
+            (&mut candidates).position(|candidate| {
                 tried += 1;
                 wanted.iter().all(|one| candidate.contains(one))
             })
