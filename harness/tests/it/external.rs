@@ -441,7 +441,7 @@ fn what_a_node_makes_up_is_told() {
         ("lin-kv", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("g-set", "nothing", "its `read_ok` has not what belongs into it: {"),
         ("unique-ids", "again", "unique-ids: duplicate-id"),
-        ("unique-ids", "leaves", "something else in the place of its folder"),
+        ("unique-ids", "leaves", "live: node-stopped"),
         ("kafka", "hides", "log: "),
         ("kafka", "forgets", "log: lost-commit"),
         ("kafka", "falls-silent", "not one poll succeeded"),
