@@ -172,7 +172,7 @@ fn of_operation(report: &Report, trace: &[TraceEvent], operation: Operation<'_>)
         (Op::Txn { .. }, body) => steps(body, None),
         (_, value) => value.to_string(),
     };
-    let answering = word.as_ref().map(|word| word.node);
+    let answering = word.as_ref().map(|word| word.by);
     let first = first_asked(trace, operation.session, invoked_at, until);
     let node = first.or(operation.node).or(answering);
     let asked = node.map_or_else(|| "the store".to_owned(), |node| format!("n{node}"));

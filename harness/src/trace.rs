@@ -117,6 +117,9 @@ pub enum Happening {
     Decides {
         /// Whom it answers.
         to: Place,
+        /// The number of the request, of its client's own, if the system tells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        question: Option<u64>,
     },
     /// It gets into a rare state.
     Reaches {
@@ -156,15 +159,24 @@ pub struct Sent {
     /// The name that messages of its kind go by, if they have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The number of the request that it is or answers, of its client's own, if the system tells it.
+    /// Which request it is, passes on or answers, if the system tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub question: Option<u64>,
+    pub question: Option<Question>,
     /// By which fault it comes late, and by how much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Later>,
     /// How long after it each of its copies comes, and by which fault.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<Later>,
+}
+
+/// What a client asks: all copies of a request and all answers to it are about the same question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The client.
+    pub client: SessionId,
+    /// The number that it has for it, and for nothing else.
+    pub number: u64,
 }
 
 /// Something comes later because of a fault.
@@ -200,7 +212,7 @@ impl Display for Happening {
                 write!(f, "from {from}: received message {message}")
             }
             Happening::Lost { message, to, why } => write!(f, "to {to}: message {message} {why}"),
-            Happening::Decides { to } => write!(f, "decides what to answer {to}"),
+            Happening::Decides { to, .. } => write!(f, "decides what to answer {to}"),
             Happening::Reaches { mark } => write!(f, "gets into a rare state: {mark}"),
             Happening::Role { role, term } => write!(f, "is {role} in term {term}"),
             Happening::Starts => f.write_str("starts"),

@@ -173,10 +173,11 @@ pub trait Env: Clone + 'static {
     /// Shows what the node takes itself for, whenever that has changed.
     fn observe(&self, status: Status);
 
-    /// Shows that the node has decided what to answer a client. The answer leaves later, and what the node takes up in
-    /// between has no part in it. Whoever does not explain it need not know.
-    fn decided(&self, client: ClientId) {
-        let _ = client;
+    /// Shows that the node has decided what to answer a client that asked under this number. The answer leaves later, by
+    /// way of another node perhaps, and what the node takes up in between has no part in it. Whoever does not explain it
+    /// need not know.
+    fn decided(&self, client: ClientId, sequence: u64) {
+        let _ = (client, sequence);
     }
 
     /// Shows that the node has got into a rare state. Whoever does not test it need not know.

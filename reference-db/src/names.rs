@@ -4,11 +4,12 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::env::ClientId;
 use crate::kv::Command;
 use crate::mode::Mode;
 use crate::protocol::primary::stream::Streamed;
 use crate::protocol::raft::message::Message as Core;
-use crate::protocol::{leaderless, multi_leader, primary, raft};
+use crate::protocol::{Origin, leaderless, multi_leader, primary, raft};
 use crate::wire::{self, Frame, Request};
 
 /// The names of what clients and nodes say to each other, in every mode.
@@ -70,6 +71,49 @@ impl Mode {
                 multi_leader::Message::Shared { .. } => "shared",
             }),
             Mode::Leaderless | Mode::LeaderlessAbd => name(bytes, of_leaderless),
+        }
+    }
+
+    /// The number of the request that a message is, passes on or answers, and where it is from node to node, whose request;
+    /// nothing for what nodes have to say to each other.
+    pub fn question(self, bytes: &[u8]) -> Option<(Option<ClientId>, u64)> {
+        match self {
+            Mode::Raft => question(bytes, |message: raft::Message| match message {
+                raft::Message::Forward { origin, request } => Some((origin, request)),
+                _ => None,
+            }),
+            Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
+                question(bytes, |message: primary::Message| match message {
+                    primary::Message::Forward { origin, request } => Some((origin, request)),
+                    _ => None,
+                })
+            }
+            Mode::MultiLeader => question(bytes, |message: multi_leader::Message| match message {
+                multi_leader::Message::Forward { origin, request, .. } => Some((origin, request)),
+                _ => None,
+            }),
+            Mode::Leaderless | Mode::LeaderlessAbd => {
+                question(bytes, |message: leaderless::Message| match message {
+                    leaderless::Message::Forward { origin, request, .. } => Some((origin, request)),
+                    _ => None,
+                })
+            }
+        }
+    }
+}
+
+fn question<M: DeserializeOwned>(
+    bytes: &[u8],
+    passed_on: impl Fn(M) -> Option<(Origin, Request)>,
+) -> Option<(Option<ClientId>, u64)> {
+    match wire::decode::<Frame<M>>(bytes).ok()? {
+        Frame::Peer(message) => {
+            let (origin, request) = passed_on(message)?;
+            Some((Some(origin.client), request.sequence))
+        }
+        Frame::Relay { client, sequence, .. } => Some((Some(client), sequence)),
+        Frame::Request(Request { sequence, .. }) | Frame::Response { sequence, .. } => {
+            Some((None, sequence))
         }
     }
 }

@@ -138,8 +138,8 @@ impl<P: Protocol, E: Env> Server<P, E> {
     /// Shows whom the protocol has decided to answer since it wanted so much done.
     fn show_decided(&self, wanted: usize) {
         for output in &self.out[wanted..] {
-            if let Output::Reply { to, .. } = output {
-                self.env.decided(to.client);
+            if let Output::Reply { to, sequence, .. } = output {
+                self.env.decided(to.client, *sequence);
             }
         }
     }

@@ -76,13 +76,3 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, postcard::Error> {
     let (frame, rest) = postcard::take_from_bytes(bytes)?;
     if rest.is_empty() { Ok(frame) } else { Err(postcard::Error::DeserializeUnexpectedEnd) }
 }
-
-/// The number of the request that a message is, or answers, of a client's own; nothing for what nodes say to each other.
-pub fn question(bytes: &[u8]) -> Option<u64> {
-    match decode::<Frame<()>>(bytes).ok()? {
-        Frame::Request(Request { sequence, .. }) | Frame::Response { sequence, .. } => {
-            Some(sequence)
-        }
-        Frame::Peer(()) | Frame::Relay { .. } => None,
-    }
-}

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use checkers::history::{Op, Outcome};
+use checkers::history::{Op, Outcome, SessionId};
 
 use crate::system::{
-    Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, System,
+    Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Question, System,
 };
 
 /// A system that is watched.
@@ -103,8 +103,8 @@ impl System for Watched {
         self.system.message_name(bytes)
     }
 
-    fn question(&self, bytes: &[u8]) -> Option<u64> {
-        self.system.question(bytes)
+    fn question(&self, bytes: &[u8], client: Option<SessionId>) -> Option<Question> {
+        self.system.question(bytes, client)
     }
 
     fn membership(&self) -> Option<Membership> {

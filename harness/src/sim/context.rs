@@ -50,6 +50,16 @@ pub(super) struct Parcel {
     pub(super) to: Address,
 }
 
+impl Parcel {
+    /// The client that sends it or is sent it, if one is.
+    pub(super) fn client(self) -> Option<SessionId> {
+        [self.from, self.to].into_iter().find_map(|end| match end {
+            Address::Client(client) => Some(client),
+            Address::Node(_) => None,
+        })
+    }
+}
+
 /// What a node reports of itself, for faults that choose by role and for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -300,12 +310,13 @@ impl NodeCx {
         }
     }
 
-    /// Shows that the node has decided what to answer somebody, where the answer leaves later: what it takes up in
-    /// between has no part in it. Stories of failures name whose word an answer was given on, and go by the moment at
-    /// which it left where this is not shown.
-    pub fn decided(&self, to: Address) {
+    /// Shows that the node has decided what to answer somebody, where the answer leaves later, by way of another node
+    /// perhaps: what it takes up in between has no part in it. The [`question`](crate::system::System::question) is that of
+    /// the request, where the system tells it. Stories of failures name whose word an answer was given on, and go by who
+    /// answered and by the moment at which that left where this is not shown.
+    pub fn decided(&self, to: Address, question: Option<u64>) {
         if self.0.power.get() {
-            let decides = || Happening::Decides { to: to.into() };
+            let decides = || Happening::Decides { to: to.into(), question };
             self.0.port.shared.record(self.0.port.now(), self.0.id, decides);
         }
     }

@@ -416,7 +416,7 @@ impl Shared {
                 to: parcel.to.into(),
                 bytes: bytes.len() as u64,
                 kind: self.system.message_name(bytes).map(str::to_owned),
-                question: self.system.question(bytes),
+                question: self.system.question(bytes, parcel.client()),
                 late,
                 copies: copies.iter().map(|(by, fault)| later(fault, *by)).collect(),
             })

@@ -14,20 +14,26 @@ use std::fmt::{self, Display, Formatter};
 use checkers::history::{NodeId, SessionId, Time};
 
 use super::list;
-use crate::trace::{Happening, Later, Loss, Place, TraceEvent};
+use crate::trace::{Happening, Later, Loss, Place, Question, Sent, TraceEvent};
 
 /// On whose word an operation was answered.
 pub(super) struct Word {
     /// Who answered.
-    pub(super) node: NodeId,
+    pub(super) by: NodeId,
     /// When it was asked, first of all since it last answered.
     asked: Time,
     /// What comes before that: the same question, or another of this kind.
     before: Option<Before>,
+    /// Who decided what the answer was.
+    node: NodeId,
+    /// When.
+    decided: Time,
     /// Who had let it hear something by then, and may have known of the request; with the kinds of that, as they came.
     heard: BTreeMap<NodeId, Vec<String>>,
     /// To whom it had sent something by then.
     told: BTreeSet<NodeId>,
+    /// To whom it had passed the request on.
+    passed_to: BTreeSet<NodeId>,
     /// What became on its way of that which it had sent by then, by whom that was to reach.
     sent: BTreeMap<NodeId, Way>,
     /// What became on its way of that which was sent to it by who may have known of the request.
@@ -65,28 +71,35 @@ impl Display for Way {
 impl Word {
     /// On whose word an operation was answered, in a clause. A client that learns nothing asks again.
     pub(super) fn to_words(&self) -> String {
-        let Word { node, asked, heard, .. } = self;
+        let Word { by, asked, node, decided, heard, .. } = self;
         let asked = match &self.before {
             None => String::new(),
             Some(Before::Same) => format!(", asked again at {asked},"),
             Some(Before::Other(other)) => format!(", asked at {asked} after {other},"),
         };
+        let who = match by == node {
+            true => format!("n{node}{asked}"),
+            false => format!("n{by}{asked} passed on what n{node} decided at {decided}; n{node}"),
+        };
         let words = if heard.is_empty() {
             format!(
-                "; n{node}{asked} answered on its own word: it had heard from no other node that can have known of \
-                 that request"
+                "; {who} answered on its own word: it had heard from no other node that can have known of that request"
             )
         } else {
             let heard = self.heard();
-            format!(
-                "; n{node}{asked} had heard from {heard} by then, which can have known of that request"
-            )
+            format!("; {who} had heard from {heard} by then, which can have known of that request")
         };
         words + &self.ways()
     }
 
     /// The same of a request that was not answered: for whom its node waits.
     fn to_wait(&self) -> String {
+        if !self.passed_to.is_empty() {
+            let others = list(self.passed_to.iter().map(|to| format!("n{to}")));
+            let words =
+                format!("; n{}, which it asked last, passed that on to {others}", self.node);
+            return words + &self.ways();
+        }
         let silent = self.told.iter().filter(|to| !self.heard.contains_key(to));
         let silent = list(silent.map(|to| format!("n{to}")));
         let heard = match self.heard.is_empty() {
@@ -142,7 +155,7 @@ pub(crate) fn answering(
     from: Time,
     to: Time,
 ) -> Option<NodeId> {
-    word(trace, session, from, to).map(|word| word.node)
+    word(trace, session, from, to).map(|word| word.by)
 }
 
 /// What happened between two moments.
@@ -163,7 +176,7 @@ struct Request<'a> {
     /// What kind of message it is.
     kind: Option<&'a str>,
     /// What it asks, by its number.
-    question: Option<u64>,
+    question: Option<Question>,
     /// Where among the events its node took it up.
     taken: Option<usize>,
     /// Whether it was answered: then nothing that follows is about it.
@@ -175,7 +188,7 @@ struct Request<'a> {
 fn requests(events: &[TraceEvent], client: Place, to: Time) -> Vec<Request<'_>> {
     let mut requests: Vec<Request<'_>> = Vec::new();
     // When messages to the client left, and what they answer.
-    let mut left: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
+    let mut left: BTreeMap<u64, (usize, Question)> = BTreeMap::new();
     for (place, event) in events.iter().enumerate() {
         match &event.what {
             Happening::Sent(sent) if event.place == client && event.at < to => {
@@ -233,7 +246,7 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     let Happening::Received { from: answering, message: answer } = during[last].what else {
         return None;
     };
-    let node = answering.node()?;
+    let by = answering.node()?;
     // What is on its way to the client after the answer has left says nothing of the answer.
     let (answered, question) =
         during.iter().enumerate().find_map(|(place, event)| match &event.what {
@@ -248,15 +261,17 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     };
     let open: Vec<&Request<'_>> = asked.iter().filter(is_of_it).collect();
     let taken_up = open.iter().find(|request| {
-        request.node == node && request.taken.is_some_and(|taken| taken < answered)
+        request.node == by && request.taken.is_some_and(|taken| taken < answered)
     })?;
-    let since = taken_up.taken?;
-    // What it took up between its decision and that moment does not, either.
-    let decides = |event: &TraceEvent| {
-        event.place == answering && matches!(event.what, Happening::Decides { to } if to == client)
-    };
-    let decided = during[since..answered].iter().rposition(decides);
-    let end = decided.map_or(answered, |place| since + place);
+    // What is taken up after the decision does not, either. It may be that of a node which others pass requests on to.
+    let decided = during[..answered].iter().enumerate().rev().find_map(|(place, event)| {
+        let question = question.map(|question| question.number);
+        let of_it = Happening::Decides { to: client, question };
+        let node = event.place.node().filter(|_| event.what == of_it)?;
+        let may_count = node == by || hears(&during[place..answered], by, node);
+        may_count.then_some((place, node))
+    });
+    let (end, node) = decided.unwrap_or((answered, by));
     let mut earlier = asked.iter().rev().filter(|request| request.place < taken_up.place);
     let before = earlier.next().map(|before| match before.kind {
         _ if before.question == question => Before::Same,
@@ -264,7 +279,23 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
         _ => Before::Other("another request".to_owned()),
     });
     let asked = during[taken_up.place].at;
-    Some(Word { asked, before, ..follow(during, end, &open, node) })
+    let decided = during[end].at;
+    Some(Word { by, decided, asked, before, ..follow(during, end, &open, node) })
+}
+
+/// Whether a node takes up what another one has sent it during this.
+fn hears(during: &[TraceEvent], node: NodeId, from: NodeId) -> bool {
+    let mut sent = BTreeSet::new();
+    during.iter().any(|event| match &event.what {
+        Happening::Sent(message) if event.place == Place::Node(from) => {
+            sent.insert(message.message);
+            false
+        }
+        Happening::Received { message, .. } => {
+            event.place == Place::Node(node) && sent.contains(message)
+        }
+        _ => false,
+    })
 }
 
 /// Finds out for what a client waited in vain between two moments: who did not answer, or whom the node that
@@ -299,17 +330,22 @@ pub(super) fn wait(
 /// number, and what became of all that it sent.
 fn follow(events: &[TraceEvent], decided: usize, requests: &[&Request<'_>], node: NodeId) -> Word {
     let mut word = Word {
-        node,
+        by: node,
         asked: Time::ZERO,
         before: None,
+        node,
+        decided: Time::ZERO,
         told: BTreeSet::new(),
+        passed_to: BTreeSet::new(),
         heard: BTreeMap::new(),
         sent: BTreeMap::new(),
         coming: BTreeMap::new(),
     };
+    let question = requests.first().and_then(|request| request.question);
+    let passes_it_on = |sent: &Sent| question.is_some() && sent.question == question;
     let mut knowing: BTreeSet<NodeId> = BTreeSet::new();
-    // Messages that tell of it: their kind, and by how much they are late.
-    let mut telling: BTreeMap<u64, (Option<&str>, Option<Later>)> = BTreeMap::new();
+    // Messages that tell of it: their kind, whether they pass on what a client says or is told, and by how much they are late.
+    let mut telling: BTreeMap<u64, (Option<&str>, bool, Option<Later>)> = BTreeMap::new();
     for (number, TraceEvent { place, what, .. }) in events.iter().enumerate() {
         let of_node = place.node();
         if number >= decided && of_node != Some(node) {
@@ -317,29 +353,41 @@ fn follow(events: &[TraceEvent], decided: usize, requests: &[&Request<'_>], node
         }
         match what {
             Happening::Sent(sent)
-                if of_node.is_some_and(|place| knowing.contains(&place))
+                if of_node.is_some_and(|place| knowing.contains(&place) || passes_it_on(sent))
                     || requests.iter().any(|request| request.message == sent.message) =>
             {
-                telling.insert(sent.message, (sent.kind.as_deref(), sent.late));
+                let passes_on = sent.question.is_some();
+                telling.insert(sent.message, (sent.kind.as_deref(), passes_on, sent.late));
                 let to = sent.to.node();
                 if of_node == Some(node) {
                     word.told.extend(to);
+                    word.passed_to.extend(to.filter(|_| passes_it_on(sent)));
                 }
                 if sent.late.is_some() {
                     word.on_the_way(of_node, to, Way { late: sent.late, lost: None });
                 }
             }
             Happening::Received { message, from } if number < decided => {
-                let Some((kind, _)) = telling.get(message) else { continue };
-                knowing.extend(of_node);
-                if let Some(from) = from.node().filter(|_| of_node == Some(node)) {
+                let Some((kind, passes_on, _)) = telling.get(message) else { continue };
+                // Who hands it over undecided has nothing to do with it, unless others tell it.
+                let rest = events[number + 1..].iter().filter(|event| event.place == *place);
+                let mut rest =
+                    rest.take_while(|event| !matches!(event.what, Happening::Decides { .. }));
+                let hands_over = |event: &TraceEvent| matches!(&event.what, Happening::Sent(sent) if sent.to.node().is_some() && passes_it_on(sent));
+                if *passes_on && rest.any(hands_over) {
+                    continue;
+                }
+                let knew = of_node.is_some_and(|place| !knowing.insert(place));
+                // That it is asked says nothing more.
+                let says = knew && !passes_on && of_node == Some(node);
+                if let Some(from) = from.node().filter(|_| says) {
                     let kinds = word.heard.entry(from).or_default();
                     let new = kind.filter(|kind| !kinds.iter().any(|known| known == kind));
                     kinds.extend(new.map(str::to_owned));
                 }
             }
             Happening::Lost { message, to, why } => {
-                let Some((_, late)) = telling.get(message) else { continue };
+                let Some((_, _, late)) = telling.get(message) else { continue };
                 word.on_the_way(of_node, to.node(), Way { late: *late, lost: Some(*why) });
             }
             _ => {}

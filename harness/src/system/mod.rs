@@ -9,10 +9,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use checkers::Guarantee;
-use checkers::history::{NodeId, Op, OpKind, Outcome};
+use checkers::history::{NodeId, Op, OpKind, Outcome, SessionId};
 use serde::{Deserialize, Serialize};
 
 pub use crate::sim::{ClientCx, NodeCx, NodeStatus, Role};
+pub use crate::trace::Question;
 
 pub(crate) mod reference_db;
 
@@ -116,11 +117,11 @@ pub trait System: Send + Sync {
         None
     }
 
-    /// For what a client asks with a message, or for what it is an answer: a number that all copies of a request and all
-    /// answers to it have, and nothing else that the client asks. Nothing for other messages, or where that cannot be
-    /// told; then stories of failures say of more nodes that they can have known of a request.
-    fn question(&self, bytes: &[u8]) -> Option<u64> {
-        let _ = bytes;
+    /// Which question of a client a message asks, passes on from one node to another, or answers; nothing for other messages,
+    /// or where that cannot be told: then stories of failures say of more nodes that they can have known of a request. The
+    /// client is given where the message is from one or to one.
+    fn question(&self, bytes: &[u8], client: Option<SessionId>) -> Option<Question> {
+        let _ = (bytes, client);
         None
     }
 

@@ -15,13 +15,12 @@ use reference_db::protocol::leaderless::siblings::Conflicts;
 use reference_db::protocol::raft::StrongReads;
 use reference_db::protocol::{Timing as NodeTiming, leaderless, multi_leader as multi};
 use reference_db::server::ServerConfig;
-use reference_db::wire;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{
     Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, NodeStatus, Operator,
-    Role, Settings, System, Timing,
+    Question, Role, Settings, System, Timing,
 };
 use crate::sim::{Address, Disk};
 
@@ -316,8 +315,8 @@ impl System for Ordered {
         self.mode.message_name(bytes)
     }
 
-    fn question(&self, bytes: &[u8]) -> Option<u64> {
-        wire::question(bytes)
+    fn question(&self, bytes: &[u8], client: Option<SessionId>) -> Option<Question> {
+        question(self.mode, bytes, client)
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
@@ -538,8 +537,8 @@ impl System for WithoutLeader {
         Mode::Leaderless.message_name(bytes)
     }
 
-    fn question(&self, bytes: &[u8]) -> Option<u64> {
-        wire::question(bytes)
+    fn question(&self, bytes: &[u8], client: Option<SessionId>) -> Option<Question> {
+        question(Mode::Leaderless, bytes, client)
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
@@ -562,6 +561,12 @@ impl System for WithoutLeader {
 
 fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) -> Box<dyn Client> {
     client_with(cx, |policy| Policy { replica_reads, remembered, ..policy })
+}
+
+fn question(mode: Mode, bytes: &[u8], client: Option<SessionId>) -> Option<Question> {
+    let (named, number) = mode.question(bytes)?;
+    let client = client.or(named.map(|named| SessionId(named.0 as u32)))?;
+    Some(Question { client, number })
 }
 
 /// A client with a policy that differs from the usual one as `adjust` says.
@@ -678,8 +683,8 @@ impl Env for SimNode {
         self.0.observe(NodeStatus { role, term, applied, restoring });
     }
 
-    fn decided(&self, client: env::ClientId) {
-        self.0.decided(Address::Client(SessionId(client.0 as u32)));
+    fn decided(&self, client: env::ClientId, sequence: u64) {
+        self.0.decided(Address::Client(SessionId(client.0 as u32)), Some(sequence));
     }
 
     fn reached(&self, mark: Mark) {

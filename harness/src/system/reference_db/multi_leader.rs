@@ -1,7 +1,7 @@
 //! The mode of the reference store in which each region has a leader.
 
 use checkers::Guarantee;
-use checkers::history::OpKind;
+use checkers::history::{OpKind, SessionId};
 use reference_db::client::{Policy, ReplicaReads};
 use reference_db::mode::Mode;
 use reference_db::protocol::multi_leader as multi;
@@ -12,11 +12,11 @@ use serde::Deserialize;
 
 use super::{
     CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, mark_in_words, marks_of, operator,
-    parsed, run_node, unless_forgotten, wipes, wipes_several,
+    parsed, question, run_node, unless_forgotten, wipes, wipes_several,
 };
 use crate::system::{
-    Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Settings,
-    System,
+    Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Question,
+    Settings, System,
 };
 
 /// Makes the system.
@@ -191,8 +191,8 @@ impl System for MultiLeader {
         Mode::MultiLeader.message_name(bytes)
     }
 
-    fn question(&self, bytes: &[u8]) -> Option<u64> {
-        reference_db::wire::question(bytes)
+    fn question(&self, bytes: &[u8], client: Option<SessionId>) -> Option<Question> {
+        question(Mode::MultiLeader, bytes, client)
     }
 
     fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {

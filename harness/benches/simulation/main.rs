@@ -1,4 +1,5 @@
-//! How much of a cluster's life fits into a second of the processor, verdicts included, on either engine.
+//! How much of a cluster's life fits into a second of the processor, verdicts included, on either engine; and of the
+//! same store on [turmoil as it is](plain), without faults, history or verdicts.
 //!
 //! Measured in CPU time of the thread, since machines are shared. `thrpt` is operations, or
 //! milliseconds of simulated time, a CPU second; of `set-up`, runs that begin and end at once.
@@ -12,6 +13,7 @@ use checkers::history::{Op, OpKind, Outcome, Reason};
 use cpu_time::ThreadTime;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use reference_db::mode::Mode;
 use stormglass::config::Config;
 use stormglass::engine::Engine;
 use stormglass::plan::Plan;
@@ -20,6 +22,8 @@ use stormglass::seed::Seed;
 use stormglass::system::{
     Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, SYSTEMS, System, Timing,
 };
+
+mod plain;
 
 /// Time of the processor that this thread took.
 struct CpuTime;
@@ -112,6 +116,30 @@ fn simulation(criterion: &mut Criterion<CpuTime>) {
     }
 }
 
+/// The mode `raft` on turmoil as it is, for as long as a run of ours lasts, under the same loads.
+fn beside(criterion: &mut Criterion<CpuTime>) {
+    let system: Arc<dyn System> = Arc::from((SYSTEMS[0].build)());
+    for load in LOADS {
+        let report = simulate(&system, "raft", load, Engine::Turmoil);
+        let Config { nodes, tick, latency_max, .. } = report.config;
+        let lasts = Duration::from_nanos(report.counts.simulated_ns);
+        let Load { clients, think_max, .. } = load;
+        let size = plain::Size { nodes, clients, think_max, tick, latency_max, lasts };
+        let units = [
+            ("simulated-ms", report.counts.simulated_ns / 1_000_000),
+            ("operations", plain::simulate(Mode::Raft, size)),
+        ];
+        for (unit, amount) in units {
+            let mut group = criterion.benchmark_group(format!("{}/{unit}", load.name));
+            group.sample_size(10).throughput(Throughput::Elements(amount));
+            group.bench_function(BenchmarkId::new("raft", "plain-turmoil"), |bencher| {
+                bencher.iter(|| black_box(plain::simulate(Mode::Raft, size)));
+            });
+            group.finish();
+        }
+    }
+}
+
 /// A system that does nothing, in no time.
 struct Nothing;
 
@@ -175,12 +203,16 @@ fn set_up(criterion: &mut Criterion<CpuTime>) {
             });
         });
     }
+    let tick = Config::draw(&plan, &system.manifest(), seed).tick;
+    group.bench_function(BenchmarkId::from_parameter("plain-turmoil"), |bencher| {
+        bencher.iter(|| plain::set_up(15, tick));
+    });
     group.finish();
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = set_up, simulation
+    targets = set_up, beside, simulation
 }
 criterion_main!(benches);
