@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use checkers::{Anomaly, Verdict};
@@ -42,16 +43,16 @@ pub(super) struct Arguments {
     /// The seeds, one after the other.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..3")]
     seeds: Range<u64>,
-    /// Let these plan the faults, or `none`. Unless it is said, `partition` and `loss`, and `kill` where there is one
-    /// node.
+    /// Let these plan the faults, or `none`. Unless it is said, `partition` and `loss`; `client-cut` and `loss` for `echo`
+    /// and `unique-ids`, whose nodes need not speak to each other; and `kill` where there is one node.
     #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
     nemeses: Option<Vec<String>>,
     /// How long faults last in all, from 1s to 1h.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
-    safety: std::time::Duration,
+    safety: Duration,
     /// How long nodes are asked after that, with all faults undone: something has to succeed then.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
-    liveness: std::time::Duration,
+    liveness: Duration,
     /// How many times faster than real time virtual time may pass: only for nodes without timers.
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pace: u32,
@@ -140,6 +141,7 @@ impl Arguments {
         if asked == 0 {
             text.push_str("nothing ran: `--seeds` has no seed in it\n");
         } else {
+            text.push_str(&self.advice(&plan, &content.runs));
             let _ = writeln!(text, "{REPLAYS}");
         }
         context.output.result("external", &content, || text)?;
@@ -147,6 +149,29 @@ impl Arguments {
         let worst = worst.map_or(Ending::NothingRan, Ending::from);
         let is_cut_short = (content.runs.len() as u64) < asked;
         Ok(if is_cut_short { Ending::Interrupted } else { worst }.code())
+    }
+
+    /// What runs did not test, and what would.
+    fn advice(&self, plan: &Plan, runs: &[Record]) -> String {
+        /// How long faults of a kind take to have their turn.
+        const A_KIND: Duration = Duration::from_secs(4);
+        let mut text = String::new();
+        let needed = A_KIND * plan.nemeses.len() as u32;
+        if runs.iter().any(|record| !record.vacuous.is_empty()) && self.safety < needed {
+            let seconds = needed.as_secs();
+            let _ = writeln!(
+                text,
+                "{} kinds of faults take about {seconds} s: `--safety {seconds}s`",
+                plan.nemeses.len()
+            );
+        }
+        let is_valid = |record: &Record| record.conclusion == Conclusion::Valid;
+        if runs.iter().all(is_valid) && plan.nemeses.iter().all(|name| name != "kill") {
+            text.push_str(
+                "no process was killed: `--nemeses kill` tests what nodes keep when they start again\n",
+            );
+        }
+        text
     }
 
     /// How the processes of one run are started, which leave what they leave in a folder.
@@ -178,7 +203,11 @@ impl Arguments {
         External::prepare(&mut plan, dialect);
         plan.nodes = vec![self.nodes];
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
-        let usual: &[&str] = if self.nodes == 1 { &["kill"] } else { &["partition", "loss"] };
+        let usual: &[&str] = match (self.nodes, dialect.is_apart) {
+            (1, _) => &["kill"],
+            (_, true) => &["client-cut", "loss"],
+            (_, false) => &["partition", "loss"],
+        };
         let usual = || usual.iter().copied().map(str::to_owned).collect();
         plan.nemeses = nemeses(&self.nemeses.clone().unwrap_or_else(usual))?;
         (plan.safety, plan.liveness) = (self.safety, self.liveness);

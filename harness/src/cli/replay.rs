@@ -13,6 +13,7 @@ use crate::external;
 use crate::report;
 use crate::run::{self, Conclusion, Fingerprint, Options};
 use crate::seed::Seed;
+use crate::shrink::Failure;
 use crate::store::{self, Record, Store, StoreError};
 
 #[derive(clap::Args)]
@@ -188,6 +189,18 @@ fn history_stored(damage: Option<&StoreError>) -> Option<&Fingerprint> {
     }
 }
 
+/// That what a run was shrunk for is there again, whatever else such a small run does not show.
+fn again(stored: &Record, replayed: &Record) -> String {
+    let Some(why) = &stored.why else { return String::new() };
+    let Failure { guarantee, anomaly } = &why.failure;
+    let judged = replayed.judged.iter().filter(|judged| judged.guarantee == *guarantee);
+    let mut anomalies = judged.flat_map(|judged| judged.verdict.anomalies());
+    match anomalies.any(|found| found.name == *anomaly) {
+        true => format!("{anomaly} of {guarantee}, which it was shrunk for, is there again\n"),
+        false => String::new(),
+    }
+}
+
 fn comparison(stored: Option<&Record>, damage: Option<&StoreError>, replayed: &Record) -> String {
     let Some(stored) = stored else { return String::new() };
     let versions = (stored.program != replayed.program).then(|| {
@@ -205,7 +218,7 @@ fn comparison(stored: Option<&Record>, damage: Option<&StoreError>, replayed: &R
     };
     if let Some(same) = same {
         let also = versions.map_or_else(String::new, |versions| format!(": {versions}"));
-        return format!("{same}{also}\n");
+        return format!("{}{same}{also}\n", again(stored, replayed));
     }
     let why = versions.unwrap_or_else(|| {
         "the system has changed since, or it is not deterministic: `doctor` tells".to_owned()

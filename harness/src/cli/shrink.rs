@@ -186,8 +186,12 @@ impl Arguments {
             bar.suspend(|| context.output.note(&changed(&record, &shrunk.original)));
         }
         bar.set_message("what it takes");
-        shrunk.report.why =
-            Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &|| is_over(2.0));
+        // What cannot be done in the time that is left is not begun.
+        let a_run = meter.read().wall_seconds / shrunk.runs as f64;
+        let played = VARIANTS as usize * (2 + shrunk.after.faults + shrunk.after.operations);
+        let is_too_much = !shrunk.is_done && a_run * played as f64 > self.budget.as_secs_f64();
+        let stop = || is_too_much || is_over(2.0);
+        shrunk.report.why = Why::of(&entry.system, &shrunk.report, &failure, VARIANTS, &stop);
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = shrunk_name(&store, &self.run, &record, &failure);

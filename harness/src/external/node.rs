@@ -290,11 +290,17 @@ impl Said<'_> {
     fn parse(line: &str) -> Result<Said<'_>, String> {
         let is_message =
             |said: &Said<'_>| line.starts_with('{') && said.body.get().starts_with('{');
-        if let Some(said) = serde_json::from_str(line).ok().filter(is_message) {
+        let said = serde_json::from_str(line);
+        let error = said.as_ref().err().filter(|_| line.starts_with('{'));
+        let why = error.map_or_else(String::new, |error| format!(" ({error})"));
+        if let Some(said) = said.ok().filter(is_message) {
             return Ok(said);
         }
         match serde_json::from_str::<&RawValue>(line) {
-            Ok(_) => Err(format!("it said what has no `dest` and `body`: {}", shortened(line))),
+            Ok(_) => Err(format!(
+                "it said what is no message with a `dest` and a `body`: {}{why}",
+                shortened(line)
+            )),
             Err(error) => Err(format!("it said what is no JSON: {} ({error})", shortened(line))),
         }
     }

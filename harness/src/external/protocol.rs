@@ -16,6 +16,8 @@ pub struct Dialect {
     pub workload: &'static str,
     pub(super) ops: &'static [OpKind],
     pub(super) claims: &'static [(Guarantee, Claim)],
+    /// Whether nodes need not speak to each other: then it makes no difference to cut them apart.
+    pub(crate) is_apart: bool,
     /// Whether nodes are told who their neighbours are.
     pub(super) wants_topology: bool,
     /// The body that asks for an operation; nothing where there are no words for it.
@@ -45,6 +47,7 @@ const PLAIN: Dialect = Dialect {
     workload: "",
     ops: &[],
     claims: &[],
+    is_apart: false,
     wants_topology: false,
     reads_may_be_old: false,
     ask: |_| None,
@@ -94,6 +97,7 @@ pub const WORKLOADS: &[Dialect] = &[
             Json::Null => None,
             id => Some(Ret::Value(Value::Text(id_of(id).into()))),
         },
+        is_apart: true,
         ..PLAIN
     },
     Dialect {
@@ -132,6 +136,7 @@ pub const WORKLOADS: &[Dialect] = &[
             })),
             other => value_of(other).map(Ret::Value),
         },
+        is_apart: true,
         ..PLAIN
     },
     Dialect {

@@ -273,10 +273,17 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     });
     let (end, node) = decided.unwrap_or((answered, by));
     let mut earlier = asked.iter().rev().filter(|request| request.place < taken_up.place);
-    let before = earlier.next().map(|before| match before.kind {
-        _ if before.question == question => Before::Same,
-        Some(kind) if Some(kind) != taken_up.kind => Before::Other(format!("`{kind}`")),
-        _ => Before::Other("another request".to_owned()),
+    let before = earlier.next().map(|before| {
+        let same = |other: &&Request<'_>| other.question == before.question;
+        let times = match 1 + earlier.take_while(same).count() {
+            1 => String::new(),
+            times => format!(" ({times} times)"),
+        };
+        match before.kind {
+            _ if before.question == question => Before::Same,
+            Some(kind) if Some(kind) != taken_up.kind => Before::Other(format!("`{kind}`{times}")),
+            _ => Before::Other(format!("another request{times}")),
+        }
     });
     let asked = during[taken_up.place].at;
     let decided = during[end].at;

@@ -58,7 +58,10 @@ fn said_of(script: &str, words: &str) {
 fn a_process_that_says_what_is_no_message_is_named_with_what_it_said() {
     said_of("echo hello", "n1 dropped out: it said what is no JSON: hello");
     said_of(&format!("{READY}\necho '{{\"dest\"'; sleep 9"), "it said what is no JSON: {\"dest\"");
-    said_of(&format!("{READY}\necho '[1]'; sleep 9"), "it said what has no `dest` and `body`: [1]");
+    said_of(
+        &format!("{READY}\necho '[1]'; sleep 9"),
+        "it said what is no message with a `dest` and a `body`: [1]",
+    );
     let nobody = r#"echo '{"dest":"n9","body":{}}'; sleep 9"#;
     said_of(
         &format!("{READY}\n{nobody}"),

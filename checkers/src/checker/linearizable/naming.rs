@@ -165,13 +165,13 @@ impl<'a> Proof<'a> {
                     self.shows_newer(value, holds, newer, &why).then_some(why)
                 });
                 if let Some(why) = why {
+                    // What it comes to is said last: it is the one sentence that tables show.
+                    let last = self.stale_words(read, newer, value, &why);
                     let why = match why {
                         Older::Seen(why) => Some(why),
                         Older::Itself => self.not_shown(read, value),
                     };
-                    let mut words: Vec<String> = why.into_iter().collect();
-                    // What it comes to is said last: it is the one sentence that tables show.
-                    words.push(self.stale_words(read, newer, value));
+                    let words: Vec<String> = why.into_iter().chain([last]).collect();
                     let contrast = not_older(self.object.history, read.id, newer);
                     return Some(("stale-read", words, Some(contrast)));
                 }
@@ -271,7 +271,13 @@ impl<'a> Proof<'a> {
         ))
     }
 
-    fn stale_words(&self, read: &Operation<'_>, newer: &Operation<'_>, value: ValueId) -> String {
+    fn stale_words(
+        &self,
+        read: &Operation<'_>,
+        newer: &Operation<'_>,
+        value: ValueId,
+        why: &Older,
+    ) -> String {
         let key = self.object.history.key(*read.op.key());
         let value = self.value(value);
         let Operation { process, invoked_at, .. } = *read;
@@ -286,9 +292,14 @@ impl<'a> Proof<'a> {
                 format!("process {} had seen {key} = {read}, a newer value, by", newer.process)
             }
         };
+        let so = match why {
+            // A write of it may have been under way then; what shows that it is older was said.
+            Older::Seen(_) => format!("{value} is the older one"),
+            Older::Itself => format!("nothing made it {value} after it"),
+        };
         format!(
             "process {process} saw {key} = {value} after {invoked_at}, but {had} {ended}, before \
-             that, and nothing made it {value} after it"
+             that, and {so}"
         )
     }
 

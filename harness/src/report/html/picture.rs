@@ -283,15 +283,22 @@ impl<'a> Drawing<'a> {
                 let (left, right) = band.places(&self.axis, RIGHT);
                 svg.rect("node-hit", (left, top + 3.0), (right - left, 14.0));
             }
-            // What hits it at the same time is named side by side.
+            // What hits it at the same time is named side by side, with what goes on meanwhile.
             let mut free = 0.0_f64;
             for (band, hit) in hits() {
                 let width = |words: &str| words.chars().count() as f64 * CHARACTER;
                 let (left, right) = band.places(&self.axis, RIGHT);
+                let goes_on = hits().filter(|(other, _)| {
+                    let (begin, end) = other.places(&self.axis, RIGHT);
+                    begin < left && end > left
+                });
+                let (kinds, all): (Vec<&str>, Vec<&str>) =
+                    goes_on.chain([(band, hit)]).map(|(band, hit)| (&*band.kind, &**hit)).unzip();
+                let (kinds, all) = (kinds.join(" · "), all.join(" · "));
                 let at = free.max(left + 4.0);
-                let words = if at + width(hit) <= right { hit } else { &band.kind };
+                let words = if at + width(&all) <= right { &all } else { &kinds };
                 free = at + width(words) + CHARACTER;
-                svg.open_with_title("node-hit", hit);
+                svg.open_with_title("node-hit", &all);
                 svg.words("node-hit", (at, middle + 4.0), words);
                 svg.close();
             }
