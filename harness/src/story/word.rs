@@ -6,7 +6,8 @@
 //! request on (Lamport's "happened before").
 //!
 //! A client asks again and again, and is refused, or asks for something else first, such as a session. So chains begin
-//! with those of its [`requests`] that asked what was answered in the end, and were not answered before.
+//! with those of its [`requests`] that asked what was answered in the end, and were not answered before. And the node that
+//! answers may pass on what another one has decided: it is the word of that one then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
@@ -34,7 +35,7 @@ pub(super) struct Word {
     told: BTreeSet<NodeId>,
     /// To whom it had passed the request on.
     passed_to: BTreeSet<NodeId>,
-    /// What became on its way of that which it had sent by then, by whom that was to reach.
+    /// What became on its way of that which it sent until the client was answered, by whom that was to reach.
     sent: BTreeMap<NodeId, Way>,
     /// What became on its way of that which was sent to it by who may have known of the request.
     coming: BTreeMap<NodeId, Way>,
@@ -118,10 +119,14 @@ impl Word {
     /// Notes what becomes of a message between two nodes, if it is from this one or to it.
     fn on_the_way(&mut self, from: Option<NodeId>, to: Option<NodeId>, way: Way) {
         let (Some(from), Some(to)) = (from, to) else { return };
-        if from == self.node {
-            self.sent.insert(to, way);
-        } else if to == self.node {
-            self.coming.insert(from, way);
+        let kept = match (from == self.node, to == self.node) {
+            (true, _) => self.sent.entry(to).or_insert(way),
+            (_, true) => self.coming.entry(from).or_insert(way),
+            (false, false) => return,
+        };
+        // Of several, one that was lost is told.
+        if way.lost.is_some() {
+            *kept = way;
         }
     }
 
