@@ -210,7 +210,10 @@ fn what_no_run_can_do_is_refused_with_what_would_do() {
             "waits for a message `apend`; there are",
         ),
         (fault(&format!("after = {{ nth = 0 }}\n{crash}")), "counted from 1 on"),
-        (fault("fault = { kind = \"drop\", message = { of = \"entries\" } }"), "there are request"),
+        (
+            fault("fault = { kind = \"drop\", message = { of = \"entries\" } }"),
+            "there are open-session, request",
+        ),
         (fault("fault = { kind = \"crash\", target = \"lead\" }"), "lead"),
         (fault("fault = { kind = \"crush\", target = \"leader\" }"), "crush"),
         (
