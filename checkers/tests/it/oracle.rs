@@ -278,7 +278,8 @@ fn check_words(smalls: &[Small], anomaly: &Anomaly) {
     let mut by_call: Vec<&Small> = smalls.iter().collect();
     by_call.sort_by_key(|small| small.from);
     // Processes have the numbers of the operations.
-    let claim = anomaly.explanation.iter().find(|words| words.contains("nothing made it")).unwrap();
+    let claim =
+        anomaly.explanation.iter().find(|words| words.contains(", before that, and ")).unwrap();
     let process = |after: &str| -> &Small {
         let (_, rest) = claim.split_once(after).unwrap();
         &smalls[rest.split(' ').next().unwrap().parse::<usize>().unwrap()]
@@ -299,7 +300,8 @@ fn check_words(smalls: &[Small], anomaly: &Anomaly) {
         };
         is_effective(small) && small.from < read.to && written.to_string() == value
     };
-    if let Some(why) = anomaly.explanation.iter().find(|words| words.contains("is the older one")) {
+    if let Some(why) = anomaly.explanation.iter().find(|words| words.contains("is the older one: "))
+    {
         // What is told of the newer value is of the time at which it was there only once.
         let (_, rest) = why.split_once(", before process ").unwrap();
         let after = &smalls[rest.split(' ').next().unwrap().parse::<usize>().unwrap()];

@@ -194,7 +194,7 @@ fn a_value_that_was_seen_before_another_one_was_is_the_older_one() {
             process 2 read x = 2 (from 0.004 s to 0.005 s)
             process 2 read x = 1 (from 0.006 s to 0.007 s)
             1 is the older one: process 2 was over with its read of it at 0.003 s, before process 2 began its read of 2 at 0.004 s; each was there only once
-            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
+            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and 1 is the older one
         "#]],
     );
 }
@@ -223,7 +223,7 @@ fn a_value_that_was_seen_before_another_one_was_begun_is_the_older_one() {
             process 2 read x = 2 (from 0.004 s to 0.005 s)
             process 2 read x = 1 (from 0.006 s to 0.007 s)
             1 is the older one: process 2 was over with its read of it at 0.002 s, before process 1 began its write of 2 at 0.003 s; each was there only once
-            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and nothing made it 1 after it
+            process 2 saw x = 1 after 0.006 s, but process 2 had seen x = 2, a newer value, by 0.005 s, before that, and 1 is the older one
         "#]],
     );
 }
@@ -249,7 +249,7 @@ fn a_value_that_was_written_before_another_one_was_seen_is_the_older_one() {
             process 2 read x = 1 (from 0.003 s to 0.004 s)
             process 3 set x from 2 to 2 (from 0.005 s to 0.006 s)
             2 is the older one: process 1 was over with its write of it at 0.002 s, before process 2 began its read of 1 at 0.003 s; each was there only once
-            process 3 saw x = 2 after 0.005 s, but process 2 had seen x = 1, a newer value, by 0.004 s, before that, and nothing made it 2 after it
+            process 3 saw x = 2 after 0.005 s, but process 2 had seen x = 1, a newer value, by 0.004 s, before that, and 2 is the older one
         "#]],
     );
 }
