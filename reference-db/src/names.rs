@@ -1,5 +1,5 @@
-//! What messages are, in a word or two: for people who read traces, and for faults that wait for the n-th
-//! message of a kind.
+//! What messages are, in a word or two, and which request they are about: for people who read traces, for stories made from
+//! these, and for faults that wait for the n-th message of a kind.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -22,6 +22,7 @@ use crate::external::{
 use crate::nemesis::NEMESES;
 use crate::plan::Plan;
 use crate::report;
+use crate::report::brief::counted;
 use crate::report::summary::shell_word;
 use crate::run::{self, Conclusion, Options};
 use crate::seed::Seed;
@@ -78,6 +79,11 @@ struct Content {
     replays: &'static str,
     runs: Vec<Record>,
 }
+
+/// The nemeses of nodes that speak to each other, unless others are named: they end no process.
+const USUAL: &[&str] = &["partition", "loss"];
+/// Those of nodes that need not.
+const USUAL_APART: &[&str] = &["client-cut", "loss"];
 
 /// What is said to whoever interrupts.
 const STOPPING: &str = "this seed is run to its end; once more ends at once";
@@ -158,15 +164,17 @@ impl Arguments {
         let mut text = String::new();
         let needed = A_KIND * plan.nemeses.len() as u32;
         if runs.iter().any(|record| !record.vacuous.is_empty()) && self.safety < needed {
-            let seconds = needed.as_secs();
+            let (kinds, seconds) = (plan.nemeses.len(), needed.as_secs());
             let _ = writeln!(
                 text,
-                "{} kinds of faults take about {seconds} s: `--safety {seconds}s`",
-                plan.nemeses.len()
+                "faults of {} need about {seconds} s: `--safety {seconds}s`",
+                counted(kinds, "kind")
             );
         }
         let is_valid = |record: &Record| record.conclusion == Conclusion::Valid;
-        if runs.iter().all(is_valid) && plan.nemeses.iter().all(|name| name != "kill") {
+        let usual = USUAL.iter().chain(USUAL_APART);
+        let keeps_all = plan.nemeses.iter().all(|name| usual.clone().any(|kept| kept == name));
+        if !runs.is_empty() && runs.iter().all(is_valid) && keeps_all {
             text.push_str(
                 "no process was killed: `--nemeses kill` tests what nodes keep when they start again\n",
             );
@@ -205,8 +213,8 @@ impl Arguments {
         plan.clients = [self.nodes.max(2), self.nodes.max(2) * 2];
         let usual: &[&str] = match (self.nodes, dialect.is_apart) {
             (1, _) => &["kill"],
-            (_, true) => &["client-cut", "loss"],
-            (_, false) => &["partition", "loss"],
+            (_, true) => USUAL_APART,
+            (_, false) => USUAL,
         };
         let usual = || usual.iter().copied().map(str::to_owned).collect();
         plan.nemeses = nemeses(&self.nemeses.clone().unwrap_or_else(usual))?;

@@ -193,11 +193,9 @@ fn history_stored(damage: Option<&StoreError>) -> Option<&Fingerprint> {
 fn again(stored: &Record, replayed: &Record) -> String {
     let Some(why) = &stored.why else { return String::new() };
     let Failure { guarantee, anomaly } = &why.failure;
-    let judged = replayed.judged.iter().filter(|judged| judged.guarantee == *guarantee);
-    let mut anomalies = judged.flat_map(|judged| judged.verdict.anomalies());
-    match anomalies.any(|found| found.name == *anomaly) {
-        true => format!("{anomaly} of {guarantee}, which it was shrunk for, is there again\n"),
-        false => String::new(),
+    match why.failure.find_in(&replayed.judged) {
+        Some(_) => format!("{anomaly} of {guarantee}, which it was shrunk for, is there again\n"),
+        None => String::new(),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::nemesis::{Fault, Planned, Shape, Target, take_times};
 use crate::plan::Plan;
 use crate::report::brief::counted;
-use crate::run::{Fingerprint, Options, Report, run};
+use crate::run::{Fingerprint, Judged, Options, Report, run};
 use crate::seed::Seed;
 use crate::system::System;
 use crate::tape::{Call, Tape};
@@ -80,7 +80,12 @@ impl Failure {
 
     /// The first anomaly of a run that is such a failure.
     pub fn find<'a>(&self, report: &'a Report) -> Option<&'a Anomaly> {
-        let judged = report.judged.iter().filter(|judged| judged.guarantee == self.guarantee);
+        self.find_in(&report.judged)
+    }
+
+    /// The same of what was judged of a run.
+    pub(crate) fn find_in<'a>(&self, judged: &'a [Judged]) -> Option<&'a Anomaly> {
+        let judged = judged.iter().filter(|judged| judged.guarantee == self.guarantee);
         let mut anomalies = judged.flat_map(|judged| judged.verdict.anomalies());
         anomalies.find(|anomaly| anomaly.name == self.anomaly)
     }

@@ -25,15 +25,21 @@ pub(super) struct Word {
     asked: Time,
     /// What comes before that: the same question, or another of this kind.
     before: Option<Before>,
-    /// Who decided what the answer was.
-    node: NodeId,
-    /// When.
+    /// When it was decided what the answer was.
     decided: Time,
-    /// Who had let it hear something by then, and may have known of the request; with the kinds of that, as they came.
+    /// How the node saw it that decided.
+    course: Course,
+}
+
+/// The course that a request took, as one node saw it.
+struct Course {
+    /// The node.
+    node: NodeId,
+    /// Who had let it hear something by its decision, and may have known of the request; with the kinds of that, as they came.
     heard: BTreeMap<NodeId, Vec<String>>,
-    /// To whom it had sent something by then.
+    /// To whom it sent something.
     told: BTreeSet<NodeId>,
-    /// To whom it had passed the request on.
+    /// To whom it passed the request on.
     passed_to: BTreeSet<NodeId>,
     /// What became on its way of that which it sent until the client was answered, by whom that was to reach.
     sent: BTreeMap<NodeId, Way>,
@@ -72,8 +78,9 @@ impl Display for Way {
 impl Word {
     /// On whose word an operation was answered, in a clause. A client that learns nothing asks again.
     pub(super) fn to_words(&self) -> String {
-        let Word { by, asked, node, decided, heard, .. } = self;
-        let asked = match &self.before {
+        let Word { by, asked, before, decided, course } = self;
+        let node = &course.node;
+        let asked = match before {
             None => String::new(),
             Some(Before::Same) => format!(", asked again at {asked},"),
             Some(Before::Other(other)) => format!(", asked at {asked} after {other},"),
@@ -82,18 +89,20 @@ impl Word {
             true => format!("n{node}{asked}"),
             false => format!("n{by}{asked} passed on what n{node} decided at {decided}; n{node}"),
         };
-        let words = if heard.is_empty() {
+        let words = if course.heard.is_empty() {
             format!(
                 "; {who} answered on its own word: it had heard from no other node that can have known of that request"
             )
         } else {
-            let heard = self.heard();
+            let heard = course.heard();
             format!("; {who} had heard from {heard} by then, which can have known of that request")
         };
-        words + &self.ways()
+        words + &course.ways()
     }
+}
 
-    /// The same of a request that was not answered: for whom its node waits.
+impl Course {
+    /// For whom the node waits, in a clause, of a request that was not answered.
     fn to_wait(&self) -> String {
         if !self.passed_to.is_empty() {
             let others = list(self.passed_to.iter().map(|to| format!("n{to}")));
@@ -292,7 +301,8 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     });
     let asked = during[taken_up.place].at;
     let decided = during[end].at;
-    Some(Word { by, decided, asked, before, ..follow(during, end, &open, node) })
+    let course = follow(during, end, &open, node);
+    Some(Word { by, asked, before, decided, course })
 }
 
 /// Whether a node takes up what another one has sent it during this.
@@ -340,24 +350,25 @@ pub(super) fn wait(
 
 /// Follows what was asked through events: what a node had heard of it when it decided, before the event with this
 /// number, and what became of all that it sent.
-fn follow(events: &[TraceEvent], decided: usize, requests: &[&Request<'_>], node: NodeId) -> Word {
-    let mut word = Word {
-        by: node,
-        asked: Time::ZERO,
-        before: None,
+fn follow(
+    events: &[TraceEvent],
+    decided: usize,
+    requests: &[&Request<'_>],
+    node: NodeId,
+) -> Course {
+    let mut course = Course {
         node,
-        decided: Time::ZERO,
+        heard: BTreeMap::new(),
         told: BTreeSet::new(),
         passed_to: BTreeSet::new(),
-        heard: BTreeMap::new(),
         sent: BTreeMap::new(),
         coming: BTreeMap::new(),
     };
     let question = requests.first().and_then(|request| request.question);
     let passes_it_on = |sent: &Sent| question.is_some() && sent.question == question;
     let mut knowing: BTreeSet<NodeId> = BTreeSet::new();
-    // Messages that tell of it: their kind, whether they pass on what a client says or is told, and by how much they are late.
-    let mut telling: BTreeMap<u64, (Option<&str>, bool, Option<Later>)> = BTreeMap::new();
+    // Messages that tell of it.
+    let mut telling: BTreeMap<u64, &Sent> = BTreeMap::new();
     for (number, TraceEvent { place, what, .. }) in events.iter().enumerate() {
         let of_node = place.node();
         if number >= decided && of_node != Some(node) {
@@ -368,42 +379,50 @@ fn follow(events: &[TraceEvent], decided: usize, requests: &[&Request<'_>], node
                 if of_node.is_some_and(|place| knowing.contains(&place) || passes_it_on(sent))
                     || requests.iter().any(|request| request.message == sent.message) =>
             {
-                let passes_on = sent.question.is_some();
-                telling.insert(sent.message, (sent.kind.as_deref(), passes_on, sent.late));
+                telling.insert(sent.message, sent);
                 let to = sent.to.node();
                 if of_node == Some(node) {
-                    word.told.extend(to);
-                    word.passed_to.extend(to.filter(|_| passes_it_on(sent)));
+                    course.told.extend(to);
+                    course.passed_to.extend(to.filter(|_| passes_it_on(sent)));
                 }
                 if sent.late.is_some() {
-                    word.on_the_way(of_node, to, Way { late: sent.late, lost: None });
+                    course.on_the_way(of_node, to, Way { late: sent.late, lost: None });
                 }
             }
             Happening::Received { message, from } if number < decided => {
-                let Some((kind, passes_on, _)) = telling.get(message) else { continue };
-                // Who hands it over undecided has nothing to do with it, unless others tell it.
-                let rest = events[number + 1..].iter().filter(|event| event.place == *place);
-                let mut rest =
-                    rest.take_while(|event| !matches!(event.what, Happening::Decides { .. }));
-                let hands_over = |event: &TraceEvent| matches!(&event.what, Happening::Sent(sent) if sent.to.node().is_some() && passes_it_on(sent));
-                if *passes_on && rest.any(hands_over) {
+                let Some(sent) = telling.get(message) else { continue };
+                let passes_on = sent.question.is_some();
+                if passes_on && hands_over(&events[number + 1..], *place, passes_it_on) {
                     continue;
                 }
                 let knew = of_node.is_some_and(|place| !knowing.insert(place));
                 // That it is asked says nothing more.
                 let says = knew && !passes_on && of_node == Some(node);
                 if let Some(from) = from.node().filter(|_| says) {
-                    let kinds = word.heard.entry(from).or_default();
-                    let new = kind.filter(|kind| !kinds.iter().any(|known| known == kind));
-                    kinds.extend(new.map(str::to_owned));
+                    let kinds = course.heard.entry(from).or_default();
+                    let new = sent.kind.iter().filter(|kind| !kinds.contains(kind));
+                    let new: Vec<String> = new.cloned().collect();
+                    kinds.extend(new);
                 }
             }
             Happening::Lost { message, to, why } => {
-                let Some((_, _, late)) = telling.get(message) else { continue };
-                word.on_the_way(of_node, to.node(), Way { late: *late, lost: Some(*why) });
+                let Some(sent) = telling.get(message) else { continue };
+                let way = Way { late: sent.late, lost: Some(*why) };
+                course.on_the_way(of_node, to.node(), way);
             }
             _ => {}
         }
     }
-    word
+    course
+}
+
+/// Whether a node that has taken up a request passes it on to another one before it decides anything: then it has nothing to
+/// do with it, unless others tell it.
+fn hands_over(rest: &[TraceEvent], place: Place, passes_it_on: impl Fn(&Sent) -> bool) -> bool {
+    let own = rest.iter().filter(|event| event.place == place);
+    let mut own = own.take_while(|event| !matches!(event.what, Happening::Decides { .. }));
+    own.any(|event| match &event.what {
+        Happening::Sent(sent) => sent.to.node().is_some() && passes_it_on(sent),
+        _ => false,
+    })
 }

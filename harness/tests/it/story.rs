@@ -1,6 +1,7 @@
 //! How a failure came about, in sentences.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,6 +99,19 @@ fn an_operation_without_an_answer_says_for_whom_its_node_waited() {
     }
 }
 
+/// The writes that were acknowledged after so long.
+fn writes_that_lasted(
+    report: &Report,
+    lasting: Range<Duration>,
+) -> impl Iterator<Item = Operation<'_>> {
+    report.history.operations().filter(move |operation| {
+        let lasted = operation.completed_at.map(|end| end.since(operation.invoked_at));
+        operation.op.kind().writes()
+            && matches!(operation.outcome, Some(Outcome::Ok(_)))
+            && lasted.is_some_and(|lasted| lasting.contains(&lasted))
+    })
+}
+
 #[test]
 fn no_write_that_takes_two_nodes_is_said_to_be_done_on_the_word_of_one() {
     for name in ["raft", "primary-sync", "primary-semi-sync", "leaderless", "leaderless-sloppy"] {
@@ -107,14 +121,8 @@ fn no_write_that_takes_two_nodes_is_said_to_be_done_on_the_word_of_one() {
         for seed in 0..3 {
             let options = Options { trace: true, ..Options::default() };
             let report = run(&system, &plan, Seed(seed), options);
-            let writes = report.history.operations().filter(|operation| {
-                operation.op.kind().writes() && matches!(operation.outcome, Some(Outcome::Ok(_)))
-            });
             // Those that were asked again and again are the ones to be wrong about.
-            let slow = writes.filter(|operation| {
-                let lasted = operation.completed_at.unwrap().since(operation.invoked_at);
-                lasted > Duration::from_millis(60)
-            });
+            let slow = writes_that_lasted(&report, Duration::from_millis(60)..Duration::MAX);
             for operation in slow.take(40) {
                 let words = told(&report, &operation);
                 assert!(!words.contains("on its own word"), "{name} seed {seed}: {words}");
@@ -137,15 +145,10 @@ fn a_leader_that_waits_for_nobody_is_said_to_answer_on_its_own_word() {
         for seed in 0..8 {
             let options = Options { trace: true, ..Options::default() };
             let report = run(&system, &plan, Seed(seed), options);
-            let writes = report.history.operations().filter(|operation| {
-                operation.op.kind().writes() && matches!(operation.outcome, Some(Outcome::Ok(_)))
-            });
             // Those of clients that were told before that nobody leads, or that opened a session; of the slowest,
             // a first copy may have been kept by a node that came to lead.
-            let slow = writes.filter(|operation| {
-                let lasted = operation.completed_at.unwrap().since(operation.invoked_at);
-                (Duration::from_millis(40)..Duration::from_millis(300)).contains(&lasted)
-            });
+            let lasted = Duration::from_millis(40)..Duration::from_millis(300);
+            let slow = writes_that_lasted(&report, lasted);
             for operation in slow {
                 let words = told(&report, &operation);
                 // A node that was asked before may have kept it until it could lead, or had voted for another one.
