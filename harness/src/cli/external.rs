@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     /// The seeds, one after the other.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..3")]
     seeds: Range<u64>,
-    /// Let these plan the faults, or `none`. Unless it is said, `partition` and `loss`; `client-cut` and `loss` for `echo`
+    /// Let these plan the faults, or `none`. Unless it is said, `partition` and `loss`; `client-cut` for `echo`
     /// and `unique-ids`, whose nodes need not speak to each other; and `kill` where there is one node.
     #[arg(long, value_name = "NEMESIS", value_delimiter = ',')]
     nemeses: Option<Vec<String>>,
@@ -82,8 +82,8 @@ struct Content {
 
 /// The nemeses of nodes that speak to each other, unless others are named: they end no process.
 const USUAL: &[&str] = &["partition", "loss"];
-/// Those of nodes that need not.
-const USUAL_APART: &[&str] = &["client-cut", "loss"];
+/// Those of nodes that need not: most of what is lost is lost between nodes, where these say nothing.
+const USUAL_APART: &[&str] = &["client-cut"];
 
 /// What is said to whoever interrupts.
 const STOPPING: &str = "this seed is run to its end; once more ends at once";
