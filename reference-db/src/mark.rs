@@ -60,13 +60,16 @@ pub enum Mark {
     CameTwice,
     /// A removal is forgotten because every region has it.
     RemovalForgotten,
+    /// A leader answers a read without asking anybody, because its lease runs. Where reads are under a lease that is not
+    /// rare; but no other clock says so, and whoever looks into such a read has to know on what it counts.
+    LeaseTrusted,
 }
 
 use Mark::{
     AppliedTooMuch, BeforeItsPast, CameTwice, ChangeTooLate, ChangesDropped, GaveWay, HintTaken,
-    ImageInstalled, ImageTooLate, LeaderAlone, LeaderDeposed, LeftoversCommitted, NobodyElected,
-    OfficeTooLate, PartnerReplaced, ReadRepaired, RemovalForgotten, StoodIn, SuffixCut,
-    TreesDiffer, VoteRefused, WroteBack,
+    ImageInstalled, ImageTooLate, LeaderAlone, LeaderDeposed, LeaseTrusted, LeftoversCommitted,
+    NobodyElected, OfficeTooLate, PartnerReplaced, ReadRepaired, RemovalForgotten, StoodIn,
+    SuffixCut, TreesDiffer, VoteRefused, WroteBack,
 };
 
 /// Those of elections and logs.
@@ -104,6 +107,7 @@ impl Mark {
             BeforeItsPast => "gets a change of another region before one that this depends on",
             CameTwice => "gets a change of another region a second time",
             RemovalForgotten => "forgets a removal that every region has",
+            LeaseTrusted => "answers a read at once, because by its own clock its lease still runs",
         }
     }
 
@@ -133,7 +137,7 @@ impl Mark {
     /// Those that nodes of a mode can get to, with its usual settings or others.
     pub fn of(mode: Mode) -> Vec<Mark> {
         let own: &[Mark] = match mode {
-            Mode::Raft => &[SuffixCut, ImageInstalled, ImageTooLate],
+            Mode::Raft => &[SuffixCut, ImageInstalled, ImageTooLate, LeaseTrusted],
             Mode::PrimarySync => &[OfficeTooLate, ChangesDropped],
             Mode::PrimarySemiSync => &[OfficeTooLate, ChangesDropped, PartnerReplaced],
             Mode::PrimaryAsync => &[OfficeTooLate, ChangesDropped, AppliedTooMuch],

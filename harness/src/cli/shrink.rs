@@ -66,31 +66,29 @@ pub(super) fn without_mark(name: &str) -> &str {
     name.strip_suffix("-shrunk").unwrap_or(name)
 }
 
-/// Stores the smaller run, unless a better one is there. Returns the folder, and whether it was stored.
+/// Stores the smaller run, unless a better one is there, which is returned then.
 fn keep(
     store: &Store,
+    folder: &Path,
     name: &str,
     shrunk: &Shrunk,
     failure: &Failure,
-) -> anyhow::Result<(PathBuf, bool)> {
-    let folder = store.folder_of(name);
-    if is_better(&folder, shrunk, failure) {
-        return Ok((folder, false));
+) -> anyhow::Result<Option<Record>> {
+    let better = store::load_record(folder).ok().filter(|there| is_better(there, shrunk, failure));
+    if better.is_none() {
+        store.save_as(&shrunk.report, name)?;
     }
-    Ok((store.save_as(&shrunk.report, name)?, true))
+    Ok(better)
 }
 
-/// Whether a folder has a smaller run with the same failure, or one as small that says what it takes where this one
-/// does not, and the search was ended before it was done.
-fn is_better(folder: &Path, shrunk: &Shrunk, failure: &Failure) -> bool {
-    let Some(record) = store::load_record(folder).ok().filter(|_| !shrunk.is_done) else {
-        return false;
-    };
-    let is_same = record.why.as_ref().is_some_and(|why| why.failure == *failure);
-    let there = record.schedule.0.len() + record.calls.as_ref().map_or(usize::MAX / 2, Tape::len);
-    let here = shrunk.after.faults + shrunk.after.operations;
-    is_same
-        && (there < here || there == here && !shrunk.report.why.as_ref().is_some_and(Why::is_tried))
+/// Whether a stored run is smaller with the same failure, or as small and says what it takes where the new one does
+/// not, and the search was ended before it was done.
+fn is_better(there: &Record, shrunk: &Shrunk, failure: &Failure) -> bool {
+    let is_same = there.why.as_ref().is_some_and(|why| why.failure == *failure);
+    let old = there.schedule.0.len() + there.calls.as_ref().map_or(usize::MAX / 2, Tape::len);
+    let new = shrunk.after.faults + shrunk.after.operations;
+    let is_explained = shrunk.report.why.as_ref().is_some_and(Why::is_tried);
+    !shrunk.is_done && is_same && (old < new || old == new && !is_explained)
 }
 
 /// What came of it.
@@ -103,8 +101,11 @@ struct Content<'a> {
     is_done: bool,
     seconds: f64,
     folder: &'a str,
-    /// Whether it is stored there: a better one that was there before stays.
+    /// Whether it is what was found now: a better one that was there before stays, and all else here is about that one.
     stored: bool,
+    /// What was found now, where that is not stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<Size>,
     run: &'a Record,
 }
 
@@ -116,10 +117,11 @@ impl Content<'_> {
             true => "nothing more can be left out under this seed",
             false => "it was ended before it was done",
         };
-        let kept = match self.stored {
-            true => format!("stored in {folder}"),
-            false => format!(
-                "not stored: {folder} has it smaller, or as small and with what it takes, and stays"
+        let kept = match &self.found {
+            None => format!("stored in {folder}"),
+            Some(found) => format!(
+                "not stored: {folder} has it smaller, or as small and with what it takes, and stays; that one is told \
+                 here, and what was found now has {found}"
             ),
         };
         let (program, named) = (program(), shell_word(folder));
@@ -195,21 +197,22 @@ impl Arguments {
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = shrunk_name(&store, &self.run, &record, &failure);
-        let (folder, stored) = keep(&store, &name, &shrunk, &failure)?;
-        let folder = folder.display().to_string();
-        let Shrunk { before, after, runs, is_done, ref report, .. } = shrunk;
+        let folder = store.folder_of(&name);
+        let better = keep(&store, &folder, &name, &shrunk, &failure)?;
+        let found = better.is_some().then_some(shrunk.after);
         let own = record.seed;
-        let record = Record::of(report);
+        let kept = better.unwrap_or_else(|| Record::of(&shrunk.report));
         let content = Content {
             failure: &failure,
-            before,
-            after,
-            runs,
-            is_done,
+            before: shrunk.before,
+            after: found.map_or(shrunk.after, |_| Size::of_stored(&kept)),
+            runs: shrunk.runs,
+            is_done: shrunk.is_done,
             seconds,
-            folder: &folder,
-            stored,
-            run: &record,
+            folder: &folder.display().to_string(),
+            stored: found.is_none(),
+            found,
+            run: &kept,
         };
         context.output.result("shrink", &content, || content.terminal(own))?;
         let interrupted = interrupted.load(Ordering::Relaxed);

@@ -17,7 +17,7 @@ impl Nemesis for Delay {
             Shape::Mute { target },
             Shape::Mute { target },
             Shape::Deaf { target },
-            Shape::Halves,
+            Shape::Halves {},
         ];
         let shape = *stream.pick(&shapes).expect("there are shapes");
         let failover = scope.failover.as_millis() as u64;

@@ -13,13 +13,13 @@ impl Nemesis for Flap {
         let targets = [Target::One, Target::Leader, Target::Leader, Target::Minority];
         let target = *stream.pick(&targets).expect("there are targets");
         let shapes = [
-            Shape::Everywhere,
+            Shape::Everywhere {},
             Shape::Isolate { target },
             Shape::Isolate { target },
             Shape::Mute { target },
             Shape::Deaf { target },
-            Shape::Halves,
-            Shape::Bridge,
+            Shape::Halves {},
+            Shape::Bridge {},
         ];
         let possible = match scope.nodes {
             0..=1 => 1,

@@ -62,7 +62,7 @@ pub struct Scope {
 
 /// One thing done to the world. Closed, so that every engine answers for every fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fault {
     /// Messages between some nodes are lost while it lasts.
     Partition {
@@ -456,8 +456,10 @@ impl fmt::Display for Rate {
 }
 
 /// Which links a partition cuts, or another fault of links is about.
+///
+/// Those without a target have braces all the same: a file that gives them one is refused then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "shape", rename_all = "kebab-case")]
+#[serde(tag = "shape", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Shape {
     /// Some nodes are cut off from all others, both ways.
     Isolate {
@@ -465,11 +467,11 @@ pub enum Shape {
         target: Target,
     },
     /// The cluster falls into two halves, as even as can be.
-    Halves,
+    Halves {},
     /// Each node sees a majority, and no two nodes see the same one.
-    MajoritiesRing,
+    MajoritiesRing {},
     /// Two halves that one node still connects.
-    Bridge,
+    Bridge {},
     /// What some nodes say to the others is lost.
     Mute {
         /// Which.
@@ -481,7 +483,7 @@ pub enum Shape {
         target: Target,
     },
     /// All links, also those between clients and nodes.
-    Everywhere,
+    Everywhere {},
     /// Clients and some nodes do not hear each other.
     Clients {
         /// Which.
@@ -505,12 +507,12 @@ impl Shape {
         match self {
             Shape::Clients { .. } | Shape::Requests { .. } | Shape::Answers { .. } => true,
             Shape::Isolate { .. }
-            | Shape::Halves
-            | Shape::MajoritiesRing
-            | Shape::Bridge
+            | Shape::Halves {}
+            | Shape::MajoritiesRing {}
+            | Shape::Bridge {}
             | Shape::Mute { .. }
             | Shape::Deaf { .. }
-            | Shape::Everywhere => false,
+            | Shape::Everywhere {} => false,
         }
     }
 }
@@ -519,12 +521,12 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Shape::Isolate { target } => write!(f, "isolate {target}"),
-            Shape::Halves => f.write_str("halves"),
-            Shape::MajoritiesRing => f.write_str("majorities-ring"),
-            Shape::Bridge => f.write_str("bridge"),
+            Shape::Halves {} => f.write_str("halves"),
+            Shape::MajoritiesRing {} => f.write_str("majorities-ring"),
+            Shape::Bridge {} => f.write_str("bridge"),
             Shape::Mute { target } => write!(f, "mute {target} (one-way)"),
             Shape::Deaf { target } => write!(f, "deaf {target} (one-way)"),
-            Shape::Everywhere => f.write_str("everywhere"),
+            Shape::Everywhere {} => f.write_str("everywhere"),
             Shape::Clients { target } => write!(f, "between clients and {target}"),
             Shape::Requests { target } => write!(f, "requests to {target} (one-way)"),
             Shape::Answers { target } => write!(f, "answers of {target} (one-way)"),

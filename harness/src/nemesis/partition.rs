@@ -17,10 +17,10 @@ impl Nemesis for Partition {
             Shape::Isolate { target },
             Shape::Mute { target },
             Shape::Deaf { target },
-            Shape::Halves,
+            Shape::Halves {},
             // Two nodes have no third that could connect them, and on a ring of three each sees all.
-            Shape::Bridge,
-            Shape::MajoritiesRing,
+            Shape::Bridge {},
+            Shape::MajoritiesRing {},
         ];
         let possible = match scope.nodes {
             0..=2 => 5,

@@ -27,12 +27,12 @@ pub(super) fn links(stream: &mut Stream, scope: &Scope) -> Shape {
     let targets = [Target::One, Target::Leader, Target::Minority];
     let target = *stream.pick(&targets).expect("there are targets");
     let shapes = [
-        Shape::Everywhere,
-        Shape::Everywhere,
+        Shape::Everywhere {},
+        Shape::Everywhere {},
         Shape::Isolate { target },
         Shape::Mute { target },
         Shape::Deaf { target },
-        Shape::Halves,
+        Shape::Halves {},
     ];
     // One node alone has links with clients only.
     let possible = if scope.nodes == 1 { 1 } else { shapes.len() };

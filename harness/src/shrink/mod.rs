@@ -27,11 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use self::minimize::minimize;
 use crate::config::Config;
-use crate::nemesis::{Fault, Planned, Shape, Target, take_times};
+use crate::nemesis::{Fault, Planned, Schedule, Shape, Target, take_times};
 use crate::plan::Plan;
 use crate::report::brief::counted;
-use crate::run::{Fingerprint, Judged, Options, Report, run};
+use crate::run::{Counts, Fingerprint, Judged, Options, Report, run};
 use crate::seed::Seed;
+use crate::store::Record;
 use crate::system::System;
 use crate::tape::{Call, Tape};
 use crate::why::numbered;
@@ -108,13 +109,21 @@ pub struct Size {
 
 impl Size {
     fn of(report: &Report) -> Size {
-        let calls = report.calls.as_ref();
+        Size::new(&report.schedule, report.calls.as_ref(), &report.config, &report.counts)
+    }
+
+    /// That of a stored run. What its clients ask counts only where it is written down.
+    pub fn of_stored(record: &Record) -> Size {
+        Size::new(&record.schedule, record.calls.as_ref(), &record.config, &record.counts)
+    }
+
+    fn new(schedule: &Schedule, calls: Option<&Tape>, config: &Config, counts: &Counts) -> Size {
         Size {
-            faults: report.schedule.0.len(),
+            faults: schedule.0.len(),
             operations: calls.map_or(0, Tape::len),
             clients: calls.map_or(0, Tape::active),
-            nodes: report.config.all_nodes(),
-            simulated_ns: report.counts.simulated_ns,
+            nodes: config.all_nodes(),
+            simulated_ns: counts.simulated_ns,
         }
     }
 }

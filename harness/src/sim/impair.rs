@@ -180,7 +180,7 @@ mod tests {
     use crate::nemesis::Shape;
 
     const LINK: Link = Link { from: 1, to: 2 };
-    const SHAPE: Shape = Shape::Everywhere;
+    const SHAPE: Shape = Shape::Everywhere {};
 
     const UNTIL: Time = Time::from_millis(2_000);
 

@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn slow(links: &mut Links, fault: FaultId, longest: Duration) {
-        let delay = Fault::Delay { shape: Shape::Halves, longest };
+        let delay = Fault::Delay { shape: Shape::Halves {}, longest };
         links.impair([link(0, 1)], fault, Impairment::of(delay, NOW, 1).unwrap());
     }
 
@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn a_fault_draws_the_same_beside_others_and_alone() {
         let (loss, other) = (
-            Fault::Loss { shape: Shape::Halves, chance: crate::seed::Ratio::new(1, 2) },
-            Fault::Loss { shape: Shape::Halves, chance: crate::seed::Ratio::new(9, 10) },
+            Fault::Loss { shape: Shape::Halves {}, chance: crate::seed::Ratio::new(1, 2) },
+            Fault::Loss { shape: Shape::Halves {}, chance: crate::seed::Ratio::new(9, 10) },
         );
         let lost = |others: &[Fault]| {
             let mut links = Links::new(2);

@@ -90,7 +90,7 @@ impl Observed {
         let waits = |(_, up, status): &(NodeId, bool, NodeStatus)| *up && status.term > 0;
         let leaderless = self.leader().is_none() && self.nodes.iter().any(waits);
         let shape = match shape {
-            Shape::Bridge if leaderless => Shape::Isolate { target: Target::One },
+            Shape::Bridge {} if leaderless => Shape::Isolate { target: Target::One },
             shape => shape,
         };
         let cuts = self.cuts_of_shape(shape, stream);
@@ -107,7 +107,7 @@ impl Observed {
     fn cuts_of_shape(&self, shape: Shape, stream: &mut Stream) -> Cuts {
         let mut all: Vec<NodeId> = self.nodes.iter().map(|(id, ..)| *id).collect();
         match shape {
-            Shape::Everywhere => {
+            Shape::Everywhere {} => {
                 let mut cuts = Cuts::one_way(&all, &all, "all links".to_owned());
                 cuts.links.retain(|link| link.from != link.to);
                 cuts.links.extend(all.iter().flat_map(|id| with_clients(*id)));
@@ -145,12 +145,12 @@ impl Observed {
                 let what = format!("{} -/-> {}", named(&rest), named(&some));
                 Cuts::one_way(&rest, &some, what)
             }
-            Shape::Halves => {
+            Shape::Halves {} => {
                 stream.shuffle(&mut all);
                 let (a, b) = all.split_at(all.len() / 2);
                 Cuts::both_ways(a, b, words(&[a, b]))
             }
-            Shape::Bridge => {
+            Shape::Bridge {} => {
                 stream.shuffle(&mut all);
                 // With the leader in the middle, nobody would miss the links that are cut.
                 if all.len() > 1 && self.leader() == Some(all[0]) {
@@ -161,7 +161,7 @@ impl Observed {
                 let what = format!("{}, bridged by {}", words(&[a, b]), named(bridge));
                 Cuts::both_ways(a, b, what)
             }
-            Shape::MajoritiesRing => {
+            Shape::MajoritiesRing {} => {
                 stream.shuffle(&mut all);
                 majorities_ring(&all)
             }
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn on_a_majorities_ring_each_node_sees_a_majority_and_no_two_see_the_same() {
         for size in 4..=9 {
-            let cuts = cluster(size).cuts(Shape::MajoritiesRing, &mut stream_of(9));
+            let cuts = cluster(size).cuts(Shape::MajoritiesRing {}, &mut stream_of(9));
             let reach = reach(size, &cuts);
             let majority = size as usize / 2 + 1;
             assert!(reach.iter().all(|seen| (majority..size as usize).contains(seen)), "{reach:?}");
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_bridge_connects_two_halves_that_do_not_hear_each_other() {
-        let cuts = cluster(5).cuts(Shape::Bridge, &mut stream_of(1));
+        let cuts = cluster(5).cuts(Shape::Bridge {}, &mut stream_of(1));
         let mut reach = reach(5, &cuts);
         reach.sort_unstable();
         assert_eq!(reach, [3, 3, 3, 3, 5]);
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn halves_are_as_even_as_can_be() {
-        let mut reach = reach(5, &cluster(5).cuts(Shape::Halves, &mut stream_of(1)));
+        let mut reach = reach(5, &cluster(5).cuts(Shape::Halves {}, &mut stream_of(1)));
         reach.sort_unstable();
         assert_eq!(reach, [2, 2, 3, 3, 3]);
     }
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(cuts(Shape::Requests { target }).links, [link((0, 2))]);
         let answers = cuts(Shape::Answers { target });
         assert_eq!((answers.links, &*answers.what), (vec![link((2, 0))], "n2 -/-> clients"));
-        assert_eq!(cuts(Shape::Everywhere).links.len(), 4 * 3);
+        assert_eq!(cuts(Shape::Everywhere {}).links.len(), 4 * 3);
     }
 
     #[test]

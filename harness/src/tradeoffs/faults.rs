@@ -34,7 +34,7 @@ pub const FAULTS: [(&str, Option<Fault>); 9] = [
         "leader hears nothing",
         Some(Fault::Partition { shape: Shape::Deaf { target: Target::Leader } }),
     ),
-    ("two halves", Some(Fault::Partition { shape: Shape::Halves })),
+    ("two halves", Some(Fault::Partition { shape: Shape::Halves {} })),
     (
         "leader far away",
         Some(Fault::Delay {

@@ -215,6 +215,17 @@ fn keep(at: &Path, run: &str) {
     for again in [name.trim_end_matches("-shrunk"), name] {
         let (_, stdout, _) = stormglass(at, &["shrink", again, "--budget", "0s"]);
         assert!(stdout.contains("not stored: ") && stdout.contains(", and stays"), "{stdout}");
+        // What is told is what is there.
+        let told = |text: &str| {
+            text.split_once("How it came about")
+                .unwrap()
+                .1
+                .split_once("What it takes")
+                .unwrap()
+                .0
+                .to_owned()
+        };
+        assert_eq!(told(&stdout), told(&shown[0]));
     }
     let still = stormglass(at, &["show", run]).1;
     assert!(still == shown[0] && still.contains("What it takes"), "{still}");

@@ -155,6 +155,8 @@ fn what_is_no_case_is_refused_by_line() {
     assert!(line == 1 && why.contains("format 9"), "{line}: {why}");
     let (line, why) = line_of(&text.replace("\"fails\"", "\"flies\""));
     assert!(line == 4 && why.contains("flies"), "{line}: {why}");
+    let (_, why) = line_of(&text.replacen("\"salt\": ", "\"slat\": 1, \"salt\": ", 1));
+    assert!(why.contains("unknown field `slat`"), "{why}");
     let (_, why) = line_of(
         &text.replace("\"clients\": 3,\n    \"pinned\": 3", "\"clients\": 2,\n    \"pinned\": 2"),
     );

@@ -217,6 +217,22 @@ fn what_no_run_can_do_is_refused_with_what_would_do() {
         (fault("fault = { kind = \"crash\", target = \"lead\" }"), "lead"),
         (fault("fault = { kind = \"crush\", target = \"leader\" }"), "crush"),
         (
+            fault("fault = { kind = \"crash\", target = \"leader\", how = 1 }"),
+            "unknown field `how`",
+        ),
+        (
+            fault(
+                "fault = { kind = \"partition\", shape = { shape = \"halves\", target = \"leader\" } }",
+            ),
+            "unknown field `target`",
+        ),
+        (
+            fault(
+                "fault = { kind = \"partition\", shape = { shape = \"mute\", target = \"leader\", to = 1 } }",
+            ),
+            "unknown field `to`",
+        ),
+        (
             fault("fault = { kind = \"loss\", shape = { shape = \"halves\" }, chance = \"4/3\" }"),
             "no share",
         ),

@@ -72,6 +72,11 @@ fn what_a_node_with_a_wrong_clock_takes_itself_for_is_told_by_the_time_of_the_wo
     // It leads until it hears of the next leader, and so its lease is good for an answer.
     assert!(words.contains(&"n1 takes itself for a leader (term 2), and so does n2 (term 1)"));
     assert!(!words.iter().any(|words| words.contains("no longer")), "{words:#?}");
+    assert!(
+        words
+            .iter()
+            .any(|words| words.starts_with("n2 ") && words.ends_with("its lease still runs"))
+    );
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn copies_arrive_besides_their_messages_up_to_so_much_later() {
 
 #[test]
 fn a_second_answer_is_not_taken_for_that_to_the_next_question() {
-    let (shape, latest) = (Shape::Everywhere, Duration::from_millis(400));
+    let (shape, latest) = (Shape::Everywhere {}, Duration::from_millis(400));
     for seen in under(Fault::Duplicate { shape, chance: Ratio::new(1, 1), latest }) {
         let mut asked = 0;
         for operation in seen.report.history.operations().filter(|one| one.is_ok()) {
@@ -218,7 +218,7 @@ fn a_second_answer_is_not_taken_for_that_to_the_next_question() {
 #[test]
 fn a_store_that_does_again_what_it_is_asked_again_is_found_out() {
     // A write that comes a second time undoes what another client has written since.
-    let (shape, latest) = (Shape::Everywhere, Duration::from_millis(900));
+    let (shape, latest) = (Shape::Everywhere {}, Duration::from_millis(900));
     let duplicate = Fault::Duplicate { shape, chance: Ratio::new(1, 1), latest };
     for engine in Engine::ALL {
         let (system, plan) = (one_copy(Quirk::None), plan("one-copy"));
@@ -381,7 +381,7 @@ fn what_was_once_broken_on_such_a_network_is_kept() {
 
 #[test]
 fn a_schedule_with_faults_that_cannot_be_is_refused_and_one_that_can_is_read_as_it_was_written() {
-    let (shape, chance) = (Shape::Everywhere, Ratio::new(1, 3));
+    let (shape, chance) = (Shape::Everywhere {}, Ratio::new(1, 3));
     let (day, zero) = (Duration::from_secs(86_400), Duration::ZERO);
     let second = Duration::from_secs(1);
     let config = Config::draw(&plan("one-copy"), &one_copy(Quirk::None).manifest(), Seed(1));

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{NodeId, Status, Time};
 use crate::kv::{Command, Kv, ReadLevel, Reply};
+use crate::mark::Mark;
 use crate::protocol::pending::{Ahead, AheadReads, Pending};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
 use crate::wire::Request;
@@ -245,6 +246,7 @@ impl Raft {
         let sequence = request.sequence;
         match request.command {
             Command::Read { key, .. } if self.has_lease(now) => {
+                Mark::LeaseTrusted.note();
                 let (reply, position) = (self.kv.read(&key), self.applied);
                 out.push(Output::Reply { to: origin, sequence, reply, position });
             }
