@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
-use crate::history::{History, KeyId, OpKind, Operation, Value};
+use crate::history::{History, KeyId, Kinds, OpKind, Operation, Value};
 
 /// What a key is taken for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,23 +63,7 @@ impl Model {
     }
 }
 
-/// Some kinds of operations: a bit each.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Kinds(u32);
-
 impl Kinds {
-    fn of(kinds: &[OpKind]) -> Kinds {
-        kinds.iter().fold(Kinds::default(), |all, kind| all.with(*kind))
-    }
-
-    fn with(self, kind: OpKind) -> Kinds {
-        Kinds(self.0 | 1 << kind as u16)
-    }
-
-    fn contains(self, kind: OpKind) -> bool {
-        self.with(kind) == self
-    }
-
     /// Whether they are of what no model is of, and a checker of its own judges.
     fn have_a_checker(self) -> bool {
         const OTHERS: [OpKind; 6] = [
@@ -91,15 +75,6 @@ impl Kinds {
             OpKind::Echo,
         ];
         OTHERS.iter().any(|kind| self.contains(*kind))
-    }
-
-    fn are_in(self, others: Kinds) -> bool {
-        self.0 & !others.0 == 0
-    }
-
-    fn names(self) -> String {
-        let mine = OpKind::ALL.into_iter().filter(|kind| self.contains(*kind));
-        mine.map(OpKind::name).collect::<Vec<_>>().join(", ")
     }
 
     /// The models that offer all of them.
@@ -134,8 +109,8 @@ impl Keys {
     fn by_operations(history: &History) -> Keys {
         let mut known: Vec<(Kinds, BTreeSet<Model>)> = Vec::new();
         let mut certain: BTreeSet<Model> = BTreeSet::new();
-        let kinds = kinds(history);
-        for kinds in &kinds {
+        let kinds = history.kinds();
+        for kinds in kinds {
             if !known.iter().any(|(other, _)| other == kinds) {
                 let models = kinds.offered_by();
                 if models.len() == 1 {
@@ -173,7 +148,7 @@ impl Keys {
                 format!("key {} was only read: nothing says what it is", history.key(key))
             }
         };
-        Keys::by(&kinds, model, fits_none)
+        Keys::by(kinds, model, fits_none)
     }
 
     /// Takes every key for this model, or for what the history says.
@@ -195,7 +170,7 @@ impl Keys {
                 kinds.names()
             )
         };
-        Keys::by(&kinds(history), fits, fits_none)
+        Keys::by(history.kinds(), fits, fits_none)
     }
 
     fn by(
@@ -236,15 +211,4 @@ fn texts(history: &History) -> Vec<bool> {
         }
     }
     empty.iter().zip(others).map(|(empty, other)| *empty && !other).collect()
-}
-
-/// What is asked of each key.
-fn kinds(history: &History) -> Vec<Kinds> {
-    let mut kinds = vec![Kinds::default(); history.key_count()];
-    for index in 0..history.operation_count() {
-        let op = history.bare(index).op;
-        let of_key = &mut kinds[op.key().index()];
-        *of_key = of_key.with(op.kind());
-    }
-    kinds
 }

@@ -106,6 +106,7 @@ pub(super) fn read_banks(
         }
         history.operations.ops[id.index()] = Op::Txn { key, body };
     }
+    history.count_kinds();
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    EventIndex, FaultEvent, Happening, History, Invocation, Key, KeyId, NodeId, Op, OpKind,
+    EventIndex, FaultEvent, Happening, History, Invocation, Key, KeyId, Kinds, NodeId, Op, OpKind,
     OperationId, Outcome, Phase, ProcessId, Reason, Ret, SessionId, Time, Value, ValueId,
 };
 
@@ -139,6 +139,8 @@ impl HistoryBuilder {
         self.processes.insert(process, Process { session, open: Some(id), retired: false });
         let key = self.key(op.key());
         let op = op.clone().map(|_| key, |value| self.value(&value));
+        let kinds = &mut self.history.kinds[key.index()];
+        *kinds = kinds.with(op.kind());
         let invoked = self.push(at, Happening::Invoke(id));
         let columns = &mut self.history.operations;
         columns.processes.push(process);
@@ -292,6 +294,7 @@ impl HistoryBuilder {
         let id = KeyId(self.keys.len() as u32);
         self.keys.insert(key.clone(), id);
         self.history.keys.push(key.clone());
+        self.history.kinds.push(Kinds::default());
         id
     }
 

@@ -174,6 +174,7 @@ fn find_counters(history: &mut History) {
             *op = Op::Increment { key, by: value };
         }
     }
+    history.count_kinds();
 }
 
 /// What is wrong with a map, in words.

@@ -19,10 +19,12 @@ mod foreign;
 pub mod format;
 pub mod jepsen_edn;
 pub mod jsonl;
+mod kinds;
 mod op;
 mod reading;
 
 pub use builder::{HistoryBuilder, HistoryError};
+pub(crate) use kinds::Kinds;
 pub use op::{
     EventIndex, FaultId, Key, KeyId, NodeId, Op, OpKind, OperationId, Outcome, ProcessId,
     ReadLevel, Reason, Ret, SessionId, Time, Value, ValueId,
@@ -44,6 +46,8 @@ pub struct History {
     /// Where the fault events are.
     fault_places: Vec<EventIndex>,
     keys: Vec<Key>,
+    /// What is asked of each key.
+    kinds: Vec<Kinds>,
     values: Vec<Value>,
     /// Of a history of another tool, the line of each event in its file.
     lines: Vec<u32>,
@@ -339,6 +343,21 @@ impl History {
     /// If the number is not one of this history's.
     pub fn key(&self, id: KeyId) -> &Key {
         &self.keys[id.index()]
+    }
+
+    /// What is asked of each key. It is counted while operations are added: to look through all of them for it costs as
+    /// much as a third of judging them.
+    pub(crate) fn kinds(&self) -> &[Kinds] {
+        &self.kinds
+    }
+
+    /// Counts anew what is asked of each key, after a reader has taken operations for others.
+    fn count_kinds(&mut self) {
+        self.kinds.fill(Kinds::default());
+        for op in &self.operations.ops {
+            let of_key = &mut self.kinds[op.key().index()];
+            *of_key = of_key.with(op.kind());
+        }
     }
 
     /// How many values there are, `nil` included.

@@ -169,7 +169,8 @@ pub(super) struct Zones {
     /// Of their keys, the least return and the greatest call of the reads of each root.
     reads_of_roots: Vec<(u32, u32, u32)>,
     last_event: u32,
-    any_cas: bool,
+    /// How many compare-and-sets took effect and are in no chain that was walked.
+    adrift: u32,
 }
 
 impl Zones {
@@ -190,7 +191,7 @@ impl Zones {
             blind: vec![false; keys],
             reads_of_roots: Vec::new(),
             last_event: 0,
-            any_cas: false,
+            adrift: 0,
         }
     }
 
@@ -240,7 +241,6 @@ impl Zones {
             }
             (CasOp::Write(value), _) => self.write(key, value, called, returned, None),
             (CasOp::Cas(from, to), _) => {
-                self.any_cas = true;
                 let source = self.node(key, from);
                 self.write(key, to, called, returned, Some(source));
             }
@@ -390,6 +390,7 @@ impl Zones {
             if linked || source == NONE {
                 return;
             }
+            self.adrift += 1;
             let replaced = &mut self.nodes[source as usize];
             if !replaced.is(WRITTEN) {
                 replaced.next = index;
@@ -455,6 +456,7 @@ impl Zones {
         loop {
             let node = &mut self.nodes[index as usize];
             node.flags |= WALKED;
+            self.adrift -= u32::from(node.is(BY_CAS));
             if node.returned < s || node.is(READ) && node.first_return < s.max(node.called) {
                 return Err(());
             }
@@ -474,7 +476,7 @@ impl Zones {
     /// A value that took effect by a compare-and-set, and is in no chain that begins somewhere, is
     /// in a circle (3).
     fn refuse_circles(&mut self) {
-        if !self.any_cas {
+        if self.adrift == 0 {
             return;
         }
         for index in 0..self.nodes.len() as u32 {

@@ -116,6 +116,9 @@ type Moves = SmallVec<[Move; 8]>;
 impl Zones {
     /// Judges the keys with blind failures that have an order otherwise.
     pub(super) fn judge_blind(&mut self) {
+        if self.failures.is_empty() {
+            return;
+        }
         let is_open = |key: u32| self.blind[key as usize] && self.stands(key);
         for (key, mut schedule) in self.schedules(is_open) {
             self.judged[key as usize] = match schedule.impossible() {
