@@ -292,6 +292,18 @@ impl Store {
     }
 }
 
+/// Writes a file whole or not at all, by way of a temporary one on the same file system.
+///
+/// # Errors
+/// Where it cannot be written; nothing is then left behind.
+pub(crate) fn write_whole(temporary: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let written = fs::write(temporary, bytes).and_then(|()| fs::rename(temporary, file));
+    written.inspect_err(|_| {
+        // The first error is the one to report; what is left is only litter.
+        let _ = fs::remove_file(temporary);
+    })
+}
+
 /// The folder for what the nodes of a run leave that are processes.
 pub(crate) fn processes_of(results: &Path, name: &str, seed: Seed) -> PathBuf {
     results.join("processes").join(format!("{name}-{seed}"))

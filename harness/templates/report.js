@@ -656,14 +656,21 @@
     if (tokens.length === 0) {
       matches = null;
       matchCount = count;
-      status(`${count} operations`);
+      tellCounts();
       return redraw();
     }
     matches = new Uint8Array(count).fill(1);
     for (const token of tokens) keep(token);
     matchCount = matches.reduce((sum, is) => sum + is, 0);
-    status(`${matchCount} of ${count} operations match; n goes to the next`);
+    tellCounts();
     redraw();
+  };
+  // How many operations match what is searched, and how many are shown where some outcomes are not.
+  const tellCounts = () => {
+    const left = shown.every((is) => is) ? count : outcome.reduce((sum, one) => sum + (shown[one] ? 1 : 0), 0);
+    const hidden = left < count ? `${left} of ${count} operations are shown` : '';
+    const matching = matches ? `${matchCount} of ${count} operations match; n goes to the next` : '';
+    status([matching, hidden].filter((part) => part !== '').join('; ') || `${count} operations`);
   };
   const keep = (token) => {
     const parts = /^(op|key|value|process|session|node|outcome):(.*)$/.exec(token);
@@ -835,8 +842,7 @@
     box.addEventListener('change', () => {
       shown[o] = box.checked;
       if (o === 3) shown[0] = box.checked;
-      const left = outcome.reduce((sum, one) => sum + (shown[one] ? 1 : 0), 0);
-      status(`${left} of ${count} operations are shown`);
+      tellCounts();
       redraw();
     });
     label.append(box, ` ${OUTCOMES[o]}`);

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::campaign::Progress;
 use crate::report::json;
 use crate::report::summary::{Cost, shell_word};
+use crate::store;
 
 /// Signals that come as close together as this are one.
 const AT_ONCE: Duration = Duration::from_millis(200);
@@ -216,8 +217,7 @@ pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let written = opened.and_then(|mut opened| opened.write_all(bytes));
         return written.with_context(|| format!("cannot write {}", file.display()));
     }
-    let temporary = temporary(file);
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, file));
+    let written = store::write_whole(&temporary(file), file, bytes);
     written.with_context(|| format!("cannot write {}", file.display()))
 }
 
@@ -238,5 +238,16 @@ mod tests {
         assert!(!is_special(Path::new("no such file")));
         replace(Path::new("/dev/null"), b"gone").expect("it takes everything");
         assert!(is_special(Path::new("/dev/null")));
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("there is room");
+        // A folder that has something in it cannot be replaced by a file.
+        let taken = folder.path().join("taken");
+        fs::create_dir_all(taken.join("inside")).expect("there is room");
+        let temporary = temporary(&taken);
+        store::write_whole(&temporary, &taken, b"gone").expect_err("it is a folder");
+        assert!(!temporary.exists() && taken.join("inside").exists());
     }
 }

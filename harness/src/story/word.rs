@@ -27,6 +27,9 @@ pub(super) struct Word {
     before: Option<Before>,
     /// When it was decided what the answer was.
     decided: Time,
+    /// Where the same had been decided before, and what was said then was lost: when that was, and when the one that
+    /// answered was asked again.
+    repeats: Option<(Time, Option<Time>)>,
     /// How the node saw it that decided.
     course: Course,
 }
@@ -78,16 +81,25 @@ impl Display for Way {
 impl Word {
     /// On whose word an operation was answered, in a clause. A client that learns nothing asks again.
     pub(super) fn to_words(&self) -> String {
-        let Word { by, asked, before, decided, course } = self;
+        let Word { by, asked, before, decided, repeats, course } = self;
         let node = &course.node;
-        let asked = match before {
-            None => String::new(),
-            Some(Before::Same) => format!(", asked again at {asked},"),
-            Some(Before::Other(other)) => format!(", asked at {asked} after {other},"),
+        let again = repeats.and_then(|(_, asked)| asked);
+        let asked = match (before, again) {
+            (None, None) => String::new(),
+            (None, Some(again)) => format!(", asked again at {again},"),
+            (Some(Before::Same), None) => format!(", asked again at {asked},"),
+            (Some(Before::Same), Some(again)) => format!(", asked again at {asked} and {again},"),
+            (Some(Before::Other(other)), None) => format!(", asked at {asked} after {other},"),
+            (Some(Before::Other(other)), Some(again)) => {
+                format!(", asked at {asked} after {other} and again at {again},")
+            }
         };
+        let first = repeats.map_or_else(String::new, |(first, _)| format!("{first} and again at "));
         let who = match by == node {
             true => format!("n{node}{asked}"),
-            false => format!("n{by}{asked} passed on what n{node} decided at {decided}; n{node}"),
+            false => {
+                format!("n{by}{asked} passed on what n{node} decided at {first}{decided}; n{node}")
+            }
         };
         let words = if course.heard.is_empty() {
             format!(
@@ -278,9 +290,8 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
         request.node == by && request.taken.is_some_and(|taken| taken < answered)
     })?;
     // What is taken up after the decision does not, either. It may be that of a node which others pass requests on to.
+    let of_it = Happening::Decides { to: client, question: question.map(|asked| asked.number) };
     let decided = during[..answered].iter().enumerate().rev().find_map(|(place, event)| {
-        let question = question.map(|question| question.number);
-        let of_it = Happening::Decides { to: client, question };
         let node = event.place.node().filter(|_| event.what == of_it)?;
         let may_count = node == by || hears(&during[place..answered], by, node);
         may_count.then_some((place, node))
@@ -299,10 +310,21 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
             _ => Before::Other(format!("another request{times}")),
         }
     });
+    // What it had decided before, about the same, was lost on its way.
+    let mut earlier = during[..end].iter().filter(|_| question.is_some());
+    let first = earlier.find(|event| event.place == Place::Node(node) && event.what == of_it);
+    let repeats = first.map(|first| {
+        let is_again = |request: &&&Request<'_>| {
+            let taken = request.taken.is_some_and(|taken| taken < end);
+            let later = request.place > taken_up.place && during[request.place].at > first.at;
+            request.node == by && taken && later
+        };
+        (first.at, open.iter().rev().find(is_again).map(|request| during[request.place].at))
+    });
     let asked = during[taken_up.place].at;
     let decided = during[end].at;
     let course = follow(during, end, &open, node);
-    Some(Word { by, asked, before, decided, course })
+    Some(Word { by, asked, before, decided, repeats, course })
 }
 
 /// Whether a node takes up what another one has sent it during this.

@@ -5,7 +5,6 @@
 //! failure that was mended and comes back is told apart from one that is new.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use super::signature::{Kind, Signature, system_of};
 use crate::campaign::{self, Findings};
 use crate::document::{self, DocumentError, Nature};
 use crate::seed::Seed;
+use crate::store;
 use crate::system::Claim;
 use crate::why::BELIEVABLE;
 
@@ -196,7 +196,7 @@ impl Ledger {
         let temporary = results.join(format!(".{FILE}.{}.tmp", std::process::id()));
         let mut text = serde_json::to_string_pretty(self).expect("it has a form in JSON");
         text.push('\n');
-        let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
+        let written = store::write_whole(&temporary, &path, text.as_bytes());
         written.map_err(|cause| LedgerError::Unwritable { path: path.clone(), cause })?;
         Ok(path)
     }

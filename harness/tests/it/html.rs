@@ -578,7 +578,15 @@ fn in_a_browser_the_page_is_read_searched_and_filtered() {
     browser.value("document.getElementById('show-ok').click()");
     let others = report.history.operations().filter(|operation| !operation.is_ok()).count();
     let status = browser.text("status");
-    assert_eq!(status, format!("{others} of {count} operations are shown"));
+    let shown = format!("{others} of {count} operations are shown");
+    assert_eq!(status, shown);
+    // What is hidden stays so, and is told, whatever is searched.
+    browser.press("/");
+    browser.call("Input.insertText", serde_json::json!({ "text": "write" }));
+    let status = browser.text("status");
+    assert!(status.contains(" match; ") && status.ends_with(&shown), "{status}");
+    browser.press("Escape");
+    assert_eq!(browser.text("status"), shown);
     browser.press("?");
     assert_eq!(browser.value("document.getElementById('help').open"), true);
     is_quiet(&browser);

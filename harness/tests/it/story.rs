@@ -176,6 +176,39 @@ fn a_leader_that_waits_for_nobody_is_said_to_answer_on_its_own_word() {
 }
 
 #[test]
+fn an_answer_that_was_lost_and_given_again_is_told_with_both_times() {
+    let named = plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == "primary-async");
+    let (plan, system) = named.unwrap();
+    let mut seen = 0;
+    for seed in 0..4 {
+        let options = Options { trace: true, ..Options::default() };
+        let report = run(&system, &plan, Seed(seed), options);
+        let trace = report.trace.as_ref().unwrap();
+        for operation in writes_that_lasted(&report, Duration::from_millis(300)..Duration::MAX) {
+            let words = told(&report, &operation);
+            let Some((_, rest)) = words.split_once(" passed on what ") else { continue };
+            let (node, rest) = rest.split_once(" decided at ").unwrap();
+            let Some((first, rest)) = rest.split_once(" and again at ") else { continue };
+            let (last, _) = rest.split_once(';').unwrap();
+            let client = Place::Client(operation.session);
+            let decided: Vec<String> = trace
+                .iter()
+                .filter(|event| event.place.to_string() == node)
+                .filter(|event| {
+                    (operation.invoked_at..=operation.completed_at.unwrap()).contains(&event.at)
+                })
+                .filter(|event| matches!(event.what, Happening::Decides { to, .. } if to == client))
+                .map(|event| event.at.to_string())
+                .collect();
+            let [of_first, .., of_last] = &decided[..] else { panic!("{words}: {decided:?}") };
+            assert!(of_first == first && of_last == last, "{words}: {decided:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 3, "{seen}");
+}
+
+#[test]
 fn what_is_taken_up_after_the_decision_has_no_part_in_it() {
     let named = plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == "leaderless");
     let (plan, system) = named.unwrap();
