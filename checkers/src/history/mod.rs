@@ -345,8 +345,8 @@ impl History {
         &self.keys[id.index()]
     }
 
-    /// What is asked of each key. It is counted while operations are added: to look through all of them for it costs as
-    /// much as a third of judging them.
+    /// What is asked of each key. It is counted while operations are added: to look through all of them for it once more
+    /// is a tenth of what judging registers takes.
     pub(crate) fn kinds(&self) -> &[Kinds] {
         &self.kinds
     }

@@ -27,7 +27,7 @@ pub(super) struct Word {
     before: Option<Before>,
     /// When it was decided what the answer was.
     decided: Time,
-    /// Where the same had been decided before, and what was said then was lost: when that was, and when the one that
+    /// Where the same had been decided before, and that had not come to be known: when that was, and when the one that
     /// answered was asked again.
     repeats: Option<(Time, Option<Time>)>,
     /// How the node saw it that decided.
@@ -310,7 +310,7 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
             _ => Before::Other(format!("another request{times}")),
         }
     });
-    // What it had decided before, about the same, was lost on its way.
+    // What it had decided before, about the same, did not reach the client.
     let mut earlier = during[..end].iter().filter(|_| question.is_some());
     let first = earlier.find(|event| event.place == Place::Node(node) && event.what == of_it);
     let repeats = first.map(|first| {
