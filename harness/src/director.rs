@@ -288,7 +288,9 @@ impl Director {
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
             let left_open = falsifies_walls(&fault) || cuts_clients_off(&fault) || may_miss(&fault);
             if !took_effect && !self.silenced(ended) && !left_open {
-                reasons.push(format!("fault {id} ({fault}: {}) made no difference", ended.what));
+                let whom = Some(&ended.what).filter(|what| !what.is_empty());
+                let whom = whom.map_or_else(String::new, |what| format!(": {what}"));
+                reasons.push(format!("fault {id} ({fault}{whom}) made no difference"));
             }
         }
         reasons

@@ -47,8 +47,8 @@ pub(super) struct Arguments {
     /// How many nodes there are.
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=9))]
     nodes: u32,
-    /// How long faults last in all, from 1s to 1h.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    /// How long faults last in all, from 1s to 1h; `--safety`, as with `external`, is the same.
+    #[arg(long, alias = "safety", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     time: Duration,
     /// How many clients there are.
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -162,7 +162,7 @@ impl Arguments {
         context.output.result("real", &record, || {
             let mut text = report::run::terminal(&record);
             let _ = writeln!(text, "{LABEL}");
-            if !record.vacuous.is_empty() {
+            if !record.vacuous.is_empty() && !is_cut_short.load(Ordering::Relaxed) {
                 let _ = writeln!(text, "{LONGER}");
             }
             let _ =

@@ -178,6 +178,7 @@ impl System for External {
             start,
             spoken_to: BTreeSet::new(),
             asked: 0,
+            is_ready: false,
         };
         Box::pin(async move { node.live().await.expect_err("a node lives until it goes wrong") })
     }

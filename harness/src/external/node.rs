@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use checkers::history::{NodeId, Time};
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,11 @@ const WAITS_MAX: u32 = 1_000;
 const INIT_MAX: Duration = Duration::from_secs(10);
 /// The most lines that are taken from it at one moment.
 const LINES_A_MOMENT_MAX: usize = 5_000;
-/// Who tells a process who it is.
+/// Who tells a process who it is, and the number of the message that does.
 const HERALD: &str = "c-init";
+const INIT: i64 = 1;
+/// The number of the message with the topology, where there is one.
+const TOPOLOGY: i64 = 2;
 
 pub(super) struct Node {
     pub(super) cx: NodeCx,
@@ -52,6 +55,8 @@ pub(super) struct Node {
     pub(super) asked: u64,
     /// The others that it has spoken to at this moment.
     pub(super) spoken_to: BTreeSet<NodeId>,
+    /// Whether it has said that it knows who it is. It may ask services and speak to others before that.
+    pub(super) is_ready: bool,
 }
 
 /// How long a process is waited for that has been told something.
@@ -91,7 +96,7 @@ impl Node {
     pub(super) async fn live(mut self) -> Result<(), String> {
         let name = self.name();
         let pace = self.pace.clone();
-        let mut process = pace.hold(|| {
+        let (mut process, first) = pace.hold(|| {
             let started = Process::start(&self.launch, &name, &self.guardian);
             let mut starts = self.starts.lock().expect("nobody panics while holding it");
             starts.any |= started.is_ok();
@@ -99,10 +104,15 @@ impl Node {
                 starts.refusal = Some(error.clone()).filter(|_| !starts.any);
             })?;
             drop(starts);
-            self.introduce(&mut process).map(|()| process)
+            let first = self.introduce(&mut process)?;
+            Ok::<_, String>((process, first))
         })?;
+        let introduced = Instant::now();
         let node = self.cx.id();
         self.services.lock().expect("a service does not panic").running.insert(node);
+        self.pass_on(&first)?;
+        // What clients ask it before it knows who it is.
+        let mut early: Option<Vec<Message>> = Some(Vec::new());
         // Many messages may arrive at one moment: a process that floods says so much at it, not after each of them.
         let (mut moment, mut lines) = (self.cx.now(), 0);
         let mut looked_at = moment;
@@ -120,11 +130,25 @@ impl Node {
                 self.spoken_to.clear();
             }
             let mut wait = Duration::ZERO;
+            if self.is_ready
+                && let Some(early) = early.take()
+            {
+                self.tell_topology(&mut process)?;
+                for message in early {
+                    self.tell(&mut process, &message)?;
+                }
+            }
+            if !self.is_ready && introduced.elapsed() > INIT_MAX {
+                return Err(format!("it did not answer `init` within {INIT_MAX:?}"));
+            }
             if let Some(message) = message.and_then(|message| self.pass_by(message)) {
                 wait = patience.wait(now);
-                let line = String::from_utf8_lossy(&message.bytes).into_owned();
-                self.questions.lock().expect("questions do not panic").arrived(&message);
-                process.ear().tell(line)?;
+                match &mut early {
+                    Some(early) if matches!(message.from, Address::Client(_)) => {
+                        early.push(message)
+                    }
+                    _ => self.tell(&mut process, &message)?,
+                }
             }
             while lines < LINES_A_MOMENT_MAX
                 && let Some(line) = process.listen(wait)?
@@ -141,26 +165,51 @@ impl Node {
         format!("n{}", self.cx.id())
     }
 
-    /// Tells the process who it is, and waits until it knows.
-    fn introduce(&self, process: &mut Process) -> Result<(), String> {
+    /// Tells the process who it is, and waits for the first that it says.
+    fn introduce(&self, process: &mut Process) -> Result<String, String> {
         let name = self.name();
-        let names: Vec<String> = self.cx.nodes().iter().map(|id| format!("n{id}")).collect();
-        let init = json!({"type": "init", "msg_id": 1, "node_id": name, "node_ids": names});
+        let names = self.names();
+        let init = json!({"type": "init", "msg_id": INIT, "node_id": name, "node_ids": names});
         process.ear().tell(envelope(HERALD, &name, init).to_string())?;
-        let Some(line) = process.listen(INIT_MAX)? else {
-            return Err(format!("it did not answer `init` within {INIT_MAX:?}"));
-        };
-        let is_ok = parsed(Said::parse(&line)?.body.get())?["type"] == "init_ok";
-        if !is_ok {
-            return Err(format!("to `init` it answered {}", shortened(&line)));
+        let first = process.listen(INIT_MAX)?;
+        first.ok_or_else(|| format!("it did not answer `init` within {INIT_MAX:?}"))
+    }
+
+    /// Tells the process who its neighbours are, where it is to know: everybody.
+    fn tell_topology(&self, process: &mut Process) -> Result<(), String> {
+        if !self.dialect.wants_topology {
+            return Ok(());
         }
-        if self.dialect.wants_topology {
-            let others =
-                |own: &String| names.iter().filter(|name| *name != own).collect::<Vec<_>>();
-            let all: BTreeMap<&String, Vec<&String>> =
-                names.iter().map(|name| (name, others(name))).collect();
-            let topology = json!({"type": "topology", "msg_id": 2, "topology": all});
-            process.ear().tell(envelope(HERALD, &name, topology).to_string())?;
+        let names = self.names();
+        let others = |own: &String| names.iter().filter(|name| *name != own).collect::<Vec<_>>();
+        let all: BTreeMap<&String, Vec<&String>> =
+            names.iter().map(|name| (name, others(name))).collect();
+        let topology = json!({"type": "topology", "msg_id": TOPOLOGY, "topology": all});
+        process.ear().tell(envelope(HERALD, &self.name(), topology).to_string())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.cx.nodes().iter().map(|id| format!("n{id}")).collect()
+    }
+
+    /// Tells the process what the network has brought.
+    fn tell(&self, process: &mut Process, message: &Message) -> Result<(), String> {
+        self.questions.lock().expect("questions do not panic").arrived(message);
+        process.ear().tell(String::from_utf8_lossy(&message.bytes).into_owned())
+    }
+
+    /// Takes note of what the process says to whom told it who it is.
+    fn answer_to_herald(&mut self, number: i64, kind: &Json, line: &str) -> Result<(), String> {
+        match number {
+            INIT if kind == "init_ok" => self.is_ready = true,
+            INIT => return Err(format!("to `init` it answered {}", shortened(line))),
+            TOPOLOGY if self.dialect.wants_topology => {}
+            _ => {
+                return Err(format!(
+                    "it answered `{HERALD}`, who had sent no message {number}: {}",
+                    shortened(line)
+                ));
+            }
         }
         Ok(())
     }
@@ -189,17 +238,19 @@ impl Node {
     }
 
     /// Brings an answer to the client that waits for it.
-    fn answer(&self, client: &str, said: &str, line: &str) -> Result<(), String> {
+    fn answer(&mut self, client: &str, said: &str, line: &str) -> Result<(), String> {
         let answer = with_great_ids(parsed(said)?, said);
-        let Some(number) = whole(&answer["in_reply_to"]).and_then(|number| number.try_into().ok())
-        else {
+        let Some(number) = whole(&answer["in_reply_to"]) else {
             return Err(format!("it said to a client what answers nothing: {}", shortened(line)));
         };
         if client == HERALD {
-            return Ok(());
+            return self.answer_to_herald(number, &answer["type"], line);
         }
-        let awaited =
-            self.questions.lock().expect("questions do not panic").answered(client, number);
+        let mut questions = self.questions.lock().expect("questions do not panic");
+        // No message of a client has a number below 0.
+        let asked = u64::try_from(number).ok();
+        let awaited = asked.map_or(Awaited::Never, |number| questions.answered(client, number));
+        drop(questions);
         match awaited {
             Awaited::By(message) => {
                 if answer["type"] != "error" {

@@ -426,6 +426,55 @@ for line in sys.stdin:
     print(json.dumps({"src": name, "dest": to, "body": said}), flush=True)
 "#;
 
+/// Asks a service before it says that it knows who it is, and waits for the answer, as a handler of `init` may; tells its
+/// neighbours, too; serves nobody whom it does not know.
+const EARLY: &str = r#"#!/usr/bin/env python3
+import json, sys
+name, init, others = None, None, []
+def say(dest, body):
+    print(json.dumps({"src": name, "dest": dest, "body": body}), flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    body = message["body"]
+    if body["type"] == "init":
+        name, init, others = body["node_id"], message, body["node_ids"]
+        for other in others:
+            say(other, {"type": "hello"})
+        say("seq-kv", {"type": "write", "key": name, "value": 0, "msg_id": 7})
+    elif body["type"] == "hello":
+        others.remove(message["src"])
+    elif body["type"] == "write_ok":
+        say(init["src"], {"type": "init_ok", "in_reply_to": init["body"]["msg_id"]})
+        init = None
+    elif body["type"] == "echo" and init is None and not others:
+        say(message["src"], {"type": "echo_ok", "in_reply_to": body["msg_id"], "echo": body["echo"]})
+"#;
+
+#[test]
+fn a_node_may_ask_and_speak_before_it_says_that_it_knows_who_it_is() {
+    if node("lin_kv.py").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    cli::program(&folder.path().join("early.py"), EARLY);
+    let all = ["external", "--bin", "early.py", "--workload", "echo", "--nodes", "3"];
+    let how = ["--nemeses", "none", "--safety", "2s", "--pace", "4", "--seeds", "0..2"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &how].concat());
+    assert!(code == 0 && stdout.contains("seed 1: valid"), "{stdout}{stderr}");
+    let ready = |number: u32| {
+        let told =
+            format!(r#"{{"dest":"c-init","body":{{"type":"init_ok","in_reply_to":{number}}}}}"#);
+        format!("echo '{told}'")
+    };
+    said_of(&format!("read init; {}", ready(8)), "it answered `c-init`, who had sent no message 8");
+    let asks =
+        r#"echo '{"dest":"lin-kv","body":{"type":"read","key":"x","msg_id":1}}'; read answer"#;
+    said_of(
+        &format!("read init; {asks}; {}; echo hello", ready(1)),
+        "it said what is no JSON: hello",
+    );
+}
+
 #[test]
 fn what_a_node_makes_up_is_told() {
     if node("lin_kv.py").is_none() {
