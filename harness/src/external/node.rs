@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use checkers::history::{NodeId, Time};
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ impl Node {
             let first = self.introduce(&mut process)?;
             Ok::<_, String>((process, first))
         })?;
-        let introduced = Instant::now();
+        let ready_by = self.cx.now() + pace.passes_in(INIT_MAX);
         let node = self.cx.id();
         self.services.lock().expect("a service does not panic").running.insert(node);
         self.pass_on(&first)?;
@@ -138,7 +138,7 @@ impl Node {
                     self.tell(&mut process, &message)?;
                 }
             }
-            if !self.is_ready && introduced.elapsed() > INIT_MAX {
+            if !self.is_ready && now > ready_by {
                 return Err(format!("it did not answer `init` within {INIT_MAX:?}"));
             }
             if let Some(message) = message.and_then(|message| self.pass_by(message)) {

@@ -26,6 +26,11 @@ impl Pace {
         sleep(due.saturating_duration_since(now));
     }
 
+    /// How much virtual time passes in so much real time, at most.
+    pub(super) fn passes_in(&self, real: Duration) -> Duration {
+        real * self.times
+    }
+
     /// Does something while no virtual time passes.
     pub(super) fn hold<T>(&self, act: impl FnOnce() -> T) -> T {
         let before = now();
