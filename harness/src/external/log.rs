@@ -56,7 +56,7 @@ pub(super) fn learn(asked: &Json, answer: &Json) -> Option<Ret> {
         "poll" => {
             let (key, _) = asked["offsets"].as_object()?.iter().next()?;
             match answer["msgs"].as_object()?.get(key) {
-                None => Ret::Value(Value::List([].into())),
+                None | Some(Json::Null) => Ret::Value(Value::List([].into())),
                 Some(messages) => Ret::Value(polled(messages)?),
             }
         }

@@ -73,7 +73,7 @@ pub const WORKLOADS: &[Dialect] = &[
         claims: &keeps(Guarantee::Set),
         reads_may_be_old: true,
         ask: |op| ask_set(op, "add", "element"),
-        learn: |asked, answer| learn_set(asked, &answer["value"]),
+        learn: |asked, answer| learn_set(asked, answer.get("value")),
         ..PLAIN
     },
     Dialect {
@@ -84,7 +84,7 @@ pub const WORKLOADS: &[Dialect] = &[
         wants_topology: true,
         reads_may_be_old: true,
         ask: |op| ask_set(op, "broadcast", "message"),
-        learn: |asked, answer| learn_set(asked, &answer["messages"]),
+        learn: |asked, answer| learn_set(asked, answer.get("messages")),
         ..PLAIN
     },
     Dialect {
@@ -211,7 +211,8 @@ pub(super) fn of_error(op: &Op, body: &Json) -> Outcome {
     let reason = match (op, code) {
         // A store that forgets what it has acknowledged must not pass because it says so.
         (Op::Read { .. }, Some(20)) => return Outcome::Ok(Ret::Value(Value::Nil)),
-        (Op::Cas { from: Value::Nil, .. }, Some(20)) => Reason::Unsupported,
+        // What was asked for instead was not there, which says nothing of what was.
+        (Op::Cas { from: Value::Nil, .. }, Some(20 | 22)) => Reason::Unsupported,
         (Op::Cas { .. }, Some(20)) => Reason::Mismatch { actual: Some(Value::Nil) },
         (Op::Cas { .. }, Some(22)) => Reason::Mismatch { actual: None },
         (_, Some(10)) => Reason::Unsupported,
@@ -282,9 +283,13 @@ fn ask_set(op: &Op, verb: &str, field: &str) -> Option<Json> {
     }
 }
 
-fn learn_set(asked: &Json, elements: &Json) -> Option<Ret> {
+fn learn_set(asked: &Json, elements: Option<&Json>) -> Option<Ret> {
     match asked["type"].as_str()? {
-        "read" => value_of(elements).filter(|_| elements.is_array()).map(Ret::Value),
+        "read" => match elements? {
+            // So some languages write a list that has nothing in it yet.
+            Json::Null => Some(Ret::Value(Value::List([].into()))),
+            elements => value_of(elements).filter(|_| elements.is_array()).map(Ret::Value),
+        },
         _ => Some(Ret::Done),
     }
 }
@@ -314,5 +319,30 @@ pub(super) fn value_of(json: &Json) -> Option<Value> {
         Json::String(text) => Some(Value::Text(text.as_str().into())),
         Json::Array(values) => values.iter().map(value_of).collect::<Option<_>>().map(Value::List),
         Json::Bool(_) | Json::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_key_does_not_hold_what_nobody_wrote_says_nothing_of_it() {
+        let of = |from: Value, code: u64| {
+            let op = Op::Cas { key: "k".into(), from, to: Value::Int(5) };
+            of_error(&op, &json!({"type": "error", "code": code}))
+        };
+        assert_eq!(of(Value::Nil, 22), Outcome::Fail(Reason::Unsupported));
+        assert_eq!(of(Value::Nil, 20), Outcome::Fail(Reason::Unsupported));
+        assert_eq!(of(Value::Int(3), 22), Outcome::Fail(Reason::Mismatch { actual: None }));
+    }
+
+    #[test]
+    fn a_list_with_nothing_in_it_may_be_null_and_must_be_there() {
+        let read = json!({"type": "read"});
+        let empty = Some(Ret::Value(Value::List([].into())));
+        assert_eq!(learn_set(&read, Some(&Json::Null)), empty);
+        assert_eq!(learn_set(&read, Some(&json!([]))), empty);
+        assert_eq!(learn_set(&read, None), None);
     }
 }
