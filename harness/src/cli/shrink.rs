@@ -69,12 +69,12 @@ pub(super) fn without_mark(name: &str) -> &str {
 /// Stores the smaller run, unless a better one is there, which is returned then.
 fn keep(
     store: &Store,
-    folder: &Path,
     name: &str,
     shrunk: &Shrunk,
     failure: &Failure,
 ) -> anyhow::Result<Option<Record>> {
-    let better = store::load_record(folder).ok().filter(|there| is_better(there, shrunk, failure));
+    let there = store::load_record(&store.folder_of(name)).ok();
+    let better = there.filter(|there| is_better(there, shrunk, failure));
     if better.is_none() {
         store.save_as(&shrunk.report, name)?;
     }
@@ -197,8 +197,7 @@ impl Arguments {
         bar.finish_and_clear();
         let seconds = meter.read().wall_seconds;
         let name = shrunk_name(&store, &self.run, &record, &failure);
-        let folder = store.folder_of(&name);
-        let better = keep(&store, &folder, &name, &shrunk, &failure)?;
+        let better = keep(&store, &name, &shrunk, &failure)?;
         let found = better.is_some().then_some(shrunk.after);
         let own = record.seed;
         let kept = better.unwrap_or_else(|| Record::of(&shrunk.report));
@@ -209,7 +208,7 @@ impl Arguments {
             runs: shrunk.runs,
             is_done: shrunk.is_done,
             seconds,
-            folder: &folder.display().to_string(),
+            folder: &store.folder_of(&name).display().to_string(),
             stored: found.is_none(),
             found,
             run: &kept,

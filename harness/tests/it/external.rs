@@ -42,6 +42,16 @@ fn run_script(folder: &Path, script: &str) -> Report {
     run(&system, &plan, Seed(0), Options::default())
 }
 
+/// What the command ends with, and says, of nodes that are this program, while nothing is done to them.
+fn without_faults(program: &str, how: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    cli::program(&folder.path().join("node.py"), program);
+    let all =
+        ["external", "--bin", "node.py", "--nemeses", "none", "--safety", "2s", "--pace", "4"];
+    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], how].concat());
+    (code, stdout + &stderr)
+}
+
 /// Asserts what is said about a node that is such a script.
 fn said_of(script: &str, words: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -455,12 +465,9 @@ fn a_node_may_ask_and_speak_before_it_says_that_it_knows_who_it_is() {
     if node("lin_kv.py").is_none() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    cli::program(&folder.path().join("early.py"), EARLY);
-    let all = ["external", "--bin", "early.py", "--workload", "echo", "--nodes", "3"];
-    let how = ["--nemeses", "none", "--safety", "2s", "--pace", "4", "--seeds", "0..2"];
-    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &how].concat());
-    assert!(code == 0 && stdout.contains("seed 1: valid"), "{stdout}{stderr}");
+    let how = ["--workload", "echo", "--nodes", "3", "--seeds", "0..2"];
+    let (code, said) = without_faults(EARLY, &how);
+    assert!(code == 0 && said.contains("seed 1: valid"), "{said}");
     let ready = |number: u32| {
         let told =
             format!(r#"{{"dest":"c-init","body":{{"type":"init_ok","in_reply_to":{number}}}}}"#);
@@ -546,12 +553,9 @@ fn what_nodes_say_to_each_other_arrives_as_it_was_said_and_great_numbers_are_ids
     if node("lin_kv.py").is_none() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    cli::program(&folder.path().join("carrier.py"), CARRIER);
-    let all = ["external", "--bin", "carrier.py", "--workload", "unique-ids", "--nodes", "2"];
-    let how = ["--nemeses", "none", "--safety", "2s", "--pace", "4", "--seeds", "0"];
-    let (code, stdout, stderr) = stormglass(folder.path(), &[&all[..], &how].concat());
-    assert_eq!(code, 0, "{stdout}{stderr}");
+    let how = ["--workload", "unique-ids", "--nodes", "2", "--seeds", "0"];
+    let (code, said) = without_faults(CARRIER, &how);
+    assert_eq!(code, 0, "{said}");
 }
 
 #[test]
