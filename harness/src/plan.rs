@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use checkers::checker::Limits;
+use humantime::format_duration;
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
@@ -668,11 +669,11 @@ impl Plan {
             ),
             (
                 (second..=hour).contains(&self.safety),
-                format!("safety = {:?} must lie between 1s and 1h", self.safety),
+                format!("safety = {} must lie between 1s and 1h", format_duration(self.safety)),
             ),
             (
                 (second..=hour).contains(&self.liveness),
-                format!("liveness = {:?} must lie between 1s and 1h", self.liveness),
+                format!("liveness = {} must lie between 1s and 1h", format_duration(self.liveness)),
             ),
             (
                 self.canary_runs > 0,

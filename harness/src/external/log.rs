@@ -55,19 +55,25 @@ pub(super) fn learn(asked: &Json, answer: &Json) -> Option<Ret> {
         "commit_offsets" => Ret::Done,
         "poll" => {
             let (key, _) = asked["offsets"].as_object()?.iter().next()?;
-            match answer["msgs"].as_object()?.get(key) {
-                None | Some(Json::Null) => Ret::Value(Value::List([].into())),
-                Some(messages) => Ret::Value(polled(messages)?),
+            match of_key(answer.get("msgs")?, key)? {
+                Json::Null => Ret::Value(Value::List([].into())),
+                messages => Ret::Value(polled(messages)?),
             }
         }
         "list_committed_offsets" => {
-            match answer["offsets"].as_object()?.get(asked["keys"][0].as_str()?) {
-                None => Ret::Value(Value::Nil),
-                Some(offset) => Ret::Value(Value::Int(whole(offset)?)),
+            match of_key(answer.get("offsets")?, asked["keys"][0].as_str()?)? {
+                Json::Null => Ret::Value(Value::Nil),
+                offset => Ret::Value(Value::Int(whole(offset)?)),
             }
         }
         _ => return None,
     })
+}
+
+/// What an answer has of one log, or `null` where it has nothing of it. A map with nothing in it may be `null` too, as some
+/// languages write it.
+fn of_key<'a>(map: &'a Json, key: &str) -> Option<&'a Json> {
+    (map.is_object() || map.is_null()).then(|| &map[key])
 }
 
 /// A list of pairs of an offset and a message.
@@ -75,4 +81,25 @@ fn polled(messages: &Json) -> Option<Value> {
     let is_pair = |pair: &Json| pair.as_array().is_some_and(|parts| parts.len() == 2);
     let fits = |pair: &Json| is_pair(pair) && whole(&pair[0]).is_some();
     messages.as_array()?.iter().all(fits).then(|| value_of(messages))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_has_nothing_may_be_left_out_or_null_and_its_map_must_be_there() {
+        let asked = [
+            (poll("k", 0), "msgs", Value::List([].into())),
+            (json!({"type": "list_committed_offsets", "keys": ["k"]}), "offsets", Value::Nil),
+        ];
+        for (asked, field, nothing) in asked {
+            for map in [json!({}), json!(null), json!({"k": null})] {
+                assert_eq!(learn(&asked, &json!({field: map})), Some(Ret::Value(nothing.clone())));
+            }
+            assert_eq!(learn(&asked, &json!({})), None);
+            assert_eq!(learn(&asked, &json!({field: []})), None);
+            assert_eq!(learn(&asked, &json!({field: {"k": "x"}})), None);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::child::{Process, shortened};
 use super::guardian::Guardian;
 use super::pace::Pace;
-use super::protocol::{Dialect, envelope, learn, whole};
+use super::protocol::{Dialect, envelope, id_of, learn, whole};
 use super::questions::{Awaited, Questions};
 use super::service::{Asked, SERVICES, Services};
 use super::{Launch, Starts};
@@ -239,7 +239,7 @@ impl Node {
 
     /// Brings an answer to the client that waits for it.
     fn answer(&mut self, client: &str, said: &str, line: &str) -> Result<(), String> {
-        let answer = with_great_ids(parsed(said)?, said);
+        let answer = with_exact_id(parsed(said)?, said);
         let Some(number) = whole(&answer["in_reply_to"]) else {
             return Err(format!("it said to a client what answers nothing: {}", shortened(line)));
         };
@@ -257,7 +257,10 @@ impl Node {
                     let asked: Json = serde_json::from_slice(&message.bytes).unwrap_or_default();
                     learn(self.dialect, &asked["body"], &answer, said)?;
                 } else if whole(&answer["code"]).is_none() {
-                    return Err(format!("its `error` has no `code`: {}", shortened(line)));
+                    return Err(format!(
+                        "its `error` has no `code` that is a whole number of 64 bits: {}",
+                        shortened(line)
+                    ));
                 }
                 self.cx.reply(&message, answer.to_string().as_bytes());
                 Ok(())
@@ -357,18 +360,17 @@ impl Said<'_> {
     }
 }
 
-/// An answer with its id as a text where that is a number that histories do not have, or that would become another one.
-fn with_great_ids(mut answer: Json, text: &str) -> Json {
+/// An answer with its id, where it has one, as a text of its own: read as a number it might become another one.
+fn with_exact_id(mut answer: Json, said: &str) -> Json {
     #[derive(Deserialize)]
     struct Generated<'a> {
         #[serde(borrow)]
         id: &'a RawValue,
     }
-    if answer["id"].is_number()
-        && whole(&answer["id"]).is_none()
-        && let Ok(Generated { id }) = serde_json::from_str(text)
+    if answer.get("id").is_some_and(|id| !id.is_null())
+        && let Ok(Generated { id }) = serde_json::from_str(said)
     {
-        answer["id"] = id.get().into();
+        answer["id"] = id_of(id).into();
     }
     answer
 }

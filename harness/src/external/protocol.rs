@@ -1,7 +1,10 @@
 //! Operations and outcomes in the words of Maelstrom's protocol: a dialect for each of its workloads.
 
+use std::collections::BTreeMap;
+
 use checkers::Guarantee;
 use checkers::history::{Op, OpKind, Outcome, Reason, Ret, Value};
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use super::child::shortened;
@@ -93,10 +96,8 @@ pub const WORKLOADS: &[Dialect] = &[
         ops: &[OpKind::Generate],
         claims: &[(Guarantee::UniqueIds, Claim::Holds), (Guarantee::Live, Claim::Holds)],
         ask: |_| Some(json!({"type": "generate"})),
-        learn: |_, answer| match &answer["id"] {
-            Json::Null => None,
-            id => Some(Ret::Value(Value::Text(id_of(id).into()))),
-        },
+        // The id is a text by now, see `id_of`.
+        learn: |_, answer| answer["id"].as_str().map(|id| Ret::Value(Value::Text(id.into()))),
         is_apart: true,
         ..PLAIN
     },
@@ -294,12 +295,31 @@ fn learn_set(asked: &Json, elements: Option<&Json>) -> Option<Ret> {
     }
 }
 
-/// An id as a text of its own: `"3"` is another one than `3`, which is the same as `3.0`.
-fn id_of(id: &Json) -> String {
-    match (id, whole(id)) {
-        (_, Some(number)) => number.to_string(),
-        (Json::String(text), _) if serde_json::from_str::<Json>(text).is_err() => text.clone(),
-        (id, _) => id.to_string(),
+/// An id as a text of its own, with every digit that it was given: `"3"` is another one than `3`, which is the same as
+/// `3.0`.
+pub(super) fn id_of(id: &RawValue) -> String {
+    match serde_json::from_str(id.get()) {
+        Ok(Json::String(text)) if serde_json::from_str::<&RawValue>(&text).is_err() => text,
+        _ => exact(id),
+    }
+}
+
+/// JSON with one text for all that is the same, and another one for what is not.
+fn exact(json: &RawValue) -> String {
+    let text = json.get();
+    if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        let parts: Vec<String> = parts.into_iter().map(exact).collect();
+        return format!("[{}]", parts.join(","));
+    }
+    if let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
+        let field = |(name, value)| format!("{}:{}", json!(name), exact(value));
+        let fields: Vec<String> = fields.into_iter().map(field).collect();
+        return format!("{{{}}}", fields.join(","));
+    }
+    match serde_json::from_str(text) {
+        Ok(number @ Json::Number(_)) => whole(&number).map_or(text.into(), |it| it.to_string()),
+        Ok(other) => other.to_string(),
+        Err(_) => text.into(),
     }
 }
 
@@ -335,6 +355,22 @@ mod tests {
         assert_eq!(of(Value::Nil, 22), Outcome::Fail(Reason::Unsupported));
         assert_eq!(of(Value::Nil, 20), Outcome::Fail(Reason::Unsupported));
         assert_eq!(of(Value::Int(3), 22), Outcome::Fail(Reason::Mismatch { actual: None }));
+    }
+
+    #[test]
+    fn ids_are_the_same_where_all_their_digits_are() {
+        let id = |text: &str| id_of(serde_json::from_str(text).unwrap());
+        let great = 1_u128 << 70;
+        assert_ne!(id(&format!("[{great}]")), id(&format!("[{}]", great + 1)));
+        assert_ne!(id(&format!(r#"{{"a":{great}}}"#)), id(&format!(r#"{{"a":{}}}"#, great + 1)));
+        assert_ne!(id(&great.to_string()), id(&format!("\"{great}\"")));
+        assert_ne!(id("3"), id("\"3\""));
+        assert_ne!(id("[1,2]"), id("\"[1,2]\""));
+        assert_ne!(id("[[1],2]"), id("[1,[2]]"));
+        assert_eq!(id("3"), id("3.0"));
+        assert_eq!(id("[ 3, \"\\u0061\" ]"), id("[3.0,\"a\"]"));
+        assert_eq!(id(r#"{"a":1,"b":[]}"#), id(r#"{ "b": [ ], "a": 1 }"#));
+        assert_eq!(id("\"n1-7\""), "n1-7");
     }
 
     #[test]

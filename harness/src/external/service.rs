@@ -16,8 +16,8 @@ pub(super) const SERVICES: &[&str] = &["lin-kv", "seq-kv", "lww-kv", "lin-tso"];
 
 /// How many states `seq-kv` remembers.
 const STATES_MAX: usize = 32;
-/// How many requests are remembered, so that a copy is answered as the request was.
-const ANSWERED_MAX: usize = 100_000;
+/// How many requests of each node are remembered, so that a copy is answered as the request was.
+const ANSWERED_MAX: usize = 10_000;
 
 /// Who asked, at which start of its process, and for the how manieth time.
 pub(super) type Asked = (NodeId, u64, u64);
@@ -33,8 +33,8 @@ pub(super) struct Services {
     lww: [Replica; 2],
     /// How often the time was told.
     told: u64,
-    /// What was answered to requests that may come again.
-    answered: BTreeMap<Asked, Option<Json>>,
+    /// What was answered to requests that may come again, by who asked.
+    answered: BTreeMap<NodeId, Answered>,
     /// The nodes whose processes run, through which services are reached.
     pub(super) running: BTreeSet<NodeId>,
     /// Who was last seen to lead.
@@ -47,17 +47,17 @@ impl Services {
     /// Answers a request; one that no service knows has no answer, and one that comes again has the one that it had.
     pub(super) fn serve(
         &mut self,
-        asked: Asked,
+        (node, start, number): Asked,
         service: &str,
         body: &Json,
         random: &mut Stream,
     ) -> Option<Json> {
-        if let Some(answer) = self.answered.get(&asked) {
-            return answer.clone();
+        if let Some(answer) = self.answered.entry(node).or_default().again(&(start, number)) {
+            return answer;
         }
         let reply = match service {
             "lin-tso" => self.tell_time(body),
-            "seq-kv" => self.seq.serve(asked.0, body, random),
+            "seq-kv" => self.seq.serve(node, body, random),
             "lww-kv" => serve_replicas(&mut self.lww, body, random),
             _ => {
                 let (reply, change) = act(&self.lin, body)?;
@@ -71,10 +71,7 @@ impl Services {
             }
             reply
         });
-        if self.answered.len() >= ANSWERED_MAX {
-            self.answered.pop_first();
-        }
-        self.answered.insert(asked, answer.clone());
+        self.answered.entry(node).or_default().note((start, number), answer.clone());
         answer
     }
 
@@ -100,6 +97,29 @@ impl Services {
         }
         self.told += 1;
         Some(json!({"type": "ts_ok", "ts": time}))
+    }
+}
+
+/// What was answered to the last requests of one node, by the start of its process and their number.
+#[derive(Default)]
+struct Answered(BTreeMap<(u64, u64), Option<Json>>);
+
+impl Answered {
+    /// What was answered to a request, if it comes again. One that is older than all that are remembered may have come
+    /// before: it is answered nothing, as if the network had lost it, for nothing may be done twice.
+    fn again(&self, request: &(u64, u64)) -> Option<Option<Json>> {
+        let is_forgotten = || {
+            let oldest = self.0.first_key_value().filter(|_| self.0.len() >= ANSWERED_MAX);
+            oldest.is_some_and(|(oldest, _)| request < oldest).then_some(None)
+        };
+        self.0.get(request).cloned().or_else(is_forgotten)
+    }
+
+    fn note(&mut self, request: (u64, u64), answer: Option<Json>) {
+        self.0.insert(request, answer);
+        if self.0.len() > ANSWERED_MAX {
+            self.0.pop_first();
+        }
     }
 }
 
@@ -211,4 +231,34 @@ fn serve_replicas(replicas: &mut [Replica; 2], body: &Json, random: &mut Stream)
     let at = replica.clock;
     replica.held.extend(change.map(|(key, value)| (key, (at, value))));
     Some(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn a_request_that_comes_again_is_not_done_again_however_many_came_in_between() {
+        let mut services = Services::default();
+        let mut random = Seed(0).stream("service");
+        let mut ask = |node, number, body: &Json| {
+            services.serve((NodeId(node), 0, number), "lin-kv", body, &mut random)
+        };
+        let write = |value: u32| json!({"type": "write", "key": "k", "value": value, "msg_id": 1});
+        let read = json!({"type": "read", "key": "k"});
+        let done = Some(json!({"type": "write_ok", "in_reply_to": 1}));
+        let is = |value: u32| Some(json!({"type": "read_ok", "value": value}));
+        assert_eq!(ask(1, 1, &write(5)), done);
+        for number in 1..=2 * ANSWERED_MAX as u64 {
+            ask(2, number, &write(6));
+        }
+        assert_eq!(ask(1, 1, &write(5)), done, "others do not make it forgotten");
+        assert_eq!(ask(1, 2, &read), is(6));
+        for number in 3..=2 * ANSWERED_MAX as u64 {
+            ask(1, number, &read);
+        }
+        assert_eq!(ask(1, 1, &write(5)), None, "it may have come before");
+        assert_eq!(ask(2, u64::MAX, &read), is(6));
+    }
 }

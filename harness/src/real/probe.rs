@@ -77,7 +77,7 @@ pub(crate) fn probe(systems: &[&Registration], named: Option<&Path>) -> Vec<Need
             let found = find(program, named);
             let version = found.as_deref().map(|path| version(path, "--version"));
             let version = version.ok_or_else(|| sought(named));
-            needs.push(need(program.name, version, system.name, &installed(program.install)));
+            needs.push(need(program.name, version, system.name, &obtained(program, named)));
         }
     }
     needs
@@ -112,6 +112,15 @@ fn installed([debian, fedora]: [&str; 2]) -> String {
         debian.to_owned()
     } else {
         format!("{debian} (Debian, Ubuntu); {fedora} (Fedora)")
+    }
+}
+
+/// How to get a program, where it is sought.
+fn obtained(program: &Program, named: Option<&Path>) -> String {
+    let install = installed(program.install);
+    match named {
+        Some(_) => format!("name what has it with --binary, or leave that out and {install}"),
+        None => install,
     }
 }
 
@@ -188,9 +197,11 @@ fn find(program: &Program, named: Option<&Path>) -> Option<PathBuf> {
 }
 
 fn sought(named: Option<&Path>) -> String {
-    named.map_or("neither beside this program nor on the path".to_owned(), |path| {
-        format!("not in {}", path.display())
-    })
+    match named {
+        Some(path) if path.is_dir() => format!("not in {}", path.display()),
+        Some(path) => format!("there is no {}", path.display()),
+        None => "neither beside this program nor on the path".to_owned(),
+    }
 }
 
 fn file(path: PathBuf) -> Option<PathBuf> {
@@ -220,7 +231,10 @@ mod tests {
             let need = needs.iter().find(|need| need.what == name).unwrap();
             assert!(!need.found && need.detail.starts_with("not in "), "{need:?}");
             assert!(need.install.contains(words) || !cfg!(target_os = "linux"), "{need:?}");
+            assert!(need.install.starts_with("name what has it with --binary, or "), "{need:?}");
         }
+        let needs = probe(&all, Some(&nowhere.path().join("gone")));
+        assert!(needs.last().is_some_and(|need| need.detail.starts_with("there is no ")));
     }
 
     #[test]

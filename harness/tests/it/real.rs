@@ -206,7 +206,7 @@ fn what_there_is_not_is_refused() {
     said(&["etcd", "--claim", "linearizable,available"], &format!("available {not_judged}"));
     said(&["etcd", "--claim", "serializable"], &format!("serializable {not_judged}"));
     said(&["etcd", "--inside"], "this is for the program itself");
-    said(&["etcd", "--time", "0s"], "--time = 0ns must lie between 1s and 1h");
+    said(&["etcd", "--time", "0s"], "--time = 0s must lie between 1s and 1h");
     said(&["etcd", "--nemeses", "none,kill"], "`none` stands alone");
     said(&["etcd", "--workload", "set"], "does nothing that etcd offers, or only reads there");
 }
