@@ -235,8 +235,10 @@ impl Linearizable {
             }
         }
         drop(zones);
-        let of_broken =
-            object.collect(|key| broken.contains_key(&key), |key, call| broken[&key].touches(call));
+        let of_broken = object.collect(
+            |key| broken.contains_key(&key).then_some(0),
+            |key, call| broken[&key].touches(call),
+        );
         for of_key in of_broken {
             let values = &broken[&of_key.key].values;
             report.anomalies.push(if self.settings.explain {
@@ -246,7 +248,8 @@ impl Linearizable {
             });
         }
         let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
-        let left = object.collect(is_left, |_, _| true);
+        let all_of = |key: KeyId| is_left(key).then_some(counts[key.index()] as usize);
+        let left = object.collect(all_of, |_, _| true);
         let left_by_zones = left.len();
         let not_by_versions = |of_key: &OfKey| versions::order(object, of_key).is_none();
         let to_search: Vec<OfKey> = left.into_iter().filter(not_by_versions).collect();
@@ -349,17 +352,19 @@ impl<'a> Registers<'a> {
     }
 
     /// Those of the judged operations that are wanted, key by key, in the order of the keys'
-    /// numbers.
+    /// numbers; of the keys that are wanted it is said how many operations there is to be room for.
     fn collect(
         &self,
-        wanted: impl Fn(KeyId) -> bool,
+        wanted: impl Fn(KeyId) -> Option<usize>,
         also: impl Fn(KeyId, &RegisterCall) -> bool,
     ) -> Vec<OfKey> {
         let mut places: Vec<Option<usize>> = vec![None; self.history.key_count()];
         let mut keys: Vec<OfKey> = Vec::new();
-        for key in (0..self.history.key_count() as u32).map(KeyId).filter(|key| wanted(*key)) {
+        for key in (0..self.history.key_count() as u32).map(KeyId) {
+            let Some(room) = wanted(key) else { continue };
             places[key.index()] = Some(keys.len());
-            keys.push(OfKey { key, ids: Vec::new(), calls: Vec::new() });
+            let (ids, calls) = (Vec::with_capacity(room), Vec::with_capacity(room));
+            keys.push(OfKey { key, ids, calls });
         }
         if keys.is_empty() {
             return keys;

@@ -14,8 +14,6 @@
 //! none, and the write of `v` that was over last. That all others were over, too, is said in words. Who
 //! replaces a value by the same does not write it: he has to find it there, as a read has.
 
-use rustc_hash::FxHashMap;
-
 use super::witness::brings;
 use super::{RegisterCall, seen};
 use crate::history::ValueId;
@@ -48,15 +46,16 @@ pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritt
     let writers = Writers::of(calls);
     let holds =
         |call: &RegisterCall| brings(call).or_else(|| seen(call)).filter(|_| call.ret.is_some());
-    let mut ends: Vec<usize> =
-        (0..calls.len()).filter(|place| holds(&calls[*place]).is_some()).collect();
-    ends.sort_unstable_by_key(|place| calls[*place].completed);
+    let mut ends: Vec<(u32, usize, ValueId)> = Vec::with_capacity(calls.len());
+    for (place, call) in calls.iter().enumerate() {
+        ends.extend(holds(call).map(|value| (call.completed, place, value)));
+    }
+    ends.sort_unstable();
     let mut ends = ends.into_iter().peekable();
     // Of those that are over, who began last, and when: of all, and of those that wrote.
     let (mut over, mut wrote) = (TwoBest::default(), TwoBest::default());
     for (read, call) in calls.iter().enumerate() {
-        while let Some(place) = ends.next_if(|place| calls[*place].completed < call.invoked) {
-            let value = holds(&calls[place]).expect("the others were left out");
+        while let Some((_, place, value)) = ends.next_if(|(over, ..)| *over < call.invoked) {
             let worth = (calls[place].invoked, place);
             over.add(value, worth);
             if brings(&calls[place]).is_some() {
@@ -85,35 +84,41 @@ pub(super) fn find(initial: ValueId, calls: &[RegisterCall]) -> Option<Overwritt
     None
 }
 
-/// Who may have brought each value, in the order of invocation.
-struct Writers(FxHashMap<ValueId, Vec<Writer>>);
+/// Who may have brought each value, by value and in the order of invocation.
+struct Writers(Vec<Writer>);
 
 /// One of those who may have brought a value.
 struct Writer {
+    value: ValueId,
     invoked: u32,
-    /// Of those so far, the one that is over last: when, and its place.
+    /// Of those of the value so far, the one that is over last: when, and its place.
     last: (u32, usize),
 }
 
 impl Writers {
     fn of(calls: &[RegisterCall]) -> Writers {
-        let mut writers: FxHashMap<ValueId, Vec<Writer>> = FxHashMap::default();
+        let mut writers = Vec::with_capacity(calls.len());
         for (place, call) in calls.iter().enumerate() {
             let Some(value) = brings(call) else { continue };
             let end = if call.ret.is_some() { call.completed } else { u32::MAX };
-            let of_value = writers.entry(value).or_default();
-            let so_far = of_value.last().map(|writer| writer.last);
-            let last = so_far.filter(|(other, _)| *other >= end).unwrap_or((end, place));
-            of_value.push(Writer { invoked: call.invoked, last });
+            writers.push(Writer { value, invoked: call.invoked, last: (end, place) });
+        }
+        writers.sort_unstable_by_key(|writer| (writer.value, writer.last.1));
+        for place in 1..writers.len() {
+            let before = &writers[place - 1];
+            if before.value == writers[place].value && before.last.0 >= writers[place].last.0 {
+                writers[place].last = before.last;
+            }
         }
         Writers(writers)
     }
 
     /// Of those who began to write the value before a moment, the one that is over last, and when.
     fn last(&self, value: ValueId, before: u32) -> Option<(u32, usize)> {
-        let of_value = self.0.get(&value)?;
-        let begun = of_value.partition_point(|writer| writer.invoked < before);
-        begun.checked_sub(1).map(|place| of_value[place].last)
+        let begun =
+            self.0.partition_point(|writer| (writer.value, writer.invoked) < (value, before));
+        let last = &self.0[begun.checked_sub(1)?];
+        (last.value == value).then_some(last.last)
     }
 }
 

@@ -7,9 +7,10 @@
 //! its writes.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-use super::Call;
 use super::timetable::Timetable;
+use super::{Call, Class};
 use crate::model::SequentialSpec;
 
 /// No mark.
@@ -27,11 +28,11 @@ pub(super) struct Marks<S> {
 #[derive(Default)]
 pub(super) struct OfMark {
     /// Operations whose answers show it, by return.
-    pub(super) shown_by: Vec<u32>,
+    pub(super) shown_by: SmallVec<[u32; 16]>,
     /// Operations with an answer that make it, by call.
-    pub(super) made_by: Vec<u32>,
+    pub(super) made_by: SmallVec<[u32; 16]>,
     /// Classes of operations without an answer that make it.
-    pub(super) classes: Vec<u32>,
+    pub(super) classes: SmallVec<[u32; 8]>,
 }
 
 impl<S: SequentialSpec> Marks<S> {
@@ -41,7 +42,7 @@ impl<S: SequentialSpec> Marks<S> {
         calls: &[Call<S>],
         plan: &Timetable,
         pure: &[bool],
-        classes: &[Vec<u32>],
+        classes: &[Class],
     ) -> Marks<S> {
         let mut marks = Marks { numbers: FxHashMap::default(), made: Vec::new(), of: Vec::new() };
         let makes_a_state = |(call, pure): (&Call<S>, &bool)| *pure || S::makes(&call.op).is_some();

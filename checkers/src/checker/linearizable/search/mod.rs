@@ -252,6 +252,9 @@ struct Frame<const N: usize> {
     trail: usize,
 }
 
+/// Unanswered operations that ask the same, by call: their places among all that are unanswered.
+type Class = SmallVec<[u32; 4]>;
+
 /// Where an exploration begins: a configuration at a quiescent cut.
 #[derive(Clone, Copy)]
 struct Entry<const N: usize> {
@@ -279,7 +282,7 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     /// How many of them return before each return.
     pure_before: Vec<u32>,
     /// The unanswered operations of each class, by call: their places in `plan.unanswered`.
-    classes: Vec<Vec<u32>>,
+    classes: Vec<Class>,
     marks: Marks<S>,
     states: Vec<S>,
     state_numbers: FxHashMap<S, u32>,
@@ -315,10 +318,10 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             kinds.push(*numbers.entry((&call.op, &call.ret)).or_insert(next));
         }
         let mut class_of_kind: FxHashMap<u32, usize> = FxHashMap::default();
-        let mut classes: Vec<Vec<u32>> = Vec::new();
+        let mut classes: Vec<Class> = Vec::new();
         for (place, index) in plan.unanswered.iter().enumerate() {
             let class = *class_of_kind.entry(kinds[*index as usize]).or_insert_with(|| {
-                classes.push(Vec::new());
+                classes.push(Class::new());
                 classes.len() - 1
             });
             classes[class].push(place as u32);
