@@ -154,6 +154,22 @@ fn a_value_that_was_there_all_the_time() {
 }
 
 #[test]
+fn what_was_written_over_before_is_not_in_the_proof() {
+    let mut text = String::new();
+    for value in 1..=50 {
+        text += &format!("0 invoke write x {value}\n0 ok\n");
+    }
+    text += "1 invoke cas x 50 77\n1 fail mismatch\n";
+    expect_test::expect![[r#"
+        process 0 wrote x = 50 (from 0.098 s to 0.099 s)
+        process 1 tried to set x from 50 to 77 and found something else (from 0.100 s to 0.101 s)
+        no order goes further than this one: process 0 wrote x = 50
+        after it, this does not fit: process 1 tried to set x from 50 to 77 and found something else
+        49 more writes cannot be what process 1 found: each was over before another one began, and that was over before process 1 asked
+        no order of these operations that keeps to their times explains every answer"#]].assert_eq(&judged(&text));
+}
+
+#[test]
 fn a_value_that_was_there_until_it_was_replaced() {
     // No search is needed to see that, whoever shows that it was there.
     let begins = "0 invoke write x 1\n0 ok\n1 invoke cas x 1 5\n1 fail mismatch\n";

@@ -544,8 +544,8 @@ fn a_write_that_was_replaced_before_anybody_in_a_proof_began_is_left_out() {
             process 3 read x = 3 (from 0.009 s to 0.010 s)
             no order goes further than this one: process 1 wrote x = 3; process 3 read x = 3; process 4 wrote x = 5
             after it, this does not fit: process 3 read x = 3
-            no order of these operations that keeps to their times explains every answer
             one more write of 3 cannot be what was read: after it was over, and before that was read, somebody left or saw something else
+            no order of these operations that keeps to their times explains every answer
         "#]],
     );
 }

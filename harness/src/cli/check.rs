@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     /// which for jepsen-edn is a keyword where it begins as `:a`. Counters begin with a number; sets,
     /// queues, locks and transactions with nil: from anything else, they are not judged. Without it,
     /// nil; for porcupine-kv, empty.
-    #[arg(long, value_name = "VALUE", value_parser = parse_value)]
+    #[arg(long, value_name = "VALUE", value_parser = parse_value, allow_negative_numbers = true)]
     initial: Option<Value>,
     /// What a read that returned nil says, for every guarantee; without it, `unknown` for jepsen-edn (as
     /// Knossos takes it), and `absent` for the others. What a queue gives is no read. Reads by

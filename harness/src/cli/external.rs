@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use checkers::{Anomaly, Verdict};
+use checkers::{Anomaly, Guarantee, Verdict};
 use serde::Serialize;
 
 use super::Context;
@@ -147,7 +147,7 @@ impl Arguments {
         if asked == 0 {
             text.push_str("nothing ran: `--seeds` has no seed in it\n");
         } else {
-            text.push_str(&self.advice(&plan, &content.runs));
+            text.push_str(&self.advice(dialect, &plan, &content.runs));
             let _ = writeln!(text, "{REPLAYS}");
         }
         context.output.result("external", &content, || text)?;
@@ -158,7 +158,7 @@ impl Arguments {
     }
 
     /// What runs did not test, and what would.
-    fn advice(&self, plan: &Plan, runs: &[Record]) -> String {
+    fn advice(&self, dialect: &Dialect, plan: &Plan, runs: &[Record]) -> String {
         /// How long faults of a kind take to have their turn.
         const A_KIND: Duration = Duration::from_secs(4);
         let mut text = String::new();
@@ -178,6 +178,14 @@ impl Arguments {
             text.push_str(
                 "no process was killed: `--nemeses kill` tests what nodes keep when they start again\n",
             );
+            let one_order = [Guarantee::Linearizable, Guarantee::StrictSerializable];
+            let mut claims = dialect.claims.iter();
+            if self.nodes > 1 && claims.any(|(guarantee, _)| one_order.contains(guarantee)) {
+                text.push_str(
+                    "no leader was cut off on purpose: `--nemeses leader-with-minority` tests what one answers \
+                     that leads no longer\n",
+                );
+            }
         }
         text
     }
@@ -237,7 +245,7 @@ impl Arguments {
             if self.nodes < fewest {
                 let few = self.nodes;
                 bail!(
-                    "--nodes {few}: `{name}` needs {fewest} or more; say so, or `--nemeses kill`"
+                    "--nodes {few}: `{name}` needs {fewest} or more: `--nodes {fewest}`, or `--nemeses kill`"
                 );
             }
         }

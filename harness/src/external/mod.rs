@@ -223,10 +223,14 @@ impl Client for Session {
                     Ok(answer) => answer,
                     Err(outcome) => return outcome,
                 };
-                if answer["type"] == "error" {
+                let is_error = answer["type"] == "error";
+                // Asked on after the last message, some say that there is nothing.
+                let is_end = is_error && !told.is_null() && answer["code"] == 20;
+                if is_error && !is_end {
                     return protocol::of_error(op, &answer);
                 }
-                let more = (self.dialect.more)(op, &mut told, answer.clone());
+                let more =
+                    if is_end { None } else { (self.dialect.more)(op, &mut told, answer.clone()) };
                 if told.is_null() {
                     told = answer;
                 }

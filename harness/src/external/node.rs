@@ -342,6 +342,8 @@ struct Said<'a> {
 
 impl Said<'_> {
     fn parse(line: &str) -> Result<Said<'_>, String> {
+        // White space as JSON may begin with.
+        let line = line.trim_start_matches([' ', '\t', '\r']);
         let is_message =
             |said: &Said<'_>| line.starts_with('{') && said.body.get().starts_with('{');
         let said = serde_json::from_str(line);

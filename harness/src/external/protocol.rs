@@ -18,7 +18,7 @@ pub struct Dialect {
     /// The workload of ours that asks for the same.
     pub workload: &'static str,
     pub(super) ops: &'static [OpKind],
-    pub(super) claims: &'static [(Guarantee, Claim)],
+    pub(crate) claims: &'static [(Guarantee, Claim)],
     /// Whether nodes need not speak to each other: then it makes no difference to cut them apart.
     pub(crate) is_apart: bool,
     /// Whether nodes are told who their neighbours are.
@@ -211,7 +211,10 @@ pub(super) fn of_error(op: &Op, body: &Json) -> Outcome {
     let words = format!("error {}: {}", body["code"], body["text"].as_str().unwrap_or_default());
     let reason = match (op, code) {
         // A store that forgets what it has acknowledged must not pass because it says so.
-        (Op::Read { .. }, Some(20)) => return Outcome::Ok(Ret::Value(Value::Nil)),
+        (Op::Read { .. } | Op::Committed { .. }, Some(20)) => {
+            return Outcome::Ok(Ret::Value(Value::Nil));
+        }
+        (Op::Poll { .. }, Some(20)) => return Outcome::Ok(Ret::Value(Value::List([].into()))),
         // What was asked for instead was not there, which says nothing of what was.
         (Op::Cas { from: Value::Nil, .. }, Some(20 | 22)) => Reason::Unsupported,
         (Op::Cas { .. }, Some(20)) => Reason::Mismatch { actual: Some(Value::Nil) },
@@ -355,6 +358,18 @@ mod tests {
         assert_eq!(of(Value::Nil, 22), Outcome::Fail(Reason::Unsupported));
         assert_eq!(of(Value::Nil, 20), Outcome::Fail(Reason::Unsupported));
         assert_eq!(of(Value::Int(3), 22), Outcome::Fail(Reason::Mismatch { actual: None }));
+    }
+
+    #[test]
+    fn what_there_is_not_is_empty_for_whoever_reads_it() {
+        let not_there = json!({"type": "error", "code": 20});
+        let nothing = |op: &Op| of_error(op, &not_there);
+        let empty = Outcome::Ok(Ret::Value(Value::List([].into())));
+        assert_eq!(nothing(&Op::Poll { key: "k".into(), from: Value::Int(0) }), empty);
+        let nil = Outcome::Ok(Ret::Value(Value::Nil));
+        assert_eq!(nothing(&Op::Committed { key: "k".into() }), nil);
+        let commit = Op::Commit { key: "k".into(), offset: Value::Int(1) };
+        assert!(matches!(nothing(&commit), Outcome::Fail(_)));
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn act(state: &State, body: &Json) -> Option<(Json, Option<(String, Json)>)> {
     let fields: &[&str] = match kind {
         "read" => &["key"],
         "write" => &["key", "value"],
+        "cas" if body["create_if_not_exists"] == true => &["key", "to"],
         "cas" => &["key", "from", "to"],
         _ => return Some((unknown(body), None)),
     };

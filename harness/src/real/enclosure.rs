@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,6 +40,14 @@ pub(crate) struct Inside {
     leash: Arc<Mutex<Option<ChildStdin>>>,
 }
 
+/// Where tools of the system are: also where only the path of root leads.
+pub(super) fn path() -> OsString {
+    let own = std::env::var_os("PATH");
+    let folders = own.iter().flat_map(std::env::split_paths);
+    let all = folders.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    std::env::join_paths(all).expect("what was a path before has no separator in it")
+}
+
 impl Inside {
     /// Starts this program again in namespaces of its own, with these arguments.
     ///
@@ -49,6 +57,7 @@ impl Inside {
         use std::os::unix::process::CommandExt as _;
         let mut command = Command::new("unshare");
         command.args(flags()).arg("--").arg(std::env::current_exe()?).args(arguments);
+        command.env("PATH", path());
         // In a group of its own, it is not ended halfway by a Ctrl-C that is for the one outside.
         let mut child = command.stdin(Stdio::piped()).process_group(0).spawn()?;
         let leash = Arc::new(Mutex::new(child.stdin.take()));

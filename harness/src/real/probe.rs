@@ -129,6 +129,7 @@ fn of_kernel() -> Vec<Need> {
     let inside = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(enclosure::flags()).args(["--", "sh", "-c", script]);
+        command.env("PATH", enclosure::path());
         tried(&mut command)
     };
     let namespaces = inside("true").map(|_| match rustix::process::geteuid().is_root() {
@@ -209,8 +210,7 @@ fn file(path: PathBuf) -> Option<PathBuf> {
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).find_map(|folder| {
+    std::env::split_paths(&enclosure::path()).find_map(|folder| {
         let path = folder.join(name);
         path.is_file().then_some(path)
     })

@@ -545,7 +545,7 @@ for line in sys.stdin:
     said = {"type": asked["type"] + "_ok", "in_reply_to": float(asked["msg_id"])}
     said["id"] = (1 << 70) + 2 * number + (other == "n1")
     if asked["type"] == "init" or heard:
-        print(json.dumps({"src": message["dest"], "dest": message["src"], "body": said}), flush=True)
+        print(" \t" + json.dumps({"src": message["dest"], "dest": message["src"], "body": said}), flush=True)
 "#;
 
 #[test]

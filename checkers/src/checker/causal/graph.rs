@@ -93,6 +93,7 @@ impl Graph {
             last: Option<Node>,
             is_busy: bool,
         }
+        let took_effect = took_effect(history, order);
         let mut sessions: FxHashMap<SessionId, Vec<Lane>> = FxHashMap::default();
         let mut lane_of: FxHashMap<OperationId, usize> = FxHashMap::default();
         for (_, event) in history.events() {
@@ -106,7 +107,12 @@ impl Graph {
                     }
                 }
                 Event::Invoke(operation) => {
-                    if !order.is_register(*operation.op.key()) || !matters(&operation) {
+                    let is_open_cas =
+                        operation.is_indeterminate() && matches!(operation.op, Op::Cas { .. });
+                    if !order.is_register(*operation.op.key())
+                        || !matters(&operation)
+                        || is_open_cas && !took_effect.contains(&operation.id)
+                    {
                         continue;
                     }
                     let lanes = sessions.entry(operation.session).or_default();
@@ -359,6 +365,29 @@ fn found(operation: &Operation<'_>) -> Option<ValueId> {
         Op::Cas { from, .. } if operation.is_ok() || operation.is_indeterminate() => Some(from),
         _ => seen(operation),
     }
+}
+
+/// The compare-and-sets without an answer that took effect, for what they wrote was found, by somebody with an answer or
+/// by another one of them. The others may as well have done nothing, and then they found nothing.
+fn took_effect(history: &History, order: &Order<'_>) -> FxHashSet<OperationId> {
+    let answered = history.operations().filter(|operation| !operation.is_indeterminate());
+    let mut open: Vec<(KeyId, ValueId)> = answered
+        .filter_map(|operation| Some((*operation.op.key(), found(&operation)?)))
+        .filter(|(key, value)| order.is_register(*key) && !may_come_again(history, *value))
+        .collect();
+    let mut took_effect = FxHashSet::default();
+    while let Some((key, value)) = open.pop() {
+        let mut writers = order.writers(key, value);
+        let (Some(writer), None) = (writers.next(), writers.next()) else { continue };
+        if let Op::Cas { from, .. } = writer.op
+            && writer.is_indeterminate()
+            && took_effect.insert(writer.id)
+            && !may_come_again(history, from)
+        {
+            open.push((key, from));
+        }
+    }
+    took_effect
 }
 
 /// Whether an operation of a register did or saw something, or may have written.

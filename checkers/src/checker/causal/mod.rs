@@ -11,7 +11,8 @@
 //! time proportional to operations times sessions.
 //!
 //! A write without an answer may take effect late: what its session had done comes before it, but
-//! nothing of its session comes after it. If somebody read it, it took effect. Keys of which a value
+//! nothing of its session comes after it. If somebody read it, it took effect. A compare-and-set without an
+//! answer is left out unless somebody found what it wrote: it may have had no effect. Keys of which a value
 //! was written twice are left out, and so are reads of `nil` where the key was deleted, and of what it
 //! held in the beginning where that was written again.
 //!
@@ -164,7 +165,7 @@ impl<'a> Judge<'a> {
             self.tell_as("cyclic-co", last, &around, None, what);
         }
         for (node, vertex) in graph.vertices.iter().enumerate() {
-            if vertex.lane.is_some() && vertex.reads == Source::ThinAir {
+            if vertex.reads == Source::ThinAir {
                 self.judged += 1;
                 let key = self.history.key(vertex.key);
                 let what = format!("nobody wrote what was found at {key}");
@@ -175,11 +176,9 @@ impl<'a> Judge<'a> {
         for node in &graph.sorted {
             let vertex = &graph.vertices[*node];
             match vertex.reads {
-                Source::Start if vertex.lane.is_some() => self.judge_start(*node),
-                Source::Write(writer) if vertex.lane.is_some() => {
-                    self.judge_read(*node, writer, &mut conflicts);
-                }
-                _ => {}
+                Source::Start => self.judge_start(*node),
+                Source::Write(writer) => self.judge_read(*node, writer, &mut conflicts),
+                Source::Unknown | Source::ThinAir => {}
             }
         }
         // A cycle in the causal order alone has been told.

@@ -97,7 +97,10 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
     let operations = naming::with_named(object, of_key, operations);
     let mut named = naming::name(object, of_key, &operations)
         .unwrap_or_else(|| of_register.no_order(history, &part));
-    named.1.extend(not_shown(object, of_key, &part));
+    let left_out = not_shown(object, of_key, &part).into_iter();
+    // What it comes to is said last.
+    let last = named.1.len().saturating_sub(1);
+    named.1.splice(last..last, left_out.chain(of_register.not_found(history, &part)));
     anomaly(history, operations, *shrink::last(&part), named)
 }
 
@@ -142,8 +145,9 @@ struct OfRegister {
     initial: ValueId,
     /// Who brought each value, of all operations of the key.
     writes: FxHashMap<ValueId, Writes>,
-    /// When each of those who brought anything began.
-    begun: Vec<u32>,
+    /// Who brought anything, and since when something else was certainly [brought after it](followed).
+    any: Writes,
+    followed: FxHashMap<OperationId, u32>,
     /// Since when each write was certainly written over; none where that is open.
     over: FxHashMap<OperationId, u32>,
     states_left: u64,
@@ -153,7 +157,9 @@ impl OfRegister {
     fn new(initial: ValueId, of_key: &OfKey) -> OfRegister {
         let over = written_over(of_key);
         let writes = Writes::of_each(of_key.ids.iter().zip(&of_key.calls), &over);
-        OfRegister { initial, writes, begun: begun(&of_key.calls), over, states_left: STATES_MAX }
+        let followed = followed(of_key);
+        let any = Writes::of_any(of_key.ids.iter().zip(&of_key.calls), &followed);
+        OfRegister { initial, writes, any, followed, over, states_left: STATES_MAX }
     }
 
     /// Whether some of these calls may have read what a write brought. That cannot have been where it was
@@ -203,8 +209,8 @@ impl OfRegister {
     /// whole, whoever brought the source can be crossed out then, so that what has no order like this
     /// has none with it.
     ///
-    /// Whoever failed without saying what was there may have found anything that is not in the part: each
-    /// of them gets a write of its own, without an answer, where there is any.
+    /// Whoever failed without saying what was there may have found anything that is not in the part, and was not followed
+    /// by another write before: each of them gets a write of its own, without an answer, where there is any.
     fn standing_alone(&self, part: &[(OperationId, RegisterCall)]) -> (Vec<RegisterCall>, usize) {
         let mut events: Vec<u32> = part
             .iter()
@@ -254,6 +260,29 @@ impl OfRegister {
         (calls, values)
     }
 
+    /// Of each that failed in a part without saying what was there, how many writes are not in it that had begun by then,
+    /// where it cannot have found any of them.
+    fn not_found(&self, history: &History, part: &Part) -> Vec<String> {
+        let of_part = Writes::of_any(part.iter().map(|(id, call)| (id, call)), &self.followed);
+        let sentence = |(id, call): &(OperationId, RegisterCall)| {
+            let begun = |writes: &Writes| writes.seen(call.invoked, call.completed);
+            let (all, shown) = (begun(&self.any), begun(&of_part));
+            let (count, each) = match all.0 - shown.0 {
+                0 => return None,
+                1 => ("one more write".to_owned(), "it"),
+                many => (format!("{many} more writes"), "each"),
+            };
+            let process = history.operation(*id).process;
+            (is_blind(call) && all.1 == shown.1).then(|| {
+                format!(
+                    "{count} cannot be what process {process} found: {each} was over before another one began, and that \
+                     was over before process {process} asked"
+                )
+            })
+        };
+        part.iter().filter_map(sentence).collect()
+    }
+
     /// That a part has no order, in words.
     fn no_order(&self, history: &History, part: &[(OperationId, RegisterCall)]) -> Named {
         let mut part = part.to_vec();
@@ -275,10 +304,10 @@ impl OfRegister {
         &self,
         part: &'a [(OperationId, RegisterCall)],
     ) -> impl Iterator<Item = &'a RegisterCall> {
-        let begun = begun(part.iter().map(|(_, call)| call));
+        let of_part = Writes::of_any(part.iter().map(|(id, call)| (id, call)), &self.followed);
         part.iter().map(|(_, call)| call).filter(move |call| {
-            let by_then = |begun: &[u32]| begun.partition_point(|begun| *begun < call.completed);
-            is_blind(call) && by_then(&begun) < by_then(&self.begun)
+            let may_be_found = |writes: &Writes| writes.seen(call.invoked, call.completed).1;
+            is_blind(call) && may_be_found(&of_part) < may_be_found(&self.any)
         })
     }
 }
@@ -371,6 +400,21 @@ impl Writes {
         each
     }
 
+    /// Those of all values.
+    fn of_any<'a>(
+        calls: impl Iterator<Item = (&'a OperationId, &'a RegisterCall)>,
+        over: &FxHashMap<OperationId, u32>,
+    ) -> Writes {
+        let mut writes = Writes::default();
+        for (id, call) in calls.filter(|(_, call)| brings(call).is_some()) {
+            // Calls come in the order of invocation.
+            writes.begun.push(call.invoked);
+            writes.over.extend(over.get(id));
+        }
+        writes.over.sort_unstable();
+        writes
+    }
+
     /// How many began before the second of two moments, and how many of these were not written over
     /// before the first.
     fn seen(&self, from: u32, until: u32) -> (usize, usize) {
@@ -378,12 +422,6 @@ impl Writes {
         // What was written over has begun before that.
         (begun, begun - self.over.partition_point(|over| *over < from))
     }
-}
-
-/// When each of those began that brought anything, in the order of time.
-fn begun<'a>(calls: impl IntoIterator<Item = &'a RegisterCall>) -> Vec<u32> {
-    // Calls come in the order of invocation.
-    calls.into_iter().filter(|call| brings(call).is_some()).map(|call| call.invoked).collect()
 }
 
 /// Since when each write, by its operation, was certainly written over: the first moment at which
@@ -413,6 +451,23 @@ fn written_over(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
         first.add(value, Reverse(call.completed));
     }
     over
+}
+
+/// Since when each write, by its operation, was certainly followed by another one: the first moment at which one was over
+/// that began after the write was over.
+fn followed(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
+    let calls = &of_key.calls;
+    let is_write = |call: &RegisterCall| call.ret.is_some() && brings(call).is_some();
+    // Of those that begin there or later, when the first is over.
+    let mut first = vec![u32::MAX; calls.len() + 1];
+    for place in (0..calls.len()).rev() {
+        let end = if is_write(&calls[place]) { calls[place].completed } else { u32::MAX };
+        first[place] = end.min(first[place + 1]);
+    }
+    let by =
+        |call: &RegisterCall| first[calls.partition_point(|other| other.invoked <= call.completed)];
+    let writes = of_key.ids.iter().zip(calls).filter(|(_, call)| is_write(call));
+    writes.map(|(id, call)| (*id, by(call))).filter(|(_, end)| *end < u32::MAX).collect()
 }
 
 /// The value that a call brings, if it took effect; what replaces a value by the same brings none.
