@@ -256,6 +256,12 @@ fn a_compare_and_set_without_an_answer_may_have_had_no_effect() {
     check(&later, &[], &[]);
     let found = format!("{later}3 invoke read x\n3 ok 3");
     check(&found, &["write-co-init-read"], &["write-co-init-read"]);
+    let verdict = Causal::default().check(&history(&found));
+    expect![[r#"
+        process 2 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 2 set x from nil to 3 (from 0.002 s with no answer, so it may take effect at any time after that)
+        process 3 read x = 3 (from 0.004 s to 0.005 s); so `cas x nil 3` took effect
+        `write x 1` comes causally before `cas x nil 3`, which found the state from before all writes"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
     let by_nobody = "2 invoke cas x 7 3\n2 info timeout\n3 invoke read x\n3 ok 3";
     check(by_nobody, &["thin-air-read"], &["thin-air-read"]);
 }

@@ -47,6 +47,8 @@ pub(super) struct Graph {
     pub(super) lanes: usize,
     /// Keys of which some value was written twice: what their reads read from is open.
     pub(super) ambiguous: FxHashSet<KeyId>,
+    /// The compare-and-sets without an answer that took effect, each with who found what it wrote.
+    pub(super) finders: FxHashMap<OperationId, OperationId>,
     /// The nodes in an order that keeps to causality, without those on or behind a cycle.
     pub(super) sorted: Vec<Node>,
     /// How much of each lane each node knows, itself included; row by row.
@@ -67,6 +69,7 @@ impl Graph {
             vertices: Vec::new(),
             lanes: 0,
             ambiguous: ambiguous(history, order),
+            finders: finders(history, order),
             sorted: Vec::new(),
             clocks: Vec::new(),
             known: FxHashMap::default(),
@@ -93,7 +96,6 @@ impl Graph {
             last: Option<Node>,
             is_busy: bool,
         }
-        let took_effect = took_effect(history, order);
         let mut sessions: FxHashMap<SessionId, Vec<Lane>> = FxHashMap::default();
         let mut lane_of: FxHashMap<OperationId, usize> = FxHashMap::default();
         for (_, event) in history.events() {
@@ -111,7 +113,7 @@ impl Graph {
                         operation.is_indeterminate() && matches!(operation.op, Op::Cas { .. });
                     if !order.is_register(*operation.op.key())
                         || !matters(&operation)
-                        || is_open_cas && !took_effect.contains(&operation.id)
+                        || is_open_cas && !self.finders.contains_key(&operation.id)
                     {
                         continue;
                     }
@@ -368,26 +370,24 @@ fn found(operation: &Operation<'_>) -> Option<ValueId> {
 }
 
 /// The compare-and-sets without an answer that took effect, for what they wrote was found, by somebody with an answer or
-/// by another one of them. The others may as well have done nothing, and then they found nothing.
-fn took_effect(history: &History, order: &Order<'_>) -> FxHashSet<OperationId> {
+/// by another one of them; and who that was. The others may as well have done nothing, and then they found nothing.
+fn finders(history: &History, order: &Order<'_>) -> FxHashMap<OperationId, OperationId> {
     let answered = history.operations().filter(|operation| !operation.is_indeterminate());
-    let mut open: Vec<(KeyId, ValueId)> = answered
-        .filter_map(|operation| Some((*operation.op.key(), found(&operation)?)))
-        .filter(|(key, value)| order.is_register(*key) && !may_come_again(history, *value))
-        .collect();
-    let mut took_effect = FxHashSet::default();
-    while let Some((key, value)) = open.pop() {
+    let mut open: Vec<Operation<'_>> = answered.collect();
+    let mut finders = FxHashMap::default();
+    while let Some(finder) = open.pop() {
+        let key = *finder.op.key();
+        let value = found(&finder).filter(|value| !may_come_again(history, *value));
+        let Some(value) = value.filter(|_| order.is_register(key)) else { continue };
         let mut writers = order.writers(key, value);
         let (Some(writer), None) = (writers.next(), writers.next()) else { continue };
-        if let Op::Cas { from, .. } = writer.op
-            && writer.is_indeterminate()
-            && took_effect.insert(writer.id)
-            && !may_come_again(history, from)
-        {
-            open.push((key, from));
+        let is_open = writer.is_indeterminate() && matches!(writer.op, Op::Cas { .. });
+        if is_open && !finders.contains_key(&writer.id) {
+            finders.insert(writer.id, finder.id);
+            open.push(writer);
         }
     }
-    took_effect
+    finders
 }
 
 /// Whether an operation of a register did or saw something, or may have written.

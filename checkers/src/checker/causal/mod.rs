@@ -263,13 +263,34 @@ impl<'a> Judge<'a> {
         let mut way = self.graph.way(writer, newer);
         way.extend(self.graph.way(newer, node));
         let op = |node: Node| self.history.op(self.graph.vertices[node].id);
+        let reader = match self.graph.vertices[node].lane {
+            Some(_) => "the session's read".to_owned(),
+            None => format!("`{}`", op(node)),
+        };
         let what = format!(
-            "`{}` comes causally after `{}` and before the session's read, which found what the \
+            "`{}` comes causally after `{}` and before {reader}, which found what the \
              earlier one wrote",
             op(newer),
             op(writer),
         );
         self.tell("write-co-read", node, way, Some(newer), &what);
+    }
+
+    /// The compare-and-sets without an answer among some operations of which these do not show who found what they wrote,
+    /// each with who did, and so on for those.
+    fn took_effect(&self, operations: &[OperationId]) -> Vec<(OperationId, OperationId)> {
+        let mut shown = operations.to_vec();
+        let mut found = Vec::new();
+        let mut next = 0;
+        while let Some(unanswered) = shown.get(next).copied() {
+            next += 1;
+            let finder = self.graph.finders.get(&unanswered);
+            if let Some(finder) = finder.filter(|finder| !shown.contains(finder)) {
+                found.push((unanswered, *finder));
+                shown.push(*finder);
+            }
+        }
+        found
     }
 
     /// Tells an anomaly of these operations and the node, in the order of invocation; where the node found something
@@ -308,8 +329,13 @@ impl<'a> Judge<'a> {
         let mut explanation: Vec<String> =
             operations.iter().map(|id| sentence(history, &history.operation(*id))).collect();
         explanation.extend(sessions(history, operations));
-        explanation.push(conclusion.to_owned());
         let mut operations = operations.to_vec();
+        for (unanswered, finder) in self.took_effect(&operations) {
+            let found = sentence(history, &history.operation(finder));
+            explanation.push(format!("{found}; so `{}` took effect", history.op(unanswered)));
+            operations.push(finder);
+        }
+        explanation.push(conclusion.to_owned());
         operations.sort();
         self.anomalies.push(Anomaly {
             name: name.to_owned(),
