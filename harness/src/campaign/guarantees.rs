@@ -2,7 +2,8 @@
 //!
 //! A campaign of one plan is run once for each *group* of faults: without any, under each nemesis of
 //! the plan by itself, under all of them, and under each of some more by itself that its system is made
-//! for. What is claimed has to hold in every group; what is disclaimed needs a witness in one of them.
+//! for; and under all of them together with one of these, where its system waives a promise for it: what
+//! that breaks may take other faults besides. What is claimed has to hold in every group; what is disclaimed needs a witness in one of them.
 
 use std::fmt;
 
@@ -25,15 +26,20 @@ pub enum Group {
     Alone(String),
     /// Every nemesis of the plan.
     All,
+    /// Every nemesis of the plan and one more: all their names, that of the one more last.
+    AllAnd(Vec<String>),
 }
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Group::None => "no faults",
-            Group::Alone(nemesis) => nemesis,
-            Group::All => "all faults",
-        })
+        match self {
+            Group::None => f.write_str("no faults"),
+            Group::Alone(nemesis) => f.write_str(nemesis),
+            Group::All => f.write_str("all faults"),
+            Group::AllAnd(nemeses) => {
+                write!(f, "all faults and {}", nemeses.last().map_or("", |nemesis| nemesis))
+            }
+        }
     }
 }
 
@@ -97,7 +103,7 @@ impl Line {
 }
 
 /// Splits each plan into one for each group: those of its own nemeses, and each of `more` that is not among
-/// them, where its system says something under that.
+/// them, where its system says something under that; and where it then promises less, these together.
 ///
 /// # Errors
 /// Where a name is too long to carry that of its group.
@@ -134,8 +140,14 @@ pub fn split(entries: &[Entry], more: &[&str]) -> Result<Vec<(usize, Group, Entr
         for nemesis in more.iter().map(|nemesis| (*nemesis).to_owned()) {
             let alone = std::slice::from_ref(&nemesis);
             let offered = under(&nemesis, alone).plan.is_offered_by(&*entry.system);
-            if offered && !nemeses.contains(&nemesis) {
-                part(Group::Alone(nemesis.clone()), &nemesis, alone)?;
+            if !offered || nemeses.contains(&nemesis) {
+                continue;
+            }
+            part(Group::Alone(nemesis.clone()), &nemesis, alone)?;
+            let together = [&nemeses[..], alone].concat();
+            let claims = |nemeses: &[String]| entry.system.manifest_under(nemeses).claims;
+            if !nemeses.is_empty() && claims(&together) != claims(nemeses) {
+                part(Group::AllAnd(together.clone()), &format!("all-and-{nemesis}"), &together)?;
             }
         }
     }

@@ -51,8 +51,9 @@ pub fn markdown(guarantees: &Guarantees, commands: &Commands, seeds: &Range<u64>
         out,
         "Measured by `{} --seeds {}..{}`, which writes this file. Each plan ran with \
          each seed\nwithout faults, under each nemesis by itself, under all of them, and under what it \
-         does not name, by itself,\nwhere its system is made for that. What is claimed has to hold \
-         everywhere; what is not claimed needs a\nwitness somewhere.\n",
+         does not name, by itself,\nwhere its system is made for that; together with all it names, where the \
+         system then promises less. What is\nclaimed has to hold everywhere; what is not claimed needs a \
+         witness somewhere.\n",
         commands.all.call("guarantees"),
         seeds.start,
         seeds.end,
@@ -143,6 +144,7 @@ fn command(commands: &Commands, plan: &str, group: &Group, seed: Seed) -> String
         Group::None => (&commands.group, " --nemeses none".to_owned()),
         Group::Alone(nemesis) => (&commands.group, format!(" --nemeses {nemesis}")),
         Group::All => (&commands.all, String::new()),
+        Group::AllAnd(nemeses) => (&commands.group, format!(" --nemeses {}", nemeses.join(","))),
     };
     format!("{} --plan {}{nemeses} --seed {seed}", replay.call("run"), shell_word(plan))
 }

@@ -154,7 +154,8 @@ fn a_guarantee_is_measured_under_what_its_plan_leaves_to_others_where_its_system
         system: Arc::new(Waiving(OneCopy(Quirk::None))),
     };
     // Of two replicas of a key, one that lost its disk may have been the only one.
-    let entries = [entry("raft", ""), entry("leaderless", "replicas = 2\nwrite-quorum = 1"), own];
+    let two_copies = entry("leaderless", "replicas = 2\nwrite-quorum = 1");
+    let entries = [entry("raft", ""), two_copies, own, entry("multi-leader", "")];
     let parts = split(&entries, &["wipe", "membership"]).unwrap();
     let groups = |index| {
         let of_plan = parts.iter().filter(move |(plan, ..)| *plan == index);
@@ -163,6 +164,10 @@ fn a_guarantee_is_measured_under_what_its_plan_leaves_to_others_where_its_system
     assert_eq!(groups(0), ["no faults", "all faults", "wipe", "membership"]);
     assert_eq!(groups(1), ["no faults", "all faults", "membership"]);
     assert_eq!(groups(2), ["no faults", "wipe"], "its members stay");
+    let together = "all faults and wipe";
+    assert_eq!(groups(3), ["no faults", "all faults", "wipe", together, "membership"]);
+    let both = parts.iter().find(|(_, group, _)| group.to_string() == together).unwrap();
+    assert_eq!(both.2.plan.nemeses, ["crash", "wipe"]);
     let wiped = parts.iter().find(|(_, group, _)| group.to_string() == "wipe").unwrap();
     assert_eq!(
         (wiped.2.plan.name.as_str(), &wiped.2.plan.nemeses[..]),
