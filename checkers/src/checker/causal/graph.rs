@@ -109,11 +109,9 @@ impl Graph {
                     }
                 }
                 Event::Invoke(operation) => {
-                    let is_open_cas =
-                        operation.is_indeterminate() && matches!(operation.op, Op::Cas { .. });
                     if !order.is_register(*operation.op.key())
                         || !matters(&operation)
-                        || is_open_cas && !self.finders.contains_key(&operation.id)
+                        || is_open_cas(&operation) && !self.finders.contains_key(&operation.id)
                     {
                         continue;
                     }
@@ -369,6 +367,11 @@ fn found(operation: &Operation<'_>) -> Option<ValueId> {
     }
 }
 
+/// Whether it is a compare-and-set without an answer, which may have had no effect.
+fn is_open_cas(operation: &Operation<'_>) -> bool {
+    operation.is_indeterminate() && matches!(operation.op, Op::Cas { .. })
+}
+
 /// The compare-and-sets without an answer that took effect, for what they wrote was found, by somebody with an answer or
 /// by another one of them; and who that was. The others may as well have done nothing, and then they found nothing.
 fn finders(history: &History, order: &Order<'_>) -> FxHashMap<OperationId, OperationId> {
@@ -381,8 +384,7 @@ fn finders(history: &History, order: &Order<'_>) -> FxHashMap<OperationId, Opera
         let Some(value) = value.filter(|_| order.is_register(key)) else { continue };
         let mut writers = order.writers(key, value);
         let (Some(writer), None) = (writers.next(), writers.next()) else { continue };
-        let is_open = writer.is_indeterminate() && matches!(writer.op, Op::Cas { .. });
-        if is_open && !finders.contains_key(&writer.id) {
+        if is_open_cas(&writer) && !finders.contains_key(&writer.id) {
             finders.insert(writer.id, finder.id);
             open.push(writer);
         }
