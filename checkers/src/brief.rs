@@ -5,6 +5,11 @@ use crate::history::{Key, Op, Value};
 /// How many elements of a list are shown at its beginning and at its end.
 const ELEMENTS: usize = 3;
 
+/// How many characters of a long text are shown.
+const CHARACTERS: usize = 16;
+/// How many a text may have that is shown whole.
+const TEXT_MAX: usize = 40;
+
 /// How many elements a list may have that is shown whole.
 pub(crate) const WHOLE_MAX: usize = 2 * ELEMENTS + 1;
 
@@ -47,9 +52,16 @@ fn words_of(part: &Value) -> String {
     }
 }
 
-/// A value; of a long list its beginning and its end.
+/// A value; of a long text its beginning, of a long list its beginning and its end.
 pub fn value_in_short(value: &Value) -> String {
-    let Value::List(values) = value else { return value.to_string() };
+    let values = match value {
+        Value::Text(text) if text.chars().nth(TEXT_MAX).is_some() => {
+            let beginning: String = text.chars().take(CHARACTERS).chain(['…']).collect();
+            return format!("{beginning:?} of {} bytes", text.len());
+        }
+        Value::List(values) => values,
+        value => return value.to_string(),
+    };
     let show = |values: &[Value]| values.iter().map(value_in_short).collect::<Vec<_>>().join(" ");
     if values.len() <= WHOLE_MAX {
         return format!("[{}]", show(values));
@@ -61,6 +73,13 @@ pub fn value_in_short(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_shown_by_its_beginning() {
+        let text = |count| Value::Text("ä".repeat(count).into());
+        assert_eq!(value_in_short(&text(40)), format!("\"{}\"", "ä".repeat(40)));
+        assert_eq!(value_in_short(&text(41)), format!("\"{}…\" of 82 bytes", "ä".repeat(16)));
+    }
 
     #[test]
     fn a_long_list_is_shown_by_its_beginning_and_its_end() {

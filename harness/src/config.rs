@@ -10,6 +10,7 @@ use workloads::{Skew, Workload};
 use crate::engine::Engine;
 use crate::nemesis::{NEMESES, membership};
 use crate::plan::Plan;
+use crate::rhythm::Pace;
 use crate::seed::{Seed, Stream};
 use crate::swarm;
 use crate::system::Manifest;
@@ -42,11 +43,14 @@ pub struct Config {
     /// How often each of the keys is taken.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub skew: Skew,
-    /// Whether a client's pause is counted from the beginning of an operation, so that clients keep their
-    /// rate as far as the answers come in time, instead of from its end.
+    /// The fewest and the most bytes of a value that is written; none where values are numbers.
     #[serde(default, skip_serializing_if = "is_usual")]
-    pub paced: bool,
-    /// The longest pause of a client between two operations.
+    pub value_bytes: [u32; 2],
+    /// What the beginning of each operation hangs on.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub pace: Pace,
+    /// The longest pause of a client between two operations. In an open loop, all clients together begin as many
+    /// operations as if each of them paused so and was answered at once.
     pub think_max: Duration,
     /// The least latency of a message; also the grain of simulated time, where that has one.
     pub tick: Duration,
@@ -146,13 +150,15 @@ impl Config {
             liveness: plan.liveness,
             calm_max: Duration::from_millis(stream.between(500, 4000)),
             skew: Skew::default(),
-            paced: false,
+            value_bytes: [0, 0],
+            pace: Pace::Closed,
             whims: false,
             core: false,
             nemeses: None,
             reseed: None,
         };
-        if plan.swarm { swarm::vary(config, plan, manifest, seed) } else { config }
+        let config = if plan.swarm { swarm::vary(config, plan, manifest, seed) } else { config };
+        plan.load.put_into(config, &mut seed.stream("load"))
     }
 
     /// Holds a configuration that was read from a file against what can be drawn for a run with this
@@ -173,6 +179,11 @@ impl Config {
             ("pinned", self.pinned, 0..=self.clients),
             ("keys", self.keys, 1..=10_000),
             ("operations_a_key_set", self.operations_a_key_set, 1..=1_000_000),
+            (
+                "value_bytes (the most)",
+                self.value_bytes[1],
+                self.value_bytes[0]..=workload.value_bytes_max().max(self.value_bytes[0]),
+            ),
             (
                 "mix (all of it)",
                 self.mix.values().fold(0, |sum, one| one.saturating_add(sum)),
@@ -235,6 +246,7 @@ impl Config {
             mix: self.mix.clone(),
             replica_reads_percent: self.replica_reads_percent,
             skew: self.skew,
+            value_bytes: self.value_bytes,
         }
     }
 }

@@ -11,6 +11,7 @@ use workloads::Workload;
 
 use crate::config::Config;
 use crate::engine::Choice;
+use crate::load::Load;
 use crate::nemesis::{Schedule, Scripted, membership};
 use crate::tape::Tape;
 use crate::{config, nemesis, system};
@@ -86,6 +87,9 @@ pub struct Plan {
     /// about, is then no fault of the run.
     #[serde(default, skip_serializing_if = "config::is_usual")]
     pub swarm: bool,
+    /// What clients do in particular; what it leaves out is drawn.
+    #[serde(default, skip_serializing_if = "Load::is_empty")]
+    pub load: Load,
     /// What the system in particular is told.
     #[serde(default, skip_serializing_if = "system::Settings::is_empty")]
     pub settings: system::Settings,
@@ -128,7 +132,9 @@ fn default_search_bytes_max() -> u64 {
 }
 
 /// A range as a list of two numbers. (Of a longer list, an array would take the first two.)
-fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+pub(crate) fn range<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[u32; 2], D::Error> {
     let numbers = Vec::deserialize(deserializer)?;
     <[u32; 2]>::try_from(numbers).map_err(|numbers| {
         serde::de::Error::custom(format!("{numbers:?} where a range such as [5, 10] belongs"))
@@ -288,17 +294,30 @@ pub fn parse(
     Ok(parsed.plan)
 }
 
-/// The line of a setting of the plan with this number, or that on which the plan begins.
+/// The line of a setting of the plan with this number, or that on which the plan begins. One in a table of the plan
+/// has the name of that before it, as in `load.rate`.
 fn line_of(text: &str, plan: usize, setting: &str) -> usize {
     let lines = || (1..).zip(text.lines().map(str::trim));
     let is_head = |line: &str| line.starts_with("[[plan]]");
     let begin = lines().filter(|(_, line)| is_head(line)).nth(plan).map_or(1, |(place, _)| place);
-    let of_plan = lines().skip(begin).take_while(|(_, line)| !line.starts_with('['));
-    let is_setting = |line: &str| {
-        line.split(['=', ' ']).next().is_some_and(|word| word.trim_matches('"') == setting)
+    let of_plan = || lines().skip(begin).take_while(|(_, line)| !is_head(line));
+    let within = |table: usize, setting: &str| {
+        let mut of_table = lines().skip(table).take_while(|(_, line)| !line.starts_with('['));
+        let is_setting = |line: &str| {
+            line.split(['=', ' ']).next().is_some_and(|word| word.trim_matches('"') == setting)
+        };
+        of_table.find(|(_, line)| is_setting(line)).map(|(place, _)| place)
     };
-    let found = of_plan.into_iter().find(|(_, line)| is_setting(line));
-    found.map_or(begin, |(place, _)| place)
+    let found = setting.split_once('.').map_or_else(
+        || within(begin, setting),
+        |(table, setting)| {
+            let head = format!("[plan.{table}]");
+            let head = of_plan().find(|(_, line)| line.starts_with(&head));
+            let inside = |(head, _)| within(head, setting).unwrap_or(head);
+            head.map(inside).or_else(|| within(begin, table))
+        },
+    );
+    found.unwrap_or(begin)
 }
 
 /// How often a message and its answer must fit into the time in which a system says that it fails over: to
@@ -345,6 +364,7 @@ impl Plan {
             regions: None,
             message_cost: Duration::ZERO,
             swarm: false,
+            load: Load::default(),
             settings: system::Settings::new(),
         }
     }
@@ -520,7 +540,8 @@ impl Plan {
         self.check_sizes()?;
         self.check_nodes(manifest)?;
         self.check_pace(manifest)?;
-        self.check_ops(manifest)
+        self.check_ops(manifest)?;
+        self.load.check(self.workload(), manifest).map_err(|error| self.refused(error))
     }
 
     /// The sizes among those listed that no run draws, because the system does not run with so many nodes.

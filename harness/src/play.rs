@@ -16,6 +16,7 @@ use crate::config::{Config, Reseed};
 use crate::director::Director;
 use crate::nemesis::Schedule;
 use crate::record::Recorder;
+use crate::rhythm::Rhythm;
 use crate::round::{Recovery, Round};
 use crate::run::{Counts, Effect};
 use crate::seed::{Seed, Stream};
@@ -180,8 +181,7 @@ struct Stage {
     recorder: Recorder,
     timeline: Timeline,
     operation: Duration,
-    think_max: Duration,
-    paced: bool,
+    rhythm: Rhythm,
     workload: &'static dyn Workload,
     /// What was asked of which node.
     round: Rc<Round>,
@@ -215,8 +215,7 @@ impl Stage {
             recorder: Recorder::default(),
             timeline,
             operation: system.manifest().timing.operation,
-            think_max: config.think_max,
-            paced: config.paced,
+            rhythm: Rhythm::new(config),
             workload,
             round: Rc::new(Round::new(workload.kinds(&config.workload()))),
             gate: Rc::default(),
@@ -381,7 +380,6 @@ async fn act(
     first: Option<Op>,
     mut generator: Box<dyn Generator>,
 ) {
-    let think_max = stage.think_max.as_millis() as u64;
     let stop = stage.timeline.recovery.ends();
     let mut think: Stream = cx.random("think");
     let gate = stage.gate.clone();
@@ -390,11 +388,14 @@ async fn act(
     if let Some(op) = first {
         stage.keep(client, actor.now(), &op);
         while matches!(actor.perform(&op).await, Outcome::Fail(_)) && actor.now() < stop {
-            actor.clock.sleep(Duration::from_millis(think.between(0, think_max))).await;
+            actor.clock.sleep(stage.rhythm.pause(&mut think)).await;
         }
         gate.open();
     }
     gate.pass().await;
+    if let Some(wait) = stage.rhythm.first(actor.now(), &mut think) {
+        actor.clock.sleep(wait).await;
+    }
     while actor.now() < stop {
         let began = actor.now();
         let home = stage.roster.home_of(spec.home, spec.pinned);
@@ -403,9 +404,7 @@ async fn act(
         stage.keep(client, began, &op);
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
-        let pause = Duration::from_millis(think.between(0, think_max));
-        let taken = if stage.paced { actor.now().since(began) } else { Duration::ZERO };
-        actor.clock.sleep(pause.saturating_sub(taken)).await;
+        actor.clock.sleep(stage.rhythm.after(began, actor.now(), &mut think)).await;
     }
 }
 

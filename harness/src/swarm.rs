@@ -18,6 +18,7 @@ use workloads::{Skew, Workload};
 use crate::config::Config;
 use crate::nemesis::{self, NEMESES};
 use crate::plan::Plan;
+use crate::rhythm::Pace;
 use crate::seed::{Ratio, Seed, Stream};
 use crate::system::Manifest;
 
@@ -25,6 +26,10 @@ use crate::system::Manifest;
 const EVEN: Ratio = Ratio::new(1, 2);
 /// The chance of a kind of operations that a run can do without.
 const LEFT_OUT: Ratio = Ratio::new(1, 4);
+/// The chance of an open loop.
+const OPEN: Ratio = Ratio::new(1, 3);
+/// The chance of values that are no numbers.
+const SIZED: Ratio = Ratio::new(1, 4);
 /// The least and the greatest weight of a kind of operations.
 const WEIGHTS: [u64; 2] = [1, 100];
 /// How many operations all clients do on a set of keys, where they are more than a few each.
@@ -44,7 +49,7 @@ pub(crate) fn vary(config: Config, plan: &Plan, manifest: &Manifest, seed: Seed)
     let nemeses = nemeses(plan, config.nodes, &mut stream);
     let failover = manifest.timing.failover;
     let clients = logarithmic(&mut stream, plan.clients.map(u64::from)) as u32;
-    Config {
+    let config = Config {
         clients,
         pinned: stream.between(0, clients.into()) as u32,
         keys: logarithmic(&mut stream, plan.keys.map(u64::from)) as u32,
@@ -52,13 +57,26 @@ pub(crate) fn vary(config: Config, plan: &Plan, manifest: &Manifest, seed: Seed)
         operations_a_key_set: operations_a_key_set(clients, &mut stream),
         mix: mix(plan.workload(), manifest, &mut stream),
         think_max: millis(&mut stream, 2, 1000),
-        paced: stream.chance(EVEN),
+        pace: if stream.chance(EVEN) { Pace::Steady } else { Pace::Closed },
         latency_max: config.latency_max.min(config.tick.max(millis(&mut stream, 1, 50))),
         sync_max: millis(&mut stream, 1, 16) - Duration::from_millis(1),
         safety: length(plan, nemeses.len() as u32, failover, &mut stream),
         core: stream.chance(EVEN) && config.nodes > 2,
         whims: stream.chance(EVEN),
         nemeses: Some(nemeses),
+        ..config
+    };
+    let is_open = stream.chance(OPEN);
+    let is_sized = stream.chance(SIZED);
+    let most =
+        logarithmic(&mut stream, [16, u64::from(plan.workload().value_bytes_max() / 4).max(16)]);
+    Config {
+        pace: if is_open { Pace::Open } else { config.pace },
+        value_bytes: if is_sized && plan.workload().value_bytes_max() > 0 {
+            [0, most as u32]
+        } else {
+            config.value_bytes
+        },
         ..config
     }
 }

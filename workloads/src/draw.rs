@@ -64,11 +64,14 @@ impl Draw {
         self.taken.partition_point(|sum| *sum <= drawn) as u32
     }
 
-    /// A value that nobody has written.
+    /// A value that nobody has written, of the size that is drawn.
     pub(crate) fn fresh_value(&mut self) -> Value {
-        let value = Value::Int(self.next_value);
+        let number = self.next_value;
         self.next_value += i64::from(self.options.clients);
-        value
+        match self.options.value_bytes {
+            [_, 0] => Value::Int(number),
+            [fewest, most] => text(number, fewest + self.below(most - fewest + 1)),
+        }
     }
 
     /// One of the kinds of the mix, by weight; of those that are wanted, where the mix has any.
@@ -95,16 +98,25 @@ impl Draw {
     }
 }
 
+/// A number as a text of so many bytes, or of one more than it has digits, so that it is no number: `17-17-17-1`. It
+/// repeats itself, so that one of which a part is gone or comes from another is none that was written.
+fn text(number: i64, bytes: u32) -> Value {
+    let (once, bytes) = (format!("{number}-"), bytes as usize);
+    let mut text = once.repeat(bytes / once.len() + 1);
+    text.truncate(bytes.max(once.len()));
+    Value::Text(text.into())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use rand::SeedableRng;
 
     use super::*;
 
-    /// How often each of four keys is taken in 12,000 draws.
-    fn taken(skew: Skew) -> [u32; 4] {
+    /// What the only client draws on four keys.
+    fn draw(skew: Skew, value_bytes: [u32; 2]) -> Draw {
         let options = Options {
             clients: 1,
             keys: 4,
@@ -112,8 +124,14 @@ mod tests {
             mix: BTreeMap::new(),
             replica_reads_percent: 0,
             skew,
+            value_bytes,
         };
-        let mut draw = Draw::new(&options, 0, ChaCha8Rng::seed_from_u64(1));
+        Draw::new(&options, 0, ChaCha8Rng::seed_from_u64(1))
+    }
+
+    /// How often each of four keys is taken in 12,000 draws.
+    fn taken(skew: Skew) -> [u32; 4] {
+        let mut draw = draw(skew, [0, 0]);
         let mut taken = [0; 4];
         draw.begin();
         for _ in 0..12_000 {
@@ -134,6 +152,32 @@ mod tests {
         ] {
             let taken = taken(skew);
             assert!(near(taken, expected), "{skew}: {taken:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_of_all_sizes_that_were_asked_for_and_no_two_are_alike() {
+        let mut draw = draw(Skew::Uniform, [1, 9]);
+        let values: Vec<Value> = (0..2000).map(|_| draw.fresh_value()).collect();
+        let texts = values.iter().map(|value| match value {
+            Value::Text(text) => text.as_ref(),
+            other => panic!("{other} is no text"),
+        });
+        let texts: BTreeSet<&str> = texts.collect();
+        assert_eq!(texts.len(), values.len());
+        assert_eq!(texts.iter().map(|text| text.len()).collect::<BTreeSet<_>>(), (2..=9).collect());
+    }
+
+    #[test]
+    fn a_value_repeats_its_number_and_is_no_number_itself() {
+        for (number, bytes, expected) in [
+            (17, 10, "17-17-17-1"),
+            (17, 6, "17-17-"),
+            (17, 3, "17-"),
+            (17, 0, "17-"),
+            (12345, 1, "12345-"),
+        ] {
+            assert_eq!(text(number, bytes), Value::Text(expected.into()));
         }
     }
 

@@ -5,4 +5,4 @@
 mod draw;
 pub mod workload;
 
-pub use workload::{Generator, Options, Registration, Skew, WORKLOADS, Workload};
+pub use workload::{Generator, Options, Registration, Share, Skew, WORKLOADS, Workload};

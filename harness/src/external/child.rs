@@ -15,8 +15,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::guardian::Guardian;
 use super::usage::{Belongings, MARK, Usage};
 use super::{Launch, Limits};
-use crate::sim::MESSAGE_BYTES_MAX;
 
+/// How long a line of a process may be.
+const LINE_BYTES_MAX: usize = 1 << 20;
 /// How many lines wait for a process to read them, and of it to be read.
 const LINES_MAX: usize = 10_000;
 /// How many bytes of its standard error are kept.
@@ -229,11 +230,11 @@ fn read_all(stdout: ChildStdout, says: &SyncSender<Result<String, String>>) {
     let mut reader = BufReader::new(stdout);
     loop {
         let mut line = Vec::new();
-        let most = MESSAGE_BYTES_MAX as u64 + 1;
+        let most = LINE_BYTES_MAX as u64 + 1;
         let said = match reader.by_ref().take(most).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
-            Ok(_) if line.len() > MESSAGE_BYTES_MAX => {
-                Err(format!("it said a line of more than {MESSAGE_BYTES_MAX} bytes"))
+            Ok(_) if line.len() > LINE_BYTES_MAX => {
+                Err(format!("it said a line of more than {LINE_BYTES_MAX} bytes"))
             }
             Ok(_) if line.last() != Some(&b'\n') => {
                 let part = shortened(&String::from_utf8_lossy(&line));
@@ -263,7 +264,7 @@ fn keep(stderr: ChildStderr, file: &Path, last_words: &Mutex<VecDeque<String>>) 
     let mut kept = held.map_or(0, |held| held.len() as usize);
     loop {
         let mut line = Vec::new();
-        match reader.by_ref().take(MESSAGE_BYTES_MAX as u64).read_until(b'\n', &mut line) {
+        match reader.by_ref().take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }

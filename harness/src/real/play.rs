@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::nemesis::{Defect, Fault, Planned, Schedule, Target};
 use crate::play::{FINAL_TRIES_MAX, Gate, Played};
 use crate::record::Recorder;
+use crate::rhythm::Rhythm;
 use crate::round::{Recovery, Round};
 use crate::run::Effect;
 use crate::seed::{Seed, Stream};
@@ -49,8 +50,7 @@ struct Stage {
     round: Rc<Round>,
     /// Whether the run is to be cut short.
     is_cut_short: Arc<AtomicBool>,
-    think_max: Duration,
-    paced: bool,
+    rhythm: Rhythm,
     gate: Rc<Gate>,
     /// How many sessions there were so far.
     sessions: Rc<Cell<u32>>,
@@ -95,8 +95,7 @@ pub(super) async fn play(
         recovery: Rc::new(Cell::new(Recovery { began: liveness, lasts: config.liveness })),
         round: Rc::new(Round::new(workload.kinds(&config.workload()))),
         is_cut_short,
-        think_max: config.think_max,
-        paced: config.paced,
+        rhythm: Rhythm::new(config),
         gate: Rc::default(),
         sessions: Rc::new(Cell::new(config.clients + config.nodes)),
     };
@@ -232,23 +231,23 @@ async fn act(
     mut think: Stream,
 ) {
     let stage = actor.stage.clone();
-    let think_max = stage.think_max.as_millis() as u64;
     if let Some(op) = first {
         while matches!(actor.perform(&op).await, Outcome::Fail(_)) && !stage.is_over() {
-            tokio::time::sleep(Duration::from_millis(think.between(0, think_max))).await;
+            tokio::time::sleep(stage.rhythm.pause(&mut think)).await;
         }
         stage.gate.open();
     }
     stage.gate.pass().await;
+    if let Some(wait) = stage.rhythm.first(stage.now(), &mut think) {
+        tokio::time::sleep(wait).await;
+    }
     while !stage.is_over() {
         let began = stage.now();
         let Stage { round, recorder, recovery, .. } = &stage;
         let op = round.next(&mut *generator, recorder, recovery.get(), (actor.home, began));
         let outcome = actor.perform(&op).await;
         generator.learn(&op, &outcome);
-        let pause = Duration::from_millis(think.between(0, think_max));
-        let taken = if stage.paced { stage.now().since(began) } else { Duration::ZERO };
-        tokio::time::sleep(pause.saturating_sub(taken)).await;
+        tokio::time::sleep(stage.rhythm.after(began, stage.now(), &mut think)).await;
     }
 }
 

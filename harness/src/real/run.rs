@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::nemesis::{self, Schedule};
 use crate::plan::Plan;
+use crate::rhythm::{Pace, longest_pause};
 use crate::run::{self, Report};
 use crate::seed::Seed;
 use crate::store::{free_name, processes_of};
@@ -56,8 +57,6 @@ impl Request {
     /// What the seed decides beforehand.
     fn config(&self, manifest: &Manifest) -> Config {
         let drawn = Config::draw(&self.plan, manifest, self.seed);
-        // Pauses are drawn from nothing to the longest: on average, half of it.
-        let pause = |rate: u32| Duration::from_secs(2) * drawn.clients / rate;
         Config {
             engine: Engine::Real,
             core: false,
@@ -65,8 +64,8 @@ impl Request {
             pinned: drawn.clients,
             // What fails over in seconds is to get something done between two faults.
             calm_max: manifest.timing.failover * 4,
-            paced: self.rate.is_some(),
-            think_max: self.rate.map_or(drawn.think_max, pause),
+            pace: self.rate.map_or(drawn.pace, |_| Pace::Steady),
+            think_max: self.rate.map_or(drawn.think_max, |rate| longest_pause(drawn.clients, rate)),
             ..drawn
         }
     }

@@ -14,6 +14,7 @@ use super::escape;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::nemesis::Planned;
+use crate::rhythm::Pace;
 use crate::run::{Conclusion, Counts, DiskEffect, Effect, Judged};
 use crate::seed::Seed;
 use crate::store::Record;
@@ -243,7 +244,7 @@ fn configuration(record: &Record) -> String {
 }
 
 /// The drawn configuration, by the names of its settings.
-pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
+pub(crate) fn settings(record: &Record) -> [(&'static str, String); 16] {
     let config = &record.config;
     let time = |duration| humantime::format_duration(duration).to_string();
     // What a simulation draws of its world, a real one has of its own.
@@ -259,6 +260,7 @@ pub(crate) fn settings(record: &Record) -> [(&'static str, String); 15] {
         ("mix", mix.join(", ")),
         ("replica reads", format!("{} of 100 reads", config.replica_reads_percent)),
         ("choice of keys", config.skew.to_string()),
+        ("values", values(config)),
         ("pause between operations", pause(config)),
         ("latency", drawn(format!("{} to {}", time(config.tick), time(config.latency_max)))),
         ("sync of a disk", drawn(format!("up to {}", time(config.sync_max)))),
@@ -288,10 +290,24 @@ fn liveness(config: &Config) -> String {
     format!("{lasts}{who}")
 }
 
+fn values(config: &Config) -> String {
+    match config.value_bytes {
+        [_, 0] => "numbers".to_owned(),
+        [fewest, most] if fewest == most => format!("texts of {most} bytes"),
+        [fewest, most] => format!("texts of {fewest} to {most} bytes"),
+    }
+}
+
 fn pause(config: &Config) -> String {
     let longest = humantime::format_duration(config.think_max);
-    let counted = if config.paced { ", counted from the beginning of the one before" } else { "" };
-    format!("up to {longest}{counted}")
+    match config.pace {
+        Pace::Closed => format!("up to {longest}"),
+        Pace::Steady => format!("up to {longest}, counted from the beginning of the one before"),
+        Pace::Open => {
+            let rate = 2.0 * f64::from(config.clients) / config.think_max.as_secs_f64();
+            format!("none: {rate:.0} operations a second come by themselves")
+        }
+    }
 }
 
 fn pause_between_faults(record: &Record) -> String {

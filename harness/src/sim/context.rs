@@ -18,7 +18,7 @@ use crate::seed::Stream;
 use crate::trace::Happening;
 
 /// The longest message, in bytes. A longer one is not sent, and the run says so.
-pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+pub const MESSAGE_BYTES_MAX: usize = 1 << 24;
 
 /// Who sent a message, or who is to get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -108,6 +108,8 @@ pub(super) struct Shared {
     pub(super) sent: Cell<u64>,
     pub(super) dropped: Cell<u64>,
     pub(super) oversized: Cell<u64>,
+    /// How long the longest message was so far.
+    pub(super) longest: Cell<usize>,
     pub(super) trace: Option<RefCell<Trace>>,
     /// Says what messages are.
     system: Arc<dyn System>,
@@ -181,6 +183,7 @@ impl Shared {
             sent: Cell::new(0),
             dropped: Cell::new(0),
             oversized: Cell::new(0),
+            longest: Cell::new(0),
             trace: trace.then(RefCell::default),
             system,
             watches: RefCell::default(),
@@ -372,6 +375,7 @@ impl Shared {
             self.oversized.set(self.oversized.get() + 1);
             return Err(Loss::TooLong);
         }
+        self.longest.set(self.longest.get().max(bytes.len()));
         let up = to == Place::CLIENTS || self.nodes[to.0 - 1].up.get();
         if !up {
             // turmoil would keep it until the node starts again, without a bound.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Sort, Spread, as_nanos, of_clients, percentile};
 use crate::config::Config;
 use crate::nemesis::{Fault, Planned, Schedule, Shape, Target};
+use crate::rhythm::Pace;
 use crate::run::Report;
 use crate::seed::Seed;
 
@@ -99,6 +100,7 @@ pub(super) fn prepare(config: &mut Config, (fewest, most): (u32, u32)) {
     config.regions = None;
     config.tick = Duration::from_millis(5);
     config.latency_max = Duration::from_millis(15);
+    config.pace = Pace::Closed;
     config.think_max = Duration::from_millis(200);
     config.safety = BEGIN + LASTS + AFTER;
     config.liveness = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Sort, as_nanos, of_clients, percentile, took};
 use crate::config::Config;
+use crate::rhythm::Pace;
 use crate::run::Report;
 
 /// Clients of each region.
@@ -40,6 +41,7 @@ pub(super) fn prepare(config: &mut Config, (fewest, most): (u32, u32)) {
     config.clients = CLIENTS_A_REGION * regions;
     config.pinned = config.clients;
     config.replica_reads_percent = 50;
+    config.pace = Pace::Closed;
     config.think_max = Duration::from_millis(50);
 }
 

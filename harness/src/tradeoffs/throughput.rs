@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Sort, of_clients, percentile, took};
 use crate::config::Config;
+use crate::rhythm::Pace;
 
 /// The sizes that are tried, of those that the system runs with.
 pub(super) const NODES: RangeInclusive<u32> = 1..=7;
@@ -43,6 +44,7 @@ pub(super) fn prepare(config: &mut Config, nodes: u32, replica: bool) {
     config.tick = Duration::from_millis(1);
     config.latency_max = Duration::from_millis(1);
     config.sync_max = Duration::ZERO;
+    config.pace = Pace::Closed;
     config.think_max = Duration::ZERO;
     config.message_cost = MESSAGE_COST;
     config.replica_reads_percent = if replica { 100 } else { 0 };

@@ -19,6 +19,7 @@ mod in_test;
 mod isolated;
 mod keeping;
 mod large;
+mod load;
 mod membership;
 mod mesh;
 mod processes;

@@ -11,6 +11,7 @@ use stormglass::config::Config;
 use stormglass::engine::Choice;
 use stormglass::nemesis::{Fault, Schedule, Shape, Target};
 use stormglass::plan::Plan;
+use stormglass::rhythm::Pace;
 use stormglass::run::{Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{Claim, Manifest, SYSTEMS, System};
@@ -52,10 +53,11 @@ fn runs_of_a_swarm_differ_in_everything_that_a_plan_leaves_open() {
     assert!(of(&|config| config.think_max.as_millis() as u64).iter().any(|ms| *ms > 500));
     assert!(of(&|config| config.safety.as_secs()).len() > 5);
     let switches: [fn(&Config) -> bool; 3] =
-        [|config| config.paced, |config| config.whims, |config| config.core];
+        [|config| config.value_bytes == [0, 0], |config| config.whims, |config| config.core];
     for switch in switches {
         assert_eq!(all.iter().map(switch).collect::<BTreeSet<bool>>().len(), 2);
     }
+    assert_eq!(all.iter().map(|config| config.pace).collect::<BTreeSet<_>>().len(), 3);
     for kind in [OpKind::Cas, OpKind::Delete] {
         let with = all.iter().filter(|config| config.mix.contains_key(&kind)).count();
         assert!((200..400).contains(&with), "{kind} in {with} of 400");
@@ -97,8 +99,8 @@ fn a_plan_that_is_no_swarm_draws_what_it_always_drew() {
     plan.swarm = false;
     let config = drawn(&plan, 1).remove(0);
     assert_eq!(
-        (config.nemeses, config.core, config.whims, config.paced),
-        (None, false, false, false)
+        (config.nemeses, config.core, config.whims, config.pace, config.value_bytes),
+        (None, false, false, Pace::Closed, [0, 0])
     );
 }
 

@@ -103,6 +103,21 @@ fn a_write_is_durable_before_it_is_told_or_acknowledged() {
     assert!(!out.iter().any(|o| matches!(o, Output::Reply { .. })));
 }
 
+#[test]
+fn a_client_that_claims_to_have_seen_the_end_of_time_takes_it_from_nobody() {
+    let mut cluster = cluster(3, STRICT);
+    let mut liar = Client::of(&mut cluster, 0);
+    liar.seen = u64::MAX;
+    assert_eq!(liar.write(&mut cluster, "y", "a"), Some(Reply::Done));
+    for node in 0..3 {
+        let mut client = Client::of(&mut cluster, node);
+        for written in ["a", "b", "c"] {
+            assert_eq!(client.write(&mut cluster, "x", written), Some(Reply::Done));
+            assert_eq!(client.read(&mut cluster, "x"), value(written));
+        }
+    }
+}
+
 /// A cluster in which `x` was written while node 2 was cut off, and a client at node 2.
 fn written_without_node_2(settings: Settings) -> (Cluster<Leaderless>, Client) {
     let mut cluster = cluster(3, settings);

@@ -114,7 +114,9 @@ pub(crate) fn sent(
             | Message::Reached(_)
             | Message::Known(_)
             | Message::Reborn { .. }
-            | Message::Shared { .. } => &[],
+            | Message::Shared { .. }
+            | Message::AnyoneLeft { .. }
+            | Message::NotI { .. } => &[],
         };
         changes.iter().map(|change| (*from, change))
     })

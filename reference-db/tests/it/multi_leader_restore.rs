@@ -10,6 +10,7 @@ use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::multi_leader::{Message, MultiLeader, Settings};
 
 use super::multi_leader::{Client, TOPOLOGIES, held, started, value};
+use super::primary_members::{DONE, admit, dismiss};
 use super::raft_cluster::Cluster;
 
 /// A cluster of so many regions of one node each.
@@ -323,4 +324,87 @@ fn a_region_of_two_keeps_what_it_acknowledged_whichever_disk_is_lost() {
         cluster.run(2000);
         assert_eq!(all_hold(&cluster, "x"), vec![Some(value("a")); 6], "{lost}");
     }
+}
+
+/// Three regions of one node each, and a fourth node that may be let into the first.
+fn with_a_spare() -> Cluster<MultiLeader> {
+    let settings = Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
+    let mut cluster = Cluster::of_regions(4, 1, 50, settings).begun_by(3);
+    cluster.start(3);
+    cluster.run(1000);
+    cluster
+}
+
+/// Writes in the first region, and waits until the others have it.
+fn write_everywhere(cluster: &mut Cluster<MultiLeader>, key: &str) {
+    Client::of(cluster, 0).write(cluster, key, "a");
+    cluster.run(500);
+}
+
+#[test]
+fn a_region_of_one_node_comes_back_where_another_one_might_have_been_let_in() {
+    let mut cluster = with_a_spare();
+    write_everywhere(&mut cluster, "x");
+    cluster.replace_disk(0);
+    assert_eq!(held(&cluster, 0, "x"), Some(value("a")));
+    // It does so too when that one was let in, and went.
+    assert_eq!(cluster.ask(0, 7, admit(1, 3)), DONE);
+    assert_eq!(cluster.ask(0, 7, dismiss(2, 3)), DONE);
+    write_everywhere(&mut cluster, "y");
+    cluster.replace_disk(0);
+    assert_eq!(held(&cluster, 0, "y"), Some(value("a")));
+    Client::of(&mut cluster, 0).write(&mut cluster, "z", "a");
+    cluster.run(500);
+    assert_eq!(all_hold(&cluster, "z")[..3], vec![Some(value("a")); 3][..]);
+}
+
+#[test]
+fn a_region_does_not_begin_again_while_one_may_be_left_that_has_everything() {
+    let mut cluster = with_a_spare();
+    assert_eq!(cluster.ask(0, 7, admit(1, 3)), DONE);
+    cluster.run(500);
+    // What only the region has.
+    cluster.split(&[0, 3]);
+    Client::of(&mut cluster, 0).write(&mut cluster, "x", "a");
+    cluster.run(100);
+    cluster.crash(3);
+    cluster.wipe(0);
+    cluster.heal();
+    cluster.start(0);
+    cluster.run(2000);
+    assert!(!cluster.is_whole(0), "the other node of the region has not been asked");
+    cluster.start(3);
+    assert!(cluster.run_until(|cluster| cluster.is_whole(0)));
+    cluster.run(500);
+    assert_eq!(all_hold(&cluster, "x"), vec![Some(value("a")); 4]);
+}
+
+#[test]
+fn a_node_that_was_let_go_never_speaks_for_its_region() {
+    let mut cluster = with_a_spare();
+    assert_eq!(cluster.ask(0, 7, admit(1, 3)), DONE);
+    write_everywhere(&mut cluster, "x");
+    cluster.split(&[3]);
+    cluster.request(0, 7, dismiss(2, 3));
+    cluster.run(1500);
+    let answered = cluster.answers.iter().any(|one| (one.client.0, one.sequence) == (7, 2));
+    assert!(!answered, "it does not know that it is gone");
+    cluster.heal();
+    let leads =
+        |cluster: &Cluster<MultiLeader>| [0, 3].map(|n| cluster.role(n) == Some(Role::Leader));
+    assert!(cluster.run_until(|cluster| leads(cluster) != [false, false]));
+    let (leader, gone) = if leads(&cluster)[0] { (0, 3) } else { (3, 0) };
+    assert_eq!(cluster.ask(leader, 7, dismiss(3, gone)), DONE);
+    cluster.split(&[gone]);
+    Client::of(&mut cluster, leader).write(&mut cluster, "x", "b");
+    cluster.run(500);
+    cluster.wipe(leader);
+    cluster.heal();
+    cluster.start(leader);
+    assert!(
+        cluster.run_until(|cluster| cluster.is_whole(leader)),
+        "n{leader} is never whole again"
+    );
+    let regions = [leader, 1, 2].map(|node| held(&cluster, node, "x"));
+    assert_eq!(regions, [Some(value("b")), Some(value("b")), Some(value("b"))]);
 }

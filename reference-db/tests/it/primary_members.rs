@@ -13,7 +13,7 @@ use super::primary_cluster::{Copies, holds, others, primary, read, request, writ
 use super::raft_cluster::Cluster;
 
 const MODES: [Acknowledge; 3] = [Acknowledge::All, Acknowledge::One, Acknowledge::None];
-const DONE: Option<Reply> = Some(Reply::Done);
+pub(crate) const DONE: Option<Reply> = Some(Reply::Done);
 
 pub(crate) fn admit(sequence: u64, node: usize) -> Request {
     request(0, sequence, Command::Admit { node: NodeId(node as u32) })

@@ -201,15 +201,71 @@ mod raft {
         assert_eq!(voters(&cluster, leader), [leader as u32]);
     }
 
+    fn is_answered(cluster: &Cluster<Raft>, sequence: u64) -> bool {
+        cluster.answers.iter().any(|one| (one.client.0, one.sequence) == (7, sequence))
+    }
+
+    #[test]
+    fn of_two_nobody_is_let_go_who_does_not_know_it() {
+        for seed in 0..20 {
+            let mut cluster = Cluster::<Raft>::with_spare(3, seed, 1000);
+            let leader = cluster.elect();
+            let other = 1 - leader;
+            let reply = cluster.ask(leader, 0, request(0, 1, Command::OpenSession));
+            let Some(Reply::Session(session)) = reply else { panic!("no session, but {reply:?}") };
+            cluster.start(2);
+            cluster.split(&[other]);
+            cluster.request(leader, 7, dismiss(1, other));
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), None, "it counts alone");
+            assert!(
+                !is_answered(&cluster, 1),
+                "seed {seed}: {other} does not know that it is gone"
+            );
+            cluster.heal();
+            let leader = cluster.elect();
+            let gone = 1 - leader;
+            assert_eq!(cluster.ask(leader, 7, dismiss(2, gone)), DONE);
+            assert!(!voters(&cluster, gone).contains(&(gone as u32)), "seed {seed}: it knows");
+            // Others take its place, and it hears nothing of them.
+            cluster.split(&[gone]);
+            assert_eq!(cluster.ask(leader, 7, admit(3, 2)), DONE);
+            assert_eq!(cluster.ask(leader, 0, write(session, 3, "y")), DONE);
+            cluster.wipe(leader);
+            cluster.crash(2);
+            cluster.heal();
+            cluster.start(leader);
+            cluster.run(1000);
+            assert_eq!(cluster.leader(), None, "seed {seed}: what {gone} has is old");
+            cluster.start(2);
+            assert!(cluster.run_until(|cluster| cluster.is_whole(leader)), "seed {seed}");
+            assert!(cluster.node(leader).kv().values().contains_key("y"), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_loses_its_disk_while_it_is_let_go_of_two_holds_nobody_up() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(2, seed, 1000);
+            let other = 1 - leader;
+            cluster.cut[leader][other] = true;
+            cluster.request(leader, 7, dismiss(1, other));
+            cluster.run(10);
+            assert_eq!(voters(&cluster, leader), [leader as u32], "it was heard just now");
+            cluster.wipe(other);
+            cluster.heal();
+            cluster.start(other);
+            assert!(cluster.run_until(|cluster| is_answered(cluster, 1)), "seed {seed}");
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), DONE);
+        }
+    }
+
     #[test]
     fn a_node_that_is_let_in_is_reported_when_it_counts() {
         let (mut cluster, leader, _) = with_a_spare(8);
         cluster.cut[leader][3] = true;
         cluster.request(leader, 7, admit(1, 3));
         cluster.run(500);
-        let answered = |cluster: &Cluster<Raft>| {
-            cluster.answers.iter().any(|answer| (answer.client.0, answer.sequence) == (7, 1))
-        };
+        let answered = |cluster: &Cluster<Raft>| is_answered(cluster, 1);
         assert!(cluster.node(leader).core().members().get(NodeId(3)).is_some(), "it is let in");
         assert!(!answered(&cluster), "but has nothing yet");
         cluster.heal();

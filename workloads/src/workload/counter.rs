@@ -48,6 +48,10 @@ impl Workload for Counter {
         &MIX
     }
 
+    fn value_bytes_max(&self) -> u32 {
+        0
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 6] = [
             Guarantee::Linearizable,

@@ -20,6 +20,10 @@ impl Workload for Echo {
         &MIX
     }
 
+    fn value_bytes_max(&self) -> u32 {
+        16_384
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 3] = [Guarantee::Live, Guarantee::Available, Guarantee::Echo];
         &JUDGED

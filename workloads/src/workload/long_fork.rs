@@ -30,6 +30,10 @@ impl Workload for LongFork {
         &MIX
     }
 
+    fn value_bytes_max(&self) -> u32 {
+        0
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 3] = [Guarantee::Live, Guarantee::Available, Guarantee::LongFork];
         &JUDGED

@@ -43,6 +43,12 @@ pub trait Workload: Sync {
         self.mix().iter().filter(needed).map(|share| share.kind).collect()
     }
 
+    /// How many bytes a value that clients write may have; none where that is not theirs to say. Where many values are
+    /// read at once, fewer.
+    fn value_bytes_max(&self) -> u32 {
+        1024
+    }
+
     /// What every node is asked about a key at the end, when the replicas have had time to converge.
     fn final_reads(&self, key: Key) -> Vec<Op> {
         vec![Op::Read { key, level: ReadLevel::Replica }]
@@ -99,6 +105,9 @@ pub struct Options {
     pub replica_reads_percent: u32,
     /// How often each of the keys is taken.
     pub skew: Skew,
+    /// The fewest and the most bytes of a value that is written, or one more than its number has digits. Where the
+    /// most are none, values are numbers.
+    pub value_bytes: [u32; 2],
 }
 
 impl Options {

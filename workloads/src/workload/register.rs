@@ -31,6 +31,10 @@ impl Workload for Register {
         &MIX
     }
 
+    fn value_bytes_max(&self) -> u32 {
+        16_384
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 11] = [
             Guarantee::Linearizable,

@@ -19,7 +19,7 @@ use super::Software;
 use super::latency::Latency;
 use crate::config::Config;
 use crate::seed::Seed;
-use crate::sim::context::{Address, MESSAGE_BYTES_MAX, Message, Parcel};
+use crate::sim::context::{Address, Message, Parcel};
 use crate::sim::process::{self, Process};
 use crate::sim::shared::{Place, Shared};
 use crate::system::LocalBoxFuture;
@@ -273,7 +273,8 @@ impl Socket {
     /// Takes the next message from turmoil.
     fn take(&self) -> Option<Message> {
         RECEIVED.with_borrow_mut(|buffer| {
-            buffer.resize(MESSAGE_BYTES_MAX + 24, 0);
+            let longest = self.network.shared.longest.get() + 24;
+            buffer.resize(longest.max(buffer.len()), 0);
             while let Ok((len, from)) = self.socket.try_recv_from(buffer) {
                 if let Some(message) = self.open(len, from, buffer) {
                     return Some(message);

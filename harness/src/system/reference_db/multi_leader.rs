@@ -215,7 +215,8 @@ impl System for MultiLeader {
 
     /// Nodes come and go within their regions, of which none is left without any.
     fn membership(&self) -> Option<Membership> {
-        Some(Membership { groups: self.settings.regions as u32, least: 1 })
+        let (groups, least) = (self.settings.regions as u32, self.region_nodes as u32);
+        Some(Membership { groups, least })
     }
 
     fn operator(&self, cx: ClientCx) -> Option<Box<dyn Operator>> {

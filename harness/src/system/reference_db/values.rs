@@ -137,12 +137,13 @@ fn answered(steps: &[Value], found: Vec<Option<Datum>>) -> Arc<[Value]> {
     steps.iter().map(answer).collect()
 }
 
-/// The store keeps bytes: whole numbers travel as their decimal digits. The inner nothing stands for
-/// `nil`, the outer for what does not travel.
+/// The store keeps bytes: whole numbers travel as their decimal digits, and texts as they are, but for those that
+/// would come back as numbers. The inner nothing stands for `nil`, the outer for what does not travel.
 fn bytes_of(value: &Value) -> Option<Option<Vec<u8>>> {
     match value {
         Value::Nil => Some(None),
         Value::Int(number) => Some(Some(number.to_string().into_bytes())),
+        Value::Text(text) if text.parse::<i64>().is_err() => Some(Some(text.as_bytes().to_vec())),
         Value::Text(_) | Value::List(_) => None,
     }
 }

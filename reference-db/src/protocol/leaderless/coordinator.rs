@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ring::Ring;
 use super::sessions::Admission;
 use super::siblings::changes_of;
-use super::version::{Stamp, Version};
+use super::version::{Clock, Stamp, Version};
 use super::{Conflicts, Leaderless, Message, Receipt, Settings, send};
 use crate::env::{NodeId, Time};
 use crate::kv::{Command, ReadLevel, Reply};
@@ -167,7 +167,7 @@ impl Leaderless {
             }
         }
         if self.operations.len() < OPERATIONS_MAX {
-            let earliest = wall.max(seen.saturating_add(1));
+            let earliest = wall.max(Clock::after_seen(seen));
             self.begin(now, (origin, sequence), key, task, earliest, out);
         }
     }

@@ -161,7 +161,9 @@ impl Control {
         settings: Settings,
         out: &mut Vec<Output<Leaderless>>,
     ) {
-        self.core.promote(now, |node| layout.nodes.contains(&node));
+        let wishes = &self.wishes;
+        let may = |node| layout.nodes.contains(&node) && !wishes.is_to_go(node);
+        self.core.promote(now, may);
         if self.wishes.is_empty() {
             return;
         }

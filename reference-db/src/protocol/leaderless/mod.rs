@@ -16,10 +16,12 @@
 //!
 //! With [`Conflicts::Siblings`], two changes that did not know of each other both stay, and a client's
 //! next write replaces those that it has read ([`siblings`]). Where `read + write > replicas` and
-//! nobody stands in, a read shows everything that was acknowledged, or shown to anyone, before it
-//! began, unless its replacement is shown. What breaks the second half: a change has reached node 1
-//! alone, a read asks 1 and 2 and shows it, and the next one asks 2 and 3. So a read that finds
-//! replicas apart leaves what it shows at so many as a change would, before it answers. That is not
+//! nobody stands in, a read shows everything that was acknowledged before it began and, where
+//! `2 * read > replicas` too, everything that was shown to anyone, unless its replacement is shown. What
+//! breaks the second half: a change has reached node 1 alone, a read asks 1 and 2 and shows it, and the
+//! next one asks 2 and 3. So a read that finds replicas apart leaves what it shows at so many as a change
+//! would, before it answers. Where two reads need not meet, that is not enough: the first finds nobody
+//! apart, and the second asks others. And it is not
 //! linearizable: of two changes under way, one read may show the first alone, and another one the
 //! second. And what one client takes out of a set that it keeps there comes back with a write of
 //! another one that had read it before.

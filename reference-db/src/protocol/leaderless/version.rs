@@ -137,6 +137,13 @@ impl Clock {
         self.latest = self.latest.max(stamp.time);
     }
 
+    /// The earliest time of a change of a client that has seen so much. No wall clock has come so far that the
+    /// limit makes a difference; but a client that claims to have seen the end of time would leave none for those
+    /// that come after it, and two changes would have the same stamp.
+    pub(super) fn after_seen(seen: u64) -> u64 {
+        seen.min(u64::MAX / 2) + 1
+    }
+
     /// Issues a stamp that is later than everything seen, and not before `earliest`.
     pub(super) fn issue(&mut self, earliest: u64) -> Stamp {
         self.latest = self.latest.saturating_add(1).max(earliest);

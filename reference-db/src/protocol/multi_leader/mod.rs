@@ -36,6 +36,7 @@ use crate::kv::{Command, ReadLevel, Reply};
 use crate::merge::{Actor, Merge as _, VersionVector};
 use crate::protocol::pending::Pending;
 use crate::protocol::raft::core::Core;
+use crate::protocol::raft::log::Position;
 use crate::protocol::raft::message as region;
 use crate::protocol::raft::wishes::{Dismissal, Wishes};
 use crate::protocol::{Input, Options, Origin, Output, Protocol, Recovered};
@@ -134,6 +135,16 @@ pub enum Message {
         /// What it has.
         state: Box<State>,
     },
+    /// From a node that has nothing, to those that may be of its region: does the receiver count there?
+    AnyoneLeft {
+        /// As whom the region would begin again.
+        heir: Actor,
+    },
+    /// The answer: it does not.
+    NotI {
+        /// Who asked.
+        heir: Actor,
+    },
 }
 
 /// One node of the mode `multi-leader`.
@@ -204,6 +215,8 @@ impl Protocol for MultiLeader {
         match input {
             Input::Timer => {
                 self.core.on_timer(now);
+                // Somebody is left who has let it in.
+                self.restore.take_if(|_| self.core.log().last() != Position::default());
                 if let Some(restore) = &mut self.restore {
                     restore.on_timer(now, &self.options.timing, &self.rules, self.id, out);
                 }
@@ -285,6 +298,8 @@ impl MultiLeader {
             Message::Shared { heir, region, state } => {
                 self.on_shared(now, heir, region, state, out);
             }
+            Message::AnyoneLeft { heir } => self.on_anyone_left(from, heir, out),
+            Message::NotI { heir } => self.on_not_i(from, heir),
             Message::Reached(table) => {
                 let region = self.rules.regions.of(from);
                 if let (Some(office), Some(region)) = (&mut self.office, region) {
@@ -379,7 +394,7 @@ impl MultiLeader {
     /// Does what follows from the core's new state.
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
-        self.core.promote(now, |_| true);
+        self.core.promote(now, |node| !self.wishes.is_to_go(node));
         self.wishes.go_on(now, &mut self.core, |_| Dismissal::Now, out);
         self.core.pass_on(out, Message::Region);
         self.apply_committed(now, out);

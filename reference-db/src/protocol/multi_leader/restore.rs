@@ -25,7 +25,11 @@
 //! does not name the last one.
 //!
 //! A region of several nodes needs none of this while one of its disks is left that has everything:
-//! [`crate::protocol::raft::members`].
+//! [`crate::protocol::raft::members`]. Which nodes those are, a node that has lost its disk does not know any
+//! more. So before it asks another region, it asks all other nodes that its own may have, let in or not,
+//! whether they count there ([`Message::AnyoneLeft`]): one that was never let in does not, and one that was
+//! let go knows it, since of two nobody goes who does not. Where one says nothing, it may be the one that has
+//! everything. Of two that have lost their disks at once, the first founder begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,12 +53,14 @@ pub(super) struct Restore {
     heir: Actor,
     /// The incarnations before it, as far as anyone has said.
     former: BTreeSet<Actor>,
+    /// Nodes of its region that have not said that they do not count there.
+    fellows: BTreeSet<NodeId>,
     sent: BTreeMap<Actor, State>,
     ask_at: Time,
 }
 
 impl Restore {
-    /// What a node begins with whose region has no other, if it has lost its disk.
+    /// What a node begins with that has lost its disk, or was never let in.
     pub(super) fn of(
         options: &Options,
         rules: &Rules,
@@ -63,11 +69,11 @@ impl Restore {
     ) -> Option<Restore> {
         let own = rules.regions.own();
         let empty = core.is_restoring() && core.log().last() == Position::default();
-        let alone = options.nodes == [options.id] && rules.regions.all().count() > 1;
-        let founder = options.founders().any(|node| node == options.id);
-        (empty && alone && founder).then(|| Restore {
+        let others = rules.regions.all().count() > 1;
+        (empty && others).then(|| Restore {
             heir: incarnation(own, core.incarnation()),
             former: BTreeSet::from([own]),
+            fellows: options.nodes.iter().copied().filter(|node| *node != options.id).collect(),
             sent: BTreeMap::new(),
             ask_at: now,
         })
@@ -90,6 +96,13 @@ impl Restore {
             return;
         }
         self.ask_at = now + timing.heartbeat;
+        if !self.fellows.is_empty() {
+            let message = Message::AnyoneLeft { heir: self.heir };
+            out.extend(
+                self.fellows.iter().map(|to| Output::Send { to: *to, message: message.clone() }),
+            );
+            return;
+        }
         let own = rules.regions.own();
         let asked = rules.regions.all().filter(|region| *region != own);
         let asked = asked.filter(|region| !self.sent.contains_key(region));
@@ -120,6 +133,24 @@ pub(super) fn ask(
 }
 
 impl MultiLeader {
+    /// A node of the region has nothing, and asks whether this one counts there. It does not where the log
+    /// gives it no vote. That it was to lose it need not be agreed on: what was agreed on later is not here.
+    pub(super) fn on_anyone_left(&self, from: NodeId, heir: Actor, out: &mut Vec<Output<Self>>) {
+        let turn = |node| (!self.options.founders().any(|founder| founder == node), node);
+        let is_first = self.restore.is_some() && turn(self.id) < turn(from);
+        let is_fellow = self.rules.regions.of(from) == Some(self.rules.regions.own());
+        if is_fellow && !is_first && !self.core.has_vote() {
+            out.push(Output::Send { to: from, message: Message::NotI { heir } });
+        }
+    }
+
+    /// A node of the region says that it does not count there.
+    pub(super) fn on_not_i(&mut self, from: NodeId, heir: Actor) {
+        if let Some(restore) = self.restore.as_mut().filter(|restore| restore.heir == heir) {
+            restore.fellows.remove(&from);
+        }
+    }
+
     /// A region has lost everything and asks for what this one has.
     pub(super) fn on_reborn(
         &mut self,
@@ -180,7 +211,10 @@ impl MultiLeader {
     fn found_if_enough(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         let regions = self.rules.regions.all().count();
         let enough = (regions / 2 + 1).min(regions - 1);
-        let ready = |restore: &mut Restore| restore.sent.len() >= enough;
+        let empty = self.core.log().last() == Position::default();
+        let ready = |restore: &mut Restore| {
+            empty && restore.fellows.is_empty() && restore.sent.len() >= enough
+        };
         let Some(restore) = self.restore.take_if(ready) else { return };
         let disk = self.core.incarnation();
         let state = State::reborn(&self.rules, disk, &restore.sent);

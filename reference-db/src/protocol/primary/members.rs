@@ -142,7 +142,8 @@ impl Primary {
             };
             // Whom nothing waits for is always a little behind.
             let spare = if waited_for { 0 } else { BATCH_MAX as u64 };
-            office.matched(|other| other == node) >= committed.saturating_sub(spare)
+            let has = office.matched(|other| other == node) >= committed.saturating_sub(spare);
+            has && !self.wishes.is_to_go(node)
         };
         self.control.promote(now, ready);
     }

@@ -59,9 +59,8 @@ impl<C: Clone, S> Core<C, S> {
     /// was not let in has nothing to say; and the new disk is let in by whoever leads. But of two, both have
     /// everything that was ever agreed on, and nobody but 1 can have led or voted since in a term that 1 has
     /// not seen, because either takes both. So 1 takes the vote of the lost disk away as it begins to lead.
-    /// With a third member, a learner even, there might be others that know better. And one that was let go
-    /// without ever hearing of it must not be started where the last member has lost its disk: what it has
-    /// is old.
+    /// With a third member, a learner even, there might be others that know better. And of two, nobody was let
+    /// go without knowing it ([`super::members`]).
     pub(super) fn outlive(&mut self, now: Time, members: Members) {
         let candidate = matches!(self.standing, Standing::PreCandidate(_));
         let alone = members.voters().eq([self.id]) && members.iter().count() == 2;

@@ -20,6 +20,13 @@
 //! before any majority does without it. A second change gives the learner its vote when it has
 //! caught up. A node that is added goes the same way, and [`wishes`](super::wishes) says what operators
 //! are told of it.
+//!
+//! **The last but one.** Of two, member 2 does not answer for a while. Were it let go now, 1 would be all
+//! there is, and could commit by itself, and let 3 in, and commit with 3. Then 1 is wiped. Member 2 still
+//! knows of nobody but 1 and itself: it takes itself for the one that is left of two, and
+//! [outlives](Core::outlive) a cluster in which it has no part, with what it had. So of two, one goes only
+//! when it knows: it loses its vote first, that counts only when its own log says so, and until then
+//! nothing after it does; and it is not begun while the other one is not heard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -128,13 +135,18 @@ impl Members {
     /// where the node does not take part, or the incarnation is not new.
     fn with_restored(&self, node: NodeId, incarnation: u64) -> Option<Members> {
         let before = self.get(node)?.incarnation;
-        if before == incarnation || self.former.contains(&(node, incarnation)) {
+        if before == incarnation || self.was_replaced(node, incarnation) {
             return None;
         }
         let mut members = self.clone();
         members.former.insert((node, before));
         members.present.insert(node, Member { incarnation, votes: false });
         Some(members)
+    }
+
+    /// Whether an incarnation of a node is one that was replaced.
+    fn was_replaced(&self, node: NodeId, incarnation: u64) -> bool {
+        self.former.contains(&(node, incarnation))
     }
 
     /// The members with another node as a learner, whatever its disk; nothing where it takes part.
@@ -157,13 +169,25 @@ impl Members {
         members
     }
 
-    /// The members with a vote for a learner.
-    fn with_vote(&self, node: NodeId) -> Members {
+    /// The members where one of them has a vote, or has none.
+    fn with_vote(&self, node: NodeId, votes: bool) -> Members {
         let mut members = self.clone();
         if let Some(member) = members.present.get_mut(&node) {
-            member.votes = true;
+            member.votes = votes;
         }
         members
+    }
+
+    /// Of two that voted before these members, the one that has its vote no more, though not because its
+    /// disk was lost.
+    fn let_go_of_two(&self, before: &Members) -> Option<NodeId> {
+        if self.voters().count() != 1 || before.voters().count() != 2 {
+            return None;
+        }
+        let lost_its_vote = |(node, member): &(NodeId, Member)| {
+            self.get(*node).is_some_and(|now| now == Member { votes: false, ..*member })
+        };
+        before.iter().filter(|(_, member)| member.votes).find(lost_its_vote).map(|(node, _)| node)
     }
 }
 
@@ -195,7 +219,7 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     /// Whether the member itself votes and counts, as far as it knows.
-    pub(super) fn has_vote(&self) -> bool {
+    pub(in crate::protocol) fn has_vote(&self) -> bool {
         self.members.votes(self.id, self.incarnation)
     }
 
@@ -260,6 +284,10 @@ impl<C: Clone, S> Core<C, S> {
         else {
             return;
         };
+        if self.has_to_know() == Some(from) && !self.members.was_replaced(from, incarnation) {
+            // Whoever had to know is gone.
+            self.excuse(from);
+        }
         if *term > self.hard.term {
             self.step_down(now, *term);
         }
@@ -277,22 +305,20 @@ impl<C: Clone, S> Core<C, S> {
         if self.members.iter().all(|(_, member)| member.votes) || !self.may_change_members() {
             return;
         }
-        let last = self.log.last().index;
         let Standing::Leader(leadership) = &self.standing else { return };
         // What it still lacks fits into one message, and is not that it was let in. Of one, leader 1 lets 2 in
         // and gives it a vote in one go, and both are restarted before 2 has either: 1 needs the vote of 2,
         // which has nothing to say, because it does not know that it was let in. Nobody leads ever again.
         let able = |node: &NodeId| {
-            leadership.peers.iter().any(|peer| {
-                let near = peer.matched + BATCH_MAX as u64 >= last;
-                let knows = peer.matched > 0 && peer.matched >= self.members_at;
-                peer.node == *node && near && knows && now.since(peer.heard) < self.timing.election
-            })
+            let knows = leadership.peers.iter().any(|peer| {
+                peer.node == *node && peer.matched > 0 && peer.matched >= self.members_at
+            });
+            knows && self.is_near(now, *node)
         };
         let learners = self.members.iter().filter(|(_, member)| !member.votes);
         let ready = learners.map(|(node, _)| node).find(|node| able(node) && may(*node));
         if let Some(node) = ready {
-            self.append_members(now, self.members.with_vote(node));
+            self.append_members(now, self.members.with_vote(node, true));
         }
     }
 
@@ -305,13 +331,42 @@ impl<C: Clone, S> Core<C, S> {
         self.change_members(now, self.members.with_another(node))
     }
 
-    /// Lets a node go. A leader that lets itself go leads until that is agreed on.
+    /// Lets a node go. A leader that lets itself go leads until that is agreed on. Of two, it takes two
+    /// calls: the first takes the vote away from the one that is to go.
     pub fn dismiss(&mut self, now: Time, node: NodeId) -> Change {
-        let without = self.members.without(node);
-        if without.as_ref().is_some_and(|members| members.voters().next().is_none()) {
+        let Some(without) = self.members.without(node) else {
+            return self.change_members(now, None);
+        };
+        if without.voters().next().is_none() {
             return Change::Never;
         }
-        self.change_members(now, without)
+        let is_one_of_two = self.members.is_voter(node) && without.voters().eq([self.id]);
+        if !is_one_of_two {
+            return self.change_members(now, Some(without));
+        }
+        if self.is_near(now, node) {
+            self.change_members(now, Some(self.members.with_vote(node, false)))
+        } else {
+            Change::NotNow
+        }
+    }
+
+    /// Whether a member is heard, and what it still lacks fits into one message.
+    fn is_near(&self, now: Time, node: NodeId) -> bool {
+        let Standing::Leader(leadership) = &self.standing else { return false };
+        let last = self.log.last().index;
+        leadership.peers.iter().any(|peer| {
+            let near = peer.matched + BATCH_MAX as u64 >= last;
+            peer.node == node && near && now.since(peer.heard) < self.timing.election
+        })
+    }
+
+    /// Who has to know of the latest change of the members before it counts: of two, the one that is let go.
+    pub(super) fn has_to_know(&self) -> Option<NodeId> {
+        if self.members_at <= self.commit {
+            return None;
+        }
+        self.members.let_go_of_two(&self.agreed_members())
     }
 
     fn change_members(&mut self, now: Time, members: Option<Members>) -> Change {

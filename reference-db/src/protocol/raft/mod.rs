@@ -325,7 +325,7 @@ impl Raft {
     fn settle(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         self.adopt_installed();
         self.go_on_with_transfer(now, out);
-        self.core.promote(now, |_| true);
+        self.core.promote(now, |node| !self.wishes.is_to_go(node));
         self.wishes.go_on(now, &mut self.core, |_| Dismissal::Now, out);
         self.core.pass_on(out, Message::Core);
         self.apply_committed(out);

@@ -34,6 +34,8 @@ pub(super) struct Leadership {
     pub(super) heartbeat_at: Time,
     /// Whether the leader itself counts: one that removed itself leads until that is agreed on.
     counts: bool,
+    /// Who need not know that it was let go, because its disk is lost.
+    excused: Option<NodeId>,
 }
 
 /// What a leader knows of another member.
@@ -81,6 +83,11 @@ impl Leadership {
         values.clone().filter(|value| reached(*value)).max().unwrap_or(0)
     }
 
+    /// Whether a member has the leader's log up to an index.
+    fn has(&self, node: NodeId, index: u64) -> bool {
+        self.peers.iter().any(|peer| peer.node == node && peer.matched >= index)
+    }
+
     fn peer(&mut self, node: NodeId) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|peer| peer.node == node)
     }
@@ -94,6 +101,7 @@ impl Leadership {
         now: Time,
     ) {
         self.counts = members.votes(own, incarnation);
+        self.excused = None;
         self.peers.retain(|peer| members.has(peer.node, peer.incarnation));
         for (node, Member { incarnation, votes }) in members.iter().filter(|(node, _)| *node != own)
         {
@@ -122,7 +130,8 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn lead(&mut self, now: Time) {
         let next = self.log.last().index + 1;
         let heartbeat_at = now + self.timing.heartbeat;
-        let mut leadership = Leadership { peers: Vec::new(), round: 0, heartbeat_at, counts: true };
+        let mut leadership =
+            Leadership { peers: Vec::new(), round: 0, heartbeat_at, counts: true, excused: None };
         leadership.follow_members(&self.members, (self.id, self.incarnation), next, now);
         self.standing = Standing::Leader(leadership);
         self.leader = Some(self.id);
@@ -257,11 +266,25 @@ impl<C: Clone, S> Core<C, S> {
     /// ends with term 3, can be elected by 2, 3 and 4 afterwards (Raft, figure 8).
     fn advance_commit(&mut self) {
         let Standing::Leader(leadership) = &self.standing else { return };
-        let index = leadership.majority(self.log.last().index, |peer| peer.matched);
+        let reached = leadership.majority(self.log.last().index, |peer| peer.matched);
+        let waits =
+            |node| leadership.excused != Some(node) && !leadership.has(node, self.members_at);
+        let index = match self.has_to_know() {
+            Some(node) if waits(node) => reached.min(self.members_at - 1),
+            _ => reached,
+        };
         if index > self.commit && self.log.term(index) == Some(self.hard.term) {
             let earliest = self.log.term(self.commit + 1);
             Mark::LeftoversCommitted.note_if(earliest < Some(self.hard.term));
             self.commit = index;
+        }
+    }
+
+    /// Lets a change of the members count of which a node that has lost its disk does not know.
+    pub(super) fn excuse(&mut self, node: NodeId) {
+        if let Standing::Leader(leadership) = &mut self.standing {
+            leadership.excused = Some(node);
+            self.advance_commit();
         }
     }
 

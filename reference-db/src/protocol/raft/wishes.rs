@@ -114,7 +114,7 @@ impl Wishes {
 impl Wish {
     /// Begins it, if that may be, and says what its operator is told; nothing where that has to wait.
     fn fulfil<C: Clone, S>(
-        &self,
+        &mut self,
         now: Time,
         node: NodeId,
         core: &mut Core<C, S>,
@@ -138,6 +138,10 @@ impl Wish {
                 Dismissal::Never => Change::Never,
             },
         };
+        if let Change::Begun(_) = change {
+            // What it has begun itself does not make it late.
+            self.seen = FOUNDED + core.members_at;
+        }
         let refusal = match self.wanted {
             Wanted::In => Reply::NoSuchNode,
             Wanted::Out => Reply::Unsupported,

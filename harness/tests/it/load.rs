@@ -1,0 +1,161 @@
+//! What a plan says of the operations of clients: how many there are when, of which kinds, with which values.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkers::history::{OpKind, Phase, Time, Value, ValueId};
+use stormglass::config::Config;
+use stormglass::engine::Choice;
+use stormglass::nemesis::{Fault, Shape, Target};
+use stormglass::plan::{self, Plan};
+use stormglass::rhythm::Pace;
+use stormglass::run::{Conclusion, Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::system::{SYSTEMS, System};
+
+use crate::systems::schedule;
+
+fn system(name: &str) -> Arc<dyn System> {
+    let entry = SYSTEMS.iter().find(|entry| entry.name == name).unwrap();
+    Arc::from((entry.build)())
+}
+
+/// What comes of a plan with this load.
+fn parsed(workload: &str, load: &str) -> Result<Plan, String> {
+    let text = format!(
+        "[[plan]]\nname = \"load\"\nsystem = \"raft\"\nworkload = \"{workload}\"\nclients = [20, 20]\n\
+         safety = \"10s\"\n[plan.load]\n{load}\n"
+    );
+    let parsed = plan::parse(&text, Path::new("load.toml"), SYSTEMS);
+    parsed.map(|mut plans| plans.remove(0)).map_err(|error| error.to_string())
+}
+
+/// Runs a plan with these faults: what, and from when to when, in milliseconds.
+fn played(plan: &Plan, faults: &[(Fault, u64, u64)]) -> Report {
+    let options = Options { schedule: Some(schedule(faults, |_| 3)), ..Options::default() };
+    run(&system(&plan.system), plan, Seed(3), options)
+}
+
+/// How many operations of clients began within a time, in seconds.
+fn begun(report: &Report, from: u64, to: u64) -> usize {
+    let [from, to] = [from, to].map(|second| Time::ZERO + Duration::from_secs(second));
+    report.history.operations().filter(|one| (from..to).contains(&one.invoked_at)).count()
+}
+
+#[test]
+fn as_many_operations_begin_in_a_second_as_the_plan_says() {
+    for pace in ["closed", "steady", "open"] {
+        for engine in [Choice::Turmoil, Choice::Event] {
+            let mut plan =
+                parsed("register", &format!("pace = \"{pace}\"\nrate = [60, 60]")).unwrap();
+            plan.engine = engine;
+            let begun = begun(&played(&plan, &[]), 3, 13);
+            // In a closed loop, the time for the answers comes on top.
+            let expected = if pace == "closed" { 440..620 } else { 500..700 };
+            assert!(expected.contains(&begun), "{pace} in {engine:?}: {begun} in ten seconds");
+        }
+    }
+}
+
+#[test]
+fn operations_of_an_open_loop_pile_up_while_nothing_is_answered() {
+    let away = Fault::Partition { shape: Shape::Clients { target: Target::All } };
+    let counted = |pace| {
+        let plan = parsed("register", &format!("pace = \"{pace}\"\nrate = [100, 100]")).unwrap();
+        let report = played(&plan, &[(away, 4000, 8000)]);
+        // Who had no answer when the cut was over waits for one as long as an operation may take.
+        (begun(&report, 5, 8), begun(&report, 8, 12))
+    };
+    let [(meanwhile, after), (meanwhile_open, after_open)] = ["closed", "open"].map(counted);
+    // There are no more of them under way than clients.
+    assert!(meanwhile < 150 && meanwhile_open < 150, "{meanwhile}, {meanwhile_open}");
+    let due = 4 * 100;
+    assert!(after < due, "a closed loop begins {after} and makes up for nothing");
+    let missed = 3 * 100 - meanwhile_open;
+    assert!(after_open > due + missed / 2, "an open loop begins {after_open}, {missed} were late");
+}
+
+#[test]
+fn clients_do_the_kinds_of_operations_that_the_plan_says_in_their_proportions() {
+    let plan = parsed("register", "mix = { read = 3, write = 1 }\nrate = [200, 200]").unwrap();
+    let report = played(&plan, &[]);
+    let (last_phase, _) = report.history.phase_began(Phase::Final).unwrap();
+    let of = |kind| {
+        let asked = report.history.operations().filter(|one| one.invoked < last_phase);
+        asked.filter(|one| one.op.kind() == kind).count()
+    };
+    let [reads, writes] = [OpKind::Read, OpKind::Write].map(of);
+    assert_eq!((of(OpKind::Cas), of(OpKind::Delete)), (0, 0));
+    assert!(writes > 300 && (2 * writes..4 * writes).contains(&reads), "{reads} and {writes}");
+}
+
+/// The sizes of the texts in a value.
+fn sizes(value: &Value) -> Vec<usize> {
+    match value {
+        Value::Nil => Vec::new(),
+        Value::Text(text) => vec![text.len()],
+        Value::List(values) => values.iter().flat_map(sizes).collect(),
+        Value::Int(number) => panic!("{number} was never written"),
+    }
+}
+
+#[test]
+fn values_are_as_large_as_the_plan_says_and_come_back_whole() {
+    let crash = Fault::Crash { target: Target::Leader };
+    for workload in ["register", "set", "queue", "append"] {
+        let plan = parsed(workload, "value-bytes = [100, 2000]").unwrap();
+        let report = played(&plan, &[(crash, 4000, 6000)]);
+        assert_eq!(report.conclusion(), Conclusion::Valid, "{workload}: {:?}", report.vacuous);
+        if workload == "append" {
+            // Steps have names and keys besides.
+            continue;
+        }
+        let history = &report.history;
+        let sizes: Vec<usize> = (0..history.value_count())
+            .flat_map(|id| sizes(history.value(ValueId(id as u32))))
+            .collect();
+        assert!(sizes.len() > 100 && sizes.iter().all(|size| (100..=2000).contains(size)));
+        assert!(sizes.iter().any(|size| *size < 300) && sizes.iter().any(|size| *size > 1800));
+    }
+}
+
+#[test]
+fn a_load_that_nobody_can_be_put_under_is_refused_with_what_would_do() {
+    for (workload, load, expected) in [
+        ("register", "rate = [0, 5]", "rate = [0, 5] must be a range within [1, 100000]"),
+        ("register", "rate = [5, 1]", "rate = [5, 1] must be a range"),
+        ("register", "rate = [5]", "[5] where a range such as [5, 10] belongs"),
+        ("register", "pace = \"fast\"", "expected one of `closed`, `steady`, `open`"),
+        ("register", "value-bytes = [1, 1000000]", "must be a range within [0, 16384]"),
+        ("counter", "value-bytes = [1, 10]", "value-bytes is for workloads that write values"),
+        (
+            "register",
+            "mix = { add = 1 }",
+            "mix has add, and here clients do read, write, cas, delete",
+        ),
+        ("register", "mix = { read = 1 }", "mix changes nothing that could be read"),
+        ("register", "mix = { write = 0 }", "mix has write 0 times"),
+        ("register", "speed = 3", "unknown field `speed`"),
+    ] {
+        let error = parsed(workload, load).unwrap_err();
+        assert!(error.contains(expected), "{load}: {error}");
+    }
+    for (load, place) in
+        [("rate = [0, 5]", "load.toml:8: "), ("\nskew = \"zipf\"\nrate = [0, 5]", "load.toml:10: ")]
+    {
+        let error = parsed("register", load).unwrap_err();
+        assert!(error.starts_with(place), "{error}");
+    }
+}
+
+#[test]
+fn what_a_plan_says_of_its_load_goes_before_what_a_swarm_draws() {
+    let mut plan =
+        parsed("register", "pace = \"open\"\nskew = \"zipf\"\nvalue-bytes = [7, 7]").unwrap();
+    plan.swarm = true;
+    for seed in 0..20 {
+        let config = Config::draw(&plan, &system("raft").manifest(), Seed(seed));
+        assert_eq!((config.pace, config.value_bytes), (Pace::Open, [7, 7]));
+    }
+}
