@@ -307,6 +307,21 @@ fn a_context_that_claims_what_is_yet_to_come_makes_nothing_disappear() {
     let Reply::Siblings { values, context } = reply else { panic!("{reply:?}") };
     assert_eq!(values, [b"a".to_vec(), b"b".to_vec()]);
     assert_eq!(context.iter().collect::<Vec<_>>(), [Dot { actor: Actor(0), number: 2 }]);
+    // What another region is yet to make does not disappear either.
+    cluster.run(500);
+    let context = VersionVector::from_iter([Dot { actor: Actor(0), number: 1 << 63 }]);
+    let command =
+        Command::Replace { key: "x".into(), value: Some(b"c".to_vec()), context, shown: false };
+    let mut other = Client::of(&mut cluster, 1);
+    assert_eq!(other.ask(&mut cluster, command), Some(Reply::Done));
+    cluster.run(500);
+    client.write(&mut cluster, "x", "d");
+    cluster.run(500);
+    for node in 0..3 {
+        let held = held(&cluster, node, "x");
+        let Some(Reply::Siblings { values, .. }) = held else { panic!("{held:?}") };
+        assert_eq!(values, [b"d".to_vec(), b"c".to_vec()]);
+    }
 }
 
 #[test]

@@ -78,6 +78,7 @@ mod raft {
             assert_eq!(cluster.ask(leader, 0, write(session, 40, "y")), Some(Reply::Done));
             assert_eq!(cluster.ask(leader, 7, admit(2, 3)), Some(Reply::Done), "it is in already");
             assert_eq!(cluster.ask(leader, 7, admit(3, 9)), Some(Reply::NoSuchNode));
+            assert_eq!(cluster.ask(leader, 7, dismiss(4, 9)), Some(Reply::NoSuchNode));
         }
     }
 

@@ -2,11 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::incarnations::{lost_by, region_of};
 use crate::kv::{Command, Datum, Reply, Update};
-use crate::merge::{
-    Actor, Clock, Counter, Dot, Merge, Register, Set, Siblings, Stamp, VersionVector,
-};
+use crate::merge::{Clock, Counter, Dot, Merge, Register, Set, Siblings, Stamp, VersionVector};
 
 /// What becomes of two changes of a key that did not know of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -208,21 +205,4 @@ impl Merge for Cell {
             (Held::Register(_) | Held::Siblings(_) | Held::Typed { .. }, _) => {}
         }
     }
-}
-
-/// What of a context a region can believe: changes of regions that exist, and of its own only those
-/// that were made. A client that claims to have seen what is yet to come would make it disappear.
-pub(super) fn credible(
-    context: &VersionVector,
-    own: Dot,
-    regions: impl Iterator<Item = Actor>,
-) -> VersionVector {
-    let regions: Vec<Actor> = regions.collect();
-    let changes = context.iter().filter(|dot| lost_by(*dot).is_none());
-    let known = changes.filter(|dot| regions.contains(&region_of(dot.actor)));
-    let dots = known.map(|dot| {
-        let number = if dot.actor == own.actor { dot.number.min(own.number) } else { dot.number };
-        Dot { number, ..dot }
-    });
-    dots.collect()
 }

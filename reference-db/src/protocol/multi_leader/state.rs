@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::conflicts::{Cell, Conflicts, Occasion, credible};
+use super::conflicts::{Cell, Conflicts, Occasion};
 use super::incarnations::{incarnation, is_lost, loss_of, losses, lost_by, region_of};
 use super::sessions::Sessions;
 use super::table::Table;
@@ -206,36 +206,32 @@ impl State {
         wall: u64,
     ) -> Result<(), Reply> {
         let actor = self.actor(&rules.regions);
-        let made = Dot { actor, number: self.applied.get(actor) };
-        let dot = Dot { number: made.number + 1, ..made };
+        let dot = Dot { actor, number: self.applied.get(actor) + 1 };
         let mut cell = self.cells.get(key).cloned().unwrap_or_else(|| rules.conflicts.blank());
-        let context = match command {
-            Command::Replace { context, .. } => self.arrived(context),
-            _ => VersionVector::default(),
-        };
-        let mut occasion = Occasion { dot, clock: &mut self.clock, wall };
-        match command {
-            Command::Replace { key, value, shown, .. } => {
-                let context = credible(&context, made, rules.regions.all());
-                let (key, value) = (key.clone(), value.clone());
-                let command = Command::Replace { key, value, context, shown: *shown };
-                cell.change(&command, &mut occasion)?;
+        let replaces;
+        let command = match command {
+            Command::Replace { key, value, context, shown } => {
+                let (key, value, context) = (key.clone(), value.clone(), self.credible(context));
+                replaces = Command::Replace { key, value, context, shown: *shown };
+                &replaces
             }
-            command => cell.change(command, &mut occasion)?,
-        }
+            command => command,
+        };
+        cell.change(command, &mut Occasion { dot, clock: &mut self.clock, wall })?;
         let (after, key) = (self.applied.clone(), key.to_owned());
         self.cells.insert(key.clone(), cell.clone());
         self.took(rules, Change { dot, after, key, cell });
         Ok(())
     }
 
-    /// A context without what only a lost one had: nobody can have that any more.
-    fn arrived(&self, context: &VersionVector) -> VersionVector {
-        let known = |dot: Dot| match self.origin(dot.actor) {
-            Some(_) => dot,
-            None => Dot { number: dot.number.min(self.applied.get(dot.actor)), ..dot },
-        };
-        context.iter().map(known).collect()
+    /// What of a context the region can believe: changes that it has taken in. A client that claims to have seen
+    /// what is yet to come would make it disappear wherever it comes, and the region that makes it could not. What
+    /// a client has read in another region, and this one has not, its change so stands beside.
+    fn credible(&self, context: &VersionVector) -> VersionVector {
+        let taken_in =
+            |dot: Dot| Dot { number: dot.number.min(self.applied.get(dot.actor)), ..dot };
+        let changes = context.iter().filter(|dot| lost_by(*dot).is_none()).map(taken_in);
+        changes.filter(|dot| dot.number > 0).collect()
     }
 
     /// Takes in a change of another region. One that was taken in before is left alone, and so is

@@ -322,10 +322,15 @@ impl<C: Clone, S> Core<C, S> {
         }
     }
 
+    /// Whether there is such a node, whether or not it takes part.
+    pub(super) fn is_known(&self, node: NodeId) -> bool {
+        node == self.id || self.others.contains(&node)
+    }
+
     /// Lets a node in that does not take part: as a learner at first, which gets its vote by
     /// [`Core::promote`].
     pub fn admit(&mut self, now: Time, node: NodeId) -> Change {
-        if node != self.id && !self.others.contains(&node) {
+        if !self.is_known(node) {
             return Change::Never;
         }
         self.change_members(now, self.members.with_another(node))

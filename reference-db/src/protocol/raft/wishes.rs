@@ -120,6 +120,9 @@ impl Wish {
         core: &mut Core<C, S>,
         may_go: impl Fn(NodeId) -> Dismissal,
     ) -> Option<Reply> {
+        if !core.is_known(node) {
+            return Some(Reply::NoSuchNode);
+        }
         if !core.may_change_members() {
             return None;
         }
