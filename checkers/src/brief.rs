@@ -5,10 +5,10 @@ use crate::history::{Key, Op, Value};
 /// How many elements of a list are shown at its beginning and at its end.
 const ELEMENTS: usize = 3;
 
-/// How many characters of a long text are shown.
+/// How many characters of a long text are shown at its beginning and at its end.
 const CHARACTERS: usize = 16;
 /// How many a text may have that is shown whole.
-const TEXT_MAX: usize = 40;
+const TEXT_MAX: usize = 80;
 
 /// How many elements a list may have that is shown whole.
 pub(crate) const WHOLE_MAX: usize = 2 * ELEMENTS + 1;
@@ -52,12 +52,19 @@ fn words_of(part: &Value) -> String {
     }
 }
 
-/// A value; of a long text its beginning, of a long list its beginning and its end.
+/// A value; of a long text or list its beginning and its end.
 pub fn value_in_short(value: &Value) -> String {
     let values = match value {
         Value::Text(text) if text.chars().nth(TEXT_MAX).is_some() => {
-            let beginning: String = text.chars().take(CHARACTERS).chain(['…']).collect();
-            return format!("{beginning:?} of {} bytes", text.len());
+            let places = || text.char_indices().map(|(place, _)| place);
+            let first = &text[..places().nth(CHARACTERS).expect("it is longer")];
+            let last = &text[places().nth_back(CHARACTERS - 1).expect("it is longer")..];
+            return format!(
+                "\"{}…{}\" of {} bytes",
+                first.escape_debug(),
+                last.escape_debug(),
+                text.len()
+            );
         }
         Value::List(values) => values,
         value => return value.to_string(),
@@ -75,10 +82,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_shown_by_its_beginning() {
-        let text = |count| Value::Text("ä".repeat(count).into());
-        assert_eq!(value_in_short(&text(40)), format!("\"{}\"", "ä".repeat(40)));
-        assert_eq!(value_in_short(&text(41)), format!("\"{}…\" of 82 bytes", "ä".repeat(16)));
+    fn a_long_text_is_shown_by_its_beginning_and_its_end() {
+        let text = |count: usize| Value::Text(format!("{}\"ü", "ä".repeat(count - 2)).into());
+        assert_eq!(value_in_short(&text(80)), format!("\"{}\\\"ü\"", "ä".repeat(78)));
+        let (first, last) = ("ä".repeat(16), "ä".repeat(14));
+        assert_eq!(value_in_short(&text(81)), format!("\"{first}…{last}\\\"ü\" of 161 bytes"));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //!
 //! What a key is taken for says what is the same: of a set, the same elements in any order, and so where
 //! nothing says whether the order of a list counts; and what nobody touched may be `nil`, or an empty set,
-//! text or counter. A sum of a counter was written where some of its increments can come to it.
+//! text or counter. A sum of a counter was written where some of its increments can come to it, a set or a list
+//! where each of its elements was put there, and a text that is added to where it is put together of what was.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
+use super::contents::{Contents, Foreign};
 use super::findings::{but_who_failed, failed_to_write};
 use super::keys::{Keys, Model};
 use super::order::Order;
@@ -37,7 +40,7 @@ impl Checker for Convergent {
         coverage.operations = answers;
         coverage.keys = finals.len();
         let (order, states) = (Order::new(history), States::new(history));
-        let sums = states.sums();
+        let (sums, contents) = (states.sums(), LazyCell::new(|| Contents::new(history)));
         let mut anomalies: Vec<Anomaly> = Vec::new();
         for (key, held) in &finals {
             anomalies.extend(divergence(&states, *key, held, at));
@@ -45,7 +48,10 @@ impl Checker for Convergent {
                 order.is_possible(*key, value)
                     && sums.get(key).is_none_or(|sums| sums.contain(history.value(value)))
             };
-            anomalies.extend(phantom(history, is_possible, *key, held, at));
+            let phantom = phantom(history, is_possible, *key, held, at);
+            let foreign = || foreign(history, &contents, *key, held, at);
+            let is_whole = order.is_register(*key);
+            anomalies.extend(phantom.or_else(|| if is_whole { None } else { foreign() }));
         }
         if !anomalies.is_empty() {
             return Verdict::Invalid { anomalies, coverage };
@@ -286,6 +292,39 @@ fn phantom(
     );
     let operations: Vec<OperationId> = failed.into_iter().chain([*read]).collect();
     Some(anomaly(history, "phantom-value", key, &operations, what))
+}
+
+/// The same of a part of what it holds.
+fn foreign(
+    history: &History,
+    contents: &Contents<'_>,
+    key: KeyId,
+    held: &BTreeMap<NodeId, (ValueId, OperationId)>,
+    since: Time,
+) -> Option<Anomaly> {
+    let mut parts = held
+        .iter()
+        .map(|(node, (value, read))| (node, *value, *read, contents.foreign(key, *value)));
+    let (node, value, read, part) = parts.find(|(_, _, _, part)| part.is_some())?;
+    let (what, failed) = match part? {
+        Foreign::Element(element) => {
+            let failed = contents.failed_to_put(key, element);
+            let words = format!(
+                "and nobody put {} there{}",
+                value_in_short(element),
+                but_who_failed(history, failed)
+            );
+            (words, failed)
+        }
+        Foreign::Text => ("which nothing of what was added makes".to_owned(), None),
+    };
+    let conclusion = format!(
+        "after the run had been quiet until {since}, node n{node} holds {} = {}, {what}",
+        history.key(key),
+        value_in_short(history.value(value)),
+    );
+    let operations: Vec<OperationId> = failed.into_iter().chain([read]).collect();
+    Some(anomaly(history, "phantom-value", key, &operations, conclusion))
 }
 
 fn anomaly(

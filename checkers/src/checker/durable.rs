@@ -56,7 +56,9 @@ impl Checker for Durable {
             (Some(registers), Some(collections)) => together(registers, collections),
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => {
-                let reason = "no write was acknowledged".to_owned();
+                let reason = "nothing was acknowledged that was written to a register, or added to a set or \
+                              a counter"
+                    .to_owned();
                 let coverage =
                     Coverage { method: METHOD.into(), keys: finals.len(), ..Coverage::default() };
                 Verdict::Unknown { reason, coverage }

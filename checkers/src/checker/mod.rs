@@ -9,6 +9,7 @@ use crate::verdict::{Guarantee, Verdict};
 
 mod bank;
 pub mod causal;
+mod contents;
 pub mod convergent;
 mod counter;
 pub mod durable;

@@ -322,8 +322,8 @@ fn conclusion(history: &History, lag: &Lag, missing: &[OperationId], bound: &str
              {bound}"
         ),
         many => format!(
-            "{many} newer writes had been acknowledged when the read began, the first of them, \
-             `{first}`, {time} before; the bound is {bound}"
+            "at least {many} newer writes had been acknowledged when the read began, the first of \
+             them, `{first}`, {time} before; the bound is {bound}"
         ),
     }
 }

@@ -657,6 +657,36 @@ fn keys_that_no_model_fits_are_not_held_against_a_store() {
 }
 
 #[test]
+fn replicas_hold_nothing_that_nobody_put_there() {
+    let agree = |asked: &str, shown: &str| {
+        finally(&format!("0 invoke {asked}\n0 ok\n"), "s", &[(1, shown), (2, shown)])
+    };
+    for (asked, shown) in [
+        ("add s 1", "[1,7]"),
+        ("append s 1", "[1,2]"),
+        ("append s \"a\"", "\"ab\""),
+        ("append s \"ab\"", "\"aba\""),
+    ] {
+        check(&Convergent, &agree(asked, shown), &["phantom-value"]);
+    }
+    for (asked, shown) in [
+        ("add s 1", "[1]"),
+        ("append s \"ab\"", "\"abab\""),
+        ("write s \"x\"\n0 ok\n0 invoke append s \"ab\"", "\"xab\""),
+        ("add s 1\n0 ok\n1 invoke add s 7\n1 info timeout\n0 invoke add s 2", "[1,7]"),
+    ] {
+        check(&Convergent, &agree(asked, shown), &["valid"]);
+    }
+    let failed = "add s 1\n0 ok\n1 invoke add s 7\n1 fail refused\n0 invoke add s 2";
+    let verdict = Convergent.check(&history(&agree(failed, "[7,1]")));
+    expect![[r#"
+        process 1 tried to add s 7 and was told refused (from 0.002 s to 0.003 s)
+        process 91 read s = [7 1] at n1 (from 0.007 s to 0.008 s)
+        after the run had been quiet until 0.006 s, node n1 holds s = [7 1], and nobody put 7 there, but for process 1, which failed"#]]
+    .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+}
+
+#[test]
 fn what_is_hidden_by_what_else_was_asked_is_not_said_to_last() {
     let appended = "0 invoke write x a\n0 ok\n0 invoke append x b\n0 ok\n";
     let gone = finally(appended, "x", &[(1, "nil"), (2, "nil")]);

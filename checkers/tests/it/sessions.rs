@@ -140,6 +140,25 @@ fn a_compare_and_set_that_was_done_has_read() {
 }
 
 #[test]
+fn a_version_tells_a_deletion_from_a_key_that_nobody_had_written_yet() {
+    let text = "
+        0 invoke write x 1
+        0 ok v1
+        0 invoke delete x
+        0 ok v2
+        0 invoke write x 5
+        0 ok v3
+        5 invoke read x
+        5 ok 5 v3
+        5 invoke read x
+        5 ok nil v2
+    ";
+    broken(text, "reads writes");
+    expect!["session 0 did write x 5 after its own delete x; session 5 saw x = 5 and then found x = nil, as it was before write x 5"]
+    .assert_eq(explanation(&MonotonicWrites, text).lines().last().unwrap());
+}
+
+#[test]
 fn versions_tell_where_both_sides_have_one() {
     let text = "
         0 invoke write x 1

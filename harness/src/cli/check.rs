@@ -391,7 +391,7 @@ impl Arguments {
             context.output.note(&format!("nothing was judged: {table} names no file"));
         }
         let content = Content { files: &checked, errors: &errors };
-        context.output.result("check", content, || self.human(&checked))?;
+        context.output.result("check", content, || self.human(&checked, errors.len()))?;
         Ok(self.exit_code(&checked, &errors))
     }
 
@@ -455,7 +455,7 @@ impl Arguments {
         guarantee == Guarantee::BoundedStaleness && self.limits().bounds_staleness()
     }
 
-    fn human(&self, checked: &[Checked]) -> String {
+    fn human(&self, checked: &[Checked], unread: usize) -> String {
         let mut text = if checked.is_empty() { String::new() } else { table(checked) };
         for one in checked.iter().filter(|one| one.expected.is_none() || !one.is_as_expected()) {
             let (shown, vacuous): (Vec<&Judged>, Vec<&Judged>) = one
@@ -485,7 +485,7 @@ impl Arguments {
                 let _ = write!(text, "\n{}:\n{}", escape::line(&one.file), run::facts(facts));
             }
         }
-        let _ = writeln!(text, "\n{}", totals(checked));
+        let _ = writeln!(text, "\n{}", totals(checked, unread));
         text
     }
 
@@ -748,7 +748,7 @@ fn tell(text: &mut String, file: &str, judged: &Judged) {
     }
 }
 
-fn totals(checked: &[Checked]) -> String {
+fn totals(checked: &[Checked], unread: usize) -> String {
     let count = |is: fn(&Verdict) -> bool| {
         checked.iter().flat_map(|one| &one.verdicts).filter(|judged| is(&judged.verdict)).count()
     };
@@ -783,9 +783,10 @@ fn totals(checked: &[Checked]) -> String {
     }
     if checked.iter().any(|one| one.expected.is_some()) {
         let off = checked.iter().filter(|one| !one.is_as_expected()).count();
-        let _ = match off {
-            0 => write!(text, "; every verdict is as expected"),
-            off => write!(text, "; {off} are not as expected"),
+        let _ = match (off, unread) {
+            (0, 0) => write!(text, "; every verdict is as expected"),
+            (0, _) => write!(text, "; every verdict of what could be read is as expected"),
+            (off, _) => write!(text, "; {off} are not as expected"),
         };
     }
     text

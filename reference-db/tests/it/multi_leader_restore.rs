@@ -408,3 +408,25 @@ fn a_node_that_was_let_go_never_speaks_for_its_region() {
     let regions = [leader, 1, 2].map(|node| held(&cluster, node, "x"));
     assert_eq!(regions, [Some(value("b")), Some(value("b")), Some(value("b"))]);
 }
+
+#[test]
+fn a_node_that_was_never_let_in_does_not_begin_a_region_whose_nodes_lose_their_disks_in_turns() {
+    let settings = Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
+    for seed in 0..10 {
+        let mut cluster = Cluster::of_regions(7, seed, 50, settings).begun_by(6);
+        cluster.start(6);
+        cluster.run(1000);
+        cluster.overheard = Some(Vec::new());
+        for lost in [0, 3, 0, 3, 3, 0] {
+            let key = format!("k{lost}");
+            Client::of(&mut cluster, 3 - lost).write(&mut cluster, &key, "a");
+            cluster.replace_disk(lost);
+        }
+        let overheard = cluster.overheard.take().unwrap();
+        let asks =
+            |(_, _, message): &&(_, _, Message)| matches!(message, Message::AnyoneLeft { .. });
+        let begins = |(_, _, message): &(_, _, Message)| matches!(message, Message::Reborn { .. });
+        assert!(overheard.iter().filter(asks).count() > 100, "seed {seed}: nobody asked");
+        assert!(!overheard.iter().any(begins), "seed {seed}: the region is not gone");
+    }
+}

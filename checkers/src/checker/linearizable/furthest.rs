@@ -10,11 +10,36 @@ use crate::model::SequentialSpec;
 /// More calls than this are not put in order: nobody would follow it by hand, either.
 const CALLS_MAX: usize = 12;
 
-/// An order that explains as many answers as any other, and what comes next but does not fit.
+/// What a call of a proof is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// An operation that is shown, as it was.
+    Shown(OperationId),
+    /// A compare-and-set that is shown; who brought what it replaced is not.
+    OfUnknown(OperationId),
+    /// Some write that is not shown.
+    Hidden,
+}
+
+impl Source {
+    fn words(self, history: &History) -> String {
+        let told = |id| did(history, &history.operation(id));
+        match self {
+            Source::Shown(id) => told(id),
+            Source::OfUnknown(id) => {
+                format!("{}, which somebody had brought who is not shown", told(id))
+            }
+            Source::Hidden => "somebody who is not shown wrote something else".to_owned(),
+        }
+    }
+}
+
+/// An order that explains as many answers as any other, and what comes next but does not fit. Where it begins with
+/// what somebody was shown, that is told.
 pub(super) fn sentences<S: SequentialSpec>(
     history: &History,
-    start: &S,
-    calls: &[(Option<OperationId>, Call<S>)],
+    (start, shown_by): (&S, Option<OperationId>),
+    calls: &[(Source, Call<S>)],
 ) -> Vec<String> {
     if calls.len() > CALLS_MAX {
         return Vec::new();
@@ -26,23 +51,26 @@ pub(super) fn sentences<S: SequentialSpec>(
     let stuck = (0..calls.len()).filter(|place| {
         placed & 1 << place == 0 && calls[*place].1.ret.is_some() && is_next(calls, placed, *place)
     });
-    let tell = |place: usize| {
-        let id = calls[place].0?;
-        Some(did(history, &history.operation(id)))
-    };
-    let stuck: Vec<String> = stuck.filter_map(tell).collect();
-    let order: Vec<String> = best.into_iter().filter_map(tell).collect();
+    let tell = |place: usize| calls[place].0.words(history);
+    let stuck: Vec<String> = stuck.map(tell).collect();
+    let order: Vec<String> = best.into_iter().map(tell).collect();
+    let since = shown_by.map(|id| did(history, &history.operation(id)));
     let misfit = match &stuck[..] {
         [] => return Vec::new(),
         [one] => format!("this does not fit: {one}"),
         many => format!("none of these fits: {}", many.join("; ")),
     };
-    match &order[..] {
-        [] => vec![format!("already at the start, {misfit}")],
-        _ => vec![
-            format!("no order goes further than this one: {}", order.join("; ")),
-            format!("after it, {misfit}"),
-        ],
+    match (since, &order[..]) {
+        (None, []) => vec![format!("already at the start, {misfit}")],
+        (Some(since), []) => vec![format!("after {since}, {misfit}")],
+        (since, _) => {
+            let since = since.map_or_else(String::new, |since| format!("after {since}, "));
+            let order = order.join("; ");
+            vec![
+                format!("{since}no order goes further than this one: {order}"),
+                format!("after it, {misfit}"),
+            ]
+        }
     }
 }
 
@@ -57,7 +85,7 @@ fn is_next<K, S: SequentialSpec>(calls: &[(K, Call<S>)], placed: u32, place: usi
 
 /// A walk over all orders, each set of calls in each state once.
 struct Walk<'a, S: SequentialSpec> {
-    calls: &'a [(Option<OperationId>, Call<S>)],
+    calls: &'a [(Source, Call<S>)],
     met: FxHashSet<(u32, S)>,
     path: Vec<usize>,
     best: Vec<usize>,
@@ -131,9 +159,12 @@ mod tests {
                 builder.complete(at, id, &Outcome::Ok(ret)).unwrap();
             }
             let completed = number * 2 + 1;
-            calls.push((Some(id), Call { op, ret: returned, invoked: number * 2, completed }));
+            calls.push((
+                Source::Shown(id),
+                Call { op, ret: returned, invoked: number * 2, completed },
+            ));
         }
-        sentences(&builder.finish(), &Register(0), &calls)
+        sentences(&builder.finish(), (&Register(0), None), &calls)
     }
 
     fn write(value: i64) -> Op {

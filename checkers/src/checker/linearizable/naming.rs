@@ -2,6 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::furthest::Source;
 use super::search::Call;
 use super::witness::brings;
 use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, furthest, written};
@@ -40,17 +41,23 @@ pub(super) fn with_named(
     witness
 }
 
-/// What is said where there is nothing better, of calls and the operations that they are of.
+/// What is said where there is nothing better, of calls and the operations that they are of, from a state on that
+/// somebody was shown, or from the beginning.
 pub(super) fn no_order<S: SequentialSpec>(
     history: &History,
-    start: &S,
-    calls: &[(Option<OperationId>, Call<S>)],
+    start: (&S, Option<OperationId>),
+    calls: &[(Source, Call<S>)],
 ) -> Named {
     let mut words = furthest::sentences(history, start, calls);
+    let is_shown = |(source, _): &(Source, _)| matches!(source, Source::Shown(_));
+    let but = if calls.iter().all(is_shown) { "" } else { ", whoever else wrote what" };
+    let since = start.1.map_or_else(String::new, |id| {
+        format!("from what process {} read on, ", history.operation(id).process)
+    });
     // What it comes to is said last.
-    words.push(
-        "no order of these operations that keeps to their times explains every answer".to_owned(),
-    );
+    words.push(format!(
+        "{since}no order of these operations that keeps to their times explains every answer{but}"
+    ));
     (NOT_LINEARIZABLE, words, None)
 }
 

@@ -15,19 +15,22 @@ use std::cmp::Reverse;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::furthest::Source;
 use super::overwritten::{Overwritten, TwoBest};
 use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
 use super::{Named, OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
-use crate::history::{History, KeyId, OperationId, ValueId};
+use crate::history::{History, KeyId, Op, OperationId, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::Anomaly;
 
-/// States that each attempt to leave something out may take. If that is not enough, it stays in.
+/// States that each attempt to leave something out may take, besides some for each call. If that is not enough, it
+/// stays in.
 const STATES_A_TRY: u64 = 20_000;
-/// States that all attempts may take together.
+/// States that all attempts may take together, and besides them for each call.
 const STATES_MAX: u64 = 5_000_000;
+const STATES_A_CALL: u64 = 100;
 
 /// Operations, and what counts of them.
 type Part = shrink::Part<OperationId, CasRegister<ValueId>>;
@@ -92,7 +95,11 @@ pub(super) fn of_search(object: &Registers<'_>, of_key: &OfKey, stuck: usize) ->
 fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32>) -> Anomaly {
     let history = object.history;
     let mut of_register = OfRegister::new(object.initial, of_key);
-    let part = of_register.smallest_of(part, guess);
+    let counted = taken_too_often(object.initial, of_key);
+    let part = match counted.filter(|counted| of_register.has_no_order(counted)) {
+        Some(counted) => of_register.smallest_of(counted, None),
+        None => of_register.smallest_of(part, guess),
+    };
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
     let operations = naming::with_named(object, of_key, operations);
     let mut named = naming::name(object, of_key, &operations)
@@ -102,6 +109,36 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
     let last = named.1.len().saturating_sub(1);
     named.1.splice(last..last, left_out.chain(of_register.not_found(history, &part)));
     anomaly(history, operations, *shrink::last(&part), named)
+}
+
+/// Of the values that were replaced more often than they came, the one of which the fewest operations prove it: all
+/// that may have brought it, and one more than these that replaced it.
+fn taken_too_often(initial: ValueId, of_key: &OfKey) -> Option<Part> {
+    #[derive(Default)]
+    struct Counted {
+        brought: Vec<usize>,
+        replaced: Vec<usize>,
+    }
+    let mut values: FxHashMap<ValueId, Counted> = FxHashMap::default();
+    for (place, call) in of_key.calls.iter().enumerate() {
+        if let Some(value) = brings(call) {
+            values.entry(value).or_default().brought.push(place);
+            if let Some(from) = source(call).filter(|_| call.ret.is_some()) {
+                values.entry(from).or_default().replaced.push(place);
+            }
+        }
+    }
+    let proofs = values.into_iter().filter_map(|(value, counted)| {
+        let Counted { brought, replaced } = counted;
+        let times = brought.len() + usize::from(value == initial);
+        let proof = || brought.into_iter().chain(replaced.iter().take(times + 1).copied());
+        (replaced.len() > times).then(|| proof().collect::<Vec<usize>>())
+    });
+    let mut places = proofs.min_by_key(|places| (places.len(), places.clone()))?;
+    places.sort_unstable();
+    places.dedup();
+    let known = |place: usize| (of_key.ids[place], of_key.calls[place].clone());
+    Some(places.into_iter().map(known).collect())
 }
 
 /// Of the values that somebody read in a part, how many writes are not in it: nobody can have seen them.
@@ -159,7 +196,8 @@ impl OfRegister {
         let writes = Writes::of_each(of_key.ids.iter().zip(&of_key.calls), &over);
         let followed = followed(of_key);
         let any = Writes::of_any(of_key.ids.iter().zip(&of_key.calls), &followed);
-        OfRegister { initial, writes, any, followed, over, states_left: STATES_MAX }
+        let states_left = STATES_MAX + STATES_A_CALL * of_key.calls.len() as u64;
+        OfRegister { initial, writes, any, followed, over, states_left }
     }
 
     /// Whether some of these calls may have read what a write brought. That cannot have been where it was
@@ -290,12 +328,18 @@ impl OfRegister {
         let mut ids = part.iter().map(|(id, _)| *id);
         let (calls, _) = self.standing_alone(&part);
         // What is assumed to have been brought has the room before an event.
-        let with_id = |call: RegisterCall| {
+        let with_source = |call: RegisterCall| {
             let id = if call.invoked % 2 == 1 { ids.next() } else { None };
-            (id, call)
+            let is_cas = |id: &OperationId| matches!(history.operation(*id).op, Op::Cas { .. });
+            let source = match (id, &call.op) {
+                (None, _) => Source::Hidden,
+                (Some(id), CasOp::Write(_)) if is_cas(&id) => Source::OfUnknown(id),
+                (Some(id), _) => Source::Shown(id),
+            };
+            (source, call)
         };
-        let calls: Vec<_> = calls.into_iter().map(with_id).collect();
-        naming::no_order(history, &CasRegister(ValueId::NIL), &calls)
+        let calls: Vec<_> = calls.into_iter().map(with_source).collect();
+        naming::no_order(history, (&CasRegister(ValueId::NIL), None), &calls)
     }
 
     /// Whoever failed without saying what was there, where that may have been something of which the
@@ -325,7 +369,7 @@ impl Shrink<OperationId, CasRegister<ValueId>> for OfRegister {
             Judged::Order => false,
             Judged::NoOrder(_) => true,
             Judged::Repeats | Judged::Blind => {
-                let share = STATES_A_TRY.min(self.states_left);
+                let share = (STATES_A_TRY + 4 * calls.len() as u64).min(self.states_left);
                 let mut left = Budget::of_states(share);
                 let found = search(&CasRegister(ValueId::NIL), &calls, &mut left);
                 cost = cost.max(share - left.states);

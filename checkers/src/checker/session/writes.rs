@@ -43,14 +43,15 @@ pub struct WritesFollowReads;
 impl Checker for MonotonicWrites {
     fn check(&self, history: &History) -> Verdict {
         Judge::new(history, Guarantee::MonotonicWrites)
-            .run("nobody read a write to a register by a session that had written before")
+            .run("nobody who had seen a write to a register then read what its session had written before")
     }
 }
 
 impl Checker for WritesFollowReads {
     fn check(&self, history: &History) -> Verdict {
-        Judge::new(history, Guarantee::WritesFollowReads)
-            .run("nobody read a write to a register by a session that had read before")
+        Judge::new(history, Guarantee::WritesFollowReads).run(
+            "nobody who had seen a write to a register then read what its session had read before",
+        )
     }
 }
 
@@ -70,6 +71,8 @@ struct Log {
     entries: Vec<Entry>,
     /// The first operation that found or wrote a value.
     first: FxHashMap<ValueId, OperationId>,
+    /// The same of a version.
+    first_of_version: FxHashMap<u64, OperationId>,
 }
 
 /// The newest of a log's states, up to one.
@@ -177,6 +180,9 @@ impl<'a> Judge<'a> {
         let log = self.logs.entry((operation.session, key)).or_default();
         log.add(state, end);
         log.first.entry(value).or_insert(operation.id);
+        if let Some(version) = state.version {
+            log.first_of_version.entry(version).or_insert(operation.id);
+        }
     }
 
     /// Remembers whose write the operation has seen.
@@ -228,7 +234,7 @@ impl<'a> Judge<'a> {
                 wrong = wrong.or(newer.map(|newer| (newer, *sighting)));
             }
             let Some(sighting) = self.seen_at.get(&(observer, *session, key)) else { continue };
-            let same = self.same(log, &self.history.operation(sighting.write), key, found.value);
+            let same = self.same(log, &self.history.operation(sighting.write), key, found);
             wrong = wrong.or(same.map(|same| (same, *sighting)));
         }
         self.coverage.operations += usize::from(judged);
@@ -261,10 +267,16 @@ impl<'a> Judge<'a> {
         log: &Log,
         write: &Operation<'_>,
         key: KeyId,
-        value: ValueId,
+        Observation { value, version }: Observation,
     ) -> Option<OperationId> {
-        self.order.writer(key, value).filter(|writer| writer.id != write.id)?;
-        let first = log.first.get(&value)?;
+        // A version says which write it was; a value only where it came once.
+        let first = match version.and_then(|version| log.first_of_version.get(&version)) {
+            Some(first) => first,
+            None => {
+                self.order.writer(key, value).filter(|writer| writer.id != write.id)?;
+                log.first.get(&value)?
+            }
+        };
         self.history.operation(*first).precedes(write).then_some(*first)
     }
 

@@ -498,6 +498,10 @@ fn what_is_shown_of_elements_is_told_in_words() {
         "process 1 was shown 1, which nobody had begun to add by then"
     );
     assert_eq!(
+        last("0 invoke add s 1\n0 fail refused\n1 invoke read s\n1 ok [1]"),
+        "process 1 was shown 1, which nobody had begun to add by then, but for process 0, which failed"
+    );
+    assert_eq!(
         last("0 invoke add s 1\n1 invoke read s\n1 ok [1]\n2 invoke read s\n2 ok []\n0 ok"),
         "process 1 had read 1 before process 2 began to read, and nobody removed it before that \
          read ended, which does not show it"

@@ -135,15 +135,21 @@ pub enum Message {
         /// What it has.
         state: Box<State>,
     },
-    /// From a node that has nothing, to those that may be of its region: does the receiver count there?
+    /// From a node that has nothing, to those that may be of its region: does the receiver vote there?
     AnyoneLeft {
         /// As whom the region would begin again.
         heir: Actor,
+        /// The how many-th time it asks everyone.
+        round: u64,
     },
     /// The answer: it does not.
     NotI {
         /// Who asked.
         heir: Actor,
+        /// The how many-th time.
+        round: u64,
+        /// Where the log of the one that answers ends.
+        last: Position,
     },
 }
 
@@ -271,6 +277,7 @@ impl MultiLeader {
         out: &mut Vec<Output<Self>>,
     ) {
         match message {
+            Message::Region(_) if self.is_gone() => {}
             Message::Region(message) => self.core.on_message(now, from, message),
             Message::Forward { origin, request, wall } => {
                 self.on_request(now, origin, (request, wall), None, out);
@@ -298,8 +305,8 @@ impl MultiLeader {
             Message::Shared { heir, region, state } => {
                 self.on_shared(now, heir, region, state, out);
             }
-            Message::AnyoneLeft { heir } => self.on_anyone_left(from, heir, out),
-            Message::NotI { heir } => self.on_not_i(from, heir),
+            Message::AnyoneLeft { heir, round } => self.on_anyone_left(from, (heir, round), out),
+            Message::NotI { heir, round, last } => self.on_not_i(from, (heir, round), last),
             Message::Reached(table) => {
                 let region = self.rules.regions.of(from);
                 if let (Some(office), Some(region)) = (&mut self.office, region) {

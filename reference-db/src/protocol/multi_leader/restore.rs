@@ -27,9 +27,16 @@
 //! A region of several nodes needs none of this while one of its disks is left that has everything:
 //! [`crate::protocol::raft::members`]. Which nodes those are, a node that has lost its disk does not know any
 //! more. So before it asks another region, it asks all other nodes that its own may have, let in or not,
-//! whether they count there ([`Message::AnyoneLeft`]): one that was never let in does not, and one that was
+//! whether they vote there ([`Message::AnyoneLeft`]): one that was never let in does not, and one that was
 //! let go knows it, since of two nobody goes who does not. Where one says nothing, it may be the one that has
 //! everything. Of two that have lost their disks at once, the first founder begins.
+//!
+//! **It asks twice.** Of 3, 6 and 9, the last was never let in. Region 3 has 3 and 6; 3 loses its disk, and while
+//! it gets everything back, says truly that it has no vote. Then it has one again, and 6 loses its disk, and says
+//! the same. Were it enough that each has said it once, 9 would begin the region again, of which 3 has
+//! everything. So each is asked again when all have answered, and must not have heard of anything in between:
+//! then there was a moment at which nobody had a vote. From then on it takes nothing more from any of them, because
+//! that can only be late.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,14 +54,52 @@ use crate::protocol::{Options, Output, Timing};
 /// Sessions are numbered by it, and none of the lost region's is taken for one of the new.
 const INDEX_BITS: u32 = 47;
 
+/// The other nodes that a region may have, asked until it is certain that none of them has a vote.
+#[derive(Debug)]
+struct Fellows {
+    all: BTreeSet<NodeId>,
+    /// How often they have all been asked.
+    round: u64,
+    /// Who has said in this round that it has no vote, and where its log ends.
+    said: BTreeMap<NodeId, Position>,
+    /// What they said in the round before, once there was one.
+    before: Option<BTreeMap<NodeId, Position>>,
+    /// Whether there is nobody who has a vote.
+    are_none: bool,
+}
+
+impl Fellows {
+    fn new(all: BTreeSet<NodeId>) -> Fellows {
+        let (are_none, said) = (all.is_empty(), BTreeMap::new());
+        Fellows { all, round: 0, said, before: None, are_none }
+    }
+
+    /// One has no vote.
+    fn hear(&mut self, from: NodeId, round: u64, last: Position) {
+        if round != self.round || !self.all.contains(&from) {
+            return;
+        }
+        self.said.insert(from, last);
+        if self.said.len() == self.all.len() {
+            self.are_none = self.before.as_ref() == Some(&self.said);
+            self.before = Some(std::mem::take(&mut self.said));
+            self.round += 1;
+        }
+    }
+
+    /// Those that have not answered in this round.
+    fn silent(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.all.iter().copied().filter(|node| !self.said.contains_key(node))
+    }
+}
+
 /// What a node remembers while its region is gone.
 #[derive(Debug)]
 pub(super) struct Restore {
     heir: Actor,
     /// The incarnations before it, as far as anyone has said.
     former: BTreeSet<Actor>,
-    /// Nodes of its region that have not said that they do not count there.
-    fellows: BTreeSet<NodeId>,
+    fellows: Fellows,
     sent: BTreeMap<Actor, State>,
     ask_at: Time,
 }
@@ -73,7 +118,9 @@ impl Restore {
         (empty && others).then(|| Restore {
             heir: incarnation(own, core.incarnation()),
             former: BTreeSet::from([own]),
-            fellows: options.nodes.iter().copied().filter(|node| *node != options.id).collect(),
+            fellows: Fellows::new(
+                options.nodes.iter().copied().filter(|node| *node != options.id).collect(),
+            ),
             sent: BTreeMap::new(),
             ask_at: now,
         })
@@ -96,11 +143,10 @@ impl Restore {
             return;
         }
         self.ask_at = now + timing.heartbeat;
-        if !self.fellows.is_empty() {
-            let message = Message::AnyoneLeft { heir: self.heir };
-            out.extend(
-                self.fellows.iter().map(|to| Output::Send { to: *to, message: message.clone() }),
-            );
+        if !self.fellows.are_none {
+            let message = Message::AnyoneLeft { heir: self.heir, round: self.fellows.round };
+            let silent = self.fellows.silent();
+            out.extend(silent.map(|to| Output::Send { to, message: message.clone() }));
             return;
         }
         let own = rules.regions.own();
@@ -133,22 +179,33 @@ pub(super) fn ask(
 }
 
 impl MultiLeader {
-    /// A node of the region has nothing, and asks whether this one counts there. It does not where the log
-    /// gives it no vote. That it was to lose it need not be agreed on: what was agreed on later is not here.
-    pub(super) fn on_anyone_left(&self, from: NodeId, heir: Actor, out: &mut Vec<Output<Self>>) {
+    /// A node of the region has nothing, and asks whether this one has a vote there. That it was to lose it need
+    /// not be agreed on: what was agreed on later is not here.
+    pub(super) fn on_anyone_left(
+        &self,
+        from: NodeId,
+        (heir, round): (Actor, u64),
+        out: &mut Vec<Output<Self>>,
+    ) {
         let turn = |node| (!self.options.founders().any(|founder| founder == node), node);
         let is_first = self.restore.is_some() && turn(self.id) < turn(from);
         let is_fellow = self.rules.regions.of(from) == Some(self.rules.regions.own());
         if is_fellow && !is_first && !self.core.has_vote() {
-            out.push(Output::Send { to: from, message: Message::NotI { heir } });
+            let message = Message::NotI { heir, round, last: self.core.log().last() };
+            out.push(Output::Send { to: from, message });
         }
     }
 
-    /// A node of the region says that it does not count there.
-    pub(super) fn on_not_i(&mut self, from: NodeId, heir: Actor) {
+    /// A node of the region says that it has no vote.
+    pub(super) fn on_not_i(&mut self, from: NodeId, (heir, round): (Actor, u64), last: Position) {
         if let Some(restore) = self.restore.as_mut().filter(|restore| restore.heir == heir) {
-            restore.fellows.remove(&from);
+            restore.fellows.hear(from, round, last);
         }
+    }
+
+    /// Whether the region is known to be gone. What its nodes say then is late.
+    pub(super) fn is_gone(&self) -> bool {
+        self.restore.as_ref().is_some_and(|restore| restore.fellows.are_none)
     }
 
     /// A region has lost everything and asks for what this one has.
@@ -213,7 +270,7 @@ impl MultiLeader {
         let enough = (regions / 2 + 1).min(regions - 1);
         let empty = self.core.log().last() == Position::default();
         let ready = |restore: &mut Restore| {
-            empty && restore.fellows.is_empty() && restore.sent.len() >= enough
+            empty && restore.fellows.are_none && restore.sent.len() >= enough
         };
         let Some(restore) = self.restore.take_if(ready) else { return };
         let disk = self.core.incarnation();

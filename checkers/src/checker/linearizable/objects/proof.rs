@@ -9,6 +9,7 @@ use super::bonds::Bonds;
 use super::calls::Object;
 use super::words::Words;
 use super::{OfKey, Smaller};
+use crate::checker::linearizable::furthest::Source;
 use crate::checker::linearizable::search::{Budget, Call, Found, search};
 use crate::checker::linearizable::shrink::{self, Part, Shrink};
 use crate::checker::linearizable::{NOT_LINEARIZABLE, anomaly, naming};
@@ -60,8 +61,9 @@ pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: us
     operations.dedup();
     let named = match &words.sentences[..] {
         [] => {
-            let calls = part.calls.iter().map(|(id, call)| (Some(*id), call.clone()));
-            naming::no_order(history, &part.start, &calls.collect::<Vec<_>>())
+            let calls = part.calls.iter().map(|(id, call)| (Source::Shown(*id), call.clone()));
+            let start = (&part.start, part.shown_by);
+            naming::no_order(history, start, &calls.collect::<Vec<_>>())
         }
         _ => (NOT_LINEARIZABLE, words.sentences, words.contrast),
     };

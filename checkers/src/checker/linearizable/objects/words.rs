@@ -3,10 +3,11 @@
 use super::proof::Proof;
 use super::sums::{self, Bounds};
 use crate::checker::Checker;
+use crate::checker::findings::but_who_failed;
 use crate::checker::linearizable::search::Call;
 use crate::checker::linearizable::shrink;
 use crate::checker::words::sum_shown;
-use crate::history::{Op, Operation, OperationId, Time, Value};
+use crate::history::{History, Op, Operation, OperationId, Time, Value};
 use crate::model::SequentialSpec;
 use crate::model::append_string::{AppendOp, AppendRet, AppendString};
 use crate::model::counter::Counter;
@@ -123,6 +124,21 @@ pub(super) fn of_sum(proof: &Proof<'_, Counter>) -> Option<Words> {
     Some(Words::of(format!("{from}{counted}{came_to}; it read {shown}")))
 }
 
+/// Who had begun to add an element by the time a read was over, and failed.
+fn failed_to_add(history: &History, read: OperationId, element: &Value) -> Option<OperationId> {
+    let read = history.operation(read);
+    let failed = |add: &Operation<'_>| match add.op {
+        Op::Add { key, value } => {
+            key == *read.op.key()
+                && add.has_failed()
+                && history.value(value) == element
+                && read.completed.is_none_or(|end| add.invoked < end)
+        }
+        _ => false,
+    };
+    history.operations().find(failed).map(|add| add.id)
+}
+
 /// Elements that are shown, or not, as nobody added or removed them.
 pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
     let calls = &proof.part.calls;
@@ -140,10 +156,13 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         return Some(Words::of(format!("process {} was shown {} twice", process(id), twice[0])));
     }
     if let ([_], [one]) = (&calls[..], &shown[..]) {
-        return Some(Words::of(format!(
-            "process {} was shown {one}, which nobody had begun to add by then",
-            process(id)
-        )));
+        let failed = failed_to_add(proof.history, id, one);
+        let words = format!(
+            "process {} was shown {one}, which nobody had begun to add by then{}",
+            process(id),
+            but_who_failed(proof.history, failed),
+        );
+        return Some(Words { names: failed.into_iter().collect(), ..Words::of(words) });
     }
     let others = || calls.iter().filter(|(other, _)| *other != id);
     let is_missing = |value: &Value| !shown.contains(value);
