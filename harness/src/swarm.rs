@@ -28,6 +28,8 @@ const EVEN: Ratio = Ratio::new(1, 2);
 const LEFT_OUT: Ratio = Ratio::new(1, 4);
 /// The chance of an open loop.
 const OPEN: Ratio = Ratio::new(1, 3);
+/// The least that is drawn for the greatest length of values, in bytes.
+const SHORT: u64 = 16;
 /// The chance of values that are no numbers.
 const SIZED: Ratio = Ratio::new(1, 4);
 /// The least and the greatest weight of a kind of operations.
@@ -68,16 +70,20 @@ pub(crate) fn vary(config: Config, plan: &Plan, manifest: &Manifest, seed: Seed)
     };
     let is_open = stream.chance(OPEN);
     let is_sized = stream.chance(SIZED);
-    let most =
-        logarithmic(&mut stream, [16, u64::from(plan.workload().value_bytes_max() / 4).max(16)]);
+    let value_bytes = [0, logarithmic(&mut stream, [SHORT, longest(plan.workload())]) as u32];
+    let is_sized = is_sized && plan.workload().value_bytes_max() > 0;
     Config {
         pace: if is_open { Pace::Open } else { config.pace },
-        value_bytes: if is_sized && plan.workload().value_bytes_max() > 0 {
-            [0, most as u32]
-        } else {
-            config.value_bytes
-        },
+        value_bytes: if is_sized { value_bytes } else { config.value_bytes },
         ..config
+    }
+}
+
+/// The greatest length of values. Where many are read together, whoever changes one of them may copy all.
+fn longest(workload: &dyn Workload) -> u64 {
+    match u64::from(workload.value_bytes_max()) {
+        alone @ 4096.. => alone / 4,
+        _ => 2 * SHORT,
     }
 }
 

@@ -159,6 +159,10 @@ fn longest_gap(mut moments: Vec<Time>, begin: Time, end: Time) -> Duration {
 
 pub(super) fn sum_up(samples: Vec<(usize, Sample)>) -> Vec<UnderFault> {
     let mut sums = Vec::new();
+    if samples.is_empty() {
+        // It was not asked for.
+        return sums;
+    }
     for (index, (name, _)) in FAULTS.iter().enumerate() {
         let of_fault = || samples.iter().filter(|(of, _)| *of == index).map(|(_, sample)| sample);
         let mut served = Sort::ALL.map(|sort| Served { sort, ok: 0, tried: 0 });

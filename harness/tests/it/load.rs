@@ -1,5 +1,6 @@
 //! What a plan says of the operations of clients: how many there are when, of which kinds, with which values.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,4 +159,16 @@ fn what_a_plan_says_of_its_load_goes_before_what_a_swarm_draws() {
         let config = Config::draw(&plan, &system("raft").manifest(), Seed(seed));
         assert_eq!((config.pace, config.value_bytes), (Pace::Open, [7, 7]));
     }
+}
+
+#[test]
+fn the_example_of_the_readme_says_all_that_can_be_said() {
+    let readme = include_str!("../../../README.md");
+    let (_, load) = readme.split_once("[plan.load]\n").unwrap();
+    let (load, _) = load.split_once("```").unwrap();
+    let plan = parsed("register", load).unwrap();
+    let written = toml::Table::try_from(&plan.load).unwrap();
+    let said: BTreeSet<&str> = written.keys().map(String::as_str).collect();
+    let all = ["mix", "operations-a-key-set", "pace", "rate", "skew", "value-bytes"];
+    assert_eq!(said, all.into_iter().collect());
 }

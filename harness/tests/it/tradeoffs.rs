@@ -34,6 +34,7 @@ fn a_replica_nearby_answers_sooner_than_a_leader_far_away() {
         assert!(p50(region, Sort::Write) > 20, "{:?}", mode.latency);
     }
     assert!(p50(3, Sort::Write) > p50(1, Sort::Write), "{:?}", mode.latency);
+    assert!(mode.faults.is_empty() && mode.throughput.is_empty(), "nothing else was measured");
 }
 
 #[test]

@@ -430,3 +430,29 @@ fn a_node_that_was_never_let_in_does_not_begin_a_region_whose_nodes_lose_their_d
         assert!(!overheard.iter().any(begins), "seed {seed}: the region is not gone");
     }
 }
+
+#[test]
+fn a_node_that_was_let_go_and_is_let_in_again_after_its_region_was_lost_gets_all_of_it() {
+    for seed in 0..20 {
+        let settings =
+            Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
+        let mut cluster = Cluster::of_regions(4, seed, 20, settings).begun_by(3);
+        cluster.start(3);
+        cluster.run(1000);
+        // Whichever of the two begins a log anew, the other one has one of an earlier life of the region.
+        let (mut stays, mut comes) = (0, 3);
+        for round in 0..6 {
+            cluster.replace_disk(stays);
+            assert_eq!(cluster.ask(stays, 7, admit(10 * round + 1, comes)), DONE, "seed {seed}");
+            assert_eq!(cluster.ask(stays, 7, dismiss(10 * round + 2, stays)), DONE, "seed {seed}");
+            let leads = |cluster: &Cluster<MultiLeader>| cluster.role(comes) == Some(Role::Leader);
+            assert!(cluster.run_until(leads), "seed {seed}, round {round}: nobody is left");
+            let key = format!("k{round}");
+            Client::of(&mut cluster, comes).write(&mut cluster, &key, "a");
+            cluster.run(500);
+            let regions = [comes, 1, 2].map(|node| held(&cluster, node, &key));
+            assert_eq!(regions, [(); 3].map(|()| Some(value("a"))), "seed {seed}, round {round}");
+            (stays, comes) = (comes, stays);
+        }
+    }
+}

@@ -32,8 +32,38 @@ pub(super) trait Shrink<K: Clone, S: SequentialSpec> {
 
     /// The smallest part that was found.
     fn smallest_of(&mut self, part: Part<K, S>, guess: Option<u32>) -> Part<K, S> {
+        let part = self.recent(&part, guess).unwrap_or(part);
         let part = self.first_break(part, guess);
         self.range_by_range(part)
+    }
+
+    /// What was called last, before the event at which a search got stuck or before the end, if that has no order
+    /// either: a few calls at first, then more and more; all of them, or of those that change nothing the last
+    /// alone. Of a long history, to look at everything takes much longer.
+    fn recent(&mut self, part: &[(K, Call<S>)], guess: Option<u32>) -> Option<Part<K, S>> {
+        const FEWEST: usize = 8;
+        const TIMES: usize = 4;
+        let stuck = guess.map(|end| cut_off(part, end));
+        for part in stuck.as_deref().into_iter().chain([part]) {
+            let ended =
+                |place: &usize| part[*place].1.ret.as_ref().map(|_| part[*place].1.completed);
+            let last = (0..part.len()).max_by_key(ended);
+            let is_idle = |place: usize| {
+                let Call { op, ret, .. } = &part[place].1;
+                last != Some(place) && ret.as_ref().is_some_and(|ret| S::is_pure(op, ret))
+            };
+            let mut count = FEWEST;
+            while TIMES * count < part.len() {
+                let first = part.len() - count;
+                let rest = self.smaller(part, |place| place < first);
+                let rest = rest.or_else(|| self.smaller(part, |at| at < first || is_idle(at)));
+                if rest.is_some() {
+                    return rest;
+                }
+                count *= TIMES;
+            }
+        }
+        None
     }
 
     /// What is left when some calls go, if that is less and has no order either.

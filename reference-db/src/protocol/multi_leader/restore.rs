@@ -50,8 +50,10 @@ use crate::protocol::raft::core::Core;
 use crate::protocol::raft::log::Position;
 use crate::protocol::{Options, Output, Timing};
 
-/// The first index of the log of a region that begins again has so many bits of the number of its disk.
-/// Sessions are numbered by it, and none of the lost region's is taken for one of the new.
+/// So many bits of the number of its disk are added to the greatest index of the logs that are left of a region, to make the
+/// first one of the region that begins again. Sessions are numbered by it, and none of the lost region's is taken
+/// for one of the new. And who was let go, has such a log, and is let in again, is sent all that the region has, because its
+/// own ends before that: were it the longer one, it would say of everything that it has it.
 const INDEX_BITS: u32 = 47;
 
 /// The other nodes that a region may have, asked until it is certain that none of them has a vote.
@@ -85,6 +87,11 @@ impl Fellows {
             self.before = Some(std::mem::take(&mut self.said));
             self.round += 1;
         }
+    }
+
+    /// The greatest index of their logs, when they last said where these end.
+    fn last_index(&self) -> u64 {
+        self.before.iter().flatten().map(|(_, last)| last.index).max().unwrap_or(0)
     }
 
     /// Those that have not answered in this round.
@@ -275,7 +282,8 @@ impl MultiLeader {
         let Some(restore) = self.restore.take_if(ready) else { return };
         let disk = self.core.incarnation();
         let state = State::reborn(&self.rules, disk, &restore.sent);
-        self.core.found(now, disk >> (u64::BITS - INDEX_BITS), state);
+        let index = restore.fellows.last_index() + (disk >> (u64::BITS - INDEX_BITS));
+        self.core.found(now, index, state);
         self.core.pass_on(out, Message::Region);
     }
 
