@@ -151,6 +151,35 @@ fn a_lease_that_was_given_up_does_not_come_back_in_the_same_term() {
 }
 
 #[test]
+fn a_transfer_that_came_to_nothing_hands_over_no_later_term() {
+    let (mut cluster, leader, _) = started(StrongReads::Lease);
+    let (to, third) = (other(leader), other(other(leader)));
+    cluster.split(&[leader]);
+    cluster.request(leader, OPERATOR, transfer(to));
+    let term = cluster.status(leader).unwrap().term;
+    // The third one is elected without it, and hands over to it.
+    for message in [
+        CoreMessage::Heartbeat { term: term + 1, round: 0, commit: 0 },
+        CoreMessage::StandNow { term: term + 1 },
+        CoreMessage::VoteReply { term: term + 2, granted: true },
+    ] {
+        let from = NodeId(u32::try_from(third).unwrap());
+        cluster.step(leader, Input::Message { from, message: Message::Core(message) });
+    }
+    assert_eq!(cluster.role(leader), Some(Role::Leader));
+    cluster.overheard = Some(Vec::new());
+    cluster.heal();
+    cluster.run(ELECTION_MS / 2);
+    let overheard = cluster.overheard.take().unwrap();
+    let hands_over = |message: &Message| match message {
+        Message::Core(message) => format!("{message:?}").contains("StandNow"),
+        _ => false,
+    };
+    assert!(!overheard.iter().any(|(_, _, message)| hands_over(message)), "its lease runs");
+    assert_eq!(cluster.status(leader).unwrap().term, term + 2);
+}
+
+#[test]
 fn a_member_that_has_just_started_elects_nobody_while_a_lease_may_count_on_it() {
     for (reads, votes) in [(StrongReads::Lease, false), (StrongReads::ReadIndex, true)] {
         let (mut cluster, leader, _) = started(reads);

@@ -304,7 +304,8 @@ impl Raft {
             return;
         }
         self.lease.end(&self.core);
-        self.transfer = Some(Transfer::new(to, (origin, sequence), now, &self.options.timing));
+        let (term, timing) = (self.core.term(), &self.options.timing);
+        self.transfer = Some(Transfer::new(to, (origin, sequence), term, now, timing));
     }
 
     /// Goes on with a transfer, and answers who wanted it when the other node leads. Whoever is not

@@ -13,6 +13,8 @@ pub(super) struct Transfer {
     pub(super) to: NodeId,
     /// Who wants it, and under which number.
     pub(super) wanted_by: (Origin, u64),
+    /// The term whose leadership it is. That of a later one has a lease of its own, which runs on.
+    term: u64,
     /// When the other one was asked to stand.
     asked: Option<Time>,
     until: Time,
@@ -33,10 +35,11 @@ impl Transfer {
     pub(super) fn new(
         to: NodeId,
         wanted_by: (Origin, u64),
+        term: u64,
         now: Time,
         timing: &Timing,
     ) -> Transfer {
-        Transfer { to, wanted_by, asked: None, until: now + timing.election }
+        Transfer { to, wanted_by, term, asked: None, until: now + timing.election }
     }
 
     /// Asks the other one to stand, if it has everything and was not asked just now, and says what has
@@ -50,7 +53,8 @@ impl Transfer {
         if core.leader() == Some(self.to) {
             return Progress::Done;
         }
-        if self.until <= now {
+        let leads_anew = core.is_leader() && core.term() != self.term;
+        if self.until <= now || leads_anew {
             return Progress::Failed;
         }
         let lately = self.asked.is_some_and(|asked| now < asked + timing.heartbeat);
