@@ -2,6 +2,10 @@
 //!
 //! A protocol is told the time and what happened, and answers with a list of things to do. "Persist
 //! before send" is the order of that list, and a test of it is a function call.
+//!
+//! What would break every mode is a message that overtakes the disk: node 2 tells node 1 that it has a
+//! change, loses power before the change is durable, and starts again without it; 1 counts two copies
+//! where there is one, acknowledges, and loses its own disk.
 
 use std::time::Duration;
 

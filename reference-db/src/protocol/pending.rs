@@ -1,4 +1,9 @@
 //! What clients wait for at a node: answers to changes, and to reads that are ahead of it.
+//!
+//! A client is answered from its own change and no other. What it waits for is a position, which two logs do not
+//! share unless they have the same entry there (Raft, section 5.3), and not an index. By the index alone: leader 1
+//! puts a client's change in place 7 and is deposed; leader 2 puts another client's change there, which is
+//! committed; 1 applies place 7 and answers its client, whose change was never made.
 
 use std::collections::VecDeque;
 

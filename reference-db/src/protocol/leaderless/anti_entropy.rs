@@ -1,5 +1,10 @@
 //! Nodes that hold the same segments compare their trees, one after the other.
 //!
+//! So those that can reach each other come to hold the same, even where nobody reads or writes (Dynamo, section
+//! 4.7; Demers et al., "Epidemic Algorithms for Replicated Database Maintenance", 1987). Nothing else sees to that:
+//! node 4 takes a change to 1, 2 and 3, goes down when 1 alone has got it, and nobody reads the key. Nobody
+//! keeps the change for 2 and 3, no read finds them behind, and what they hold stays apart for ever.
+//!
 //! An exchange keeps no state: each message is answered from what the receiver holds at that
 //! moment. Roots that differ are answered with the hashes under them, leaves that differ with the
 //! stamps of their keys, and those with what is later here and with a request for what is later

@@ -1,4 +1,15 @@
 //! What a node does for its clients: it asks replicas, tells replicas, and counts.
+//!
+//! A change is acknowledged when as many nodes have it on their disks as [`Settings::write`] says, and a read shows
+//! all that came from as many as [`Settings::read`] says (Dynamo, section 4.5; with [`Settings::atomic`], Attiya,
+//! Bar-Noy and Dolev, see [`super`]). It is nodes that are counted, and not answers: of the replicas 2, 3 and 4,
+//! two are to have a change; 1 tells them of it, hears nothing, and tells them again; 2 answers both times.
+//! That is one copy, and a read of 3 and 4 would miss what was acknowledged.
+//!
+//! Nor does anything count that was said by a disk that is lost or under another ring (`Leaderless::take_back`,
+//! `Leaderless::begin_phases_anew`). And where a read has to leave behind what it shows (`Settings::writes_back`), it
+//! does so before it answers: a write with two phases has reached 2 alone, a read asks 2 and 3 and shows it, and the
+//! next one asks 3 and 4 and shows what was there before.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,6 +4,11 @@
 //! then forgotten. There is at most one for a key and node, the latest, or all siblings together.
 //! Beyond a limit no others are taken on, except in place of those that are kept for nodes which are not to
 //! hold the key any more, or by one that goes: [`super::anti_entropy`] finds what they would have told.
+//!
+//! A hint is forgotten only when the other node has everything in it, by its stamp. Were any answer enough: 4 stands
+//! in for 3, keeps a change for it, and offers that; a later change, which counts because 1 and 4 have it, takes its
+//! place; then 3 says that it has the first one. The later one would be on 1 alone, although it was acknowledged.
+//! `Leaderless::with_kept` says why siblings that are put together get a stamp of their own.
 
 use std::collections::BTreeMap;
 

@@ -19,12 +19,12 @@
 //! **Nobody counts by an old layout.** A coordinator that has not heard of all this would go on to make
 //! changes with 2 and 3 when others read from 1 and 4 already. So every message says under which layout it
 //! is sent, unless that is the first one. Whoever gets one of an older layout, unless it is Raft's or an
-//! operator's, does nothing but tell the sender the later one; whoever gets one of a later layout goes over to it first, and for good. A
-//! coordinator that goes over begins the phase anew that it is in, with no answers: 2 has acknowledged under
-//! the layout before, and what it said is about a quorum that does not count any more. And a layout without
-//! `next` follows only when so many of those that hold a segment have gone over to the one with it that the
-//! rest are neither a quorum to read nor one to write, nor so many that one which loses its disk could come
-//! back by what they say alone, and forget that it had gone over.
+//! operator's, does nothing but tell the sender the later one; whoever gets one of a later layout goes over to
+//! it first, and for good. A coordinator that goes over begins the phase anew that it is in, with no answers:
+//! 2 has acknowledged under the layout before, and what it said is about a quorum that does not count any
+//! more. And a layout without `next` follows only when so many of those that hold a segment have gone over to
+//! the one with it that the rest are neither a quorum to read nor one to write, nor so many that one which
+//! loses its disk could come back by what they say alone, and forget that it had gone over.
 //!
 //! Answers given before may still be on their way then. A change that they make count is on nodes that had it
 //! before they went over, so that whoever comes has fetched it; and a read that they make count had begun

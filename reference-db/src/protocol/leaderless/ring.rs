@@ -8,6 +8,11 @@
 //! Who holds a segment follows from the [`Layout`] alone. Each segment has an order of all nodes that there
 //! can be, of which the first so many that take part hold it: a node that comes moves one other out of the
 //! first few at most, and one that goes lets one in.
+//!
+//! So whoever goes by the same layout asks and tells the same nodes, and quorums of them meet. Were it to depend on
+//! whom a node can reach: 1, 2 and 3 hold a key, 4 cannot reach 2 and 3, takes 5 and itself for holders in their
+//! place, and acknowledges a change that these two have; a read that asks 2 and 3 does not show it. That is what
+//! stand-ins do where [`Settings::sloppy`](super::Settings::sloppy) lets them, and why less is promised there.
 
 use std::collections::BTreeSet;
 

@@ -3,6 +3,11 @@
 //! A coordinator that is asked for the same change twice would make it two changes, with another
 //! client's change between them. So a change is taken on once, and only from a session that this
 //! start of the node has opened: what an earlier start took on is not known.
+//!
+//! Raft keeps sessions in the state that everyone has (dissertation, section 6.3). Here nothing is agreed on, so a
+//! session is one node's, and a retry elsewhere is turned down. Otherwise: a client has 1 write a key and hears
+//! nothing, though 2 and 3 have the write; another client reads it, and has 2 write the key again; the
+//! first one asks 3 in place of 1, which stamps the old write anew, and the later one is gone.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -4,6 +4,11 @@
 //! it in section 4.7: two nodes find the keys in which they differ by comparing hashes from the root
 //! down. A leaf covers the keys whose hash ends in its number; what it holds is the sum (exclusive
 //! or) of the hashes of its keys with what they hold, so that a change costs one addition.
+//!
+//! What a node holds of a key never goes back, in whatever order changes come. Were the last to come to stay: of 1, 2
+//! and 3, the first two have acknowledged a write when a hint with an older one comes to 2, late, and takes its
+//! place; a read that asks 2 and 3 then misses what was acknowledged. That a key was deleted is held like a value:
+//! otherwise whoever has not heard of it would bring the value back.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,11 @@
 //! What a key holds, and which of two changes is the later one.
+//!
+//! Where the later one wins, all changes of a key have one order, which every node sees alike (Lamport, "Time,
+//! Clocks, and the Ordering of Events in a Distributed System", 1978: by time, and then by node). No two have the
+//! same place in it, or nodes with the same [`Stamp`] could hold different things. So it says by which start of its
+//! coordinator it was issued. Without that: of 2, 3 and 4, which hold a key, 1 asks two, finds time 7, and issues 8
+//! for a change that reaches 2 alone; it starts again, asks 3 and 4, and issues 8 for another change,
+//! which reaches 3. By stamp and by hash 2 and 3 hold the same, and they never come together.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,14 @@
 //! What a key holds, and what becomes of changes that did not know of each other.
+//!
+//! Regions that have taken in the same changes hold the same, in whatever order they came: of two states of a key
+//! there is one that contains both ([`crate::merge`]; Shapiro et al. 2011). With [`Conflicts::Siblings`] and
+//! [`Conflicts::Crdt`] nothing that was acknowledged is lost by that. With [`Conflicts::Lww`] the earlier of two
+//! changes is, but none is earlier than what its region had taken in before: every change that comes in sets the
+//! region's clock (Kulkarni et al., "Logical Physical Clocks", 2014).
+//!
+//! Without that: region 2 writes a key at 100 by its clock; in region 1, whose clock shows 50, a client reads that
+//! and writes the key again, at 50. Region 1 then holds the new write, region 2 keeps the one of 100 when it hears
+//! of it, and the two stay apart.
 
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,12 @@
 //! Nothing here is durable. A region says how far it has applied everybody's changes, whenever it is
 //! sent something; what it lacks goes out in the order in which it was applied here, one message at a
 //! time. After a cut, or with another leader on either side, that is where it goes on.
+//!
+//! So a region that can be reached comes to have every change that is to go there, whatever is lost on the way
+//! (Ladin et al. and their gossip, see [`super`]). Were a region taken to have what it was sent: region 1 sends
+//! region 2 its changes 3 and 4, the message is lost, and 1 goes on with 5, which 2 cannot take in before 4, for
+//! ever. And were it to say what it has put into its log: the leader of region 2 says that it has change 3, and is
+//! deposed before that is agreed on; region 1 forgets the change when the others have it, and 2 never gets it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,11 @@
 //! The clients of a region, and the last change that each had made, so that a retry of it is answered
-//! without being made again. As in [`crate::kv::Kv`], where the log is the only one.
+//! without being made again. As in [`crate::kv::Kv`], where the log is the only one (dissertation of
+//! [`raft`](crate::protocol::raft), section 6.3).
+//!
+//! They are part of what the region agrees on. Were they kept by its leader: 1 leads the region of 1, 4 and 7, has
+//! a client's increment agreed on, and goes down before it answers; the client sends it to 4, which leads by then,
+//! knows nothing of it, and counts twice. In another region a session is unknown, and a change of it is not made:
+//! whether it was made at home, nobody there can tell.
 
 use std::collections::BTreeMap;
 

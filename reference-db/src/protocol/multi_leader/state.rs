@@ -1,4 +1,13 @@
 //! The state of a region: a function of its log, the same at all its nodes.
+//!
+//! It takes in a change when it has everything that the change may depend on, so that nobody sees an effect before
+//! its cause (Ladin et al., see [`super`]), and forgets something only when every region has it (Wuu and Bernstein,
+//! see [`super::table`]). `State::hear`, `State::trim` and `State::collect` say what would go wrong otherwise.
+//!
+//! What a node reads of its own never goes into it: what the wall clock showed stands in the log
+//! ([`Logged::Asked`]). Were it read when an entry is applied: nodes 1 and 4 are a region, and a client of it
+//! writes a key, which 1 stamps by its clock and 4 by its own. Another region's write of the key has a stamp
+//! between the two, and comes in: at 1 the one wins, at 4 the other, for good.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

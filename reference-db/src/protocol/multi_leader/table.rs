@@ -1,5 +1,11 @@
 //! What each region is known to have (Wuu and Bernstein, "Efficient Solutions to the Replicated Log
 //! and Dictionary Problems", 1984).
+//!
+//! A row never says more than its region has, so that what everyone has by it can be forgotten. In the paper no site
+//! loses what it had. Here a row is one incarnation's, and a region of which two are known, neither as lost, has
+//! nothing (`Table::row_of`). Were the row of the one before to count: of five regions, 1 makes a change that reaches
+//! 5 alone, loses its disk, and begins again with what 2, 3 and 4 have. These get the change from 5 later, but 1
+//! does not, because by its row it has it; and then 5 forgets it.
 
 use std::collections::BTreeMap;
 

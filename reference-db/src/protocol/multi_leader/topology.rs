@@ -4,6 +4,12 @@
 //! Topologies". Where everyone tells everyone, a change finds its way around a link that is cut. In
 //! a ring or a star, each region passes on what it hears from others, and one link or region that is
 //! down stops it.
+//!
+//! So every change reaches every region while the links of its way work, and nobody hears of its own. Where everyone
+//! tells everyone, the region of a change tells all others, and yet somebody else must: the link from region 1 to
+//! region 3 is cut, 1 tells 2 of a change, and 3 would never have it, although 2 could tell it. So one that lacks
+//! something for an election timeout hears of it from others as well ([`Regions::passes_at_once`]).
+//! [`Regions::next`] says who tells of a change whose region has lost what it had.
 
 use serde::Deserialize;
 

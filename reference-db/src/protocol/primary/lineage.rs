@@ -1,9 +1,13 @@
 //! Which epochs a state comes from: whether it contains what somebody has seen elsewhere.
 //!
 //! A position says in which epoch an entry was made, and at which index. Where epochs may lose the
-//! last entries of their predecessors, a greater position is not always a later state: a client that
-//! has seen (1, 9) may meet a state that ends at (2, 7) and has followed epoch 1 only to index 5. What
-//! tells is where each epoch began.
+//! last entries of their predecessors, a greater position is not always a later state. What tells is where each
+//! epoch began: Kafka keeps the same list for followers that have to cut their logs (KIP-101).
+//!
+//! By the greater position: primary 1 shows a client its entry (1, 9) and goes down; 2 has followed epoch 1 only to
+//! index 5, takes office in epoch 2, and is at (2, 7) when the client turns to it. It would answer from a state
+//! without what the client has seen, because (2, 7) is the greater of the two. But it knows that epoch 2 began at 6,
+//! and so that (1, 9) is lost.
 
 use std::collections::VecDeque;
 

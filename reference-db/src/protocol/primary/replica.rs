@@ -3,6 +3,12 @@
 //! What is applied cannot be taken back. What follows it can: a primary replaces it by what it has
 //! itself. A node that has applied what its primary does not have takes over the primary's whole
 //! state instead; that only happens where changes are acknowledged before others have them.
+//!
+//! So whoever follows a primary comes to hold what that holds, and nothing else. In Raft nobody applies what may
+//! still be replaced (Raft, section 5.4); in `primary-async` everybody does. Primary 1 applies its entry (1, 6),
+//! which nobody else has, and is cut off; 2 takes office and begins epoch 2 at 6. Were 1 to take (2, 6) for that
+//! place of its log and go on, what (1, 6) did would stay in its state, and in no other. `Replica::install` says
+//! why no late state takes a node back.
 
 use std::sync::Arc;
 

@@ -2,13 +2,17 @@
 //!
 //! A follower says where its log ends, up to where it agreed with what it was just sent, and how much of
 //! it is committed. The primary judges: whatever of the three its own log has too, up to there the two
-//! are equal (equal positions hold equal entries and stand behind equal beginnings, as in Raft). One of
-//! which the primary has the end, or else what is committed, gets the entries that come after the
+//! are equal (equal positions hold equal entries and stand behind equal beginnings, as in Raft, section 5.3). One
+//! of which the primary has the end, or else what is committed, gets the entries that come after the
 //! furthest that they share. Any other gets the state.
 //!
-//! Without the second, a follower whose log ends in what a lost epoch left behind would stand still: it
-//! has a window's worth of entries before that end already, says the same as before of its end and of
-//! what is committed, and is sent the same window for ever.
+//! So what is counted as being on a follower is there. Were the primary to go by the index of the end alone: node 3
+//! ends with entries 7 and 8 of epoch 1 that nobody else got; primary 2 of epoch 2, with 3 for its partner, has
+//! others there, takes them to be on 3, acknowledges them, and goes down; 3 takes office without them.
+//!
+//! And every follower that is heard comes to have everything. Without the second of the three, one whose log ends in
+//! what a lost epoch left behind would stand still: it has a window's worth of entries before that end already, says
+//! the same as before of its end and of what is committed, and is sent the same window for ever.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -4,6 +4,12 @@
 //! holds, because two kinds of replication stand on it: the log of all changes ([`super::Raft`]),
 //! and the choice of a primary ([`crate::protocol::primary`]). Whoever embeds it applies
 //! what is committed, hands over the state to be kept, and carries out the [`Act`]s.
+//!
+//! What a member has said stays true when it is restarted: term, vote and entries are durable before anything is
+//! said that follows from them (Raft, figure 2), which is the order of the acts. Were the vote sent first: of 1, 2
+//! and 3, member 2 votes for 1 in term 5, loses power before the vote is on its disk, and starts again; 3 asks it
+//! in term 5 too and gets its vote; 1 and 3 both lead in term 5. [`super::members`] says what is done where the
+//! disk itself is lost.
 
 use std::sync::Arc;
 

@@ -1,4 +1,13 @@
 //! Who leads: pre-vote, votes, and stepping down (Raft, section 5.2; dissertation, section 9.6).
+//!
+//! There is one leader in a term at most, and it has all that was committed before (Raft, section 5.4.1). The
+//! first, because a member votes once in a term, and any two majorities share a member. The second, because
+//! nobody votes for a log that ends before its own. Without that: leader 1 of 1, 2 and 3 commits entry 4 with 2
+//! and goes down; 3, whose log ends with entry 3, asks 2 for its vote and gets it; 3 leads, puts something else
+//! in place 4, and has 2 replace what was committed.
+//!
+//! That is what must not go wrong. That somebody leads, and goes on leading, takes more: `Core::campaign` says
+//! what a member does that was cut off, and `Core::hears_a_leader` whom nobody may depose.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! Strong reads at any node (dissertation, section 6.4): the node asks the leader how far it has to be,
 //! waits until it is, and answers from its own state.
+//!
+//! They are as linearizable as those at the leader. Were the leader not asked: leader 1 commits a write with 2 and
+//! acknowledges it, and a client that reads at 3 right after sees what was there before, because 3 has not heard
+//! of it. The leader in turn asks a majority whether it still leads before it says how far
+//! ([`super::read_index`]), or 3 would go by a leader that was deposed; and 3 takes no answer to a question of its
+//! start before ([`Ticket::start`]).
 
 use std::collections::VecDeque;
 

@@ -5,6 +5,11 @@
 //! moment at which it *asked*: each of them heard it later. Until then, what it has committed is all
 //! that was.
 //!
+//! From the moment of the answer would be too late. Leader 1 of 1, 2 and 3 asks, 2 hears it at once, and the
+//! answer takes half a timeout. When 2 has heard nothing more for a timeout, it elects 3, which commits a write with
+//! it; the lease of 1 would have begun half a timeout later than what 2 keeps to, and 1 would still read what was
+//! there before. `Lease::end` says why a leader that hands over has no lease.
+//!
 //! This counts on clocks, which nothing else does: members count the timeout by theirs, and the leader
 //! its lease by its own. The lease is shorter by as much as the two may differ, and a clock that is
 //! worse than [`DRIFT_PERCENT_MAX`] breaks the promise. Only rates matter: no moment of one node's clock

@@ -1,4 +1,11 @@
 //! The log in memory: entries that follow a compacted beginning.
+//!
+//! It has no gaps, and terms never decrease along it. So one position tells whether two logs are equal up to
+//! there ([`Log::has`]), and of two logs the last position tells which is the more up to date, the term first
+//! (Raft, sections 5.3 and 5.4.1). By the index alone: of 1, 2 and 3, member 3 leads in term 1 and has entries up
+//! to 5, of which the others got the first two; leader 1 of term 2 commits an entry 3 with 2; then 3 is elected by
+//! 2, because it has more, and takes entry 3 back. The base keeps its term when the entry there is gone: a member that
+//! has compacted everything would otherwise vote for any log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

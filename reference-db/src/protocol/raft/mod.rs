@@ -7,6 +7,12 @@
 //! snapshots, the [`members`], and the [`message`]s. [`Raft`] here puts the key-value state on top of
 //! it: it applies what is committed, answers clients, forwards what reaches a follower, and reads: as
 //! [`StrongReads`] says. [`lease`] says what reads under a lease count on.
+//!
+//! Changes are linearizable, and so are strong reads but for [`StrongReads::Stale`]; a change of a session is made
+//! once, however often it is sent. A client is answered when its change is applied, and not before. Were it answered
+//! when the leader has it: leader 1 of 1, 2 and 3 answers and is cut off, 2 and 3 elect 2, and what was
+//! acknowledged is gone. And sessions are part of the state ([`Kv`]). Were they the leader's: 1 commits a change and
+//! goes down before it answers, the client sends it to 2, which knows nothing of it, and it is made twice.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore as _;

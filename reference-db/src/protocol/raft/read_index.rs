@@ -3,6 +3,12 @@
 //! A leader that was deposed without knowing it still holds an old state. So it notes how far it
 //! had committed, asks a majority whether it still leads, and answers only then. All reads that
 //! have come in when a round begins share it.
+//!
+//! Were nobody asked: leader 1 of 1, 2 and 3 is cut off, 2 is elected by 3 and commits a write, and 1, which
+//! takes itself for the leader for a while yet, answers a read from before it. A round that is under way when a
+//! read comes does not do for it either: what 3 says in it may be from before it elected 2. And a new leader
+//! begins none before something of its own term is committed ([`Core::begin_round`]): 2 has all that 1 had
+//! acknowledged, but does not know yet that it counts, and would answer without it.
 
 use std::collections::VecDeque;
 

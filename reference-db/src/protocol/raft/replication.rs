@@ -1,5 +1,12 @@
 //! How a leader's log becomes everyone's (Raft, sections 5.3 and 5.4.2).
 //!
+//! What is committed is never replaced, and a follower that says it has an entry has everything before it
+//! as the leader has. So each message names the entry that the new ones follow, and who does not have that one
+//! takes none. Of 1, 2 and 3, member 3 has an entry 5 of term 1 that nobody else has, and leader 1 of term 2 has
+//! another one there. Were 3 to take entry 6 all the same, it would say that it has everything up to 6; 1 commits
+//! that with it, and 3 applies an entry 5 that no other member has. `Core::take_entries` and
+//! `Core::advance_commit` say what else would take back what was acknowledged.
+//!
 //! Entries that come in while messages are under way travel together: a follower has at most
 //! [`IN_FLIGHT_MAX`] messages with entries to answer, and what piles up meanwhile goes out with
 //! the next one. The leader also waits until the timer has fired for the moment that it is in, so

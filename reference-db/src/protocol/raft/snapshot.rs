@@ -1,4 +1,10 @@
 //! Images of the state in place of the log's beginning (Raft, section 7).
+//!
+//! An image stands for the log up to its last entry, which is committed, and no image takes a member back. Were a
+//! late one taken over: leader 1 of 1, 2 and 3 sends 3 its image up to entry 5, and the message comes twice. After
+//! the first, 3 takes entries 6 to 8, with which 1 commits them, and has compacted its log up to 8 when the second
+//! comes. It would be at 5 again, and without 6 to 8; then 1 goes down, and 3 elects 2, which never had them.
+//! [`Snapshot`] says why what replaces the log on the disk has the vote and the entries behind the image in it.
 
 use std::sync::Arc;
 

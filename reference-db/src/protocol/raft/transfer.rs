@@ -1,7 +1,12 @@
 //! Handing leadership over to a member of the operator's choice (dissertation, section 3.10).
 //!
-//! The leader takes on no more changes, waits until the other one has the whole log, and asks it to stand
-//! at once. Should nothing come of it within an election timeout, it leads on.
+//! The leader takes on no more changes, waits until the other one has the whole log ([`Core::hand_over`]), and asks
+//! it to stand at once. Should nothing come of it within an election timeout, it leads on.
+//!
+//! So nobody has to wait for an election timeout to pass. Were the leader not to wait for the log: leader 1 of 1, 2
+//! and 3 asks 2 to stand, which lacks entry 7; 2 counts up the term, and 1 steps down for it; 1 and 3, which have
+//! entry 7, refuse it their votes, and until a timeout has passed nobody leads. What was acknowledged stays even
+//! then: votes go by the log, whoever it was that had somebody stand.
 
 use super::core::Core;
 use crate::env::{NodeId, Time};

@@ -1,14 +1,15 @@
 //! What operators want of the members, until it is so.
 //!
 //! Who wants a node let in is answered when that has its vote, and who wants one let go, when that is
-//! agreed on and, in a mode without a leader, nobody needs what it holds any more. Meanwhile the leader keeps the wish, and sees to it whenever it may.
+//! agreed on and, in a mode without a leader, nobody needs what it holds any more. Meanwhile the leader
+//! keeps the wish, and sees to it whenever it may.
 //!
-//! **Late wishes.** A wish belongs to no session, and a copy of it may come late: an operator lets 4 go,
-//! asks a second node because the first is slow to answer, and is answered; it lets 4 in again; then the
-//! first copy arrives, and 4 is gone behind its back. So a wish says how far its operator has seen the
-//! members change, as every answer to one says ([`Request::seen`]). Where they have changed since, it is
-//! turned down. An operator that has seen nothing yet says that it goes by the founders; one that says 0
-//! does not care.
+//! **Late wishes.** A wish belongs to no session, which is how a late copy of a client's change is known
+//! (dissertation, section 6.3), and a copy of it may come late: an operator lets 4 go, asks a second node
+//! because the first is slow to answer, and is answered; it lets 4 in again; then the first copy arrives,
+//! and 4 is gone behind its back. So a wish says how far its operator has seen the members change, as every
+//! answer to one says ([`Request::seen`]). Where they have changed since, it is turned down. An operator that
+//! has seen nothing yet says that it goes by the founders; one that says 0 does not care.
 
 use std::collections::BTreeMap;
 
