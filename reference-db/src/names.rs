@@ -69,8 +69,8 @@ impl Mode {
                 multi_leader::Message::Known(_) => "known",
                 multi_leader::Message::Reborn { .. } => "reborn",
                 multi_leader::Message::Shared { .. } => "shared",
-                multi_leader::Message::AnyoneLeft { .. } => "anyone-left",
-                multi_leader::Message::NotI { .. } => "not-i",
+                multi_leader::Message::WhoVotes { .. } => "who-votes",
+                multi_leader::Message::Vote { .. } => "vote-known",
             }),
             Mode::Leaderless | Mode::LeaderlessAbd => name(bytes, of_leaderless),
         }

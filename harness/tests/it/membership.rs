@@ -47,7 +47,8 @@ fn a_node_is_added_and_the_leader_removed_under_load_while_other_faults_are_on()
         shape: Shape::Isolate { target: Target::One },
         longest: Duration::from_millis(150),
     };
-    for (mut plan, system) in plans() {
+    let of_three = |(plan, _): &(Plan, _)| plan.nodes.contains(&3);
+    for (mut plan, system) in plans().into_iter().filter(of_three) {
         plan.nodes = vec![3];
         let faults = [
             change(Change::Add, 3_000, 7_000),

@@ -90,7 +90,7 @@ fn every_file_of_an_extension_point_is_in_its_table() {
     is_registered("harness/src/system", "pub const SYSTEMS", &[]);
     is_registered("harness/src/real/system", "pub(crate) const SYSTEMS", &[]);
     is_registered("workloads/src/workload", "pub const WORKLOADS", &[]);
-    let helpers = ["findings", "keys", "order", "words"];
+    let helpers = ["contents", "findings", "keys", "order", "words"];
     is_registered("checkers/src/checker", "pub const CHECKERS", &helpers);
     is_registered("checkers/src/model", "pub const MODELS", &[]);
 }

@@ -115,8 +115,8 @@ pub(crate) fn sent(
             | Message::Known(_)
             | Message::Reborn { .. }
             | Message::Shared { .. }
-            | Message::AnyoneLeft { .. }
-            | Message::NotI { .. } => &[],
+            | Message::WhoVotes { .. }
+            | Message::Vote { .. } => &[],
         };
         changes.iter().map(|change| (*from, change))
     })

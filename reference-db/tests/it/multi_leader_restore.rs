@@ -423,8 +423,7 @@ fn a_node_that_was_never_let_in_does_not_begin_a_region_whose_nodes_lose_their_d
             cluster.replace_disk(lost);
         }
         let overheard = cluster.overheard.take().unwrap();
-        let asks =
-            |(_, _, message): &&(_, _, Message)| matches!(message, Message::AnyoneLeft { .. });
+        let asks = |(_, _, message): &&(_, _, Message)| matches!(message, Message::WhoVotes { .. });
         let begins = |(_, _, message): &(_, _, Message)| matches!(message, Message::Reborn { .. });
         assert!(overheard.iter().filter(asks).count() > 100, "seed {seed}: nobody asked");
         assert!(!overheard.iter().any(begins), "seed {seed}: the region is not gone");
@@ -454,5 +453,32 @@ fn a_node_that_was_let_go_and_is_let_in_again_after_its_region_was_lost_gets_all
             assert_eq!(regions, [(); 3].map(|()| Some(value("a"))), "seed {seed}, round {round}");
             (stays, comes) = (comes, stays);
         }
+    }
+}
+
+#[test]
+fn one_that_was_let_go_and_has_not_heard_of_it_keeps_no_region_from_coming_back() {
+    let settings = Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
+    for seed in 0..10 {
+        let mut cluster = Cluster::of_regions(7, seed, 50, settings).begun_by(6);
+        cluster.start(6);
+        let leads = |cluster: &Cluster<MultiLeader>, node| cluster.role(node) == Some(Role::Leader);
+        assert!(cluster.run_until(|cluster| leads(cluster, 0) || leads(cluster, 3)));
+        let (leader, other) = if leads(&cluster, 0) { (0, 3) } else { (3, 0) };
+        assert_eq!(cluster.ask(leader, 7, admit(1, 6)), DONE);
+        cluster.split(&[6]);
+        assert_eq!(cluster.ask(leader, 7, dismiss(2, 6)), DONE);
+        assert_eq!(cluster.ask(leader, 7, dismiss(3, other)), DONE);
+        Client::of(&mut cluster, leader).write(&mut cluster, "x", "a");
+        cluster.run(500);
+        cluster.heal();
+        cluster.replace_disk(leader);
+        assert_eq!(held(&cluster, leader, "x"), Some(value("a")), "seed {seed}");
+        Client::of(&mut cluster, leader).write(&mut cluster, "x", "b");
+        cluster.run(500);
+        assert_eq!(
+            [1, 2].map(|node| held(&cluster, node, "x")),
+            [(); 2].map(|()| Some(value("b")))
+        );
     }
 }

@@ -53,7 +53,7 @@ pub mod topology;
 
 use self::conflicts::Conflicts;
 use self::links::Links;
-use self::restore::Restore;
+use self::restore::{Knows, Restore};
 use self::state::{Change, Logged, Rules, State};
 use self::table::Table;
 use self::topology::{Regions, Topology};
@@ -135,21 +135,21 @@ pub enum Message {
         /// What it has.
         state: Box<State>,
     },
-    /// From a node that has nothing, to those that may be of its region: does the receiver vote there?
-    AnyoneLeft {
+    /// From a node that has nothing, to those that may be of its region: who votes there?
+    WhoVotes {
         /// As whom the region would begin again.
         heir: Actor,
         /// The how many-th time it asks everyone.
         round: u64,
     },
-    /// The answer: it does not.
-    NotI {
+    /// The answer.
+    Vote {
         /// Who asked.
         heir: Actor,
         /// The how many-th time.
         round: u64,
-        /// Where the log of the one that answers ends.
-        last: Position,
+        /// What the one that answers knows.
+        knows: Knows,
     },
 }
 
@@ -305,8 +305,8 @@ impl MultiLeader {
             Message::Shared { heir, region, state } => {
                 self.on_shared(now, heir, region, state, out);
             }
-            Message::AnyoneLeft { heir, round } => self.on_anyone_left(from, (heir, round), out),
-            Message::NotI { heir, round, last } => self.on_not_i(from, (heir, round), last),
+            Message::WhoVotes { heir, round } => self.on_who_votes(from, (heir, round), out),
+            Message::Vote { heir, round, knows } => self.on_vote(from, (heir, round), knows),
             Message::Reached(table) => {
                 let region = self.rules.regions.of(from);
                 if let (Some(office), Some(region)) = (&mut self.office, region) {

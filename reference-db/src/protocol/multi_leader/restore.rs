@@ -27,18 +27,21 @@
 //! A region of several nodes needs none of this while one of its disks is left that has everything:
 //! [`crate::protocol::raft::members`]. Which nodes those are, a node that has lost its disk does not know any
 //! more. So before it asks another region, it asks all other nodes that its own may have, let in or not,
-//! whether they vote there ([`Message::AnyoneLeft`]): one that was never let in does not, and one that was
-//! let go knows it, since of two nobody goes who does not. Where one says nothing, it may be the one that has
-//! everything. Of two that have lost their disks at once, the first founder begins.
+//! who votes there ([`Message::WhoVotes`]). The latest members that any of them knows are the ones, since nobody gets
+//! a vote who does not know it; one that was let go and has not heard of it knows older ones. The region is gone
+//! where none of those that vote is left but such as have lost their disks. Where one says nothing, it may be the
+//! one that has everything. Of two that have lost their disks at once, the first founder begins.
 //!
-//! **It asks twice.** Of 3, 6 and 9, the last was never let in. Region 3 has 3 and 6; 3 loses its disk, and while
-//! it gets everything back, says truly that it has no vote. Then it has one again, and 6 loses its disk, and says
-//! the same. Were it enough that each has said it once, 9 would begin the region again, of which 3 has
-//! everything. So each is asked again when all have answered, and must not have heard of anything in between:
-//! then there was a moment at which nobody had a vote. From then on it takes nothing more from any of them, because
-//! that can only be late.
+//! **It asks twice.** Of 3, 6 and 9, the last was never let in. Region 3 has 3 and 6; 3 loses its disk, and is asked
+//! before it has heard of 6 again: it knows the founders, and has nothing. Then it gets everything back, and 6
+//! loses its disk, and says the same. Were it enough that each has said it once, 9 would begin the region again, of
+//! which 3 has everything. So each is asked again when all have answered, and must not have heard of anything in
+//! between: then there was a moment at which all of it was so. From then on it takes nothing more from any of them,
+//! because that can only be late.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::incarnations::{incarnation, region_of};
 use super::state::{Logged, Rules, State};
@@ -53,8 +56,22 @@ use crate::protocol::{Options, Output, Timing};
 /// So many bits of the number of its disk are added to the greatest index of the logs that are left of a region, to make the
 /// first one of the region that begins again. Sessions are numbered by it, and none of the lost region's is taken
 /// for one of the new. And who was let go, has such a log, and is let in again, is sent all that the region has, because its
-/// own ends before that: were it the longer one, it would say of everything that it has it.
+/// own ends before that: were it the longer one, it would say of everything that it has it. The term is behind theirs as well,
+/// so that of two members it is known which are later.
 const INDEX_BITS: u32 = 47;
+
+/// What a node knows of its region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knows {
+    /// Whether it has a vote itself, with the disk that it has.
+    votes: bool,
+    /// Where its log ends.
+    last: Position,
+    /// Where the latest members stand in it.
+    members_at: Position,
+    /// Those of them that vote.
+    voters: BTreeSet<NodeId>,
+}
 
 /// The other nodes that a region may have, asked until it is certain that none of them has a vote.
 #[derive(Debug)]
@@ -62,11 +79,11 @@ struct Fellows {
     all: BTreeSet<NodeId>,
     /// How often they have all been asked.
     round: u64,
-    /// Who has said in this round that it has no vote, and where its log ends.
-    said: BTreeMap<NodeId, Position>,
+    /// What they have said in this round.
+    said: BTreeMap<NodeId, Knows>,
     /// What they said in the round before, once there was one.
-    before: Option<BTreeMap<NodeId, Position>>,
-    /// Whether there is nobody who has a vote.
+    before: Option<BTreeMap<NodeId, Knows>>,
+    /// Whether nobody is left who has a vote.
     are_none: bool,
 }
 
@@ -76,22 +93,31 @@ impl Fellows {
         Fellows { all, round: 0, said, before: None, are_none }
     }
 
-    /// One has no vote.
-    fn hear(&mut self, from: NodeId, round: u64, last: Position) {
+    /// One says what it knows.
+    fn hear(&mut self, from: NodeId, round: u64, knows: Knows) {
         if round != self.round || !self.all.contains(&from) {
             return;
         }
-        self.said.insert(from, last);
+        self.said.insert(from, knows);
         if self.said.len() == self.all.len() {
-            self.are_none = self.before.as_ref() == Some(&self.said);
+            self.are_none = self.before.as_ref() == Some(&self.said) && self.says_that_none_vote();
             self.before = Some(std::mem::take(&mut self.said));
             self.round += 1;
         }
     }
 
-    /// The greatest index of their logs, when they last said where these end.
-    fn last_index(&self) -> u64 {
-        self.before.iter().flatten().map(|(_, last)| last.index).max().unwrap_or(0)
+    /// Whether of those that vote by the latest members, as far as any of them knows, none is left.
+    fn says_that_none_vote(&self) -> bool {
+        let latest = self.said.values().max_by_key(|knows| knows.members_at);
+        let is_left = |node: &NodeId| self.said.get(node).is_some_and(|knows| knows.votes);
+        !latest.is_some_and(|latest| latest.voters.iter().any(is_left))
+    }
+
+    /// A term that none of their logs has, and the greatest index of them, when they last said where these end.
+    fn behind(&self) -> Position {
+        let lasts = || self.before.iter().flatten().map(|(_, knows)| knows.last);
+        let term = lasts().map(|last| last.term + 1).max().unwrap_or(0);
+        Position { term, index: lasts().map(|last| last.index).max().unwrap_or(0) }
     }
 
     /// Those that have not answered in this round.
@@ -151,7 +177,7 @@ impl Restore {
         }
         self.ask_at = now + timing.heartbeat;
         if !self.fellows.are_none {
-            let message = Message::AnyoneLeft { heir: self.heir, round: self.fellows.round };
+            let message = Message::WhoVotes { heir: self.heir, round: self.fellows.round };
             let silent = self.fellows.silent();
             out.extend(silent.map(|to| Output::Send { to, message: message.clone() }));
             return;
@@ -186,9 +212,8 @@ pub(super) fn ask(
 }
 
 impl MultiLeader {
-    /// A node of the region has nothing, and asks whether this one has a vote there. That it was to lose it need
-    /// not be agreed on: what was agreed on later is not here.
-    pub(super) fn on_anyone_left(
+    /// A node of the region has nothing, and asks who votes there.
+    pub(super) fn on_who_votes(
         &self,
         from: NodeId,
         (heir, round): (Actor, u64),
@@ -196,17 +221,22 @@ impl MultiLeader {
     ) {
         let turn = |node| (!self.options.founders().any(|founder| founder == node), node);
         let is_first = self.restore.is_some() && turn(self.id) < turn(from);
-        let is_fellow = self.rules.regions.of(from) == Some(self.rules.regions.own());
-        if is_fellow && !is_first && !self.core.has_vote() {
-            let message = Message::NotI { heir, round, last: self.core.log().last() };
-            out.push(Output::Send { to: from, message });
+        if self.rules.regions.of(from) != Some(self.rules.regions.own()) || is_first {
+            return;
         }
+        let knows = Knows {
+            votes: self.core.has_vote(),
+            last: self.core.log().last(),
+            members_at: self.core.members_position(),
+            voters: self.core.members().voters().collect(),
+        };
+        out.push(Output::Send { to: from, message: Message::Vote { heir, round, knows } });
     }
 
-    /// A node of the region says that it has no vote.
-    pub(super) fn on_not_i(&mut self, from: NodeId, (heir, round): (Actor, u64), last: Position) {
+    /// A node of the region says what it knows.
+    pub(super) fn on_vote(&mut self, from: NodeId, (heir, round): (Actor, u64), knows: Knows) {
         if let Some(restore) = self.restore.as_mut().filter(|restore| restore.heir == heir) {
-            restore.fellows.hear(from, round, last);
+            restore.fellows.hear(from, round, knows);
         }
     }
 
@@ -282,8 +312,9 @@ impl MultiLeader {
         let Some(restore) = self.restore.take_if(ready) else { return };
         let disk = self.core.incarnation();
         let state = State::reborn(&self.rules, disk, &restore.sent);
-        let index = restore.fellows.last_index() + (disk >> (u64::BITS - INDEX_BITS));
-        self.core.found(now, index, state);
+        let left = restore.fellows.behind();
+        let index = left.index + (disk >> (u64::BITS - INDEX_BITS));
+        self.core.found(now, Position { term: left.term, index }, state);
         self.core.pass_on(out, Message::Region);
     }
 

@@ -197,6 +197,12 @@ impl<C: Clone, S> Core<C, S> {
         &self.members
     }
 
+    /// Where the members stand in the log, or at the end of the image that they are in.
+    pub(in crate::protocol) fn members_position(&self) -> Position {
+        let term = self.log.term(self.members_at).unwrap_or(0);
+        Position { term, index: self.members_at }
+    }
+
     /// The latest members that are certain to be agreed on. Those before the ones that stand in the log are,
     /// even where the member has forgotten how far that is committed: no leader begins a change before.
     pub(in crate::protocol) fn agreed_members(&self) -> Arc<Members> {

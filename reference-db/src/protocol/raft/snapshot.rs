@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::core::{Act, Core};
 use super::log::{Log, Position};
 use super::members::Members;
-use super::message::{Appended, Image, Message, Snapshot};
+use super::message::{Appended, HardState, Image, Message, Snapshot};
 use crate::env::{NodeId, Time};
 use crate::mark::Mark;
 
@@ -36,12 +36,15 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     /// Begins a cluster of one, by a member whose cluster is gone with its disk: it has this state after
-    /// all entries up to `index`.
+    /// all entries up to an index, and nobody has any of that term or a later one.
     ///
     /// # Panics
     /// Where the member has any entry.
-    pub fn found(&mut self, now: Time, index: u64, state: S) {
+    pub fn found(&mut self, now: Time, Position { term, index }: Position, state: S) {
         assert_eq!(self.log.last(), Position::default(), "what is there is not gone");
+        if self.hard.term < term {
+            self.set_hard(HardState { term, vote: None });
+        }
         let last = Position { term: self.hard.term, index };
         let members = Some(Arc::new(Members::alone(self.id, self.incarnation)));
         self.install(Arc::new(Image { last, state, members }));
