@@ -70,7 +70,7 @@ impl Mode {
                 multi_leader::Message::Reborn { .. } => "reborn",
                 multi_leader::Message::Shared { .. } => "shared",
                 multi_leader::Message::WhoVotes { .. } => "who-votes",
-                multi_leader::Message::Vote { .. } => "vote-known",
+                multi_leader::Message::Voters { .. } => "voters",
             }),
             Mode::Leaderless | Mode::LeaderlessAbd => name(bytes, of_leaderless),
         }

@@ -116,7 +116,7 @@ pub(crate) fn sent(
             | Message::Reborn { .. }
             | Message::Shared { .. }
             | Message::WhoVotes { .. }
-            | Message::Vote { .. } => &[],
+            | Message::Voters { .. } => &[],
         };
         changes.iter().map(|change| (*from, change))
     })

@@ -328,9 +328,15 @@ fn a_region_of_two_keeps_what_it_acknowledged_whichever_disk_is_lost() {
 
 /// Three regions of one node each, and a fourth node that may be let into the first.
 fn with_a_spare() -> Cluster<MultiLeader> {
-    let settings = Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
-    let mut cluster = Cluster::of_regions(4, 1, 50, settings).begun_by(3);
-    cluster.start(3);
+    but_the_last(4, 1, 50)
+}
+
+/// Three regions of so many nodes in all, the last of which may be let into the first.
+fn but_the_last(nodes: u32, seed: u64, snapshot_entries: u64) -> Cluster<MultiLeader> {
+    let last = nodes as usize - 1;
+    let mut cluster =
+        Cluster::of_regions(nodes, seed, snapshot_entries, Settings::DEFAULT).begun_by(last);
+    cluster.start(last);
     cluster.run(1000);
     cluster
 }
@@ -411,11 +417,8 @@ fn a_node_that_was_let_go_never_speaks_for_its_region() {
 
 #[test]
 fn a_node_that_was_never_let_in_does_not_begin_a_region_whose_nodes_lose_their_disks_in_turns() {
-    let settings = Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
     for seed in 0..10 {
-        let mut cluster = Cluster::of_regions(7, seed, 50, settings).begun_by(6);
-        cluster.start(6);
-        cluster.run(1000);
+        let mut cluster = but_the_last(7, seed, 50);
         cluster.overheard = Some(Vec::new());
         for lost in [0, 3, 0, 3, 3, 0] {
             let key = format!("k{lost}");
@@ -433,11 +436,7 @@ fn a_node_that_was_never_let_in_does_not_begin_a_region_whose_nodes_lose_their_d
 #[test]
 fn a_node_that_was_let_go_and_is_let_in_again_after_its_region_was_lost_gets_all_of_it() {
     for seed in 0..20 {
-        let settings =
-            Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
-        let mut cluster = Cluster::of_regions(4, seed, 20, settings).begun_by(3);
-        cluster.start(3);
-        cluster.run(1000);
+        let mut cluster = but_the_last(4, seed, 20);
         // Whichever of the two begins a log anew, the other one has one of an earlier life of the region.
         let (mut stays, mut comes) = (0, 3);
         for round in 0..6 {
@@ -458,10 +457,8 @@ fn a_node_that_was_let_go_and_is_let_in_again_after_its_region_was_lost_gets_all
 
 #[test]
 fn one_that_was_let_go_and_has_not_heard_of_it_keeps_no_region_from_coming_back() {
-    let settings = Settings { regions: 3, topology: Topology::AllToAll, conflicts: Conflicts::Lww };
     for seed in 0..10 {
-        let mut cluster = Cluster::of_regions(7, seed, 50, settings).begun_by(6);
-        cluster.start(6);
+        let mut cluster = but_the_last(7, seed, 50);
         let leads = |cluster: &Cluster<MultiLeader>, node| cluster.role(node) == Some(Role::Leader);
         assert!(cluster.run_until(|cluster| leads(cluster, 0) || leads(cluster, 3)));
         let (leader, other) = if leads(&cluster, 0) { (0, 3) } else { (3, 0) };

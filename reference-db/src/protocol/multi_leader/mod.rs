@@ -143,7 +143,7 @@ pub enum Message {
         round: u64,
     },
     /// The answer.
-    Vote {
+    Voters {
         /// Who asked.
         heir: Actor,
         /// The how many-th time.
@@ -306,7 +306,7 @@ impl MultiLeader {
                 self.on_shared(now, heir, region, state, out);
             }
             Message::WhoVotes { heir, round } => self.on_who_votes(from, (heir, round), out),
-            Message::Vote { heir, round, knows } => self.on_vote(from, (heir, round), knows),
+            Message::Voters { heir, round, knows } => self.on_voters(from, (heir, round), knows),
             Message::Reached(table) => {
                 let region = self.rules.regions.of(from);
                 if let (Some(office), Some(region)) = (&mut self.office, region) {

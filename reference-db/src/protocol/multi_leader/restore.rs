@@ -230,11 +230,11 @@ impl MultiLeader {
             members_at: self.core.members_position(),
             voters: self.core.members().voters().collect(),
         };
-        out.push(Output::Send { to: from, message: Message::Vote { heir, round, knows } });
+        out.push(Output::Send { to: from, message: Message::Voters { heir, round, knows } });
     }
 
     /// A node of the region says what it knows.
-    pub(super) fn on_vote(&mut self, from: NodeId, (heir, round): (Actor, u64), knows: Knows) {
+    pub(super) fn on_voters(&mut self, from: NodeId, (heir, round): (Actor, u64), knows: Knows) {
         if let Some(restore) = self.restore.as_mut().filter(|restore| restore.heir == heir) {
             restore.fellows.hear(from, round, knows);
         }
