@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::BufRead as _;
 use std::num::IntErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -22,21 +23,23 @@ use serde::Serialize;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::output::{USAGE, check_other, check_writable, replace};
+use super::output::{Output, USAGE, check_other, check_writable, on_interruption, replace};
 use super::{Context, input};
+use crate::campaign::Ending;
 use crate::config;
 use crate::report::{escape, run};
 
 const EXIT_CODES: &str = "\
 Exit codes, the first that applies:
-  1  a history that was named broke a guarantee, or one of the table of --expect had another verdict
-     than expected
-  2  a file or a flag was wrong; what could be read was judged
-  3  nothing was judged; or of the files that were named, nothing was valid, or a guarantee that was
-     named could not be judged
-  0  otherwise";
+  130  interrupted; what had been judged is told
+  1    a history that was named broke a guarantee, or one of the table of --expect had another verdict
+       than expected
+  2    a file or a flag was wrong; what could be read was judged
+  3    nothing was judged; or of the files that were named, nothing was valid, or a guarantee that was
+       named could not be judged
+  0    otherwise";
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     /// Files with a history each; `-` is the standard input.
@@ -84,7 +87,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().search_bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
     search_bytes_max: u64,
     /// How far a read may be behind in time, such as `500ms`: judges bounded-staleness.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     staleness_max: Option<Duration>,
     /// How many acknowledged writes a read may miss: judges bounded-staleness.
     #[arg(long, value_name = "N")]
@@ -349,16 +352,22 @@ impl Order {
     }
 }
 
-#[derive(Serialize)]
-struct Content<'a> {
-    files: &'a [Checked],
-    errors: &'a [String],
+/// What became of all files so far.
+#[derive(Default, Serialize)]
+struct Content {
+    files: Vec<Checked>,
+    errors: Vec<String>,
+    /// The orders that prove valid verdicts, as lines.
+    #[serde(skip)]
+    orders: Vec<u8>,
+}
+
+fn lock(content: &Mutex<Content>) -> MutexGuard<'_, Content> {
+    content.lock().expect("nothing panics that holds it")
 }
 
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
-        let mut checked = Vec::new();
-        let mut errors = Vec::new();
         let tasks = self.tasks()?;
         self.check_nil_reads()?;
         if let Some(path) = &self.linearization {
@@ -369,30 +378,62 @@ impl Arguments {
             check_other(path, inputs)?;
             check_writable(path)?;
         }
-        let mut orders = Vec::new();
+        let content = Arc::new(Mutex::new(Content::default()));
+        self.tell_when_interrupted(tasks.len(), &content, context.output)?;
         for task in tasks {
-            match self.check(task, &mut orders) {
-                Ok(one) => checked.push(one),
+            let mut orders = Vec::new();
+            let judged = self.check(task, &mut orders);
+            let mut content = lock(&content);
+            match judged {
+                Ok(one) => {
+                    content.files.push(one);
+                    content.orders.append(&mut orders);
+                }
                 Err(error) => {
                     let error = format!("{error:#}");
                     context.output.note(&format!("error: {}", escape::terminal(&error)));
-                    errors.push(error);
+                    content.errors.push(error);
                 }
             }
         }
-        // Where nothing was judged, what an earlier command wrote is worth more than nothing.
-        if let Some(path) = self.linearization.as_ref().filter(|_| !checked.is_empty()) {
-            replace(path, &orders)?;
-        }
+        let content = lock(&content);
         if let Some(table) =
-            self.expect.as_ref().filter(|_| checked.is_empty() && errors.is_empty())
+            self.expect.as_ref().filter(|_| content.files.is_empty() && content.errors.is_empty())
         {
             let table = escape::terminal(&table.display().to_string());
             context.output.note(&format!("nothing was judged: {table} names no file"));
         }
-        let content = Content { files: &checked, errors: &errors };
-        context.output.result("check", content, || self.human(&checked, errors.len()))?;
-        Ok(self.exit_code(&checked, &errors))
+        self.tell(&content, context.output)?;
+        Ok(self.exit_code(&content.files, &content.errors))
+    }
+
+    /// When somebody presses Ctrl-C, what was judged by then is told, and the program ends.
+    fn tell_when_interrupted(
+        &self,
+        files: usize,
+        content: &Arc<Mutex<Content>>,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        let (arguments, content) = (self.clone(), content.clone());
+        on_interruption(move || {
+            // It is not given back: whoever judges has nothing more to say.
+            let content = lock(&content);
+            let left = files - content.files.len() - content.errors.len();
+            if let Err(error) = arguments.tell(&content, output) {
+                output.note(&format!("error: {}", escape::terminal(&format!("{error:#}"))));
+            }
+            output.note(&format!("interrupted: {left} of {files} files were not judged"));
+            std::process::exit(Ending::Interrupted.code().into());
+        })
+    }
+
+    /// Writes what was judged.
+    fn tell(&self, content: &Content, output: Output) -> anyhow::Result<()> {
+        // Where nothing was judged, what an earlier command wrote is worth more than nothing.
+        if let Some(path) = self.linearization.as_ref().filter(|_| !content.files.is_empty()) {
+            replace(path, &content.orders)?;
+        }
+        output.result("check", content, || self.human(&content.files, content.errors.len()))
     }
 
     /// Fails where reads of nil are to say nothing to a guarantee that rests on what they say.

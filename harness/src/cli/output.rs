@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::campaign::Progress;
+use crate::campaign::{Ending, Progress};
 use crate::report::json;
 use crate::report::summary::{Cost, shell_word};
 use crate::store;
@@ -125,7 +125,7 @@ pub(super) fn interruption_saying(words: &'static str) -> anyhow::Result<Arc<Ato
     let seen = stop.clone();
     on_interruption(move || {
         if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(Ending::Interrupted.code().into());
         }
         if !words.is_empty() {
             // Whoever has closed it has not asked for words.

@@ -1,6 +1,7 @@
 //! `stormglass check`: what counts, what is told, and which defaults a format has.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use crate::cli::{STALE, refused, stormglass};
 
@@ -172,4 +173,27 @@ fn what_shows_nothing_and_whose_times_go_back_is_told_so() {
     let (_, stdout, _) = stormglass(at, &["check", "back.edn", "--format", "json"]);
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(document["files"][0]["times_moved"], 1);
+}
+
+#[test]
+fn whoever_is_interrupted_tells_what_was_judged_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("stale.edn"), STALE).unwrap();
+    assert!(Command::new("mkfifo").arg(at.join("pipe")).status().unwrap().success());
+    let mut program = Command::new(env!("CARGO_BIN_EXE_stormglass"));
+    program.current_dir(at).args(["check", "stale.edn", "pipe", "--linearization", "orders.jsonl"]);
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let checking = program.spawn().unwrap();
+    // Somebody reads from it when the file before it was judged, and waits for what never comes.
+    let _pipe = fs::OpenOptions::new().write(true).open(at.join("pipe")).unwrap();
+    let told = Command::new("kill").args(["-s", "INT", &checking.id().to_string()]).status();
+    assert!(told.unwrap().success());
+    let ended = checking.wait_with_output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(ended.status.code(), Some(130), "{stderr}");
+    assert!(stdout.contains("linearizable: stale-read on key x"), "{stdout}");
+    assert!(stderr.contains("interrupted: 1 of 2 files were not judged"), "{stderr}");
+    assert_eq!(fs::read_to_string(at.join("orders.jsonl")).unwrap(), "", "no order explains it");
 }
