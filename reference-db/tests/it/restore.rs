@@ -244,6 +244,69 @@ mod raft {
     }
 
     #[test]
+    fn whom_nobody_agreed_to_let_go_has_not_gone() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(3, seed, 1000);
+            let [wiped, let_go] = others(&cluster, leader)[..] else { panic!("of three") };
+            cluster.split(&[leader]);
+            cluster.request(leader, 7, dismiss(1, let_go));
+            cluster.run(10);
+            assert_eq!(voters(&cluster, leader).len(), 2, "it stands in one log");
+            cluster.crash(leader);
+            cluster.heal();
+            let next = cluster.elect();
+            assert_eq!(cluster.ask(next, 0, write(session, 2, "y")), DONE);
+            cluster.crash(let_go);
+            cluster.wipe(wiped);
+            for node in [leader, wiped] {
+                cluster.start(node);
+            }
+            cluster.run(1000);
+            assert_eq!(cluster.leader(), None, "seed {seed}: neither has what was acknowledged");
+            cluster.start(let_go);
+            assert!(cluster.run_until(|cluster| cluster.is_whole(wiped)), "seed {seed}");
+            let next = cluster.elect();
+            assert!(cluster.node(next).kv().values().contains_key("y"), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn who_is_left_of_two_remembers_that_the_third_was_let_go() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(3, seed, 1000);
+            let [other, let_go] = others(&cluster, leader)[..] else { panic!("of three") };
+            let (kept, wiped) = if seed % 2 == 0 { (leader, other) } else { (other, leader) };
+            assert_eq!(cluster.ask(leader, 7, dismiss(1, let_go)), DONE);
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "y")), DONE);
+            cluster.run(100);
+            cluster.crash(let_go);
+            cluster.crash(kept);
+            cluster.wipe(wiped);
+            for node in [kept, wiped] {
+                cluster.start(node);
+            }
+            assert!(cluster.run_until(|cluster| cluster.is_whole(wiped)), "seed {seed}");
+            assert!(cluster.node(wiped).kv().values().contains_key("y"), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_leader_of_two_does_not_let_itself_go_while_it_does_not_hear_the_other() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(2, seed, 1000);
+            let other = 1 - leader;
+            cluster.wipe(other);
+            cluster.run_until(|cluster| cluster.leader() != Some(leader));
+            cluster.request(leader, 7, dismiss(1, leader));
+            cluster.run(100);
+            cluster.start(other);
+            assert!(cluster.run_until(|cluster| cluster.is_whole(other)), "seed {seed}");
+            let leader = cluster.elect();
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), DONE);
+        }
+    }
+
+    #[test]
     fn who_loses_its_disk_while_it_is_let_go_of_two_holds_nobody_up() {
         for seed in 0..20 {
             let (mut cluster, leader, session) = started(2, seed, 1000);

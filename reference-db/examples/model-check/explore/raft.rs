@@ -167,7 +167,7 @@ impl Subject for Raft {
         match record {
             Record::Hard(_) => plant == Plant::VotesForgotten,
             Record::Entry(_) => plant == Plant::EntriesForgotten,
-            Record::Incarnation(_) => false,
+            Record::Incarnation(_) | Record::Agreed(_) => false,
         }
     }
 

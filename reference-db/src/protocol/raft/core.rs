@@ -52,6 +52,8 @@ pub struct Core<C, S> {
     pub(super) members: Arc<Members>,
     /// Where the log says so.
     pub(super) members_at: u64,
+    /// Members that stand at this index or before are agreed on, as the disk says.
+    pub(super) agreed: u64,
     /// The incarnation of whoever speaks at the moment, and is answered.
     speaker: u64,
     pub(super) timing: Timing,
@@ -95,7 +97,7 @@ impl<C: Clone, S> Core<C, S> {
         random: ChaCha8Rng,
         now: Time,
     ) -> Self {
-        let Snapshot { mut hard, mut incarnation, image, entries } =
+        let Snapshot { mut hard, mut incarnation, mut agreed, image, entries } =
             recovered.snapshot.unwrap_or_default();
         let base = image.as_ref().map(|image| image.last).unwrap_or_default();
         let mut log = Log::after(base);
@@ -107,6 +109,7 @@ impl<C: Clone, S> Core<C, S> {
                 Record::Hard(later) => hard = later,
                 Record::Entry(entry) => log.put(entry),
                 Record::Incarnation(number) => incarnation = number,
+                Record::Agreed(index) => agreed = index,
             }
         }
         let founders = Arc::new(Members::founded(options.founders()));
@@ -118,6 +121,7 @@ impl<C: Clone, S> Core<C, S> {
             members: Arc::clone(&founders),
             founders,
             members_at: 0,
+            agreed,
             speaker: FOUNDER,
             timing: options.timing,
             grants_leases: options.strong_reads == StrongReads::Lease,

@@ -68,12 +68,18 @@ impl<C: Clone, S> Core<C, S> {
     /// was not let in has nothing to say; and the new disk is let in by whoever leads. But of two, both have
     /// everything that was ever agreed on, and nobody but 1 can have led or voted since in a term that 1 has
     /// not seen, because either takes both. So 1 takes the vote of the lost disk away as it begins to lead.
-    /// With a third member, a learner even, there might be others that know better. And of two, nobody was let
-    /// go without knowing it ([`super::members`]).
+    /// With a third member, a learner even, there might be others that know better; also with one that was
+    /// let go by what may not be agreed on. And of two, nobody was let go without knowing it
+    /// ([`super::members`]).
     pub(super) fn outlive(&mut self, now: Time, members: Members) {
         let candidate = matches!(self.standing, Standing::PreCandidate(_));
         let alone = members.voters().eq([self.id]) && members.iter().count() == 2;
-        if candidate && alone && self.members.voters().count() == 2 && self.has_vote() {
+        let agreed = self.agreed_members();
+        let took_both = self.members.voters().count() == 2
+            && self.has_vote()
+            && agreed.votes(self.id, self.incarnation)
+            && agreed.voters().all(|voter| self.members.is_voter(voter));
+        if candidate && alone && took_both {
             self.set_hard(HardState { term: self.hard.term + 1, vote: Some(self.id) });
             self.lead(now);
             self.append_members(now, members);

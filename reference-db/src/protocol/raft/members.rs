@@ -26,7 +26,12 @@
 //! knows of nobody but 1 and itself: it takes itself for the one that is left of two, and
 //! [outlives](Core::outlive) a cluster in which it has no part, with what it had. So of two, one goes only
 //! when it knows: it loses its vote first, that counts only when its own log says so, and until then
-//! nothing after it does; and it is not begun while the other one is not heard.
+//! nothing after it does; and nobody of two is let go while the other one is not heard.
+//!
+//! Nor is that all. Of 1, 2 and 3, leader 2 lets 3 go while it hears neither, and goes down; 1 and 3 go on,
+//! and 1 is wiped. In the log of 2 there are 1 and 2, but nobody has agreed to that. So members that may not be
+//! agreed on prove nothing: whoever takes itself for the last of two was one of at most these two before
+//! them, too, or [knows](Core::keep_agreement) that they are agreed on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -206,10 +211,25 @@ impl<C: Clone, S> Core<C, S> {
     /// The latest members that are certain to be agreed on. Those before the ones that stand in the log are,
     /// even where the member has forgotten how far that is committed: no leader begins a change before.
     pub(in crate::protocol) fn agreed_members(&self) -> Arc<Members> {
-        if self.members_at <= self.commit {
+        if self.is_agreed() {
             Arc::clone(&self.members)
         } else {
             self.members_up_to(self.members_at - 1).0
+        }
+    }
+
+    /// Whether the members that stand in the log are known to be agreed on.
+    fn is_agreed(&self) -> bool {
+        self.members_at <= self.commit.max(self.agreed)
+    }
+
+    /// Keeps it on the disk that there are two members, and that this is agreed on: should one of them be
+    /// lost, the other one has nobody to hear it from when it was restarted.
+    pub(super) fn keep_agreement(&mut self) {
+        let is_new = self.agreed < self.members_at && self.members_at <= self.commit;
+        if is_new && self.members.voters().count() == 2 {
+            self.agreed = self.members_at;
+            self.acts.push(Act::Persist(Record::Agreed(self.agreed)));
         }
     }
 
@@ -220,8 +240,7 @@ impl<C: Clone, S> Core<C, S> {
 
     /// Whether the member's disk was lost, and it is not known to be a full member again.
     pub fn is_restoring(&self) -> bool {
-        let agreed = self.members_at <= self.commit;
-        self.incarnation != FOUNDER && !(agreed && self.has_vote())
+        self.incarnation != FOUNDER && !(self.is_agreed() && self.has_vote())
     }
 
     /// Whether the member itself votes and counts, as far as it knows.
@@ -351,15 +370,16 @@ impl<C: Clone, S> Core<C, S> {
         if without.voters().next().is_none() {
             return Change::Never;
         }
-        let is_one_of_two = self.members.is_voter(node) && without.voters().eq([self.id]);
-        if !is_one_of_two {
+        if !self.members.is_voter(node) || self.members.voters().count() != 2 {
             return self.change_members(now, Some(without));
         }
-        if self.is_near(now, node) {
-            self.change_members(now, Some(self.members.with_vote(node, false)))
-        } else {
-            Change::NotNow
+        let is_far = |voter| voter != self.id && !self.is_near(now, voter);
+        if self.members.voters().any(is_far) {
+            return Change::NotNow;
         }
+        let goes_first =
+            if node == self.id { without } else { self.members.with_vote(node, false) };
+        self.change_members(now, Some(goes_first))
     }
 
     /// Whether a member is heard, and what it still lacks fits into one message.
@@ -374,7 +394,7 @@ impl<C: Clone, S> Core<C, S> {
 
     /// Who has to know of the latest change of the members before it counts: of two, the one that is let go.
     pub(super) fn has_to_know(&self) -> Option<NodeId> {
-        if self.members_at <= self.commit {
+        if self.is_agreed() {
             return None;
         }
         self.members.let_go_of_two(&self.agreed_members())

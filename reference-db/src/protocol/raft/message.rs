@@ -39,6 +39,8 @@ pub enum Record<C> {
     Entry(Entry<C>),
     /// The number of the disk, which was empty when the cluster existed already.
     Incarnation(u64),
+    /// The members that stand at this index of the log are agreed on.
+    Agreed(u64),
 }
 
 /// All that a node needs to go on after a restart, in one piece.
@@ -52,6 +54,8 @@ pub struct Snapshot<C, S> {
     pub hard: HardState,
     /// The number of the disk.
     pub incarnation: u64,
+    /// Members that stand at this index or before are agreed on.
+    pub agreed: u64,
     /// The state, where one has been taken.
     pub image: Option<Arc<Image<S>>>,
     /// The entries that follow the image.
@@ -60,7 +64,13 @@ pub struct Snapshot<C, S> {
 
 impl<C, S> Default for Snapshot<C, S> {
     fn default() -> Self {
-        Snapshot { hard: HardState::default(), incarnation: 0, image: None, entries: Vec::new() }
+        Snapshot {
+            hard: HardState::default(),
+            incarnation: 0,
+            agreed: 0,
+            image: None,
+            entries: Vec::new(),
+        }
     }
 }
 

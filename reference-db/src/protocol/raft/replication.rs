@@ -284,6 +284,7 @@ impl<C: Clone, S> Core<C, S> {
             let earliest = self.log.term(self.commit + 1);
             Mark::LeftoversCommitted.note_if(earliest < Some(self.hard.term));
             self.commit = index;
+            self.keep_agreement();
         }
     }
 
@@ -347,6 +348,7 @@ impl<C: Clone, S> Core<C, S> {
             let end = entries.last().map_or(prev.index, |entry| entry.at.index).max(base);
             self.take_entries(entries);
             self.commit = self.commit.max(commit.min(end));
+            self.keep_agreement();
             Appended::Matched(end)
         };
         let term = self.hard.term;
@@ -374,6 +376,7 @@ impl<C: Clone, S> Core<C, S> {
 
     pub(super) fn on_heartbeat(&mut self, from: NodeId, round: u64, commit: u64) {
         self.commit = self.commit.max(commit.min(self.log.last().index));
+        self.keep_agreement();
         self.answer(from, Message::HeartbeatReply { term: self.hard.term, round });
     }
 }

@@ -54,8 +54,8 @@ impl<C: Clone, S> Core<C, S> {
     /// All that the member needs to go on after a restart.
     pub fn durable(&self) -> Snapshot<C, S> {
         let entries = self.log.entries(self.imaged() + 1, usize::MAX).cloned().collect();
-        let (hard, incarnation) = (self.hard, self.incarnation);
-        Snapshot { hard, incarnation, image: self.image.clone(), entries }
+        let (hard, incarnation, agreed) = (self.hard, self.incarnation, self.agreed);
+        Snapshot { hard, incarnation, agreed, image: self.image.clone(), entries }
     }
 
     /// The last index that the image reflects; 0 where there is none.
