@@ -479,3 +479,34 @@ fn one_that_was_let_go_and_has_not_heard_of_it_keeps_no_region_from_coming_back(
         );
     }
 }
+
+#[test]
+fn who_votes_is_known_to_the_one_whose_log_no_longer_reaches_back_to_it() {
+    let mut led = 0;
+    for seed in 0..10 {
+        let mut cluster = but_the_last(7, seed, 20);
+        let leads = |cluster: &Cluster<MultiLeader>| cluster.role(0) == Some(Role::Leader);
+        if !cluster.run_until(leads) {
+            continue;
+        }
+        led += 1;
+        // The one that goes has 0 alone in its log.
+        assert_eq!(cluster.ask(0, 7, dismiss(1, 3)), DONE);
+        assert_eq!(cluster.ask(0, 7, admit(2, 6)), DONE);
+        cluster.run(500);
+        for key in 0..60 {
+            Client::of(&mut cluster, 0).write(&mut cluster, &key.to_string(), "a");
+        }
+        // What only the region has.
+        cluster.split(&[0, 3, 6]);
+        Client::of(&mut cluster, 0).write(&mut cluster, "x", "a");
+        cluster.run(100);
+        cluster.replace_disk(0);
+        cluster.heal();
+        assert!(cluster.run_until(|cluster| cluster.is_whole(0)), "seed {seed}");
+        cluster.run(500);
+        let regions = [0, 1, 2, 6].map(|node| held(&cluster, node, "x"));
+        assert_eq!(regions, [(); 4].map(|()| Some(value("a"))), "seed {seed}: 6 had it");
+    }
+    assert!(led > 0, "node 0 never led");
+}

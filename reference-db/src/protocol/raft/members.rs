@@ -202,10 +202,12 @@ impl<C: Clone, S> Core<C, S> {
         &self.members
     }
 
-    /// Where the members stand in the log, or at the end of the image that they are in.
+    /// Where the members stand in the log, or the end of the image that they are in: up to there, the member
+    /// knows of no others.
     pub(in crate::protocol) fn members_position(&self) -> Position {
-        let term = self.log.term(self.members_at).unwrap_or(0);
-        Position { term, index: self.members_at }
+        let stands = self.log.get(self.members_at).map(|entry| entry.at);
+        let imaged = || self.image.as_ref().map(|image| image.last);
+        stands.or_else(imaged).unwrap_or_default()
     }
 
     /// The latest members that are certain to be agreed on. Those before the ones that stand in the log are,
