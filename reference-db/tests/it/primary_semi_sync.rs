@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use stormglass_reference_db::env::Role;
 use stormglass_reference_db::kv::{ReadLevel, Reply};
-use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
+use stormglass_reference_db::protocol::primary::stream::Streamed;
+use stormglass_reference_db::protocol::primary::{Acknowledge, Message, Primary};
 
 use super::counting::{play, play_with_wipes};
 use super::primary_cluster::{
@@ -62,6 +64,30 @@ fn late_partner_has_everything(seed: u64) -> bool {
 #[test]
 fn nobody_becomes_the_partner_without_everything_that_was_acknowledged() {
     assert!((0..20).all(late_partner_has_everything));
+}
+
+#[test]
+fn what_counted_before_a_primary_took_office_is_on_its_next_partner() {
+    let (mut cluster, old, session) = started(Acknowledge::One, 3, 20);
+    let heir = partner(&cluster, old);
+    let late = others(3, &[old, heir])[0];
+    let to_late = cluster.nodes[late].id;
+    cluster.loses = Box::new(move |_, to, message| {
+        let has = |streamed: &Streamed| matches!(streamed, Streamed::Entries { entries, .. } if !entries.is_empty());
+        to == to_late && matches!(message, Message::Stream(streamed) if has(streamed))
+    });
+    assert_eq!(cluster.ask(old, 0, write(session, 2, "x", "a")), Some(Reply::Done));
+    // The partner has the change and does not know yet that it counts.
+    let acknowledged = cluster.node(heir).replica().last();
+    assert!(cluster.node(heir).replica().committed() < acknowledged);
+    cluster.crash(old);
+    assert!(cluster.run_until(|cluster| cluster.role(heir) == Some(Role::Leader)));
+    cluster.run(2_000);
+    assert!(!disk_holds(&cluster.nodes[late].disk, acknowledged));
+    assert_eq!(partner(&cluster, heir), old, "who may be short of a change becomes no partner");
+    cluster.loses = Box::new(|_, _, _| false);
+    assert!(cluster.run_until(|cluster| partner(cluster, heir) == late));
+    assert!(disk_holds(&cluster.nodes[late].disk, acknowledged));
 }
 
 #[test]

@@ -124,6 +124,8 @@ pub(crate) struct Cluster<P: Protocol> {
     multi_leader: multi_leader::Settings,
     /// What nodes have told each other, if a test wants to see it: from, to, and what.
     pub(crate) overheard: Option<Vec<(NodeId, NodeId, P::Message)>>,
+    /// What does not arrive besides: from, to, and what.
+    pub(crate) loses: Box<dyn Fn(NodeId, NodeId, &P::Message) -> bool>,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
     seed: u64,
@@ -254,6 +256,7 @@ impl<P: Protocol> Cluster<P> {
             leaderless,
             multi_leader: multi_leader::Settings::DEFAULT,
             overheard: None,
+            loses: Box::new(|_, _, _| false),
             events: BTreeMap::new(),
             events_made: 0,
             seed,
@@ -459,7 +462,7 @@ impl<P: Protocol> Cluster<P> {
             Event::Deliver { from, to, message } => {
                 self.delivered += 1;
                 let node = to.0 as usize;
-                if !self.cut[from.0 as usize][node] {
+                if !self.cut[from.0 as usize][node] && !(self.loses)(from, to, &message) {
                     let input = Input::Message { from, message };
                     self.step_and_crash_after(node, input, outputs);
                 }

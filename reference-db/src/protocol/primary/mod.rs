@@ -495,7 +495,8 @@ impl Primary {
         }
         let Some(office) = &self.office else { return };
         let last = self.replica.last().index;
-        let committed = self.replica.committed().index;
+        // All that it had when it took office may have counted before, whether or not it has heard so.
+        let counted = self.replica.committed().index.max(office.first());
         let wait = self.options.timing.election;
         let heard = |node| self.control.heard(node).is_some_and(|at| now.since(at) < wait);
         let fails =
@@ -507,7 +508,7 @@ impl Primary {
         // stands behind it in the log, and is not agreed on without it.
         let votes = |node| self.control.members().is_voter(node);
         let may = |node| !self.partner.is_counted_on(node) && !fails(node) && votes(node);
-        let Some(next) = office.most_advanced(committed, may) else { return };
+        let Some(next) = office.most_advanced(counted, may) else { return };
         let appointment =
             Appointment { node: self.options.id, epoch: office.epoch(), partner: Some(next) };
         if self.control.propose(now, appointment).is_some() {

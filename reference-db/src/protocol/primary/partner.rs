@@ -3,7 +3,8 @@
 //! What counts is on the primary and its partner, and who the two are is agreed on by consensus, apart from the
 //! data (as in Lin et al., "PacificA: Replication in Log-Based Distributed Storage Systems", 2008). So nobody
 //! becomes the partner who lacks any of it: when the primary proposes a new one, that one has all that has counted
-//! so far; and from then until the proposal is agreed on, nothing counts that not both the old partner and the new
+//! so far, and all that the primary had when it took office, of which it may not know whether it counted; and from
+//! then until the proposal is agreed on, nothing counts that not both the old partner and the new
 //! one have. However the proposal ends, whoever the control plane then names has everything. Were the old partner
 //! let go before the agreement, the control plane could still name it in a failover, without what has counted
 //! meanwhile; were the new one counted on only afterwards, it could be named without what counted until then.
