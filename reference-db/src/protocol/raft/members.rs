@@ -232,6 +232,10 @@ impl<C: Clone, S> Core<C, S> {
         if is_new && self.members.voters().count() == 2 {
             self.agreed = self.members_at;
             self.acts.push(Act::Persist(Record::Agreed(self.agreed)));
+            if let Standing::Leader(leadership) = &mut self.standing {
+                // The other one is to hear it before this one may be lost.
+                leadership.heartbeat_at = Time(0);
+            }
         }
     }
 

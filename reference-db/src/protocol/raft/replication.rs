@@ -201,16 +201,16 @@ impl<C: Clone, S> Core<C, S> {
                 self.step_down(now, self.hard.term);
                 return;
             }
-            if !leadership.counts && self.members_at <= self.commit {
-                // It was removed, and that is agreed on.
-                self.step_down(now, self.hard.term);
-                return;
-            }
             leadership.heartbeat_at = now + self.timing.heartbeat;
             for peer in &mut leadership.peers {
                 peer.give_up_waiting(now, &self.timing);
                 let message = heartbeat(peer, self.hard.term, leadership.round, self.commit);
                 self.acts.push(peer.told(self.incarnation, message));
+            }
+            if !leadership.counts && self.members_at <= self.commit {
+                // It was removed, and that is agreed on, which the others now know.
+                self.step_down(now, self.hard.term);
+                return;
             }
             self.flush_at = now;
         }
