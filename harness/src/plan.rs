@@ -483,8 +483,10 @@ impl Plan {
     /// Holds the faults that it names against what there is, and against the system.
     fn check_faults(&self, system: &dyn system::System) -> Result<(), PlanError> {
         let names = system.message_names();
+        let spares = if self.changes_members() { membership::SPARES } else { 0 };
+        let nodes = self.nodes.iter().max().unwrap_or(&0) + spares;
         for (scripted, number) in self.faults.iter().zip(1..) {
-            if let Some(refusal) = scripted.refusal(self.safety, &names) {
+            if let Some(refusal) = scripted.refusal(self.safety, &names, nodes) {
                 let fault = scripted.fault;
                 return Err(self.refused(format!("faults: number {number} ({fault}) {refusal}")));
             }

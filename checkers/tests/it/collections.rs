@@ -666,6 +666,7 @@ fn replicas_hold_nothing_that_nobody_put_there() {
         ("append s 1", "[1,2]"),
         ("append s \"a\"", "\"ab\""),
         ("append s \"ab\"", "\"aba\""),
+        ("append s \"\"\n0 ok\n0 invoke append s \"a\"", "\"ab\""),
     ] {
         check(&Convergent, &agree(asked, shown), &["phantom-value"]);
     }
@@ -677,12 +678,12 @@ fn replicas_hold_nothing_that_nobody_put_there() {
     ] {
         check(&Convergent, &agree(asked, shown), &["valid"]);
     }
-    let failed = "add s 1\n0 ok\n1 invoke add s 7\n1 fail refused\n0 invoke add s 2";
+    let failed = "add t 7\n0 ok\n0 invoke add s 1\n0 ok\n1 invoke add s 7\n1 fail refused\n0 invoke add s 2";
     let verdict = Convergent.check(&history(&agree(failed, "[7,1]")));
     expect![[r#"
-        process 1 tried to add s 7 and was told refused (from 0.002 s to 0.003 s)
-        process 91 read s = [7 1] at n1 (from 0.007 s to 0.008 s)
-        after the run had been quiet until 0.006 s, node n1 holds s = [7 1], and nobody put 7 there, but for process 1, which failed"#]]
+        process 1 tried to add s 7 and was told refused (from 0.004 s to 0.005 s)
+        process 91 read s = [7 1] at n1 (from 0.009 s to 0.010 s)
+        after the run had been quiet until 0.008 s, node n1 holds s = [7 1], and nobody put 7 there, but for process 1, which failed"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
 }
 

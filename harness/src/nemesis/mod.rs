@@ -335,6 +335,36 @@ impl Fault {
     pub(crate) fn awaited(&self) -> Option<Nth> {
         if let Fault::Drop { message } = self { Some(*message) } else { None }
     }
+
+    /// Whom it is aimed at, where that is a group of nodes.
+    fn aimed_at(&self) -> Option<Target> {
+        match *self {
+            Fault::Partition { shape }
+            | Fault::Delay { shape, .. }
+            | Fault::Reorder { shape, .. }
+            | Fault::DelaySpike { shape }
+            | Fault::Loss { shape, .. }
+            | Fault::Duplicate { shape, .. }
+            | Fault::Flap { shape, .. }
+            | Fault::Bandwidth { shape, .. } => shape.target(),
+            Fault::Crash { target }
+            | Fault::Restart { target }
+            | Fault::ClockJump { target, .. }
+            | Fault::ClockDrift { target, .. }
+            | Fault::ClockStrobe { target, .. }
+            | Fault::Wipe { target }
+            | Fault::Membership {
+                change: Change::Remove { target } | Change::Replace { target },
+            }
+            | Fault::Pause { target }
+            | Fault::Kill { target }
+            | Fault::Slow { target, .. }
+            | Fault::Disk { target, .. } => Some(target),
+            Fault::Drop { .. }
+            | Fault::Membership { change: Change::Add }
+            | Fault::RollingRestart { .. } => None,
+        }
+    }
 }
 
 /// A change of who takes part.
@@ -502,6 +532,22 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The nodes that it tells from all others, where it does.
+    fn target(self) -> Option<Target> {
+        match self {
+            Shape::Isolate { target }
+            | Shape::Mute { target }
+            | Shape::Deaf { target }
+            | Shape::Clients { target }
+            | Shape::Requests { target }
+            | Shape::Answers { target } => Some(target),
+            Shape::Halves {}
+            | Shape::MajoritiesRing {}
+            | Shape::Bridge {}
+            | Shape::Everywhere {} => None,
+        }
+    }
+
     /// Whether it is of links with clients alone.
     pub fn is_of_clients(&self) -> bool {
         match self {

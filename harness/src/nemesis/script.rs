@@ -6,7 +6,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, NodeId, Time};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Fault, Planned, limits};
+use super::{Fault, Planned, Target, limits};
 use crate::plan;
 use crate::seed::Seed;
 
@@ -36,8 +36,14 @@ impl Scripted {
         Planned { id: FaultId(0), at, until: at + lasts, fault, salt, after }
     }
 
-    /// Why no run of a system whose messages go by these names has it, if so.
-    pub(crate) fn refusal(&self, safety: Duration, names: &[&str]) -> Option<String> {
+    /// Why no run has it of a system whose messages go by these names, on as many nodes as there are at the
+    /// most, if so.
+    pub(crate) fn refusal(&self, safety: Duration, names: &[&str], nodes: u32) -> Option<String> {
+        if let Some(Target::Node(node)) = self.fault.aimed_at()
+            && !(1..=nodes).contains(&node.0)
+        {
+            return Some(format!("is aimed at node {node}, and there are 1 to {nodes}"));
+        }
         let asked = [self.after, self.fault.awaited()];
         let unknown = |message: &Nth| message.of.filter(|kind| !names.contains(&kind.as_str()));
         if let Some(kind) = asked.iter().flatten().find_map(unknown) {

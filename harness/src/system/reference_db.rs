@@ -468,6 +468,10 @@ impl WithoutLeader {
             // Those that are connected may be without a quorum of some key's replicas.
             (Guarantee::Available, available),
         ];
+        if wipes(nemeses) && write == 1 {
+            // The one replica that has an acknowledged change may be among them.
+            return common.to_vec();
+        }
         let of_registers = [
             (Guarantee::Linearizable, when(linearizable)),
             (Guarantee::ReadYourWrites, when(meet && later_wins)),

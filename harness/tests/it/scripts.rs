@@ -215,6 +215,16 @@ fn what_no_run_can_do_is_refused_with_what_would_do() {
             "there are open-session, request",
         ),
         (fault("fault = { kind = \"crash\", target = \"lead\" }"), "lead"),
+        (
+            fault("fault = { kind = \"crash\", target = { node = 4 } }"),
+            "aimed at node 4, and there are 1 to 3",
+        ),
+        (
+            fault(
+                "fault = { kind = \"loss\", shape = { shape = \"deaf\", target = { node = 0 } }, chance = \"1/2\" }",
+            ),
+            "aimed at node 0, and there are 1 to 3",
+        ),
         (fault("fault = { kind = \"crush\", target = \"leader\" }"), "crush"),
         (
             fault("fault = { kind = \"crash\", target = \"leader\", how = 1 }"),

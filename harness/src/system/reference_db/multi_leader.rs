@@ -215,7 +215,9 @@ impl System for MultiLeader {
 
     /// Nodes come and go within their regions, of which none is left without any.
     fn membership(&self) -> Option<Membership> {
-        let (groups, least) = (self.settings.regions as u32, self.region_nodes as u32);
+        let (groups, own) = (self.settings.regions as u32, self.region_nodes as u32);
+        // Where there is no other region, nobody else has what the nodes of this one lose.
+        let least = if groups == 1 { own.max(3) } else { own };
         Some(Membership { groups, least })
     }
 
