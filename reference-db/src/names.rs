@@ -15,9 +15,10 @@ use crate::wire::{self, Frame, Request};
 /// The names of what clients and nodes say to each other, in every mode.
 const OF_CLIENTS: [&str; 4] = ["open-session", "request", "answer", "relay"];
 /// Those of a log that is agreed on.
-const OF_CORE: [&str; 10] = [
+const OF_CORE: [&str; 11] = [
     "pre-vote",
     "pre-vote-reply",
+    "agreed",
     "vote",
     "vote-reply",
     "append",
@@ -36,9 +37,17 @@ impl Mode {
             Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
                 &["forward", "ask", "entries", "image", "reached"]
             }
-            Mode::MultiLeader => {
-                &["forward", "ask", "changes", "reached", "known", "reborn", "shared"]
-            }
+            Mode::MultiLeader => &[
+                "forward",
+                "ask",
+                "changes",
+                "reached",
+                "known",
+                "reborn",
+                "shared",
+                "who-votes",
+                "voters",
+            ],
             Mode::Leaderless | Mode::LeaderlessAbd => &[
                 "fetch", "fetched", "store", "keep", "stored", "compare", "leaves", "want",
                 "restore", "restored", "outlived", "knowing", "siblings", "under", "outdated",
@@ -137,6 +146,7 @@ fn of_core<C, S>(message: &Core<C, S>) -> &'static str {
     match message {
         Core::PreVote { .. } => "pre-vote",
         Core::PreVoteReply { .. } => "pre-vote-reply",
+        Core::Agreed { .. } => "agreed",
         Core::Vote { .. } => "vote",
         Core::VoteReply { .. } => "vote-reply",
         Core::Append { .. } => "append",

@@ -678,7 +678,8 @@ fn replicas_hold_nothing_that_nobody_put_there() {
     ] {
         check(&Convergent, &agree(asked, shown), &["valid"]);
     }
-    let failed = "add t 7\n0 ok\n0 invoke add s 1\n0 ok\n1 invoke add s 7\n1 fail refused\n0 invoke add s 2";
+    let failed =
+        "add t 7\n0 ok\n0 invoke add s 1\n0 ok\n1 invoke add s 7\n1 fail refused\n0 invoke add s 2";
     let verdict = Convergent.check(&history(&agree(failed, "[7,1]")));
     expect![[r#"
         process 1 tried to add s 7 and was told refused (from 0.004 s to 0.005 s)

@@ -291,6 +291,27 @@ mod raft {
     }
 
     #[test]
+    fn who_was_let_go_tells_the_last_of_two_that_it_was() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(3, seed, 1000);
+            let [kept, wiped] = others(&cluster, leader)[..] else { panic!("of three") };
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "y")), DONE);
+            cluster.request(leader, 7, dismiss(1, leader));
+            assert!(cluster.run_until(|cluster| voters(cluster, kept).len() == 2));
+            cluster.cut[leader][kept] = true;
+            assert!(cluster.run_until(|cluster| cluster.leader() != Some(leader)));
+            cluster.crash(kept);
+            cluster.wipe(wiped);
+            cluster.heal();
+            for node in [kept, wiped] {
+                cluster.start(node);
+            }
+            assert!(cluster.run_until(|cluster| cluster.is_whole(wiped)), "seed {seed}");
+            assert!(cluster.node(wiped).kv().values().contains_key("y"), "seed {seed}");
+        }
+    }
+
+    #[test]
     fn a_leader_of_two_does_not_let_itself_go_while_it_does_not_hear_the_other() {
         for seed in 0..20 {
             let (mut cluster, leader, session) = started(2, seed, 1000);

@@ -188,6 +188,7 @@ impl<C: Clone, S> Core<C, S> {
             Message::PreVoteReply { term, granted } => {
                 self.on_pre_vote_reply(now, from, term, granted);
             }
+            Message::Agreed { at } => self.on_agreed(at),
             Message::Vote { term, last, handed_over } => {
                 self.on_vote(now, from, term, last, handed_over);
             }

@@ -44,6 +44,12 @@ impl<C: Clone, S> Core<C, S> {
         } else {
             let (term, last) = (self.hard.term + 1, self.log.last());
             self.ask_all(|| Message::PreVote { term, last });
+            // Of those that it would let go, one may know whether that is agreed on.
+            for voter in self.agreed_members().voters() {
+                if !self.members.is_voter(voter) {
+                    self.send(voter, Message::PreVote { term, last });
+                }
+            }
         }
     }
 
@@ -96,6 +102,7 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     pub(super) fn on_pre_vote(&mut self, now: Time, from: NodeId, term: u64, last: Position) {
+        self.tell_agreement(from);
         if !self.was_let_in() {
             // Perhaps nobody else is left, and whoever asks has to hear that this disk is a new one.
             self.answer(from, Message::PreVoteReply { term: self.hard.term, granted: false });

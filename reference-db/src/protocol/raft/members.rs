@@ -31,7 +31,8 @@
 //! Nor is that all. Of 1, 2 and 3, leader 2 lets 3 go while it hears neither, and goes down; 1 and 3 go on,
 //! and 1 is wiped. In the log of 2 there are 1 and 2, but nobody has agreed to that. So members that may not be
 //! agreed on prove nothing: whoever takes itself for the last of two was one of at most these two before
-//! them, too, or [knows](Core::keep_agreement) that they are agreed on.
+//! them, too, or [knows](Core::keep_agreement) that they are agreed on, if only from
+//! [one that was let go](Core::tell_agreement).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -236,6 +237,23 @@ impl<C: Clone, S> Core<C, S> {
                 // The other one is to hear it before this one may be lost.
                 leadership.heartbeat_at = Time(0);
             }
+        }
+    }
+
+    /// Tells one that would stand that the member was let go, and that this is agreed on: should that one be
+    /// left of two, it has nobody else to hear it from.
+    pub(super) fn tell_agreement(&mut self, to: NodeId) {
+        if !self.has_vote() && self.is_agreed() && self.members.is_voter(to) {
+            let at = self.members_position();
+            self.send(to, Message::Agreed { at });
+        }
+    }
+
+    /// Hears that the members which stand there are agreed on.
+    pub(super) fn on_agreed(&mut self, at: Position) {
+        if !self.is_agreed() && at == self.members_position() {
+            self.agreed = self.members_at;
+            self.acts.push(Act::Persist(Record::Agreed(self.agreed)));
         }
     }
 

@@ -92,6 +92,11 @@ pub enum Message<C, S> {
         /// Whether the sender would vote for the receiver.
         granted: bool,
     },
+    /// Tells one that would stand that the members which let the sender go are agreed on.
+    Agreed {
+        /// Where they stand in the log.
+        at: Position,
+    },
     /// Asks for a vote.
     Vote {
         /// The candidate's term.
