@@ -279,6 +279,19 @@ impl Roster {
         (node.0 - 1) % self.rules.map_or(1, |rules| rules.groups.max(1))
     }
 
+    /// Whether most of the nodes of a node's region are among these, also when the change that is under way
+    /// counts; true where there are no regions.
+    pub(super) fn has_its_region(&self, node: NodeId, nodes: &BTreeSet<NodeId>) -> bool {
+        if self.rules.is_none_or(|rules| rules.groups <= 1) {
+            return true;
+        }
+        let group = self.group(node);
+        self.possible().iter().all(|members| {
+            let own = || members.iter().filter(|member| self.group(**member) == group);
+            2 * own().filter(|member| nodes.contains(member)).count() > own().count()
+        })
+    }
+
     /// Whether enough are left without a node.
     fn may_go(&self, node: NodeId) -> bool {
         let group = self.group(node);

@@ -443,7 +443,8 @@ impl World {
     /// The nodes that some majority is connected with: some node that is up hears, and is heard by, enough
     /// members to make one, also when the change of them that is under way counts. Nobody where there is
     /// none. Nodes that stand still, or have lost their disks and are not whole again, are none of them, and
-    /// whoever stays with one that clients do not hear, or that does not hear them, is served by none.
+    /// whoever stays with one that clients do not hear, or that does not hear them, is served by none. Nor are
+    /// those of a region that has no majority of its own.
     pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
         let counts = |id: &NodeId| {
@@ -461,7 +462,11 @@ impl World {
         });
         let both = quorums.reduce(|a: BTreeSet<NodeId>, b| a.intersection(&b).copied().collect());
         let mut both = both.unwrap_or_default();
-        both.retain(|id| links.connected(Place::CLIENTS.0, id.index()));
+        let connected = both.clone();
+        both.retain(|id| {
+            let hears_clients = links.connected(Place::CLIENTS.0, id.index());
+            hears_clients && self.shared.roster.has_its_region(*id, &connected)
+        });
         both
     }
 
