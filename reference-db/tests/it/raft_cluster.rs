@@ -99,6 +99,9 @@ enum Event<P: Protocol> {
     Relay { origin: Origin, answer: Answer },
 }
 
+/// Whether a message does not arrive: from, to, and what.
+type Loses<M> = Box<dyn Fn(NodeId, NodeId, &M) -> bool>;
+
 /// The cluster and its network.
 pub(crate) struct Cluster<P: Protocol> {
     pub(crate) now: Time,
@@ -124,8 +127,8 @@ pub(crate) struct Cluster<P: Protocol> {
     multi_leader: multi_leader::Settings,
     /// What nodes have told each other, if a test wants to see it: from, to, and what.
     pub(crate) overheard: Option<Vec<(NodeId, NodeId, P::Message)>>,
-    /// What does not arrive besides: from, to, and what.
-    pub(crate) loses: Box<dyn Fn(NodeId, NodeId, &P::Message) -> bool>,
+    /// What does not arrive besides.
+    pub(crate) loses: Loses<P::Message>,
     events: BTreeMap<(Time, u64), Event<P>>,
     events_made: u64,
     seed: u64,
