@@ -208,8 +208,8 @@ impl Stage {
         script: Script<'_>,
         timeline: Timeline,
     ) -> Stage {
-        let rules = system.membership().filter(|_| config.spares > 0);
-        let operators = u32::from(config.spares > 0);
+        let changes = config.spares > 0;
+        let operators = u32::from(changes);
         Stage {
             system: system.clone(),
             recorder: Recorder::default(),
@@ -222,7 +222,7 @@ impl Stage {
             readers: Rc::new(Cell::new(config.all_nodes())),
             sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
             nonsense: Rc::default(),
-            roster: Rc::new(Roster::new(rules, config.nodes)),
+            roster: Rc::new(Roster::new(system.membership(), changes, config.nodes)),
             in_doubt: Rc::default(),
             calls: match script {
                 Script::Drawn { keeps: false } => None,

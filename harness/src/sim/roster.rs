@@ -49,6 +49,8 @@ impl fmt::Display for Step {
 pub(crate) struct Roster {
     /// What the system says about changes; nothing where there are none in this run.
     rules: Option<Membership>,
+    /// How many regions the nodes are dealt to, one after the other.
+    groups: u32,
     /// How many nodes the cluster began with: the first ones.
     founders: u32,
     members: RefCell<BTreeSet<NodeId>>,
@@ -68,9 +70,11 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    pub(crate) fn new(rules: Option<Membership>, founders: u32) -> Roster {
+    /// What the system says about changes, whether there are any in this run, and how many nodes begin.
+    pub(crate) fn new(rules: Option<Membership>, changes: bool, founders: u32) -> Roster {
         Roster {
-            rules,
+            groups: rules.map_or(1, |rules| rules.groups.max(1)),
+            rules: rules.filter(|_| changes),
             founders,
             members: RefCell::new((1..=founders).map(NodeId).collect()),
             under_way: Cell::new(None),
@@ -276,13 +280,13 @@ impl Roster {
     }
 
     fn group(&self, node: NodeId) -> u32 {
-        (node.0 - 1) % self.rules.map_or(1, |rules| rules.groups.max(1))
+        (node.0 - 1) % self.groups
     }
 
     /// Whether most of the nodes of a node's region are among these, also when the change that is under way
     /// counts; true where there are no regions.
     pub(super) fn has_its_region(&self, node: NodeId, nodes: &BTreeSet<NodeId>) -> bool {
-        if self.rules.is_none_or(|rules| rules.groups <= 1) {
+        if self.groups == 1 {
             return true;
         }
         let group = self.group(node);
