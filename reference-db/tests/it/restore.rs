@@ -270,6 +270,15 @@ mod raft {
         }
     }
 
+    /// Starts one that has its disk and one that has lost it, which gets all there is, and `y` is.
+    fn start_the_last_of_two(cluster: &mut Cluster<Raft>, kept: usize, wiped: usize) {
+        for node in [kept, wiped] {
+            cluster.start(node);
+        }
+        assert!(cluster.run_until(|cluster| cluster.is_whole(wiped)), "{kept} does not lead");
+        assert!(cluster.node(wiped).kv().values().contains_key("y"));
+    }
+
     #[test]
     fn who_is_left_of_two_remembers_that_the_third_was_let_go() {
         for seed in 0..20 {
@@ -282,11 +291,7 @@ mod raft {
             cluster.crash(let_go);
             cluster.crash(kept);
             cluster.wipe(wiped);
-            for node in [kept, wiped] {
-                cluster.start(node);
-            }
-            assert!(cluster.run_until(|cluster| cluster.is_whole(wiped)), "seed {seed}");
-            assert!(cluster.node(wiped).kv().values().contains_key("y"), "seed {seed}");
+            start_the_last_of_two(&mut cluster, kept, wiped);
         }
     }
 
@@ -303,11 +308,7 @@ mod raft {
             cluster.crash(kept);
             cluster.wipe(wiped);
             cluster.heal();
-            for node in [kept, wiped] {
-                cluster.start(node);
-            }
-            assert!(cluster.run_until(|cluster| cluster.is_whole(wiped)), "seed {seed}");
-            assert!(cluster.node(wiped).kv().values().contains_key("y"), "seed {seed}");
+            start_the_last_of_two(&mut cluster, kept, wiped);
         }
     }
 

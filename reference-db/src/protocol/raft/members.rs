@@ -231,13 +231,17 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn keep_agreement(&mut self) {
         let is_new = self.agreed < self.members_at && self.members_at <= self.commit;
         if is_new && self.members.voters().count() == 2 {
-            self.agreed = self.members_at;
-            self.acts.push(Act::Persist(Record::Agreed(self.agreed)));
+            self.set_agreed();
             if let Standing::Leader(leadership) = &mut self.standing {
                 // The other one is to hear it before this one may be lost.
                 leadership.heartbeat_at = Time(0);
             }
         }
+    }
+
+    fn set_agreed(&mut self) {
+        self.agreed = self.members_at;
+        self.acts.push(Act::Persist(Record::Agreed(self.agreed)));
     }
 
     /// Tells one that would stand that the member was let go, and that this is agreed on: should that one be
@@ -252,8 +256,7 @@ impl<C: Clone, S> Core<C, S> {
     /// Hears that the members which stand there are agreed on.
     pub(super) fn on_agreed(&mut self, at: Position) {
         if !self.is_agreed() && at == self.members_position() {
-            self.agreed = self.members_at;
-            self.acts.push(Act::Persist(Record::Agreed(self.agreed)));
+            self.set_agreed();
         }
     }
 
