@@ -108,41 +108,77 @@ mod raft {
     #[test]
     fn a_leader_that_let_itself_go_is_elected_once_more_where_nobody_else_knows_of_it() {
         for seed in 0..20 {
-            let (mut cluster, old, _) = started(2, seed, 1000);
-            assert_one_remains(&mut cluster, old, 1 - old);
+            let (mut cluster, old, _) = started(4, seed, 1000);
+            assert_others_go_on(&mut cluster, old);
         }
     }
 
     #[test]
     fn and_so_is_one_that_the_cluster_did_not_begin_with() {
         for seed in 0..20 {
-            let mut cluster = Cluster::<Raft>::with_spare(2, seed, 1000);
-            cluster.elect();
-            cluster.start(1);
-            assert_eq!(cluster.ask(0, 7, admit(2, 1)), DONE);
-            let transfer = Command::Transfer { to: NodeId(1) };
-            assert_eq!(cluster.ask(0, 7, request(0, 3, transfer)), DONE);
+            let mut cluster = Cluster::<Raft>::with_spare(4, seed, 1000);
+            let leader = cluster.elect();
+            cluster.start(3);
+            assert_eq!(cluster.ask(leader, 7, admit(2, 3)), DONE);
+            let transfer = Command::Transfer { to: NodeId(3) };
+            assert_eq!(cluster.ask(leader, 7, request(0, 3, transfer)), DONE);
             cluster.run(100);
-            assert_one_remains(&mut cluster, 1, 0);
+            assert_others_go_on(&mut cluster, 3);
         }
     }
 
-    /// Of two, the leader lets itself go, and both are restarted before the other one has heard of it.
-    fn assert_one_remains(cluster: &mut Cluster<Raft>, old: usize, other: usize) {
-        cluster.cut[old][other] = true;
+    /// Of four, one of which is down, the leader lets itself go, and the three are restarted before another one
+    /// has heard of it.
+    fn assert_others_go_on(cluster: &mut Cluster<Raft>, old: usize) {
+        let [one, two, down] = others(cluster, old)[..] else { panic!("of four") };
+        cluster.crash(down);
+        cluster.split(&[old]);
         cluster.request(old, 7, dismiss(1, old));
         cluster.run(20);
-        assert_eq!(voters(cluster, old), [other as u32]);
-        assert_eq!(voters(cluster, other).len(), 2, "it has not heard of it");
-        cluster.crash(old);
-        cluster.crash(other);
+        assert_eq!(voters(cluster, old).len(), 3);
+        assert_eq!(voters(cluster, one).len(), 4, "it has not heard of it");
+        for node in [old, one, two] {
+            cluster.crash(node);
+        }
         cluster.heal();
-        cluster.start(old);
-        cluster.start(other);
-        let alone = |c: &Cluster<Raft>| c.leader() == Some(other) && voters(c, other).len() == 1;
-        assert!(cluster.run_until(alone), "each waits for the other");
+        for node in [old, one, two] {
+            cluster.start(node);
+        }
+        let goes_on = |c: &Cluster<Raft>| {
+            c.leader().is_some_and(|leader| leader != old && voters(c, leader).len() == 3)
+        };
+        assert!(cluster.run_until(goes_on), "each waits for the others");
+        let leader = cluster.leader().unwrap();
         let open = request(0, 9, Command::OpenSession);
-        assert!(matches!(cluster.ask(other, 0, open), Some(Reply::Session(_))));
+        assert!(matches!(cluster.ask(leader, 0, open), Some(Reply::Session(_))));
+    }
+
+    #[test]
+    fn of_two_one_is_left_though_the_other_was_lost_just_after_the_leader_was_let_go() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(2, seed, 1000);
+            let other = 1 - leader;
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "y")), DONE);
+            cluster.request(leader, 7, dismiss(1, leader));
+            cluster.wipe(other);
+            cluster.run(100);
+            cluster.crash(leader);
+            start_the_last_of_two(&mut cluster, leader, other);
+        }
+    }
+
+    #[test]
+    fn of_two_a_leader_is_let_go_by_the_other_one() {
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(2, seed, 1000);
+            let other = 1 - leader;
+            let reply = cluster.ask(leader, 7, dismiss(1, leader));
+            assert_eq!(reply, Some(Reply::NotLeader), "seed {seed}");
+            assert!(cluster.run_until(|cluster| cluster.leader() == Some(other)), "seed {seed}");
+            assert_eq!(cluster.ask(other, 7, dismiss(2, leader)), DONE, "seed {seed}");
+            assert_eq!(voters(&cluster, other), [other as u32]);
+            assert_eq!(cluster.ask(other, 0, write(session, 2, "x")), DONE);
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Primary {
         let heirs = self.control.members().voters().filter(able);
         let heard = heirs.filter_map(|node| Some((self.control.heard(node)?, node)));
         if let Some((_, node)) = heard.max()
-            && self.control.hand_over(node)
+            && self.control.hand_over(now, node)
         {
             self.handed_over = Some(now);
         }

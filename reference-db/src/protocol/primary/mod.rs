@@ -440,7 +440,7 @@ impl Primary {
         let pair = [Some(appointed.node), appointed.partner].into_iter().flatten();
         let heard = pair.filter_map(|node| Some((self.control.heard(node)?, node)));
         if let Some((_, node)) = heard.max()
-            && self.control.hand_over(node)
+            && self.control.hand_over(now, node)
         {
             self.handed_over = Some(now);
         }

@@ -285,19 +285,27 @@ impl<C: Clone, S> Core<C, S> {
         leadership.peers.iter().find(|peer| peer.node == member).map(|peer| peer.heard)
     }
 
-    /// Asks another member to take over from this leader, if that has the whole log; whether it was
-    /// asked. Until it is elected this one leads on (dissertation, section 3.10).
-    pub fn hand_over(&mut self, to: NodeId) -> bool {
+    /// Asks another member to take over from this leader, if that has the whole log and nobody was asked
+    /// just now; whether it was asked. Until it is elected this one leads on (dissertation, section 3.10).
+    pub fn hand_over(&mut self, now: Time, to: NodeId) -> bool {
         let last = self.log.last().index;
-        let Standing::Leader(leadership) = &self.standing else { return false };
+        let Standing::Leader(leadership) = &mut self.standing else { return false };
+        let lately = leadership.handed_over.is_some_and(|at| now < at + self.timing.heartbeat);
         let able = leadership
             .peers
             .iter()
             .any(|peer| peer.node == to && peer.votes && peer.matched == last);
-        if able {
-            self.send(to, Message::StandNow { term: self.hard.term });
+        if lately || !able {
+            return false;
         }
-        able
+        leadership.handed_over = Some(now);
+        self.send(to, Message::StandNow { term: self.hard.term });
+        true
+    }
+
+    /// Whether the leader has asked somebody to take over in its term.
+    pub(super) fn has_handed_over(&self) -> bool {
+        matches!(&self.standing, Standing::Leader(leadership) if leadership.handed_over.is_some())
     }
 
     /// Whether the member leads and knows all that was ever committed, because something of its own

@@ -8,7 +8,7 @@
 //! From the moment of the answer would be too late. Leader 1 of 1, 2 and 3 asks, 2 hears it at once, and the
 //! answer takes half a timeout. When 2 has heard nothing more for a timeout, it elects 3, which commits a write with
 //! it; the lease of 1 would have begun half a timeout later than what 2 keeps to, and 1 would still read what was
-//! there before. `Lease::end` says why a leader that hands over has no lease.
+//! there before. `Lease::runs` says why a leader that hands over has no lease.
 //!
 //! This counts on clocks, which nothing else does: members count the timeout by theirs, and the leader
 //! its lease by its own. The lease is shorter by as much as the two may differ, and a clock that is
@@ -40,8 +40,6 @@ pub(super) struct Lease {
     asked: Option<(u64, Time)>,
     /// When the latest round began that is known to be confirmed.
     since: Option<Time>,
-    /// Whether there is no lease any more in this term.
-    over: bool,
 }
 
 impl Lease {
@@ -60,10 +58,14 @@ impl Lease {
     ) -> bool {
         self.update(core);
         let asked = self.asked.map(|(_, asked)| asked).or(self.since);
-        !self.over && asked.is_none_or(|asked| asked + timing.heartbeat <= now)
+        !core.has_handed_over() && asked.is_none_or(|asked| asked + timing.heartbeat <= now)
     }
 
     /// Whether nobody else can lead now.
+    ///
+    /// A leader that has asked another member to take over has no lease for the rest of its term: that one
+    /// stands without waiting for any timeout, and whom it asks does not wait either. The request to stand
+    /// may be late, so that there is no moment in the term at which it is known to be void.
     pub(super) fn runs<C: Clone, S>(
         &mut self,
         now: Time,
@@ -72,15 +74,7 @@ impl Lease {
     ) -> bool {
         self.update(core);
         let within = self.since.is_some_and(|since| now < since + length(timing));
-        within && !self.over && core.knows_all_commits()
-    }
-
-    /// Ends the lease for the rest of the term, because the leader asks another member to take over: that
-    /// one stands without waiting for any timeout, and whom it asks does not wait either. The request to
-    /// stand may be late, so that there is no moment in the term at which it is known to be void.
-    pub(super) fn end<C: Clone, S>(&mut self, core: &Core<C, S>) {
-        self.update(core);
-        self.over = true;
+        within && !core.has_handed_over() && core.knows_all_commits()
     }
 
     fn update<C: Clone, S>(&mut self, core: &Core<C, S>) {

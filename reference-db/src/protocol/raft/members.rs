@@ -26,7 +26,9 @@
 //! knows of nobody but 1 and itself: it takes itself for the one that is left of two, and
 //! [outlives](Core::outlive) a cluster in which it has no part, with what it had. So of two, one goes only
 //! when it knows: it loses its vote first, that counts only when its own log says so, and until then
-//! nothing after it does; and nobody of two is let go while the other one is not heard.
+//! nothing after it does; and nobody of two is let go while the other one is not heard. Nor does one of two
+//! let itself go: were 1, which leads, to put that into its log just as 2 goes down and is wiped, the members
+//! in its log would be 2 alone, which has nothing. So 2 leads first, and lets 1 go.
 //!
 //! Nor is that all. Of 1, 2 and 3, leader 2 lets 3 go while it hears neither, and goes down; 1 and 3 go on,
 //! and 1 is wiped. In the log of 2 there are 1 and 2, but nobody has agreed to that. So members that may not be
@@ -276,9 +278,9 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     /// Whether the member may look for votes: it has one itself, or had one until a change that is not
-    /// known to be agreed on. Of two, leader 1 lets itself go, and nobody but it has that in its log when
-    /// both are restarted: 2 needs the vote of 1 and does not get it, because its log is the shorter one.
-    /// Then 1 must lead once more, by the vote of 2 (dissertation, section 4.2.2).
+    /// known to be agreed on. Of four, 4 is down, and leader 1 lets itself go; nobody but it has that in its
+    /// log when all are restarted: 2 and 3 need the vote of 1 and do not get it, because their logs are
+    /// shorter. Then 1 must lead once more, by the votes of 2 and 3 (dissertation, section 4.2.2).
     pub(super) fn may_stand(&self) -> bool {
         self.has_vote() || self.agreed_members().votes(self.id, self.incarnation)
     }
@@ -388,8 +390,9 @@ impl<C: Clone, S> Core<C, S> {
         self.change_members(now, self.members.with_another(node))
     }
 
-    /// Lets a node go. A leader that lets itself go leads until that is agreed on. Of two, it takes two
-    /// calls: the first takes the vote away from the one that is to go.
+    /// Lets a node go. A leader that lets itself go leads until that is agreed on. Of two, it has the other
+    /// one lead first, and is let go by that; and it takes two calls: the first takes the vote away from
+    /// the one that is to go.
     pub fn dismiss(&mut self, now: Time, node: NodeId) -> Change {
         let Some(without) = self.members.without(node) else {
             return self.change_members(now, None);
@@ -404,9 +407,18 @@ impl<C: Clone, S> Core<C, S> {
         if self.members.voters().any(is_far) {
             return Change::NotNow;
         }
-        let goes_first =
-            if node == self.id { without } else { self.members.with_vote(node, false) };
-        self.change_members(now, Some(goes_first))
+        if let Some(heir) = self.heir_of_two(now, node) {
+            self.hand_over(now, heir);
+            return Change::NotNow;
+        }
+        self.change_members(now, Some(self.members.with_vote(node, false)))
+    }
+
+    /// Of two, the one that has to lead before this leader can be let go, if that is heard.
+    pub(super) fn heir_of_two(&self, now: Time, leaves: NodeId) -> Option<NodeId> {
+        let mut voters = self.members.voters();
+        let heir = voters.find(|voter| *voter != self.id).filter(|heir| self.is_near(now, *heir));
+        heir.filter(|_| leaves == self.id && self.members.voters().count() == 2)
     }
 
     /// Whether a member is heard, and what it still lacks fits into one message.

@@ -264,7 +264,9 @@ impl Raft {
                 self.wishes.add(now, &self.options.timing, origin, &request);
             }
             // It would be one more thing for the next leader to catch up with.
-            _ if self.transfer.is_some() => out.push(turned_down(origin, sequence)),
+            _ if self.transfer.is_some() || self.wishes.hand_over(now, &self.core) => {
+                out.push(turned_down(origin, sequence))
+            }
             _ => {
                 let Some(at) = self.core.propose(now, request) else { return };
                 self.pending.add(at, origin, sequence);
@@ -309,7 +311,6 @@ impl Raft {
             out.push(Output::Reply { to: origin, sequence, reply, position: 0 });
             return;
         }
-        self.lease.end(&self.core);
         let (term, timing) = (self.core.term(), &self.options.timing);
         self.transfer = Some(Transfer::new(to, (origin, sequence), term, now, timing));
     }
@@ -318,7 +319,7 @@ impl Raft {
     /// answered asks again.
     fn go_on_with_transfer(&mut self, now: Time, out: &mut Vec<Output<Self>>) {
         let Some(transfer) = &mut self.transfer else { return };
-        let progress = transfer.go_on(now, &mut self.core, &self.options.timing);
+        let progress = transfer.go_on(now, &mut self.core);
         if progress == Progress::Done {
             let (to, sequence) = transfer.wanted_by;
             out.push(Output::Reply { to, sequence, reply: Reply::Done, position: 0 });

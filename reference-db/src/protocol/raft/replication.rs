@@ -43,6 +43,8 @@ pub(super) struct Leadership {
     counts: bool,
     /// Who need not know that it was let go, because its disk is lost.
     excused: Option<NodeId>,
+    /// When it last asked somebody to take over.
+    pub(super) handed_over: Option<Time>,
 }
 
 /// What a leader knows of another member.
@@ -137,8 +139,14 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn lead(&mut self, now: Time) {
         let next = self.log.last().index + 1;
         let heartbeat_at = now + self.timing.heartbeat;
-        let mut leadership =
-            Leadership { peers: Vec::new(), round: 0, heartbeat_at, counts: true, excused: None };
+        let mut leadership = Leadership {
+            peers: Vec::new(),
+            round: 0,
+            heartbeat_at,
+            counts: true,
+            excused: None,
+            handed_over: None,
+        };
         leadership.follow_members(&self.members, (self.id, self.incarnation), next, now);
         self.standing = Standing::Leader(leadership);
         self.leader = Some(self.id);

@@ -20,8 +20,6 @@ pub(super) struct Transfer {
     pub(super) wanted_by: (Origin, u64),
     /// The term whose leadership it is. That of a later one has a lease of its own, which runs on.
     term: u64,
-    /// When the other one was asked to stand.
-    asked: Option<Time>,
     until: Time,
 }
 
@@ -44,17 +42,11 @@ impl Transfer {
         now: Time,
         timing: &Timing,
     ) -> Transfer {
-        Transfer { to, wanted_by, term, asked: None, until: now + timing.election }
+        Transfer { to, wanted_by, term, until: now + timing.election }
     }
 
-    /// Asks the other one to stand, if it has everything and was not asked just now, and says what has
-    /// become of it.
-    pub(super) fn go_on<C: Clone, S>(
-        &mut self,
-        now: Time,
-        core: &mut Core<C, S>,
-        timing: &Timing,
-    ) -> Progress {
+    /// Asks the other one to stand, and says what has become of it.
+    pub(super) fn go_on<C: Clone, S>(&mut self, now: Time, core: &mut Core<C, S>) -> Progress {
         if core.leader() == Some(self.to) {
             return Progress::Done;
         }
@@ -62,10 +54,7 @@ impl Transfer {
         if self.until <= now || leads_anew {
             return Progress::Failed;
         }
-        let lately = self.asked.is_some_and(|asked| now < asked + timing.heartbeat);
-        if !lately && core.hand_over(self.to) {
-            self.asked = Some(now);
-        }
+        core.hand_over(now, self.to);
         Progress::Waits
     }
 }

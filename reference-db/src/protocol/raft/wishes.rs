@@ -55,6 +55,8 @@ struct Wish {
     origin: Origin,
     sequence: u64,
     until: Time,
+    /// Whether it stands in the log, be it for a moment.
+    begun: bool,
 }
 
 impl Wishes {
@@ -74,7 +76,7 @@ impl Wishes {
         };
         let until = now + timing.election * KEPT_ELECTIONS;
         let (seen, sequence) = (request.seen, request.sequence);
-        self.0.insert(node, Wish { wanted, seen, origin, sequence, until });
+        self.0.insert(node, Wish { wanted, seen, origin, sequence, until, begun: false });
     }
 
     /// Whether nobody waits for anything.
@@ -87,8 +89,14 @@ impl Wishes {
         self.0.get(&node).is_some_and(|wish| wish.wanted == Wanted::Out)
     }
 
-    /// Begins what may begin, and answers who has waited for what is so. A member that does not lead
-    /// forgets all wishes, of which it cannot say what has become of them.
+    /// Whether a leader of two is to go, so that the other one has to lead first, and is not to be kept from it by
+    /// more to catch up with.
+    pub(in crate::protocol) fn hand_over<C: Clone, S>(&self, now: Time, core: &Core<C, S>) -> bool {
+        self.is_to_go(core.id) && core.heir_of_two(now, core.id).is_some()
+    }
+
+    /// Begins what may begin, and answers who has waited for what is so. A member that does not lead turns
+    /// down what it has not begun, and forgets the rest, of which it cannot say what has become.
     pub(in crate::protocol) fn go_on<C: Clone, S, P: Protocol>(
         &mut self,
         now: Time,
@@ -97,22 +105,25 @@ impl Wishes {
         out: &mut Vec<Output<P>>,
     ) {
         if !core.is_leader() {
-            self.0.clear();
+            let unbegun = std::mem::take(&mut self.0).into_values().filter(|wish| !wish.begun);
+            out.extend(unbegun.map(|wish| wish.answer(Reply::NotLeader, 0)));
             return;
         }
         self.0.retain(|node, wish| {
             let Some(reply) = wish.fulfil(now, *node, core, &may_go) else {
                 return now < wish.until;
             };
-            let (to, sequence) = (wish.origin, wish.sequence);
-            let position = FOUNDED + core.members_at;
-            out.push(Output::Reply { to, sequence, reply, position });
+            out.push(wish.answer(reply, FOUNDED + core.members_at));
             false
         });
     }
 }
 
 impl Wish {
+    fn answer<P: Protocol>(&self, reply: Reply, position: u64) -> Output<P> {
+        Output::Reply { to: self.origin, sequence: self.sequence, reply, position }
+    }
+
     /// Begins it, if that may be, and says what its operator is told; nothing where that has to wait.
     fn fulfil<C: Clone, S>(
         &mut self,
@@ -145,6 +156,7 @@ impl Wish {
         if let Change::Begun(_) = change {
             // What it has begun itself does not make it late.
             self.seen = FOUNDED + core.members_at;
+            self.begun = true;
         }
         let refusal = match self.wanted {
             Wanted::In => Reply::NoSuchNode,
