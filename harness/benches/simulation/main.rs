@@ -25,6 +25,10 @@ use stormglass::system::{
 
 mod plain;
 
+/// As the command has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Time of the processor that this thread took.
 struct CpuTime;
 
