@@ -293,7 +293,8 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     let of_it = Happening::Decides { to: client, question: question.map(|asked| asked.number) };
     let decided = during[..answered].iter().enumerate().rev().find_map(|(place, event)| {
         let node = event.place.node().filter(|_| event.what == of_it)?;
-        let may_count = node == by || hears(&during[place..answered], by, node);
+        // What another node has sent the client itself, nobody has passed on.
+        let may_count = node == by || hands_on(&during[place..answered], (node, by), question);
         may_count.then_some((place, node))
     });
     let (end, node) = decided.unwrap_or((answered, by));
@@ -327,16 +328,23 @@ pub(super) fn word(trace: &[TraceEvent], session: SessionId, from: Time, to: Tim
     Some(Word { by, asked, before, decided, repeats, course })
 }
 
-/// Whether a node takes up what another one has sent it during this.
-fn hears(during: &[TraceEvent], node: NodeId, from: NodeId) -> bool {
+/// Whether one node takes up what another one has sent it during this: an answer to this question, where that can be told.
+fn hands_on(
+    during: &[TraceEvent],
+    (from, to): (NodeId, NodeId),
+    question: Option<Question>,
+) -> bool {
     let mut sent = BTreeSet::new();
     during.iter().any(|event| match &event.what {
         Happening::Sent(message) if event.place == Place::Node(from) => {
-            sent.insert(message.message);
+            let is_answer = question.is_none() || message.question == question;
+            if is_answer {
+                sent.insert(message.message);
+            }
             false
         }
         Happening::Received { message, .. } => {
-            event.place == Place::Node(node) && sent.contains(message)
+            event.place == Place::Node(to) && sent.contains(message)
         }
         _ => false,
     })
@@ -447,4 +455,72 @@ fn hands_over(rest: &[TraceEvent], place: Place, passes_it_on: impl Fn(&Sent) ->
         Happening::Sent(sent) => sent.to.node().is_some() && passes_it_on(sent),
         _ => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use checkers::history::FaultId;
+
+    use super::*;
+
+    const CLIENT: Place = Place::Client(SessionId(7));
+    const QUESTION: Question = Question { client: SessionId(7), number: 3 };
+
+    fn node(id: u32) -> Place {
+        Place::Node(NodeId(id))
+    }
+
+    /// What happened, one thing each millisecond.
+    fn trace(events: Vec<(Place, Happening)>) -> Vec<TraceEvent> {
+        let at = |index: usize| Time::from_millis(index as u64);
+        let events = events.into_iter().enumerate();
+        events.map(|(index, (place, what))| TraceEvent { at: at(index), place, what }).collect()
+    }
+
+    fn sent(message: u64, to: Place, question: Option<Question>) -> Happening {
+        let (kind, late, copies) = (None, None, Vec::new());
+        Happening::Sent(Sent { message, to, bytes: 1, kind, question, late, copies })
+    }
+
+    fn received(message: u64, from: Place) -> Happening {
+        Happening::Received { message, from }
+    }
+
+    fn decides() -> Happening {
+        Happening::Decides { to: CLIENT, question: Some(QUESTION.number) }
+    }
+
+    /// What is told of a client that asked the first node, was told nothing, and asked the second one, which had heard
+    /// this from the first in between.
+    fn told(heard: Option<Question>) -> String {
+        let asked = Some(QUESTION);
+        let trace = trace(vec![
+            (CLIENT, sent(0, node(1), asked)),
+            (node(1), received(0, CLIENT)),
+            (node(1), decides()),
+            (node(1), sent(1, CLIENT, asked)),
+            (node(1), Happening::Lost { message: 1, to: CLIENT, why: Loss::Cut(FaultId(0)) }),
+            (CLIENT, sent(2, node(2), asked)),
+            (node(2), received(2, CLIENT)),
+            (node(1), sent(3, node(2), heard)),
+            (node(2), received(3, node(1))),
+            (node(2), sent(4, CLIENT, asked)),
+            (CLIENT, received(4, node(2))),
+        ]);
+        let word = word(&trace, SessionId(7), Time::ZERO, Time::from_millis(20));
+        word.expect("it was answered").to_words()
+    }
+
+    #[test]
+    fn an_answer_that_went_straight_to_its_client_was_passed_on_by_nobody() {
+        let words = told(None);
+        assert!(words.starts_with("; n2, asked again at 0.005 s,"), "{words}");
+        assert!(!words.contains("passed on what"), "{words}");
+    }
+
+    #[test]
+    fn an_answer_that_one_node_sent_to_another_was_passed_on_by_that() {
+        let words = told(Some(QUESTION));
+        assert!(words.contains(" passed on what n1 decided at 0.002 s"), "{words}");
+    }
 }
