@@ -31,6 +31,14 @@ pub struct Convergence {
     /// not hold the same.
     #[serde(rename = "after_ns", with = "nanos_if_any")]
     pub after: Option<Duration>,
+    /// How long clients went on writing in that time, nanoseconds; none where they did not.
+    #[serde(
+        default,
+        rename = "written_ns",
+        with = "nanos_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub written: Option<Duration>,
     /// A digest of what each replica held at the end. Replicas with equal ones hold the same.
     pub digests: BTreeMap<NodeId, String>,
 }
@@ -41,10 +49,15 @@ impl Facts {
         let digests = digests(history);
         let quiet = history.phase_began(Phase::Liveness).or(history.phase_began(Phase::Final));
         let after = converged_at(history).zip(quiet).map(|(at, (_, quiet))| at.since(quiet));
+        let written = after.zip(quiet).and_then(|(after, (_, quiet))| {
+            let changes = history.operations().filter(|one| one.op.kind().writes() && one.is_ok());
+            let last = changes.filter_map(|one| one.completed_at).max()?;
+            (last > quiet).then(|| last.since(quiet).min(after))
+        });
         Facts {
             staleness: staleness::facts(history),
             losses: losses(history),
-            convergence: (!digests.is_empty()).then_some(Convergence { after, digests }),
+            convergence: (!digests.is_empty()).then_some(Convergence { after, written, digests }),
         }
     }
 }
@@ -118,7 +131,12 @@ impl fmt::Display for Losses {
 impl fmt::Display for Convergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.after {
-            Some(after) => write!(f, "converged within {} of quiet", seconds(after))?,
+            Some(after) => {
+                write!(f, "converged {} after quiet began, at the latest", seconds(after))?;
+                if let Some(written) = self.written {
+                    write!(f, "; clients went on writing for {} of it", seconds(written))?;
+                }
+            }
             None => write!(f, "not known to have converged")?,
         }
         let mut separator = "; digests ";

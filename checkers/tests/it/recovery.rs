@@ -230,7 +230,7 @@ fn what_a_history_says_beyond_verdicts_is_told_in_words() {
     expect![[r#"
         1 of 1 reads were stale, by up to 2 versions and 0.006 s (99 of 100 by at most 2 and 0.006 s)
         acknowledged writes lost: 2, acknowledged from 0.003 s to 0.005 s, the fault behind it began at 0.006 s; recovery point 0.003 s, recovery time 0.006 s
-        converged within 0.004 s of quiet; digests n1 a9a8cd56e8a31c61, n2 a9a8cd56e8a31c61
+        converged 0.004 s after quiet began, at the latest; digests n1 a9a8cd56e8a31c61, n2 a9a8cd56e8a31c61
     "#]].assert_eq(&told(LOST));
     let read = "0 invoke write x 1\n0 ok\n1 invoke read x\n1 ok 1\n";
     expect![[r#"
