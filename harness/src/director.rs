@@ -176,8 +176,8 @@ impl Director {
         }
     }
 
-    /// When there is something to do next, if nothing happens before.
-    pub(crate) fn next(&self) -> Time {
+    /// When there is something to do next, if nothing happens before; the run ends at `end` at the latest.
+    pub(crate) fn next(&self, end: Time) -> Time {
         let begin = self.to_begin.last().map(|planned| planned.at);
         let liveness = self.timeline.recovery.began;
         let ends = self.on.iter().filter(|begun| !begun.planned.stays(liveness));
@@ -185,7 +185,7 @@ impl Director {
         let phase = match self.phase {
             Phase::Safety => self.timeline.recovery.began,
             Phase::Liveness => self.timeline.final_reads,
-            Phase::Final => self.timeline.end,
+            Phase::Final => end,
         };
         ends.chain(begin).fold(phase, Time::min)
     }

@@ -6,6 +6,7 @@
 //! and [`report`] shows them to people.
 
 mod available;
+pub mod budget;
 pub mod campaign;
 pub mod cli;
 pub mod config;
@@ -42,6 +43,7 @@ pub mod trace;
 pub mod tradeoffs;
 pub mod triage;
 pub mod why;
+mod written;
 
 pub use campaign::Campaign;
 

@@ -9,12 +9,16 @@ use workloads::{Share, Skew, Workload};
 use crate::config::{self, Config};
 use crate::rhythm::{Pace, longest_pause};
 use crate::seed::Stream;
+use crate::swarm;
 use crate::system::Manifest;
 
 /// The highest rate of all clients together.
 const RATE_MAX: u32 = 100_000;
 /// The most operations of a client on a set of keys.
 const OPERATIONS_MAX: u32 = 1_000_000;
+/// The fewest bytes of a value. Each is to be another one, and so long is the number of the last one at the highest rate,
+/// with a sign that says that it is a text.
+const VALUE_BYTES_MIN: u32 = 10;
 /// The greatest weight of a kind of operations.
 const WEIGHT_MAX: u32 = 1000;
 
@@ -38,8 +42,8 @@ pub struct Load {
     /// How many operations a client does before it moves on to the next set of keys; a range.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "range_if_any")]
     pub operations_a_key_set: Option<[u32; 2]>,
-    /// How many bytes a value that is written has, or one more than its number has digits; a range, from which each
-    /// value is drawn.
+    /// How many bytes a value that is written has; a range, from which each value is drawn. Without it, values are
+    /// numbers.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "range_if_any")]
     pub value_bytes: Option<[u32; 2]>,
 }
@@ -50,11 +54,22 @@ fn range_if_any<'de, D: serde::Deserializer<'de>>(
     crate::plan::range(deserializer).map(Some)
 }
 
+/// A number of a range. Of one that spans an order of magnitude or more, each of these comes up as often as the others;
+/// evenly drawn, low ones would hardly ever come.
+fn within(range: [u64; 2], stream: &mut Stream) -> u64 {
+    let [low, high] = range;
+    if low > 0 && high / low >= 10 {
+        swarm::logarithmic(stream, range)
+    } else {
+        stream.between(low, high)
+    }
+}
+
 impl Load {
     /// A configuration that was drawn, with what is said here in the place of what was drawn.
     pub(crate) fn put_into(&self, config: Config, stream: &mut Stream) -> Config {
         let mut draw = |range: Option<[u32; 2]>, drawn| {
-            range.map_or(drawn, |[low, high]| stream.between(low.into(), high.into()) as u32)
+            range.map_or(drawn, |range| within(range.map(u64::from), stream) as u32)
         };
         let rate = self.rate.map(|_| draw(self.rate, 0));
         let think_max = rate.map(|rate| longest_pause(config.clients, rate));
@@ -81,7 +96,7 @@ impl Load {
         let ranges = [
             ("rate", self.rate, 1, RATE_MAX),
             ("operations-a-key-set", self.operations_a_key_set, 1, OPERATIONS_MAX),
-            ("value-bytes", self.value_bytes, 0, workload.value_bytes_max()),
+            ("value-bytes", self.value_bytes, VALUE_BYTES_MIN, workload.value_bytes_max()),
         ];
         for (name, range, least, most) in ranges {
             if range.is_some_and(|[low, high]| low < least || high < low || most < high) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use checkers::Guarantee;
 use checkers::checker::Limits;
 use humantime::format_duration;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::engine::Choice;
 use crate::load::Load;
 use crate::nemesis::{Schedule, Scripted, membership};
 use crate::tape::Tape;
+use crate::written::Written;
 use crate::{config, nemesis, system};
 
 /// What the runs of one row of a campaign share.
@@ -61,6 +63,10 @@ pub struct Plan {
     /// breaks. A campaign of fewer runs expects none.
     #[serde(default = "default_canary_runs")]
     pub canary_runs: u64,
+    /// The guarantees whose loss the plan is to show, because faults that it names go beyond what the system promises to
+    /// survive: within `canary_runs`, each of them must be lost in some run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_losses: Vec<Guarantee>,
     /// How many states the search of the linearizability checker may visit in one run.
     #[serde(default = "default_states_max")]
     pub states_max: u64,
@@ -273,11 +279,18 @@ pub fn parse(
     if text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) {
         return Err(malformed(1, "there is no [[plan]] in it".to_owned()));
     }
-    let parsed: CampaignFile = toml::from_str(text).map_err(|error| {
+    let written = Written::read(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start).min(text.len());
         let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
         // What is missing at the end is told of the last line.
         malformed(line.min(text.lines().count()), error.message().replace('\n', " "))
+    })?;
+    if let Some((line, message)) = written.misplaced() {
+        return Err(malformed(line, message));
+    }
+    let parsed: CampaignFile = toml::from_str(text).map_err(|error| {
+        let (line, message) = written.explained(&error);
+        malformed(line, message)
     })?;
     if parsed.plan.is_empty() {
         return Err(malformed(1, "there is no [[plan]] in it".to_owned()));
@@ -285,39 +298,13 @@ pub fn parse(
     let mut names = BTreeMap::new();
     for (index, plan) in parsed.plan.iter().enumerate() {
         plan.check(systems)
-            .map_err(|error| malformed(line_of(text, index, error.setting()), error.to_string()))?;
+            .map_err(|error| malformed(written.line(index, error.setting()), error.to_string()))?;
         if names.insert(plan.name.clone(), ()).is_some() {
             let message = format!("two plans are called `{}`; names must differ", plan.name);
-            return Err(malformed(line_of(text, index, "name"), message));
+            return Err(malformed(written.line(index, "name"), message));
         }
     }
     Ok(parsed.plan)
-}
-
-/// The line of a setting of the plan with this number, or that on which the plan begins. One in a table of the plan
-/// has the name of that before it, as in `load.rate`.
-fn line_of(text: &str, plan: usize, setting: &str) -> usize {
-    let lines = || (1..).zip(text.lines().map(str::trim));
-    let is_head = |line: &str| line.starts_with("[[plan]]");
-    let begin = lines().filter(|(_, line)| is_head(line)).nth(plan).map_or(1, |(place, _)| place);
-    let of_plan = || lines().skip(begin).take_while(|(_, line)| !is_head(line));
-    let within = |table: usize, setting: &str| {
-        let mut of_table = lines().skip(table).take_while(|(_, line)| !line.starts_with('['));
-        let is_setting = |line: &str| {
-            line.split(['=', ' ']).next().is_some_and(|word| word.trim_matches('"') == setting)
-        };
-        of_table.find(|(_, line)| is_setting(line)).map(|(place, _)| place)
-    };
-    let found = setting.split_once('.').map_or_else(
-        || within(begin, setting),
-        |(table, setting)| {
-            let head = format!("[plan.{table}]");
-            let head = of_plan().find(|(_, line)| line.starts_with(&head));
-            let inside = |(head, _)| within(head, setting).unwrap_or(head);
-            head.map(inside).or_else(|| within(begin, table))
-        },
-    );
-    found.unwrap_or(begin)
 }
 
 /// How often a message and its answer must fit into the time in which a system says that it fails over: to
@@ -357,6 +344,7 @@ impl Plan {
             safety: default_safety(),
             liveness: default_liveness(),
             canary_runs: default_canary_runs(),
+            allowed_losses: Vec::new(),
             states_max: default_states_max(),
             search_bytes_max: default_search_bytes_max(),
             staleness_max: None,
@@ -429,7 +417,42 @@ impl Plan {
         systems: &[system::Registration],
     ) -> Result<(), PlanError> {
         self.check_for(system, systems)?;
-        self.check_claims(&system.manifest_under(&self.families()))
+        // What faults that it names go beyond is claimed all the same: a run weighs them.
+        let manifest = system.manifest_under(&self.nemeses);
+        self.check_claims(&manifest)?;
+        self.check_losses(&manifest)
+    }
+
+    /// What is to be lost must be claimed, shown by what clients do, and in danger.
+    fn check_losses(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
+        let shown = self.workload().guarantees();
+        let is_claimed = |guarantee: &Guarantee| {
+            manifest.claim(*guarantee, self.replica_reads_percent > 0) == system::Claim::Holds
+        };
+        let claimed: Vec<&str> = shown
+            .iter()
+            .filter(|guarantee| is_claimed(guarantee))
+            .map(|guarantee| guarantee.name())
+            .collect();
+        for guarantee in &self.allowed_losses {
+            if !claimed.contains(&guarantee.name()) {
+                return Err(self.refused(format!(
+                    "allowed-losses has {guarantee}, which {} does not claim here, or the workload `{}` does not \
+                     show; there are {}",
+                    manifest.name,
+                    self.workload,
+                    claimed.join(", ")
+                )));
+            }
+        }
+        if !self.allowed_losses.is_empty() && self.faults.is_empty() {
+            return Err(self.refused(
+                "allowed-losses is for plans that name faults in [[plan.faults]]: what nemeses draw stays within what \
+                 is claimed"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Holds the plan of a real run against what there is, and against what its system says of itself.
@@ -448,7 +471,7 @@ impl Plan {
 
     /// Where the system says nothing about anything that the workload shows, nothing could be checked.
     fn check_claims(&self, manifest: &system::Manifest) -> Result<(), PlanError> {
-        let says = |guarantee: &checkers::Guarantee| {
+        let says = |guarantee: &Guarantee| {
             manifest.claim(*guarantee, self.replica_reads_percent > 0) != system::Claim::Silent
         };
         if self.workload().guarantees().iter().any(says) {
@@ -486,9 +509,11 @@ impl Plan {
         let spares = if self.changes_members() { membership::SPARES } else { 0 };
         let nodes = self.nodes.iter().max().unwrap_or(&0) + spares;
         for (scripted, number) in self.faults.iter().zip(1..) {
-            if let Some(refusal) = scripted.refusal(self.safety, &names, nodes) {
+            if let Some((setting, refusal)) = scripted.refusal(self.safety, &names, nodes) {
                 let fault = scripted.fault;
-                return Err(self.refused(format!("faults: number {number} ({fault}) {refusal}")));
+                return Err(self.refused(format!(
+                    "faults[{number}].{setting}: the fault ({fault}) {refusal}"
+                )));
             }
         }
         Ok(())
@@ -571,6 +596,16 @@ impl Plan {
              it fails over within {failover:?}, needs them within {most:?}",
             manifest.name
         )))
+    }
+
+    /// How far checkers go in its runs.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            states_max: self.states_max,
+            search_bytes_max: self.search_bytes_max,
+            staleness_max: self.staleness_max,
+            versions_behind_max: self.versions_behind_max,
+        }
     }
 
     /// What clients do.

@@ -70,7 +70,7 @@ pub(crate) struct Timeline {
     pub(crate) recovery: Recovery,
     /// The replicas have had their time to converge, and are read.
     pub(crate) final_reads: Time,
-    /// The run ends, whatever is missing.
+    /// The run ends, whatever is missing, unless replicas have answered since the last reads began.
     pub(crate) end: Time,
 }
 
@@ -79,9 +79,14 @@ impl Timeline {
         let recovery = Recovery { began: Time::ZERO + config.safety, lasts: config.liveness };
         // The last operations may take as long as they are allowed to.
         let final_reads = recovery.ends() + timing.operation + timing.converge;
-        let end = final_reads + timing.operation * FINAL_TRIES_MAX;
+        let end = final_reads + patience(timing.operation);
         Timeline { recovery, final_reads, end }
     }
+}
+
+/// For how long final readers that get no answer are waited for.
+fn patience(operation: Duration) -> Duration {
+    operation * FINAL_TRIES_MAX
 }
 
 /// What clients do.
@@ -113,15 +118,16 @@ pub(crate) fn play(
         World::new(system, config, seed, trace, roster, cast(&stage, config, script, seed));
     let mut director = Director::new(schedule, timeline, stage.recorder.clone(), config.nodes);
     schedule.0.iter().for_each(|planned| world.wait_for(planned));
-    let readers = stage.readers.clone();
-    let over = |now, sent| timeline.end <= now || readers.get() == 0 || sent > messages_max(now);
+    let (readers, end) = (stage.readers.clone(), stage.end.clone());
+    let over = |now, sent| end.get() <= now || readers.get() == 0 || sent > messages_max(now);
     let mut reseed = config.reseed;
     while !over(world.now(), world.messages().0) {
         if let Some(Reseed { seed, .. }) = reseed.take_if(|reseed| reseed.at <= world.now()) {
             world.go_over(config, seed);
         }
         director.direct(&mut world);
-        let next = reseed.map_or(director.next(), |reseed| reseed.at.min(director.next()));
+        let next = director.next(end.get());
+        let next = reseed.map_or(next, |reseed| reseed.at.min(next));
         world.step(next, &over);
         director.watch(&mut world);
     }
@@ -129,6 +135,7 @@ pub(crate) fn play(
     let mut counts = stage.recorder.counts();
     (counts.sent, counts.dropped) = world.messages();
     counts.simulated_ns = world.now().as_nanos();
+    counts.begun = stage.begun.get();
     let overload = world.overload();
     let standing = world.standing();
     let (marks, whims) = world.rarities();
@@ -187,8 +194,12 @@ struct Stage {
     round: Rc<Round>,
     /// Opens when what the workload does before anything else is done.
     gate: Rc<Gate>,
+    /// Operations that clients of the workload have begun.
+    begun: Rc<Cell<u64>>,
     /// Final readers that are not done yet.
     readers: Rc<Cell<u32>>,
+    /// When the run ends, whatever is missing. It is put off for as long as final readers get answers.
+    end: Rc<Cell<Time>>,
     /// How many sessions there were so far.
     sessions: Rc<Cell<u32>>,
     nonsense: Rc<Cell<Option<String>>>,
@@ -219,7 +230,9 @@ impl Stage {
             workload,
             round: Rc::new(Round::new(workload.kinds(&config.workload()))),
             gate: Rc::default(),
+            begun: Rc::default(),
             readers: Rc::new(Cell::new(config.all_nodes())),
+            end: Rc::new(Cell::new(timeline.end)),
             sessions: Rc::new(Cell::new(config.clients + config.all_nodes() + operators)),
             nonsense: Rc::default(),
             roster: Rc::new(Roster::new(system.membership(), changes, config.nodes)),
@@ -235,6 +248,7 @@ impl Stage {
 
     /// Keeps what a client asks, where that is wanted.
     fn keep(&self, client: usize, at: Time, op: &Op) {
+        self.begun.set(self.begun.get() + 1);
         if let Some(calls) = &self.calls {
             calls.borrow_mut().0[client].push(Call { at, op: op.clone() });
         }
@@ -430,14 +444,18 @@ async fn read_all(stage: Stage, spec: ClientSpec, cx: ClientCx) {
         return;
     }
     let keys = stage.recorder.keys();
-    let readers = stage.readers.clone();
+    let (readers, end) = (stage.readers.clone(), stage.end.clone());
     let mut tries_left = FINAL_TRIES_MAX;
     let mut actor = Actor::new(stage, spec, cx);
     let asked = keys.into_iter().flat_map(|key| actor.stage.workload.final_reads(key));
     for op in asked.collect::<Vec<_>>() {
         while tries_left > 0 {
             match actor.perform(&op).await {
-                Outcome::Ok(_) | Outcome::Fail(Reason::Unsupported) => break,
+                Outcome::Ok(_) | Outcome::Fail(Reason::Unsupported) => {
+                    // There may be thousands of keys: whoever gets on with them is given the time for it.
+                    end.set(end.get().max(actor.now() + patience(actor.stage.operation)));
+                    break;
+                }
                 Outcome::Fail(_) | Outcome::Info(_) => tries_left -= 1,
             }
             actor.clock.sleep(Duration::from_millis(100)).await;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use checkers::checker::{CHECKERS, Limits};
-use checkers::history::{FaultId, Time};
+use checkers::checker::CHECKERS;
+use checkers::history::{FaultId, NodeId, Time};
 use checkers::{Anomaly, Facts, Guarantee, History, Verdict, Witness};
 use serde::{Deserialize, Serialize};
 use workloads::Workload;
 
 use crate::available;
+use crate::budget::{self, Beyond};
 use crate::config::{self, Config};
 use crate::external;
 use crate::isolated;
@@ -54,7 +55,9 @@ pub(crate) fn here(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: O
     let script = calls.as_ref().map_or(Script::Drawn { keeps: keeps_calls }, Script::Written);
     let played = play(system, (&config, &schedule), workload, script, seed, trace);
 
-    report(played, (plan, seed), (config, schedule), &manifest)
+    let mut report = report(played, (plan, seed), (config, schedule), &manifest);
+    budget::weigh(&mut report, &**system);
+    report
 }
 
 /// Judges what was played.
@@ -103,12 +106,7 @@ fn judge(
     manifest: &Manifest,
     plan: &Plan,
 ) -> Vec<Judged> {
-    let limits = Limits {
-        states_max: plan.states_max,
-        search_bytes_max: plan.search_bytes_max,
-        staleness_max: plan.staleness_max,
-        versions_behind_max: plan.versions_behind_max,
-    };
+    let limits = plan.limits();
     let mut judged = Vec::new();
     for entry in CHECKERS {
         let guarantee = entry.guarantee;
@@ -125,13 +123,18 @@ fn judge(
             verdict = with_failures(verdict, played);
         }
         let claim = manifest.claim(guarantee, plan.replica_reads_percent > 0);
-        judged.push(Judged { guarantee, claim, verdict });
+        judged.push(Judged { guarantee, claim, verdict, beyond: Vec::new() });
     }
     let guarantee = Guarantee::Available;
     if workload.guarantees().contains(&guarantee) {
         let verdict = available::judge(played, manifest.timing);
         let claim = manifest.claim(guarantee, false);
-        judged.extend(verdict.map(|verdict| Judged { guarantee, claim, verdict }));
+        judged.extend(verdict.map(|verdict| Judged {
+            guarantee,
+            claim,
+            verdict,
+            beyond: Vec::new(),
+        }));
     }
     judged
 }
@@ -290,6 +293,16 @@ pub struct Judged {
     pub claim: Claim,
     /// What the checker says.
     pub verdict: Verdict,
+    /// The faults that go beyond what the claim is made for, where it is [waived](Claim::Waived).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<Beyond>,
+}
+
+impl Judged {
+    /// Whether a claim was broken that is not made for the faults of the run.
+    pub fn is_allowed_loss(&self) -> bool {
+        self.claim == Claim::Waived && self.verdict.is_invalid()
+    }
 }
 
 /// What a run as a whole comes to: invalid outranks unknown outranks valid.
@@ -298,6 +311,9 @@ pub struct Judged {
 pub enum Conclusion {
     /// Every claimed guarantee was judged and held, and the run tested something.
     Valid,
+    /// A claimed guarantee was broken, and by its claim it may be: its plan names faults beyond what that is made for. All
+    /// others held.
+    AllowedLoss,
     /// Something claimed could not be judged, or the run proves nothing.
     Unknown,
     /// A claimed guarantee was broken.
@@ -329,6 +345,10 @@ pub struct Effect {
     pub stopped: u32,
     /// Bytes that it lost: those written but not synced, or all of a disk.
     pub lost_bytes: u64,
+    /// The nodes that were without what their disks had held, all at once, when it had taken the most: it had wiped
+    /// these, or damaged them so that their nodes noticed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks_lost: Vec<NodeId>,
     /// Virtual nanoseconds for which it kept nodes from running, over all of them.
     #[serde(default, skip_serializing_if = "config::is_usual")]
     pub halted_ns: u64,
@@ -384,6 +404,7 @@ impl Effect {
             misread: 0,
             stopped: 0,
             lost_bytes: 0,
+            disks_lost: Vec::new(),
             halted_ns: 0,
             changed: 0,
             disk: DiskEffect::default(),
@@ -408,6 +429,9 @@ pub struct Counts {
     pub fail: u64,
     /// Operations of which that is not known.
     pub info: u64,
+    /// Operations that clients of the workload began; all but final reads.
+    #[serde(default)]
+    pub begun: u64,
     /// Messages that nodes and clients sent.
     pub sent: u64,
     /// Messages that were not delivered.
@@ -448,12 +472,17 @@ impl Report {
     /// What the run as a whole comes to.
     pub fn conclusion(&self) -> Conclusion {
         let claimed = || self.judged.iter().filter(|judged| judged.claim == Claim::Holds);
+        let is_lossy = self.judged.iter().any(Judged::is_allowed_loss);
+        // Where nothing is claimed any more, the loss is all that such a run is to show.
+        let tells = self.vacuous.is_empty() || is_lossy && claimed().next().is_none();
         if claimed().any(|judged| judged.verdict.is_invalid()) {
             Conclusion::Invalid
-        } else if self.vacuous.is_empty() && claimed().all(|judged| judged.verdict.is_valid()) {
-            Conclusion::Valid
-        } else {
+        } else if !tells || !claimed().all(|judged| judged.verdict.is_valid()) {
             Conclusion::Unknown
+        } else if is_lossy {
+            Conclusion::AllowedLoss
+        } else {
+            Conclusion::Valid
         }
     }
 }

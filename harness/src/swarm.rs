@@ -139,7 +139,7 @@ fn length(plan: &Plan, nemeses: u32, failover: Duration, stream: &mut Stream) ->
 
 /// A number within a range, each order of magnitude as often as any other: the logarithm to the base of 2
 /// first, then the rest evenly.
-fn logarithmic(stream: &mut Stream, [least, most]: [u64; 2]) -> u64 {
+pub(crate) fn logarithmic(stream: &mut Stream, [least, most]: [u64; 2]) -> u64 {
     let [low, high] = [least, most].map(|number| u64::from((number + 1).ilog2()));
     let magnitude = stream.between(low, high);
     let from = ((1 << magnitude) - 1).max(least);

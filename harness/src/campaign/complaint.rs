@@ -62,6 +62,10 @@ impl Findings {
             let message = escape::line(message);
             let _ = writeln!(text, "\n{plan}, seed {seed}: the harness failed: {message}");
         }
+        if let Some(OwnError { plan, seed, message }) = self.unstored.first() {
+            let message = escape::line(message);
+            let _ = writeln!(text, "\n{plan}, seed {seed} could not be stored: {message}");
+        }
         if ending == Ending::NothingRan {
             text.push_str("\nno plan or no seed was left to run\n");
         }
@@ -213,8 +217,9 @@ fn tell(text: &mut String, report: &Report, failure: &Failure) {
         );
         return;
     };
-    let _ = write!(text, "\n{}", words::explanation(anomaly));
-    text.push_str(&words::why(&Record::of(report)));
+    let record = Record::of(report);
+    let _ = write!(text, "\n{}\n{}", words::drawn(&record), words::explanation(anomaly));
+    text.push_str(&words::why(&record));
     let _ = write!(text, "\n▶ marks the operations that prove it\n{}\n", table(report, anomaly));
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::in_test::Aftermath;
 use super::matrix::{Row, Standing, sentence_of};
 use super::runner::Entry;
+use crate::budget::Beyond;
 use crate::corpus::Verified;
 use crate::run::{Conclusion, Counts, Fingerprint, Judged};
 use crate::seed::Seed;
@@ -34,6 +35,9 @@ pub struct Findings {
     pub divergences: Vec<Divergence>,
     /// Mistakes of the harness itself.
     pub own_errors: Vec<OwnError>,
+    /// Runs that could not be stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unstored: Vec<OwnError>,
     /// What there was of everything.
     pub totals: Totals,
     /// Why the campaign ended before its last seed, if it did.
@@ -78,6 +82,9 @@ pub struct Broken {
     pub at: Time,
     /// What happened, in a sentence.
     pub sentence: String,
+    /// The faults that go beyond what it is claimed for, where it is an allowed loss.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<Beyond>,
 }
 
 /// A run that does not tell whether a claimed guarantee held.
@@ -106,7 +113,7 @@ pub struct Divergence {
     pub second: Fingerprint,
 }
 
-/// A mistake of the harness itself.
+/// A mistake of the harness itself, or what came in its way.
 #[derive(Clone, Debug, Serialize)]
 pub struct OwnError {
     /// The plan.
@@ -156,6 +163,8 @@ pub enum Ending {
     Violated,
     /// A file of the corpus is no case, or cannot be run.
     BadCase,
+    /// A run that is worth looking at could not be written.
+    Unwritable,
     /// Some run could not be judged, or proved nothing.
     Unknown,
     /// Nothing ran.
@@ -174,7 +183,7 @@ impl Ending {
         match self {
             Ending::Met => 0,
             Ending::Violated => 1,
-            Ending::BadCase => 2,
+            Ending::BadCase | Ending::Unwritable => 2,
             Ending::Unknown => 3,
             Ending::NothingRan => 4,
             Ending::Nondeterministic => 5,
@@ -189,6 +198,7 @@ impl Ending {
             Ending::Met => "every verdict is as the systems say",
             Ending::Violated => "not every verdict is as the systems say",
             Ending::BadCase => "a file of the corpus could not be run",
+            Ending::Unwritable => "a run could not be stored",
             Ending::Unknown => "some runs could not be judged, or prove nothing",
             Ending::NothingRan => "nothing ran",
             Ending::Nondeterministic => "a seed gave two different histories",
@@ -202,7 +212,7 @@ impl From<Conclusion> for Ending {
     /// What a run comes to as a campaign of its own.
     fn from(conclusion: Conclusion) -> Ending {
         match conclusion {
-            Conclusion::Valid => Ending::Met,
+            Conclusion::Valid | Conclusion::AllowedLoss => Ending::Met,
             Conclusion::Unknown => Ending::Unknown,
             Conclusion::Invalid => Ending::Violated,
         }
@@ -216,6 +226,7 @@ pub(super) struct Ran {
     pub(super) again: Option<Fingerprint>,
     pub(super) judged: Vec<Judged>,
     pub(super) vacuous: Vec<String>,
+    pub(super) conclusion: Conclusion,
     pub(super) counts: Counts,
     /// The rare states that nodes got into.
     pub(super) marks: Vec<String>,
@@ -243,6 +254,9 @@ impl Ran {
 
     /// Why the run does not tell whether what is claimed held.
     fn inconclusive(&self) -> Option<String> {
+        if self.conclusion == Conclusion::AllowedLoss {
+            return None;
+        }
         if let Some(reason) = self.vacuous.first() {
             return Some(reason.clone());
         }
@@ -269,6 +283,7 @@ impl Findings {
             inconclusive: Vec::new(),
             divergences: Vec::new(),
             own_errors: Vec::new(),
+            unstored: Vec::new(),
             totals: Totals::default(),
             stopped: None,
             corpus: None,
@@ -368,6 +383,8 @@ impl Findings {
             Ending::OwnError
         } else if corpus(Verified::bad) > 0 {
             Ending::BadCase
+        } else if !self.unstored.is_empty() {
+            Ending::Unwritable
         } else if !self.inconclusive.is_empty() || stands(Standing::Unknown) {
             Ending::Unknown
         } else if self.totals.runs == 0 {
@@ -389,6 +406,7 @@ fn broken_of(ran: &Ran) -> Vec<Broken> {
                 anomaly: first.name.clone(),
                 at: first.at,
                 sentence: sentence_of(first),
+                beyond: judged.beyond.clone(),
             })
         })
         .collect()

@@ -117,6 +117,7 @@ pub fn split(entries: &[Entry], more: &[&str]) -> Result<Vec<(usize, Group, Entr
             }
             entry.plan.nemeses = nemeses.to_vec();
             entry.plan.faults.clear();
+            entry.plan.allowed_losses.clear();
             // Whether there is a witness is asked of all groups together.
             entry.plan.canary_runs = u64::MAX;
             entry

@@ -6,6 +6,8 @@ use checkers::history::Time;
 use checkers::{Anomaly, Guarantee, Verdict};
 use serde::Serialize;
 
+use crate::budget::Beyond;
+use crate::config;
 use crate::plan::Plan;
 use crate::run::Judged;
 use crate::seed::Seed;
@@ -30,6 +32,9 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// The rare states of its system, and in how many runs each was reached.
     pub marks: BTreeMap<String, u64>,
+    /// The guarantees whose loss the plan is to show.
+    #[serde(skip)]
+    pub(super) losses: Vec<Guarantee>,
     /// How it is known to break what its system claims.
     #[serde(skip)]
     pub(super) known: BTreeSet<(Guarantee, String)>,
@@ -48,15 +53,27 @@ pub struct Cell {
     pub broken: u64,
     /// Runs that do not tell: the checker gave up, or the run proved nothing.
     pub unknown: u64,
+    /// Runs in which it was lost as its claim allows, because faults went beyond what that is made for.
+    #[serde(skip_serializing_if = "config::is_usual")]
+    pub lost: u64,
+    /// Runs with such faults that do not tell whether it was lost: nothing was promised there.
+    #[serde(skip_serializing_if = "config::is_usual")]
+    pub waived: u64,
     /// The first seed that broke it.
     pub first_broken: Option<Seed>,
     /// The first seed that did not tell.
     pub first_unknown: Option<Seed>,
+    /// The first seed under which it was lost as its claim allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_lost: Option<Seed>,
     /// The witness that needs the fewest operations and then the fewest faults; of equal ones the
     /// first.
     pub smallest: Option<Witnessed>,
     /// How it was broken, by the name of the anomaly.
     pub anomalies: Vec<AnomalyCount>,
+    /// How it was lost where that is allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<AnomalyCount>,
 }
 
 /// One run that shows that a guarantee is not kept.
@@ -93,6 +110,9 @@ pub struct AnomalyCount {
     pub first: Seed,
     /// What happened there, in a sentence.
     pub sentence: String,
+    /// The faults of that run that go beyond what the guarantee is claimed for, where it is an allowed loss.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<Beyond>,
 }
 
 /// How a cell stands to what the system says.
@@ -110,6 +130,8 @@ pub enum Standing {
     Known,
     /// A claimed guarantee could not be judged in some run.
     Unknown,
+    /// A claimed guarantee was lost, only in runs with faults that it is not claimed for.
+    AllowedLoss,
     /// Nothing is expected of it.
     Open,
 }
@@ -129,7 +151,13 @@ impl Standing {
         };
         let parts: Vec<Standing> =
             [Claim::Holds, Claim::Breaks, Claim::Silent].into_iter().filter_map(part).collect();
-        let worst = [Standing::Violated, Standing::NoWitness, Standing::Unknown, Standing::Met];
+        let worst = [
+            Standing::Violated,
+            Standing::NoWitness,
+            Standing::Unknown,
+            Standing::AllowedLoss,
+            Standing::Met,
+        ];
         worst.into_iter().find(|standing| parts.contains(standing)).unwrap_or(Standing::Open)
     }
 
@@ -140,8 +168,9 @@ impl Standing {
         cells: impl IntoIterator<Item = &'a Cell>,
         enough_runs: bool,
     ) -> Standing {
-        let (mut held, mut broken, mut unknown) = (0, 0, 0);
+        let (mut held, mut broken, mut unknown, mut lost) = (0, 0, 0, 0);
         for cell in cells {
+            lost += cell.lost;
             held += cell.held;
             broken += cell.broken;
             unknown += cell.unknown;
@@ -149,10 +178,11 @@ impl Standing {
         match claim {
             Claim::Holds if broken > 0 => Standing::Violated,
             Claim::Holds if unknown > 0 => Standing::Unknown,
+            Claim::Holds if lost > 0 => Standing::AllowedLoss,
             Claim::Holds if held > 0 => Standing::Met,
             Claim::Breaks if broken > 0 => Standing::Met,
             Claim::Breaks if enough_runs => Standing::NoWitness,
-            Claim::Holds | Claim::Breaks | Claim::Silent => Standing::Open,
+            Claim::Holds | Claim::Breaks | Claim::Silent | Claim::Waived => Standing::Open,
         }
     }
 }
@@ -175,6 +205,7 @@ impl Row {
             canary_runs: plan.canary_runs,
             cells: Vec::new(),
             marks: system.marks().into_iter().map(|mark| (mark.to_owned(), 0)).collect(),
+            losses: plan.allowed_losses.clone(),
             known: BTreeSet::new(),
         }
     }
@@ -189,7 +220,7 @@ impl Row {
                 self.cells.push(Cell::new(judged));
                 self.cells.len() - 1
             });
-            self.cells[index].add(seed, &judged.verdict, vacuous, begun);
+            self.cells[index].add(seed, judged, vacuous, begun);
         }
     }
 
@@ -200,7 +231,12 @@ impl Row {
 
     /// How a cell of this row stands to what the system says.
     pub fn standing(&self, cell: &Cell) -> Standing {
-        let standing = Standing::of(cell.claim, [cell], self.runs >= self.canary_runs);
+        let enough_runs = self.runs >= self.canary_runs;
+        let standing = Standing::of(cell.claim, [cell], enough_runs);
+        let lacks_loss = cell.lost == 0 && self.losses.contains(&cell.guarantee) && enough_runs;
+        if lacks_loss && standing != Standing::Violated {
+            return Standing::NoWitness;
+        }
         let mut names = cell.anomalies.iter().map(|anomaly| &anomaly.name);
         let is_known =
             standing == Standing::Violated && names.all(|name| self.knows(cell.guarantee, name));
@@ -217,31 +253,43 @@ impl Cell {
     fn new(judged: &Judged) -> Cell {
         Cell {
             guarantee: judged.guarantee,
-            claim: judged.claim,
+            // What is waived under the faults of one run is claimed all the same.
+            claim: if judged.claim == Claim::Waived { Claim::Holds } else { judged.claim },
             held: 0,
             broken: 0,
             unknown: 0,
+            lost: 0,
+            waived: 0,
             first_broken: None,
             first_unknown: None,
+            first_lost: None,
             smallest: None,
             anomalies: Vec::new(),
+            losses: Vec::new(),
         }
     }
 
     /// How many runs it was judged in.
     pub fn runs(&self) -> u64 {
-        self.held + self.broken + self.unknown
+        self.held + self.broken + self.unknown + self.lost + self.waived
     }
 
-    fn add(&mut self, seed: Seed, verdict: &Verdict, vacuous: bool, begun: &[Time]) {
-        match verdict {
+    fn add(&mut self, seed: Seed, judged: &Judged, vacuous: bool, begun: &[Time]) {
+        let is_waived = judged.claim == Claim::Waived;
+        match &judged.verdict {
+            Verdict::Invalid { anomalies, .. } if is_waived => {
+                self.lost += 1;
+                self.first_lost.get_or_insert(seed);
+                count(&mut self.losses, seed, anomalies, &judged.beyond);
+            }
             Verdict::Invalid { anomalies, .. } => {
                 self.broken += 1;
                 self.first_broken.get_or_insert(seed);
-                self.count(seed, anomalies);
+                count(&mut self.anomalies, seed, anomalies, &[]);
                 self.compare(seed, anomalies, begun);
             }
             Verdict::Valid(_) if !vacuous => self.held += 1,
+            Verdict::Valid(_) | Verdict::Unknown { .. } if is_waived => self.waived += 1,
             Verdict::Valid(_) | Verdict::Unknown { .. } => {
                 self.unknown += 1;
                 self.first_unknown.get_or_insert(seed);
@@ -264,21 +312,23 @@ impl Cell {
             }
         }
     }
+}
 
-    fn count(&mut self, seed: Seed, anomalies: &[Anomaly]) {
-        for (index, anomaly) in anomalies.iter().enumerate() {
-            if anomalies[..index].iter().any(|earlier| earlier.name == anomaly.name) {
-                continue;
-            }
-            match self.anomalies.iter_mut().find(|count| count.name == anomaly.name) {
-                Some(count) => count.runs += 1,
-                None => self.anomalies.push(AnomalyCount {
-                    name: anomaly.name.clone(),
-                    runs: 1,
-                    first: seed,
-                    sentence: sentence_of(anomaly),
-                }),
-            }
+/// Counts a run by the names of its anomalies.
+fn count(counts: &mut Vec<AnomalyCount>, seed: Seed, anomalies: &[Anomaly], beyond: &[Beyond]) {
+    for (index, anomaly) in anomalies.iter().enumerate() {
+        if anomalies[..index].iter().any(|earlier| earlier.name == anomaly.name) {
+            continue;
+        }
+        match counts.iter_mut().find(|count| count.name == anomaly.name) {
+            Some(count) => count.runs += 1,
+            None => counts.push(AnomalyCount {
+                name: anomaly.name.clone(),
+                runs: 1,
+                first: seed,
+                sentence: sentence_of(anomaly),
+                beyond: beyond.to_vec(),
+            }),
         }
     }
 }

@@ -276,7 +276,7 @@ impl Campaign {
                 let mut failed = None;
                 findings.absorb(row, seed, &ran, || self.keep(report?, &mut failed));
                 if let Some(message) = failed {
-                    findings.own_errors.push(OwnError { plan: plan(), seed, message });
+                    findings.unstored.push(OwnError { plan: plan(), seed, message });
                 }
             }
         }
@@ -341,6 +341,7 @@ fn execute(entry: &Entry, seed: Seed, options: &Options) -> Done {
         again,
         judged: report.judged.clone(),
         vacuous: report.vacuous.clone(),
+        conclusion: report.conclusion(),
         counts: report.counts,
         marks: report.marks.keys().cloned().collect(),
         begun: begun(&report),

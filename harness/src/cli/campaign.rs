@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::output::{Meter, check_writable, interruption, replace, show};
 use super::plans::Selection;
 use super::{Context, shrinking};
-use crate::campaign::{Campaign, Findings};
+use crate::campaign::{Campaign, Ending, Findings};
 use crate::corpus::{self, Verified};
 use crate::report::summary::{Cost, Replay};
 use crate::report::{self, json, junit, markdown, summary};
@@ -91,17 +91,25 @@ impl Arguments {
             Ledger::of(findings, &entries, groups, baseline.as_ref()).save(&context.results)
         };
         // Shrinking takes its time, and may be ended in any way.
-        save(&findings, &groups)?;
+        let mut saved = save(&findings, &groups);
         if self.shrinking.is_asked_for() {
             self.shrinking.execute(context, &mut groups, (&entries, &store), &interrupted);
             compare(&mut groups);
             let new =
                 groups.iter().filter(|group| group.is_failure() && group.known == Some(false));
             new.for_each(|group| findings.take_for_new(&group.signature.kind, &entries));
-            save(&findings, &groups)?;
+            saved = save(&findings, &groups);
         }
         self.publish(context, &findings, &groups, meter.read())?;
-        Ok(findings.ending().code())
+        match (findings.ending(), saved) {
+            (ending, Ok(_)) => Ok(ending.code()),
+            // What was found is said before that it could not be kept, and goes before it.
+            (ending @ Ending::Violated, Err(error)) => {
+                context.output.note(&format!("error: {error}"));
+                Ok(ending.code())
+            }
+            (_, Err(error)) => Err(error.into()),
+        }
     }
 
     /// Runs the corpus, if there is one.

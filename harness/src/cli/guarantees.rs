@@ -82,12 +82,12 @@ impl Arguments {
     }
 }
 
-/// Runs that do not tell, seeds that gave two histories, and mistakes of the harness.
+/// Runs that do not tell, seeds that gave two histories, mistakes of the harness, and runs that could not be stored.
 fn trouble(findings: &Findings) -> String {
     let inconclusive = findings.inconclusive.iter();
     let inconclusive =
         inconclusive.map(|run| format!("{}, seed {}: {}\n", run.plan, run.seed, run.reason));
-    let errors = findings.own_errors.iter();
+    let errors = findings.own_errors.iter().chain(&findings.unstored);
     let errors =
         errors.map(|error| format!("{}, seed {}: {}\n", error.plan, error.seed, error.message));
     let divergences = findings.divergences.iter();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Context;
 use super::plans::Source;
 use crate::engine::{self, Engine};
-use crate::nemesis::NEMESES;
+use crate::nemesis::{EXAMPLES, Example, NEMESES, TARGETS_AND_SHAPES};
 use crate::plan::Plan;
 use crate::real::system as real;
 use crate::report::escape;
@@ -18,8 +18,23 @@ use workloads::WORKLOADS;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
+    /// Only this: `faults` shows how each fault is written that a plan names.
+    #[arg(value_name = "WHAT", value_enum)]
+    what: Option<What>,
     #[command(flatten)]
     source: Source,
+}
+
+/// What is listed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// The faults that plans name one by one.
+    Faults,
+}
+
+#[derive(Serialize)]
+struct Faults {
+    faults: &'static [Example],
 }
 
 #[derive(Serialize)]
@@ -31,6 +46,7 @@ struct Content {
     nemeses: Vec<Listed>,
     checkers: Vec<Named>,
     models: Vec<Named>,
+    faults: &'static [Example],
 }
 
 /// One entry of a table.
@@ -50,6 +66,10 @@ struct Listed {
 
 impl Arguments {
     pub(super) fn execute(&self, context: &Context) -> anyhow::Result<u8> {
+        if self.what == Some(What::Faults) {
+            context.output.result("list", Faults { faults: EXAMPLES }, faults)?;
+            return Ok(0);
+        }
         let named = |name, about| Named { name, about };
         let content = Content {
             plans: self.source.plans(context)?,
@@ -71,10 +91,26 @@ impl Arguments {
                 .map(|entry| named(entry.guarantee.name(), entry.about))
                 .collect(),
             models: MODELS.iter().map(|entry| named(entry.name, entry.about)).collect(),
+            faults: EXAMPLES,
         };
         context.output.result("list", &content, || human(&content))?;
         Ok(0)
     }
+}
+
+/// How each fault is written.
+fn faults() -> String {
+    let mut out = String::from(
+        "Faults that a plan names one by one, each under a head [[plan.faults]] with `at`, `lasts` and perhaps `after`\n",
+    );
+    for Example { kind, about, written } in EXAMPLES {
+        let _ = writeln!(out, "  {kind:<16} {about}\n  {:<16} {written}", "");
+    }
+    out.push_str("\nWhom they hit\n");
+    for words in TARGETS_AND_SHAPES {
+        let _ = writeln!(out, "  {words}");
+    }
+    out
 }
 
 fn human(content: &Content) -> String {
@@ -109,5 +145,6 @@ fn human(content: &Content) -> String {
     }
     out.push_str(&table("Checkers", &content.checkers));
     out.push_str(&table("Models", &content.models));
+    out.push_str("\nFaults that plans name one by one: `stormglass list faults`\n");
     out
 }

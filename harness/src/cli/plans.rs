@@ -60,9 +60,17 @@ impl Source {
         };
         set_engine(&mut plans, self.engine);
         plans.iter_mut().for_each(|plan| plan.swarm |= self.swarm);
+        if self.nemeses.len() > 1 && self.nemeses.iter().any(|name| name == "none") {
+            bail!(
+                "--nemeses {}: `none` is no nemesis among others, it says that there are no faults; name it alone, or \
+                 leave it out",
+                self.nemeses.join(",")
+            );
+        }
         if !self.nemeses.is_empty() {
             for plan in &mut plans {
                 plan.faults.clear();
+                plan.allowed_losses.clear();
                 plan.nemeses =
                     self.nemeses.iter().filter(|name| *name != "none").cloned().collect();
             }
@@ -89,6 +97,12 @@ impl Source {
         let entry = entry_of(context, named);
         say_what_is_left_out(context, &entry);
         Ok(entry)
+    }
+
+    /// Whether the command line names a file of plans; the environment may name one that is not for this.
+    pub(super) fn is_asked_for_plans(&self) -> bool {
+        let of_environment = std::env::var_os("STORMGLASS_PLANS").map(PathBuf::from);
+        self.plans.is_some() && self.plans != of_environment
     }
 
     /// The flags that name these plans, for another call of the program.

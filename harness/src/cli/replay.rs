@@ -109,6 +109,9 @@ impl Arguments {
         if let (Some(plan), Some(seed)) = (&self.plan, self.seed) {
             return Ok((self.source.entry(context, plan)?, seed, Options::default(), None));
         }
+        if self.source.is_asked_for_plans() {
+            bail!("--plans is for --plan and --seed; a stored run has its plan with it");
+        }
         if !self.source.nemeses.is_empty() {
             bail!("--nemeses is for --plan and --seed; a stored run has its faults with it");
         }

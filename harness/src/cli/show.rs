@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::arguments::moment;
+use crate::config::Config;
 use crate::report::timeline::{self, Filter, Scope, Window};
 use crate::report::{escape, run};
 use crate::shrink::Failure;
@@ -44,6 +45,7 @@ pub(super) struct Arguments {
 struct Content<'a> {
     plan: &'a str,
     seed: crate::seed::Seed,
+    config: &'a Config,
     number: Option<usize>,
     anomalies: usize,
     anomaly: Option<&'a Anomaly>,
@@ -78,6 +80,7 @@ impl Arguments {
         let content = Content {
             plan: &record.plan.name,
             seed: record.seed,
+            config: &record.config,
             number: number.map(|number| number + 1),
             anomalies: anomalies.len(),
             anomaly,
@@ -90,6 +93,7 @@ impl Arguments {
                 text.push_str(&format!(" ({words})"));
             }
             text.push('\n');
+            text.push_str(&run::drawn(&record));
             if !filter.is_empty() {
                 text.push_str(&escape::line(&format!("operations{filter}")));
                 text.push('\n');

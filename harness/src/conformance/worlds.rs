@@ -297,6 +297,7 @@ fn planned(at: Time, lasts: Duration, fault: Fault) -> Planned {
         fault,
         salt: 0,
         after: None,
+        scripted: false,
     }
 }
 

@@ -41,6 +41,14 @@ pub(super) fn refusal(fault: &Fault) -> Option<String> {
                 )
             })
         }
+        Fault::ClockJump { by_ms, .. } | Fault::ClockStrobe { by_ms, .. } => {
+            (by_ms == 0).then(|| {
+                "lets clocks jump by 0 ms, and that is no jump; such as by_ms = 500".to_owned()
+            })
+        }
+        Fault::ClockDrift { rate, .. } if rate.counts == rate.of && rate.is_possible() => {
+            Some(format!("lets clocks run at {rate}, and that is the right rate"))
+        }
         Fault::ClockDrift { rate, .. } => (!rate.is_possible()).then(|| {
             let most = Rate::MAX;
             format!("lets clocks run at {rate}, and both numbers have to lie within 1 to {most}")
@@ -52,8 +60,6 @@ pub(super) fn refusal(fault: &Fault) -> Option<String> {
         | Fault::DelaySpike { .. }
         | Fault::Crash { .. }
         | Fault::Restart { .. }
-        | Fault::ClockJump { .. }
-        | Fault::ClockStrobe { .. }
         | Fault::Wipe { .. }
         | Fault::Membership { .. }
         | Fault::Pause { .. }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use checkers::history::{FaultId, NodeId, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::config;
 use crate::engine::Engine;
 use crate::seed::{Ratio, Stream};
 
@@ -19,6 +20,7 @@ mod delay;
 mod delay_spike;
 mod disk;
 mod duplicate;
+mod examples;
 mod flap;
 mod kill;
 mod leader_with_minority;
@@ -36,6 +38,7 @@ mod slow;
 mod traffic;
 mod wipe;
 
+pub use examples::{EXAMPLES, Example, TARGETS_AND_SHAPES};
 pub(crate) use schedule::take_times;
 pub use schedule::{Schedule, plan};
 pub use script::{End, Kind, Nth, Scripted};
@@ -203,13 +206,16 @@ pub enum Fault {
         target: Target,
         /// For how much longer each message keeps a node busy, and how much longer each sync of its disk
         /// takes.
+        #[serde(deserialize_with = "script::time")]
         cost: Duration,
     },
     /// The processes of all nodes end as under [`Fault::Kill`] and start again, one after the other.
     RollingRestart {
         /// How long each node is down.
+        #[serde(deserialize_with = "script::time")]
         down: Duration,
         /// From the start of one to the end of the next.
+        #[serde(deserialize_with = "script::time")]
         apart: Duration,
     },
     /// The disks of some nodes do not do what disks do. A node that ends by itself because of that starts
@@ -402,6 +408,7 @@ pub enum Defect {
     /// Each sync takes longer, and so what was written takes longer to last.
     Slow {
         /// By how much longer, at most; half of it at least.
+        #[serde(deserialize_with = "script::time")]
         longest: Duration,
     },
     /// Nothing more fits: what is written is cut off somewhere, with an error of kind `StorageFull`.
@@ -636,6 +643,9 @@ pub struct Planned {
     /// lasts as long as from `at` to `until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Nth>,
+    /// Whether the plan names it. What nemeses draw stays within what claims are made for; this need not.
+    #[serde(default, skip_serializing_if = "config::is_usual")]
+    pub scripted: bool,
 }
 
 impl fmt::Display for Planned {

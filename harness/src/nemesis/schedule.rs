@@ -129,7 +129,15 @@ fn for_good(nemeses: &BTreeMap<&str, Duration>, config: &Config, seed: Seed) -> 
         .collect();
     let at = Time::ZERO + config.safety;
     let (fault, salt) = (*stream.pick(&able)?, stream.number());
-    Some(Planned { id: FaultId(0), at, until: at + config.liveness, fault, salt, after: None })
+    Some(Planned {
+        id: FaultId(0),
+        at,
+        until: at + config.liveness,
+        fault,
+        salt,
+        after: None,
+        scripted: false,
+    })
 }
 
 /// One nemesis and its stream.
@@ -160,6 +168,6 @@ impl Lane {
         let (fault, lasts) = self.entry.nemesis.draw(&mut self.stream, scope);
         let salt = self.stream.number();
         let until = at + lasts.min(longest);
-        Planned { id: FaultId(0), at, until, fault, salt, after: None }
+        Planned { id: FaultId(0), at, until, fault, salt, after: None, scripted: false }
     }
 }

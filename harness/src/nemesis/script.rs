@@ -33,35 +33,43 @@ impl Scripted {
         let at = Time::ZERO + self.at;
         let salt = seed.stream(&format!("script/{index}")).number();
         let Scripted { after, fault, lasts, .. } = *self;
-        Planned { id: FaultId(0), at, until: at + lasts, fault, salt, after }
+        Planned { id: FaultId(0), at, until: at + lasts, fault, salt, after, scripted: true }
     }
 
     /// Why no run has it of a system whose messages go by these names, on as many nodes as there are at the
-    /// most, if so.
-    pub(crate) fn refusal(&self, safety: Duration, names: &[&str], nodes: u32) -> Option<String> {
+    /// most, if so: the setting, and what is wrong with it.
+    pub(crate) fn refusal(
+        &self,
+        safety: Duration,
+        names: &[&str],
+        nodes: u32,
+    ) -> Option<(&'static str, String)> {
         if let Some(Target::Node(node)) = self.fault.aimed_at()
             && !(1..=nodes).contains(&node.0)
         {
-            return Some(format!("is aimed at node {node}, and there are 1 to {nodes}"));
+            let words = format!("is aimed at node {node}, and there are 1 to {nodes}");
+            return Some(("fault", words));
         }
-        let asked = [self.after, self.fault.awaited()];
-        let unknown = |message: &Nth| message.of.filter(|kind| !names.contains(&kind.as_str()));
-        if let Some(kind) = asked.iter().flatten().find_map(unknown) {
-            let known = match names {
-                [] => "the messages of this system have no names".to_owned(),
-                names => format!("there are {}", names.join(", ")),
-            };
-            return Some(format!("waits for a message `{kind}`; {known}"));
+        let asked = [("after", self.after), ("fault", self.fault.awaited())];
+        for (setting, message) in asked {
+            let Some(message) = message else { continue };
+            if let Some(refusal) = message.unknown(names).or_else(|| message.refusal()) {
+                return Some((setting, refusal));
+            }
         }
         if self.at.saturating_add(self.lasts) > safety {
             let at = humantime::format_duration(self.at);
             let lasts = humantime::format_duration(self.lasts);
-            return Some(format!(
-                "lasts for {lasts} from {at} on, and the safety phase ends at {}",
-                humantime::format_duration(safety)
+            let setting = if self.at < safety { "lasts" } else { "at" };
+            return Some((
+                setting,
+                format!(
+                    "lasts for {lasts} from {at} on, and the safety phase ends at {}",
+                    humantime::format_duration(safety)
+                ),
             ));
         }
-        asked.iter().flatten().find_map(Nth::refusal).or_else(|| limits::refusal(&self.fault))
+        limits::refusal(&self.fault).map(|refusal| ("fault", refusal))
     }
 }
 
@@ -89,6 +97,16 @@ fn first() -> u32 {
 }
 
 impl Nth {
+    /// Why none of the messages that go by these names is of its kind, if so.
+    fn unknown(&self, names: &[&str]) -> Option<String> {
+        let kind = self.of.filter(|kind| !names.contains(&kind.as_str()))?;
+        let known = match names {
+            [] => "the messages of this system have no names".to_owned(),
+            names => format!("there are {}", names.join(", ")),
+        };
+        Some(format!("waits for a message `{kind}`; {known}"))
+    }
+
     /// Why there is no such message, if so.
     pub(super) fn refusal(&self) -> Option<String> {
         (self.nth == 0).then(|| "waits for message 0, and they are counted from 1 on".to_owned())

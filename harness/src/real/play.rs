@@ -598,6 +598,7 @@ mod tests {
             fault: Fault::Kill { target: Target::One },
             salt: 0,
             after: None,
+            scripted: false,
         };
         let schedule = Schedule(vec![planned(0, 1, 5), planned(1, 5, 9), planned(2, 3, 4)]);
         let words = changes(&schedule).into_iter().map(|(at, change)| match change {

@@ -90,7 +90,7 @@ fn builder(mode: &Mode, escape: impl Fn(&str) -> String) -> Builder {
     builder.push_record(head.into_iter().chain(mode.groups.iter().map(Group::to_string)));
     for line in &mode.lines {
         let claim = match line.claim {
-            Claim::Holds => "yes",
+            Claim::Holds | Claim::Waived => "yes",
             Claim::Breaks => "no",
             Claim::Silent => "",
         };

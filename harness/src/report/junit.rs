@@ -54,7 +54,7 @@ fn guarantee_case(row: &Row, cell: &Cell, replay: &Replay) -> TestCase {
     let seed = cell.first_broken.or(cell.first_unknown);
     let hint = seed.map_or_else(String::new, |seed| replay.of_seed(&row.plan, seed));
     let status = match row.standing(cell) {
-        Standing::Met | Standing::Open => TestCaseStatus::success(),
+        Standing::Met | Standing::Open | Standing::AllowedLoss => TestCaseStatus::success(),
         Standing::Known => known(),
         Standing::Violated => failure(NonSuccessKind::Failure, "violated", &words, &hint),
         Standing::NoWitness => failure(NonSuccessKind::Failure, "no-witness", &words, &hint),
@@ -89,13 +89,14 @@ fn group_case(group: &Group, replay: &Replay) -> TestCase {
         (Claim::Holds, _) => {
             failure(NonSuccessKind::Failure, &group.signature.kind.anomaly, &sentence, &hint)
         }
-        (Claim::Breaks | Claim::Silent, _) => TestCaseStatus::success(),
+        (Claim::Breaks | Claim::Silent | Claim::Waived, _) => TestCaseStatus::success(),
     };
     let signature = escape::line(&group.signature.to_string());
     let mut case = TestCase::new(format!("{} {signature}", group.id), status);
     let sizes = group.shrunk.as_ref().map(|shrunk| triage::sizes(shrunk) + "\n");
     let frequency = escape::line(&triage::frequency(group));
-    let out = format!("{frequency}: {sentence}\n{}{hint}", sizes.unwrap_or_default());
+    let beyond: String = triage::beyond(&group.beyond).map(|words| words + "\n").collect();
+    let out = format!("{frequency}: {sentence}\n{beyond}{}{hint}", sizes.unwrap_or_default());
     case.set_classname("failures").set_system_out(out);
     case
 }
@@ -109,6 +110,7 @@ fn known() -> TestCaseStatus {
 /// Whether the runs themselves went as they should.
 fn execution_case(findings: &Findings, row: &Row, replay: &Replay) -> TestCase {
     let error = findings.own_errors.iter().find(|error| error.plan == row.plan);
+    let unstored = findings.unstored.iter().find(|error| error.plan == row.plan);
     let divergence = findings.divergences.iter().find(|divergence| divergence.plan == row.plan);
     let vague = findings.inconclusive.iter().find(|run| run.plan == row.plan);
     let error_of = |kind: &str, words: &str, seed| {
@@ -118,6 +120,8 @@ fn execution_case(findings: &Findings, row: &Row, replay: &Replay) -> TestCase {
         error_of("own-error", &escape::line(&error.message), error.seed)
     } else if let Some(divergence) = divergence {
         error_of("nondeterminism", "a seed gave two different histories", divergence.seed)
+    } else if let Some(unstored) = unstored {
+        error_of("unstored", &escape::line(&unstored.message), unstored.seed)
     } else if let Some(vague) = vague {
         error_of("unknown", &escape::line(&vague.reason), vague.seed)
     } else if row.runs == 0 {

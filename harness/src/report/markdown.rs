@@ -16,7 +16,7 @@ pub fn campaign(findings: &Findings, groups: &[Group], replay: &Replay, cost: Co
     let conclusion = escape::markdown(&summary::conclusion(findings));
     let _ = writeln!(out, "## Stormglass: {conclusion}\n");
     let _ = writeln!(out, "{}\n", matrix::markdown(&findings.rows));
-    for line in matrix::LEGEND.lines() {
+    for line in matrix::legend(&findings.rows).lines() {
         let _ = writeln!(out, "{}  ", escape::markdown(line));
     }
     let _ = writeln!(out, "\n{}\n", escape::markdown(&summary::totals(findings, cost)));
@@ -31,6 +31,11 @@ pub fn campaign(findings: &Findings, groups: &[Group], replay: &Replay, cost: Co
         let plan = escape::markdown(&error.plan);
         let message = escape::markdown(&error.message);
         parts.push(format!("- own error in {plan}, seed {}: {message}\n", error.seed));
+    }
+    for error in &findings.unstored {
+        let plan = escape::markdown(&error.plan);
+        let message = escape::markdown(&error.message);
+        parts.push(format!("- {plan}, seed {} could not be stored: {message}\n", error.seed));
     }
     for divergence in &findings.divergences {
         let plan = escape::markdown(&divergence.plan);

@@ -50,6 +50,13 @@ pub const LEGEND: &str = "\
 ✓ claimed, and held    ✗ claimed, and broken    ◇ not claimed, with a witness, as it should be
 ? claimed, not judged  ! not claimed, but no witness in as many runs as should do    · nothing expected";
 
+/// The same with what is seldom there, where it is.
+pub fn legend(rows: &[Row]) -> String {
+    let has_losses = rows.iter().flat_map(|row| &row.cells).any(|cell| cell.lost > 0);
+    let losses = "\n▽ allowed loss: claimed, but not for the faults that the plan names";
+    format!("{LEGEND}{}", if has_losses { losses } else { "" })
+}
+
 fn builder(rows: &[&Row], escape: fn(&str) -> String, head_of: fn(&str) -> String) -> Builder {
     let judged = |guarantee: &Guarantee| rows.iter().any(|row| row.cell(*guarantee).is_some());
     let columns: Vec<Guarantee> = Guarantee::ALL.into_iter().filter(judged).collect();
@@ -78,7 +85,8 @@ pub fn name(plan: &str, system: &str) -> String {
 pub fn mark(standing: Standing, claim: Claim) -> &'static str {
     match (standing, claim) {
         (Standing::Met, Claim::Holds) => "✓",
-        (Standing::Met, Claim::Breaks | Claim::Silent) => "◇",
+        (Standing::Met, Claim::Breaks | Claim::Silent | Claim::Waived) => "◇",
+        (Standing::AllowedLoss, _) => "▽",
         (Standing::Violated, _) => "✗",
         (Standing::Known, _) => "≈",
         (Standing::NoWitness, _) => "!",
@@ -90,13 +98,20 @@ pub fn mark(standing: Standing, claim: Claim) -> &'static str {
 /// What a cell says.
 pub fn words(row: &Row, cell: &Cell) -> String {
     let mark = mark(row.standing(cell), cell.claim);
-    match (cell.first_broken, cell.unknown) {
-        (Some(seed), _) => {
-            format!("{mark} broken in {} of {}, first seed {seed}", cell.broken, cell.runs())
+    let lost = cell
+        .first_lost
+        .map(|seed| format!("allowed loss in {} of {}, first seed {seed}", cell.lost, cell.runs()));
+    let lost_too = lost.as_ref().map_or_else(String::new, |lost| format!(", {lost}"));
+    match (cell.first_broken, cell.unknown, lost) {
+        (Some(seed), ..) => {
+            let (broken, runs) = (cell.broken, cell.runs());
+            format!("{mark} broken in {broken} of {runs}, first seed {seed}{lost_too}")
         }
-        (None, 0) => format!("{mark} held in {}", counted(cell.held, "run")),
-        (None, unknown) => {
-            format!("{mark} held in {}, unknown in {unknown}", counted(cell.held, "run"))
+        (None, 0, Some(lost)) => format!("{mark} {lost}"),
+        (None, 0, None) => format!("{mark} held in {}", counted(cell.held, "run")),
+        (None, unknown, _) => {
+            let held = counted(cell.held, "run");
+            format!("{mark} held in {held}, unknown in {unknown}{lost_too}")
         }
     }
 }

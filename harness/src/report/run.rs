@@ -11,6 +11,7 @@ use tabled::settings::{Modify, Style, Width, object::Columns};
 
 use super::brief::{basis, counted};
 use super::escape;
+use crate::budget::Beyond;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::nemesis::Planned;
@@ -33,6 +34,9 @@ pub fn terminal(record: &Record) -> String {
     let _ = writeln!(out, "\nConfiguration\n{}", configuration(record));
     let _ = writeln!(out, "\nFaults\n{}", faults(record));
     let _ = writeln!(out, "\nVerdicts\n{}", verdicts(&record.judged));
+    for sentence in beyond(&record.judged) {
+        let _ = writeln!(out, "{sentence}");
+    }
     for judged in &record.judged {
         for anomaly in judged.verdict.anomalies().iter().take(1) {
             let more = judged.verdict.anomalies().len() - 1;
@@ -101,6 +105,9 @@ fn times(head: &str, times: &BTreeMap<String, u64>) -> String {
 pub fn conclusion(conclusion: Conclusion) -> &'static str {
     match conclusion {
         Conclusion::Valid => "valid: everything that is claimed was judged and held",
+        Conclusion::AllowedLoss => {
+            "allowed loss: what was broken is not claimed under the faults that the plan names"
+        }
         Conclusion::Unknown => "unknown: the run does not tell whether what is claimed held",
         Conclusion::Invalid => "invalid: something that is claimed was broken",
     }
@@ -243,6 +250,25 @@ fn configuration(record: &Record) -> String {
     lines.join("\n")
 }
 
+/// The same in few lines, as what is first said of a run.
+pub(crate) fn drawn(record: &Record) -> String {
+    /// The longest line.
+    const WIDTH: usize = 110;
+    let mut out = "drawn:".to_owned();
+    let mut width = out.len();
+    let mut all = settings(record).into_iter().peekable();
+    while let Some((name, value)) = all.next() {
+        let end = if all.peek().is_some() { ";" } else { "" };
+        let words = format!("{name} {value}{end}");
+        let len = words.chars().count();
+        let fits = width + 1 + len <= WIDTH;
+        let space = if fits { " " } else { "\n  " };
+        width = if fits { width + 1 + len } else { 2 + len };
+        out += &format!("{space}{words}");
+    }
+    out + "\n"
+}
+
 /// The drawn configuration, by the names of its settings.
 pub(crate) fn settings(record: &Record) -> [(&'static str, String); 16] {
     let config = &record.config;
@@ -261,7 +287,7 @@ pub(crate) fn settings(record: &Record) -> [(&'static str, String); 16] {
         ("replica reads", format!("{} of 100 reads", config.replica_reads_percent)),
         ("choice of keys", config.skew.to_string()),
         ("values", values(config)),
-        ("pause between operations", pause(config)),
+        ("pause between operations", pause(record)),
         ("latency", drawn(format!("{} to {}", time(config.tick), time(config.latency_max)))),
         ("sync of a disk", drawn(format!("up to {}", time(config.sync_max)))),
         ("whims", if config.whims { "some" } else { "none" }.to_owned()),
@@ -293,19 +319,29 @@ fn liveness(config: &Config) -> String {
 fn values(config: &Config) -> String {
     match config.value_bytes {
         [_, 0] => "numbers".to_owned(),
+        [0, most] => format!("texts of up to {most} bytes"),
         [fewest, most] if fewest == most => format!("texts of {most} bytes"),
         [fewest, most] => format!("texts of {fewest} to {most} bytes"),
     }
 }
 
-fn pause(config: &Config) -> String {
+fn pause(record: &Record) -> String {
+    let config = &record.config;
     let longest = humantime::format_duration(config.think_max);
     match config.pace {
         Pace::Closed => format!("up to {longest}"),
         Pace::Steady => format!("up to {longest}, counted from the beginning of the one before"),
         Pace::Open => {
             let rate = 2.0 * f64::from(config.clients) / config.think_max.as_secs_f64();
-            format!("none: {rate:.0} operations a second come by themselves")
+            let words = format!("none: {rate:.0} operations a second come by themselves");
+            // Nobody has time for all of them where answers are slow. (Runs of earlier versions do not tell.)
+            match record.counts.begun {
+                0 => words,
+                begun => {
+                    let reached = begun as f64 / (config.safety + config.liveness).as_secs_f64();
+                    format!("{words}, {reached:.0} were begun")
+                }
+            }
         }
     }
 }
@@ -382,6 +418,10 @@ fn what_it_did(effect: &Effect) -> String {
         + &unless_none(effect.misread, &|misread| {
             format!(", clocks read wrong {}", counted(misread, "time"))
         })
+        + &unless_none(effect.lost_bytes, &|bytes| {
+            let of = if effect.disks_lost.is_empty() { "not synced" } else { "of disks" };
+            format!(", {} {of} lost", counted(bytes, "byte"))
+        })
         + &unless_none(effect.halted_ns / 1_000_000, &|ms| format!(", halted for {ms} ms in all"))
         + &of_disks(&effect.disk)
 }
@@ -399,25 +439,51 @@ fn of_disks(disk: &DiskEffect) -> String {
     counts.map(|(count, what, how)| format!(", {}{how}", counted(*count, what))).collect()
 }
 
+/// Some faults, by their numbers: `fault 0`.
+pub(crate) fn faults_of(beyond: &[Beyond]) -> String {
+    let numbers = beyond.iter().map(|beyond| format!("fault {}", beyond.fault));
+    numbers.collect::<Vec<_>>().join(", ")
+}
+
+/// What goes beyond the claims of a run, a sentence for each fault and reason.
+pub(crate) fn beyond(judged: &[Judged]) -> Vec<String> {
+    let mut reasons: Vec<(&Beyond, Vec<&str>)> = Vec::new();
+    for judged in judged {
+        for beyond in &judged.beyond {
+            match reasons.iter_mut().find(|(known, _)| *known == beyond) {
+                Some((_, guarantees)) => guarantees.push(judged.guarantee.name()),
+                None => reasons.push((beyond, vec![judged.guarantee.name()])),
+            }
+        }
+    }
+    let sentence = |(Beyond { fault, words }, guarantees): (&Beyond, Vec<&str>)| {
+        let guarantees = guarantees.join(", ");
+        escape::line(&format!("fault {fault} goes beyond what is claimed of {guarantees}: {words}"))
+    };
+    reasons.into_iter().map(sentence).collect()
+}
+
 fn verdicts(judged: &[Judged]) -> String {
     let mut builder = Builder::default();
     builder.push_record(["guarantee", "the system says", "verdict", "judged"]);
     for judged in judged {
         let claim = match judged.claim {
-            Claim::Holds => "holds",
-            Claim::Breaks => "breaks",
-            Claim::Silent => "nothing",
+            Claim::Holds => "holds".to_owned(),
+            Claim::Breaks => "breaks".to_owned(),
+            Claim::Silent => "nothing".to_owned(),
+            Claim::Waived => format!("holds, but not under {}", faults_of(&judged.beyond)),
         };
         let verdict = match &judged.verdict {
             Verdict::Valid(_) => "valid".to_owned(),
             Verdict::Unknown { reason, .. } => format!("unknown: {}", escape::line(reason)),
             Verdict::Invalid { anomalies, .. } => {
                 let first = anomalies.first().map_or("", |anomaly| anomaly.name.as_str());
-                format!("invalid: {} in all, the first a {}", anomalies.len(), escape::line(first))
+                let is = if judged.is_allowed_loss() { "allowed loss" } else { "invalid" };
+                format!("{is}: {} in all, the first a {}", anomalies.len(), escape::line(first))
             }
         };
         let basis = escape::line(&basis(judged.verdict.coverage()));
-        builder.push_record([judged.guarantee.to_string(), claim.to_owned(), verdict, basis]);
+        builder.push_record([judged.guarantee.to_string(), claim, verdict, basis]);
     }
     let mut table = builder.build();
     table

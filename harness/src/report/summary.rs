@@ -60,8 +60,9 @@ pub fn shell_word(word: &str) -> String {
 /// The whole: table, legend, what failed, witnesses, totals, conclusion.
 pub fn terminal(findings: &Findings, groups: &[Group], replay: &Replay, cost: Cost) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{}\n{}", matrix::terminal(&findings.rows), matrix::LEGEND);
-    for claim in [Claim::Holds, Claim::Breaks, Claim::Silent] {
+    let legend = matrix::legend(&findings.rows);
+    let _ = writeln!(out, "{}\n{legend}", matrix::terminal(&findings.rows));
+    for claim in [Claim::Holds, Claim::Waived, Claim::Breaks, Claim::Silent] {
         triage::terminal(&mut out, groups, replay, claim);
     }
     hint(&mut out, groups, replay);
@@ -85,12 +86,14 @@ pub fn conclusion(findings: &Findings) -> String {
         Some(Stopped::Failures) => "; it ended early, having found as many failures as it was to",
         Some(Stopped::Interrupted) | None => "",
     };
-    let has_known = findings
-        .rows
-        .iter()
-        .any(|row| row.cells.iter().any(|cell| row.standing(cell) == Standing::Known));
-    let known = if has_known { "; the baseline has what is marked ≈" } else { "" };
-    format!("{} (exit code {}){known}{cut}", ending.sentence(), ending.code())
+    let has = |standing: Standing| {
+        let mut rows = findings.rows.iter();
+        rows.any(|row| row.cells.iter().any(|cell| row.standing(cell) == standing))
+    };
+    let known = if has(Standing::Known) { "; the baseline has what is marked ≈" } else { "" };
+    let lost =
+        if has(Standing::AllowedLoss) { "; what is marked ▽ is an allowed loss" } else { "" };
+    format!("{} (exit code {}){known}{lost}{cut}", ending.sentence(), ending.code())
 }
 
 /// What there was of everything, in one line.
@@ -136,6 +139,18 @@ fn hint(out: &mut String, groups: &[Group], replay: &Replay) {
 fn missing_witnesses(out: &mut String, findings: &Findings) {
     for row in &findings.rows {
         for cell in row.cells.iter().filter(|cell| row.standing(cell) == Standing::NoWitness) {
+            if cell.claim == Claim::Holds {
+                let _ = writeln!(
+                    out,
+                    "\n{} is to show that {} loses {}, but none of {} runs does: its faults may not go beyond \
+                     what that is claimed for",
+                    escape::line(&row.plan),
+                    escape::line(&row.system),
+                    cell.guarantee,
+                    row.runs,
+                );
+                continue;
+            }
             let _ = writeln!(
                 out,
                 "\n{} says that it is not {}, but none of {} runs shows it: the checker or the \
@@ -209,6 +224,15 @@ fn mistakes(out: &mut String, findings: &Findings, replay: &Replay) {
             shell_word(plan),
             divergence.seed,
             divergence.seed.0.saturating_add(1),
+        );
+    }
+    if let Some(first) = findings.unstored.first() {
+        let (plan, message) = (escape::line(&first.plan), escape::line(&first.message));
+        let count = counted(findings.unstored.len() as u64, "run");
+        let _ = writeln!(
+            out,
+            "\n{count} could not be stored, the first {plan}, seed {}: {message}",
+            first.seed
         );
     }
     for error in &findings.own_errors {

@@ -8,6 +8,7 @@ use tabled::settings::{Modify, Style, Width, object::Columns};
 use super::brief::counted;
 use super::escape;
 use super::summary::{Replay, shell_word};
+use crate::budget::Beyond;
 use crate::system::Claim;
 use crate::triage::{Change, Compared, Comparison, Entry, Group, PlanDifference, ShrunkTo};
 
@@ -20,6 +21,7 @@ pub(super) fn terminal(out: &mut String, groups: &[Group], replay: &Replay, clai
     }
     out.push_str(match claim {
         Claim::Holds => "\nBroken although claimed:\n",
+        Claim::Waived => "\nAllowed losses, by faults beyond what the claims are made for:\n",
         Claim::Breaks => "\nWitnesses for what is not claimed (the first of each kind):\n",
         Claim::Silent => "\nBroken where the system says nothing:\n",
     });
@@ -29,6 +31,9 @@ pub(super) fn terminal(out: &mut String, groups: &[Group], replay: &Replay, clai
         let _ = writeln!(out, "  {}{known}  {signature}", group.id);
         let _ = writeln!(out, "    {}", escape::line(&frequency(group)));
         let _ = writeln!(out, "    {}", escape::line(&group.sentence));
+        for words in beyond(&group.beyond) {
+            let _ = writeln!(out, "    {words}");
+        }
         if let Some(other) = &group.other_shape {
             let _ = writeln!(out, "    the baseline has this kind in another shape: {other}");
         }
@@ -43,6 +48,13 @@ pub(super) fn terminal(out: &mut String, groups: &[Group], replay: &Replay, clai
 fn known(group: &Group) -> Option<&'static str> {
     let known = group.known.filter(|_| group.is_failure())?;
     Some(if known { "known" } else { "new" })
+}
+
+/// What goes beyond a claim, a sentence for each fault.
+pub(crate) fn beyond(beyond: &[Beyond]) -> impl Iterator<Item = String> + '_ {
+    beyond.iter().map(|Beyond { fault, words }| {
+        escape::line(&format!("allowed loss, beyond the claim by fault {fault}: {words}"))
+    })
 }
 
 /// In how many runs, of which plans.
@@ -87,6 +99,7 @@ pub(super) fn details(group: &Group, replay: &Replay) -> String {
         (Some("known"), _) => "broken although claimed, as is known",
         (Some(_), _) => "broken although claimed, and new",
         (None, Claim::Holds) => "broken although claimed",
+        (None, Claim::Waived) => "allowed loss",
         (None, Claim::Breaks) => "witness for what is not claimed",
         (None, Claim::Silent) => "broken where the system says nothing",
     };
@@ -95,6 +108,9 @@ pub(super) fn details(group: &Group, replay: &Replay) -> String {
     let _ = writeln!(out, "<details><summary>{id}, {signature}: {words}</summary>\n");
     let _ = writeln!(out, "- {}", escape::markdown(&frequency(group)));
     let _ = writeln!(out, "- {}", escape::markdown(&group.sentence));
+    for words in beyond(&group.beyond) {
+        let _ = writeln!(out, "- {}", escape::markdown(&words));
+    }
     if let Some(shrunk) = &group.shrunk {
         let _ = writeln!(out, "- {}", sizes(shrunk));
     }
@@ -147,8 +163,10 @@ fn record(one: &Compared<'_>) -> [String; 6] {
     if (*change, *before) == (Change::New, None) {
         is.push_str(", as is its plan");
     }
-    if *claim != Claim::Holds {
-        is.push_str(", not claimed");
+    match claim {
+        Claim::Holds => {}
+        Claim::Waived => is.push_str(", allowed loss"),
+        Claim::Breaks | Claim::Silent => is.push_str(", not claimed"),
     }
     let mut what = format!("{}; {}", escape::line(&signature.to_string()), escape::line(about));
     if let Some(other) = other_shape {

@@ -82,7 +82,8 @@ impl NodeClock {
 
     /// Which drift falsifies what the monotonic clock counts.
     pub(super) fn drifting(&self) -> Option<FaultId> {
-        self.drifts.borrow().last().map(|(fault, _)| *fault)
+        let drifts = self.drifts.borrow();
+        drifts.last().filter(|(_, rate)| rate.counts != rate.of).map(|(fault, _)| *fault)
     }
 
     /// Which jumps falsify what the wall clock shows.

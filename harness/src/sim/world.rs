@@ -355,7 +355,13 @@ impl World {
         let bytes = node.platter.borrow_mut().wipe();
         node.wiped.set(true);
         node.lost.set(true);
-        self.effects[fault.index()].lost_bytes += bytes;
+        let lost = self.shared.node_ids().into_iter().filter(|id| self.shared.node(*id).lost.get());
+        let lost: Vec<NodeId> = lost.collect();
+        let effect = &mut self.effects[fault.index()];
+        effect.lost_bytes += bytes;
+        if lost.len() > effect.disks_lost.len() {
+            effect.disks_lost = lost;
+        }
         bytes
     }
 

@@ -12,6 +12,8 @@ use checkers::Guarantee;
 use checkers::history::{NodeId, Op, OpKind, Outcome, SessionId};
 use serde::{Deserialize, Serialize};
 
+pub use crate::nemesis::Fault;
+pub use crate::run::Effect;
 pub use crate::sim::{ClientCx, NodeCx, NodeStatus, Role};
 pub use crate::trace::Question;
 
@@ -50,6 +52,17 @@ pub trait System: Send + Sync {
     fn manifest_under(&self, nemeses: &[String]) -> Manifest {
         let _ = nemeses;
         self.manifest()
+    }
+
+    /// Which of these promises are not made for what a fault did to a cluster that began with so many nodes, if any.
+    ///
+    /// It is asked of the faults that a plan names one by one, when a run is over: those that nemeses draw stay within
+    /// what is promised, and those of a kind that [`System::manifest_under`] waives need not be told here. A
+    /// violation of such a promise is an allowed loss. A system that promises the same whatever one fault does to it
+    /// does not override this.
+    fn exceeded_by(&self, fault: &Fault, effect: &Effect, nodes: u32) -> Option<Excess> {
+        let _ = (fault, effect, nodes);
+        None
     }
 
     /// Runs one node. Called at the first start and after every restart, with the same disk.
@@ -211,6 +224,8 @@ impl Manifest {
                 | Guarantee::BoundedStaleness,
                 Claim::Holds,
             ) if replica_reads && !self.replica_claims.contains(&guarantee) => Claim::Silent,
+            // Only what a run was judged by says so.
+            (_, Claim::Waived) => Claim::Holds,
             (_, claim) => claim,
         }
     }
@@ -226,6 +241,18 @@ pub enum Claim {
     Breaks,
     /// It says nothing: a violation is shown and fails nothing.
     Silent,
+    /// It promises to keep it, but not under what faults did that the plan of this run names: a violation is an allowed
+    /// loss. Runs are judged so; no manifest says it.
+    Waived,
+}
+
+/// Promises that are not made for what a fault did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// Which.
+    pub guarantees: Vec<Guarantee>,
+    /// What was too much, and what would not have been: `2 of 3 disks wiped; raft keeps … while …`.
+    pub words: String,
 }
 
 /// How long a system takes. Virtual time; faults and bounds scale with it.

@@ -19,11 +19,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, NodeStatus, Operator,
-    Question, Role, Settings, System, Timing,
+    Claim, Client, ClientCx, Effect, Excess, Fault, LocalBoxFuture, Manifest, Membership, NodeCx,
+    NodeStatus, Operator, Question, Role, Settings, System, Timing,
 };
 use crate::sim::{Address, Disk};
 
+mod budget;
 pub(super) mod multi_leader;
 mod operator;
 pub(crate) mod values;
@@ -295,6 +296,10 @@ impl System for Ordered {
         }
     }
 
+    fn exceeded_by(&self, _: &Fault, effect: &Effect, nodes: u32) -> Option<Excess> {
+        budget::of_a_log(self.mode, effect, nodes)
+    }
+
     fn marks(&self) -> Vec<&'static str> {
         marks_of(self.mode)
     }
@@ -528,6 +533,10 @@ impl System for WithoutLeader {
             replica_claims: Vec::new(),
             timing: TIMING,
         }
+    }
+
+    fn exceeded_by(&self, _: &Fault, effect: &Effect, nodes: u32) -> Option<Excess> {
+        budget::of_replicas(self.name, effect, nodes, self.settings.replicas as u32)
     }
 
     fn marks(&self) -> Vec<&'static str> {

@@ -115,6 +115,7 @@ pub(super) fn schedule((_, fault): &(&str, Option<Fault>), seed: Seed) -> Schedu
         fault,
         salt: seed.stream("tradeoffs").number(),
         after: None,
+        scripted: false,
     });
     Schedule(planned.into_iter().collect())
 }

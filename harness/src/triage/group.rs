@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::ledger::Ledger;
 use super::signature::{Kind, Shape, Signature};
+use crate::budget::Beyond;
 use crate::campaign::{AnomalyCount, Cell, Entry, Findings, sentence_of};
 use crate::run::{Options, Report};
 use crate::seed::Seed;
@@ -44,6 +45,9 @@ pub struct Group {
     pub seed: Seed,
     /// What happened there, in a sentence; in the smaller run, where there is one.
     pub sentence: String,
+    /// The faults of that run that go beyond what the guarantee is claimed for, where it is an allowed loss.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<Beyond>,
     /// The folder that the first of them was stored in, if it was.
     pub stored: Option<PathBuf>,
     /// What the first of them was shrunk to, if it was.
@@ -94,14 +98,13 @@ pub enum ShrinkingError {
 pub fn group(findings: &Findings, entries: &[Entry]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (row, entry) in findings.rows.iter().zip(entries) {
-        for (cell, anomaly) in row.cells.iter().flat_map(anomalies) {
+        for (cell, claim, anomaly) in row.cells.iter().flat_map(anomalies) {
             let failure = Failure { guarantee: cell.guarantee, anomaly: anomaly.name.clone() };
             let kind = Kind::of(&entry.plan, &failure);
-            let is_same =
-                |group: &&mut Group| group.signature.kind == kind && group.claim == cell.claim;
+            let is_same = |group: &&mut Group| group.signature.kind == kind && group.claim == claim;
             match groups.iter_mut().find(is_same) {
                 Some(group) => group.add(&row.plan, row.runs, anomaly),
-                None => groups.push(Group::new(kind, cell.claim, &row.plan, row.runs, anomaly)),
+                None => groups.push(Group::new(kind, claim, &row.plan, row.runs, anomaly)),
             }
         }
     }
@@ -114,8 +117,9 @@ pub fn group(findings: &Findings, entries: &[Entry]) -> Vec<Group> {
     }
     groups.sort_by_key(|group| match group.claim {
         Claim::Holds => 0,
-        Claim::Breaks => 1,
-        Claim::Silent => 2,
+        Claim::Waived => 1,
+        Claim::Breaks => 2,
+        Claim::Silent => 3,
     });
     groups
 }
@@ -134,6 +138,7 @@ pub fn of_run(report: &Report) -> Vec<Group> {
                 runs: 1,
                 first: report.seed,
                 sentence: sentence_of(anomaly),
+                beyond: judged.beyond.clone(),
             };
             groups.push(Group::new(kind, judged.claim, &report.plan.name, 1, &first));
         }
@@ -142,8 +147,10 @@ pub fn of_run(report: &Report) -> Vec<Group> {
     groups
 }
 
-fn anomalies(cell: &Cell) -> impl Iterator<Item = (&Cell, &AnomalyCount)> {
-    cell.anomalies.iter().map(move |anomaly| (cell, anomaly))
+/// How a guarantee was broken, and what is said of it there.
+fn anomalies(cell: &Cell) -> impl Iterator<Item = (&Cell, Claim, &AnomalyCount)> {
+    let broken = cell.anomalies.iter().map(move |anomaly| (cell, cell.claim, anomaly));
+    broken.chain(cell.losses.iter().map(move |loss| (cell, Claim::Waived, loss)))
 }
 
 impl Group {
@@ -160,6 +167,7 @@ impl Group {
             plan: plan.to_owned(),
             seed: first.first,
             sentence: first.sentence.clone(),
+            beyond: first.beyond.clone(),
             stored: None,
             shrunk: None,
         }
@@ -173,6 +181,7 @@ impl Group {
             plan.clone_into(&mut self.plan);
             self.seed = more.first;
             self.sentence.clone_from(&more.sentence);
+            self.beyond.clone_from(&more.beyond);
         }
     }
 

@@ -252,3 +252,18 @@ fn the_plans_that_fuzzing_kept_are_read_or_refused_with_a_line() {
         }
     }
 }
+
+#[test]
+fn a_run_that_cannot_be_stored_is_no_mistake_of_the_harness() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let runs = folder.path().join("runs");
+    std::fs::remove_dir_all(&runs).unwrap();
+    std::fs::write(&runs, "a file where a folder was").unwrap();
+    let honest = Arc::new(Claiming(one_copy(Quirk::AnswersBeforeSync), Claim::Breaks));
+    let findings = Campaign::new(honest).seeds(0..4).threads(1).store(store).run();
+    let first = findings.unstored.first().unwrap();
+    assert!(first.message.contains("cannot write ") && first.message.contains("runs"), "{first:?}");
+    assert!(findings.own_errors.is_empty(), "{:?}", findings.own_errors);
+    assert_eq!((findings.ending(), findings.ending().code()), (Ending::Unwritable, 2));
+}

@@ -132,7 +132,10 @@ fn a_malformed_plan_is_named_with_its_line() {
         ),
         ("system = \"raft\"\nregions = [[0]]\n", "p.toml:8: plan `b`: regions = [[0]] must"),
         ("system = \"raft\"\nmessage-cost = \"2s\"\n", "p.toml:8: plan `b`: message-cost"),
-        ("system = \"raft\"\nclients = [5, 6, 7]\n", "p.toml:8: [5, 6, 7] where a range"),
+        (
+            "system = \"raft\"\nclients = [5, 6, 7]\n",
+            "p.toml:8: `clients = [5, 6, 7]`: a range belongs here, such as `clients = [5, 10]`",
+        ),
         (
             "system = \"raft\"\n[[plan]]\nname = \"-x\"\nsystem = \"raft\"",
             "p.toml:9: plan `-x`: name must",

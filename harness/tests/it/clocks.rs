@@ -106,8 +106,15 @@ fn under(shows: Shows, fault: Fault) -> (Report, Vec<Reading>) {
     plan.safety = Duration::from_secs(6);
     plan.liveness = Duration::from_secs(2);
     let (at, until) = (Time::from_millis(2000), Time::from_millis(4000));
-    let schedule =
-        Schedule(vec![Planned { id: FaultId(0), at, until, fault, salt: 1, after: None }]);
+    let schedule = Schedule(vec![Planned {
+        id: FaultId(0),
+        at,
+        until,
+        fault,
+        salt: 1,
+        after: None,
+        scripted: false,
+    }]);
     let options = Options { schedule: Some(schedule), ..Options::default() };
     let system: Arc<dyn System> = Arc::new(Clocks(shows));
     let report = run(&system, &plan, Seed(1), options);
@@ -236,8 +243,15 @@ fn a_sleep_ends_by_the_rate_that_comes_while_it_lasts() {
         plan.nemeses.clear();
         let fault = Fault::ClockDrift { target: Target::All, rate };
         let (at, until) = (Time::from_millis(2000), Time::from_millis(14_000));
-        let schedule =
-            Schedule(vec![Planned { id: FaultId(0), at, until, fault, salt: 1, after: None }]);
+        let schedule = Schedule(vec![Planned {
+            id: FaultId(0),
+            at,
+            until,
+            fault,
+            salt: 1,
+            after: None,
+            scripted: false,
+        }]);
         let options = Options { schedule: Some(schedule), ..Options::default() };
         let system: Arc<dyn System> = Arc::new(Waits);
         let report = run(&system, &plan, Seed(1), options);
@@ -262,8 +276,23 @@ fn a_schedule_with_a_clock_that_stands_still_is_refused() {
         fault,
         salt: 1,
         after: None,
+        scripted: false,
     };
     let config = under(Shows::Wall, Fault::ClockJump { target: FIRST, by_ms: 1 }).0.config;
     let refusal = Schedule(vec![planned]).check(&config).unwrap_err();
     assert!(refusal.contains("0/1") && refusal.contains("1 to 1000"), "{refusal}");
+}
+
+#[test]
+fn a_clock_that_stays_right_is_no_effect_of_a_fault() {
+    let target = Target::All;
+    for (shows, fault) in [
+        (Shows::Wall, Fault::ClockJump { target, by_ms: 0 }),
+        (Shows::Monotonic, Fault::ClockDrift { target, rate: Rate { counts: 3, of: 3 } }),
+        (Shows::Wall, Fault::ClockDrift { target, rate: Rate { counts: 3, of: 3 } }),
+    ] {
+        let (report, readings) = under(shows, fault);
+        assert!(readings.len() > 50, "{readings:?}");
+        assert!(!report.effects[0].took_effect(), "{fault}: {:?}", report.effects);
+    }
 }

@@ -343,7 +343,8 @@ fn a_schedule_with_a_defect_that_no_disk_has_is_refused() {
         (Defect::BitFlip { bits: 5000 }, "as many bits as 5000, which has to lie within 1 to"),
     ] {
         let (at, fault) = (Time::from_millis(1), Fault::Disk { target: FIRST, defect });
-        let planned = Planned { id: FaultId(0), at, until: at, fault, salt: 1, after: None };
+        let planned =
+            Planned { id: FaultId(0), at, until: at, fault, salt: 1, after: None, scripted: false };
         let refusal = Schedule(vec![planned]).check(&config).unwrap_err();
         assert!(refusal.contains(words), "{refusal}");
     }

@@ -5,14 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use checkers::Guarantee;
 use checkers::history::{OpKind, Phase, Time, Value, ValueId};
 use stormglass::config::Config;
 use stormglass::engine::Choice;
 use stormglass::nemesis::{Fault, Shape, Target};
 use stormglass::plan::{self, Plan};
+use stormglass::report::run::terminal;
 use stormglass::rhythm::Pace;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
+use stormglass::store::Record;
 use stormglass::system::{SYSTEMS, System};
 
 use crate::systems::schedule;
@@ -57,6 +60,65 @@ fn as_many_operations_begin_in_a_second_as_the_plan_says() {
             assert!(expected.contains(&begun), "{pace} in {engine:?}: {begun} in ten seconds");
         }
     }
+}
+
+#[test]
+fn what_an_open_loop_reached_is_said_beside_what_was_asked_for() {
+    let away = Fault::Partition { shape: Shape::Clients { target: Target::All } };
+    let plan = parsed("register", "pace = \"open\"\nrate = [100, 100]").unwrap();
+    let report = played(&plan, &[(away, 2000, 9900)]);
+    let asked = report.counts.begun;
+    let final_reads = report.counts.operations() - asked;
+    assert!(asked > 400 && final_reads > 0, "{asked} and {final_reads}");
+    let text = terminal(&Record::of(&report));
+    let reached = asked as f64 / 14.0;
+    let words =
+        format!("none: 100 operations a second come by themselves, {reached:.0} were begun");
+    assert!(text.contains(&words), "{words}\n{text}");
+}
+
+#[test]
+fn each_order_of_magnitude_of_a_range_is_drawn_as_often_as_the_others() {
+    let below = |rate: &str, bound: f64| {
+        let plan = parsed("register", &format!("pace = \"open\"\nrate = {rate}")).unwrap();
+        let rates = (0..300).map(|seed| {
+            let config = Config::draw(&plan, &system("raft").manifest(), Seed(seed));
+            2.0 * f64::from(config.clients) / config.think_max.as_secs_f64()
+        });
+        rates.filter(|rate| *rate < bound).count()
+    };
+    // Drawn evenly, one of a hundred would be below 100.
+    let low = below("[10, 10000]", 100.0);
+    assert!((60..140).contains(&low), "{low} of 300 are below 100 a second");
+    // Within one order of magnitude, all are drawn alike.
+    let half = below("[100, 900]", 500.0);
+    assert!((120..180).contains(&half), "{half} of 300 are in the lower half");
+}
+
+#[test]
+fn every_replica_says_all_that_it_holds_however_many_keys_there_are() {
+    let mut plan = parsed("register", "rate = [400, 400]\nmix = { write = 1 }").unwrap();
+    (plan.keys, plan.nodes, plan.engine) = ([3000, 3000], vec![3], Choice::Event);
+    let report = played(&plan, &[]);
+    let (_, began) = report.history.phase_began(Phase::Final).unwrap();
+    let ended = Time::from_nanos(report.counts.simulated_ns);
+    // No reader waits longer than this for an answer, but together they take as long as they take.
+    assert!(ended.since(began) > Duration::from_secs(31), "{began} to {ended}");
+    let mut judged = report.judged.iter();
+    let convergent = judged.find(|judged| judged.guarantee == Guarantee::Convergent).unwrap();
+    assert!(convergent.verdict.is_valid(), "{:?}", convergent.verdict);
+}
+
+#[test]
+fn replicas_that_say_nothing_are_waited_for_no_longer_than_before() {
+    let mut plan = parsed("register", "rate = [50, 50]").unwrap();
+    (plan.nodes, plan.engine) = (vec![3], Choice::Event);
+    // Nobody has a disk any more, and nobody answers.
+    let wipe = Fault::Wipe { target: Target::All };
+    let report = played(&plan, &[(wipe, 4000, 6000)]);
+    let (_, began) = report.history.phase_began(Phase::Final).unwrap();
+    let lasted = Time::from_nanos(report.counts.simulated_ns).since(began);
+    assert!(lasted < Duration::from_secs(61), "{lasted:?}");
 }
 
 #[test]
@@ -128,9 +190,15 @@ fn a_load_that_nobody_can_be_put_under_is_refused_with_what_would_do() {
     for (workload, load, expected) in [
         ("register", "rate = [0, 5]", "rate = [0, 5] must be a range within [1, 100000]"),
         ("register", "rate = [5, 1]", "rate = [5, 1] must be a range"),
-        ("register", "rate = [5]", "[5] where a range such as [5, 10] belongs"),
+        (
+            "register",
+            "rate = [5]",
+            "`rate = [5]`: a range belongs here, such as `rate = [50, 500]`",
+        ),
         ("register", "pace = \"fast\"", "expected one of `closed`, `steady`, `open`"),
-        ("register", "value-bytes = [1, 1000000]", "must be a range within [0, 16384]"),
+        ("register", "value-bytes = [1, 1000000]", "must be a range within [10, 16384]"),
+        ("register", "value-bytes = [0, 0]", "must be a range within [10, 16384]"),
+        ("register", "value-bytes = [1, 1]", "must be a range within [10, 16384]"),
         ("counter", "value-bytes = [1, 10]", "value-bytes is for workloads that write values"),
         (
             "register",
@@ -155,11 +223,11 @@ fn a_load_that_nobody_can_be_put_under_is_refused_with_what_would_do() {
 #[test]
 fn what_a_plan_says_of_its_load_goes_before_what_a_swarm_draws() {
     let mut plan =
-        parsed("register", "pace = \"open\"\nskew = \"zipf\"\nvalue-bytes = [7, 7]").unwrap();
+        parsed("register", "pace = \"open\"\nskew = \"zipf\"\nvalue-bytes = [17, 17]").unwrap();
     plan.swarm = true;
     for seed in 0..20 {
         let config = Config::draw(&plan, &system("raft").manifest(), Seed(seed));
-        assert_eq!((config.pace, config.value_bytes), (Pace::Open, [7, 7]));
+        assert_eq!((config.pace, config.value_bytes), (Pace::Open, [17, 17]));
     }
 }
 

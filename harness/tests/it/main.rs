@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod browser;
+mod budget;
 mod campaign;
 mod check;
 mod cli;
@@ -22,6 +23,7 @@ mod large;
 mod load;
 mod membership;
 mod mesh;
+mod plans;
 mod processes;
 mod real;
 mod restore;

@@ -402,7 +402,8 @@ fn a_schedule_with_a_node_that_is_busy_for_hours_is_refused() {
         (Fault::RollingRestart { down: long, apart: long }, "waits for 7200s, and 3600s"),
     ] {
         let at = checkers::history::Time::from_millis(1);
-        let planned = Planned { id: FaultId(0), at, until: at, fault, salt: 1, after: None };
+        let planned =
+            Planned { id: FaultId(0), at, until: at, fault, salt: 1, after: None, scripted: false };
         let refusal = Schedule(vec![planned]).check(&config).unwrap_err();
         assert!(refusal.contains(words), "{refusal}");
     }

@@ -83,3 +83,42 @@ fn what_is_not_there_is_answered_with_what_is() {
     refused(at, &["show", run, "--around", "soon"], &["`soon` is no moment of a run"]);
     refused(at, &["show", run, "--all", "--key", "k1"], &["cannot be used with"]);
 }
+
+#[test]
+fn what_was_drawn_is_said_before_everything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let run = &stored(at, "leaderless-sloppy");
+    let (_, stdout, _) = stormglass(at, &["show", run]);
+    let mut lines = stdout.lines();
+    assert!(lines.next().unwrap().starts_with("plan leaderless-sloppy, seed 0"), "{stdout}");
+    assert!(lines.next().unwrap().starts_with("drawn: engine turmoil; nodes 5; "), "{stdout}");
+    let (drawn, _) = stdout.split_once("anomaly 1 of").unwrap();
+    for setting in ["clients ", "mix ", "latency ", "safety phase 15s", "liveness phase 4s"] {
+        assert!(drawn.contains(setting), "no {setting:?} in {drawn}");
+    }
+    let (_, json, _) = stormglass(at, &["show", run, "--format", "json"]);
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["config"]["nodes"], 5);
+    stormglass(at, &["report", run, "--out", "page.html"]);
+    let page = std::fs::read_to_string(at.join("page.html")).unwrap();
+    let place = |what: &str| page.find(what).unwrap_or_else(|| panic!("no {what}"));
+    assert!(place("id=\"configuration\"") < place("id=\"counts\""));
+    assert!(place("<dt>safety phase</dt><dd>15s</dd>") < place("id=\"witness\""));
+}
+
+#[test]
+fn what_a_loss_of_power_took_is_in_the_table_of_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "[[plan]]\nname = \"p\"\nsystem = \"raft\"\nsafety = \"12s\"\n\
+                [[plan.faults]]\nat = \"4s\"\nlasts = \"1s\"\n";
+    let lost = |fault: &str| {
+        let text = format!("{plan}fault = {{ kind = \"{fault}\", target = \"all\" }}\n");
+        std::fs::write(folder.path().join("p.toml"), text).unwrap();
+        let run = ["run", "--plans", "p.toml", "--plan", "p", "--seed", "1"];
+        let (_, stdout, _) = stormglass(folder.path(), &run);
+        stdout
+    };
+    assert!(lost("crash").contains("not synced lost, halted for"), "{}", lost("crash"));
+    assert!(lost("wipe").contains("of disks lost, halted for"), "{}", lost("wipe"));
+}

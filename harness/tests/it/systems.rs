@@ -36,6 +36,7 @@ pub(crate) fn schedule(faults: &[(Fault, u64, u64)], salt: impl Fn(u64) -> u64) 
         fault: *fault,
         salt: salt(index as u64),
         after: None,
+        scripted: false,
     });
     Schedule(planned.collect())
 }

@@ -218,6 +218,7 @@ fn a_one_way_partition_cuts_one_way_and_its_end_restores_service() {
             fault: Fault::Partition { shape: target },
             salt: 1,
             after: None,
+            scripted: false,
         };
         let schedule = Some(Schedule(vec![planned]));
         let options = Options { trace: true, schedule, ..Options::default() };

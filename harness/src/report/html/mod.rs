@@ -90,6 +90,7 @@ struct Page {
     verdict: Standing,
     sentence: String,
     run: Vec<(&'static str, String)>,
+    settings: Vec<(&'static str, String)>,
     counts: String,
     note: &'static str,
     commands: Vec<(&'static str, String)>,
@@ -113,7 +114,6 @@ struct Rest {
     plots: Vec<(&'static str, String)>,
     groups: Vec<Group>,
     facts: Vec<String>,
-    settings: Vec<(&'static str, String)>,
     states: Vec<(&'static str, String)>,
     columns: String,
 }
@@ -193,6 +193,7 @@ fn render(source: &Source<'_>, rest: Option<Rest>) -> String {
             |(_, anomaly)| shown(&words::headline(anomaly)),
         ),
         run: identity(record),
+        settings: drawn_settings(record),
         counts: counts(source, main.map(|(_, anomaly)| anomaly)),
         note: if record.calls.is_some() { SHRUNK } else { "" },
         commands: commands(source),
@@ -242,7 +243,6 @@ fn rest(source: &Source<'_>) -> Rest {
         ],
         groups: groups(source),
         facts: record.facts.to_string().lines().map(shown).collect(),
-        settings: run::settings(record).into(),
         states: vec![("Rare states", times(&record.marks)), ("Whims", times(&record.whims))],
         columns: columns::pack(history, *trace, &in_order),
     }
@@ -272,7 +272,13 @@ fn shown(sentence: &str) -> String {
 fn title(record: &Record, anomaly: Option<&Anomaly>) -> String {
     let (plan, seed) = (&record.plan.name, record.seed);
     let what = match anomaly {
-        Some(anomaly) => format!("✗ {}", super::summary::kind(anomaly.guarantee, &anomaly.name)),
+        Some(anomaly) => {
+            let mut judged = record.judged.iter();
+            let is_lost = judged
+                .any(|judged| judged.guarantee == anomaly.guarantee && judged.is_allowed_loss());
+            let mark = if is_lost { "▽" } else { "✗" };
+            format!("{mark} {}", super::summary::kind(anomaly.guarantee, &anomaly.name))
+        }
         None => run::conclusion(record.conclusion).to_owned(),
     };
     shown(&format!("{what} · {plan}, seed {seed}"))
@@ -282,6 +288,7 @@ fn standing(record: &Record, anomaly: Option<&Anomaly>) -> Standing {
     let Some(anomaly) = anomaly else {
         let (class, mark) = match record.conclusion {
             Conclusion::Valid => ("held", "✓"),
+            Conclusion::AllowedLoss => ("disclaimed", "▽"),
             Conclusion::Unknown => ("unknown", "?"),
             Conclusion::Invalid => ("broken", "✗"),
         };
@@ -301,6 +308,25 @@ fn standing(record: &Record, anomaly: Option<&Anomaly>) -> Standing {
                 "{system} does not claim the guarantee {guarantee}, and says that it breaks it: this is a witness."
             ),
         ),
+        Some(Claim::Waived) => {
+            let of = claim.map_or(&[][..], |judged| &judged.beyond);
+            let why: Vec<String> = of
+                .iter()
+                .map(|beyond| shown(&format!("fault {}, {}", beyond.fault, beyond.words)))
+                .collect();
+            return Standing {
+                class: "disclaimed",
+                mark: "▽",
+                words: format!(
+                    "allowed loss: {}",
+                    shown(&super::summary::kind(guarantee, &anomaly.name))
+                ),
+                claim: format!(
+                    "{system} claims the guarantee {guarantee}, but not for what this run went through: {}.",
+                    why.join("; ")
+                ),
+            };
+        }
         Some(Claim::Silent) | None => {
             ("disclaimed", format!("{system} says nothing about the guarantee {guarantee}."))
         }
@@ -325,6 +351,11 @@ fn identity(record: &Record) -> Vec<(&'static str, String)> {
         ("fingerprint", shown(&record.fingerprint.0)),
         ("stormglass", shown(&record.program)),
     ]
+}
+
+/// What was drawn, but for what its identity says already.
+fn drawn_settings(record: &Record) -> Vec<(&'static str, String)> {
+    run::settings(record).into_iter().filter(|(name, _)| *name != "engine").collect()
 }
 
 /// How much there is of the run, and how much of it proves the anomaly.
@@ -453,6 +484,7 @@ fn groups(source: &Source<'_>) -> Vec<Group> {
 fn says(claim: Claim) -> &'static str {
     match claim {
         Claim::Holds => "claimed",
+        Claim::Waived => "claimed, but not for these faults",
         Claim::Breaks => "not claimed",
         Claim::Silent => "nothing claimed",
     }
@@ -463,11 +495,14 @@ fn claim(judged: &Judged) -> Row<4> {
         (Verdict::Valid(_), _) => "held",
         (Verdict::Unknown { .. }, _) => "unknown",
         (Verdict::Invalid { .. }, Claim::Holds) => "broken",
-        (Verdict::Invalid { .. }, Claim::Breaks | Claim::Silent) => "disclaimed",
+        (Verdict::Invalid { .. }, Claim::Breaks | Claim::Silent | Claim::Waived) => "disclaimed",
     };
     let verdict = match &judged.verdict {
         Verdict::Valid(_) => "✓ held".to_owned(),
         Verdict::Unknown { reason, .. } => shown(&format!("? unknown: {reason}")),
+        Verdict::Invalid { anomalies, .. } if judged.is_allowed_loss() => {
+            format!("▽ allowed loss, {} found", anomalies.len())
+        }
         Verdict::Invalid { anomalies, .. } => format!("✗ broken, {} found", anomalies.len()),
     };
     let basis = shown(&basis(judged.verdict.coverage()));

@@ -11,12 +11,12 @@ use reference_db::server::ServerConfig;
 use serde::Deserialize;
 
 use super::{
-    CONFIG, SESSIONS, TIMING, client_with, falsifies_clocks, mark_in_words, marks_of, operator,
-    parsed, question, run_node, unless_forgotten, wipes, wipes_several,
+    CONFIG, SESSIONS, TIMING, budget, client_with, falsifies_clocks, mark_in_words, marks_of,
+    operator, parsed, question, run_node, unless_forgotten, wipes, wipes_several,
 };
 use crate::system::{
-    Claim, Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Question,
-    Settings, System,
+    Claim, Client, ClientCx, Effect, Excess, Fault, LocalBoxFuture, Manifest, Membership, NodeCx,
+    Operator, Question, Settings, System,
 };
 
 /// Makes the system.
@@ -169,6 +169,10 @@ impl System for MultiLeader {
             replica_claims: Vec::new(),
             timing: TIMING,
         }
+    }
+
+    fn exceeded_by(&self, _: &Fault, effect: &Effect, nodes: u32) -> Option<Excess> {
+        budget::of_pairs(Mode::MultiLeader.name(), effect, nodes)
     }
 
     fn marks(&self) -> Vec<&'static str> {

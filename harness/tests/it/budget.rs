@@ -1,0 +1,279 @@
+//! Faults that a plan names and that go beyond what its system promises: what is lost then is allowed, and nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use checkers::Guarantee;
+use stormglass::campaign::{Campaign, Ending, Entry, Findings, Standing};
+use stormglass::plan::{self, Plan};
+use stormglass::report::html::{Origin, Source, brief};
+use stormglass::run::{Conclusion, Judged, Options, Report, run};
+use stormglass::seed::Seed;
+use stormglass::store::Record;
+use stormglass::system::{
+    Claim, Client, ClientCx, Effect, Excess, Fault, LocalBoxFuture, Manifest, NodeCx, SYSTEMS,
+    System,
+};
+
+use crate::cli::stormglass;
+use crate::systems::{OneCopy, Quirk};
+
+/// A plan over three nodes with this for the system, and these faults.
+fn file(system: &str, rest: &str) -> String {
+    format!(
+        "[[plan]]\nname = \"script\"\nengine = \"event\"\nnodes = [3]\nsafety = \"12s\"\nsystem = \"{system}\"\n{rest}\n"
+    )
+}
+
+fn fault(at: &str, lasts: &str, fault: &str) -> String {
+    format!("[[plan.faults]]\nat = \"{at}\"\nlasts = \"{lasts}\"\nfault = {{ {fault} }}\n")
+}
+
+fn entry(text: &str) -> Entry {
+    let plan = plan::parse(text, Path::new("script.toml"), SYSTEMS).unwrap().swap_remove(0);
+    let named = SYSTEMS.iter().find(|entry| entry.name == plan.system).unwrap();
+    let system = Arc::from(named.configured(&plan.settings).unwrap());
+    Entry { plan, system }
+}
+
+fn report(text: &str, seed: u64) -> Report {
+    let Entry { plan, system } = entry(text);
+    run(&system, &plan, Seed(seed), Options::default())
+}
+
+fn judged(report: &Report, guarantee: Guarantee) -> &Judged {
+    report.judged.iter().find(|judged| judged.guarantee == guarantee).unwrap()
+}
+
+/// The disks of so many nodes are lost at once.
+fn wipe(target: &str) -> String {
+    fault("5s", "1s", &format!("kind = \"wipe\", target = \"{target}\""))
+}
+
+#[test]
+fn a_majority_of_disks_is_more_than_raft_survives_and_one_is_not() {
+    let lossy = report(&file("raft", &wipe("majority")), 0);
+    assert_eq!(lossy.conclusion(), Conclusion::AllowedLoss, "{:?}", lossy.vacuous);
+    let live = judged(&lossy, Guarantee::Live);
+    assert!(live.claim == Claim::Waived && live.is_allowed_loss(), "{live:?}");
+    let words = "2 of 3 disks wiped; raft keeps what it acknowledged, and goes on, while a majority keeps its disk";
+    assert_eq!(live.beyond[0].words, words);
+    // Who has lost what it knew does not answer, whatever was lost.
+    let linearizable = judged(&lossy, Guarantee::Linearizable);
+    assert!(linearizable.claim == Claim::Holds && linearizable.verdict.is_valid());
+    let kept = report(&file("raft", &wipe("one")), 0);
+    assert_eq!(kept.conclusion(), Conclusion::Valid, "{:?}", kept.vacuous);
+    assert!(kept.judged.iter().all(|judged| judged.claim != Claim::Waived));
+}
+
+#[test]
+fn whatever_disks_are_lost_nobody_who_has_one_log_answers_as_if_nothing_had_been() {
+    for system in ["raft", "primary-sync"] {
+        for target in ["majority", "all"] {
+            for seed in 0..12 {
+                let report = report(&file(system, &wipe(target)), seed);
+                let conclusion = report.conclusion();
+                assert_eq!(conclusion, Conclusion::AllowedLoss, "{system}, {target}, {seed}");
+                for judged in report.judged.iter().filter(|one| one.claim == Claim::Holds) {
+                    assert!(judged.verdict.is_valid(), "{system}, {target}, {seed}: {judged:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_mode_loses_anything_to_faults_beyond_its_claims_but_what_it_is_allowed_to() {
+    for entry in SYSTEMS {
+        let system: Arc<dyn System> = Arc::from((entry.build)());
+        let text = file(entry.name, &wipe("majority"));
+        let plan = plan::parse(&text, Path::new("script.toml"), SYSTEMS).unwrap().swap_remove(0);
+        let findings = Campaign::of(vec![Entry { plan, system }]).seeds(0..5).threads(1).run();
+        assert_eq!(findings.ending(), Ending::Met, "{}: {:?}", entry.name, findings.rows);
+        let lost = findings.rows[0].cells.iter().any(|cell| cell.lost > 0);
+        assert!(lost, "{} lost nothing", entry.name);
+    }
+}
+
+#[test]
+fn a_lease_may_be_broken_by_a_clock_that_the_plan_names_and_by_nothing_else() {
+    let cut = fault(
+        "5500ms",
+        "3500ms",
+        "kind = \"partition\", shape = { shape = \"isolate\", target = \"leader\" }",
+    );
+    let slow = fault(
+        "5s",
+        "4s",
+        "kind = \"clock-drift\", target = \"leader\", rate = { counts = 1, of = 6 }",
+    );
+    let head = "keys = [1, 2]\nsettings = { reads = \"lease\" }\n";
+    let with = |faults: &str| {
+        let Entry { plan, system } = entry(&file("raft", &format!("{head}{faults}")));
+        Campaign::of(vec![Entry { plan, system }]).seeds(0..25).threads(1).run()
+    };
+    let lossy = with(&format!("{slow}{cut}"));
+    let cell = lossy.rows[0].cell(Guarantee::Linearizable).unwrap();
+    assert!(cell.claim == Claim::Holds && cell.lost > 0 && cell.broken == 0, "{cell:?}");
+    let words = &cell.losses[0].beyond[0].words;
+    assert_eq!(words, "raft does not promise linearizable under `clock`");
+    assert_eq!(lossy.ending(), Ending::Met);
+    let kept = with(&cut);
+    assert!(kept.rows[0].cells.iter().all(|cell| cell.lost == 0 && cell.broken == 0));
+}
+
+/// A store that promises some guarantees only as long as not all of its nodes lose power at once.
+struct Frail(OneCopy, Vec<Guarantee>);
+
+impl System for Frail {
+    fn manifest(&self) -> Manifest {
+        self.0.manifest()
+    }
+
+    fn exceeded_by(&self, _: &Fault, effect: &Effect, nodes: u32) -> Option<Excess> {
+        let words = format!("{} of {nodes} nodes down", effect.stopped);
+        (effect.stopped == nodes).then(|| Excess { guarantees: self.1.clone(), words })
+    }
+
+    fn node(&self, cx: NodeCx) -> LocalBoxFuture<'static, String> {
+        self.0.node(cx)
+    }
+
+    fn client(&self, cx: ClientCx) -> Box<dyn Client> {
+        self.0.client(cx)
+    }
+}
+
+const FORGETFUL: Quirk = Quirk::AnswersBeforeSync;
+
+/// The plan of some runs of it with these faults.
+fn frail_plan(faults: &str) -> Plan {
+    let text = file("raft", faults);
+    let plan = plan::parse(&text, Path::new("script.toml"), SYSTEMS).unwrap().swap_remove(0);
+    Plan { system: "one-copy".to_owned(), ..plan }
+}
+
+/// What runs of it come to.
+fn frail(promised: &[Guarantee], plan: &Plan) -> Vec<Conclusion> {
+    let system: Arc<dyn System> = Arc::new(Frail(OneCopy(FORGETFUL), promised.to_vec()));
+    let runs = (0..8).map(|seed| run(&system, plan, Seed(seed), Options::default()));
+    runs.map(|report| report.conclusion()).collect()
+}
+
+fn crash(at: &str, target: &str) -> String {
+    fault(at, "1s", &format!("kind = \"crash\", target = {target}"))
+}
+
+#[test]
+fn a_claim_that_does_not_hang_on_what_was_exceeded_is_broken_all_the_same() {
+    let plan = frail_plan(&crash("5s", "\"all\""));
+    let all = [Guarantee::Linearizable, Guarantee::Durable];
+    let allowed = frail(&all, &plan);
+    assert!(allowed.contains(&Conclusion::AllowedLoss), "{allowed:?}");
+    assert!(!allowed.contains(&Conclusion::Invalid), "{allowed:?}");
+    // The same runs of a store whose promise of linearizability has nothing to do with how many are down.
+    let durable_alone = frail(&[Guarantee::Durable], &plan);
+    assert!(durable_alone.contains(&Conclusion::Invalid), "{durable_alone:?}");
+    // And of a plan that stays within what is promised.
+    let within = frail(&all, &frail_plan(&crash("5s", "{ node = 1 }")));
+    assert!(within.contains(&Conclusion::Invalid), "{within:?}");
+    assert!(!within.contains(&Conclusion::AllowedLoss), "{within:?}");
+}
+
+#[test]
+fn what_was_broken_before_a_fault_went_too_far_is_no_allowed_loss() {
+    let faults = crash("3s", "{ node = 1 }") + &crash("11s", "\"all\"");
+    let seeds = frail(&[Guarantee::Linearizable, Guarantee::Durable], &frail_plan(&faults));
+    assert!(seeds.contains(&Conclusion::Invalid), "{seeds:?}");
+}
+
+#[test]
+fn what_nemeses_draw_is_within_what_is_promised() {
+    let mut plan = frail_plan("");
+    plan.nemeses = vec!["crash".to_owned(), "restart".to_owned()];
+    let seeds = frail(&[Guarantee::Linearizable, Guarantee::Durable], &plan);
+    assert!(seeds.contains(&Conclusion::Invalid), "{seeds:?}");
+    assert!(!seeds.contains(&Conclusion::AllowedLoss), "{seeds:?}");
+}
+
+fn campaign(rest: &str) -> Findings {
+    Campaign::of(vec![entry(&file("raft", rest))]).seeds(0..3).threads(1).run()
+}
+
+#[test]
+fn a_plan_that_is_to_show_a_loss_fails_where_nothing_is_lost() {
+    let expects = "canary-runs = 3\nallowed-losses = [\"live\"]\n";
+    let standing = |findings: &Findings| {
+        let row = &findings.rows[0];
+        row.standing(row.cell(Guarantee::Live).unwrap())
+    };
+    let lossy = campaign(&format!("{expects}{}", wipe("majority")));
+    assert_eq!((standing(&lossy), lossy.ending()), (Standing::AllowedLoss, Ending::Met));
+    let kept = campaign(&format!("{expects}{}", wipe("one")));
+    assert_eq!((standing(&kept), kept.ending()), (Standing::NoWitness, Ending::Violated));
+}
+
+#[test]
+fn a_loss_that_nobody_could_be_allowed_is_refused() {
+    for (system, rest, words) in [
+        ("raft", "allowed-losses = [\"live\"]", "is for plans that name faults"),
+        (
+            "raft",
+            &*format!("allowed-losses = [\"set\"]\n{}", wipe("one")),
+            "there are linearizable",
+        ),
+        (
+            "primary-async",
+            &*format!("allowed-losses = [\"durable\"]\n{}", wipe("one")),
+            "allowed-losses has durable, which primary-async does not claim here",
+        ),
+    ] {
+        let parsed = plan::parse(&file(system, rest), Path::new("script.toml"), SYSTEMS);
+        let said = parsed.unwrap_err().to_string();
+        assert!(said.starts_with("script.toml:7: ") && said.contains(words), "{rest}: {said}");
+    }
+}
+
+#[test]
+fn every_report_says_that_a_loss_is_allowed_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("p.toml"), file("raft", &wipe("majority"))).unwrap();
+    let run_one = ["run", "--plans", "p.toml", "--plan", "script", "--seed", "0", "--store"];
+    let (code, text, _) = stormglass(at, &run_one);
+    assert_eq!(code, 0, "{text}");
+    let why = "2 of 3 disks wiped; raft keeps what it acknowledged";
+    let beyond = "fault 0 goes beyond what is claimed of durable, convergent, live, available: ";
+    assert!(text.contains(&format!("{beyond}{why}")), "{text}");
+    assert!(text.contains("holds, but not under fault 0"), "{text}");
+    assert!(text.contains("allowed loss: 7 in all, the first a divergence"), "{text}");
+    let flags = ["--plans", "p.toml", "--seeds", "0..2", "--no-corpus", "--junit", "junit.xml"];
+    let campaign = [&["campaign"][..], &flags].concat();
+    let (code, text, _) = stormglass(at, &campaign);
+    assert_eq!(code, 0, "{text}");
+    for words in ["▽ allowed loss", "Allowed losses, by faults", why, "marked ▽ is an allowed loss"]
+    {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    let junit = fs::read_to_string(at.join("junit.xml")).unwrap();
+    assert!(junit.contains("allowed loss") && junit.contains(why), "{junit}");
+    assert!(!junit.contains("<failure"), "{junit}");
+    let json = [&["--format", "json"][..], &campaign].concat();
+    let (code, text, _) = stormglass(at, &json);
+    assert!(code == 0 && text.contains("\"claim\": \"waived\"") && text.contains(why), "{text}");
+    let report = report(&file("raft", &wipe("majority")), 0);
+    let record = Record::of(&report);
+    let page = brief(&Source {
+        record: &record,
+        history: &report.history,
+        trace: None,
+        anomaly: Some(0),
+        program: "stormglass",
+        origin: Origin::Run("run"),
+        story: &[],
+    });
+    assert!(page.contains("allowed loss: ") && page.contains(why), "{page}");
+    assert!(page.contains("▽ allowed loss, 7 found"), "{page}");
+    assert!(!page.contains("this is a bug"), "{page}");
+}

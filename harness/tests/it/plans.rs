@@ -1,0 +1,169 @@
+//! Plans as they are written, and what is said of those that are wrong: file, line, setting, and what would have done.
+
+use std::path::Path;
+
+use stormglass::nemesis::{EXAMPLES, Example, NEMESES};
+use stormglass::plan::{self, Plan};
+use stormglass::system::SYSTEMS;
+
+use crate::cli::{refused, stormglass};
+
+const HEAD: &str = "[[plan]]\nname = \"p\"\nsystem = \"raft\"\n";
+
+/// What is said of a plan with this in it, from line 4 on.
+fn said(rest: &str) -> String {
+    let text = format!("{HEAD}{rest}\n");
+    plan::parse(&text, Path::new("p.toml"), SYSTEMS).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_of_the_wrong_form_is_told_with_what_belongs_there() {
+    for (rest, words) in [
+        (
+            "nodes = 3",
+            "p.toml:4: `nodes = 3`: a list of sizes belongs here, such as `nodes = [3, 5]`",
+        ),
+        (
+            "clients = 3",
+            "p.toml:4: `clients = 3`: a range belongs here, such as `clients = [5, 10]`",
+        ),
+        ("keys = [3]", "p.toml:4: `keys = [3]`: a range belongs here, such as `keys = [3, 8]`"),
+        ("safety = 5", "p.toml:4: `safety = 5`: a time belongs here, such as `safety = \"15s\"`"),
+        (
+            "nemeses = \"crash\"",
+            "p.toml:4: `nemeses = \"crash\"`: a list of names belongs here, such as `nemeses = [",
+        ),
+        ("canary-runs = \"5\"", "p.toml:4: `canary-runs = \"5\"`: a number belongs here"),
+        ("swarm = 1", "p.toml:4: `swarm = 1`: true or false belongs here"),
+        ("settings = [1]", "p.toml:4: `settings = [1]`: a table belongs here"),
+        (
+            "load = [\"open\", [5, 50]]",
+            "p.toml:4: `load = [\"open\", [5, 50]]`: a table belongs here, such as `load = { pace",
+        ),
+        (
+            "[plan.load]\nrate = 5",
+            "p.toml:5: `rate = 5`: a range belongs here, such as `rate = [50, 500]`",
+        ),
+        (
+            "load = { mix = [1] }",
+            "p.toml:4: `mix = [1]`: a table belongs here, such as `mix = { read",
+        ),
+        (
+            "[plan.faults]\nat = \"4s\"",
+            "p.toml:4: `faults`: a table for each belongs here, such as `[[plan.faults]]`",
+        ),
+    ] {
+        let said = said(rest);
+        assert!(said.starts_with(words), "{rest}\n{said}");
+    }
+    let text = "[plan]\nname = \"p\"\nsystem = \"raft\"\n";
+    let said = plan::parse(text, Path::new("p.toml"), SYSTEMS).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "p.toml:1: `plan`: each plan has a head of its own with two brackets: `[[plan]]`"
+    );
+}
+
+/// A fault of a plan, in the lines 4 to 7.
+fn fault(fault: &str) -> String {
+    format!("[[plan.faults]]\nat = \"4s\"\nlasts = \"1s\"\nfault = {{ {fault} }}")
+}
+
+#[test]
+fn a_fault_that_is_written_wrong_is_told_with_how_one_of_its_kind_is_written() {
+    for (rest, words) in [
+        (
+            fault("kind = \"loss\", shape = { shape = \"everywhere\" }, chance = 0.5"),
+            "p.toml:7: `chance = 0.5`: a share belongs here, such as `fault = { kind = \"loss\"",
+        ),
+        (
+            fault("kind = \"slow\", target = \"leader\", cost = 5"),
+            "p.toml:7: `cost = 5`: a time belongs here, such as `fault = { kind = \"slow\"",
+        ),
+        (
+            fault("kind = \"crash\", target = 2"),
+            "p.toml:7: `target = 2`: a name belongs here, such as `fault = { kind = \"crash\"",
+        ),
+        (
+            fault("kind = \"clock-drift\", target = \"leader\", rate = \"1/2\""),
+            "p.toml:7: `rate = \"1/2\"`: a table belongs here, such as `fault = { kind = \"clock-drift\"",
+        ),
+        (
+            fault("kind = \"clock-jump\", target = \"leader\", by_ms = 0"),
+            "p.toml:7: plan `p`: faults[1].fault: the fault (clock leader by +0 ms) lets clocks jump by 0 ms",
+        ),
+        (
+            fault("kind = \"crush\", target = \"leader\""),
+            "p.toml:7: `faults.fault.kind`: unknown variant",
+        ),
+        (fault("kind = \"crash\", target = \"lead\""), "p.toml:7: `faults.fault"),
+    ] {
+        let said = said(&rest);
+        assert!(said.starts_with(words), "{rest}\n{said}");
+    }
+    let example = said(&fault("kind = \"crash\", target = \"leader\", how = 1"));
+    assert!(example.contains("; such as `fault = { kind = \"crash\""), "{example}");
+    let costs =
+        said(&(fault("kind = \"slow\", target = \"leader\", cost = \"5ms\"") + "\nnone = 1"));
+    assert!(costs.starts_with("p.toml:8: ") && costs.contains("unknown field `none`"), "{costs}");
+}
+
+#[test]
+fn a_fault_that_no_run_can_have_is_told_with_its_own_line() {
+    let second = |at: &str, fault: &str| {
+        let first = self::fault("kind = \"crash\", target = \"leader\"");
+        said(&format!("{first}\n[[plan.faults]]\nat = \"{at}\"\nlasts = \"1s\"\n{fault}"))
+    };
+    let of_node = second("5s", "fault = { kind = \"crash\", target = { node = 9 } }");
+    let words = "p.toml:11: plan `p`: faults[2].fault: the fault (crash n9) is aimed at node 9, and there are 1 to 5";
+    assert_eq!(of_node, words);
+    let too_late = second("40s", "fault = { kind = \"crash\", target = \"one\" }");
+    assert!(too_late.starts_with("p.toml:9: plan `p`: faults[2].at: "), "{too_late}");
+    let waits =
+        second("5s", "after = { of = \"apend\" }\nfault = { kind = \"crash\", target = \"one\" }");
+    assert!(waits.starts_with("p.toml:11: plan `p`: faults[2].after: "), "{waits}");
+}
+
+#[test]
+fn every_kind_of_fault_has_an_example_that_a_plan_may_have() {
+    for Example { kind, written, .. } in EXAMPLES {
+        let text = format!("{HEAD}[[plan.faults]]\nat = \"4s\"\nlasts = \"1s\"\n{written}\n");
+        let plans = plan::parse(&text, Path::new("p.toml"), SYSTEMS);
+        let plan: Plan = plans.unwrap_or_else(|error| panic!("{written}: {error}")).remove(0);
+        assert!(written.contains(&format!("kind = \"{kind}\"")), "{kind}: {written}");
+        let of_nemesis = NEMESES.iter().any(|entry| entry.name == plan.faults[0].fault.kind());
+        assert!(of_nemesis || *kind == "drop", "{kind}");
+    }
+    // The parser itself says which kinds there are.
+    let known = said(&fault("kind = \"crush\", target = \"leader\""));
+    let (_, known) = known.split_once("expected one of ").unwrap();
+    let names: Vec<&str> =
+        known.split('`').skip(1).step_by(2).take_while(|name| !name.contains('=')).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(EXAMPLES.iter().any(|example| example.kind == name), "no example of {name}");
+    }
+}
+
+#[test]
+fn the_faults_that_plans_may_name_are_listed_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = stormglass(folder.path(), &["list", "faults"]);
+    assert_eq!(code, 0);
+    for Example { written, .. } in EXAMPLES {
+        assert!(stdout.contains(written), "no {written} in {stdout}");
+    }
+    assert!(!stdout.contains("Workloads"), "{stdout}");
+}
+
+#[test]
+fn flags_that_would_be_ignored_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let words = ["--nemeses none,partition: `none` is no nemesis among others"];
+    refused(at, &["campaign", "--nemeses", "none,partition"], &words);
+    std::fs::create_dir_all(at.join("results/runs/x")).unwrap();
+    std::fs::write(at.join("p.toml"), HEAD).unwrap();
+    let replay = ["replay", "results/runs/x", "--plans", "p.toml"];
+    refused(at, &replay, &["--plans is for --plan and --seed; a stored run has its plan with it"]);
+}
