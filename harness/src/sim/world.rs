@@ -50,6 +50,8 @@ pub(crate) struct World {
     rolling: Vec<Rolling>,
     /// What disks are to hold again, by fault and node.
     images: BTreeMap<(FaultId, NodeId), Image>,
+    /// The nodes that have lost their disks since all were whole.
+    emptied: BTreeSet<NodeId>,
     /// How many times a node has ended by itself because of its disk.
     stopped_by_disks: u64,
 }
@@ -83,7 +85,18 @@ impl World {
         hosts.add(Place::CLIENTS, Box::new(software));
         let (effects, stopped_by, halted) = (Vec::new(), Vec::new(), Vec::new());
         let (rolling, images, stopped_by_disks) = (Vec::new(), BTreeMap::new(), 0);
-        World { hosts, shared, effects, stopped_by, halted, rolling, images, stopped_by_disks }
+        let emptied = BTreeSet::new();
+        World {
+            hosts,
+            shared,
+            effects,
+            stopped_by,
+            halted,
+            rolling,
+            images,
+            emptied,
+            stopped_by_disks,
+        }
     }
 
     /// The world's time.
@@ -329,6 +342,7 @@ impl World {
         if let Some(reason) = self.spares_disks() {
             return reason;
         }
+        self.emptied.clear();
         for id in nodes {
             self.stop(*id);
             let bytes = self.lose_disk(fault, *id);
@@ -355,8 +369,10 @@ impl World {
         let bytes = node.platter.borrow_mut().wipe();
         node.wiped.set(true);
         node.lost.set(true);
-        let lost = self.shared.node_ids().into_iter().filter(|id| self.shared.node(*id).lost.get());
-        let lost: Vec<NodeId> = lost.collect();
+        // One that may have lost its disk, because bits of it were flipped, need not have.
+        self.emptied.insert(id);
+        self.emptied.retain(|id| self.shared.node(*id).lost.get());
+        let lost: Vec<NodeId> = self.emptied.iter().copied().collect();
         let effect = &mut self.effects[fault.index()];
         effect.lost_bytes += bytes;
         if lost.len() > effect.disks_lost.len() {

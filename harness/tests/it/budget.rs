@@ -1,5 +1,6 @@
 //! Faults that a plan names and that go beyond what its system promises: what is lost then is allowed, and nothing else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use stormglass::system::{
     Claim, Client, ClientCx, Effect, Excess, Fault, LocalBoxFuture, Manifest, NodeCx, SYSTEMS,
     System,
 };
+use stormglass::trace::Happening;
 
 use crate::cli::stormglass;
 use crate::systems::{OneCopy, Quirk};
@@ -276,4 +278,28 @@ fn every_report_says_that_a_loss_is_allowed_and_why() {
     assert!(page.contains("allowed loss: ") && page.contains(why), "{page}");
     assert!(page.contains("▽ allowed loss, 7 found"), "{page}");
     assert!(!page.contains("this is a bug"), "{page}");
+}
+
+#[test]
+fn a_disk_whose_bits_flip_is_lost_only_where_its_node_notices() {
+    let flip = "kind = \"disk\", target = \"all\", defect = { bit-flip = { bits = 1 } }";
+    let Entry { plan, system } = entry(&file("raft", &fault("5s", "500ms", flip)));
+    let (mut counted, mut spared) = (0, 0);
+    for seed in 0..12 {
+        let report = run(&system, &plan, Seed(seed), Options { trace: true, ..Options::default() });
+        let mut emptied = BTreeSet::new();
+        for event in report.trace.as_ref().unwrap() {
+            let Happening::Note { words } = &event.what else { continue };
+            if words.starts_with("lost its disk with") {
+                emptied.insert(event.place);
+            }
+        }
+        let lost = report.effects[0].disks_lost.len();
+        assert!(lost <= emptied.len(), "seed {seed}: {lost} of {emptied:?}");
+        counted += lost;
+        spared += 3 - emptied.len();
+        let waives = report.judged.iter().any(|judged| judged.claim == Claim::Waived);
+        assert_eq!(waives, lost > 1, "seed {seed}: {lost}");
+    }
+    assert!(counted > 0 && spared > 0, "{counted} were lost, {spared} were not");
 }

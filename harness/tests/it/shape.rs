@@ -85,7 +85,7 @@ fn every_file_of_an_extension_point_is_in_its_table() {
     is_registered(
         "harness/src/nemesis",
         "pub const NEMESES",
-        &["limits", "schedule", "script", "traffic"],
+        &["examples", "limits", "schedule", "script", "traffic"],
     );
     is_registered("harness/src/system", "pub const SYSTEMS", &[]);
     is_registered("harness/src/real/system", "pub(crate) const SYSTEMS", &[]);

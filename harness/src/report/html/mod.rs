@@ -348,14 +348,15 @@ fn identity(record: &Record) -> Vec<(&'static str, String)> {
         ("workload", shown(&record.plan.workload)),
         ("seed", record.seed.to_string()),
         ("engine", run::engine(record)),
-        ("fingerprint", shown(&record.fingerprint.0)),
-        ("stormglass", shown(&record.program)),
     ]
 }
 
-/// What was drawn, but for what its identity says already.
+/// What was drawn, but for what its identity says already, and what only matters to whoever compares runs.
 fn drawn_settings(record: &Record) -> Vec<(&'static str, String)> {
-    run::settings(record).into_iter().filter(|(name, _)| *name != "engine").collect()
+    let drawn = run::settings(record).into_iter().filter(|(name, _)| *name != "engine");
+    let of_program =
+        [("fingerprint", shown(&record.fingerprint.0)), ("stormglass", shown(&record.program))];
+    drawn.chain(of_program).collect()
 }
 
 /// How much there is of the run, and how much of it proves the anomaly.

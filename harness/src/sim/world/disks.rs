@@ -22,6 +22,9 @@ impl World {
         {
             return reason;
         }
+        if matches!(defect, Defect::BitFlip { .. }) {
+            self.emptied.clear();
+        }
         let words = target::list(&nodes);
         for id in &nodes {
             let stream = Seed(planned.salt).stream(&format!("disk/{id}"));
