@@ -1,8 +1,8 @@
 //! Explores the protocols exhaustively in small scopes, and says what holds.
 //!
 //! `cargo run --release -p stormglass-reference-db --example model-check -- --scope full`: every order in
-//! which messages can arrive, be lost or come twice, timers fire, and nodes crash, within the bounds
-//! that the table names. `--planted` shows for each property how a mistake breaks it.
+//! which messages can arrive, be lost or come twice, timers fire, and nodes crash or lose their disks,
+//! within the bounds that the table names. `--planted` shows for each property how a mistake breaks it.
 
 mod explore;
 
@@ -15,10 +15,10 @@ use cpu_time::ProcessTime;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use self::explore::{Bounds, Entry, Findings, MODELS, Planted, Scope};
+use self::explore::{Bounds, Entry, Findings, Planted, Scope, Wishes};
 
 /// Explores the replication protocols: every order in which messages can arrive, be lost or come
-/// twice, timers fire, and nodes crash, within bounds.
+/// twice, timers fire, and nodes crash or lose their disks, within bounds.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How much is explored.
@@ -27,9 +27,12 @@ struct Arguments {
     /// So many timers fire, instead of what the scope says.
     #[arg(long)]
     timers: Option<usize>,
-    /// So many crashes happen.
+    /// So many crashes happen, instead of what the scope says.
     #[arg(long)]
     crashes: Option<usize>,
+    /// So many disks are lost, instead of what the scope says.
+    #[arg(long)]
+    wipes: Option<usize>,
     /// Keeps messages under way that make no difference any more: more states, and the same of nodes.
     #[arg(long)]
     void: bool,
@@ -55,26 +58,16 @@ const HEAD: [&str; 8] =
 fn main() -> ExitCode {
     silence_nodes();
     let arguments = Arguments::parse();
-    let mut models: Vec<&Entry> = MODELS.iter().collect();
-    if !arguments.names.is_empty() {
-        models.retain(|model| arguments.names.iter().any(|name| name == model.name));
-    }
-    if models.len() < arguments.names.len() {
-        let known: Vec<_> = MODELS.iter().map(|model| model.name).collect();
-        say(&format!("a model has another name; there are {}\n", known.join(", ")));
-        return ExitCode::from(2);
-    }
-    let scope = match arguments.scope {
-        Size::Small => Scope::Small,
-        Size::Full => Scope::Full,
+    let models = match chosen(&arguments) {
+        Ok(models) => models,
+        Err(reason) => {
+            say(&format!("{reason}\n"));
+            return ExitCode::from(2);
+        }
     };
     let mut table = Builder::from_iter([HEAD]);
     let mut all_hold = true;
-    for model in models {
-        let mut bounds = (model.bounds)(scope);
-        bounds.timers = arguments.timers.unwrap_or(bounds.timers);
-        bounds.crashes = arguments.crashes.unwrap_or(bounds.crashes);
-        bounds.void |= arguments.void;
+    for (model, bounds) in models {
         say(&format!("{}: {bounds}\n", model.name));
         if arguments.planted {
             for planted in model.plants {
@@ -93,6 +86,18 @@ fn main() -> ExitCode {
         say_table(table);
     }
     if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The models that are meant, and what of each is explored.
+fn chosen(arguments: &Arguments) -> Result<Vec<(&'static Entry, Bounds)>, String> {
+    let Arguments { timers, crashes, wipes, void, .. } = *arguments;
+    let wishes = Wishes { timers, crashes, wipes, void };
+    let scope = match arguments.scope {
+        Size::Small => Scope::Small,
+        Size::Full => Scope::Full,
+    };
+    let models = explore::named(&arguments.names)?.into_iter();
+    models.map(|model| Ok((model, model.bounds_with(scope, wishes)?))).collect()
 }
 
 /// Keeps quiet about the panics of nodes, which the model counts and goes on from.

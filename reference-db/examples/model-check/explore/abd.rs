@@ -10,7 +10,7 @@ use stormglass_reference_db::protocol::primary::Acknowledge;
 
 use super::node::Node;
 use super::world::{Answer, Envelope, NODES, Scenario, World, read, write};
-use super::{Bounds, LINEARIZABLE, Plant, Scope, Subject, explore};
+use super::{Bounds, Has, LINEARIZABLE, Plant, Planted, Scope, Subject, explore};
 
 /// A change and two reads, each through a node of its own: the fewest operations with which a register
 /// can be regular and yet not atomic, because the second read misses what the first has seen.
@@ -18,10 +18,10 @@ pub(crate) const REGISTER: super::Entry = super::Entry {
     name: "leaderless-abd",
     bounds: |_| Bounds { asks: 3, ..Bounds::NONE },
     explore: |bounds, planted| {
-        let atomic = planted.is_none_or(|(plant, _)| plant != Plant::OnePhase);
-        explore(|| abd(bounds, atomic), planted)
+        explore(|| abd(bounds, &WRITE_AND_READS, is_atomic(planted)), planted)
     },
     plants: &[(Plant::OnePhase, LINEARIZABLE), (Plant::Forgery, LINEARIZABLE)],
+    has: Has { timers: true, wipes: false, void: true },
 };
 
 /// A change and a read, or two, and a crash of any node at any moment. With two reads, a timer
@@ -32,18 +32,51 @@ pub(crate) const CRASH: super::Entry = super::Entry {
         Scope::Small => Bounds { crashes: 1, asks: 2, ..Bounds::NONE },
         Scope::Full => Bounds { crashes: 1, asks: 3, ..Bounds::NONE },
     },
-    explore: |bounds, planted| explore(|| abd(bounds, true), planted),
+    explore: |bounds, planted| explore(|| abd(bounds, &WRITE_AND_READS, true), planted),
     plants: &[(Plant::EntriesForgotten, LINEARIZABLE), (Plant::OldImage, LINEARIZABLE)],
+    has: Has { timers: true, wipes: false, void: true },
 };
 
-/// Each node is asked for one thing, and only the first one for a change. So no message is kept here for
-/// what it tells a clock, and [`super::digest`] does not see clocks: what is later than what is for the
-/// stamps of changes to say, and the first node takes its stamp when nobody has seen one yet.
-fn abd(bounds: Bounds, atomic: bool) -> Scenario<Leaderless> {
+/// Two changes that may not know of each other and a read, each through a node of its own, and a crash of any
+/// node at any moment.
+pub(crate) const WRITERS: super::Entry = super::Entry {
+    name: "leaderless-abd-writers",
+    bounds: |scope| match scope {
+        Scope::Small => Bounds { asks: 3, ..Bounds::NONE },
+        Scope::Full => Bounds { crashes: 1, asks: 3, ..Bounds::NONE },
+    },
+    explore: |bounds, planted| {
+        explore(|| abd(bounds, &WRITES_AND_READ, is_atomic(planted)), planted)
+    },
+    plants: &[(Plant::OnePhase, LINEARIZABLE), (Plant::Forgery, LINEARIZABLE)],
+    has: Has { timers: true, wipes: false, void: true },
+};
+
+fn is_atomic(planted: Option<Planted>) -> bool {
+    planted.is_none_or(|(plant, _)| plant != Plant::OnePhase)
+}
+
+const WRITE_AND_READS: [Ask; 3] = [Ask::Write("a"), Ask::Read, Ask::Read];
+const WRITES_AND_READ: [Ask; 3] = [Ask::Write("a"), Ask::Write("b"), Ask::Read];
+
+/// What a client wants.
+#[derive(Clone, Copy)]
+enum Ask {
+    Write(&'static str),
+    Read,
+}
+
+/// Each node is asked for one thing. So a message is not kept for what it tells the clock of whoever has taken
+/// its stamp already.
+fn abd(bounds: Bounds, asks: &[Ask], atomic: bool) -> Scenario<Leaderless> {
     let majorities = Settings::majorities(NODES as usize);
     let settings = Settings { atomic, read_repair: atomic, ..majorities };
-    let asks = [(0, write("a")), (1, read()), (2, read())].into_iter().take(bounds.asks);
-    let asks: Vec<_> = asks.map(|(id, command)| (Some(NodeId(id)), command)).collect();
+    let command = |ask: &Ask| match ask {
+        Ask::Write(value) => write(value),
+        Ask::Read => read(),
+    };
+    let asks = asks.iter().zip(0..).take(bounds.asks);
+    let asks: Vec<_> = asks.map(|(ask, id)| (Some(NodeId(id)), command(ask))).collect();
     Scenario::fresh(Acknowledge::None, settings, bounds).asking(&asks)
 }
 
@@ -58,7 +91,7 @@ impl Subject for Leaderless {
 
     fn note(_: &mut World<Self>, _: NodeId, _: &Node<Self>, _: &[Answer]) {}
 
-    fn is_void(world: &World<Leaderless>, envelope: &Envelope<Message>) -> bool {
+    fn is_void(world: &World<Leaderless>, _: &Bounds, envelope: &Envelope<Message>) -> bool {
         let receiver = world.node(envelope.to);
         if receiver.is_untouched() {
             // With the first thing that it hears, whatever that is, it counts its start.

@@ -3,7 +3,10 @@
 //! changes hold the same. And what they hold is what the changes come to.
 //!
 //! Three replicas are changed on their own. Every state that one of them ever had may arrive at every
-//! other one from then on, or never, in any order and any number of times.
+//! other one from then on, or never, in any order and any number of times. A replica that crashes comes
+//! back with what is on its disk. That is at least what it was when somebody got a state of it: it sends nothing
+//! that is not on its disk. What it had on top of that, it may have lost, and its next change then takes the
+//! number of a lost one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
@@ -17,36 +20,80 @@ use stormglass_reference_db::merge::{
 
 use super::digest::{Digest, digest};
 use super::world::NODES;
-use super::{Bounds, Entry, Plant, Planted, Scope, explore_model};
+use super::{Bounds, Entry, Has, Plant, Planted, Scope, explore_model};
 
 /// The set in which what is added and removed at once stays.
-pub(crate) const SET: Entry = entry::<Set>("crdt-set", &[(Plant::OldImage, Set::SHOWS)]);
+pub(crate) const SET: Entry =
+    entry::<Set>("crdt-set", &[(Plant::OldImage, Set::SHOWS)], all_stay_up);
 
 /// The counter.
 pub(crate) const COUNTER: Entry =
-    entry::<Counter>("crdt-counter", &[(Plant::OldImage, Counter::SHOWS)]);
+    entry::<Counter>("crdt-counter", &[(Plant::OldImage, Counter::SHOWS)], all_stay_up);
 
 /// The register of which no write is lost.
 pub(crate) const SIBLINGS: Entry =
-    entry::<Siblings>("crdt-siblings", &[(Plant::OldImage, CONVERGENCE)]);
+    entry::<Siblings>("crdt-siblings", &[(Plant::OldImage, CONVERGENCE)], all_stay_up);
 
 /// The register of which the later write wins.
 pub(crate) const REGISTER: Entry =
-    entry::<Register>("crdt-register", &[(Plant::OldImage, CONVERGENCE)]);
+    entry::<Register>("crdt-register", &[(Plant::OldImage, CONVERGENCE)], all_stay_up);
+
+/// The set, of which a replica crashes. It takes a third change to see that the number of one was given twice.
+pub(crate) const SET_CRASH: Entry =
+    entry::<Set>("crdt-set-crash", &[(Plant::EntriesForgotten, Set::SHOWS)], |_| CRASH);
+
+/// The counter, of which a replica crashes.
+pub(crate) const COUNTER_CRASH: Entry = entry::<Counter>(
+    "crdt-counter-crash",
+    &[(Plant::EntriesForgotten, Counter::SHOWS)],
+    one_crashes,
+);
+
+/// The register of which no write is lost; of which a replica crashes.
+pub(crate) const SIBLINGS_CRASH: Entry = entry::<Siblings>(
+    "crdt-siblings-crash",
+    &[(Plant::EntriesForgotten, CONVERGENCE)],
+    one_crashes,
+);
+
+/// The register of which the later write wins; of which a replica crashes.
+pub(crate) const REGISTER_CRASH: Entry = entry::<Register>(
+    "crdt-register-crash",
+    &[(Plant::EntriesForgotten, CONVERGENCE)],
+    one_crashes,
+);
+
+const CRASH: Bounds = Bounds { timed: &[], crashes: 1, asks: 3, ..Bounds::NONE };
+
+fn all_stay_up(scope: Scope) -> Bounds {
+    match scope {
+        Scope::Small => Bounds { crashes: 0, asks: 3, ..CRASH },
+        Scope::Full => Bounds { crashes: 0, asks: 4, ..CRASH },
+    }
+}
+
+fn one_crashes(scope: Scope) -> Bounds {
+    match scope {
+        Scope::Small => Bounds { asks: 2, ..CRASH },
+        Scope::Full => CRASH,
+    }
+}
 
 const CONVERGENCE: &str = "equal changes, equal states";
 
-const fn entry<T: Convergent>(name: &'static str, plants: &'static [Planted]) -> Entry {
+const fn entry<T: Convergent>(
+    name: &'static str,
+    plants: &'static [Planted],
+    bounds: fn(Scope) -> Bounds,
+) -> Entry {
     Entry {
         name,
-        bounds: |scope| match scope {
-            Scope::Small => Bounds { timed: &[], asks: 3, ..Bounds::NONE },
-            Scope::Full => Bounds { timed: &[], asks: 4, ..Bounds::NONE },
-        },
+        bounds,
         explore: |bounds, planted| {
             explore_model(|plant| Replicas::<T>::new(bounds, plant), Replicas::states, planted)
         },
         plants,
+        has: Has { timers: false, wipes: false, void: false },
     }
 }
 
@@ -236,14 +283,25 @@ impl<T: Convergent> Replica<T> {
         let digest = digest(format!("{state:?} {seen:?}").as_bytes());
         Arc::new(Replica { state, seen, digest })
     }
+
+    fn merged(&self, other: &Replica<T>) -> Arc<Self> {
+        let Replica { mut state, mut seen, .. } = self.clone();
+        state.merge(&other.state);
+        seen.extend(&other.seen);
+        Replica::new(state, seen)
+    }
 }
 
 /// All that is true at a moment.
 #[derive(Clone, Debug)]
 struct World<T: Convergent> {
     replicas: Vec<Arc<Replica<T>>>,
-    /// Every state that one of them had.
+    /// Every state that one of them had, and that is on its disk.
     sent: BTreeMap<Digest, Arc<Replica<T>>>,
+    /// What each was since its disk was last sure to have it, that included, in order; nothing where no crash
+    /// comes any more.
+    unsure: Vec<Vec<Arc<Replica<T>>>>,
+    crashes: usize,
     made: BTreeMap<Number, Seen<T::Change>>,
     /// A replica has come back as an old one.
     fell_back: bool,
@@ -252,16 +310,28 @@ struct World<T: Convergent> {
 impl<T: Convergent> World<T> {
     fn key(&self) -> impl PartialEq + Hash + '_ {
         let replicas: Vec<_> = self.replicas.iter().map(|replica| replica.digest).collect();
-        (replicas, self.sent.keys().collect::<Vec<_>>(), &self.made, self.fell_back)
+        let digests = |states: &Vec<Arc<Replica<T>>>| -> Vec<Digest> {
+            states.iter().map(|state| state.digest).collect()
+        };
+        let unsure: Vec<_> = self.unsure.iter().map(digests).collect();
+        let sent: Vec<_> = self.sent.keys().collect();
+        (replicas, sent, unsure, self.crashes, &self.made, self.fell_back)
     }
 
     fn seen_by(&self, replica: &Replica<T>) -> Vec<Seen<T::Change>> {
         replica.seen.iter().map(|number| self.made[number].clone()).collect()
     }
 
+    /// Whether a change was lost, and the replica that made it has made another one.
+    fn has_gone_on(&self) -> bool {
+        let is_there = |number: &Number| self.states().any(|one| one.seen.contains(number));
+        let mut lost = self.made.keys().filter(|number| !is_there(number));
+        lost.any(|(by, number)| is_there(&(*by, number + 1)))
+    }
+
     fn converges(&self) -> bool {
         let mut states: BTreeMap<_, Digest> = BTreeMap::new();
-        self.sent.values().all(|one| *states.entry(&one.seen).or_insert(one.digest) == one.digest)
+        self.states().all(|one| *states.entry(&one.seen).or_insert(one.digest) == one.digest)
     }
 
     /// Whether a replica has seen two changes that are in each other's way.
@@ -275,9 +345,43 @@ impl<T: Convergent> World<T> {
         seen.iter().any(|one| seen.iter().any(|other| meet(one, other)))
     }
 
+    /// Every state that a replica had, and that was not lost.
+    fn states(&self) -> impl Iterator<Item = &Arc<Replica<T>>> {
+        self.sent.values().chain(self.unsure.iter().flatten())
+    }
+
     fn put(&mut self, id: u32, replica: Arc<Replica<T>>) {
-        self.sent.insert(replica.digest, Arc::clone(&replica));
-        self.replicas[id as usize] = replica;
+        self.replicas[id as usize] = Arc::clone(&replica);
+        match self.unsure.get_mut(id as usize) {
+            Some(states) => states.push(replica),
+            None => self.send(&replica),
+        }
+    }
+
+    fn send(&mut self, replica: &Arc<Replica<T>>) {
+        self.sent.insert(replica.digest, Arc::clone(replica));
+    }
+
+    /// A replica sends one of the states of which it was not sure, which is on its disk by then.
+    fn keep(&mut self, id: u32, place: usize, forgets: bool) {
+        let states = &mut self.unsure[id as usize];
+        let sent = states[..=place].to_vec();
+        if !forgets {
+            states.drain(..place);
+        }
+        sent.iter().for_each(|state| self.send(state));
+    }
+
+    /// A replica loses what it was after one of the states of which it was not sure.
+    fn crash(&mut self, id: u32, kept: usize, may_crash: bool) {
+        self.crashes += 1;
+        let states = &mut self.unsure[id as usize];
+        states.truncate(kept + 1);
+        self.replicas[id as usize] = Arc::clone(&states[kept]);
+        if !may_crash {
+            let all = std::mem::take(&mut self.unsure);
+            all.iter().flatten().for_each(|state| self.send(state));
+        }
     }
 }
 
@@ -300,6 +404,10 @@ enum Action<T: Convergent> {
     Change(u32, T::Change),
     /// A state arrives there.
     Arrives(u32, Arc<Replica<T>>),
+    /// The first one sends a state of which it was not sure, and it arrives at the other one.
+    Sends(u32, usize, u32),
+    /// It comes back with so many of the states of which it was not sure.
+    Crash(u32, usize),
     /// It comes back as it was in the beginning.
     OldImage(u32),
 }
@@ -313,8 +421,21 @@ impl<T: Convergent> PartialEq for Action<T> {
             (Action::Arrives(id, state), Action::Arrives(other_id, other)) => {
                 id == other_id && state.digest == other.digest
             }
+            (Action::Sends(from, place, to), Action::Sends(other, other_place, other_to)) => {
+                (from, place, to) == (other, other_place, other_to)
+            }
+            (Action::Crash(id, kept), Action::Crash(other_id, other)) => {
+                id == other_id && kept == other
+            }
             (Action::OldImage(id), Action::OldImage(other)) => id == other,
-            (Action::Change(..) | Action::Arrives(..) | Action::OldImage(_), _) => false,
+            (
+                Action::Change(..)
+                | Action::Arrives(..)
+                | Action::Sends(..)
+                | Action::Crash(..)
+                | Action::OldImage(_),
+                _,
+            ) => false,
         }
     }
 }
@@ -347,7 +468,9 @@ impl<T: Convergent> Model for Replicas<T> {
     fn init_states(&self) -> Vec<World<T>> {
         let replicas = (0..NODES).map(|_| Arc::clone(&self.start)).collect();
         let (sent, made) = (BTreeMap::new(), BTreeMap::new());
-        vec![World { replicas, sent, made, fell_back: false }]
+        let crashing = if self.bounds.crashes > 0 { NODES as usize } else { 0 };
+        let unsure = vec![vec![Arc::clone(&self.start)]; crashing];
+        vec![World { replicas, sent, unsure, crashes: 0, made, fell_back: false }]
     }
 
     fn actions(&self, world: &World<T>, actions: &mut Vec<Action<T>>) {
@@ -357,6 +480,13 @@ impl<T: Convergent> Model for Replicas<T> {
             }
             let arrives = |state: &Arc<Replica<T>>| Action::Arrives(id, Arc::clone(state));
             actions.extend(world.sent.values().map(arrives));
+            for (states, from) in world.unsure.iter().zip(0..) {
+                let sent = (1..states.len()).map(|place| Action::Sends(from, place, id));
+                actions.extend(sent.filter(|_| from != id));
+            }
+            if let Some(states) = world.unsure.get(id as usize) {
+                actions.extend((0..states.len() - 1).map(|kept| Action::Crash(id, kept)));
+            }
             if self.plant == Some(Plant::OldImage) && !world.fell_back {
                 actions.push(Action::OldImage(id));
             }
@@ -379,12 +509,15 @@ impl<T: Convergent> Model for Replicas<T> {
                 seen.insert(number);
                 (id, Replica::new(state, seen))
             }
-            Action::Arrives(id, other) => {
-                let Replica { mut state, mut seen, .. } =
-                    Replica::clone(&world.replicas[id as usize]);
-                state.merge(&other.state);
-                seen.extend(&other.seen);
-                (id, Replica::new(state, seen))
+            Action::Arrives(id, other) => (id, world.replicas[id as usize].merged(&other)),
+            Action::Sends(from, place, id) => {
+                let other = &world.unsure[from as usize][place];
+                next.keep(from, place, self.plant == Some(Plant::EntriesForgotten));
+                (id, world.replicas[id as usize].merged(other))
+            }
+            Action::Crash(id, kept) => {
+                next.crash(id, kept, world.crashes + 1 < self.bounds.crashes);
+                return Some(next);
             }
             Action::OldImage(id) => {
                 next.fell_back = true;
@@ -398,7 +531,7 @@ impl<T: Convergent> Model for Replicas<T> {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(CONVERGENCE, |_, world: &World<T>| world.converges()),
             Property::always(T::SHOWS, |_, world: &World<T>| {
                 world.replicas.iter().all(|replica| replica.state.shows(&world.seen_by(replica)))
@@ -410,6 +543,13 @@ impl<T: Convergent> Model for Replicas<T> {
                 world.made.len() == model.bounds.asks
                     && world.replicas.iter().all(|one| one.seen.len() == world.made.len())
             }),
-        ]
+        ];
+        if self.bounds.crashes > 0 {
+            let gone_on = Property::sometimes("a replica goes on after it has lost a change", {
+                |_, world: &World<T>| world.has_gone_on()
+            });
+            properties.push(gone_on);
+        }
+        properties
     }
 }

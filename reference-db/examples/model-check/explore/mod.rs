@@ -42,9 +42,9 @@ pub(crate) trait Subject:
     /// Takes note of what a node has just done, and of what it was before.
     fn note(world: &mut World<Self>, node: NodeId, was: &Node<Self>, answers: &[Answer]);
 
-    /// Whether a message makes no difference any more, now or ever after, whatever happens: neither it
-    /// nor what would be answered.
-    fn is_void(world: &World<Self>, envelope: &Envelope<Self::Message>) -> bool;
+    /// Whether a message makes no difference any more, now or ever after, whatever happens within the
+    /// bounds: neither it nor what would be answered.
+    fn is_void(world: &World<Self>, bounds: &Bounds, envelope: &Envelope<Self::Message>) -> bool;
 
     /// Whether a mistake makes a disk forget a record.
     fn is_forgotten(plant: Plant, record: &Self::Record) -> bool;
@@ -83,21 +83,33 @@ pub(crate) struct Bounds {
     pub(crate) timed: &'static [u32],
     /// Crashes.
     pub(crate) crashes: usize,
+    /// Crashes, besides those, that take the disk along.
+    pub(crate) wipes: usize,
     /// Whether messages stay under way that make no difference any more.
     pub(crate) void: bool,
+    /// Who is down, and stays so.
+    pub(crate) down: &'static [u32],
     /// Operations of clients.
     pub(crate) asks: usize,
 }
 
 impl Bounds {
     /// Nothing.
-    pub(crate) const NONE: Bounds =
-        Bounds { timers: 0, silence: false, timed: &[0, 1, 2], void: false, crashes: 0, asks: 0 };
+    pub(crate) const NONE: Bounds = Bounds {
+        timers: 0,
+        silence: false,
+        timed: &[0, 1, 2],
+        void: false,
+        crashes: 0,
+        wipes: 0,
+        down: &[],
+        asks: 0,
+    };
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds { timers, silence, timed, crashes, asks, .. } = self;
+        let Bounds { timers, silence, timed, crashes, wipes, down, asks, .. } = self;
         let plural = |number: usize, one: &'static str, more: &'static str| {
             if number == 1 { one } else { more }
         };
@@ -107,7 +119,14 @@ impl fmt::Display for Bounds {
             f.write_str(if *silence { " or silences" } else { "" })?;
             write!(f, " of {timed:?}")?;
         }
-        write!(f, ", {crashes} {}", plural(*crashes, "crash", "crashes"))
+        write!(f, ", {crashes} {}", plural(*crashes, "crash", "crashes"))?;
+        if *wipes > 0 {
+            write!(f, ", {wipes} {}", plural(*wipes, "lost disk", "lost disks"))?;
+        }
+        if !down.is_empty() {
+            write!(f, ", {down:?} down")?;
+        }
+        Ok(())
     }
 }
 
@@ -130,6 +149,73 @@ pub(crate) struct Entry {
     pub(crate) explore: fn(Bounds, Option<Planted>) -> Findings,
     /// The mistakes that break it.
     pub(crate) plants: &'static [Planted],
+    /// What of it can be explored otherwise than a scope says.
+    pub(crate) has: Has,
+}
+
+/// What there is in a model, and so can be bounded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Has {
+    /// Timers that fire.
+    pub(crate) timers: bool,
+    /// Disks that can be lost.
+    pub(crate) wipes: bool,
+    /// Messages that make no difference any more.
+    pub(crate) void: bool,
+}
+
+/// What is explored otherwise than a scope says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wishes {
+    /// So many timers.
+    pub(crate) timers: Option<usize>,
+    /// So many crashes.
+    pub(crate) crashes: Option<usize>,
+    /// So many lost disks.
+    pub(crate) wipes: Option<usize>,
+    /// Messages stay under way that make no difference any more.
+    pub(crate) void: bool,
+}
+
+impl Entry {
+    /// What is explored of it in a scope, or as is wished.
+    ///
+    /// # Errors
+    /// Where it has nothing of what is wished.
+    pub(crate) fn bounds_with(&self, scope: Scope, wishes: Wishes) -> Result<Bounds, String> {
+        let Has { timers, wipes, void } = self.has;
+        let wanted = [
+            (wishes.timers.is_some() && !timers, "--timers", "timers"),
+            (wishes.wipes.is_some() && !wipes, "--wipes", "disks that can be lost"),
+            (wishes.void && !void, "--void", "messages of a protocol"),
+        ];
+        if let Some((_, flag, what)) = wanted.into_iter().find(|(lacks, ..)| *lacks) {
+            let name = self.name;
+            return Err(format!("{name} has no {what}: leave {flag} away, or name other models"));
+        }
+        let bounds = (self.bounds)(scope);
+        Ok(Bounds {
+            timers: wishes.timers.unwrap_or(bounds.timers),
+            crashes: wishes.crashes.unwrap_or(bounds.crashes),
+            wipes: wishes.wipes.unwrap_or(bounds.wipes),
+            void: bounds.void || wishes.void,
+            ..bounds
+        })
+    }
+}
+
+/// The models of these names, each once, in the order of [`MODELS`]; all where none is named.
+///
+/// # Errors
+/// Where no model has one of the names.
+pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Entry>, String> {
+    let known = |name: &&String| MODELS.iter().any(|model| model.name == **name);
+    if let Some(name) = names.iter().find(|name| !known(name)) {
+        let known: Vec<_> = MODELS.iter().map(|model| model.name).collect();
+        return Err(format!("no model is called `{name}`; there are {}", known.join(", ")));
+    }
+    let chosen = |model: &&Entry| names.is_empty() || names.iter().any(|name| name == model.name);
+    Ok(MODELS.iter().filter(chosen).collect())
 }
 
 /// Every model.
@@ -137,14 +223,22 @@ pub(crate) const MODELS: &[Entry] = &[
     raft::ELECTION,
     raft::REPLICATION,
     raft::READS,
+    raft::MEMBERS,
+    raft::TWO,
     semi_sync::SEMI_SYNC,
     semi_sync::FAILOVER,
+    semi_sync::REPLACEMENT,
     abd::REGISTER,
     abd::CRASH,
+    abd::WRITERS,
     crdt::SET,
     crdt::COUNTER,
     crdt::SIBLINGS,
     crdt::REGISTER,
+    crdt::SET_CRASH,
+    crdt::COUNTER_CRASH,
+    crdt::SIBLINGS_CRASH,
+    crdt::REGISTER_CRASH,
 ];
 
 /// The property that all models share: what clients saw is what one copy would have shown them.

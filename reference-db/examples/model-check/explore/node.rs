@@ -33,6 +33,8 @@ pub(crate) struct Node<P: Subject> {
     records: Vec<P::Record>,
     /// What was written and need not be durable yet, because nothing was sent since.
     unsynced: Vec<Written<P>>,
+    /// How many disks it has lost.
+    lost: u64,
     /// What tells it from other nodes.
     pub(crate) digest: Digest,
 }
@@ -54,7 +56,7 @@ impl<P: Subject> Node<P> {
     /// Starts with an empty disk.
     pub(crate) fn new(options: Options) -> Self {
         let now = Time(1 << 40);
-        let up = Arc::new(start::<P>(&options, Recovered::default(), now));
+        let up = Arc::new(start::<P>(&options, 0, Recovered::default(), now));
         let mut node = Node {
             options: Arc::new(options),
             reborn_text: text(up.as_ref(), now).into(),
@@ -65,6 +67,7 @@ impl<P: Subject> Node<P> {
             snapshot: None,
             records: Vec::new(),
             unsynced: Vec::new(),
+            lost: 0,
             digest: Digest::default(),
         };
         node.refresh();
@@ -117,6 +120,14 @@ impl<P: Subject> Node<P> {
         self.up = Arc::clone(&self.reborn);
         self.refresh();
         Ok(())
+    }
+
+    /// Loses its memory and its disk, and starts with an empty one in a cluster that exists.
+    pub(crate) fn wipe(&mut self) -> Result<(), Panicked> {
+        self.options = Arc::new(Options { restored: true, ..Options::clone(&self.options) });
+        (self.snapshot, self.records) = (None, Vec::new());
+        self.lost += 1;
+        self.crash(0)
     }
 
     /// Whether nothing has happened to it since it started.
@@ -172,7 +183,7 @@ impl<P: Subject> Node<P> {
     fn rise(&mut self) -> Result<(), Panicked> {
         let (snapshot, records) = (self.snapshot.clone(), self.records.clone());
         let risen = catch_unwind(AssertUnwindSafe(|| {
-            start(&self.options, Recovered { snapshot, records }, self.now)
+            start(&self.options, self.lost, Recovered { snapshot, records }, self.now)
         }));
         let reborn = risen.map_err(|_| Panicked)?;
         self.reborn_text = text(&reborn, self.now).into();
@@ -197,13 +208,14 @@ impl<P: Subject> Node<P> {
 }
 
 /// Starts a node. All draw the same random numbers: what differs from node to node, and from start to
-/// start, is when timers fire, and that is explored.
+/// start, is when timers fire, and that is explored. But no two disks of a node get the same number.
 fn start<P: Subject>(
     options: &Options,
+    lost: u64,
     recovered: Recovered<P::Snapshot, P::Record>,
     now: Time,
 ) -> P {
-    P::recover(options.clone(), recovered, ChaCha8Rng::seed_from_u64(1), now)
+    P::recover(options.clone(), recovered, ChaCha8Rng::seed_from_u64(1 + lost), now)
 }
 
 /// How many outputs are done when so many writes are, and all that is sent before the next one.

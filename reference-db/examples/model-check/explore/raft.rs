@@ -15,7 +15,7 @@ use stormglass_reference_db::protocol::raft::{self, Change, Raft};
 
 use super::node::Node;
 use super::world::{Answer, Envelope, Scenario, World, read, write};
-use super::{Bounds, Plant, Scope, Subject, explore};
+use super::{Bounds, Has, Plant, Scope, Subject, explore};
 
 /// Elections among nodes that have just been started.
 pub(crate) const ELECTION: super::Entry = super::Entry {
@@ -26,6 +26,7 @@ pub(crate) const ELECTION: super::Entry = super::Entry {
     },
     explore: |bounds, planted| explore(|| fresh(bounds), planted),
     plants: &[(Plant::VotesForgotten, ELECTION_SAFETY)],
+    has: Has { timers: true, wipes: true, void: true },
 };
 
 /// Two changes, under a leader that was elected before, and its successor.
@@ -42,6 +43,7 @@ pub(crate) const REPLICATION: super::Entry = super::Entry {
         (Plant::Forgery, LEADER_COMPLETENESS),
         (Plant::EntriesForgotten, STATE_MACHINE_SAFETY),
     ],
+    has: Has { timers: true, wipes: true, void: true },
 };
 
 /// A change and a read.
@@ -53,6 +55,40 @@ pub(crate) const READS: super::Entry = super::Entry {
     },
     explore: |bounds, planted| explore(|| led(bounds, &[write("a"), read()]), planted),
     plants: &[(Plant::OldImage, super::LINEARIZABLE)],
+    has: Has { timers: true, wipes: true, void: true },
+};
+
+/// One of three is let go, and a change is made.
+pub(crate) const MEMBERS: super::Entry = super::Entry {
+    name: "raft-members",
+    bounds: |scope| match scope {
+        Scope::Small => Bounds { timers: 1, timed: &[0, 1], crashes: 1, asks: 2, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 2, timed: &[0, 1], crashes: 1, asks: 2, ..Bounds::NONE },
+    },
+    explore: |bounds, planted| {
+        explore(|| led(bounds, &[Command::Dismiss { node: NodeId(2) }, write("a")]), planted)
+    },
+    plants: &[(Plant::Forgery, LEADER_COMPLETENESS)],
+    has: Has { timers: true, wipes: true, void: true },
+};
+
+/// Of two that are left of three, one loses its disk. Before or after that a change is made, and one of the
+/// two is let go.
+pub(crate) const TWO: super::Entry = super::Entry {
+    name: "raft-members-of-two",
+    bounds: |scope| match scope {
+        Scope::Small => Bounds { timers: 1, timed: &[1], wipes: 1, asks: 1, ..Bounds::NONE },
+        Scope::Full => {
+            Bounds { timers: 1, timed: &[1], crashes: 1, wipes: 1, asks: 2, ..Bounds::NONE }
+        }
+    },
+    explore: |bounds, planted| {
+        let asks = [write("a"), Command::Dismiss { node: NodeId(1) }];
+        let two = || fresh(bounds).led_by(NodeId(0)).having_dismissed(NodeId(2));
+        explore(|| two().asking(&of_whoever_leads(bounds, &asks)), planted)
+    },
+    plants: &[(Plant::Forgery, LEADER_COMPLETENESS)],
+    has: Has { timers: true, wipes: true, void: true },
 };
 
 const ELECTION_SAFETY: &str = "election safety";
@@ -77,6 +113,8 @@ pub(crate) struct Past {
     changed: bool,
     /// Whether one was after a crash.
     recovered: bool,
+    /// Whether one was after a disk was lost.
+    restored: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -118,6 +156,12 @@ impl Subject for Raft {
                 !world.past.committed.is_empty()
             }),
         ];
+        if bounds.timers > 0 && bounds.wipes > 0 {
+            properties.push(Property::sometimes(
+                "a leader is elected after a disk was lost",
+                |_, world: &World<Raft>| world.past.restored,
+            ));
+        }
         // A leader is there already where operations are explored.
         if bounds.timers > usize::from(bounds.asks == 0) && bounds.crashes > 0 {
             properties.extend([
@@ -140,6 +184,7 @@ impl Subject for Raft {
         if status.role == Role::Leader {
             let elected = !past.leaders.contains_key(&status.term);
             past.recovered |= elected && world.spent.crashes > 0;
+            past.restored |= elected && world.spent.wipes > 0;
             let first = *past.leaders.entry(status.term).or_insert(id);
             past.two_leaders |= first != id;
             let led = was.up.status();
@@ -154,7 +199,7 @@ impl Subject for Raft {
         }
     }
 
-    fn is_void(world: &World<Raft>, envelope: &Envelope<raft::Message>) -> bool {
+    fn is_void(world: &World<Raft>, _: &Bounds, envelope: &Envelope<raft::Message>) -> bool {
         match &envelope.message {
             raft::Message::Core(message) => is_void_answer(world.node(envelope.to), message),
             raft::Message::Forward { .. }
@@ -238,6 +283,10 @@ fn fresh(bounds: Bounds) -> Scenario<Raft> {
 }
 
 fn led(bounds: Bounds, asks: &[Command]) -> Scenario<Raft> {
-    let asks: Vec<_> = asks.iter().map(|command| (None, command.clone())).collect();
-    fresh(bounds).led_by(NodeId(0)).asking(&asks)
+    fresh(bounds).led_by(NodeId(0)).asking(&of_whoever_leads(bounds, asks))
+}
+
+/// The first of these, as many as are asked.
+fn of_whoever_leads(bounds: Bounds, asks: &[Command]) -> Vec<(Option<NodeId>, Command)> {
+    asks.iter().take(bounds.asks).map(|command| (None, command.clone())).collect()
 }

@@ -1,8 +1,8 @@
 //! A cluster, its network and its clients as a model of stateright.
 //!
 //! What can happen next is all that can happen in a network that loses, doubles and reorders, to nodes
-//! that crash and whose timers fire early or late. A message that was sent may arrive at any time from
-//! then on, or never, and any number of times. An answer reaches its client at once: one that is late,
+//! that crash or lose their disks, and whose timers fire early or late. A message that was sent may arrive at
+//! any time from then on, or never, and any number of times. An answer reaches its client at once: one that is late,
 //! or lost, allows a client more, and so says less.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,9 @@ const KEY: &str = "x";
 /// The number of a client's first request that is explored.
 const SEQUENCE: u64 = 10;
 
+/// The number of the one thing that an operator wants, who has no session.
+const OPERATOR: u64 = 5;
+
 /// What is explored.
 pub(crate) struct Scenario<P: Subject> {
     /// How much of everything may happen.
@@ -49,6 +52,8 @@ pub(crate) struct Scenario<P: Subject> {
     /// The session that each has, and where it begins.
     sessions: Vec<u64>,
     start: World<P>,
+    /// What does not arrive before the exploration begins.
+    holds: fn(&Envelope<P::Message>) -> bool,
     plant: Option<Plant>,
     /// What was found out of what nodes do.
     known: Mutex<BTreeMap<Question, Arc<Outcome<P>>>>,
@@ -99,7 +104,11 @@ impl<M> PartialEq for Envelope<M> {
 }
 
 impl<M> Envelope<M> {
-    fn concerns(&self, node: NodeId) -> bool {
+    fn concerns_any(&self, nodes: &[u32]) -> bool {
+        nodes.iter().any(|node| self.concerns(NodeId(*node)))
+    }
+
+    pub(crate) fn concerns(&self, node: NodeId) -> bool {
         self.from == node || self.to == node
     }
 
@@ -121,6 +130,8 @@ pub(crate) enum Event<M> {
     Ask(NodeId),
     /// The node crashes and comes back. Of what it wrote since it last sent something, so much stays.
     Crash(NodeId, usize),
+    /// The node crashes, and its disk is lost. It comes back with an empty one.
+    Wipe(NodeId),
 }
 
 impl<M> Event<M> {
@@ -131,7 +142,8 @@ impl<M> Event<M> {
             Event::Timer(node)
             | Event::Silence(node)
             | Event::Ask(node)
-            | Event::Crash(node, _) => *node,
+            | Event::Crash(node, _)
+            | Event::Wipe(node) => *node,
         }
     }
 }
@@ -208,7 +220,9 @@ impl<P: Subject> Model for Scenario<P> {
     type Action = Action<P::Message>;
 
     fn init_states(&self) -> Vec<World<P>> {
-        vec![self.start.clone()]
+        let mut start = self.start.clone();
+        start.flying.retain(|envelope| !envelope.concerns_any(self.bounds.down));
+        vec![start]
     }
 
     fn actions(&self, world: &World<P>, actions: &mut Vec<Self::Action>) {
@@ -216,15 +230,20 @@ impl<P: Subject> Model for Scenario<P> {
             return;
         }
         let events = self.events(world);
+        let is_up = |(_, id): &(_, u32)| !self.bounds.down.contains(id);
         if world.spent.crashes < self.bounds.crashes {
             for event in &events {
                 let within = (0..=1).map(|writes| Action::CrashWithin(event.clone(), writes));
                 actions.extend(within);
             }
-            for (node, id) in world.nodes.iter().zip(0..) {
+            for (node, id) in world.nodes.iter().zip(0..).filter(is_up) {
                 let crashes = (0..=node.unsynced()).map(|kept| Event::Crash(NodeId(id), kept));
                 actions.extend(crashes.map(Action::Event));
             }
+        }
+        if world.spent.wipes < self.bounds.wipes {
+            let up = world.nodes.iter().zip(0..).filter(is_up);
+            actions.extend(up.map(|(_, id)| Action::Event(Event::Wipe(NodeId(id)))));
         }
         actions.extend(events.into_iter().map(Action::Event));
     }
@@ -239,7 +258,7 @@ impl<P: Subject> Model for Scenario<P> {
             Err(Panicked) => return Some(World { panicked: true, ..world.clone() }),
         };
         if matches!(event, Event::Arrives(_))
-            && world.has_seen(event.node(), &reaction, self.bounds.void)
+            && world.has_seen(event.node(), &reaction, &self.bounds)
         {
             // It is here already.
             return None;
@@ -249,10 +268,11 @@ impl<P: Subject> Model for Scenario<P> {
         next.spent.crashes += usize::from(crashes);
         match event {
             Event::Arrives(_) | Event::Crash(..) => {}
+            Event::Wipe(_) => next.spent.wipes += 1,
             Event::Timer(_) | Event::Silence(_) => next.spent.timers += 1,
             Event::Ask(_) => self.ask(&mut next),
         }
-        next.take_over(event.node(), &reaction, self.bounds.void);
+        next.take_over(event.node(), &reaction, &self.bounds);
         Some(next)
     }
 
@@ -267,6 +287,7 @@ impl<P: Subject> Model for Scenario<P> {
                 Property::sometimes("all operations end", |model: &Self, world: &World<P>| {
                     world.answered == model.bounds.asks
                         && world.spent.crashes == model.bounds.crashes
+                        && world.spent.wipes == model.bounds.wipes
                 });
             properties.push(ended);
         }
@@ -300,7 +321,31 @@ impl<P: Subject> Scenario<P> {
             panicked: false,
         };
         let known = Mutex::default();
-        Scenario { bounds, asks: Vec::new(), sessions: Vec::new(), start, plant: None, known }
+        let (asks, sessions, holds) = (Vec::new(), Vec::new(), |_: &_| false);
+        Scenario { bounds, asks, sessions, start, holds, plant: None, known }
+    }
+
+    /// From here on, leaves these messages under way. They may arrive when the exploration has begun.
+    pub(crate) fn holding(mut self, holds: fn(&Envelope<P::Message>) -> bool) -> Self {
+        self.holds = holds;
+        self
+    }
+
+    /// Loses these of the messages that are under way.
+    pub(crate) fn having_lost(mut self, lost: fn(&Envelope<P::Message>) -> bool) -> Self {
+        self.start.flying.retain(|envelope| !lost(envelope));
+        self
+    }
+
+    /// Lets almost so much time pass at a node that its timer would fire.
+    ///
+    /// # Panics
+    /// Where the node panics.
+    pub(crate) fn having_heard_nothing(mut self, node: NodeId) -> Self {
+        let silent = Node::clone(self.start.node(node));
+        let outcome = self.try_out(&Arc::new(silent), &Event::Silence(node), 0, None);
+        self.advance(node, outcome);
+        self
     }
 
     /// Lets the timer of a node fire, and then everything arrive that follows, in order.
@@ -322,30 +367,52 @@ impl<P: Subject> Scenario<P> {
         for (client, (door, _)) in asks.iter().enumerate() {
             let id = door.or_else(|| leaders(&self.start).next());
             let id = id.expect("there is a leader");
-            let node = Node::clone(self.start.node(id));
-            let outcome = self.step(id, node, request(client, 0, 1, Command::OpenSession), None);
-            let session = self.advance(id, outcome).into_iter().find_map(|answer| match answer {
-                Reply::Session(number) | Reply::NodeSession(number) => Some(number),
-                _ => None,
-            });
-            self.sessions.push(session.expect("a session is opened"));
+            let session =
+                if is_about_members(&asks[client].1) { 0 } else { self.open_session(client, id) };
+            self.sessions.push(session);
         }
         self.asks = asks.to_vec();
         assert_eq!(self.asks.len(), self.bounds.asks, "the bound is what is asked");
         self
     }
 
-    /// Has had this done before, by the client that asks first, and everything arrive that followed.
+    /// Has had this written before, in a session of its own, and everything arrive that followed.
     ///
     /// # Panics
     /// Where it is not done, or nobody leads.
-    pub(crate) fn having_done(mut self, command: Command) -> Self {
+    pub(crate) fn having_written(mut self, value: &str) -> Self {
         let id = leaders(&self.start).next().expect("there is a leader");
+        let session = self.open_session(self.sessions.len(), id);
+        let input = request(0, session, SEQUENCE - 1, write(value));
         let node = Node::clone(self.start.node(id));
-        let input = request(0, self.sessions[0], SEQUENCE - 1, command);
         let answers = self.advance(id, self.step(id, node, input, None));
         assert_eq!(answers, [Reply::Done]);
+        let held = Register(Some(value.as_bytes().to_vec()));
+        self.start.clients = Arc::new(LinearizabilityTester::new(held));
         self
+    }
+
+    /// Has let a node go before, as an operator, and everything arrive that followed.
+    ///
+    /// # Panics
+    /// Where nobody leads, or the node is not let go.
+    pub(crate) fn having_dismissed(mut self, node: NodeId) -> Self {
+        let id = leaders(&self.start).next().expect("there is a leader");
+        let input = request(0, 0, OPERATOR - 1, Command::Dismiss { node });
+        let leader = Node::clone(self.start.node(id));
+        let answers = self.advance(id, self.step(id, leader, input, None));
+        assert_eq!(answers, [Reply::Done]);
+        self
+    }
+
+    fn open_session(&mut self, client: usize, door: NodeId) -> u64 {
+        let node = Node::clone(self.start.node(door));
+        let outcome = self.step(door, node, request(client, 0, 1, Command::OpenSession), None);
+        let session = self.advance(door, outcome).into_iter().find_map(|answer| match answer {
+            Reply::Session(number) | Reply::NodeSession(number) => Some(number),
+            _ => None,
+        });
+        session.expect("a session is opened")
     }
 
     /// Lets that happen and everything arrive that follows, and returns what was answered.
@@ -355,9 +422,12 @@ impl<P: Subject> Scenario<P> {
         while let Some((id, outcome)) = next {
             let reaction = outcome.expect("nobody panics").expect("it is a whole step");
             answers.extend(reaction.answers.iter().map(|answer| answer.reply.clone()));
-            self.start.take_over(id, &reaction, self.bounds.void);
-            next = (!self.start.flying.is_empty()).then(|| {
-                let envelope = self.start.flying.remove(0);
+            // Who is down is so only when the exploration has begun.
+            let bounds = Bounds { down: &[], ..self.bounds };
+            self.start.take_over(id, &reaction, &bounds);
+            let arriving = self.start.flying.iter().position(|envelope| !(self.holds)(envelope));
+            next = arriving.map(|place| {
+                let envelope = self.start.flying.remove(place);
                 let node = Node::clone(self.start.node(envelope.to));
                 (envelope.to, self.step(envelope.to, node, arrival(&envelope), None))
             });
@@ -425,6 +495,7 @@ impl<P: Subject> Scenario<P> {
             Event::Silence(_) => (2, none.0, none.1, 0),
             Event::Ask(_) => (3, none.0, none.1, world.spent.asks),
             Event::Crash(_, kept) => (4, none.0, none.1, *kept),
+            Event::Wipe(_) => (5, none.0, none.1, 0),
         };
         let question = (node.digest, what, survives);
         let mut known = self.known.lock().expect("nobody panics with it");
@@ -455,7 +526,9 @@ impl<P: Subject> Scenario<P> {
             }
             Event::Ask(_) => {
                 let (session, command) = (self.sessions[client], self.asks[client].1.clone());
-                request(client, session, SEQUENCE + client as u64, command)
+                let of_members = is_about_members(&command);
+                let sequence = if of_members { OPERATOR } else { SEQUENCE + client as u64 };
+                request(client, session, sequence, command)
             }
             Event::Crash(id, kept) => {
                 if self.plant == Some(Plant::OldImage) {
@@ -463,6 +536,10 @@ impl<P: Subject> Scenario<P> {
                 } else {
                     node.crash(*kept)?;
                 }
+                return Ok(survives.is_none().then(|| reaction(node, Vec::new(), Vec::new())));
+            }
+            Event::Wipe(_) => {
+                node.wipe()?;
                 return Ok(survives.is_none().then(|| reaction(node, Vec::new(), Vec::new())));
             }
         };
@@ -501,7 +578,8 @@ impl<P: Subject> Scenario<P> {
         world.spent.asks += 1;
         let op = match &self.asks[client].1 {
             Command::Write { value, .. } => RegisterOp::Write(Some(value.clone())),
-            _ => RegisterOp::Read,
+            Command::Read { .. } => RegisterOp::Read,
+            _ => return,
         };
         Arc::make_mut(&mut world.clients).on_invoke(client, op).expect("each client asks once");
     }
@@ -542,24 +620,27 @@ impl<P: Subject> World<P> {
     }
 
     /// Whether nothing is new in what comes of an event.
-    fn has_seen(&self, id: NodeId, reaction: &Reaction<P>, keeps_void: bool) -> bool {
+    fn has_seen(&self, id: NodeId, reaction: &Reaction<P>, bounds: &Bounds) -> bool {
         self.node(id).digest == reaction.node.digest
             && reaction.answers.is_empty()
             && reaction.sent.iter().all(|envelope| {
-                self.place(envelope).is_ok() || !keeps_void && P::is_void(self, envelope)
+                self.place(envelope).is_ok()
+                    || envelope.concerns_any(bounds.down)
+                    || !bounds.void && P::is_void(self, bounds, envelope)
             })
     }
 
-    fn take_over(&mut self, id: NodeId, reaction: &Reaction<P>, keeps_void: bool) {
+    fn take_over(&mut self, id: NodeId, reaction: &Reaction<P>, bounds: &Bounds) {
         let was = std::mem::replace(&mut self.nodes[id.0 as usize], Arc::clone(&reaction.node));
-        for envelope in &reaction.sent {
+        let sent = reaction.sent.iter().filter(|envelope| !envelope.concerns_any(bounds.down));
+        for envelope in sent {
             if let Err(place) = self.place(envelope) {
                 self.flying.insert(place, Arc::clone(envelope));
             }
         }
-        if !keeps_void {
+        if !bounds.void {
             let mut flying = std::mem::take(&mut self.flying);
-            flying.retain(|envelope| !envelope.concerns(id) || !P::is_void(self, envelope));
+            flying.retain(|envelope| !envelope.concerns(id) || !P::is_void(self, bounds, envelope));
             self.flying = flying;
         }
         for answer in &reaction.answers {
@@ -575,6 +656,9 @@ impl<P: Subject> World<P> {
     /// A client learns something. Only what ends its operation is told to the judge: one that was
     /// turned down may be asked again, and is left open.
     fn answer(&mut self, answer: &Answer) {
+        if answer.sequence == OPERATOR && answer.reply == Reply::Done {
+            self.answered += 1;
+        }
         let Some(client) = answer.sequence.checked_sub(SEQUENCE) else { return };
         let ret = match &answer.reply {
             Reply::Done => RegisterRet::WriteOk,
@@ -589,6 +673,11 @@ impl<P: Subject> World<P> {
 
 fn arrival<M: Clone>(envelope: &Envelope<M>) -> Input<M> {
     Input::Message { from: envelope.from, message: envelope.message.clone() }
+}
+
+/// Whether an operator asks for it.
+fn is_about_members(command: &Command) -> bool {
+    matches!(command, Command::Admit { .. } | Command::Dismiss { .. })
 }
 
 /// The last moment before another.
