@@ -238,3 +238,31 @@ fn what_a_history_says_beyond_verdicts_is_told_in_words() {
     "#]]
     .assert_eq(&told(read));
 }
+
+#[test]
+fn where_clients_wrote_after_quiet_began_convergence_says_for_how_long() {
+    let told = |write: &str| {
+        let text = format!(
+            "
+            0 invoke write x 1
+            0 ok
+            phase liveness
+            {write}
+            phase final
+            9 invoke read-replica x @n1
+            9 ok 2
+            9 invoke read-replica x @n2
+            9 ok 2
+            "
+        );
+        Facts::of(&history(&text)).convergence.unwrap()
+    };
+    let wrote = told("1 invoke write x 2\n1 ok\n2 invoke read x\n2 ok 2");
+    let (after, written) = (wrote.after.unwrap(), wrote.written.unwrap());
+    assert!(!written.is_zero() && written < after, "{wrote:?}");
+    let words = wrote.to_string();
+    assert!(words.contains(" after quiet began, at the latest; clients went on writing for "));
+    // A write that failed, or none at all, changed nothing.
+    let read = told("1 invoke read x\n1 ok 1");
+    assert_eq!(read.written, None, "{read:?}");
+}
