@@ -101,7 +101,7 @@ impl Keys {
                 (None, _) => unreachable!("a step that was known is a list"),
             }
             if matches!(after.get(&key), Value::Int(left) if left < 0) {
-                return Outcome::Fail(Reason::Other("the account holds too little".into()));
+                return Outcome::Fail(Reason::Declined("the account holds too little".into()));
             }
         }
         *self = after;

@@ -333,6 +333,15 @@ fn check_fit(op: &Op<KeyId, ValueId>, outcome: &Outcome) -> Result<(), HistoryEr
         (Outcome::Fail(Reason::Mismatch { .. }), _) if op.kind() != OpKind::Cas => {
             "only a compare-and-set fails with a mismatch"
         }
+        (Outcome::Info(Reason::Declined(_)), _) => {
+            "what was declined is known not to have taken effect: its outcome is `fail`"
+        }
+        (Outcome::Fail(Reason::Declined(_)), _) if op.kind() == OpKind::Cas => {
+            "a compare-and-set is not declined: it fails with a mismatch"
+        }
+        (Outcome::Fail(Reason::Declined(_)), _) if !op.kind().has_condition() => {
+            "only a remove, increment, enqueue, dequeue, acquire, release, commit or txn is declined for what is stored"
+        }
         _ => return Ok(()),
     };
     Err(HistoryError::Misfit { what })

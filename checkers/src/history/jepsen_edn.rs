@@ -19,8 +19,8 @@
 //! - A completion repeats what was asked, or leaves it out; what contradicts it is refused.
 //!
 //! What this module writes begins with a comment, [`is_ours`], and says with `:session`, `:node`,
-//! `:version`, `:read-replica` and `:error [:mismatch value]` what Jepsen has no words for, so that it
-//! is judged as the history that it was written from.
+//! `:version`, `:read-replica` and `:error [:mismatch value]` or `[:declined words]` what Jepsen has no
+//! words for, so that it is judged as the history that it was written from.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
@@ -431,7 +431,7 @@ fn add(
         Some("fail") => {
             let op = foreign.open(process)?;
             check_function(op, f.as_deref())?;
-            let reason = mismatch(op, field("error"), how.texts)?;
+            let reason = answer(op, field("error"), how.texts)?;
             // What failed for any other reason has seen nothing of which there were versions.
             let version = version.filter(|_| reason.is_some());
             let reason = reason.unwrap_or_else(|| self::reason(field("error"), "fail"));
@@ -587,8 +587,8 @@ fn check_repeated(op: &Op, key: &Edn<'_>, value: &Edn<'_>, how: How) -> Result<(
     }
 }
 
-/// What a compare-and-set found that did nothing, as this module writes it.
-fn mismatch(op: &Op, error: &Edn<'_>, texts: Texts) -> Result<Option<Reason>, String> {
+/// What is stored that kept an operation from being done, as this module writes it.
+fn answer(op: &Op, error: &Edn<'_>, texts: Texts) -> Result<Option<Reason>, String> {
     let Edn::Vector(parts) = error else { return Ok(None) };
     match &parts[..] {
         [Edn::Key(name), found @ ..]
@@ -596,6 +596,11 @@ fn mismatch(op: &Op, error: &Edn<'_>, texts: Texts) -> Result<Option<Reason>, St
         {
             let actual = found.first().map(|found| value_of(found, texts)).transpose()?;
             Ok(Some(Reason::Mismatch { actual }))
+        }
+        [Edn::Key(name), words]
+            if name == "declined" && op.kind() != OpKind::Cas && op.kind().has_condition() =>
+        {
+            Ok(word(words).map(|words| Reason::Declined(words.into())))
         }
         _ => Ok(None),
     }
@@ -857,6 +862,9 @@ fn completed(history: &History, operation: &Operation<'_>) -> String {
         Some(Reason::Mismatch { actual }) => {
             let found = actual.map(|id| to_edn(history.value(id)));
             Some(Edn::Vector([Edn::key("mismatch")].into_iter().chain(found).collect()))
+        }
+        Some(Reason::Declined(words)) => {
+            Some(Edn::Vector(vec![Edn::key("declined"), Edn::string(words.to_string())]))
         }
         Some(Reason::Timeout) => Some(Edn::key("timeout")),
         Some(Reason::Unsupported) => Some(Edn::key("unsupported")),

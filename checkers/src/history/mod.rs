@@ -187,9 +187,11 @@ impl Operation<'_> {
         matches!(self.outcome, Some(Outcome::Ok(_)))
     }
 
-    /// Whether the store served it: a compare-and-set that found another value was served as well.
+    /// Whether the store served it: one that failed because of what is stored was served as well, a compare-and-set
+    /// that found another value or a transfer from an account that holds too little. One that failed because nobody
+    /// could serve it was not.
     pub fn was_served(&self) -> bool {
-        self.is_ok() || matches!(self.outcome, Some(Outcome::Fail(Reason::Mismatch { .. })))
+        self.is_ok() || matches!(self.outcome, Some(Outcome::Fail(reason)) if reason.is_answer())
     }
 
     /// Whether the system does not offer it.

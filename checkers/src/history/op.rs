@@ -605,6 +605,32 @@ impl OpKind {
         }
     }
 
+    /// Whether it depends on what is stored whether an operation of this kind can be done, so that it may be
+    /// [declined](Reason::Declined).
+    pub fn has_condition(self) -> bool {
+        match self {
+            OpKind::Cas
+            | OpKind::Remove
+            | OpKind::Increment
+            | OpKind::Enqueue
+            | OpKind::Dequeue
+            | OpKind::Acquire
+            | OpKind::Release
+            | OpKind::Commit
+            | OpKind::Txn => true,
+            OpKind::Read
+            | OpKind::Write
+            | OpKind::Delete
+            | OpKind::Add
+            | OpKind::Append
+            | OpKind::Generate
+            | OpKind::Send
+            | OpKind::Poll
+            | OpKind::Committed
+            | OpKind::Echo => false,
+        }
+    }
+
     /// Whether an operation of this kind can change what a key holds.
     pub fn writes(self) -> bool {
         match self {
@@ -676,6 +702,11 @@ pub enum Reason<V = Value> {
         )]
         actual: Option<V>,
     },
+    /// The store looked at what it holds, and that does not allow the operation: an account holds too little, a lock is
+    /// somebody else's. In the system's own words. Only with `fail`, and only where a system that works as it should
+    /// gives such answers: whoever got one was served, so that one who cannot serve (no leader, no quorum) must not say
+    /// so. A compare-and-set has [`Reason::Mismatch`] for it.
+    Declined(Arc<str>),
     /// No answer before the client's deadline.
     Timeout,
     /// The node is not the leader and did nothing.
@@ -688,7 +719,7 @@ pub enum Reason<V = Value> {
     Unsupported,
     /// What the session had seen is lost, and the session is over: its client begins another one.
     SessionLost,
-    /// Anything else, in the system's own words.
+    /// Anything else, in the system's own words. Whoever is told so was not served.
     Other(Arc<str>),
 }
 
@@ -707,12 +738,18 @@ fn missing<V>() -> Option<V> {
 }
 
 impl<V> Reason<V> {
+    /// Whether it is an answer by what is stored, which only one gives who serves.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Reason::Mismatch { .. } | Reason::Declined(_))
+    }
+
     /// The same reason over other values.
     pub fn map<V2>(&self, value_of: impl FnOnce(&V) -> V2) -> Reason<V2> {
         match self {
             Reason::Mismatch { actual } => {
                 Reason::Mismatch { actual: actual.as_ref().map(value_of) }
             }
+            Reason::Declined(words) => Reason::Declined(words.clone()),
             Reason::Timeout => Reason::Timeout,
             Reason::NotLeader => Reason::NotLeader,
             Reason::Unavailable => Reason::Unavailable,
@@ -729,6 +766,7 @@ impl<V: fmt::Display> fmt::Display for Reason<V> {
         match self {
             Reason::Mismatch { actual: Some(value) } => write!(f, "mismatch: holds {value}"),
             Reason::Mismatch { actual: None } => f.write_str("mismatch"),
+            Reason::Declined(words) => write!(f, "declined: {words}"),
             Reason::Timeout => f.write_str("timeout"),
             Reason::NotLeader => f.write_str("not-leader"),
             Reason::Unavailable => f.write_str("unavailable"),

@@ -541,6 +541,8 @@ fn what_is_exported_is_judged_as_what_it_was_made_from() {
         // What a compare-and-set found that was not done.
         "0 invoke write x 1\n0 ok\n1 invoke cas x 2 3\n1 fail mismatch 4",
         "0 invoke write x 1\n0 ok\n1 invoke cas x 1 3\n1 fail mismatch",
+        "phase liveness\n0 invoke acquire x\n0 fail declined it is taken",
+        "phase liveness\n0 invoke acquire x\n0 fail it is taken",
         "0 invoke write x 1\n0 ok\n1 invoke cas x 1 3\n1 fail timeout\n1 invoke read x\n1 ok 1",
         // Versions, nodes, faults and phases.
         "0 invoke write x 1\n0 ok v2\n1 invoke read x\n1 ok 1 v1\n1 invoke read x\n1 ok 1 v2",
@@ -846,6 +848,8 @@ fn why_an_operation_did_not_end_well_is_read_as_it_was_written() {
     assert_eq!(ended("cas", "[:mismatch 1 2]"), other("[:mismatch 1 2]"));
     assert_eq!(ended("cas", "[:missed 1]"), other("[:missed 1]"));
     assert_eq!(ended("write", "[:mismatch 1]"), other("[:mismatch 1]"));
+    assert_eq!(ended("write", "[:declined \"full\"]"), other("[:declined \"full\"]"));
+    assert_eq!(ended("cas", "[:declined \"full\"]"), other("[:declined \"full\"]"));
     assert_eq!(ended("write", ":unsupported"), Reason::Unsupported);
     assert_eq!(ended("write", ":refused"), other("refused"));
     assert_eq!(ended("write", ":timed-out"), Reason::Timeout);

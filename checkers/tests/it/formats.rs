@@ -41,6 +41,8 @@ const SAMPLE: &str = "
     4 fail mismatch nil
     5 invoke delete x
     5 ok
+    5 invoke acquire z
+    5 fail declined it is taken
     fault 0 end partition n1 | n2 n3
     phase final
     6 invoke read-replica x @n1
@@ -215,6 +217,8 @@ fn what_no_history_contains_is_refused() {
         Outcome::Ok(Ret::Value(Value::Nil)),
         Outcome::Fail(Reason::Mismatch { actual: None }),
         Outcome::Info(Reason::Mismatch { actual: None }),
+        Outcome::Fail(Reason::Declined("it is full".into())),
+        Outcome::Info(Reason::Declined("it is full".into())),
     ];
     for outcome in misfits {
         assert!(matches!(complete(first, &outcome), HistoryError::Misfit { .. }), "{outcome:?}");
@@ -223,6 +227,35 @@ fn what_no_history_contains_is_refused() {
     let operation = OperationId(0);
     assert_eq!(twice.complete(later, operation, &done), Err(HistoryError::NotOpen { operation }));
     assert_eq!(builder(Some(&done)).open_operation(process), Err(HistoryError::Idle { process }));
+}
+
+#[test]
+fn only_what_depends_on_what_is_stored_is_declined() {
+    for (op, fits) in [
+        ("remove x 1", true),
+        ("increment x 1", true),
+        ("enqueue x 1", true),
+        ("dequeue x", true),
+        ("acquire x", true),
+        ("release x", true),
+        ("txn x [[\"inc\",1,-7]]", true),
+        ("read x", false),
+        ("write x 1", false),
+        // It says what it found.
+        ("cas x 1 2", false),
+        ("add x 1", false),
+        ("append x 1", false),
+        ("generate x", false),
+    ] {
+        for (ended, fits) in [("fail", fits), ("info", false)] {
+            let undecided = write(&history(&format!("0 invoke {op}\n0 {ended} no")));
+            let text = String::from_utf8(undecided).unwrap();
+            let declined = text.replace("\"other\"", "\"declined\"");
+            assert_ne!(text, declined);
+            let read = read(declined.as_bytes());
+            assert_eq!(read.is_ok(), fits, "{op}, {ended}: {:?}", read.err());
+        }
+    }
 }
 
 #[test]

@@ -392,6 +392,24 @@ fn a_compare_and_set_that_found_something_else_was_served() {
 }
 
 #[test]
+fn what_is_declined_for_what_is_stored_was_served_and_what_nobody_could_serve_was_not() {
+    let text = "
+        phase liveness
+        0 invoke txn bank [[\"inc\",1,-7],[\"inc\",2,7]]
+        0 fail declined the account holds too little
+        0 invoke txn bank [[\"inc\",1,-8],[\"inc\",2,8]]
+        0 fail declined the account holds too little
+    ";
+    check(&Live, text, &Valid);
+    for reason in ["unavailable", "not-leader", "refused", "no quorum"] {
+        let refused = text.replace("declined the account holds too little", reason);
+        check(&Live, &refused, &Invalid(&["no-progress"]));
+    }
+    let words = Live.check(&history(&text.replace("declined the", "the"))).anomalies()[0].clone();
+    assert!(words.explanation[1].contains("was told the account holds too little"), "{words:?}");
+}
+
+#[test]
 fn a_write_that_was_refused_is_told_as_one() {
     let text = "phase liveness\n0 invoke write x 1\n0 fail not-leader";
     let verdict = Live.check(&history(text));

@@ -139,6 +139,7 @@ fn items(list: &str) -> Vec<&str> {
 fn reason(words: &[&str]) -> Reason {
     match words[0] {
         "mismatch" => Reason::Mismatch { actual: words.get(1).map(|word| value(word)) },
+        "declined" => Reason::Declined(words[1..].join(" ").into()),
         "timeout" => Reason::Timeout,
         "not-leader" => Reason::NotLeader,
         "unavailable" => Reason::Unavailable,

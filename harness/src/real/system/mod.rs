@@ -144,7 +144,7 @@ impl Turn {
     fn after(&mut self, outcome: &Outcome) {
         let is_answer = match outcome {
             Outcome::Ok(_) => true,
-            Outcome::Fail(reason) => matches!(reason, Reason::Mismatch { .. }),
+            Outcome::Fail(reason) => reason.is_answer(),
             Outcome::Info(_) => false,
         };
         if !self.pinned && !is_answer {

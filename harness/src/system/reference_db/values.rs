@@ -111,10 +111,10 @@ fn outcome_of(op: &Op, reply: Reply) -> Outcome {
         }
         (_, Reply::WrongKind) => Outcome::Fail(Reason::Other("the key holds another kind".into())),
         (_, Reply::TooLittle) => {
-            Outcome::Fail(Reason::Other("the account holds too little".into()))
+            Outcome::Fail(Reason::Declined("the account holds too little".into()))
         }
         (_, Reply::Absent) => {
-            Outcome::Fail(Reason::Other("the set that was read does not have it".into()))
+            Outcome::Fail(Reason::Declined("the set that was read does not have it".into()))
         }
         (_, Reply::TooMuch) => Outcome::Fail(Reason::Other("the sum is too great".into())),
         (_, Reply::NoSuchNode) => Outcome::Fail(Reason::Other("no such node takes part".into())),
