@@ -63,6 +63,17 @@ impl SequentialSpec for Counter {
         (down..=up).contains(&missing) && (missing == 0 || missing % divisor == 0)
     }
 
+    fn sum(&self) -> Option<i128> {
+        Some(self.0)
+    }
+
+    fn adds(op: &CounterOp) -> Option<i128> {
+        match op {
+            CounterOp::Add(number) => Some((*number).into()),
+            CounterOp::Read => Some(0),
+        }
+    }
+
     fn shows(_op: &CounterOp, ret: &CounterRet) -> Option<Counter> {
         match ret {
             CounterRet::Sum(sum) => Some(Counter(*sum)),
@@ -72,7 +83,7 @@ impl SequentialSpec for Counter {
 }
 
 /// The greatest number that divides both; of 0 and a number, the number.
-fn gcd(mut one: i128, mut other: i128) -> i128 {
+pub(crate) fn gcd(mut one: i128, mut other: i128) -> i128 {
     while other != 0 {
         (one, other) = (other, one % other);
     }

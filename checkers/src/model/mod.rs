@@ -67,6 +67,18 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         None
     }
 
+    /// What the object holds, where that is a number and [each operation](Self::adds) adds to it, whatever it was. A
+    /// search then need not try which of many unanswered operations took effect. It may always say nothing.
+    fn sum(&self) -> Option<i128> {
+        None
+    }
+
+    /// What an operation adds to the [sum](Self::sum).
+    fn adds(op: &Self::Op) -> Option<i128> {
+        let _ = op;
+        None
+    }
+
     /// About how many bytes the object holds outside of itself, in texts and lists: counts towards
     /// what a search may remember.
     fn heap_bytes(&self) -> usize {

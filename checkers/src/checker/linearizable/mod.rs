@@ -46,7 +46,7 @@ mod witness;
 mod zones;
 
 pub use linearization::Linearization;
-pub use search::{Budget, Call, Found, Shortage, order, search};
+pub use search::{Budget, Call, Found, Shortage, order, order_by_gaps, search};
 pub use stream::{Breach, Streaming, Summary, Violation};
 
 /// One operation on a key, as the methods see it.

@@ -13,13 +13,19 @@ type Used = SmallVec<[(u32, u32); 4]>;
 pub(super) struct UsedSets {
     sets: Vec<Used>,
     numbers: FxHashMap<Used, u32>,
-    bytes: u64,
+    /// How many bytes long ones hold on the heap.
+    outside: u64,
 }
 
 impl UsedSets {
     pub(super) fn new() -> UsedSets {
         let numbers = FxHashMap::from_iter([(Used::new(), 0)]);
-        UsedSets { sets: vec![Used::new()], numbers, bytes: 0 }
+        UsedSets { sets: vec![Used::new()], numbers, outside: 0 }
+    }
+
+    /// The classes of a set, and how many operations of each it has.
+    pub(super) fn of(&self, set: u32) -> &[(u32, u32)] {
+        &self.sets[set as usize]
     }
 
     /// How many operations of a class a set has.
@@ -39,9 +45,9 @@ impl UsedSets {
             return *number;
         }
         let number = self.sets.len() as u32;
-        // Each set is in a list and in a table, and a long one on the heap.
+        // Each set is in a list and in a table.
         let outside = if used.spilled() { used.capacity() * size_of::<(u32, u32)>() } else { 0 };
-        self.bytes += 2 * (size_of::<Used>() + outside) as u64;
+        self.outside += 2 * outside as u64;
         self.sets.push(used.clone());
         self.numbers.insert(used, number);
         number
@@ -55,7 +61,9 @@ impl UsedSets {
 
     /// How much it takes.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        let list = self.sets.capacity() * size_of::<Used>();
+        let entry = size_of::<(Used, u32)>();
+        table(self.numbers.len(), self.numbers.capacity(), entry) + list as u64 + self.outside
     }
 }
 

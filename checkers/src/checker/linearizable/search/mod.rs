@@ -3,7 +3,7 @@
 //! The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993), with
 //! Lowe's memo of configurations ("Testing for Linearizability", 2017): depth first, it picks the
 //! operation that takes effect next among those that are open, and never visits a configuration
-//! twice. Eight things keep it small:
+//! twice. Nine things keep it small:
 //!
 //! 1. **The frontier window.** Let `p` be the first return whose operation has not taken effect
 //!    yet. Whatever returned before `p` has taken effect, and whatever was called after `p` has
@@ -28,16 +28,20 @@
 //! 8. **Quiescent cuts.** Where no operation is open and the state is known, what follows is [searched
 //!    by itself](parts). Where it is not known and memory runs out, all states that are possible at
 //!    a cut are found, everything before it is forgotten, and the search goes on from them.
+//! 9. **Gaps of sums.** Which of many unanswered additions took effect is [left open](gaps) where the search
+//!    above does not come to an end soon.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::model::SequentialSpec;
+use gaps::Gaps;
 use lookahead::Marks;
 use memo::{Memo, UsedSets, table};
 pub(super) use parts::parts;
 use timetable::{Mask, Timetable};
 
+mod gaps;
 mod lookahead;
 mod memo;
 mod parts;
@@ -112,6 +116,17 @@ impl Budget {
     }
 }
 
+impl Budget {
+    /// Does something with so many states at most.
+    fn part<T>(&mut self, states_max: u64, of: impl FnOnce(&mut Budget) -> T) -> T {
+        let states = states_max.min(self.states);
+        let mut part = Budget { states, ..*self };
+        let done = of(&mut part);
+        self.states -= states - part.states;
+        done
+    }
+}
+
 /// What a search had too little of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
@@ -126,6 +141,12 @@ const OPEN_MAX: usize = 1024;
 
 /// How many returns there are at least between two cuts at which the past is forgotten.
 const SEGMENT_MIN: u32 = 1 << 10;
+
+/// How many states a search may take, besides two for each operation, before it is tried with gaps.
+const BEFORE_GAPS: u64 = 10_000;
+
+/// The most gaps on one way that are tried.
+const GAPS_MAX: u32 = 24;
 
 /// Searches for an order, and takes from the budget what it visits. Bytes are counted for each part
 /// between cuts where the state is known.
@@ -191,16 +212,87 @@ fn order_of_part<S: SequentialSpec>(
     is_wanted: bool,
 ) -> Result<Vec<u32>, Found> {
     let plan = Timetable::new(calls);
-    let mut run = |segment| match plan.width {
+    let run = |segment, budget: &mut Budget| match plan.width {
         0..=64 => Search::<S, 1>::new(start, calls, &plan, is_wanted).run(segment, budget),
         65..=128 => Search::<S, 2>::new(start, calls, &plan, is_wanted).run(segment, budget),
         129..=OPEN_MAX => Search::<S, 16>::new(start, calls, &plan, is_wanted).run(segment, budget),
         open => Err(Found::TooWide { open }),
     };
-    let found = run(u32::MAX);
+    if !plan.unanswered.is_empty() && start.sum().is_some() {
+        let soon = BEFORE_GAPS + 2 * calls.len() as u64;
+        let found = budget.part(soon, |part| run(u32::MAX, part));
+        if !matches!(found, Err(Found::Exhausted { .. })) {
+            return found;
+        }
+        let found = budget.part(budget.states / 2, |part| of_gaps(start, calls, &plan, part));
+        if let Some(found) = found {
+            return found;
+        }
+    }
+    let found = run(u32::MAX, budget);
     let too_much = matches!(found, Err(Found::Exhausted { of: Shortage::Bytes, .. }));
     let may_cut = too_much && plan.cut_from(SEGMENT_MIN) < plan.end();
-    if may_cut { run(SEGMENT_MIN) } else { found }
+    if may_cut { run(SEGMENT_MIN, budget) } else { found }
+}
+
+/// The order of a [sum](SequentialSpec::sum), with the fewest [gaps](gaps) that are filled by unanswered operations:
+/// places in the list of calls. Nothing where this way does not tell, as for what is no sum.
+///
+/// # Errors
+/// What was found instead; never [`Found::Order`].
+///
+/// # Panics
+/// Where an answer comes before its call.
+pub fn order_by_gaps<S: SequentialSpec>(
+    start: &S,
+    calls: &[Call<S>],
+    budget: &mut Budget,
+) -> Option<Result<Vec<usize>, Found>> {
+    check_times(calls);
+    let found = of_gaps(start, calls, &Timetable::new(calls), budget)?;
+    Some(found.map(|places| places.into_iter().map(|index| index as usize).collect()))
+}
+
+/// The same of one part.
+fn of_gaps<S: SequentialSpec>(
+    start: &S,
+    calls: &[Call<S>],
+    plan: &Timetable,
+    budget: &mut Budget,
+) -> Option<Result<Vec<u32>, Found>> {
+    let mut most = 0;
+    while most <= GAPS_MAX {
+        let found = match plan.width {
+            0..=64 => Search::<S, 1>::new(start, calls, plan, true).run_by_gaps(most, budget),
+            65..=128 => Search::<S, 2>::new(start, calls, plan, true).run_by_gaps(most, budget),
+            129..=OPEN_MAX => {
+                Search::<S, 16>::new(start, calls, plan, true).run_by_gaps(most, budget)
+            }
+            open => return Some(Err(Found::TooWide { open })),
+        };
+        match found {
+            ByGaps::Found(order) => return Some(Ok(order)),
+            ByGaps::None { stuck } => return Some(Err(Found::NoOrder { stuck })),
+            ByGaps::Unknown => return None,
+            ByGaps::WithMore => most += 1 + most / 3,
+        }
+    }
+    None
+}
+
+/// What was found with so many gaps at most.
+enum ByGaps {
+    /// An order: it shows that they can be filled.
+    Found(Vec<u32>),
+    /// There is none, with any number of gaps.
+    None {
+        /// See [`Found::NoOrder`].
+        stuck: usize,
+    },
+    /// There may be one with more gaps.
+    WithMore,
+    /// The budget ran out, or some gaps could not be filled, and it is not known whether they can.
+    Unknown,
 }
 
 /// A configuration: what has taken effect, and the state that it led to.
@@ -307,6 +399,8 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     legs: Vec<Leg>,
     /// How many bytes the states hold on the heap.
     heap: u64,
+    /// Where unanswered operations are left open: the gaps, which are then what configurations have used.
+    gaps: Option<Gaps>,
 }
 
 impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
@@ -361,6 +455,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             trail: Vec::new(),
             legs: vec![Leg { after: 0, trail: Vec::new() }],
             heap: 0,
+            gaps: None,
             plan,
         };
         search.number_of(start.clone());
@@ -386,6 +481,51 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             }
         }
         Ok(self.order_to(entries[0].leg))
+    }
+
+    /// Finds an order with so many gaps at most.
+    fn run_by_gaps(mut self, most: u32, budget: &mut Budget) -> ByGaps {
+        let added = |class: &Class| {
+            S::adds(&self.calls[self.plan.unanswered[class[0] as usize] as usize].op)
+        };
+        let amounts: Option<Vec<i128>> = self.classes.iter().map(added).collect();
+        let Some(amounts) = amounts else { return ByGaps::Unknown };
+        self.gaps = Some(Gaps::new(amounts, self.classes.clone(), most));
+        self.goal = self.plan.end();
+        if self.goal == 0 {
+            return ByGaps::Found(Vec::new());
+        }
+        let start = Configuration { frontier: 0, done: Mask::EMPTY, state: 0, used: 0 };
+        let Ok(ends) = self.explore(&[Entry { at: start, leg: 0 }], budget) else {
+            return ByGaps::Unknown;
+        };
+        let gaps = self.gaps.take().expect("they are there");
+        match ends.first() {
+            Some(end) => {
+                let trail = self.order_to(end.leg);
+                ByGaps::Found(self.with_gaps_filled(&trail, end.at.used, gaps))
+            }
+            None if gaps.was_cut => ByGaps::WithMore,
+            None if gaps.is_open => ByGaps::Unknown,
+            None => ByGaps::None { stuck: self.stuck() },
+        }
+    }
+
+    /// What took effect, with the unanswered operations in the place of the gaps.
+    fn with_gaps_filled(&self, trail: &[u32], set: u32, gaps: Gaps) -> Vec<u32> {
+        let calls = self.calls.len() as u32;
+        let mut filled = gaps.filled(set, &self.used_sets);
+        let mut order = Vec::with_capacity(trail.len());
+        for index in trail {
+            let Some(gap) = index.checked_sub(calls) else {
+                order.push(*index);
+                continue;
+            };
+            let same = filled.iter().position(|(number, _)| *number == gap);
+            let (_, places) = filled.remove(same.expect("each gap is filled"));
+            order.extend(places.into_iter().map(|place| self.plan.unanswered[place as usize]));
+        }
+        order
     }
 
     /// The ways to reach the goal, which may use up unanswered operations; only the first, if the goal
@@ -497,7 +637,10 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
     fn bytes(&self) -> u64 {
         let steps = (self.steps.len(), self.steps.capacity());
         // Each state is in a list and in a table.
-        let states = (self.states.capacity() * 2) as u64 * size_of::<S>() as u64;
+        let list = self.states.capacity() * size_of::<S>();
+        let marks = self.state_marks.capacity() * size_of::<u32>();
+        let numbers = (self.state_numbers.len(), self.state_numbers.capacity());
+        let states = table(numbers.0, numbers.1, size_of::<(S, u32)>()) + (list + marks) as u64;
         self.visited.bytes()
             + self.visited_waiting.bytes()
             + table(steps.0, steps.1, size_of::<((u32, u32), Option<u32>)>())
@@ -596,7 +739,9 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         let open = self.open_mask.without(&at.done).without(&self.pure_mask).slots();
         let open = open.map(|slot| self.open[usize::from(slot)]);
         let unanswered = self.classes.iter().zip(0..).flat_map(|(members, class)| {
-            let used = self.used_sets.count(at.used, class);
+            // Who fills the gaps is not known.
+            let is_known = self.gaps.is_none();
+            let used = if is_known { self.used_sets.count(at.used, class) } else { 0 };
             members[used as usize..].iter().map(|place| self.plan.unanswered[*place as usize])
         });
         let others = open.chain(later.iter().copied()).chain(unanswered.filter(is_called));
@@ -670,6 +815,10 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
     /// The next configuration to try: first what makes the operation possible that has to return next,
     /// an unanswered one if no other does.
     fn next_of(&mut self, frame: &mut Frame<N>) -> Option<(Configuration<N>, Option<Waiting>)> {
+        if self.gaps.is_some() {
+            let next = self.answered(frame).or_else(|| self.over_a_gap(frame));
+            return next.map(|at| (at, None));
+        }
         while let Some(class) = self.class_after(&mut frame.next_helpful) {
             let next = self.unanswered(frame, class, true);
             if next.is_some() {
@@ -686,6 +835,34 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             }
         }
         None
+    }
+
+    /// The next configuration that one leads to in which an open operation has its answer that has not now, after
+    /// unanswered ones about which no more is known.
+    fn over_a_gap(&mut self, frame: &mut Frame<N>) -> Option<Configuration<N>> {
+        let open = self.open_mask.without(&frame.at.done);
+        let pure = open.without(&open.without(&self.pure_mask));
+        while (frame.next_class as usize) < self.plan.width {
+            let slot = frame.next_class as u16;
+            frame.next_class += 1;
+            let next = if pure.has(slot) { self.over_gap_to(frame, slot) } else { None };
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    fn over_gap_to(&mut self, frame: &Frame<N>, slot: u16) -> Option<Configuration<N>> {
+        let call = &self.calls[self.open[usize::from(slot)] as usize];
+        let shown = S::shows(&call.op, call.ret.as_ref()?)?;
+        let missing = shown.sum()?.checked_sub(self.states[frame.at.state as usize].sum()?)?;
+        let called = self.plan.unanswered_before[frame.at.frontier as usize];
+        let gaps = self.gaps.as_mut()?;
+        let (used, gap) = gaps.with(frame.at.used, (missing, called), &mut self.used_sets)?;
+        let state = self.number_of(shown);
+        self.take(frame, self.calls.len() as u32 + gap);
+        Some(Configuration { state, used, ..frame.at })
     }
 
     fn class_after(&self, next: &mut u32) -> Option<u32> {
