@@ -45,10 +45,8 @@ pub(crate) const WRITERS: super::Entry = super::Entry {
         Scope::Small => Bounds { asks: 3, ..Bounds::NONE },
         Scope::Full => Bounds { crashes: 1, asks: 3, ..Bounds::NONE },
     },
-    explore: |bounds, planted| {
-        explore(|| abd(bounds, &WRITES_AND_READ, is_atomic(planted)), planted)
-    },
-    plants: &[(Plant::OnePhase, LINEARIZABLE), (Plant::Forgery, LINEARIZABLE)],
+    explore: |bounds, planted| explore(|| abd(bounds, &WRITES_AND_READ, true), planted),
+    plants: &[(Plant::Forgery, LINEARIZABLE)],
     has: Has { timers: true, wipes: false, void: true },
 };
 
