@@ -52,6 +52,10 @@ impl Workload for Counter {
         0
     }
 
+    fn fills(&self) -> &'static [OpKind] {
+        &[OpKind::Increment]
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 6] = [
             Guarantee::Linearizable,

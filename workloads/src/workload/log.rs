@@ -34,6 +34,10 @@ impl Workload for Log {
         &MIX
     }
 
+    fn fills(&self) -> &'static [OpKind] {
+        &[OpKind::Send]
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 3] = [Guarantee::Live, Guarantee::Available, Guarantee::Log];
         &JUDGED

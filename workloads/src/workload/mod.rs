@@ -36,11 +36,24 @@ pub trait Workload: Sync {
     /// The guarantees that a history of this workload can show to hold or to break.
     fn guarantees(&self) -> &'static [Guarantee];
 
+    /// The kinds of operations that put something there which others can see, where the others show nothing by themselves: of
+    /// an empty queue, whatever is taken out is nothing.
+    fn fills(&self) -> &'static [OpKind] {
+        &[]
+    }
+
     /// The kinds of operations of which some must have succeeded before a run proves anything. What
-    /// may be left out altogether is rare enough that a short run may have none.
+    /// may be left out altogether is rare enough that a short run may have none. Where a mix has none of those that
+    /// [fill](Self::fills) what others look at, the first of them is wanted as well: such a run proves nothing.
     fn kinds(&self, options: &Options) -> Vec<OpKind> {
-        let needed = |share: &&Share| share.least > 0 && options.mix.contains_key(&share.kind);
-        self.mix().iter().filter(needed).map(|share| share.kind).collect()
+        let is_asked = |kind: &OpKind| options.mix.contains_key(kind);
+        let needed = |share: &&Share| share.least > 0 && is_asked(&share.kind);
+        let mut kinds: Vec<OpKind> =
+            self.mix().iter().filter(needed).map(|share| share.kind).collect();
+        if !self.fills().iter().any(is_asked) {
+            kinds.extend(self.fills().first());
+        }
+        kinds
     }
 
     /// How many bytes a value that clients write may have; none where that is not theirs to say. Where many values are
@@ -238,3 +251,37 @@ pub const WORKLOADS: &[Registration] = &[
         workload: &unique_ids::UniqueIds::One,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_that_puts_nothing_in_lacks_what_would() {
+        use OpKind::*;
+        for (workload, mix, expected) in [
+            ("queue", &[Dequeue][..], &[Dequeue, Enqueue][..]),
+            ("queue", &[Enqueue, Dequeue], &[Enqueue, Dequeue]),
+            ("set", &[Read, Remove], &[Read, Add]),
+            ("set", &[Add, Remove], &[Add]),
+            ("counter", &[Read], &[Read, Increment]),
+            ("register", &[Read, Delete], &[Read, Write]),
+            ("register", &[Read, Cas], &[Read, Cas]),
+            ("log", &[Poll, Commit], &[Poll, Commit, Send]),
+            ("bank", &[Txn], &[Txn]),
+        ] {
+            let options = Options {
+                clients: 1,
+                keys: 1,
+                operations_a_key_set: 1,
+                mix: mix.iter().map(|kind| (*kind, 1)).collect(),
+                replica_reads_percent: 0,
+                skew: Skew::Uniform,
+                value_bytes: [0, 0],
+            };
+            let found = WORKLOADS.iter().find(|known| known.name == workload);
+            let kinds = found.expect("it is in the table").workload.kinds(&options);
+            assert_eq!(kinds, expected, "{workload}, {mix:?}");
+        }
+    }
+}

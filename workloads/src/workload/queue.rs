@@ -26,6 +26,10 @@ impl Workload for Queue {
         &MIX
     }
 
+    fn fills(&self) -> &'static [OpKind] {
+        &[OpKind::Enqueue]
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 4] =
             [Guarantee::Linearizable, Guarantee::Live, Guarantee::Available, Guarantee::Queue];

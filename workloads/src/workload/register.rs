@@ -35,6 +35,10 @@ impl Workload for Register {
         16_384
     }
 
+    fn fills(&self) -> &'static [OpKind] {
+        &[OpKind::Write, OpKind::Cas]
+    }
+
     fn guarantees(&self) -> &'static [Guarantee] {
         const JUDGED: [Guarantee; 11] = [
             Guarantee::Linearizable,
