@@ -47,15 +47,19 @@ pub fn steps(body: &Value, key: Option<&Key>) -> String {
 /// A name or a value within a step.
 fn words_of(part: &Value) -> String {
     match part {
-        Value::Text(text) => text.to_string(),
+        Value::Text(text) if !is_long(text) => text.to_string(),
         other => value_in_short(other),
     }
+}
+
+fn is_long(text: &str) -> bool {
+    text.chars().nth(TEXT_MAX).is_some()
 }
 
 /// A value; of a long text or list its beginning and its end.
 pub fn value_in_short(value: &Value) -> String {
     let values = match value {
-        Value::Text(text) if text.chars().nth(TEXT_MAX).is_some() => {
+        Value::Text(text) if is_long(text) => {
             let places = || text.char_indices().map(|(place, _)| place);
             let first = &text[..places().nth(CHARACTERS).expect("it is longer")];
             let last = &text[places().nth_back(CHARACTERS - 1).expect("it is longer")..];

@@ -11,6 +11,7 @@
 
 use super::Checker;
 use super::txn::{Action, Fate, Step, Txn, Txns, in_order};
+use crate::brief::value_in_short;
 use crate::history::{History, OperationId, Value};
 use crate::verdict::{self, Anomaly, Contrast, Coverage, Guarantee, Legal, Verdict};
 
@@ -275,6 +276,7 @@ fn balances(
             }
         };
         if let Some(before) = read[place].replace(value).filter(|before| before != value) {
+            let [before, value] = [before, value].map(value_in_short);
             let words = format!("{name} was read as {before} and as {value} in one transaction");
             return Err(wrong("internal", *key, words));
         }

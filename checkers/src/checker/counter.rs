@@ -14,6 +14,7 @@ use super::Checker;
 use super::findings::Findings;
 use super::keys::{Keys, Model};
 use super::words::sum_shown;
+use crate::brief::value_in_short;
 use crate::history::{Event, History, Op, Operation, OperationId, ReadLevel, Value, ValueId};
 use crate::verdict::{self, Contrast, Guarantee, Legal, Verdict};
 
@@ -140,7 +141,7 @@ fn judge(
     let key = history.key(*read.op.key());
     let shown = history.value(value);
     let Some(value) = shown.as_sum() else {
-        let conclusion = format!("{shown} is no whole number");
+        let conclusion = format!("{} is no whole number", value_in_short(shown));
         found.add("not-a-number", &[read.id], conclusion);
         return;
     };

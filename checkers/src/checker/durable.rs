@@ -18,7 +18,7 @@ use super::Checker;
 use super::findings::not_older;
 use super::live::tried_after;
 use super::order::{Order, Proof, seen};
-use super::words::sentence;
+use super::words::{asked, sentence, told};
 use crate::facts::{nanos, nanos_if_any};
 use crate::history::{
     Event, EventIndex, FaultEdge, History, KeyId, NodeId, Op, Operation, OperationId, Phase,
@@ -125,7 +125,7 @@ fn find(history: &History, order: &Order<'_>, finals: &FxHashMap<KeyId, Finals>)
         }
         if !order.is_register(key) {
             let reason = || {
-                let (op, key) = (history.op(write.id), history.key(key));
+                let (op, key) = (asked(history, write.id), history.key(key));
                 format!("whether `{op}` was lost does not show: {key} is no register")
             };
             found.open.get_or_insert_with(reason);
@@ -140,13 +140,13 @@ fn find(history: &History, order: &Order<'_>, finals: &FxHashMap<KeyId, Finals>)
                 found.open.get_or_insert_with(|| {
                     format!(
                         "`{}` is on no replica that answered, but node n{node} did not say what it holds",
-                        history.op(write.id)
+                        asked(history, write.id)
                     )
                 });
             }
             (Some(shown), _) if others.all(|value| !order.is_possible(key, *value)) => {
                 found.open.get_or_insert_with(|| {
-                    let (op, shown) = (history.op(write.id), history.value(*shown));
+                    let (op, shown) = (asked(history, write.id), told(history, *shown));
                     format!("whether `{op}` was lost does not show: a replica shows {shown}, which nobody wrote")
                 });
             }
@@ -371,7 +371,7 @@ fn explain(
         explanation.push(format!(
             "process {} had {} acknowledged, but {who} older",
             write.process,
-            history.op(write.id),
+            asked(history, write.id),
         ));
         explanation.push(total.clone());
         anomalies.push(Anomaly {

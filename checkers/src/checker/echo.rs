@@ -2,6 +2,7 @@
 
 use super::Checker;
 use super::findings::Findings;
+use super::words::told;
 use crate::history::{History, Op};
 use crate::verdict::{Guarantee, Verdict};
 
@@ -20,7 +21,7 @@ impl Checker for Echo {
             found.coverage.operations += 1;
             found.coverage.keys = 1;
             if answer != value {
-                let (asked, answer) = (history.value(value), history.value(answer));
+                let (asked, answer) = (told(history, value), told(history, answer));
                 let conclusion = format!("{answer} is no echo of {asked}");
                 found.add("wrong-echo", &[operation.id], conclusion);
             }

@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
+use crate::brief::value_in_short;
 use crate::history::{
     EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, SessionId, Value,
     ValueId,
@@ -113,7 +114,10 @@ impl<'a> Logs<'a> {
         match send.value_read().map(|offset| self.history.value(offset)) {
             None => {}
             Some(Value::Int(offset)) => self.say(key, *offset, message, send.id),
-            Some(other) => found.add("no-offset", &[send.id], format!("{other} is no offset")),
+            Some(other) => {
+                let what = format!("{} is no offset", value_in_short(other));
+                found.add("no-offset", &[send.id], what);
+            }
         }
     }
 
@@ -121,7 +125,7 @@ impl<'a> Logs<'a> {
         let Some(answer) = poll.value_read().map(|value| self.history.value(value)) else { return };
         let (Value::Int(from), Some(messages)) = (self.history.value(from), messages(answer))
         else {
-            let what = format!("{answer} is no list of offsets and messages");
+            let what = format!("{} is no list of offsets and messages", value_in_short(answer));
             found.add("no-messages", &[poll.id], what);
             return;
         };
@@ -150,12 +154,14 @@ impl<'a> Logs<'a> {
         for (key, offset, message, by) in &self.said {
             let (first, shown_by) = self.shown[&(*key, *offset)];
             if first != *message && told.insert((*key, *offset)) {
+                let [first, message] = [first, message].map(value_in_short);
                 let conclusion = format!("offset {offset} has {first}, and has {message} as well");
                 found.add("inconsistent-offset", &[shown_by, *by], conclusion);
             }
             let (place, placed_by) = *places.entry((*key, message)).or_insert((*offset, *by));
             let is_new = place != *offset && !self.is_sent_twice(*key, message);
             if is_new && told_twice.insert((*key, message)) {
+                let message = value_in_short(message);
                 let conclusion = format!(
                     "{message} was sent once, and has offset {place} and offset {offset} as well"
                 );
@@ -227,6 +233,7 @@ impl<'a> Logs<'a> {
                     continue;
                 }
                 let how = if is_passed { "passed over" } else { "in the end does not show" };
+                let message = value_in_short(message);
                 let conclusion =
                     format!("the poll from {} {how} offset {offset}, {message}", poll.from);
                 let nobody = if name == "lost-write" { "; nobody ever polled it" } else { "" };
@@ -308,7 +315,7 @@ fn judge_committed(found: &mut Findings<'_>) {
             .collect();
         let says_something = ![Value::Nil, Value::Int(0)].contains(said);
         if says_something && same.is_empty() {
-            let conclusion = format!("nobody had begun to commit {said}");
+            let conclusion = format!("nobody had begun to commit {}", value_in_short(said));
             found.add("phantom-commit", &[asked.id], conclusion);
             continue;
         }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::keys::{Keys, Model};
+use super::words::told;
 use crate::history::{History, KeyId, Op, Operation, OperationId, Outcome, Reason, ValueId};
 
 /// The writers of every value, and how the values lie to each other.
@@ -300,7 +301,7 @@ impl<'a> Order<'a> {
                 "of the {} operations that may have made {} hold {}, the one that began first is shown",
                 place.writers.len(),
                 self.history.key(key),
-                self.history.value(new),
+                told(self.history, new),
             ));
         }
         proof
@@ -354,7 +355,7 @@ impl<'a> Order<'a> {
                  that was over last is shown",
                 writers.len(),
                 self.history.key(key),
-                self.history.value(old),
+                told(self.history, old),
             )
         });
         Proof { operations, words: words.into_iter().collect() }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
 use super::keys::{Keys, Model};
+use super::words::told;
 use crate::history::{EventIndex, History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
@@ -135,7 +136,7 @@ fn taken(
     value: ValueId,
 ) {
     let item = items.by_value.entry(value).or_default();
-    let name = history.value(value);
+    let name = told(history, value);
     // In the order of invocation.
     let begun_by = |end: Option<EventIndex>| {
         let begun = |id: &OperationId| Some(history.operation(*id).invoked) < end;
@@ -219,7 +220,7 @@ fn left_over(found: &mut Findings<'_>, history: &History, items: &Items) {
             "process {} found the queue empty, but {} had been put in before it began, and nobody \
              can have taken it by then",
             empty.process,
-            history.value(*value),
+            told(history, *value),
         );
         found.add(name, &[enqueue.id, empty.id], conclusion);
     }
@@ -263,8 +264,8 @@ fn reordered(found: &mut Findings<'_>, history: &History, items: &Items) {
         if later.dequeue.precedes(&first.dequeue) {
             let conclusion = format!(
                 "{} had been put in before anybody began to put in {}, which was taken first",
-                history.value(first.value),
-                history.value(later.value),
+                told(history, first.value),
+                told(history, later.value),
             );
             let proof = [first.enqueue.id, later.enqueue.id, later.dequeue.id, first.dequeue.id];
             found.add("reordered", &proof, conclusion);

@@ -17,6 +17,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Checker;
 use super::findings::{Findings, but_who_failed};
 use super::keys::{Keys, Model};
+use super::words::told;
+use crate::brief::value_in_short;
 use crate::history::{
     EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel, Value,
     ValueId,
@@ -94,7 +96,7 @@ impl Checker for Set {
             }
             let Some(of_key) = sets.get_mut(&key) else { continue };
             let Some(shown) = elements(history, &numbers, value) else {
-                let conclusion = format!("{} is no list of elements", history.value(value));
+                let conclusion = format!("{} is no list of elements", told(history, value));
                 found.add("not-a-set", &[read.id], conclusion);
                 continue;
             };
@@ -158,6 +160,7 @@ fn judge_shown(
     let key = history.key(*read.op.key());
     for (value, number) in shown {
         if !met.insert(value) {
+            let value = value_in_short(value);
             let conclusion = format!("process {} read {value} twice in {key}", read.process);
             found.add("duplicate-element", &[read.id], conclusion);
             continue;
@@ -180,6 +183,7 @@ fn judge_shown(
                 let alike = alike.map_or_else(String::new, |alike| {
                     format!("; that is a text, and not the number {alike}, which somebody added")
                 });
+                let value = value_in_short(value);
                 let conclusion = format!(
                     "process {} read {value} in {key}, which nobody had begun to add{}{alike}",
                     read.process,
@@ -264,7 +268,7 @@ fn judge_missing(
             }
             Some(node) => found.leave_open(format!(
                 "{} of {} is on no replica that answered, but node n{node} did not say what it holds",
-                history.value(value),
+                told(history, value),
                 history.key(*first.op.key()),
             )),
         }
@@ -300,7 +304,7 @@ fn not_shown(history: &History, read: &Operation<'_>, value: ValueId, by: Operat
     format!(
         "{} was in {} by the end of what process {} did, before process {} began to read, and \
          nobody removed it before that read ended, which does not show it",
-        history.value(value),
+        told(history, value),
         history.key(*read.op.key()),
         history.operation(by).process,
         read.process,

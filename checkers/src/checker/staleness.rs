@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::findings::not_older;
 use super::order::{Order, Proof, Rank, seen};
-use super::words::sentence;
+use super::words::{asked, sentence};
 use super::{Checker, Limits};
 use crate::facts::{nanos, seconds};
 use crate::history::{Event, EventIndex, History, KeyId, Operation, OperationId, Phase, ValueId};
@@ -314,7 +314,7 @@ fn proof(
 }
 
 fn conclusion(history: &History, lag: &Lag, missing: &[OperationId], bound: &str) -> String {
-    let first = history.op(lag.missing.expect("what is behind misses something"));
+    let first = asked(history, lag.missing.expect("what is behind misses something"));
     let time = seconds(lag.time);
     match missing.len() {
         1 => format!(

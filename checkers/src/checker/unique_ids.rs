@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::Checker;
 use super::findings::Findings;
+use super::words::told;
 use crate::history::{History, KeyId, Op, OperationId, ValueId};
 use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
@@ -25,7 +26,7 @@ impl Checker for UniqueIds {
             found.coverage.operations += 1;
             keys.insert(key);
             if let Some(before) = first.insert((key, value), operation.id) {
-                let value = history.value(value);
+                let value = told(history, value);
                 let (one, other) = (history.operation(before).process, operation.process);
                 let conclusion = match one == other {
                     true => format!("{value} was handed out to process {one} twice"),

@@ -1,11 +1,21 @@
 //! The sentences in which checkers explain themselves.
 
 use crate::brief::{op_in_short, steps, value_in_short};
-use crate::history::{History, Op, Operation, OperationId, Outcome, Reason, Value};
+use crate::history::{History, Op, Operation, OperationId, Outcome, Reason, Value, ValueId};
 
 /// The sum that a counter showed.
 pub(super) fn sum_shown(shown: &Value, sum: i128) -> String {
     if *shown == Value::Nil { "nil, which counts as 0".to_owned() } else { sum.to_string() }
+}
+
+/// A value, in few words: whoever wants it whole finds it in the history.
+pub(super) fn told(history: &History, value: ValueId) -> String {
+    value_in_short(history.value(value))
+}
+
+/// What was asked, in few words.
+pub(super) fn asked(history: &History, operation: OperationId) -> String {
+    op_in_short(&history.op(operation), None)
 }
 
 /// What a process did and learned, with the node and the times: `process 3 read x = 7 at n1 (from 1.200 s to
@@ -37,8 +47,8 @@ pub(super) fn open_ended(operation: &Operation<'_>) -> String {
 pub(super) fn did(history: &History, operation: &Operation<'_>) -> String {
     let process = operation.process;
     let key = history.key(*operation.op.key());
-    let value = |id| value_in_short(history.value(id));
-    let op = || op_in_short(&history.op(operation.id), None);
+    let value = |id| told(history, id);
+    let op = || asked(history, operation.id);
     let did = match (operation.op, operation.outcome) {
         (Op::Read { .. }, _) => match operation.value_read() {
             Some(read) => format!("read {key} = {}", value(read)),

@@ -12,6 +12,7 @@ mod guarantees;
 mod linearizable;
 mod linearization;
 mod logs;
+mod long_values;
 mod models;
 mod notation;
 mod objects;

@@ -25,7 +25,7 @@ use super::Checker;
 use super::findings::not_older;
 use super::keys::{Keys, Model};
 use super::order::Order;
-use super::words::{sentence, sessions};
+use super::words::{asked, sentence, sessions};
 use crate::history::{History, KeyId, OperationId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
@@ -205,7 +205,7 @@ impl<'a> Judge<'a> {
         }
         let around: Vec<String> = cycle
             .iter()
-            .map(|node| format!("`{}`", self.history.op(graph.vertices[*node].id)))
+            .map(|node| format!("`{}`", asked(self.history, graph.vertices[*node].id)))
             .collect();
         let what = format!(
             "{} go round in a circle: each comes causally after the next one, or beat it for a session \
@@ -236,7 +236,7 @@ impl<'a> Judge<'a> {
         self.keys.insert(self.graph.vertices[node].key);
         let Some(write) = self.known_writes(node).first().copied() else { return };
         let way = self.graph.way(write, node);
-        let op = |node: Node| self.history.op(self.graph.vertices[node].id);
+        let op = |node: Node| asked(self.history, self.graph.vertices[node].id);
         let what = format!(
             "`{}` comes causally before `{}`, which found the state from before all writes",
             op(write),
@@ -262,7 +262,7 @@ impl<'a> Judge<'a> {
         let Some(newer) = newer else { return };
         let mut way = self.graph.way(writer, newer);
         way.extend(self.graph.way(newer, node));
-        let op = |node: Node| self.history.op(self.graph.vertices[node].id);
+        let op = |node: Node| asked(self.history, self.graph.vertices[node].id);
         let reader = match self.graph.vertices[node].lane {
             Some(_) => "the session's read".to_owned(),
             None => format!("`{}`", op(node)),
@@ -332,7 +332,7 @@ impl<'a> Judge<'a> {
         let mut operations = operations.to_vec();
         for (unanswered, finder) in self.took_effect(&operations) {
             let found = sentence(history, &history.operation(finder));
-            explanation.push(format!("{found}; so `{}` took effect", history.op(unanswered)));
+            explanation.push(format!("{found}; so `{}` took effect", asked(history, unanswered)));
             operations.push(finder);
         }
         explanation.push(conclusion.to_owned());

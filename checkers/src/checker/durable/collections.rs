@@ -19,8 +19,10 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Finals;
+use crate::brief::value_in_short;
 use crate::checker::findings::Findings;
 use crate::checker::keys::{Keys, Model};
+use crate::checker::words::told;
 use crate::history::{History, KeyId, Op, Operation, OperationId, Value, ValueId};
 use crate::verdict::{Contrast, Guarantee, Legal, Verdict};
 
@@ -123,7 +125,8 @@ fn judge_set(found: &mut Findings<'_>, of_key: &[Operation<'_>], finals: &Finals
     if let Some((add, value)) = lost.last().copied() {
         let since = if changes[&value].removes.is_empty() { "" } else { " after that" };
         let element = history.value(value);
-        let what = format!("{element} had been acknowledged, and nobody removed it{since}");
+        let told = value_in_short(element);
+        let what = format!("{told} had been acknowledged, and nobody removed it{since}");
         let legal = Legal::With(element.clone());
         let contrast = Contrast::new(finals.reads[0], legal).due_to(add);
         conclude(found, "lost-element", contrast, finals, &what, lost.len());
@@ -163,7 +166,7 @@ fn judge_removal(
     Changes { adds, removes }: &Changes<'_>,
 ) {
     let history = found.history;
-    let (element, Some(first)) = (history.value(value), adds.first()) else { return };
+    let (element, Some(first)) = (told(history, value), adds.first()) else { return };
     let shows = |held: &ValueId| shows(history, *held, value);
     let acknowledged = removes.iter().filter(|remove| is_acknowledged(remove, finals));
     let Some(remove) = acknowledged.max_by_key(|remove| remove.invoked) else { return };

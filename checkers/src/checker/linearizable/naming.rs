@@ -8,6 +8,7 @@ use super::witness::brings;
 use super::{NOT_LINEARIZABLE, Named, OfKey, Registers, furthest, written};
 use crate::checker::findings::{but_who_failed, failed_to_write, not_older};
 use crate::checker::order;
+use crate::checker::words::told;
 use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
 use crate::model::SequentialSpec;
 use crate::verdict::{Contrast, Legal};
@@ -101,7 +102,7 @@ impl<'a> Proof<'a> {
     }
 
     fn value(&self, id: ValueId) -> String {
-        self.object.history.value(id).to_string()
+        told(self.object.history, id)
     }
 
     /// Who may have written the value, in the order in which they began.

@@ -21,6 +21,7 @@ use super::shrink::{self, Shrink};
 use super::zones::{Judged, Zones};
 use super::{Named, OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
+use crate::checker::words::told;
 use crate::history::{History, KeyId, Op, OperationId, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::Anomaly;
@@ -162,8 +163,7 @@ fn not_shown(object: &Registers<'_>, of_key: &OfKey, part: &Part) -> Option<Stri
     }
     values.sort_unstable();
     values.dedup();
-    let names: Vec<String> =
-        values.iter().map(|value| object.history.value(*value).to_string()).collect();
+    let names: Vec<String> = values.iter().map(|value| told(object.history, *value)).collect();
     (left_out > 0).then(|| {
         let (count, each) = match left_out {
             1 => ("one more write".to_owned(), "it"),

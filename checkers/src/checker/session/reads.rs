@@ -7,6 +7,7 @@ use super::{
 };
 use crate::checker::Checker;
 use crate::checker::order::Order;
+use crate::checker::words::{asked, told};
 use crate::history::{Event, History, KeyId, Operation, Phase, SessionId};
 use crate::verdict::{Guarantee, Verdict};
 
@@ -103,10 +104,10 @@ fn conclusion(
 ) -> String {
     let found = |operation: &Operation<'_>| {
         let observation = observed(history, operation).expect("what is judged tells what it found");
-        history.value(observation.value)
+        told(history, observation.value)
     };
     let before = if guarantee == Guarantee::ReadYourWrites {
-        format!("its own {} acknowledged", history.op(newer.id))
+        format!("its own {} acknowledged", asked(history, newer.id))
     } else {
         format!("read {}", found(newer))
     };

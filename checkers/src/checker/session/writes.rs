@@ -18,6 +18,7 @@ use super::{
 };
 use crate::checker::Checker;
 use crate::checker::order::{Order, Rank};
+use crate::checker::words::{asked, told};
 use crate::history::{
     Event, EventIndex, History, KeyId, NodeId, Op, Operation, OperationId, Phase, ReadLevel,
     SessionId, ValueId,
@@ -286,31 +287,31 @@ impl<'a> Judge<'a> {
         let found = |operation: &Operation<'_>| {
             let observation =
                 observed(history, operation).expect("what is judged tells what it found");
-            history.value(observation.value)
+            told(history, observation.value)
         };
         let key = |operation: &Operation<'_>| history.key(*operation.op.key());
         let after = if self.guarantee == Guarantee::MonotonicWrites {
-            format!("after its own {}", history.op(on.id))
+            format!("after its own {}", asked(history, on.id))
         } else {
             format!("after it had read {} = {}", key(&on), found(&on))
         };
         // On the key of the write, what the write depends on is old enough.
         let (state, before) = if self.guarantee == Guarantee::MonotonicWrites {
-            (on.value_written(), history.op(on.id).to_string())
+            (on.value_written(), asked(history, on.id))
         } else {
             let state = observed(history, &on).map(|observation| observation.value);
             (state, format!("{} = {}", key(&on), found(&on)))
         };
         let is_at_write = read.op.key() == write.op.key()
             && state == observed(history, read).map(|observation| observation.value);
-        let before = if is_at_write { history.op(write.id).to_string() } else { before };
+        let before = if is_at_write { asked(history, write.id) } else { before };
         let place = read.node.filter(|_| observer(read).is_some_and(|(_, node)| node.is_some()));
         let place = place.map_or_else(String::new, |node| format!(" at n{node}"));
         let what = format!(
             "session {} did {} {after}; session {} saw {} = {}{place} and then found {} = {}, as it \
              was before {before}{}",
             write.session,
-            history.op(write.id),
+            asked(history, write.id),
             read.session,
             key(&by),
             found(&by),

@@ -13,6 +13,8 @@ mod list_append;
 mod versions;
 mod words;
 
+pub(super) use crate::brief::value_in_short as brief;
+
 pub use anomalies::Level;
 pub use list_append::ListAppend;
 
@@ -331,24 +333,6 @@ fn parts(step: &Value) -> Result<(Action, &Value, &Value), String> {
     match key {
         Value::Text(_) | Value::Int(_) => Ok((action, key, value)),
         Value::Nil | Value::List(_) => Err(format!("{} is no key", brief(key))),
-    }
-}
-
-/// A value in words, without the middle of what is long.
-pub(super) fn brief(value: &Value) -> String {
-    const SHOWN_MAX: usize = 10;
-    match value {
-        Value::List(items) if items.len() > SHOWN_MAX => {
-            let end: Vec<String> = items[items.len() - 3..].iter().map(brief).collect();
-            let start: Vec<String> = items[..3].iter().map(brief).collect();
-            let count = items.len();
-            format!("[{} ... {}] of {count} elements", start.join(" "), end.join(" "))
-        }
-        Value::List(items) => {
-            let items: Vec<String> = items.iter().map(brief).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Nil | Value::Int(_) | Value::Text(_) => value.to_string(),
     }
 }
 

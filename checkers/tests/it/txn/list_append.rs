@@ -395,7 +395,7 @@ fn of_a_long_list_the_middle_is_left_out() {
     };
     assert!(read(10).contains("r x [1 2 3 4 5 6 7 8 9 10] "), "{}", read(10));
     let long = read(12);
-    assert!(long.contains("r x [1 2 3 ... 10 11 12] of 12 elements "), "{long}");
+    assert!(long.contains("r x [1 2 3 … 10 11 12] of 12 "), "{long}");
 }
 
 #[test]

@@ -7,8 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::bonds::{Bond, Bonds};
 use super::proof::Proof;
+
 use super::words::{self, Words};
-use super::{Smaller, queue, set, sums};
+use super::{Smaller, pieces, queue, set, sums};
 use crate::checker::linearizable::search::Call;
 use crate::checker::{self, keys::Model};
 use crate::history::{NilReads, Op, Operation, Value};
@@ -169,14 +170,17 @@ impl Object for AppendString {
         }))
     }
 
-    /// Where nothing is put in its place, a text begins with whatever somebody had read before.
+    /// Where nothing is put in its place, a text begins with whatever somebody had read before, and has all that was
+    /// appended since, in the order in which it was.
     fn projections(
         &self,
         calls: &[Call<AppendString>],
     ) -> impl Iterator<Item = Smaller<usize, AppendString>> {
         let is_put = |call: &Call<AppendString>| matches!(call.op, AppendOp::Put(_));
-        let broken = if calls.iter().any(is_put) { None } else { gone_back(self, calls) };
-        broken.into_iter()
+        let is_put = calls.iter().any(is_put);
+        let broken =
+            (!is_put).then(|| gone_back(self, calls).or_else(|| pieces::misplaced(self, calls)));
+        broken.flatten().into_iter()
     }
 
     fn words(proof: &Proof<'_, AppendString>) -> Option<Words> {

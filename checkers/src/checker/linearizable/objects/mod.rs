@@ -20,6 +20,7 @@ use calls::{Given, NoOrder, Object, Strange};
 
 mod bonds;
 mod calls;
+mod pieces;
 mod proof;
 mod queue;
 mod set;

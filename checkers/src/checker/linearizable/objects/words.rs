@@ -2,6 +2,7 @@
 
 use super::proof::Proof;
 use super::sums::{self, Bounds};
+use crate::brief::value_in_short;
 use crate::checker::Checker;
 use crate::checker::findings::but_who_failed;
 use crate::checker::linearizable::search::Call;
@@ -153,13 +154,18 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
     };
     let shown = elements(read)?;
     if let Some(twice) = shown.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(Words::of(format!("process {} was shown {} twice", process(id), twice[0])));
+        return Some(Words::of(format!(
+            "process {} was shown {} twice",
+            process(id),
+            value_in_short(&twice[0])
+        )));
     }
     if let ([_], [one]) = (&calls[..], &shown[..]) {
         let failed = failed_to_add(proof.history, id, one);
         let words = format!(
-            "process {} was shown {one}, which nobody had begun to add by then{}",
+            "process {} was shown {}, which nobody had begun to add by then{}",
             process(id),
+            value_in_short(one),
             but_who_failed(proof.history, failed),
         );
         return Some(Words { names: failed.into_iter().collect(), ..Words::of(words) });
@@ -174,9 +180,10 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         let Some(missing) = missing else { continue };
         let did = if call.op == SetOp::Read { "read" } else { "added" };
         let words = format!(
-            "process {} had {did} {missing} before process {} began to read, and nobody removed it \
+            "process {} had {did} {} before process {} began to read, and nobody removed it \
              before that read ended, which does not show it",
             process(*other),
+            value_in_short(&missing),
             process(id),
         );
         let contrast = Contrast::new(id, Legal::With(missing)).due_to(*other);
@@ -188,6 +195,7 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
             precedes(one, other) && shown.contains(value)
         };
         if let Some((second, _, value)) = adds().find(is_later) {
+            let [missing, value] = [missing, value].map(value_in_short);
             return Some(Words::of(format!(
                 "process {} had added {missing} before process {} began to add {value}, and nobody \
                  removed it before process {} had read; who reads {value} reads {missing} as well",
@@ -201,6 +209,7 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         let of_other = elements(call)?;
         let mine = shown.iter().find(|value| !of_other.contains(value))?;
         let missing = of_other.iter().find(|value| is_missing(value))?;
+        let [mine, missing] = [mine, missing].map(value_in_short);
         Some(Words::of(format!(
             "process {} read {missing} without {mine}, and process {} read {mine} without {missing}: one \
              of the two was there first, and nobody removed it before both had read",
@@ -257,9 +266,30 @@ pub(super) fn of_text(proof: &Proof<'_, AppendString>) -> Option<Words> {
                 "process {} had appended {} before process {last} began to read, which does not show \
                  it{after}{nor}",
                 process(*other),
-                Value::Text(appended.as_str().into()),
+                value_in_short(&Value::Text(appended.as_str().into())),
             )));
         }
+    }
+    let appends = || {
+        let known = others().filter(|(_, call)| precedes(call, read));
+        known.filter_map(|(id, call)| match &call.op {
+            AppendOp::Append(text) if !text.is_empty() => Some((*id, call, text.as_str())),
+            _ => None,
+        })
+    };
+    for (first, one, text_of_first) in appends() {
+        let is_in_front = |(_, other, of_other): &(OperationId, &Call<AppendString>, &str)| {
+            precedes(one, other) && rest.find(text_of_first) > rest.rfind(of_other)
+        };
+        let Some((second, _, of_second)) = appends().find(is_in_front) else { continue };
+        let [before, after] =
+            [text_of_first, of_second].map(|text| value_in_short(&Value::Text(text.into())));
+        return Some(Words::of(format!(
+            "process {} had appended {before} before process {} began to append {after}, and process {last} \
+             read {after} in front of it{nor}",
+            process(first),
+            process(second),
+        )));
     }
     others().find_map(|(other, call)| {
         let AppendRet::Text(of_other) = call.ret.as_ref()? else { return None };
