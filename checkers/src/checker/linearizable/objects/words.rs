@@ -270,26 +270,9 @@ pub(super) fn of_text(proof: &Proof<'_, AppendString>) -> Option<Words> {
             )));
         }
     }
-    let appends = || {
-        let known = others().filter(|(_, call)| precedes(call, read));
-        known.filter_map(|(id, call)| match &call.op {
-            AppendOp::Append(text) if !text.is_empty() => Some((*id, call, text.as_str())),
-            _ => None,
-        })
-    };
-    for (first, one, text_of_first) in appends() {
-        let is_in_front = |(_, other, of_other): &(OperationId, &Call<AppendString>, &str)| {
-            precedes(one, other) && rest.find(text_of_first) > rest.rfind(of_other)
-        };
-        let Some((second, _, of_second)) = appends().find(is_in_front) else { continue };
-        let [before, after] =
-            [text_of_first, of_second].map(|text| value_in_short(&Value::Text(text.into())));
-        return Some(Words::of(format!(
-            "process {} had appended {before} before process {} began to append {after}, and process {last} \
-             read {after} in front of it{nor}",
-            process(first),
-            process(second),
-        )));
+    let in_another_order = in_another_order(proof, rest, nor);
+    if in_another_order.is_some() {
+        return in_another_order;
     }
     others().find_map(|(other, call)| {
         let AppendRet::Text(of_other) = call.ret.as_ref()? else { return None };
@@ -301,6 +284,34 @@ pub(super) fn of_text(proof: &Proof<'_, AppendString>) -> Option<Words> {
             "neither of the texts that processes {} and {last} read can come of the other one{nor}: {}",
             process(*other),
             where_they_part(text, of_other),
+        )))
+    })
+}
+
+/// Two texts that were appended one after the other and are shown the other way round, wherever they may be in `rest`.
+fn in_another_order(proof: &Proof<'_, AppendString>, rest: &str, nor: &str) -> Option<Words> {
+    let (id, read) = proof.last();
+    let process = |id: OperationId| proof.operation(id).process;
+    let known = || proof.part.calls.iter().filter(|(_, call)| precedes(call, read));
+    let appends = || {
+        known().filter_map(|(id, call)| match &call.op {
+            AppendOp::Append(text) if !text.is_empty() => Some((*id, call, text.as_str())),
+            _ => None,
+        })
+    };
+    appends().find_map(|(first, one, text)| {
+        let is_in_front = |(_, other, of_other): &(OperationId, &Call<AppendString>, &str)| {
+            precedes(one, other) && rest.find(text) > rest.rfind(of_other)
+        };
+        let (second, _, of_second) = appends().find(is_in_front)?;
+        let [before, after] =
+            [text, of_second].map(|text| value_in_short(&Value::Text(text.into())));
+        Some(Words::of(format!(
+            "process {} had appended {before} before process {} began to append {after}, and process {} \
+             read {after} in front of it{nor}",
+            process(first),
+            process(second),
+            process(id),
         )))
     })
 }
