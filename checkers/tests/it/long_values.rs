@@ -41,7 +41,7 @@ const WRONG: &[(&str, &[Guarantee])] = &[
     ),
     (
         "0 invoke add s A\n0 ok\n0 invoke add s B\n0 ok\n1 invoke read s\n1 ok [B,B,C]\n\
-         phase final\n8 invoke read-replica s @n1\n8 ok [B]\n9 invoke read-replica s @n2\n9 ok [B]",
+         phase final\n8 invoke read-replica s @n1\n8 ok [B,C]\n9 invoke read-replica s @n2\n9 ok [B,C]",
         &[Guarantee::Linearizable, Guarantee::Set, Guarantee::Durable, Guarantee::Convergent],
     ),
     (

@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use checkers::history::{NodeId, Op, Outcome, Reason, Value};
+use checkers::history::{NodeId, Op, Outcome, Value};
 
 use super::site::Site;
 use crate::sim::{ClientSpec, NodeStatus, Role};
@@ -166,7 +166,7 @@ fn value_of(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use checkers::history::SessionId;
+    use checkers::history::{Reason, SessionId};
 
     use super::*;
 

@@ -7,9 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::bonds::{Bond, Bonds};
 use super::proof::Proof;
-
 use super::words::{self, Words};
 use super::{Smaller, pieces, queue, set, sums};
+use crate::brief::value_in_short;
 use crate::checker::linearizable::search::Call;
 use crate::checker::{self, keys::Model};
 use crate::history::{NilReads, Op, Operation, Value};
@@ -224,7 +224,7 @@ fn text(value: &Value) -> Result<String, String> {
         Value::Text(text) => Ok(text.to_string()),
         // A key that is absent holds no text.
         Value::Nil => Ok(String::new()),
-        other => Err(format!("{other} is no text")),
+        other => Err(format!("{} is no text", value_in_short(other))),
     }
 }
 
@@ -249,7 +249,7 @@ impl Object for Set<Value> {
                 elements.sort();
                 Ok(SetRet::Elements(elements))
             }
-            Some(other) => Err(format!("{other} is no list of elements")),
+            Some(other) => Err(format!("{} is no list of elements", value_in_short(other))),
         })
     }
 
@@ -296,7 +296,7 @@ impl Object for Counter {
         let asked = match &given.op {
             Op::Increment { by: Value::Int(by), .. } => CounterOp::Add(*by),
             Op::Increment { by, .. } => {
-                return Err(Strange::Asked(format!("{by} is no whole number")));
+                return Err(Strange::Asked(format!("{} is no whole number", value_in_short(by))));
             }
             _ => CounterOp::Read,
         };
@@ -331,7 +331,7 @@ impl Object for Counter {
 }
 
 fn sum(value: &Value) -> Result<i128, String> {
-    value.as_sum().ok_or_else(|| format!("{value} is no whole number"))
+    value.as_sum().ok_or_else(|| format!("{} is no whole number", value_in_short(value)))
 }
 
 impl Object for FifoQueue<Value> {
@@ -423,7 +423,7 @@ impl Object for Mutex {
         given.asks(asked, || match given.value {
             None => Ok(MutexRet::Done),
             Some(Value::Int(token)) => Ok(MutexRet::Token(*token)),
-            Some(other) => Err(format!("{other} is no fencing token")),
+            Some(other) => Err(format!("{} is no fencing token", value_in_short(other))),
         })
     }
 
@@ -508,7 +508,9 @@ type Answered = (Step<Value, Value>, Option<Value>);
 
 /// The steps of a transaction of reads and writes.
 fn steps(body: &Value) -> Result<Vec<Answered>, String> {
-    let Value::List(steps) = body else { return Err(format!("{body} is no list of steps")) };
+    let Value::List(steps) = body else {
+        return Err(format!("{} is no list of steps", value_in_short(body)));
+    };
     let step = |step: &Value| {
         if let Value::List(parts) = step
             && let [Value::Text(name), key, value] = &parts[..]
@@ -520,8 +522,9 @@ fn steps(body: &Value) -> Result<Vec<Answered>, String> {
             }
         }
         Err(format!(
-            "{step} is no step [\"r\" key nil] or [\"w\" key value]; transactions that append are judged by \
-             --guarantee strict-serializable, serializable, snapshot-isolation or read-committed"
+            "{} is no step [\"r\" key nil] or [\"w\" key value]; transactions that append are judged by \
+             --guarantee strict-serializable, serializable, snapshot-isolation or read-committed",
+            value_in_short(step)
         ))
     };
     steps.iter().map(step).collect()

@@ -153,22 +153,9 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
         _ => None,
     };
     let shown = elements(read)?;
-    if let Some(twice) = shown.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(Words::of(format!(
-            "process {} was shown {} twice",
-            process(id),
-            value_in_short(&twice[0])
-        )));
-    }
-    if let ([_], [one]) = (&calls[..], &shown[..]) {
-        let failed = failed_to_add(proof.history, id, one);
-        let words = format!(
-            "process {} was shown {}, which nobody had begun to add by then{}",
-            process(id),
-            value_in_short(one),
-            but_who_failed(proof.history, failed),
-        );
-        return Some(Words { names: failed.into_iter().collect(), ..Words::of(words) });
+    let by_itself = of_one_read(proof, &shown);
+    if by_itself.is_some() {
+        return by_itself;
     }
     let others = || calls.iter().filter(|(other, _)| *other != id);
     let is_missing = |value: &Value| !shown.contains(value);
@@ -217,6 +204,24 @@ pub(super) fn of_elements(proof: &Proof<'_, Set<Value>>) -> Option<Words> {
             process(id),
         )))
     })
+}
+
+/// What is wrong in what one read shows, whatever others saw.
+fn of_one_read(proof: &Proof<'_, Set<Value>>, shown: &[Value]) -> Option<Words> {
+    let id = proof.last().0;
+    let process = proof.operation(id).process;
+    if let Some(twice) = shown.windows(2).find(|pair| pair[0] == pair[1]) {
+        let twice = value_in_short(&twice[0]);
+        return Some(Words::of(format!("process {process} was shown {twice} twice")));
+    }
+    let ([_], [one]) = (&proof.part.calls[..], shown) else { return None };
+    let failed = failed_to_add(proof.history, id, one);
+    let words = format!(
+        "process {process} was shown {}, which nobody had begun to add by then{}",
+        value_in_short(one),
+        but_who_failed(proof.history, failed),
+    );
+    Some(Words { names: failed.into_iter().collect(), ..Words::of(words) })
 }
 
 fn added(call: &Call<Set<Value>>) -> Option<&Value> {
