@@ -11,9 +11,12 @@ use checkers::history::{Event, EventIndex, FaultEdge, FaultId, History, Time};
 use checkers::{Anomaly, Guarantee};
 use serde::{Deserialize, Serialize};
 
-use crate::nemesis::Planned;
+use crate::nemesis::{Fault, Planned};
 use crate::run::{Effect, Judged, Report};
 use crate::system::{Claim, System};
+
+/// The kind of a fault that takes one disk.
+const WIPE: &str = "wipe";
 
 /// A fault that goes beyond what a promise is made for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,31 +88,36 @@ fn of_kinds(
     system: &str,
     says: impl Fn(&[&str]) -> Claim,
 ) -> Vec<Beyond> {
-    let kinds: Vec<&str> = named.iter().map(|(planned, _)| planned.fault.kind()).collect();
+    let kinds: Vec<&str> = named.iter().map(kind).collect();
     if kinds.is_empty() || says(&kinds) == Claim::Holds {
         return Vec::new();
     }
-    let alone: Vec<&&Planned> = named
-        .iter()
-        .map(|(planned, _)| planned)
-        .filter(|planned| says(&[planned.fault.kind()]) != Claim::Holds)
-        .collect();
+    let alone: Vec<&(&Planned, &Effect)> =
+        named.iter().filter(|one| says(&[kind(one)]) != Claim::Holds).collect();
     let together = alone.is_empty();
-    let guilty = if together { named.iter().map(|(planned, _)| planned).collect() } else { alone };
-    let beyond = |planned: &&Planned| Beyond {
-        fault: planned.id,
+    let guilty = if together { named.iter().collect() } else { alone };
+    let beyond = |one: &(&Planned, &Effect)| Beyond {
+        fault: one.0.id,
         words: match together {
             true => format!(
                 "{system} does not promise {guarantee} under {} together",
                 kinds.join(" and ")
             ),
             false => {
-                let kind = planned.fault.kind();
+                let kind = kind(one);
                 format!("{system} does not promise {guarantee} under `{kind}`")
             }
         },
     };
     guilty.into_iter().map(beyond).collect()
+}
+
+/// The kind of fault that one was, by what it did: a minority of three is one disk.
+fn kind((planned, effect): &(&Planned, &Effect)) -> &'static str {
+    match planned.fault {
+        Fault::Wipe { .. } if effect.disks_lost.len() == 1 => WIPE,
+        ref fault => fault.kind(),
+    }
 }
 
 /// The faults that did more than the promise of a guarantee is made for.
@@ -120,6 +128,7 @@ fn of_effects<'a>(
     system: &'a dyn System,
 ) -> impl Iterator<Item = Beyond> + 'a {
     named.iter().filter_map(move |(planned, effect)| {
+        let nodes = if effect.members > 0 { effect.members } else { nodes };
         let excess = system.exceeded_by(&planned.fault, effect, nodes)?;
         let is_about = excess.guarantees.contains(&guarantee);
         is_about.then_some(Beyond { fault: planned.id, words: excess.words })

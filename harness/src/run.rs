@@ -15,7 +15,7 @@ use crate::budget::{self, Beyond};
 use crate::config::{self, Config};
 use crate::external;
 use crate::isolated;
-use crate::nemesis::{self, Schedule};
+use crate::nemesis::{self, Planned, Schedule};
 use crate::plan::Plan;
 use crate::play::{Played, Script, play};
 use crate::seed::Seed;
@@ -76,6 +76,7 @@ pub(crate) fn report(
         vacuous.extend((!effective).then(|| "no fault had any effect in the whole run".to_owned()));
     } else {
         vacuous.extend(nemeses_without_effect(plan, &schedule, &played.effects));
+        vacuous.extend(script_without_effect(&schedule, &played.effects));
     }
     vacuous.extend(played.nonsense);
     Report {
@@ -204,6 +205,16 @@ fn has_nothing_of(judged: &Judged) -> bool {
     let says_nothing =
         matches!(&judged.verdict, Verdict::Unknown { coverage, .. } if coverage.operations == 0);
     says_nothing && !is_about_all
+}
+
+/// Why a run proves nothing whose plan names faults of which none had any effect.
+fn script_without_effect(schedule: &Schedule, effects: &[Effect]) -> Option<String> {
+    let mut named = schedule.0.iter().filter(|planned| planned.scripted).peekable();
+    named.peek()?;
+    let did_something =
+        |planned: &Planned| effects.get(planned.id.index()).is_some_and(Effect::took_effect);
+    let none = !named.any(did_something);
+    none.then(|| "no fault that the plan names had any effect".to_owned())
 }
 
 /// A nemesis of the plan that had no effect in the whole run tested nothing.
@@ -349,6 +360,9 @@ pub struct Effect {
     /// these, or damaged them so that their nodes noticed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks_lost: Vec<NodeId>,
+    /// How many members there were then, these among them; 0 where it took no disk.
+    #[serde(default, skip_serializing_if = "config::is_usual")]
+    pub members: u32,
     /// Virtual nanoseconds for which it kept nodes from running, over all of them.
     #[serde(default, skip_serializing_if = "config::is_usual")]
     pub halted_ns: u64,
@@ -405,6 +419,7 @@ impl Effect {
             stopped: 0,
             lost_bytes: 0,
             disks_lost: Vec::new(),
+            members: 0,
             halted_ns: 0,
             changed: 0,
             disk: DiskEffect::default(),

@@ -372,11 +372,15 @@ impl World {
         // One that may have lost its disk, because bits of it were flipped, need not have.
         self.emptied.insert(id);
         self.emptied.retain(|id| self.shared.node(*id).lost.get());
-        let lost: Vec<NodeId> = self.emptied.iter().copied().collect();
+        // Where a member comes or goes, it is a greater part of the fewer.
+        let possible = self.shared.roster.possible();
+        let members = possible.into_iter().min_by_key(BTreeSet::len).unwrap_or_default();
+        let lost: Vec<NodeId> = self.emptied.intersection(&members).copied().collect();
         let effect = &mut self.effects[fault.index()];
         effect.lost_bytes += bytes;
         if lost.len() > effect.disks_lost.len() {
             effect.disks_lost = lost;
+            effect.members = members.len() as u32;
         }
         bytes
     }

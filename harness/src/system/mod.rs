@@ -54,7 +54,8 @@ pub trait System: Send + Sync {
         self.manifest()
     }
 
-    /// Which of these promises are not made for what a fault did to a cluster that began with so many nodes, if any.
+    /// Which of these promises are not made for what a fault did, if any: to a cluster of so many members, where it took
+    /// disks, or else one that began with so many nodes.
     ///
     /// It is asked of the faults that a plan names one by one, when a run is over: those that nemeses draw stay within
     /// what is promised, and those of a kind that [`System::manifest_under`] waives need not be told here. A

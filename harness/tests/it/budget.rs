@@ -125,6 +125,58 @@ fn a_lease_may_be_broken_by_a_clock_that_the_plan_names_and_by_nothing_else() {
     assert!(kept.rows[0].cells.iter().all(|cell| cell.lost == 0 && cell.broken == 0));
 }
 
+#[test]
+fn a_minority_of_three_is_one_disk_which_every_mode_that_survives_one_survives() {
+    for system in ["primary-semi-sync", "leaderless", "leaderless-abd"] {
+        let kept = report(&file(system, &wipe("minority")), 0);
+        assert!(kept.judged.iter().all(|judged| judged.claim != Claim::Waived), "{system}");
+        assert_eq!(kept.conclusion(), Conclusion::Valid, "{system}: {:?}", kept.vacuous);
+    }
+}
+
+#[test]
+fn disks_are_counted_among_those_that_are_members_by_then() {
+    let removes = |at, node| {
+        fault(
+            at,
+            "2s",
+            &format!(
+                "kind = \"membership\", change = {{ remove = {{ target = {{ node = {node} }} }} }}"
+            ),
+        )
+    };
+    let text = file(
+        "raft",
+        &(removes("2s", 5)
+            + &removes("5s", 4)
+            + &fault("9s", "1s", "kind = \"wipe\", target = \"majority\"")),
+    );
+    let shrunk = report(&text.replace("nodes = [3]", "nodes = [5]"), 0);
+    let wiped = &shrunk.effects[2];
+    assert_eq!((wiped.disks_lost.len(), wiped.members), (2, 3), "{:?}", shrunk.effects);
+    assert_eq!(shrunk.conclusion(), Conclusion::AllowedLoss, "{:?}", shrunk.vacuous);
+    let words = &judged(&shrunk, Guarantee::Live).beyond[0].words;
+    assert!(words.starts_with("2 of 3 disks wiped; raft"), "{words}");
+    let adds = |at| fault(at, "2s", "kind = \"membership\", change = \"add\"");
+    let text = file(
+        "raft",
+        &(adds("2s") + &adds("5s") + &fault("9s", "1s", "kind = \"wipe\", target = \"minority\"")),
+    );
+    let grown = report(&text, 0);
+    assert_eq!((grown.effects[2].disks_lost.len(), grown.effects[2].members), (2, 5));
+    assert!(grown.judged.iter().all(|judged| judged.claim != Claim::Waived));
+    assert_eq!(grown.conclusion(), Conclusion::Valid, "{:?}", grown.vacuous);
+}
+
+#[test]
+fn a_run_in_which_no_fault_that_its_plan_names_did_anything_proves_nothing() {
+    // Nobody looks at a clock in that moment.
+    let jump = fault("5s", "1ms", "kind = \"clock-jump\", target = \"one\", by_ms = 1");
+    let idle = report(&file("raft", &jump), 0);
+    assert_eq!(idle.vacuous, ["no fault that the plan names had any effect"]);
+    assert_eq!(idle.conclusion(), Conclusion::Unknown);
+}
+
 /// A store that promises some guarantees only as long as not all of its nodes lose power at once.
 struct Frail(OneCopy, Vec<Guarantee>);
 
