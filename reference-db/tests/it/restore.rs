@@ -168,6 +168,45 @@ mod raft {
     }
 
     #[test]
+    fn one_of_three_that_loses_its_disk_while_another_is_let_go_keeps_nobody_waiting() {
+        for seed in 0..60 {
+            let (mut cluster, leader, session) = started(3, seed, 1000);
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "y")), DONE);
+            let [one, two] = others(&cluster, leader)[..] else { panic!("of three") };
+            // The leader is let go, or another one; and the one that has its disk yet has heard of it, or has not.
+            let (let_go, wiped) = [(leader, one), (one, two)][seed as usize % 2];
+            let kept = 3 - let_go - wiped;
+            if seed % 4 < 2 && kept != leader {
+                cluster.cut[leader][kept] = true;
+            }
+            cluster.cut[leader][wiped] = true;
+            cluster.request(leader, 7, dismiss(1, let_go));
+            cluster.run(10);
+            assert_eq!(voters(&cluster, leader).len(), 2, "seed {seed}: it is under way");
+            cluster.wipe(wiped);
+            if seed % 8 < 4 {
+                for node in [let_go, kept] {
+                    cluster.crash(node);
+                    cluster.start(node);
+                }
+            }
+            cluster.heal();
+            cluster.start(wiped);
+            assert!(
+                cluster.run_until(|cluster| cluster.is_whole(wiped)),
+                "seed {seed}: it is stuck"
+            );
+            let leader = cluster.elect();
+            assert_eq!(cluster.ask(leader, 0, write(session, 3, "z")), DONE, "seed {seed}");
+            for key in ["y", "z"] {
+                assert!(cluster.node(leader).kv().values().contains_key(key), "seed {seed}: {key}");
+            }
+            let go = others(&cluster, leader)[0];
+            assert_eq!(cluster.ask(leader, 7, dismiss(2, go)), DONE, "seed {seed}");
+        }
+    }
+
+    #[test]
     fn of_two_a_leader_is_let_go_by_the_other_one() {
         for seed in 0..20 {
             let (mut cluster, leader, session) = started(2, seed, 1000);

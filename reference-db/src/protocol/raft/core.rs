@@ -54,6 +54,8 @@ pub struct Core<C, S> {
     pub(super) members_at: u64,
     /// Members that stand at this index or before are agreed on, as the disk says.
     pub(super) agreed: u64,
+    /// One that has lost its disk, as it has said lately, and its new incarnation.
+    pub(super) lost: Option<(NodeId, u64)>,
     /// The incarnation of whoever speaks at the moment, and is answered.
     speaker: u64,
     pub(super) timing: Timing,
@@ -122,6 +124,7 @@ impl<C: Clone, S> Core<C, S> {
             founders,
             members_at: 0,
             agreed,
+            lost: None,
             speaker: FOUNDER,
             timing: options.timing,
             grants_leases: options.strong_reads == StrongReads::Lease,
@@ -174,7 +177,7 @@ impl<C: Clone, S> Core<C, S> {
                 // It answers what the disk before this one asked: a vote for a log that is gone.
                 return;
             }
-            if !self.members.has(from, speaker) {
+            if !self.members.has(from, speaker) && !self.may_be_member(from, speaker) {
                 self.on_stranger(now, from, speaker, &message);
                 return;
             }

@@ -30,6 +30,7 @@ impl<C: Clone, S> Core<C, S> {
     pub(super) fn campaign(&mut self, now: Time) {
         Mark::NobodyElected.note_if(matches!(self.standing, Standing::Candidate(_)));
         self.leader = None;
+        self.lost = None;
         self.postpone_election(now);
         if !self.may_stand() {
             // A learner, or one that was removed, waits for whoever leads.
@@ -43,13 +44,8 @@ impl<C: Clone, S> Core<C, S> {
             self.stand(now, false);
         } else {
             let (term, last) = (self.hard.term + 1, self.log.last());
-            self.ask_all(|| Message::PreVote { term, last });
             // Of those that it would let go, one may know whether that is agreed on.
-            for voter in self.agreed_members().voters() {
-                if !self.members.is_voter(voter) {
-                    self.send(voter, Message::PreVote { term, last });
-                }
-            }
+            self.ask_all(|| Message::PreVote { term, last });
         }
     }
 
@@ -92,12 +88,27 @@ impl<C: Clone, S> Core<C, S> {
         }
     }
 
+    /// Asks all that vote, and those that did before a change of which it is not known whether it is agreed on.
     fn ask_all(&mut self, question: impl Fn() -> Message<C, S>) {
-        let members = Arc::clone(&self.members);
-        for voter in members.voters() {
+        let (members, agreed) = (Arc::clone(&self.members), self.agreed_members());
+        let let_go = agreed.voters().filter(|voter| !members.is_voter(*voter));
+        for voter in members.voters().chain(let_go) {
             if voter != self.id {
                 self.send(voter, question());
             }
+        }
+    }
+
+    /// Whether those who have granted their votes are enough.
+    fn is_enough(&self, votes: &Votes) -> bool {
+        self.members.is_majority(votes)
+            || self.without_change().is_some_and(|before| before.is_majority(votes))
+    }
+
+    /// Stands, if those who would vote for the member are enough.
+    pub(super) fn stand_if_enough(&mut self, now: Time) {
+        if matches!(&self.standing, Standing::PreCandidate(votes) if self.is_enough(votes)) {
+            self.stand(now, false);
         }
     }
 
@@ -140,9 +151,7 @@ impl<C: Clone, S> Core<C, S> {
             return;
         }
         votes.insert(from);
-        if self.members.is_majority(votes) {
-            self.stand(now, false);
-        }
+        self.stand_if_enough(now);
     }
 
     /// The leader of the member's term wants it to take over.
@@ -196,8 +205,9 @@ impl<C: Clone, S> Core<C, S> {
             return;
         }
         votes.insert(from);
-        if self.members.is_majority(votes) {
+        if matches!(&self.standing, Standing::Candidate(votes) if self.is_enough(votes)) {
             self.lead(now);
+            self.take_change_back(now);
         }
     }
 

@@ -35,6 +35,10 @@
 //! agreed on prove nothing: whoever takes itself for the last of two was one of at most these two before
 //! them, too, or [knows](Core::keep_agreement) that they are agreed on, if only from
 //! [one that was let go](Core::tell_agreement).
+//!
+//! **The last but two.** Of 1, 2 and 3, one lets 1 go, and 2 loses its disk before anybody has agreed to that: it takes 2
+//! and 3, and 2 counts for nothing. Nor can 2 be let in, which is another change, before the first one is agreed on. So that one
+//! is [taken back](Core::without_change): 1 and 3 have everything, and are enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -332,7 +336,9 @@ impl<C: Clone, S> Core<C, S> {
         if let (Message::PreVoteReply { .. }, Some(members)) =
             (message, self.members.with_restored(from, incarnation))
         {
-            return self.outlive(now, members);
+            self.lost = Some((from, incarnation));
+            self.outlive(now, members);
+            return self.stand_if_enough(now);
         }
         let (Message::AppendReply { term, .. } | Message::HeartbeatReply { term, .. }) = message
         else {
@@ -349,6 +355,44 @@ impl<C: Clone, S> Core<C, S> {
             && self.may_change_members()
             && let Some(members) = self.members.with_restored(from, incarnation)
         {
+            self.append_members(now, members);
+        } else if *term == self.hard.term && self.knows_all_commits() {
+            self.lost = Some((from, incarnation));
+            self.take_change_back(now);
+        }
+    }
+
+    /// Whether a node took part before a change of which it is not known whether it is agreed on.
+    pub(super) fn may_be_member(&self, node: NodeId, incarnation: u64) -> bool {
+        !self.members.iter().any(|(member, _)| member == node)
+            && self.agreed_members().votes(node, incarnation)
+    }
+
+    /// The members before a change that lets one of three go, but without the vote of a disk that is lost: nobody
+    /// can agree to the change any more, because that takes the other two. Nothing where that is not so.
+    ///
+    /// Two of three are enough then, as before the change, and have all that was ever agreed on. Whatever was before
+    /// the change is on two of the three. Whatever was after it took both of the others, and so the one that has its disk yet has
+    /// it: it gives its vote to no log that lacks it. So it is also with what others may have changed meanwhile, since of two that takes
+    /// both. A learner could have got a vote by that, so that there must be none.
+    pub(super) fn without_change(&self) -> Option<Members> {
+        let (lost, incarnation) = self.lost?;
+        let before = if self.is_agreed() { return None } else { self.agreed_members() };
+        let all_vote = |members: &Members, count| {
+            members.iter().count() == count && members.voters().count() == count
+        };
+        let lets_go = |(node, member)| before.get(node) == Some(member);
+        let is_such = all_vote(&before, 3)
+            && all_vote(&self.members, 2)
+            && self.members.iter().all(lets_go)
+            && self.members.is_voter(lost)
+            && before.votes(self.id, self.incarnation);
+        is_such.then(|| before.with_restored(lost, incarnation)).flatten()
+    }
+
+    /// Puts the members before a change into the log of a leader, where nobody can agree to the change any more.
+    pub(super) fn take_change_back(&mut self, now: Time) {
+        if let Some(members) = self.without_change() {
             self.append_members(now, members);
         }
     }
