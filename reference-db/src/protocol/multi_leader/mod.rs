@@ -339,7 +339,7 @@ impl MultiLeader {
         } else if self.core.is_leader() && request.command.is_about_members() {
             self.wishes.add(now, &self.options.timing, origin, &request);
             return;
-        } else if self.wishes.hand_over(now, &self.core) {
+        } else if self.wishes.hands_over(now, &self.core) {
             Reply::NotLeader
         } else if self.core.is_leader() {
             // One too many is dropped, as the network might have done.

@@ -2,7 +2,8 @@
 //!
 //! The members stand in the log, and the latest that stand there count, committed or not. One change
 //! touches one vote, so that any majority before it and any majority after it share a member; and a
-//! leader begins none before the last one and something of its own term are committed.
+//! leader begins none before the last one and something of its own term are committed, but to take that
+//! one back.
 //!
 //! **A disk that was wiped.** A member that has lost its disk has forgotten whom it voted for and
 //! what it acknowledged. Were it taken for the member that it was:
@@ -36,9 +37,11 @@
 //! them, too, or [knows](Core::keep_agreement) that they are agreed on, if only from
 //! [one that was let go](Core::tell_agreement).
 //!
-//! **The last but two.** Of 1, 2 and 3, one lets 1 go, and 2 loses its disk before anybody has agreed to that: it takes 2
-//! and 3, and 2 counts for nothing. Nor can 2 be let in, which is another change, before the first one is agreed on. So that one
-//! is [taken back](Core::without_change): 1 and 3 have everything, and are enough.
+//! **The last but two.** Of 1, 2 and 3, one lets 1 go, and 2 loses its disk before anybody has agreed to
+//! that: it takes 2 and 3, and 2 counts for nothing. Nor can 2 be let in, which is another change, before the
+//! first one is agreed on. So that one is [taken back](Core::without_change): 1 and 3 have everything, and
+//! are enough. Should it have been agreed on all the same, of which only 2 knew, then 1 votes again that was let
+//! go; nothing is lost by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -218,7 +221,9 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     /// The latest members that are certain to be agreed on. Those before the ones that stand in the log are,
-    /// even where the member has forgotten how far that is committed: no leader begins a change before.
+    /// even where the member has forgotten how far that is committed: no leader begins a change before. Only
+    /// where a change was [taken back](Core::take_change_back) it is that change, of which nobody is left who could
+    /// agree to it.
     pub(in crate::protocol) fn agreed_members(&self) -> Arc<Members> {
         if self.is_agreed() {
             Arc::clone(&self.members)
@@ -371,10 +376,11 @@ impl<C: Clone, S> Core<C, S> {
     /// The members before a change that lets one of three go, but without the vote of a disk that is lost: nobody
     /// can agree to the change any more, because that takes the other two. Nothing where that is not so.
     ///
-    /// Two of three are enough then, as before the change, and have all that was ever agreed on. Whatever was before
-    /// the change is on two of the three. Whatever was after it took both of the others, and so the one that has its disk yet has
-    /// it: it gives its vote to no log that lacks it. So it is also with what others may have changed meanwhile, since of two that takes
-    /// both. A learner could have got a vote by that, so that there must be none.
+    /// Two of three are enough then, as before the change, and have all that was ever agreed on. Whatever was
+    /// before the change is on two of the three. Whatever was after it took both of the others, and so the one
+    /// that has its disk yet has it: it gives its vote to no log that lacks it. So it is also with what others may
+    /// have changed meanwhile, since of two that takes both. A learner could have got a vote by that, so that
+    /// there must be none.
     pub(super) fn without_change(&self) -> Option<Members> {
         let (lost, incarnation) = self.lost?;
         let before = if self.is_agreed() { return None } else { self.agreed_members() };
@@ -451,18 +457,20 @@ impl<C: Clone, S> Core<C, S> {
         if self.members.voters().any(is_far) {
             return Change::NotNow;
         }
-        if let Some(heir) = self.heir_of_two(now, node) {
-            self.hand_over(now, heir);
+        if node == self.id {
+            if let Some(heir) = self.heir_of_two(now) {
+                self.hand_over(now, heir);
+            }
             return Change::NotNow;
         }
         self.change_members(now, Some(self.members.with_vote(node, false)))
     }
 
     /// Of two, the one that has to lead before this leader can be let go, if that is heard.
-    pub(super) fn heir_of_two(&self, now: Time, leaves: NodeId) -> Option<NodeId> {
-        let mut voters = self.members.voters();
-        let heir = voters.find(|voter| *voter != self.id).filter(|heir| self.is_near(now, *heir));
-        heir.filter(|_| leaves == self.id && self.members.voters().count() == 2)
+    pub(super) fn heir_of_two(&self, now: Time) -> Option<NodeId> {
+        let mut others = self.members.voters().filter(|voter| *voter != self.id);
+        let heir = others.next().filter(|heir| self.is_near(now, *heir));
+        heir.filter(|_| self.members.voters().count() == 2)
     }
 
     /// Whether a member is heard, and what it still lacks fits into one message.

@@ -264,7 +264,7 @@ impl Raft {
                 self.wishes.add(now, &self.options.timing, origin, &request);
             }
             // It would be one more thing for the next leader to catch up with.
-            _ if self.transfer.is_some() || self.wishes.hand_over(now, &self.core) => {
+            _ if self.transfer.is_some() || self.wishes.hands_over(now, &self.core) => {
                 out.push(turned_down(origin, sequence))
             }
             _ => {

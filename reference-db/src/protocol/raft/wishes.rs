@@ -91,8 +91,12 @@ impl Wishes {
 
     /// Whether a leader of two is to go, so that the other one has to lead first, and is not to be kept from it by
     /// more to catch up with.
-    pub(in crate::protocol) fn hand_over<C: Clone, S>(&self, now: Time, core: &Core<C, S>) -> bool {
-        self.is_to_go(core.id) && core.heir_of_two(now, core.id).is_some()
+    pub(in crate::protocol) fn hands_over<C: Clone, S>(
+        &self,
+        now: Time,
+        core: &Core<C, S>,
+    ) -> bool {
+        self.is_to_go(core.id) && core.heir_of_two(now).is_some()
     }
 
     /// Begins what may begin, and answers who has waited for what is so. A member that does not lead turns
