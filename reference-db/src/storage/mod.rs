@@ -8,9 +8,9 @@
 //! - before the folder is synced, the old pair is whole: nothing of it was touched. If the new name
 //!   happens to have survived, so has the new snapshot's content, which was synced before; its log
 //!   is empty, because nothing is added to it before the folder is synced, and a log that is
-//!   missing is an empty one;
+//!   missing is an empty one while the old log is there;
 //! - after that, the new pair is whole, and what is left of the old one is removed at the next
-//!   start.
+//!   start. A log that is missing then, or cut to nothing, was lost by the disk.
 //!
 //! A record is a frame: its length, a checksum, how much of the file was durable when it was
 //! written, and the record. Where the log ends in something that is no frame, a power loss tore the
@@ -102,16 +102,19 @@ impl<D: Disk> Storage<D> {
             pending: Vec::new(),
             starts: Vec::new(),
         };
+        // While the log before is there, or none has ever been, this one may still be about to be made.
+        let is_new = number.checked_sub(1).is_none_or(|old| files.contains(&format!("log-{old}")));
+        if files.contains(&storage.log) {
+            recovered.records = storage.open_log(is_new).await?;
+        } else if is_new {
+            storage.start_log().await?;
+        } else {
+            return Err(storage.damaged(0, "it is missing"));
+        }
         // Where the process was killed but not the machine, the names that are seen here need not
         // be durable yet. The old pair must not go before the new one has come to stay.
         storage.disk.sync_dir().await?;
         storage.remove_all_but_current(&files).await?;
-        if files.contains(&storage.log) {
-            recovered.records = storage.open_log().await?;
-        } else {
-            storage.start_log().await?;
-            storage.disk.sync_dir().await?;
-        }
         Ok((storage, recovered))
     }
 
@@ -202,18 +205,27 @@ impl<D: Disk> Storage<D> {
         Ok(())
     }
 
-    async fn open_log<R: DeserializeOwned>(&mut self) -> Result<Vec<R>, StorageError> {
+    fn damaged(&self, offset: usize, what: &'static str) -> StorageError {
+        StorageError::Damaged { file: self.log.clone(), offset, what }
+    }
+
+    /// Reads the log, of which the beginning may be missing where it `is_new`.
+    async fn open_log<R: DeserializeOwned>(
+        &mut self,
+        is_new: bool,
+    ) -> Result<Vec<R>, StorageError> {
         let content = self.disk.read(&self.log).await?;
-        let damaged = |offset, what| StorageError::Damaged { file: self.log.clone(), offset, what };
         let Some(rest) = content.strip_prefix(LOG_MAGIC) else {
-            if LOG_MAGIC.starts_with(&content) {
-                // The power was lost while the log was made: nothing can have been added to it.
-                self.disk.truncate(&self.log, 0).await?;
-                self.start_log().await?;
-                self.disk.sync_dir().await?;
-                return Ok(Vec::new());
+            if !LOG_MAGIC.starts_with(&content) {
+                return Err(self.damaged(0, "it is no log of this version"));
             }
-            return Err(damaged(0, "it is no log of this version"));
+            if !is_new {
+                return Err(self.damaged(0, "it was cut to nothing"));
+            }
+            // The power was lost while the log was made: nothing can have been added to it.
+            self.disk.truncate(&self.log, 0).await?;
+            self.start_log().await?;
+            return Ok(Vec::new());
         };
         let mut records = Vec::new();
         let mut at = LOG_MAGIC.len();
@@ -221,21 +233,20 @@ impl<D: Disk> Storage<D> {
         while let Some((payload, _)) = open_frame(left) {
             if !payload.is_empty() {
                 let record = wire::decode(payload)
-                    .map_err(|_| damaged(at, "a record of another version"))?;
+                    .map_err(|_| self.damaged(at, "a record of another version"))?;
                 records.push(record);
             }
             at += FRAME_HEADER + payload.len();
             left = &content[at..];
         }
         if was_durable(left, at as u64) {
-            return Err(damaged(at, "a record is missing that was durable"));
+            return Err(self.damaged(at, "a record is missing that was durable"));
         }
         if !left.is_empty() {
             self.disk.truncate(&self.log, at as u64).await?;
         }
         // What a power loss happened to spare is durable only from now on.
         self.disk.sync(&self.log).await?;
-        self.disk.sync_dir().await?;
         self.written = at as u64;
         self.mark().await?;
         Ok(records)

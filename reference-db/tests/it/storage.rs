@@ -247,6 +247,24 @@ fn a_damaged_snapshot_is_found_at_any_byte() {
 }
 
 #[test]
+fn a_log_that_the_disk_lost_is_no_empty_one() {
+    block_on(async {
+        for (lost, what) in [(true, "it is missing"), (false, "it was cut to nothing")] {
+            let disk = written("aa p a s").await;
+            if lost {
+                disk.remove("log-1").await.unwrap();
+            } else {
+                disk.truncate("log-1", 0).await.unwrap();
+            }
+            let error = open(&disk).await.map(|_| ()).unwrap_err().to_string();
+            let expected =
+                format!("log-1 is damaged at byte 0: {what}; restore the node from its peers");
+            assert_eq!(error, expected);
+        }
+    });
+}
+
+#[test]
 fn files_of_another_version_are_refused() {
     block_on(async {
         // The last byte of the first eight is the version.
