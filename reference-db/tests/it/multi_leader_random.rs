@@ -54,6 +54,8 @@ struct Play {
     removed: BTreeSet<Vec<u8>>,
     /// What each node held when it was looked at last.
     applied: BTreeMap<usize, VersionVector>,
+    /// What each node showed then.
+    shown: BTreeMap<usize, BTreeSet<Vec<u8>>>,
     reads: u64,
     /// Whether disks are taken away, one at a time.
     wipes: bool,
@@ -84,6 +86,7 @@ impl Play {
             acknowledged: BTreeMap::new(),
             removed: BTreeSet::new(),
             applied: BTreeMap::new(),
+            shown: BTreeMap::new(),
             reads: 0,
             wipes,
             wiped: 0,
@@ -202,6 +205,7 @@ impl Play {
         for node in 0..self.cluster.nodes.len() {
             let Some(up) = &self.cluster.nodes[node].up else {
                 self.applied.remove(&node);
+                self.shown.remove(&node);
                 continue;
             };
             let state = up.state();
@@ -214,13 +218,24 @@ impl Play {
             if self.conflicts != Conflicts::Lww && !self.forgets {
                 let shown: BTreeSet<Vec<u8>> =
                     state.cells().values().flat_map(|cell| elements_of(&cell.read())).collect();
-                for element in &shown {
-                    let mut causes = self.before[element].iter();
-                    let missing =
-                        causes.find(|c| !shown.contains(*c) && !self.removed.contains(*c));
-                    assert_eq!(missing, None, "{element:?} came before what its client had seen");
-                }
+                let before = self.shown.remove(&node).unwrap_or_default();
+                self.watch_causes(&before, &shown);
+                self.shown.insert(node, shown);
             }
+        }
+    }
+
+    /// What a node shows came after all that its client had seen. Of what it showed `before`, only what is gone since
+    /// can be missing.
+    fn watch_causes(&self, before: &BTreeSet<Vec<u8>>, shown: &BTreeSet<Vec<u8>>) {
+        let is_removed = |element: &&Vec<u8>| self.removed.contains(*element);
+        for element in shown.difference(before) {
+            let mut missing = self.before[element].difference(shown).filter(|c| !is_removed(c));
+            assert_eq!(missing.next(), None, "{element:?} came before what its client had seen");
+        }
+        for gone in before.difference(shown).filter(|element| !is_removed(element)) {
+            let mut after = shown.iter().filter(|element| self.before[*element].contains(gone));
+            assert_eq!(after.next(), None, "{gone:?} is gone, and what came after it is not");
         }
     }
 
