@@ -415,9 +415,9 @@ fn guarantees_are_measured_written_down_and_their_witnesses_are_seen_again() {
     let verdict = stdout.lines().find(|line| line.contains("linearizable")).unwrap();
     assert!(verdict.contains("breaks") && verdict.contains("invalid"), "{verdict}");
     // The same again is the same, byte for byte, on one thread too.
-    stormglass(at, &[&measure[..], &["--threads", "1", "--out", "again.md"]].concat());
+    let again = ["--threads", "1", "--out", "again.md", "--format", "json"];
+    let (_, stdout, _) = stormglass(at, &[&measure[..], &again].concat());
     assert_eq!(fs::read_to_string(at.join("again.md")).unwrap(), written);
-    let (_, stdout, _) = stormglass(at, &[&measure[..], &["--format", "json"]].concat());
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let smallest = &document["modes"][0]["lines"][0]["cells"][0]["smallest"];
     assert_eq!(document["modes"][0]["lines"][0]["guarantee"], "linearizable");

@@ -333,9 +333,9 @@ fn nothing_is_found_about_the_systems_of_this_repository() {
 #[test]
 fn the_doctor_examines_an_adapter_by_the_name_of_its_system() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, stdout, stderr) = stormglass(folder.path(), &["doctor", "--system", "raft"]);
+    let (code, stdout, stderr) = stormglass(folder.path(), &["doctor", "--system", "leaderless"]);
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.starts_with("raft: nothing is wrong with the adapter"), "{stdout}");
+    assert!(stdout.starts_with("leaderless: nothing is wrong with the adapter"), "{stdout}");
     let words = ["no system is called `rafd`; there are raft, primary-sync"];
     refused(folder.path(), &["doctor", "--system", "rafd"], &words);
     refused(

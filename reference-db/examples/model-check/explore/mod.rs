@@ -17,7 +17,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::Hash;
 
-use stateright::{Checker as _, CheckerBuilder, Expectation, Model, Path, Property};
+use stateright::{
+    Checker as _, CheckerBuilder, Expectation, HasDiscoveries, Model, Path, Property,
+};
 use stormglass_reference_db::env::NodeId;
 use stormglass_reference_db::protocol::Protocol;
 
@@ -304,9 +306,11 @@ pub(crate) fn explore_model<M: Explored>(
 ) -> Findings {
     let Some((plant, name)) = planted else { return search(model(None).checker(), nodes) };
     let broken = |findings: &Findings| findings.finding(name).is_some_and(|f| !f.holds);
+    let found = HasDiscoveries::AllOf(BTreeSet::from([name]));
     let mut depth = 1;
     loop {
-        let findings = search(model(Some(plant)).checker().target_max_depth(depth), nodes);
+        let checker = model(Some(plant)).checker().target_max_depth(depth);
+        let findings = search(checker.finish_when(found.clone()), nodes);
         // Where nothing was left out for its depth, there is nothing further down.
         if broken(&findings) || findings.depth < depth {
             return findings;
