@@ -227,6 +227,7 @@ pub(crate) const MODELS: &[Entry] = &[
     raft::READS,
     raft::MEMBERS,
     raft::TWO,
+    raft::LET_IN,
     semi_sync::SEMI_SYNC,
     semi_sync::FAILOVER,
     semi_sync::REPLACEMENT,

@@ -91,6 +91,22 @@ pub(crate) const TWO: super::Entry = super::Entry {
     has: Has { timers: true, wipes: true, void: true },
 };
 
+/// Into two that are left of three the third is let again, with what it had.
+pub(crate) const LET_IN: super::Entry = super::Entry {
+    name: "raft-members-let-in",
+    bounds: |scope| match scope {
+        Scope::Small => Bounds { timed: &[0, 1], crashes: 1, asks: 1, ..Bounds::NONE },
+        Scope::Full => Bounds { timers: 1, timed: &[0, 1], crashes: 1, asks: 1, ..Bounds::NONE },
+    },
+    explore: |bounds, planted| {
+        let asks = [Command::Admit { node: NodeId(2) }];
+        let two = || fresh(bounds).led_by(NodeId(0)).having_dismissed(NodeId(2));
+        explore(|| two().asking(&of_whoever_leads(bounds, &asks)), planted)
+    },
+    plants: &[(Plant::OldImage, LEADER_APPEND_ONLY)],
+    has: Has { timers: true, wipes: true, void: true },
+};
+
 const ELECTION_SAFETY: &str = "election safety";
 const LEADER_APPEND_ONLY: &str = "leader append-only";
 const LOG_MATCHING: &str = "log matching";

@@ -89,6 +89,11 @@ fn members_of_raft_are_let_go_safely() {
 }
 
 #[test]
+fn members_of_raft_are_let_in_safely() {
+    check("raft-members-let-in");
+}
+
+#[test]
 fn two_disks_have_what_semi_sync_acknowledges() {
     check("primary-semi-sync");
 }
@@ -137,6 +142,7 @@ fn each_mistake_breaks_its_property_of_raft() {
     check_planted("raft-reads", &[7]);
     check_planted("raft-members", &[8]);
     check_planted("raft-members-of-two", &[6]);
+    check_planted("raft-members-let-in", &[2]);
 }
 
 #[test]
