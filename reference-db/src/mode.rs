@@ -9,8 +9,7 @@ use crate::protocol::leaderless::Leaderless;
 use crate::protocol::multi_leader::MultiLeader;
 use crate::protocol::primary::{Acknowledge, Primary};
 use crate::protocol::raft::Raft;
-use crate::server::{self, ServerConfig};
-use crate::storage::StorageError;
+use crate::server::{self, Ended, ServerConfig};
 
 /// A kind of replication. All nodes of a cluster run the same, and never another one on the same
 /// files.
@@ -44,15 +43,11 @@ pub const MODES: &[(Mode, &str)] = &[
 ];
 
 impl Mode {
-    /// Runs a node in this mode until its disk fails.
+    /// Runs a node in this mode until it cannot go on.
     ///
     /// # Errors
     /// As [`server::serve`].
-    pub async fn serve<E: Env>(
-        self,
-        env: E,
-        config: ServerConfig,
-    ) -> Result<Infallible, StorageError> {
+    pub async fn serve<E: Env>(self, env: E, config: ServerConfig) -> Result<Infallible, Ended> {
         let acknowledge = self.acknowledge();
         match self {
             Mode::Raft => server::serve::<Raft, E>(env, config, acknowledge).await,

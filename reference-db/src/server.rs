@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::env::{Address, ClientId, Env, NodeId, Status, Whim};
 use crate::kv::Reply;
 use crate::mark::Mark;
-use crate::protocol::{Input, Options, Origin, Output, Protocol, Timing};
+use crate::protocol::{Contradiction, Input, Options, Origin, Output, Protocol, Timing};
 use crate::protocol::{leaderless, multi_leader, primary, raft};
 use crate::storage::{Storage, StorageError};
 use crate::wire::{self, Frame};
@@ -38,17 +38,28 @@ pub struct ServerConfig {
     pub multi_leader: multi_leader::Settings,
 }
 
-/// Runs a node until its disk fails. `acknowledge` says who must have a change before it counts, in a
+/// Why a node ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// Its disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What it was told cannot be.
+    #[error(transparent)]
+    Contradicted(#[from] Contradiction),
+}
+
+/// Runs a node until it cannot go on. `acknowledge` says who must have a change before it counts, in a
 /// protocol with a primary.
 ///
 /// # Errors
-/// Where the disk fails or holds what cannot be used. The node must not go on: after a failed sync
-/// nobody knows what is on the disk.
+/// Where the disk fails or holds what cannot be used, or the node was told what cannot be. It must not go on: after a failed
+/// sync nobody knows what is on the disk, and after a contradiction nobody knows what is agreed on.
 pub async fn serve<P: Protocol, E: Env>(
     env: E,
     config: ServerConfig,
     acknowledge: primary::Acknowledge,
-) -> Result<Infallible, StorageError> {
+) -> Result<Infallible, Ended> {
     let (storage, recovered) = Storage::open(env.disk().clone()).await?;
     let options = Options {
         id: env.id(),
@@ -181,21 +192,27 @@ impl<P: Protocol, E: Env> Server<P, E> {
     }
 
     /// Does what the protocol wants done. Everything that it persisted in this turn becomes durable
-    /// before anything leaves the node: later than it asked for, never earlier.
-    async fn perform(&mut self) -> Result<(), StorageError> {
+    /// before anything leaves the node: later than it asked for, never earlier. Where it stops, nothing of this turn is done:
+    /// so it would be, had it lost power before.
+    async fn perform(&mut self) -> Result<(), Ended> {
         let mut out = std::mem::take(&mut self.out);
+        for output in &out {
+            if let Output::Stop(contradiction) = output {
+                return Err((*contradiction).into());
+            }
+        }
         for output in &out {
             match output {
                 Output::Persist(record) => self.storage.append(record),
                 Output::Snapshot(snapshot) => self.storage.snapshot(snapshot).await?,
-                Output::Send { .. } | Output::Reply { .. } => {}
+                Output::Send { .. } | Output::Reply { .. } | Output::Stop(_) => {}
             }
         }
         self.storage.sync().await?;
         self.pause(Whim::AnswerLate).await;
         for output in out.drain(..) {
             match output {
-                Output::Persist(_) | Output::Snapshot(_) => {}
+                Output::Persist(_) | Output::Snapshot(_) | Output::Stop(_) => {}
                 Output::Send { to, message } => {
                     self.send(Address::Node(to), &Frame::Peer(message));
                 }

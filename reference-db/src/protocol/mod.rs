@@ -162,6 +162,26 @@ pub enum Output<P: Protocol> {
         /// How far in the order of the mode the answer goes; 0 where it says nothing about it.
         position: u64,
     },
+    /// Stop for good, and do nothing else of what was wanted at once: what the node was told cannot be.
+    Stop(Contradiction),
+}
+
+/// Two changes of which both are said to be agreed on, and only one can be.
+///
+/// Raft keeps this from happening as long as what was persisted stays persisted. It takes disks that have forgotten what they
+/// had said they keep, of so many nodes that nobody else knows either, or a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its log is agreed on up to entry {agreed}, and it was sent another entry {index}, of term {term}: some disks have \
+     forgotten what they had kept; restore the node from its peers, once it is known which of them is right"
+)]
+pub struct Contradiction {
+    /// How much of its log the node knows to be agreed on.
+    pub agreed: u64,
+    /// Where the other entry is to stand.
+    pub index: u64,
+    /// The term of that one.
+    pub term: u64,
 }
 
 /// Where a request came into the cluster, and so where its answer leaves it. A node that answers

@@ -379,6 +379,32 @@ fn what_is_sent_and_kept_survives_its_encoding() {
 }
 
 #[test]
+fn who_is_sent_what_contradicts_what_is_committed_stops_and_neither_takes_it_nor_agrees() {
+    let mut alone = Alone::with_log(1, &[1, 1, 1]);
+    alone.hear(1, append(1, (1, 3), &[1], 3));
+    assert_eq!(alone.node.core().committed(), 3);
+    // A leader of term 2, elected by members whose disks have forgotten entry 3, has another one there.
+    let out = alone.hear(2, append(2, (1, 2), &[2, 2], 2));
+    let stops = |output: &Output<Raft>| match output {
+        Output::Stop(contradiction) => Some((contradiction.agreed, contradiction.index)),
+        _ => None,
+    };
+    assert_eq!(out.iter().filter_map(stops).collect::<Vec<_>>(), [(3, 3)], "{out:?}");
+    let answers = |wire: &Wire| matches!(wire, CoreMessage::AppendReply { .. });
+    assert!(!sent(&out, 2).iter().any(answers), "{out:?}");
+    assert_eq!(alone.terms(), [1, 1, 1, 1]);
+}
+
+#[test]
+fn what_differs_beyond_what_is_committed_is_replaced() {
+    let mut alone = Alone::with_log(1, &[1, 1, 1]);
+    alone.hear(1, append(1, (1, 3), &[1], 3));
+    let out = alone.hear(2, append(2, (1, 3), &[2, 2], 3));
+    assert!(!out.iter().any(|output| matches!(output, Output::Stop(_))), "{out:?}");
+    assert_eq!(alone.terms(), [1, 1, 1, 2, 2]);
+}
+
+#[test]
 fn an_old_snapshot_that_is_late_changes_nothing() {
     let mut alone = Alone::with_log(1, &[]);
     alone.hear(1, append(1, (0, 0), &[1, 1, 1], 3));

@@ -401,6 +401,7 @@ impl<P: Protocol> Cluster<P> {
                     self.post(id, to.node, relay, answer);
                 }
             }
+            Output::Stop(contradiction) => panic!("no disk forgets anything here: {contradiction}"),
         }
     }
 

@@ -14,9 +14,10 @@ use stormglass_reference_db::kv::{Command, Reply};
 use stormglass_reference_db::protocol::primary::Acknowledge;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{
-    Input, Options, Origin, Output, Protocol, Recovered, Timing, leaderless, multi_leader,
+    Contradiction, Input, Options, Origin, Output, Protocol, Recovered, Timing, leaderless,
+    multi_leader,
 };
-use stormglass_reference_db::server::{ServerConfig, serve};
+use stormglass_reference_db::server::{Ended, ServerConfig, serve};
 use stormglass_reference_db::storage::StorageError;
 use stormglass_reference_db::wire::{self, Frame, Request};
 use tokio::sync::mpsc;
@@ -48,6 +49,8 @@ enum Do {
     Recite,
     /// Take itself for the leader of a term.
     Lead(u64),
+    /// Stop for good.
+    Stop,
 }
 
 impl Protocol for Obedient {
@@ -111,6 +114,7 @@ impl Obedient {
                 let held = self.held.iter().copied().map(Do::Persist).collect();
                 Output::Send { to: NodeId(2), message: held }
             }
+            Do::Stop => Output::Stop(Contradiction { agreed: 7, index: 5, term: 2 }),
             Do::Lead(term) => {
                 self.status = Status { role: Role::Leader, term, ..Status::default() };
                 return None;
@@ -165,7 +169,7 @@ impl World {
 
     /// Runs the node for a while, or until it stops. Returns what was seen of it meanwhile, and why
     /// it stopped.
-    async fn run(&self, time: Duration) -> (Vec<String>, Option<StorageError>) {
+    async fn run(&self, time: Duration) -> (Vec<String>, Option<Ended>) {
         let heartbeat = Duration::from_millis(10);
         let config = ServerConfig {
             timing: Timing { heartbeat, election: heartbeat * 10 },
@@ -370,6 +374,25 @@ fn what_is_no_message_or_comes_from_the_wrong_side_is_dropped() {
 }
 
 #[test]
+fn a_node_that_is_told_what_cannot_be_stops_and_does_nothing_of_what_was_wanted_with_it() {
+    in_a_world(async |world| {
+        world.run(A_MOMENT).await;
+        world.order(&[Do::Persist(1), Do::Tell(2), Do::Stop, Do::Tell(3)]);
+        let (events, ended) = world.run(A_MOMENT).await;
+        assert!(matches!(ended, Some(Ended::Contradicted(_))), "{ended:?}");
+        let said = ended.map(|ended| ended.to_string()).unwrap_or_default();
+        assert!(
+            said.contains("agreed on up to entry 7, and it was sent another entry 5, of term 2")
+        );
+        assert!(!events.iter().any(|event| event.contains("told")), "{events:?}");
+        // Its next start finds the disk as it was: what it holds is nothing.
+        world.order(&[Do::Recite]);
+        let (events, _) = world.run(A_MOMENT).await;
+        assert_eq!(events.last().map(String::as_str), Some("n2: told"), "{events:?}");
+    });
+}
+
+#[test]
 fn a_failed_sync_stops_the_node_before_anything_is_sent() {
     in_a_world(async |world| {
         world.run(A_MOMENT).await;
@@ -377,7 +400,7 @@ fn a_failed_sync_stops_the_node_before_anything_is_sent() {
         world.order(&[Do::Tell(2), Do::Persist(1), Do::Tell(3)]);
         world.order(&[Do::Tell(2)]);
         let (events, ended) = world.run(A_MOMENT).await;
-        assert!(matches!(ended, Some(StorageError::Disk(_))), "{ended:?}");
+        assert!(matches!(ended, Some(Ended::Storage(StorageError::Disk(_)))), "{ended:?}");
         assert!(!events.iter().any(|event| event.contains("told")), "{events:?}");
     });
 }

@@ -96,6 +96,10 @@ impl<P: Subject> Node<P> {
             panic!("the timer fires for ever");
         }));
         stepped.map_err(|_| Panicked)?;
+        // No disk forgets here what it keeps: to be told what cannot be is as wrong as a panic.
+        if out.iter().any(|output| matches!(output, Output::Stop(_))) {
+            return Err(Panicked);
+        }
         if let Some(survives) = survives {
             let Some(done) = cut(&out, survives) else { return Ok(None) };
             out.truncate(done);
@@ -161,6 +165,7 @@ impl<P: Subject> Node<P> {
                     self.sync();
                     shown.push(output);
                 }
+                Output::Stop(_) => unreachable!("such a step has ended already"),
             }
         }
         shown
@@ -223,7 +228,7 @@ fn start<P: Subject>(
 fn cut<P: Subject>(out: &[Output<P>], writes: usize) -> Option<usize> {
     let is_write = |output: &Output<P>| match output {
         Output::Persist(_) | Output::Snapshot(_) => true,
-        Output::Send { .. } | Output::Reply { .. } => false,
+        Output::Send { .. } | Output::Reply { .. } | Output::Stop(_) => false,
     };
     let mut places = out.iter().enumerate().filter(|(_, output)| is_write(output));
     let next = places.nth(writes).map(|(at, _)| at)?;

@@ -566,7 +566,7 @@ impl<P: Subject> Scenario<P> {
                 Output::Reply { sequence, reply, position, .. } => {
                     answers.push(Answer { sequence, reply, position });
                 }
-                Output::Persist(_) | Output::Snapshot(_) => {}
+                Output::Persist(_) | Output::Snapshot(_) | Output::Stop(_) => {}
             }
         }
         Ok(Some(reaction(node, sent, answers)))

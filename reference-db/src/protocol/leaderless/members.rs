@@ -419,6 +419,7 @@ impl Leaderless {
                     out.push(Output::Snapshot(self.durable(snapshot)));
                 }
                 Act::Send(to, message) => send(to, Message::Control(message), out),
+                Act::Stop(contradiction) => out.push(Output::Stop(contradiction)),
             }
         }
     }

@@ -524,6 +524,7 @@ impl Primary {
             Act::Persist(record) => Output::Persist(Record::Control(record)),
             Act::Snapshot(control) => Output::Snapshot(self.replica.durable(control)),
             Act::Send(to, message) => Output::Send { to, message: Message::Control(message) },
+            Act::Stop(contradiction) => Output::Stop(contradiction),
         }));
     }
 

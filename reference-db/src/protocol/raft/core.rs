@@ -24,7 +24,7 @@ use super::message::{HardState, Image, Message, Record, Snapshot};
 use super::replication::Leadership;
 use crate::env::{NodeId, Role, Time};
 use crate::mark::Mark;
-use crate::protocol::{Options, Output, Protocol, Recovered, Timing};
+use crate::protocol::{Contradiction, Options, Output, Protocol, Recovered, Timing};
 
 /// What the core wants done, in order. As with [`crate::protocol::Output`], nothing may be sent
 /// before what precedes it is durable.
@@ -36,6 +36,8 @@ pub enum Act<C, S> {
     Snapshot(Snapshot<C, S>),
     /// Tell another member something.
     Send(NodeId, Message<C, S>),
+    /// Stop for good.
+    Stop(Contradiction),
 }
 
 /// One member's part in Raft.
@@ -254,6 +256,7 @@ impl<C: Clone, S> Core<C, S> {
             Act::Persist(record) => Output::Persist(record),
             Act::Snapshot(snapshot) => Output::Snapshot(snapshot),
             Act::Send(to, sent) => Output::Send { to, message: message(sent) },
+            Act::Stop(contradiction) => Output::Stop(contradiction),
         }));
     }
 

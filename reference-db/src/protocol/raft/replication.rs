@@ -21,6 +21,7 @@ use super::members::{Member, Members};
 use super::message::{Appended, Image, Message, Record};
 use crate::env::{NodeId, Time};
 use crate::mark::Mark;
+use crate::protocol::Contradiction;
 
 /// How many entries a message carries.
 pub const BATCH_MAX: usize = 64;
@@ -354,7 +355,10 @@ impl<C: Clone, S> Core<C, S> {
             Appended::Conflict { prev: prev.index, hint: hint.unwrap_or(self.log.base()) }
         } else {
             let end = entries.last().map_or(prev.index, |entry| entry.at.index).max(base);
-            self.take_entries(entries);
+            if let Err(contradiction) = self.take_entries(entries) {
+                self.acts.push(Act::Stop(contradiction));
+                return;
+            }
             self.commit = self.commit.max(commit.min(end));
             self.keep_agreement();
             Appended::Matched(end)
@@ -367,19 +371,23 @@ impl<C: Clone, S> Core<C, S> {
     ///
     /// Only a real difference may cut the log: an old message that arrives late carries a prefix
     /// of what has been acknowledged since, and cutting after it would take that back.
-    fn take_entries(&mut self, entries: Vec<Entry<C>>) {
+    ///
+    /// # Errors
+    /// Where one contradicts what is committed. To take it would take that back, to leave it out would be to agree with a
+    /// leader that has something else: nothing is right any more, but to stop.
+    fn take_entries(&mut self, entries: Vec<Entry<C>>) -> Result<(), Contradiction> {
         for entry in entries {
             if entry.at.index <= self.log.base().index || self.log.has(entry.at) {
                 continue;
             }
-            assert!(
-                entry.at.index > self.commit,
-                "what is committed is the same everywhere, but {:?} contradicts it",
-                entry.at
-            );
+            let Position { term, index } = entry.at;
+            if index <= self.commit {
+                return Err(Contradiction { agreed: self.commit, index, term });
+            }
             Mark::SuffixCut.note_if(entry.at.index <= self.log.last().index);
             self.put(entry);
         }
+        Ok(())
     }
 
     pub(super) fn on_heartbeat(&mut self, from: NodeId, round: u64, commit: u64) {
