@@ -16,7 +16,7 @@ use crate::load::Load;
 use crate::nemesis::{Schedule, Scripted, membership};
 use crate::tape::Tape;
 use crate::written::Written;
-use crate::{config, nemesis, system};
+use crate::{config, nemesis, system, written};
 
 /// What the runs of one row of a campaign share.
 ///
@@ -280,10 +280,8 @@ pub fn parse(
         return Err(malformed(1, "there is no [[plan]] in it".to_owned()));
     }
     let written = Written::read(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start).min(text.len());
-        let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
-        // What is missing at the end is told of the last line.
-        malformed(line.min(text.lines().count()), error.message().replace('\n', " "))
+        let (line, message) = written::unreadable(text, &error);
+        malformed(line, message)
     })?;
     if let Some((line, message)) = written.misplaced() {
         return Err(malformed(line, message));
@@ -367,8 +365,23 @@ impl Plan {
         let mut table = systems.iter();
         let named = table.find(|entry| entry.name == self.system).expect("the name was checked");
         let system = named.configured(&self.settings);
-        let system = system.map_err(|error| self.refused(format!("settings: {error}")))?;
+        let system = system.map_err(|error| match self.blamed_setting(&error) {
+            Some(key) => {
+                let words = error.strip_prefix(&format!("`{key}`: ")).unwrap_or(&error);
+                self.refused(format!("settings.{key}: {words}"))
+            }
+            None => self.refused(format!("settings: {error}")),
+        })?;
         self.check_offered(&*system, systems)
+    }
+
+    /// The setting of the system that an error begins with, if it begins with one.
+    fn blamed_setting(&self, error: &str) -> Option<&str> {
+        let begins = error.trim_start_matches('`');
+        let is_first = |key: &&str| {
+            begins.strip_prefix(key).is_some_and(|rest| rest.starts_with(['`', ' ', ':']))
+        };
+        self.settings.keys().map(String::as_str).find(is_first)
     }
 
     /// Holds what a run of the plan is said to have drawn against what one can draw. A plan whose workload does
@@ -444,6 +457,14 @@ impl Plan {
                     claimed.join(", ")
                 )));
             }
+        }
+        let twice =
+            |index: &usize| self.allowed_losses[..*index].contains(&self.allowed_losses[*index]);
+        if let Some(index) = (0..self.allowed_losses.len()).find(twice) {
+            return Err(self.refused(format!(
+                "allowed-losses lists {} twice; once is enough",
+                self.allowed_losses[index]
+            )));
         }
         if !self.allowed_losses.is_empty() && self.faults.is_empty() {
             return Err(self.refused(
@@ -564,11 +585,34 @@ impl Plan {
         }
         self.engine.engine(&self.families()).map_err(|error| self.refused(error))?;
         self.check_ranges()?;
+        self.check_bounds()?;
         self.check_sizes()?;
         self.check_nodes(manifest)?;
         self.check_pace(manifest)?;
         self.check_ops(manifest)?;
         self.load.check(self.workload(), manifest).map_err(|error| self.refused(error))
+    }
+
+    /// How far reads may be behind is for what clients do to show.
+    fn check_bounds(&self) -> Result<(), PlanError> {
+        let shows = |entry: &&workloads::Registration| {
+            entry.workload.guarantees().contains(&Guarantee::BoundedStaleness)
+        };
+        let setting = match (self.staleness_max, self.versions_behind_max) {
+            (Some(_), _) => "staleness-max",
+            (None, Some(_)) => "versions-behind-max",
+            (None, None) => return Ok(()),
+        };
+        let able: Vec<&str> =
+            workloads::WORKLOADS.iter().filter(shows).map(|entry| entry.name).collect();
+        if able.contains(&self.workload.as_str()) {
+            return Ok(());
+        }
+        Err(self.refused(format!(
+            "{setting} is for workloads that show how far reads are behind, which `{}` does not; such as workload = \"{}\"",
+            self.workload,
+            able.join("\", \"")
+        )))
     }
 
     /// The sizes among those listed that no run draws, because the system does not run with so many nodes.

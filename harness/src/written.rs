@@ -6,6 +6,9 @@ use toml::de::{DeTable, DeValue, Error};
 
 use crate::nemesis::EXAMPLES;
 
+/// The settings that say nothing where they are empty, and that nobody writes without something in mind.
+const NEVER_EMPTY: [&str; 3] = ["load.mix", "faults.after", "faults.fault.message"];
+
 /// The longest value that is repeated in a message, in characters.
 const SHOWN_MAX: usize = 60;
 
@@ -140,6 +143,14 @@ impl<'a> Written<'a> {
                 return Some((line(), self.says(key.get_ref(), value, &words)));
             }
             match value.get_ref() {
+                DeValue::Table(inner)
+                    if inner.is_empty() && NEVER_EMPTY.contains(&path.as_str()) =>
+                {
+                    let words = format!(
+                        "there is nothing in it, and so it says nothing; such as `{example}`"
+                    );
+                    Some((line(), self.says(key.get_ref(), value, &words)))
+                }
                 DeValue::Table(inner) => self.misplaced_in(inner, &path),
                 DeValue::Array(inner) => {
                     let mut tables = inner.iter().filter_map(|one| one.get_ref().as_table());
@@ -189,17 +200,27 @@ impl<'a> Written<'a> {
 
     /// An error of the parser in our words: where, which setting, and what would have done where that is known.
     pub(crate) fn explained(&self, error: &Error) -> (usize, String) {
-        let message = error.message().replace('\n', " ");
+        let message = in_our_words(error.message());
         let Some(span) = error.span() else { return (1, message) };
         let line = self.line_at(span.start);
         let plans = self.root.get_ref().get("plan").and_then(|plans| plans.get_ref().as_array());
-        let mut plans = plans.into_iter().flat_map(|plans| plans.iter());
-        let found = plans.find_map(|plan| deepest(plan.get_ref().as_table()?, "", span.start));
-        let Some((path, fault)) = found else { return (line, message) };
+        let mut all = plans.into_iter().flat_map(|plans| plans.iter());
+        let found = all.find_map(|plan| deepest(plan.get_ref().as_table()?, "", span.start));
+        let (path, fault) = found.unwrap_or_default();
+        if path.is_empty() && quoted(error.message(), UNKNOWN_FIELD).is_some() {
+            return (line, format!("{message}, and all settings stand below the head of one"));
+        }
+        let missing = quoted(error.message(), MISSING_FIELD);
+        let missing = missing.map(|(name, _)| joined(&path, name)).unwrap_or_default();
         let of_fault = fault.filter(|_| path.starts_with("faults.fault"));
-        let example = of_fault.or_else(|| setting(&path).map(|(.., example)| example));
+        let of_setting = || {
+            let above = path.rsplit_once('.').map_or("", |(above, _)| above);
+            [&missing, &path, above].into_iter().find_map(setting)
+        };
+        let example = of_fault.or_else(|| of_setting().map(|(.., example)| example));
         let hint = example.map_or_else(String::new, |example| format!("; such as `{example}`"));
-        (line, format!("`{path}`: {message}{hint}"))
+        let place = if path.is_empty() { String::new() } else { format!("`{path}`: ") };
+        (line, format!("{place}{message}{hint}"))
     }
 
     fn line_at(&self, offset: usize) -> usize {
@@ -230,6 +251,86 @@ impl Form {
                 tables.is_some_and(|tables| tables.iter().all(|one| one.get_ref().is_table()))
             }
         }
+    }
+}
+
+/// What the parser says of a setting that there is not, before the setting.
+const UNKNOWN_FIELD: &str = "unknown field `";
+/// What it says of one that has to be there, and is not.
+const MISSING_FIELD: &str = "missing field `";
+/// What it says of a value that is none of those that there are.
+const UNKNOWN_VARIANT: &str = "unknown variant `";
+
+/// What is wrong with a file that is no TOML: the line, and what is wrong there.
+pub(crate) fn unreadable(text: &str, error: &Error) -> (usize, String) {
+    let span = error.span().unwrap_or_default();
+    let before = &text.as_bytes()[..span.start.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let message = match (error.message(), text.get(span)) {
+        ("duplicate key", Some(key)) => {
+            format!("`{key}` is there twice in one table; leave out this one, or the one before")
+        }
+        (message, _) => message.replace('\n', " "),
+    };
+    // What is missing at the end is told of the last line.
+    (line.min(text.lines().count()), message)
+}
+
+/// What the parser of files says of a value, in our words.
+pub(crate) fn in_our_words(message: &str) -> String {
+    let message = message.trim().replace('\n', " ");
+    if let Some((name, rest)) = quoted(&message, UNKNOWN_FIELD) {
+        return format!("`{name}` is no setting here; {}", there_are(rest));
+    }
+    if let Some((name, rest)) = quoted(&message, UNKNOWN_VARIANT) {
+        return format!("there is no `{name}`; {}", there_are(rest));
+    }
+    if let Some((name, _)) = quoted(&message, MISSING_FIELD) {
+        return format!("`{name}` is missing");
+    }
+    let found = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "));
+    match found.and_then(|found| found.rsplit_once(", expected ")) {
+        Some((found, wanted)) => {
+            let wanted = kind_in_words(wanted);
+            match found.split_once(' ').filter(|_| found != "unit variant") {
+                Some((_, value)) => format!("`{}` where {wanted} belongs", value.trim_matches('`')),
+                None => format!("{wanted} belongs here"),
+            }
+        }
+        None => message,
+    }
+}
+
+/// The word in quotes that a text goes on with after its beginning, and what follows it.
+fn quoted<'a>(text: &'a str, beginning: &str) -> Option<(&'a str, &'a str)> {
+    text.trim_start().strip_prefix(beginning)?.split_once('`')
+}
+
+/// Which ones there are, of what the parser says that it expected.
+fn there_are(expected: &str) -> String {
+    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    if known.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    }
+}
+
+/// What the parser calls a kind of values, in our words.
+fn kind_in_words(kind: &str) -> String {
+    let whole = |most: &str| format!("a whole number from 0 to {most}");
+    match kind {
+        "u8" => whole(&u8::MAX.to_string()),
+        "u16" => whole(&u16::MAX.to_string()),
+        "u32" => whole(&u32::MAX.to_string()),
+        // A file has no greater numbers.
+        "u64" | "usize" => whole(&i64::MAX.to_string()),
+        "i32" | "i64" => "a whole number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "string only" | "a string" | "variant identifier" => "a text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a table".to_owned(),
+        kind => kind.to_owned(),
     }
 }
 

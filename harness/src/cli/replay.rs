@@ -19,7 +19,7 @@ use crate::store::{self, Record, Store, StoreError};
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The folder of a stored run. It has its plan with it: `--plans`, `--nemeses` and `--engine` are for
-    /// `--plan` and `--seed`.
+    /// `--plan` and `--seed`, and what `STORMGLASS_PLANS` says is not looked at.
     #[arg(value_name = "RUN", required_unless_present_any = ["plan", "seed"])]
     pub(super) run: Option<PathBuf>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Defect, Fault, Rate};
+use super::{Change, Defect, Fault, Rate, Shape, Target};
 use crate::seed::Ratio;
 
 /// The most that a fault may delay a message by, or wait between two things that it does.
@@ -11,6 +11,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 const COST_MAX: Duration = Duration::from_secs(1);
 /// The shortest time for which a link that flaps is cut, and then whole.
 const FLAP_MIN: Duration = Duration::from_millis(1);
+/// The shortest time for which a clock that jumps to and fro is wrong, and then right.
+const STROBE_MIN: Duration = Duration::from_millis(1);
 /// The narrowest that a link may be.
 const BYTES_A_SECOND_MIN: u32 = 100;
 /// The most that may wait for a link.
@@ -78,6 +80,84 @@ fn refusal_of_defect(defect: Defect) -> Option<String> {
         Defect::BitFlip { bits } => no_number("flips as many bits as", bits),
         Defect::Full | Defect::SyncFail | Defect::LostWrites | Defect::Rollback => None,
     }
+}
+
+/// Why a fault that a plan names would do nothing, or nothing like what it is called, if so: in words that follow its name,
+/// and what would have worked. Schedules that are stored may have such faults, and what comes of them is told then.
+pub(super) fn idleness(fault: &Fault) -> Option<String> {
+    match *fault {
+        Fault::Delay { shape, longest } => no_others(shape).or(no_delay(longest)),
+        Fault::Reorder { shape, chance, longest } => {
+            no_others(shape).or(no_chance(chance)).or(no_delay(longest))
+        }
+        Fault::Loss { shape, chance } | Fault::Duplicate { shape, chance, .. } => {
+            no_others(shape).or(no_chance(chance))
+        }
+        Fault::Partition { shape }
+        | Fault::DelaySpike { shape }
+        | Fault::Flap { shape, .. }
+        | Fault::Bandwidth { shape, .. } => no_others(shape),
+        Fault::ClockStrobe { every, .. } => (every < STROBE_MIN).then(|| {
+            format!(
+                "lets clocks jump every {every:?}, and {STROBE_MIN:?} is the least; such as every = \"100ms\""
+            )
+        }),
+        Fault::Slow { cost, .. } => cost.is_zero().then(|| {
+            "keeps nodes busy for no time with each message; such as cost = \"5ms\"".to_owned()
+        }),
+        Fault::Membership { change: Change::Remove { target } | Change::Replace { target } } => {
+            is_group(target).then(|| {
+                "names a group, and members go one at a time; such as target = \"leader\", \"follower\", \"one\" or \
+                 { node = 2 }"
+                    .to_owned()
+            })
+        }
+        Fault::Disk { defect: Defect::Slow { longest }, .. } => longest.is_zero().then(|| {
+            "makes syncs take no longer; such as defect = { slow = { longest = \"50ms\" } }".to_owned()
+        }),
+        Fault::Drop { .. }
+        | Fault::Crash { .. }
+        | Fault::Restart { .. }
+        | Fault::ClockJump { .. }
+        | Fault::ClockDrift { .. }
+        | Fault::Wipe { .. }
+        | Fault::Membership { change: Change::Add }
+        | Fault::Pause { .. }
+        | Fault::Kill { .. }
+        | Fault::RollingRestart { .. }
+        | Fault::Disk { .. } => None,
+    }
+}
+
+/// Whether it may stand for several nodes.
+fn is_group(target: Target) -> bool {
+    match target {
+        Target::Minority | Target::LeaderWithMinority | Target::Majority | Target::All => true,
+        Target::Node(_) | Target::One | Target::Leader | Target::Follower => false,
+    }
+}
+
+fn no_others(shape: Shape) -> Option<String> {
+    match shape {
+        Shape::Isolate { target: Target::All }
+        | Shape::Mute { target: Target::All }
+        | Shape::Deaf { target: Target::All } => Some(
+            "is about links between all nodes and the others, and there are no others; such as target = \"majority\""
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn no_delay(longest: Duration) -> Option<String> {
+    longest.is_zero().then(|| "delays by nothing at all; such as longest = \"100ms\"".to_owned())
+}
+
+fn no_chance(chance: Ratio) -> Option<String> {
+    let (times, _) = chance.parts();
+    (times == 0).then(|| {
+        format!("hits {chance} of the messages, and that is none of them; such as chance = \"1/3\"")
+    })
 }
 
 fn too_long(what: &str, time: Duration, most: Duration) -> Option<String> {

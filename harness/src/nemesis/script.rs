@@ -53,23 +53,46 @@ impl Scripted {
         let asked = [("after", self.after), ("fault", self.fault.awaited())];
         for (setting, message) in asked {
             let Some(message) = message else { continue };
-            if let Some(refusal) = message.unknown(names).or_else(|| message.refusal()) {
+            let refusal = message.unknown(names).or_else(|| message.refusal());
+            if let Some(refusal) = refusal.or_else(|| message.unsent(nodes)) {
                 return Some((setting, refusal));
             }
         }
+        let refusal = limits::refusal(&self.fault).or_else(|| limits::idleness(&self.fault));
+        self.refusal_of_times(safety).or_else(|| Some(("fault", refusal?)))
+    }
+
+    /// Why it cannot be when it is to be, if so: the setting, and what is wrong with it.
+    fn refusal_of_times(&self, safety: Duration) -> Option<(&'static str, String)> {
+        let time = humantime::format_duration;
+        if self.lasts.is_zero() {
+            return Some(("lasts", "lasts for no time; such as lasts = \"1s\"".to_owned()));
+        }
         if self.at.saturating_add(self.lasts) > safety {
-            let at = humantime::format_duration(self.at);
-            let lasts = humantime::format_duration(self.lasts);
             let setting = if self.at < safety { "lasts" } else { "at" };
             return Some((
                 setting,
                 format!(
-                    "lasts for {lasts} from {at} on, and the safety phase ends at {}",
-                    humantime::format_duration(safety)
+                    "lasts for {} from {} on, and the safety phase ends at {}",
+                    time(self.lasts),
+                    time(self.at),
+                    time(safety)
                 ),
             ));
         }
-        limits::refusal(&self.fault).map(|refusal| ("fault", refusal))
+        match self.fault {
+            Fault::RollingRestart { down, .. } if down > self.lasts => Some((
+                "fault",
+                format!(
+                    "lasts for {}, and is over before the first node is back and the next one ends; such as down = \"{}\", \
+                     or lasts = \"{}\"",
+                    time(self.lasts),
+                    time(self.lasts / 4),
+                    time((down * 4).min(safety))
+                ),
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -105,6 +128,25 @@ impl Nth {
             names => format!("there are {}", names.join(", ")),
         };
         Some(format!("waits for a message `{kind}`; {known}"))
+    }
+
+    /// Why nobody of so many nodes sends such a message, if so.
+    fn unsent(&self, nodes: u32) -> Option<String> {
+        let Nth { from, to, .. } = *self;
+        for (setting, end) in [("from", from), ("to", to)] {
+            if let End::Node(node) = end
+                && !(1..=nodes).contains(&node.0)
+            {
+                return Some(format!(
+                    "waits for a message {setting} node {node}, and there are 1 to {nodes}; such as {setting} = {{ node = \
+                     {nodes} }}"
+                ));
+            }
+        }
+        let is_one = matches!(from, End::Node(_) | End::Clients);
+        (is_one && from == to).then(|| {
+            format!("waits for a message from {from} to {to}, and nobody sends one; such as to = \"anyone\"")
+        })
     }
 
     /// Why there is no such message, if so.

@@ -23,6 +23,7 @@ use super::{
     NodeStatus, Operator, Question, Role, Settings, System, Timing,
 };
 use crate::sim::{Address, Disk};
+use crate::written;
 
 mod budget;
 pub(super) mod multi_leader;
@@ -341,8 +342,18 @@ impl System for Ordered {
     }
 }
 
+/// What a plan says to a mode, all settings of which may be left out.
 fn parsed<T: DeserializeOwned>(settings: &Settings) -> Result<T, String> {
-    settings.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    for (key, value) in settings {
+        let alone = Settings::from_iter([(key.clone(), value.clone())]);
+        alone.try_into::<T>().map_err(|error| {
+            let words = written::in_our_words(error.message());
+            // What is wrong may be the name of the setting itself.
+            let place = format!("`{key}`");
+            if words.starts_with(&place) { words } else { format!("{place}: {words}") }
+        })?;
+    }
+    settings.clone().try_into().map_err(|error| written::in_our_words(error.message()))
 }
 
 /// What a mode without a leader takes from a plan.

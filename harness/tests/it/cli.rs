@@ -442,24 +442,54 @@ fn the_settings_of_a_system_are_checked() {
     };
     let run = ["run", "--plans", "p.toml", "--plan", "p", "--seed", "1"];
     for (system, settings, words) in [
-        ("raft", "{ replicas = 3 }", "unknown field `replicas`, expected `replica-reads`"),
-        ("raft", "{ replica-reads = \"near\" }", "unknown variant `near`, expected one of"),
+        (
+            "raft",
+            "{ replicas = 3 }",
+            "p.toml:4: plan `p`: settings.replicas: `replicas` is no setting here; there are replica-reads, reads",
+        ),
+        (
+            "raft",
+            "{ replica-reads = \"near\" }",
+            "p.toml:4: plan `p`: settings.replica-reads: there is no `near`; there are sticky",
+        ),
+        ("raft", "{ reads = 5 }", "settings.reads: a text belongs here"),
+        (
+            "leaderless",
+            "{ sloppy = true, replicas = -3 }",
+            "settings.replicas: `-3` where a whole number from 0 to 9223372036854775807 belongs",
+        ),
+        ("leaderless", "{ sloppy = 1 }", "settings.sloppy: `1` where true or false belongs"),
         ("leaderless", "{ replicas = 0 }", "replicas = 0 must lie between 1 and 9"),
         (
             "leaderless",
             "{ read-quorum = 4 }",
             "read-quorum = 4 must lie between 1 and replicas = 3",
         ),
-        ("leaderless", "{ qorum = 4 }", "unknown field `qorum`"),
+        (
+            "leaderless",
+            "{ qorum = 4 }",
+            "`qorum` is no setting here; there are replicas, read-quorum",
+        ),
         ("leaderless-abd", "{ read-quorum = 1 }", "any two quorums must meet"),
         ("leaderless-abd", "{ sloppy = true }", "stand-ins are no quorum"),
         ("leaderless-abd", "{ conflicts = \"siblings\" }", "has no order"),
-        ("leaderless", "{ conflicts = \"crdt\" }", "unknown variant `crdt`, expected `lww`"),
+        ("leaderless", "{ conflicts = \"crdt\" }", "there is no `crdt`; there are lww, siblings"),
         ("leaderless", "{ replicas = 7 }", "nodes = [3, 5] has no size"),
     ] {
         plan(system, settings);
         refused(folder.path(), &run, &["p.toml:", words]);
     }
+    plan("leaderless", "{ replicas = 5, read-quorum = 2, write-quorum = 4 }");
+    let (code, stdout, stderr) = stormglass(folder.path(), &run);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("no run has a cluster of the size [3]"), "{stderr}");
+    assert!(!stdout.contains("cas"), "what the mode does not offer is left out: {stdout}");
+}
+
+#[test]
+fn the_sizes_of_a_cluster_and_its_distances_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = ["run", "--plans", "p.toml", "--plan", "p", "--seed", "1"];
     for (text, words) in [
         (
             "system = \"raft\"\nnodes = [2]\nnemeses = [\"wipe\"]",
@@ -487,11 +517,6 @@ fn the_settings_of_a_system_are_checked() {
         fs::write(folder.path().join("p.toml"), text).unwrap();
         refused(folder.path(), &run, &["p.toml:", words]);
     }
-    plan("leaderless", "{ replicas = 5, read-quorum = 2, write-quorum = 4 }");
-    let (code, stdout, stderr) = stormglass(folder.path(), &run);
-    assert_eq!(code, 0, "{stderr}");
-    assert!(stderr.contains("no run has a cluster of the size [3]"), "{stderr}");
-    assert!(!stdout.contains("cas"), "what the mode does not offer is left out: {stdout}");
 }
 
 #[test]

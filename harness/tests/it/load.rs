@@ -195,7 +195,11 @@ fn a_load_that_nobody_can_be_put_under_is_refused_with_what_would_do() {
             "rate = [5]",
             "`rate = [5]`: a range belongs here, such as `rate = [50, 500]`",
         ),
-        ("register", "pace = \"fast\"", "expected one of `closed`, `steady`, `open`"),
+        (
+            "register",
+            "pace = \"fast\"",
+            "there is no `fast`; there are closed, steady, open; such as `pace = \"open\"`",
+        ),
         ("register", "value-bytes = [1, 1000000]", "must be a range within [10, 16384]"),
         ("register", "value-bytes = [0, 0]", "must be a range within [10, 16384]"),
         ("register", "value-bytes = [1, 1]", "must be a range within [10, 16384]"),
@@ -207,7 +211,26 @@ fn a_load_that_nobody_can_be_put_under_is_refused_with_what_would_do() {
         ),
         ("register", "mix = { read = 1 }", "mix changes nothing that could be read"),
         ("register", "mix = { write = 0 }", "mix has write 0 times"),
-        ("register", "speed = 3", "unknown field `speed`"),
+        (
+            "register",
+            "speed = 3",
+            "`load.speed`: `speed` is no setting here; there are pace, rate, mix",
+        ),
+        (
+            "register",
+            "mix = { raed = 80 }",
+            "`load.mix.raed`: there is no `raed`; there are read, write",
+        ),
+        (
+            "register",
+            "mix = { read = \"80\" }",
+            "`load.mix.read`: `\"80\"` where a whole number from 0 to 4294967295 belongs; such as `mix = { read = 80",
+        ),
+        (
+            "register",
+            "mix = {}",
+            "`mix = {}`: there is nothing in it, and so it says nothing; such as `mix = { read = 80",
+        ),
     ] {
         let error = parsed(workload, load).unwrap_err();
         assert!(error.contains(expected), "{load}: {error}");

@@ -94,7 +94,7 @@ fn a_fault_that_is_written_wrong_is_told_with_how_one_of_its_kind_is_written() {
         ),
         (
             fault("kind = \"crush\", target = \"leader\""),
-            "p.toml:7: `faults.fault.kind`: unknown variant",
+            "p.toml:7: `faults.fault.kind`: there is no `crush`; there are partition",
         ),
         (fault("kind = \"crash\", target = \"lead\""), "p.toml:7: `faults.fault"),
     ] {
@@ -105,7 +105,10 @@ fn a_fault_that_is_written_wrong_is_told_with_how_one_of_its_kind_is_written() {
     assert!(example.contains("; such as `fault = { kind = \"crash\""), "{example}");
     let costs =
         said(&(fault("kind = \"slow\", target = \"leader\", cost = \"5ms\"") + "\nnone = 1"));
-    assert!(costs.starts_with("p.toml:8: ") && costs.contains("unknown field `none`"), "{costs}");
+    assert!(
+        costs.starts_with("p.toml:8: ") && costs.contains("`none` is no setting here"),
+        "{costs}"
+    );
 }
 
 #[test]
@@ -125,6 +128,116 @@ fn a_fault_that_no_run_can_have_is_told_with_its_own_line() {
 }
 
 #[test]
+fn a_fault_that_would_do_nothing_is_told_with_one_that_does_something() {
+    let all = "shape = { shape = \"everywhere\" }";
+    for (rest, words) in [
+        (format!("kind = \"delay\", {all}, longest = \"0s\""), "delays by nothing at all; such as"),
+        (
+            format!("kind = \"reorder\", {all}, chance = \"1/3\", longest = \"0s\""),
+            "delays by nothing at all; such as longest = \"100ms\"",
+        ),
+        (
+            format!("kind = \"reorder\", {all}, chance = \"0/3\", longest = \"1s\""),
+            "hits 0/3 of the messages, and that is none of them; such as chance = \"1/3\"",
+        ),
+        (format!("kind = \"loss\", {all}, chance = \"0/3\""), "hits 0/3 of the messages"),
+        (
+            format!("kind = \"duplicate\", {all}, chance = \"0/1\", latest = \"1s\""),
+            "hits 0/1 of the messages",
+        ),
+        (
+            "kind = \"partition\", shape = { shape = \"isolate\", target = \"all\" }".to_owned(),
+            "is about links between all nodes and the others, and there are no others; such as",
+        ),
+        (
+            "kind = \"flap\", shape = { shape = \"mute\", target = \"all\" }, every = \"1s\""
+                .to_owned(),
+            "is about links between all nodes and the others",
+        ),
+        (
+            "kind = \"slow\", target = \"leader\", cost = \"0s\"".to_owned(),
+            "keeps nodes busy for no time with each message; such as cost = \"5ms\"",
+        ),
+        (
+            "kind = \"disk\", target = \"one\", defect = { slow = { longest = \"0s\" } }"
+                .to_owned(),
+            "makes syncs take no longer; such as defect",
+        ),
+        (
+            "kind = \"clock-strobe\", target = \"one\", by_ms = 9, every = \"1ns\"".to_owned(),
+            "lets clocks jump every 1ns, and 1ms is the least; such as every = \"100ms\"",
+        ),
+        (
+            "kind = \"rolling-restart\", down = \"1h\", apart = \"1s\"".to_owned(),
+            "lasts for 1s, and is over before the first node is back and the next one ends; such as down = \"250ms\"",
+        ),
+        (
+            "kind = \"membership\", change = { remove = { target = \"all\" } }".to_owned(),
+            "names a group, and members go one at a time; such as target = \"leader\"",
+        ),
+        (
+            "kind = \"membership\", change = { replace = { target = \"majority\" } }".to_owned(),
+            "names a group",
+        ),
+    ] {
+        let said = said(&fault(&rest));
+        let place = "p.toml:7: plan `p`: faults[1].fault: the fault (";
+        assert!(said.starts_with(place) && said.contains(words), "{rest}\n{said}");
+    }
+    let crash = "fault = { kind = \"crash\", target = \"one\" }";
+    let lasts = said(&format!("[[plan.faults]]\nat = \"4s\"\nlasts = \"0s\"\n{crash}"));
+    let words = "p.toml:6: plan `p`: faults[1].lasts: the fault (crash one) lasts for no time; such as lasts = \"1s\"";
+    assert_eq!(lasts, words);
+}
+
+#[test]
+fn what_the_parser_says_is_told_in_our_words_and_with_what_would_have_done() {
+    for (rest, words) in [
+        (
+            "system = \"raft\"",
+            "p.toml:4: `system` is there twice in one table; leave out this one, or the one before",
+        ),
+        ("load = { mix = { read = 1, read = 2 } }", "p.toml:4: `read` is there twice in one table"),
+        ("nodez = [3]", "p.toml:4: `nodez`: `nodez` is no setting here; there are name, system"),
+        (
+            "nodes = [-3]",
+            "p.toml:4: `nodes`: `-3` where a whole number from 0 to 4294967295 belongs; such as `nodes = [3, 5]`",
+        ),
+        (
+            "allowed-losses = [\"durabel\"]",
+            "p.toml:4: `allowed-losses`: there is no `durabel`; there are linearizable",
+        ),
+        (
+            "allowed-losses = [\"durable\", \"durable\"]",
+            "p.toml:4: plan `p`: allowed-losses lists durable twice; once is enough",
+        ),
+        (
+            "workload = \"set\"\nstaleness-max = \"1s\"",
+            "p.toml:5: plan `p`: staleness-max is for workloads that show how far reads are behind, which `set` does not; \
+             such as workload = \"register\"",
+        ),
+        (
+            "workload = \"set\"\nversions-behind-max = 1",
+            "p.toml:5: plan `p`: versions-behind-max is for workloads that show how far reads are behind",
+        ),
+        (
+            "[plan.settings]\nreplica-reads = \"session\"\nreads = \"leese\"",
+            "p.toml:6: plan `p`: settings.reads: there is no `leese`; there are read-index, lease",
+        ),
+    ] {
+        let said = said(rest);
+        assert!(said.starts_with(words), "{rest}\n{said}");
+    }
+    let of = |text: &str| plan::parse(text, Path::new("p.toml"), SYSTEMS).unwrap_err().to_string();
+    let missing = of("[[plan]]\nname = \"p\"\n");
+    assert_eq!(missing, "p.toml:1: `system` is missing; such as `system = \"raft\"`");
+    let second = of(&format!("{HEAD}\n[[plan]]\nname = \"q\"\n"));
+    assert_eq!(second, "p.toml:5: `system` is missing; such as `system = \"raft\"`");
+    let outside = of(&format!("nodes = [3]\n{HEAD}"));
+    assert!(outside.starts_with("p.toml:1: `nodes` is no setting here; there are plan, and all"));
+}
+
+#[test]
 fn every_kind_of_fault_has_an_example_that_a_plan_may_have() {
     for Example { kind, written, .. } in EXAMPLES {
         let text = format!("{HEAD}[[plan.faults]]\nat = \"4s\"\nlasts = \"1s\"\n{written}\n");
@@ -136,9 +249,9 @@ fn every_kind_of_fault_has_an_example_that_a_plan_may_have() {
     }
     // The parser itself says which kinds there are.
     let known = said(&fault("kind = \"crush\", target = \"leader\""));
-    let (_, known) = known.split_once("expected one of ").unwrap();
-    let names: Vec<&str> =
-        known.split('`').skip(1).step_by(2).take_while(|name| !name.contains('=')).collect();
+    let (_, known) = known.split_once("there are ").unwrap();
+    let (known, _) = known.split_once(';').unwrap();
+    let names: Vec<&str> = known.split(", ").collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
         assert!(EXAMPLES.iter().any(|example| example.kind == name), "no example of {name}");
@@ -166,4 +279,7 @@ fn flags_that_would_be_ignored_are_refused() {
     std::fs::write(at.join("p.toml"), HEAD).unwrap();
     let replay = ["replay", "results/runs/x", "--plans", "p.toml"];
     refused(at, &replay, &["--plans is for --plan and --seed; a stored run has its plan with it"]);
+    let (_, help, _) = stormglass(at, &["replay", "--help"]);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("what `STORMGLASS_PLANS` says is not looked at"), "{help}");
 }

@@ -230,19 +230,19 @@ fn what_no_run_can_do_is_refused_with_what_would_do() {
         (fault("fault = { kind = \"crush\", target = \"leader\" }"), "crush"),
         (
             fault("fault = { kind = \"crash\", target = \"leader\", how = 1 }"),
-            "unknown field `how`",
+            "`how` is no setting here",
         ),
         (
             fault(
                 "fault = { kind = \"partition\", shape = { shape = \"halves\", target = \"leader\" } }",
             ),
-            "unknown field `target`",
+            "`target` is no setting here",
         ),
         (
             fault(
                 "fault = { kind = \"partition\", shape = { shape = \"mute\", target = \"leader\", to = 1 } }",
             ),
-            "unknown field `to`",
+            "`to` is no setting here",
         ),
         (
             fault("fault = { kind = \"loss\", shape = { shape = \"halves\" }, chance = \"4/3\" }"),
@@ -252,7 +252,41 @@ fn what_no_run_can_do_is_refused_with_what_would_do() {
             fault("fault = { kind = \"loss\", shape = { shape = \"halves\" }, chance = \"few\" }"),
             "no chance",
         ),
-        (format!("[[plan.faults]]\n{crash}"), "lasts"),
+        (
+            format!("[[plan.faults]]\n{crash}"),
+            "`faults`: `lasts` is missing; such as `lasts = \"5s\"`",
+        ),
+    ] {
+        let said = refusal(&script);
+        assert!(said.contains(words), "{script}\n{said}");
+    }
+}
+
+#[test]
+fn a_message_that_nobody_sends_is_not_waited_for() {
+    let fault = |rest: &str| format!("[[plan.faults]]\nlasts = \"1s\"\n{rest}");
+    let crash = "fault = { kind = \"crash\", target = \"leader\" }";
+    for (script, words) in [
+        (
+            fault(&format!("after = {{ from = {{ node = 9 }} }}\n{crash}")),
+            "waits for a message from node 9, and there are 1 to 3; such as from = { node = 3 }",
+        ),
+        (
+            fault("fault = { kind = \"drop\", message = { to = { node = 0 } } }"),
+            "waits for a message to node 0, and there are 1 to 3",
+        ),
+        (
+            fault(&format!("after = {{ from = \"clients\", to = \"clients\" }}\n{crash}")),
+            "waits for a message from clients to clients, and nobody sends one",
+        ),
+        (
+            fault(&format!("after = {{}}\n{crash}")),
+            "`after = {}`: there is nothing in it, and so it says nothing; such as `after = { of",
+        ),
+        (
+            fault("fault = { kind = \"drop\", message = {} }"),
+            "`message = {}`: there is nothing in it, and so it says nothing; such as `message = { of",
+        ),
     ] {
         let said = refusal(&script);
         assert!(said.contains(words), "{script}\n{said}");
