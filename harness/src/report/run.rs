@@ -34,7 +34,7 @@ pub fn terminal(record: &Record) -> String {
     let _ = writeln!(out, "\nConfiguration\n{}", configuration(record));
     let _ = writeln!(out, "\nFaults\n{}", faults(record));
     let _ = writeln!(out, "\nVerdicts\n{}", verdicts(&record.judged));
-    for sentence in beyond(&record.judged) {
+    for sentence in beyond(&record.judged).into_iter().chain(idle(record)) {
         let _ = writeln!(out, "{sentence}");
     }
     for judged in &record.judged {
@@ -437,6 +437,29 @@ fn of_disks(disk: &DiskEffect) -> String {
     ];
     let counts = counts.iter().filter(|(count, ..)| *count > 0);
     counts.map(|(count, what, how)| format!(", {}{how}", counted(*count, what))).collect()
+}
+
+/// The faults that the plan names and that had no effect, a sentence each, but for those of which it is said already why the
+/// run proves nothing: others may have had one, and then the run shows less than whoever reads the plan believes.
+pub(crate) fn idle(record: &Record) -> Vec<String> {
+    let is_told = |planned: &Planned| {
+        let place = format!("fault {} (", planned.id);
+        record.vacuous.iter().any(|reason| reason.starts_with(&place))
+    };
+    let named = record.schedule.0.iter().filter(|planned| planned.scripted);
+    let sentence = |planned: &Planned| {
+        let effect = record.effects.iter().find(|effect| effect.fault == planned.id);
+        let why = match effect {
+            Some(effect) if effect.took_effect() => return None,
+            Some(effect) if !effect.what.is_empty() => &*effect.what,
+            _ => "it never began",
+        };
+        Some(escape::line(&format!(
+            "fault {} ({planned}), which the plan names, had no effect: {why}",
+            planned.id
+        )))
+    };
+    named.filter(|planned| !is_told(planned)).filter_map(sentence).collect()
 }
 
 /// Some faults, by their numbers: `fault 0`.

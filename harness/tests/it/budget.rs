@@ -177,6 +177,47 @@ fn a_run_in_which_no_fault_that_its_plan_names_did_anything_proves_nothing() {
     assert_eq!(idle.conclusion(), Conclusion::Unknown);
 }
 
+#[test]
+fn each_fault_that_a_plan_names_and_that_had_no_effect_is_told_by_name() {
+    // The second one finds the first that was hit without what it held, and hits nobody.
+    let wipes = wipe("one") + &fault("5500ms", "1s", "kind = \"wipe\", target = \"one\"");
+    let text = file("raft", &(wipes + &fault("9s", "1s", "kind = \"crash\", target = \"one\"")));
+    let report = report(&text, 0);
+    let did: Vec<bool> = report.effects.iter().map(Effect::took_effect).collect();
+    assert_eq!((did, report.conclusion()), (vec![true, false, true], Conclusion::Valid));
+    let record = Record::of(&report);
+    let words = format!(
+        "fault 1 (wipe one), which the plan names, had no effect: {}",
+        report.effects[1].what
+    );
+    let said = stormglass::report::run::terminal(&record);
+    assert!(said.lines().any(|line| line == words), "no {words:?} in {said}");
+    assert_eq!(said.matches("had no effect").count(), 1, "{said}");
+    let page = brief(&Source {
+        record: &record,
+        history: &report.history,
+        trace: None,
+        anomaly: None,
+        program: "stormglass",
+        origin: Origin::Run("results/runs/script-0"),
+        story: &[],
+    });
+    assert!(page.contains("fault 1 (wipe one), which the plan names, had no effect"), "{page}");
+}
+
+#[test]
+fn a_node_that_is_told_what_cannot_be_since_disks_forgot_is_an_allowed_loss() {
+    // Of three, two start again with what they held long before, and elect each other.
+    let forgets = "kind = \"disk\", target = \"majority\", defect = \"rollback\"";
+    let lossy = report(&file("raft", &fault("4s", "3s", forgets)), 16);
+    let live = judged(&lossy, Guarantee::Live);
+    let stopped = live.verdict.anomalies().iter().find(|one| one.name == "node-stopped");
+    let words = stopped.expect("a node stopped").explanation.join("; ");
+    assert!(words.contains("dropped out: its log is agreed on up to entry"), "{words}");
+    assert_eq!(live.beyond[0].words, "raft does not promise live under `rollback`");
+    assert_eq!(lossy.conclusion(), Conclusion::AllowedLoss, "{:?}", lossy.vacuous);
+}
+
 /// A store that promises some guarantees only as long as not all of its nodes lose power at once.
 struct Frail(OneCopy, Vec<Guarantee>);
 
@@ -217,6 +258,18 @@ fn frail(promised: &[Guarantee], plan: &Plan) -> Vec<Conclusion> {
 
 fn crash(at: &str, target: &str) -> String {
     fault(at, "1s", &format!("kind = \"crash\", target = {target}"))
+}
+
+#[test]
+fn a_node_that_ends_by_itself_may_be_an_allowed_loss_and_one_that_panics_never_is() {
+    for (quirk, is_allowed) in [(Quirk::Stops, true), (Quirk::Panics, false)] {
+        let system: Arc<dyn System> = Arc::new(Frail(OneCopy(quirk), vec![Guarantee::Live]));
+        let plan = frail_plan(&crash("1ms", "\"all\""));
+        let report = run(&system, &plan, Seed(0), Options::default());
+        let live = judged(&report, Guarantee::Live);
+        assert!(live.verdict.is_invalid(), "{quirk:?}: {live:?}");
+        assert_eq!(live.is_allowed_loss(), is_allowed, "{quirk:?}: {live:?}");
+    }
 }
 
 #[test]

@@ -102,6 +102,8 @@ struct Page {
     faults: Vec<[String; 7]>,
     /// Why what held proves nothing; empty where it does.
     vacuous: String,
+    /// The faults that the plan names and that had no effect, a sentence each.
+    idle: Vec<String>,
     has_trace: bool,
     rest: Option<Rest>,
 }
@@ -210,6 +212,7 @@ fn render(source: &Source<'_>, rest: Option<Rest>) -> String {
         claims: record.judged.iter().map(claim).collect(),
         faults: run::fault_rows(record),
         vacuous: shown(&record.vacuous.join("; ")),
+        idle: run::idle(record).iter().map(|sentence| shown(sentence)).collect(),
         has_trace: trace.is_some(),
         rest,
     };
