@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use checkers::Guarantee;
 use checkers::history::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::in_test::Aftermath;
 use super::matrix::{Row, Standing, sentence_of};
@@ -42,6 +42,9 @@ pub struct Findings {
     pub totals: Totals,
     /// Why the campaign ended before its last seed, if it did.
     pub stopped: Option<Stopped>,
+    /// How many runs have ended, one seed of all plans before the next.
+    #[serde(skip)]
+    pub(crate) ended: u64,
     /// What came of the corpus that was run before all that; its failures are counted apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corpus: Option<Verified>,
@@ -220,10 +223,13 @@ impl From<Conclusion> for Ending {
 }
 
 /// What a campaign remembers of one run.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Ran {
     pub(super) fingerprint: Fingerprint,
     /// The fingerprint of a second execution, where there was one.
     pub(super) again: Option<Fingerprint>,
+    /// The verdicts, of many anomalies those that [tell](super::matrix::telling).
     pub(super) judged: Vec<Judged>,
     pub(super) vacuous: Vec<String>,
     pub(super) conclusion: Conclusion,
@@ -286,6 +292,7 @@ impl Findings {
             unstored: Vec::new(),
             totals: Totals::default(),
             stopped: None,
+            ended: 0,
             corpus: None,
             failing: 0,
             aftermath: Aftermath::default(),
@@ -293,14 +300,8 @@ impl Findings {
         }
     }
 
-    /// Adds one run; `store` is called at most once, where the run is to be kept.
-    pub(super) fn absorb(
-        &mut self,
-        row: usize,
-        seed: Seed,
-        ran: &Ran,
-        store: impl FnOnce() -> Option<PathBuf>,
-    ) {
+    /// Adds one run, which is stored in this folder, if it is.
+    pub(super) fn absorb(&mut self, row: usize, seed: Seed, ran: &Ran, stored: Option<PathBuf>) {
         let plan = self.rows[row].plan.clone();
         self.rows[row].add(seed, &ran.judged, !ran.vacuous.is_empty(), &ran.begun);
         for mark in &ran.marks {
@@ -313,8 +314,10 @@ impl Findings {
         }
         let broken = broken_of(ran);
         let reason = ran.inconclusive();
-        let keep = self.is_kept(row, &broken, reason.is_some());
-        let stored = if keep { store() } else { None };
+        let keep = self.is_to_keep(row, ran);
+        for kind in kinds_of(row, &broken, reason.is_some()) {
+            *self.kept.entry(kind).or_default() += 1;
+        }
         if let Some(reason) = reason {
             let stored = stored.clone();
             self.inconclusive.push(Inconclusive { plan: plan.clone(), seed, reason, stored });
@@ -325,21 +328,11 @@ impl Findings {
         }
     }
 
-    /// Whether the run shows something of which there are not enough examples yet.
-    fn is_kept(&mut self, row: usize, broken: &[Broken], inconclusive: bool) -> bool {
-        let mut kinds: Vec<(usize, Guarantee, String)> =
-            broken.iter().map(|broken| (row, broken.guarantee, broken.anomaly.clone())).collect();
-        if inconclusive {
-            // No anomaly has an empty name; which guarantee stands for it does not matter.
-            kinds.push((row, Guarantee::ALL[0], String::new()));
-        }
-        let mut keep = false;
-        for kind in kinds {
-            let kept = self.kept.entry(kind).or_default();
-            keep |= *kept < KEPT_OF_A_KIND;
-            *kept += 1;
-        }
-        keep
+    /// Whether the run, which is not added yet, shows something of which there are not enough examples.
+    pub(super) fn is_to_keep(&self, row: usize, ran: &Ran) -> bool {
+        let kinds = kinds_of(row, &broken_of(ran), ran.inconclusive().is_some());
+        let kept = |kind| self.kept.get(kind).copied().unwrap_or_default();
+        kinds.iter().any(|kind| kept(kind) < KEPT_OF_A_KIND)
     }
 
     /// How many runs count as failures.
@@ -393,6 +386,14 @@ impl Findings {
             Ending::Met
         }
     }
+}
+
+/// The kinds of a run, of each of which some are kept.
+fn kinds_of(row: usize, broken: &[Broken], inconclusive: bool) -> Vec<(usize, Guarantee, String)> {
+    let broken = broken.iter().map(|broken| (row, broken.guarantee, broken.anomaly.clone()));
+    // No anomaly has an empty name; which guarantee stands for it does not matter.
+    let inconclusive = inconclusive.then(|| (row, Guarantee::ALL[0], String::new()));
+    broken.chain(inconclusive).collect()
 }
 
 fn broken_of(ran: &Ran) -> Vec<Broken> {

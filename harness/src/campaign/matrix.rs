@@ -92,6 +92,17 @@ pub struct Witnessed {
 }
 
 impl Witnessed {
+    /// An anomaly of a run, by when the faults of that began.
+    fn of(seed: Seed, anomaly: &Anomaly, begun: &[Time]) -> Witnessed {
+        Witnessed {
+            seed,
+            anomaly: anomaly.name.clone(),
+            operations: anomaly.witness.operations.len() as u64,
+            faults: begun.iter().filter(|begun| **begun <= anomaly.at).count() as u64,
+            sentence: sentence_of(anomaly),
+        }
+    }
+
     /// What witnesses are compared by: operations, then faults. An anomaly that no operations prove
     /// tells less than any that some do.
     pub(super) fn size(&self) -> impl Ord + use<> {
@@ -300,18 +311,25 @@ impl Cell {
     /// Keeps the smallest witness.
     fn compare(&mut self, seed: Seed, anomalies: &[Anomaly], begun: &[Time]) {
         for anomaly in anomalies {
-            let witnessed = Witnessed {
-                seed,
-                anomaly: anomaly.name.clone(),
-                operations: anomaly.witness.operations.len() as u64,
-                faults: begun.iter().filter(|begun| **begun <= anomaly.at).count() as u64,
-                sentence: sentence_of(anomaly),
-            };
+            let witnessed = Witnessed::of(seed, anomaly, begun);
             if self.smallest.as_ref().is_none_or(|known| witnessed.size() < known.size()) {
                 self.smallest = Some(witnessed);
             }
         }
     }
+}
+
+/// Of the anomalies of a run those that a row takes anything from: the first of each name, and the smallest one.
+pub(super) fn telling(anomalies: &[Anomaly], begun: &[Time]) -> Vec<Anomaly> {
+    let size = |anomaly: &Anomaly| Witnessed::of(Seed(0), anomaly, begun).size();
+    // Of several that are as small, the first.
+    let smallest = (0..anomalies.len()).min_by_key(|index| size(&anomalies[*index]));
+    let is_first = |index: usize| {
+        let name = &anomalies[index].name;
+        anomalies[..index].iter().all(|earlier| earlier.name != *name)
+    };
+    let told = (0..anomalies.len()).filter(|index| is_first(*index) || smallest == Some(*index));
+    told.map(|index| anomalies[index].clone()).collect()
 }
 
 /// Counts a run by the names of its anomalies.

@@ -10,6 +10,7 @@ pub mod guarantees;
 pub mod in_test;
 mod matrix;
 mod runner;
+mod so_far;
 
 pub use findings::{
     Broken, Divergence, Ending, Findings, Inconclusive, Notable, OwnError, Stopped, Totals,
@@ -18,3 +19,4 @@ pub(crate) use matrix::sentence_of;
 pub use matrix::{AnomalyCount, Cell, Row, Standing, Witnessed};
 pub(crate) use runner::words_of;
 pub use runner::{Campaign, Entry, Progress};
+pub use so_far::{SoFar, SoFarError};

@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use checkers::Verdict;
 use checkers::history::{FaultId, Time};
 
 use super::findings::{Findings, OwnError, Ran, Stopped};
 use super::in_test::{Aftermath, Draft};
-use super::matrix::Row;
+use super::matrix::{Row, telling};
+use super::so_far::{Past, SoFar};
 use crate::plan::Plan;
-use crate::run::{self, Effect, Options, Report};
+use crate::run::{self, Effect, Judged, Options, Report};
 use crate::seed::Seed;
 use crate::store::Store;
 use crate::system::System;
@@ -45,6 +46,8 @@ pub struct Campaign {
     failures_max: usize,
     store: Option<Store>,
     known: BTreeSet<Kind>,
+    /// Where it is written down what each run came to.
+    so_far: Option<SoFar>,
     stop: Arc<AtomicBool>,
 }
 
@@ -90,6 +93,7 @@ impl Campaign {
             failures_max: 100,
             store: None,
             known: BTreeSet::new(),
+            so_far: None,
             stop: Arc::default(),
         }
     }
@@ -155,6 +159,14 @@ impl Campaign {
         self
     }
 
+    /// Writes down what each run came to, until the campaign has ended, and takes over what an earlier process has written down
+    /// of it.
+    #[must_use]
+    pub fn so_far(mut self, so_far: SoFar) -> Campaign {
+        self.so_far = Some(so_far);
+        self
+    }
+
     /// Begins no run after this turned true.
     #[must_use]
     pub fn stop_on(mut self, stop: Arc<AtomicBool>) -> Campaign {
@@ -175,8 +187,9 @@ impl Campaign {
     /// Runs the campaign; `watch` hears after each run how far it is.
     pub fn run_with(mut self, watch: &mut dyn FnMut(Progress)) -> Findings {
         self.finish_draft();
+        let past = self.so_far.as_mut().map(SoFar::take_past).unwrap_or_default();
         let work = Work {
-            next: AtomicU64::new(0),
+            next: AtomicU64::new(past.len() as u64),
             enough: AtomicBool::new(false),
             // What is beyond all time is no limit.
             deadline: self.budget.and_then(|budget| now().checked_add(budget)),
@@ -188,7 +201,7 @@ impl Campaign {
                 scope.spawn(|| self.labour(&work, sender));
             }
             drop(sender);
-            self.merge(&work, &receiver, watch)
+            self.merge(&work, past, &receiver, watch)
         })
     }
 
@@ -231,6 +244,7 @@ impl Campaign {
     fn merge(
         &self,
         work: &Work,
+        past: Vec<Past>,
         receiver: &Receiver<(u64, Done)>,
         watch: &mut dyn FnMut(Progress),
     ) -> Findings {
@@ -239,12 +253,20 @@ impl Campaign {
         findings.aftermath = Aftermath { entries: self.entries.clone(), ..self.aftermath.clone() };
         let mut waiting = BTreeMap::new();
         let mut next = 0;
+        let mut so_far = self.so_far.as_ref();
+        for past in past {
+            self.absorb(&mut findings, next, &past);
+            next += 1;
+        }
+        if findings.failures() >= self.failures_max {
+            work.enough.store(true, Ordering::Relaxed);
+        }
         for (index, done) in receiver {
             waiting.insert(index, done);
             while !work.enough.load(Ordering::Relaxed)
                 && let Some(done) = waiting.remove(&next)
             {
-                self.absorb(&mut findings, next, done);
+                self.take(&mut findings, next, done, &mut so_far);
                 next += 1;
                 let failures = findings.failures();
                 watch(Progress { done: next, of: self.runs(), failures });
@@ -253,6 +275,7 @@ impl Campaign {
                 }
             }
         }
+        findings.ended = next;
         findings.stopped = if self.stop.load(Ordering::Relaxed) {
             Some(Stopped::Interrupted)
         } else if next == self.runs() {
@@ -262,34 +285,57 @@ impl Campaign {
         } else {
             Some(Stopped::Budget)
         };
+        // There is nothing more to go on with.
+        if let (None, Some(so_far)) = (findings.stopped, so_far)
+            && let Err(error) = so_far.end()
+            && next > 0
+        {
+            findings.unstored.push(self.own_error(next - 1, error.to_string()));
+        }
         findings
     }
 
-    fn absorb(&self, findings: &mut Findings, index: u64, done: Done) {
-        let (row, seed) = self.place(index);
-        let plan = || self.entries[row].plan.name.clone();
+    /// Takes a run that has ended, and writes down what it came to.
+    fn take(&self, findings: &mut Findings, index: u64, done: Done, so_far: &mut Option<&SoFar>) {
+        let mut past = Past { ran: None, panicked: None, stored: None, unstored: None };
         match done {
-            Done::Panicked(message) => {
-                findings.own_errors.push(OwnError { plan: plan(), seed, message });
-            }
+            Done::Panicked(message) => past.panicked = Some(message),
             Done::Ran { ran, report } => {
-                let mut failed = None;
-                findings.absorb(row, seed, &ran, || self.keep(report?, &mut failed));
-                if let Some(message) = failed {
-                    findings.unstored.push(OwnError { plan: plan(), seed, message });
+                let (row, _) = self.place(index);
+                let report = report.filter(|_| findings.is_to_keep(row, &ran));
+                match report.and_then(|report| Some(self.store.as_ref()?.save(&report))) {
+                    Some(Ok(folder)) => past.stored = Some(folder),
+                    Some(Err(error)) => past.unstored = Some(error.to_string()),
+                    None => {}
                 }
+                past.ran = Some(ran);
             }
+        }
+        self.absorb(findings, index, &past);
+        if let Some(Err(error)) = so_far.map(|so_far| so_far.add(&past)) {
+            // What comes after a run that is missing would be taken for another one.
+            *so_far = None;
+            findings.unstored.push(self.own_error(index, error.to_string()));
         }
     }
 
-    fn keep(&self, report: Box<Report>, failed: &mut Option<String>) -> Option<PathBuf> {
-        match self.store.as_ref()?.save(&report) {
-            Ok(folder) => Some(folder),
-            Err(error) => {
-                *failed = Some(error.to_string());
-                None
-            }
+    /// Adds what a run came to.
+    fn absorb(&self, findings: &mut Findings, index: u64, past: &Past) {
+        if let Some(message) = &past.panicked {
+            findings.own_errors.push(self.own_error(index, message.clone()));
         }
+        if let Some(ran) = &past.ran {
+            let (row, seed) = self.place(index);
+            findings.absorb(row, seed, ran, past.stored.clone());
+        }
+        if let Some(message) = &past.unstored {
+            findings.unstored.push(self.own_error(index, message.clone()));
+        }
+    }
+
+    fn own_error(&self, index: u64, message: String) -> OwnError {
+        let (row, seed) = self.place(index);
+        OwnError { plan: self.entries[row].plan.name.clone(), seed, message }
     }
 }
 
@@ -336,18 +382,30 @@ fn execute(entry: &Entry, seed: Seed, options: &Options) -> Done {
         Ok(executed) => executed,
         Err(panic) => return Done::Panicked(words_of(panic.as_ref())),
     };
+    let begun = begun(&report);
     let ran = Ran {
         fingerprint: report.fingerprint.clone(),
         again,
-        judged: report.judged.clone(),
+        judged: report.judged.iter().map(|judged| in_brief(judged, &begun)).collect(),
         vacuous: report.vacuous.clone(),
         conclusion: report.conclusion(),
         counts: report.counts,
         marks: report.marks.keys().cloned().collect(),
-        begun: begun(&report),
+        begun,
     };
     let report = ran.is_worth_telling().then(|| Box::new(report));
     Done::Ran { ran, report }
+}
+
+/// A verdict, of many anomalies with those that tell.
+fn in_brief(judged: &Judged, begun: &[Time]) -> Judged {
+    let verdict = match &judged.verdict {
+        Verdict::Invalid { anomalies, coverage } => {
+            Verdict::Invalid { anomalies: telling(anomalies, begun), coverage: coverage.clone() }
+        }
+        verdict @ (Verdict::Valid(_) | Verdict::Unknown { .. }) => verdict.clone(),
+    };
+    Judged { verdict, beyond: judged.beyond.clone(), ..*judged }
 }
 
 /// When each fault began that made a difference.

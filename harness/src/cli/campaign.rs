@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::output::{Meter, check_writable, interruption, replace, show};
+use super::output::{Meter, as_called, check_writable, interruption, replace, show};
 use super::plans::Selection;
 use super::{Context, shrinking};
-use crate::campaign::{Campaign, Ending, Findings};
+use crate::campaign::{Campaign, Ending, Findings, SoFar, Stopped};
 use crate::corpus::{self, Verified};
+use crate::plan::Plan;
+use crate::report::brief::counted;
 use crate::report::summary::{Cost, Replay};
 use crate::report::{self, json, junit, markdown, summary};
 use crate::store::Store;
@@ -25,6 +27,10 @@ pub(super) struct Arguments {
     /// The seeds that each plan runs with.
     #[arg(long, value_name = "A..B", value_parser = super::arguments::seeds, default_value = "0..50")]
     seeds: Range<u64>,
+    /// Go on with a campaign that was cut short in this results folder, by its `--budget`, by Ctrl-C or in any other way, where
+    /// it was: what it finds is what it would have found at once. Plans, seeds and program must be the same.
+    #[arg(long)]
+    resume: bool,
     /// Begin no run after this time.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
@@ -62,8 +68,17 @@ impl Arguments {
         if let Some(file) = &self.junit {
             check_writable(file)?;
         }
+        let plans: Vec<&Plan> = entries.iter().map(|entry| &entry.plan).collect();
+        let so_far = match self.resume {
+            true => SoFar::resume(&context.results, &plans, &self.seeds)?,
+            false => SoFar::begin(&context.results, &plans, &self.seeds)?,
+        };
+        if self.resume {
+            context.output.note(&format!("{} had ended", counted(so_far.count() as u64, "run")));
+        }
         let interrupted = interruption()?;
         let mut campaign = Campaign::of(entries.clone())
+            .so_far(so_far)
             .seeds(self.seeds.clone())
             .failures_max(if self.until_failure { 1 } else { self.max_failures as usize })
             .store(store.clone())
@@ -101,6 +116,7 @@ impl Arguments {
             saved = save(&findings, &groups);
         }
         self.publish(context, &findings, &groups, meter.read())?;
+        self.say_how_to_go_on(context, &findings, entries.len() as u64);
         match (findings.ending(), saved) {
             (ending, Ok(_)) => Ok(ending.code()),
             // What was found is said before that it could not be kept, and goes before it.
@@ -110,6 +126,22 @@ impl Arguments {
             }
             (_, Err(error)) => Err(error.into()),
         }
+    }
+
+    /// Says what was done, and what does the rest, where the campaign was cut short.
+    fn say_how_to_go_on(&self, context: &Context, findings: &Findings, plans: u64) {
+        // Where failures have ended it, they would at once end it again.
+        if !matches!(findings.stopped, Some(Stopped::Interrupted | Stopped::Budget)) || plans == 0 {
+            return;
+        }
+        let all = (self.seeds.end - self.seeds.start).saturating_mul(plans);
+        context.output.note(&format!(
+            "{} of {} have ended: {}; to go on: {}",
+            findings.ended,
+            counted(all, "run"),
+            done(findings.ended, plans, &self.seeds),
+            as_called("--resume")
+        ));
     }
 
     /// Runs the corpus, if there is one.
@@ -145,6 +177,17 @@ impl Arguments {
             replace(file, xml.as_bytes())?;
         }
         append_summary(findings, groups, &replay, cost)
+    }
+}
+
+/// The seeds of which so many runs are, one seed of all plans before the next.
+fn done(ended: u64, plans: u64, seeds: &Range<u64>) -> String {
+    let next = seeds.start + ended / plans;
+    let of_all = format!("the seeds {}..{next} of all plans", seeds.start);
+    match ended % plans {
+        0 => of_all,
+        1 => format!("{of_all}, and {next} of the first of them"),
+        some => format!("{of_all}, and {next} of the first {some} of them"),
     }
 }
 

@@ -114,6 +114,16 @@ pub(super) fn program() -> String {
     called.map_or_else(|| "stormglass".to_owned(), |called| shell_word(&called))
 }
 
+/// How the program was called, with this flag, as a shell reads it.
+pub(super) fn as_called(flag: &str) -> String {
+    let called: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .filter(|word| word != flag)
+        .collect();
+    let words = called.iter().map(|word| shell_word(word)).chain([flag.to_owned()]);
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Turns true when somebody presses Ctrl-C; the second time, the program ends at once.
 pub(super) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
     interruption_saying("")

@@ -1,11 +1,14 @@
 //! What campaigns conclude about systems whose every step is known.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkers::Guarantee;
-use stormglass::campaign::{Campaign, Ending, Entry, Findings, Standing};
+use stormglass::campaign::{Campaign, Ending, Entry, Findings, SoFar, Standing, Stopped};
 use stormglass::doctor;
 use stormglass::plan::Plan;
 use stormglass::run::{Options, run};
@@ -13,6 +16,7 @@ use stormglass::seed::Seed;
 use stormglass::store::{self, Store, StoreError};
 use stormglass::system::{Claim, Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System};
 
+use crate::cli::stormglass;
 use crate::systems::{Quirk, one_copy};
 
 /// Short runs under power losses.
@@ -79,6 +83,120 @@ fn findings_do_not_depend_on_the_number_of_threads() {
         serde_json::to_string(&findings).unwrap()
     };
     assert_eq!(on(1), on(4));
+}
+
+/// What is left of a campaign that was cut short, in a results folder.
+const SO_FAR: &str = "campaign-so-far.jsonl";
+
+#[test]
+fn a_campaign_that_is_cut_short_and_resumed_finds_what_it_would_have_found_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (plan, seeds) = (plan(), 0..6);
+    let with = |so_far| {
+        let store = Store::open(at).unwrap();
+        campaign(one_copy(Quirk::AnswersBeforeSync)).threads(2).store(store).so_far(so_far)
+    };
+    let told = |findings: &Findings| serde_json::to_string(findings).unwrap();
+    let begin = || SoFar::begin(at, &[&plan], &seeds).unwrap();
+    let whole = with(begin()).run();
+    assert!(!whole.notable.is_empty() && whole.notable[0].stored.is_some(), "{whole:?}");
+    assert!(!at.join(SO_FAR).exists(), "there is nothing to go on with");
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let cut = with(begin()).threads(1).stop_on(stop.clone());
+    let cut = cut.run_with(&mut |progress| stop.store(progress.done == 2, Ordering::Relaxed));
+    assert_eq!(cut.stopped, Some(Stopped::Interrupted));
+    // The power goes while a run is written down.
+    let mut file = OpenOptions::new().append(true).open(at.join(SO_FAR)).unwrap();
+    file.write_all(b"{\"ran\":{\"finger").unwrap();
+    let so_far = SoFar::resume(at, &[&plan], &seeds).unwrap();
+    assert!((2..6).contains(&so_far.count()), "{so_far:?}");
+    assert_eq!(told(&with(so_far).run()), told(&whole));
+    assert!(!at.join(SO_FAR).exists(), "there is nothing to go on with");
+}
+
+#[test]
+fn what_is_no_part_of_a_campaign_is_not_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let plan = plan();
+    let refused =
+        |plans: &[&Plan], seeds| SoFar::resume(at, plans, &seeds).unwrap_err().to_string();
+    let said = refused(&[&plan], 0..6);
+    assert!(said.ends_with("leave out `--resume`, or name its folder with `--results`"), "{said}");
+    SoFar::begin(at, &[&plan], &(0..6)).unwrap();
+    let said = refused(&[&plan], 0..7);
+    assert!(
+        said.contains("campaign-so-far.jsonl:1: ") && said.contains("had the seeds 0..6;"),
+        "{said}"
+    );
+    let other = Plan { canary_runs: 4, ..plan.clone() };
+    let said = refused(&[&other], 0..6);
+    assert!(said.contains("had other plans, or the same with other settings: short;"), "{said}");
+    let head = fs::read_to_string(at.join(SO_FAR)).unwrap();
+    fs::write(at.join(SO_FAR), head.replacen("\"build\":\"", "\"build\":\"0", 1)).unwrap();
+    assert!(refused(&[&plan], 0..6).contains("had another build of the program;"));
+    fs::write(at.join(SO_FAR), format!("{head}{{\"run\":1}}\n")).unwrap();
+    let said = refused(&[&plan], 0..6);
+    assert!(said.contains("campaign-so-far.jsonl:2: this is not what a run came to"), "{said}");
+    fs::write(at.join(SO_FAR), "hello\n").unwrap();
+    assert!(refused(&[&plan], 0..6).contains(":1: this is not what a campaign has left"));
+}
+
+/// Plans whose runs are short.
+const SHORT: &str = "
+    [[plan]]
+    name = \"one\"
+    system = \"primary-async\"
+    nemeses = [\"crash\"]
+    safety = \"4s\"
+    liveness = \"1s\"
+    [[plan]]
+    name = \"other\"
+    system = \"raft\"
+    safety = \"2s\"
+    liveness = \"1s\"
+";
+
+#[test]
+fn a_campaign_says_which_of_its_runs_are_done_and_goes_on_after_any_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("p.toml"), SHORT).unwrap();
+    let flags = ["campaign", "--plans", "p.toml", "--seeds", "3..23", "--format", "json"];
+    let rows = |text: &str| {
+        let json: serde_json::Value = serde_json::from_str(text).unwrap();
+        ["rows", "notable", "inconclusive", "totals"].map(|part| json[part].to_string())
+    };
+    let whole = stormglass(at, &[&flags[..], &["--results", "whole"]].concat());
+    let whole_rows = rows(&whole.1.replace("whole/", "results/"));
+
+    let cut = stormglass(at, &[&flags[..], &["--budget", "0s"]].concat());
+    let words = "0 of 40 runs have ended: the seeds 3..3 of all plans; to go on: ";
+    assert!(cut.2.contains(words) && cut.2.trim_end().ends_with("--budget 0s --resume"), "{cut:?}");
+
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("stormglass"));
+    child.current_dir(at).args(flags).args(["--threads", "1"]);
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let ended = || {
+        fs::read_to_string(at.join("results").join(SO_FAR))
+            .map_or(0, |text| text.lines().count().saturating_sub(1))
+    };
+    while ended() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let resumed = stormglass(at, &[&flags[..], &["--resume"]].concat());
+    assert!(resumed.2.contains(" runs had ended\n"), "{}", resumed.2);
+    assert_eq!(resumed.0, whole.0, "{}", resumed.2);
+    assert_eq!(rows(&resumed.1), whole_rows);
+    let again = stormglass(at, &[&flags[..], &["--resume"]].concat());
+    assert_eq!(again.0, 2, "{again:?}");
+    assert!(again.2.contains("no campaign was cut short in this results folder"), "{}", again.2);
 }
 
 #[test]

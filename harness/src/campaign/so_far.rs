@@ -1,0 +1,261 @@
+//! What the runs of a campaign came to so far, in a file: so that one that was cut short, in whatever way, goes on where it
+//! was.
+//!
+//! Each run is a line, in the order in which they count, with all that findings are made of. What a campaign finds that was
+//! cut short and resumed is therefore what it would have found at once, but for what it says of its own cost. The first line
+//! says of which campaign the file is: runs of other plans, seeds or programs do not add up to one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::findings::Ran;
+use crate::plan::Plan;
+
+/// The name of the file in a results folder.
+const FILE: &str = "campaign-so-far.jsonl";
+/// The version of the file, and the only one that is gone on from.
+const FORMAT: u32 = 1;
+/// The longest line that is read, in bytes.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+/// The runs of a campaign that have ended, in a file that each further one is added to.
+#[derive(Debug)]
+pub struct SoFar {
+    path: PathBuf,
+    file: Mutex<File>,
+    /// Those that an earlier process has played, until they are taken.
+    past: Vec<Past>,
+}
+
+/// What one run came to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Past {
+    /// What findings are made of; nothing where our own code panicked.
+    pub(super) ran: Option<Ran>,
+    /// What that panic said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) panicked: Option<String>,
+    /// Where it is stored, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stored: Option<PathBuf>,
+    /// Why it could not be stored, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unstored: Option<String>,
+}
+
+/// The campaign that a file is of.
+#[derive(Serialize)]
+struct Head<'a> {
+    format: u32,
+    program: &'a str,
+    /// The hash of the program as it is: runs of another build may be others.
+    build: String,
+    first_seed: u64,
+    end_seed: u64,
+    plans: Vec<&'a Plan>,
+}
+
+/// Why a campaign cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SoFarError {
+    /// There is nothing to go on from.
+    #[error(
+        "{}: no campaign was cut short in this results folder; leave out `--resume`, or name its folder with `--results`",
+        path.display()
+    )]
+    Missing {
+        /// The file that there would be.
+        path: PathBuf,
+    },
+    /// It was another campaign that was cut short.
+    #[error(
+        "{}:1: the campaign that was cut short in this results folder had {what}; resume it with the same ones, or leave out \
+         `--resume` to begin anew",
+        path.display()
+    )]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What was different.
+        what: String,
+    },
+    /// The file is not what a campaign has left.
+    #[error("{}:{line}: {what}; leave out `--resume` to begin anew", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The file cannot be read or written.
+    #[error("cannot read or write {}: {cause}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl SoFar {
+    /// The file of a campaign that begins, in place of one that an earlier campaign has left in the results folder.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn begin(results: &Path, plans: &[&Plan], seeds: &Range<u64>) -> Result<SoFar, SoFarError> {
+        let path = results.join(FILE);
+        let io = |cause| SoFarError::Io { path: path.clone(), cause };
+        let head = head(plans, seeds).map_err(io)?;
+        // Another process may be adding to the one before: that one is its own.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let mut file = File::create_new(&path).map_err(io)?;
+        file.write_all(&head).map_err(io)?;
+        Ok(SoFar { path, file: Mutex::new(file), past: Vec::new() })
+    }
+
+    /// The file of a campaign that was cut short, with the runs that had ended.
+    ///
+    /// # Errors
+    /// Where there is none, or it is of another campaign, or damaged.
+    pub fn resume(
+        results: &Path,
+        plans: &[&Plan],
+        seeds: &Range<u64>,
+    ) -> Result<SoFar, SoFarError> {
+        let path = results.join(FILE);
+        let io = |cause| SoFarError::Io { path: path.clone(), cause };
+        let opened = OpenOptions::new().read(true).append(true).open(&path);
+        let file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SoFarError::Missing { path: path.clone() },
+            _ => io(error),
+        })?;
+        let head = head(plans, seeds).map_err(io)?;
+        let mut lines = Lines { reader: BufReader::new(&file), path: &path, number: 0, whole: 0 };
+        let found = lines.next()?.unwrap_or_default();
+        if found != head {
+            return Err(difference(&path, &found, &head));
+        }
+        let mut past = Vec::new();
+        while let Some(line) = lines.next()? {
+            let run = serde_json::from_slice(&line).map_err(|error| {
+                let what = format!("this is not what a run came to ({error})");
+                SoFarError::Malformed { path: path.clone(), line: lines.number, what }
+            })?;
+            past.push(run);
+        }
+        // What was being written when the program was ended is no run.
+        let whole = lines.whole;
+        file.set_len(whole).map_err(io)?;
+        Ok(SoFar { path, file: Mutex::new(file), past })
+    }
+
+    /// How many runs had ended when it was cut short.
+    pub fn count(&self) -> usize {
+        self.past.len()
+    }
+
+    /// The runs that had ended.
+    pub(super) fn take_past(&mut self) -> Vec<Past> {
+        std::mem::take(&mut self.past)
+    }
+
+    /// Adds a run.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn add(&self, past: &Past) -> Result<(), SoFarError> {
+        let mut line = serde_json::to_vec(past).expect("what a run came to is data");
+        line.push(b'\n');
+        let io = |cause| SoFarError::Io { path: self.path.clone(), cause };
+        self.file().write_all(&line).map_err(io)
+    }
+
+    /// Removes the file: the campaign has ended.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub(super) fn end(&self) -> Result<(), SoFarError> {
+        let io = |cause| SoFarError::Io { path: self.path.clone(), cause };
+        fs::remove_file(&self.path).map_err(io)
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().expect("nobody panics while holding it")
+    }
+}
+
+/// The first line of the file of a campaign.
+fn head(plans: &[&Plan], seeds: &Range<u64>) -> io::Result<Vec<u8>> {
+    let mut build = blake3::Hasher::new();
+    io::copy(&mut File::open(std::env::current_exe()?)?, &mut build)?;
+    let head = Head {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION"),
+        build: build.finalize().to_hex()[..32].to_owned(),
+        first_seed: seeds.start,
+        end_seed: seeds.end,
+        plans: plans.to_vec(),
+    };
+    let mut line = serde_json::to_vec(&head)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// In what two campaigns differ, by the first lines of their files.
+fn difference(path: &Path, found: &[u8], wanted: &[u8]) -> SoFarError {
+    let path = path.to_owned();
+    let parsed: Result<(Json, Json), _> = serde_json::from_slice(found)
+        .and_then(|found| Ok((found, serde_json::from_slice(wanted)?)));
+    let Ok((found, wanted)) = parsed else {
+        let what = "this is not what a campaign has left".to_owned();
+        return SoFarError::Malformed { path, line: 1, what };
+    };
+    let differs = |name: &str| found[name] != wanted[name];
+    let what = if differs("format") || differs("program") || differs("build") {
+        "another build of the program".to_owned()
+    } else if differs("first_seed") || differs("end_seed") {
+        format!("the seeds {}..{}", found["first_seed"], found["end_seed"])
+    } else {
+        let plans = found["plans"].as_array().into_iter().flatten();
+        let names: Vec<&str> = plans.filter_map(|plan| plan["name"].as_str()).collect();
+        format!("other plans, or the same with other settings: {}", names.join(", "))
+    };
+    SoFarError::Other { path, what }
+}
+
+/// The lines of a file that are whole.
+struct Lines<'a> {
+    reader: BufReader<&'a File>,
+    path: &'a Path,
+    /// How many there were so far.
+    number: usize,
+    /// How many bytes these have.
+    whole: u64,
+}
+
+impl Lines<'_> {
+    /// The next one, with the sign at its end; nothing where there is none, or it is cut off.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, SoFarError> {
+        let mut line = Vec::new();
+        let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        let bytes = read.map_err(|cause| SoFarError::Io { path: self.path.to_owned(), cause })?;
+        if line.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        self.number += 1;
+        self.whole += bytes as u64;
+        Ok(Some(line))
+    }
+}
