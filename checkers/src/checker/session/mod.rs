@@ -15,6 +15,7 @@ use super::words::{sentence, sessions};
 use crate::history::{History, Op, Operation, OperationId, ValueId};
 use crate::verdict::{Anomaly, Coverage, Guarantee, Verdict, Witness};
 
+mod chains;
 mod reads;
 mod writes;
 

@@ -8,11 +8,14 @@
 //! writes), or what that session had read before (writes-follow-reads). The keys may differ. On the
 //! key of the write itself, the observer must not even find exactly what the write depends on: it
 //! would have seen the two in the wrong order.
-
-use std::collections::BTreeMap;
+//!
+//! What a session had read before may be another session's write, which follows what that one had read, and so
+//! on: of writes-follow-reads, all of these are held against the observer, with the first 8 million entries
+//! of who had read what. Monotonic writes say nothing of other sessions.
 
 use rustc_hash::FxHashMap;
 
+use super::chains::{Chains, Known, Sighting, learn};
 use super::{
     Observation, State, anomaly, coverage, is_done_write, observed, proof, verdict, versions,
 };
@@ -36,8 +39,9 @@ pub struct MonotonicWrites;
 /// Writes-follow-reads: what a session writes is newer, for everybody, than what it had read.
 ///
 /// A violation is an observer that has seen a session's write, and then finds a key as it was before
-/// what that session had read earlier, or the key of the write as the session had read it. It may well
-/// be one of monotonic reads, too.
+/// what that session had read earlier, or the key of the write as the session had read it; or as it was
+/// before what those had read, earlier still, whose writes the session had read. It may well be one of
+/// monotonic reads, too.
 #[derive(Clone, Copy, Debug)]
 pub struct WritesFollowReads;
 
@@ -58,13 +62,6 @@ impl Checker for WritesFollowReads {
 
 /// Who looks: a session, at one replica or at the store.
 type Observer = (SessionId, Option<NodeId>);
-
-/// A write that was seen. Later ones of the same session depend on more.
-#[derive(Clone, Copy)]
-struct Sighting {
-    write: OperationId,
-    by: OperationId,
-}
 
 /// What one session did to one key, and may not be undone for who has seen what it wrote later.
 #[derive(Default)]
@@ -108,12 +105,14 @@ struct Judge<'a> {
     guarantee: Guarantee,
     order: Order<'a>,
     logs: FxHashMap<(SessionId, KeyId), Log>,
-    /// The last write of each session that an observer has seen.
-    seen: FxHashMap<Observer, BTreeMap<SessionId, Sighting>>,
-    /// The same, of one key.
+    /// What an observer has seen, and must not be without.
+    seen: FxHashMap<Observer, Known>,
+    /// The last write of a session to a key that an observer has seen.
     seen_at: FxHashMap<(Observer, SessionId, KeyId), Sighting>,
     /// What was seen of one key, by one observer.
     views: FxHashMap<(Observer, KeyId), View>,
+    /// What writes follow through other sessions, where the guarantee is about that.
+    chains: Option<Chains<'a>>,
     /// The newest state of each key in any log.
     newest: FxHashMap<KeyId, Newest>,
     /// When a value was first over in any log.
@@ -132,6 +131,7 @@ impl<'a> Judge<'a> {
             seen: FxHashMap::default(),
             seen_at: FxHashMap::default(),
             views: FxHashMap::default(),
+            chains: (guarantee == Guarantee::WritesFollowReads).then(|| Chains::new(history)),
             newest: FxHashMap::default(),
             first: FxHashMap::default(),
             coverage: coverage(),
@@ -145,7 +145,14 @@ impl<'a> Judge<'a> {
             match event {
                 Event::Phase(Phase::Final) => break,
                 Event::Phase(_) | Event::Fault(_) => {}
-                Event::Invoke(operation) => self.judge(&operation),
+                Event::Invoke(operation) => {
+                    self.judge(&operation);
+                    if let Some(chains) = &mut self.chains
+                        && operation.value_written().is_some()
+                    {
+                        chains.begin(&operation);
+                    }
+                }
                 Event::Complete(operation) => {
                     self.log(&operation);
                     self.sight(&operation);
@@ -153,6 +160,10 @@ impl<'a> Judge<'a> {
             }
         }
         self.coverage.keys = history.key_count();
+        if self.chains.as_ref().is_some_and(Chains::are_cut) {
+            self.coverage.method +=
+                "; what writes follow through other sessions is known of the first ones only";
+        }
         verdict(&self.order, self.anomalies, self.coverage, vacuous)
     }
 
@@ -188,23 +199,22 @@ impl<'a> Judge<'a> {
 
     /// Remembers whose write the operation has seen.
     fn sight(&mut self, by: &Operation<'_>) {
-        let (Some(observer), Some(found)) = (observer(by), observed(self.history, by)) else {
-            return;
-        };
+        let Some(found) = observed(self.history, by) else { return };
         let key = *by.op.key();
         let Some(write) = self.order.writer(key, found.value) else { return };
-        let sighting = Sighting { write: write.id, by: by.id };
-        let later = |known: &mut Sighting| {
-            if self.history.operation(known.write).invoked < write.invoked {
-                *known = sighting;
-            }
-        };
+        if let Some(chains) = &mut self.chains {
+            chains.read(by, &write);
+        }
+        let Some(observer) = observer(by) else { return };
+        let followed = self.chains.as_ref().and_then(|chains| chains.followed_by(write.id));
+        learn(self.history, self.seen.entry(observer).or_default(), by, &write, followed);
         let view = self.views.entry((observer, key)).or_default();
         view.last = view.last.max(Some(write.invoked));
-        let seen = self.seen.entry(observer).or_default();
-        seen.entry(write.session).and_modify(later).or_insert(sighting);
-        let seen_at = self.seen_at.entry((observer, write.session, key));
-        seen_at.and_modify(later).or_insert(sighting);
+        let sighting = Sighting { write: write.id, by: by.id };
+        let seen_at = self.seen_at.entry((observer, write.session, key)).or_insert(sighting);
+        if self.history.operation(seen_at.write).invoked < write.invoked {
+            *seen_at = sighting;
+        }
     }
 
     /// Holds what the operation found against all that its observer has seen.
@@ -225,25 +235,48 @@ impl<'a> Judge<'a> {
             return;
         }
         let mut judged = depends;
-        let mut wrong = None;
+        let mut wrong: Vec<(OperationId, Sighting)> = Vec::new();
         for (session, sighting) in seen {
-            let Some(log) = self.logs.get(&(*session, key)) else { continue };
-            let write = self.history.operation(sighting.write);
-            if let Some(entry) = log.before(write.invoked) {
-                judged = true;
-                let newer = entry.newer_than(&rank, found.version);
-                wrong = wrong.or(newer.map(|newer| (newer, *sighting)));
+            if let Some(log) = self.logs.get(&(*session, key)) {
+                let write = self.history.operation(sighting.write);
+                if let Some(entry) = log.before(write.invoked) {
+                    judged = true;
+                    let newer = entry.newer_than(&rank, found.version);
+                    wrong.extend(newer.map(|newer| (newer, *sighting)));
+                }
             }
-            let Some(sighting) = self.seen_at.get(&(observer, *session, key)) else { continue };
-            let same = self.same(log, &self.history.operation(sighting.write), key, found);
-            wrong = wrong.or(same.map(|same| (same, *sighting)));
+            if let Some(at) = self.seen_at.get(&(observer, *session, key)) {
+                wrong.extend(self.in_front_of(*at, key, found));
+            }
         }
         self.coverage.operations += usize::from(judged);
         self.views.entry((observer, key)).or_default().depends = judged;
-        if let Some((on, sighting)) = wrong {
+        // What was seen itself is told sooner than what leads there through other sessions.
+        let fewest = wrong.into_iter().min_by_key(|(_, sighting)| self.through(*sighting).len());
+        if let Some((on, sighting)) = fewest {
             let found = self.explain(read, on, sighting);
             self.anomalies.push(found);
         }
+    }
+
+    /// What left or found exactly this value, where a write of the key that was seen depends on that; and
+    /// the write of the same session through which it does.
+    fn in_front_of(
+        &self,
+        seen: Sighting,
+        key: KeyId,
+        found: Observation,
+    ) -> Option<(OperationId, Sighting)> {
+        let last = self.history.operation(seen.write);
+        let depends = |on: Sighting| {
+            let write = self.history.operation(on.write);
+            let log = self.logs.get(&(write.session, key))?;
+            self.same(log, (&write, &last), key, found).map(|same| (same, on))
+        };
+        let followed = self.chains.as_ref().and_then(|chains| chains.followed_by(seen.write));
+        let followed = followed.into_iter().flat_map(Known::values);
+        let through = followed.map(|on| Sighting { write: on.write, by: seen.by });
+        [seen].into_iter().chain(through).find_map(depends)
     }
 
     /// Whether no log at all can prove what was found to be wrong. Saves the search in the logs of
@@ -261,12 +294,12 @@ impl<'a> Judge<'a> {
         is_newest && first.is_none_or(|first| seen.is_none_or(|seen| seen < *first))
     }
 
-    /// The operation of the log that left or found exactly this value before the session wrote the
-    /// same key, if nothing else can have made the key hold it.
+    /// The operation of the log that left or found exactly this value before the session's write, on which
+    /// the last one to the same key depends, if nothing else can have made the key hold it.
     fn same(
         &self,
         log: &Log,
-        write: &Operation<'_>,
+        (write, last): (&Operation<'_>, &Operation<'_>),
         key: KeyId,
         Observation { value, version }: Observation,
     ) -> Option<OperationId> {
@@ -274,7 +307,7 @@ impl<'a> Judge<'a> {
         let first = match version.and_then(|version| log.first_of_version.get(&version)) {
             Some(first) => first,
             None => {
-                self.order.writer(key, value).filter(|writer| writer.id != write.id)?;
+                self.order.writer(key, value).filter(|writer| writer.id != last.id)?;
                 log.first.get(&value)?
             }
         };
@@ -284,51 +317,76 @@ impl<'a> Judge<'a> {
     fn explain(&self, read: &Operation<'_>, on: OperationId, sighting: Sighting) -> Anomaly {
         let history = self.history;
         let [on, write, by] = [on, sighting.write, sighting.by].map(|id| history.operation(id));
-        let found = |operation: &Operation<'_>| {
-            let observation =
-                observed(history, operation).expect("what is judged tells what it found");
-            told(history, observation.value)
-        };
         let key = |operation: &Operation<'_>| history.key(*operation.op.key());
         let after = if self.guarantee == Guarantee::MonotonicWrites {
             format!("after its own {}", asked(history, on.id))
         } else {
-            format!("after it had read {} = {}", key(&on), found(&on))
+            format!("after it had read {} = {}", key(&on), self.found(&on))
         };
         // On the key of the write, what the write depends on is old enough.
         let (state, before) = if self.guarantee == Guarantee::MonotonicWrites {
             (on.value_written(), asked(history, on.id))
         } else {
             let state = observed(history, &on).map(|observation| observation.value);
-            (state, format!("{} = {}", key(&on), found(&on)))
+            (state, format!("{} = {}", key(&on), self.found(&on)))
         };
-        let is_at_write = read.op.key() == write.op.key()
+        let through = self.through(sighting);
+        let last = through.last().map_or(write, |(_, write)| *write);
+        let is_at_write = read.op.key() == last.op.key()
             && state == observed(history, read).map(|observation| observation.value);
-        let before = if is_at_write { asked(history, write.id) } else { before };
+        let before = if is_at_write { asked(history, last.id) } else { before };
         let place = read.node.filter(|_| observer(read).is_some_and(|(_, node)| node.is_some()));
         let place = place.map_or_else(String::new, |node| format!(" at n{node}"));
-        let what = format!(
-            "session {} did {} {after}; session {} saw {} = {}{place} and then found {} = {}, as it \
-             was before {before}{}",
-            write.session,
-            asked(history, write.id),
+        let mut what =
+            format!("session {} did {} {after}; ", write.session, asked(history, write.id));
+        for (by, write) in &through {
+            what += &format!(
+                "session {} did {} after it had read {} = {}; ",
+                write.session,
+                asked(history, write.id),
+                key(by),
+                self.found(by),
+            );
+        }
+        what += &format!(
+            "session {} saw {} = {}{place} and then found {} = {}, as it was before {before}{}",
             read.session,
             key(&by),
-            found(&by),
+            self.found(&by),
             key(read),
-            found(read),
+            self.found(read),
             versions(history, &on, read),
         );
         let mut witness = proof(history, &self.order, self.guarantee, &on, read);
-        witness.operations.extend([write.id, by.id]);
-        anomaly(
-            history,
-            self.guarantee,
-            read,
-            if is_at_write { &write } else { &on },
-            witness,
-            what,
-        )
+        let through = through.iter().flat_map(|(by, write)| [by.id, write.id]);
+        witness.operations.extend([write.id, by.id].into_iter().chain(through));
+        let newer = if is_at_write { &last } else { &on };
+        anomaly(history, self.guarantee, read, newer, witness, what)
+    }
+
+    /// What an operation found, in words.
+    fn found(&self, operation: &Operation<'_>) -> String {
+        let found = observed(self.history, operation).expect("what is judged tells what it found");
+        told(self.history, found.value)
+    }
+
+    /// The reads and writes that lead from a write to the one that was seen itself, in their order.
+    fn through(&self, sighting: Sighting) -> Vec<(Operation<'a>, Operation<'a>)> {
+        let session = self.history.operation(sighting.write).session;
+        let mut through = Vec::new();
+        let mut by = self.history.operation(sighting.by);
+        loop {
+            let found = observed(self.history, &by).expect("it showed a write");
+            let write = self.order.writer(*by.op.key(), found.value).expect("it showed one write");
+            if write.id == sighting.write {
+                through.reverse();
+                return through;
+            }
+            let known = self.chains.as_ref().and_then(|chains| chains.followed_by(write.id));
+            let before = known.and_then(|known| known.get(&session)).expect("it led there");
+            by = self.history.operation(before.by);
+            through.push((by, write));
+        }
     }
 }
 
