@@ -433,6 +433,72 @@ fn what_no_unanswered_additions_come_to_is_known_of_many() {
     check(&[some, some + all(&[2, 6, 22]), some + all(&[2, 6, 22]) + all(&[22, 28])], false);
 }
 
+#[test]
+fn an_order_has_as_few_gaps_as_can_be() {
+    // With the addition of 5 before the first read, it takes two that were not answered.
+    let mut calls: Vec<Call<Counter>> = [1, -4, 5]
+        .into_iter()
+        .zip(0..)
+        .map(|(by, at)| unanswered(CounterOp::Add(by), at))
+        .collect();
+    calls.push(call(CounterOp::Add(5), CounterRet::Done, 10, 100));
+    calls.push(call(CounterOp::Read, CounterRet::Sum(1), 20, 30));
+    calls.push(call(CounterOp::Read, CounterRet::Sum(6), 40, 50));
+    let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(1_000));
+    assert_eq!(found, Some(Ok(vec![0, 4, 3, 5])));
+}
+
+#[test]
+fn what_is_not_found_among_too_many_sums_is_not_known_not_to_be_there() {
+    // Of 60 additions 30 took effect: more ways than can be listed, and one of them is right.
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let amounts: Vec<i64> = (0..60).map(|_| random.random_range(1..1_000_000_000_000)).collect();
+    let mut calls: Vec<Call<Counter>> =
+        amounts.iter().zip(0..).map(|(by, at)| unanswered(CounterOp::Add(*by), at)).collect();
+    let sum = amounts.iter().step_by(2).copied().map(i128::from).sum();
+    calls.push(call(CounterOp::Read, CounterRet::Sum(sum), 100, 101));
+    let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(10_000));
+    assert_eq!(found, None);
+    let found = within(10_000, &Counter(0), &calls);
+    assert!(matches!(found, Found::Exhausted { .. }), "{found:?}");
+}
+
+#[test]
+fn what_no_number_of_the_rest_comes_to_is_known_of_any_number() {
+    // The one odd number was there for the first read. Of 60 even ones, too many to try, no odd one is made.
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut calls: Vec<Call<Counter>> = vec![
+        unanswered(CounterOp::Add(7), 0),
+        unanswered(CounterOp::Add(2), 1),
+        call(CounterOp::Read, CounterRet::Sum(9), 2, 3),
+    ];
+    calls.extend((10..70).map(|at| {
+        unanswered(CounterOp::Add(2 * random.random_range(1_000_000..1_000_000_000)), at)
+    }));
+    let CounterOp::Add(last) = calls[62].op else { panic!("it adds") };
+    for (shown, expected) in [(9 + last, true), (8 + last, false)] {
+        calls.truncate(63);
+        calls.push(call(CounterOp::Read, CounterRet::Sum(shown.into()), 100, 101));
+        let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(10_000));
+        let found = found.expect("it is plain");
+        assert_eq!(found.is_ok(), expected, "{shown}");
+    }
+}
+
+#[test]
+fn where_more_ways_fill_a_gap_than_are_tried_another_one_may_be_right() {
+    // 45 comes of 40 and 5, or of fifteen 3s, each with thousands of what comes to nothing. Only after the
+    // 3s 40 can be added.
+    let amounts = (1..=9).flat_map(|number| [1_000 * number, -1_000 * number]);
+    let amounts = amounts.chain([40, 5]).chain([3; 15]);
+    let mut calls: Vec<Call<Counter>> =
+        amounts.zip(0..).map(|(by, at)| unanswered(CounterOp::Add(by), at)).collect();
+    calls.push(call(CounterOp::Read, CounterRet::Sum(45), 100, 101));
+    calls.push(call(CounterOp::Read, CounterRet::Sum(85), 102, 103));
+    let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(10_000));
+    assert_eq!(found, None);
+}
+
 /// An atomic register under some clients, with times that coincide now and then, and long stretches
 /// in which one client is alone. Most values come again.
 fn atomic(seed: u64, count: usize) -> Vec<Call<Register>> {

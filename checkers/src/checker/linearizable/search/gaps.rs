@@ -336,5 +336,6 @@ fn pairs([one, other]: &[List; 2], missing: i128) -> (Vec<(u32, [u32; 2])>, bool
             }
         }
     }
-    (found.into_sorted_vec(), one.is_whole && other.is_whole && seen <= PAIRS_MAX)
+    let are_all = one.is_whole && other.is_whole && found.len() == seen;
+    (found.into_sorted_vec(), are_all)
 }
