@@ -74,6 +74,13 @@ impl SequentialSpec for AppendString {
             || others.iter().any(|other| matches!(other, AppendOp::Put(put) if may_grow_from(put)))
     }
 
+    fn may_grow_to(&self, _op: &AppendOp, ret: &AppendRet) -> bool {
+        match ret {
+            AppendRet::Text(text) => text.starts_with(&self.0),
+            AppendRet::Done => true,
+        }
+    }
+
     fn shows(_op: &AppendOp, ret: &AppendRet) -> Option<AppendString> {
         match ret {
             AppendRet::Text(text) => Some(AppendString(text.clone())),

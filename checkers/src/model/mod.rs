@@ -50,6 +50,14 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         true
     }
 
+    /// Whether the operation can still return `ret`, now or after any others of which none [makes](Self::makes) a state:
+    /// of what only grows, what there is stays. It is asked where too many operations are still to come to ask
+    /// [`may_return`](Self::may_return) about all of them; it may always say yes.
+    fn may_grow_to(&self, op: &Self::Op, ret: &Self::Ret) -> bool {
+        let _ = (op, ret);
+        true
+    }
+
     /// The state that an answer shows: the only one in which the operation can return `ret`, if there
     /// is only one. A read of a register shows it, and so does a compare-and-set that succeeded.
     fn shows(op: &Self::Op, ret: &Self::Ret) -> Option<Self> {

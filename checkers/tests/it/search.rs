@@ -614,6 +614,35 @@ fn texts_that_can_no_longer_be_read_are_not_gone_on_with() {
     }
 }
 
+#[test]
+fn a_long_text_is_put_together_in_parts_though_it_is_read_but_once() {
+    // Three at a time: of six orders of each three, one goes on to what is read at last.
+    const COUNT: u32 = 4_500;
+    let piece = |number: u32| format!("<{number}>");
+    let appends = (0..COUNT).map(|number| {
+        let at = number / 3 * 10;
+        call(AppendOp::Append(piece(number)), AppendRet::Done, at + number % 3, at + 5 + number % 3)
+    });
+    let mut calls: Vec<Call<AppendString>> = appends.collect();
+    let text: String =
+        (0..COUNT / 3).flat_map(|of| [2, 0, 1].map(|one| piece(3 * of + one))).collect();
+    calls.push(call(AppendOp::Get, AppendRet::Text(text), 10 * COUNT, 10 * COUNT + 1));
+    // All texts together take more, those of a part less.
+    let mut budget = Budget { states: 100_000, bytes: 160_000_000 };
+    let found = order(&AppendString::default(), &calls, &mut budget);
+    replay(&AppendString::default(), &calls, &found.unwrap());
+    // Where something may be put in its place, nothing is said of what begins otherwise.
+    let put = call(AppendOp::Put("<2>".to_owned()), AppendRet::Done, 5_000, 5_001);
+    calls.truncate(1_500);
+    let text: String = ["<2>".to_owned()].into_iter().chain((1_500..1_800).map(piece)).collect();
+    calls.push(put);
+    calls.extend((1_500..1_800).map(|number| {
+        call(AppendOp::Append(piece(number)), AppendRet::Done, 10 * number, 10 * number + 1)
+    }));
+    calls.push(call(AppendOp::Get, AppendRet::Text(text), 20_000, 20_001));
+    assert_eq!(within(100_000, &AppendString::default(), &calls), Found::Order);
+}
+
 /// The fewest bytes with which a search does not run out of them.
 fn bytes_needed<S: SequentialSpec>(start: &S, calls: &[Call<S>]) -> u64 {
     let (mut low, mut high) = (0, 1 << 30);

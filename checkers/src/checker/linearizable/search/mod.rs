@@ -368,6 +368,8 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     is_wanted: bool,
     /// What each operation asks and learned, as a number: equal numbers are interchangeable.
     kinds: Vec<u32>,
+    /// No operation puts something in the place of what there is.
+    only_grows: bool,
     pure: Vec<bool>,
     /// Pure operations, by return.
     pure_returns: Vec<u32>,
@@ -433,6 +435,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         let mut search = Search {
             marks: Marks::new(calls, plan, &pure, &classes),
             is_wanted,
+            only_grows: calls.iter().all(|call| S::makes(&call.op).is_none()),
             pure,
             pure_returns,
             pure_before,
@@ -733,8 +736,10 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         let later = &self.plan.called[called..];
         let later = &later[..later.partition_point(is_called)];
         let unanswered = self.plan.unanswered.partition_point(is_called);
+        let ret = call.ret.as_ref().expect("a pure operation has an answer");
+        let state = &self.states[at.state as usize];
         if later.len() + unanswered > LATER_MAX {
-            return true;
+            return !self.only_grows || state.may_grow_to(&call.op, ret);
         }
         let open = self.open_mask.without(&at.done).without(&self.pure_mask).slots();
         let open = open.map(|slot| self.open[usize::from(slot)]);
@@ -745,10 +750,9 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             members[used as usize..].iter().map(|place| self.plan.unanswered[*place as usize])
         });
         let others = open.chain(later.iter().copied()).chain(unanswered.filter(is_called));
-        let ret = call.ret.as_ref().expect("a pure operation has an answer");
         let others = others.map(|other| &self.calls[other as usize].op);
         let others: SmallVec<[&S::Op; 32]> = others.collect();
-        self.states[at.state as usize].may_return(&call.op, ret, &others)
+        state.may_return(&call.op, ret, &others)
     }
 
     /// Whether a state was left that somebody must still be shown, and that does not come back before
