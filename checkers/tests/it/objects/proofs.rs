@@ -466,6 +466,37 @@ fn a_text_that_goes_back_needs_no_search_however_much_is_open() {
     );
 }
 
+#[test]
+fn a_piece_that_is_missing_or_out_of_place_needs_no_search_though_others_are_like_it() {
+    // Any of them may have taken effect by now, in any order.
+    let open: String =
+        (0..40).map(|client| format!("{client} invoke append x <{client}>\n")).collect();
+    let conclusion = |text: &str| {
+        let limits = Limits { states_max: 8, ..Limits::default() };
+        let verdict = Linearizable::new(limits).check(&history(&(open.clone() + text)));
+        let [anomaly] = verdict.anomalies() else { panic!("{verdict:?}") };
+        anomaly.explanation.join("\n")
+    };
+    // What was read before the second <b> was appended shows the first one.
+    let missing = "90 invoke append x <a>\n90 ok\n91 invoke read x\n91 ok <a>\n\
+                   90 invoke append x <b>\n90 ok\n91 invoke read x\n91 ok <a><b>\n\
+                   90 invoke append x <b>\n90 ok\n91 invoke read x\n91 ok <a><b><7>\n";
+    expect![[r#"
+        process 91 read x = "<a><b>" (from 0.046 s to 0.047 s)
+        process 90 did append x "<b>" (from 0.048 s to 0.049 s)
+        process 91 read x = "<a><b><7>" (from 0.050 s to 0.051 s)
+        process 90 had appended "<b>" before process 91 began to read, which does not show it after what process 91 had read"#]].assert_eq(&conclusion(missing));
+    // One <a> may be the other one, and is not where it was told from; <p> is.
+    let swapped = "90 invoke append x <p>\n90 ok\n90 invoke append x <a>\n90 ok\n\
+                   50 invoke append x <a>\n\
+                   90 invoke append x <l>\n90 ok\n91 invoke read x\n91 ok <l><p><a><a>\n";
+    expect![[r#"
+        process 90 did append x "<p>" (from 0.040 s to 0.041 s)
+        process 90 did append x "<l>" (from 0.045 s to 0.046 s)
+        process 91 read x = "<l><p><a><a>" (from 0.047 s to 0.048 s)
+        process 90 had appended "<p>" before process 90 began to append "<l>", and process 91 read "<l>" in front of it"#]].assert_eq(&conclusion(swapped));
+}
+
 /// Adds that are all open at the same time, and reads at that time of what is shown.
 fn all_open(adds: usize, reads: &[Vec<usize>]) -> String {
     let mut text = String::new();
