@@ -446,6 +446,10 @@ fn an_order_has_as_few_gaps_as_can_be() {
     calls.push(call(CounterOp::Read, CounterRet::Sum(6), 40, 50));
     let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(1_000));
     assert_eq!(found, Some(Ok(vec![0, 4, 3, 5])));
+    // What is tried before that is taken from the same budget.
+    let mut budget = Budget::of_states(1_000);
+    assert_eq!(search(&Counter(0), &calls, &mut budget), Found::Order);
+    assert!((900..1_000).contains(&budget.states), "{} are left", budget.states);
 }
 
 #[test]

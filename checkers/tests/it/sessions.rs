@@ -316,6 +316,61 @@ fn a_write_comes_with_what_was_read_before_the_writes_that_its_session_had_read(
 }
 
 #[test]
+fn of_a_sessions_writes_the_last_that_was_seen_counts() {
+    // Both 10 and 11 may take effect at any time, for all that time tells.
+    let text = "
+        0 invoke write x 10
+        0 info timeout
+        2 invoke write x 11
+        2 info timeout
+        1 invoke read x
+        1 ok 10
+        1 invoke write x 3
+        1 ok
+        1 invoke read x
+        1 ok 11
+        1 invoke write x 4
+        1 ok
+    ";
+    broken(&then(text, &["read x = 3", "read x = 11"]), "");
+    broken(&then(text, &["read x = 3", "read x = 4", "read x = 11"]), "follow");
+    broken(&then(text, &["read x = 4", "read x = 10"]), "follow");
+    let verdict = WritesFollowReads.check(&history(&then(text, &["read x = 3", "read x = 11"])));
+    let Verdict::Valid(coverage) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(coverage.method, "order by versions, real time and compare-and-set");
+}
+
+#[test]
+fn who_has_looked_at_a_key_once_is_judged_there_again() {
+    broken(&then(TWO_KEYS, &["read y = 2", "read x = 1", "read x = nil"]), "reads writes");
+    let text = then(READ_THEN_WRITE, &["read y = 2", "read x = 1", "read x = nil"]);
+    broken(&text, "reads follow");
+    // Only the version tells, or only what was replaced.
+    let text = "
+        0 invoke write x 1
+        1 invoke write x 2
+        1 ok v2
+        1 invoke write y 3
+        1 ok v3
+        0 ok v1
+    ";
+    broken(&then(text, &["read y = 3 v3", "read x = 2 v2", "read x = 1 v1"]), "reads writes");
+    let text = "
+        0 invoke write x 1
+        1 invoke cas x 1 2
+        1 ok
+        1 invoke write y 3
+        1 ok
+        0 ok
+    ";
+    broken(&then(text, &["read y = 3", "read x = 2", "read x = 1"]), "reads writes");
+    // Each of these looks is one that was judged.
+    let text = then(TWO_KEYS, &["read y = 2", "read x = 1", "read x = 1", "read y = 2"]);
+    let Verdict::Valid(coverage) = MonotonicWrites.check(&history(&text)) else { panic!("{text}") };
+    assert_eq!((coverage.operations, coverage.keys), (2, 2));
+}
+
+#[test]
 fn final_reads_are_no_session() {
     let text = format!("{TWO_WRITES} phase final\n");
     broken(&then(&text, &["read-replica x @n1 = 2", "read-replica x @n1 = 1"]), "");
