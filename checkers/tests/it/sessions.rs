@@ -341,6 +341,32 @@ fn of_a_sessions_writes_the_last_that_was_seen_counts() {
 }
 
 #[test]
+fn of_what_a_session_had_read_the_newest_counts_though_it_went_back_itself() {
+    let text = |versions: [&str; 2]| {
+        let [older, newer] = versions;
+        format!(
+            "{TWO_WRITES}
+            2 invoke read x
+            2 ok 2 {newer}
+            2 invoke read x
+            2 ok 1 {older}
+            2 invoke write y 3
+            2 ok"
+        )
+    };
+    let reads = |version: &str| ["read y = 3".to_owned(), format!("read x = 1 {version}")];
+    for versions in [["", ""], ["v1", "v2"]] {
+        let reads = reads(versions[0]);
+        let reads: Vec<&str> = reads.iter().map(|read| &**read).collect();
+        let text = then(&(text(versions) + "\n"), &reads);
+        let verdict = WritesFollowReads.check(&history(&text));
+        let [anomaly] = verdict.anomalies() else { panic!("{verdict:?}") };
+        let conclusion = anomaly.explanation.last().unwrap();
+        assert!(conclusion.contains("after it had read x = 2; session 5"), "{conclusion}");
+    }
+}
+
+#[test]
 fn who_has_looked_at_a_key_once_is_judged_there_again() {
     broken(&then(TWO_KEYS, &["read y = 2", "read x = 1", "read x = nil"]), "reads writes");
     let text = then(READ_THEN_WRITE, &["read y = 2", "read x = 1", "read x = nil"]);
