@@ -380,6 +380,7 @@ fn who_has_looked_at_a_key_once_is_judged_there_again() {
         1 ok v3
         0 ok v1
     ";
+    broken(&then(text, &["read y = 3 v3", "read x = 2 v2", "read x = 2 v2"]), "");
     broken(&then(text, &["read y = 3 v3", "read x = 2 v2", "read x = 1 v1"]), "reads writes");
     let text = "
         0 invoke write x 1
