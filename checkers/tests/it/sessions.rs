@@ -390,7 +390,12 @@ fn who_has_looked_at_a_key_once_is_judged_there_again() {
         1 ok
         0 ok
     ";
+    broken(&then(text, &["read y = 3", "read x = 2", "read x = 2"]), "");
     broken(&then(text, &["read y = 3", "read x = 2", "read x = 1"]), "reads writes");
+    // Reads that tell no version are held against what was replaced, whatever versions that has.
+    let text = text.replace("1 ok", "1 ok v2").replace("0 ok", "0 ok v1");
+    broken(&then(&text, &["read y = 3", "read x = 2"]), "");
+    broken(&then(&text, &["read y = 3", "read x = 1"]), "writes");
     // Each of these looks is one that was judged.
     let text = then(TWO_KEYS, &["read y = 2", "read x = 1", "read x = 1", "read y = 2"]);
     let Verdict::Valid(coverage) = MonotonicWrites.check(&history(&text)) else { panic!("{text}") };
