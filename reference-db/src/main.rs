@@ -21,6 +21,7 @@ use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
 use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
 use stormglass_reference_db::server::ServerConfig;
+use stormglass_reference_db::storage;
 use stormglass_reference_db::wire::REQUEST_LEN_MAX;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -504,7 +505,8 @@ fn nodes(peers: &[Peer]) -> anyhow::Result<BTreeMap<NodeId, String>> {
     Ok(nodes)
 }
 
-/// Sees to it that a folder is used by one node in one mode only, whatever the flags say later.
+/// Sees to it that a folder is used by one node in one mode only, whatever the flags say later. Who it belongs to
+/// is written after a log was begun in it, so that a folder that belongs to somebody and has none has lost it.
 async fn own(disk: &RealDisk, owner: &str) -> Result<(), Failure> {
     let held = match disk.read(OWNER).await {
         Ok(held) => held,
@@ -512,7 +514,7 @@ async fn own(disk: &RealDisk, owner: &str) -> Result<(), Failure> {
         Err(error) => return Err(Failure::Usage(error.into())),
     };
     if held == owner.as_bytes() {
-        return Ok(());
+        return storage::has_log(disk).await.map_err(|error| Failure::Run(error.into()));
     }
     // The power may have been lost while it was written, before anything else was.
     if !owner.as_bytes().starts_with(&held) {
@@ -522,9 +524,11 @@ async fn own(disk: &RealDisk, owner: &str) -> Result<(), Failure> {
         )));
     }
     let written = async {
+        storage::begin(disk).await?;
         disk.write_at(OWNER, 0, owner.as_bytes()).await?;
         disk.sync(OWNER).await?;
-        disk.sync_dir().await
+        disk.sync_dir().await?;
+        anyhow::Ok(())
     };
     written.await.context("the data folder cannot be written to").map_err(Failure::Usage)
 }

@@ -3,16 +3,19 @@
 //!
 //! Each run is a line, in the order in which they count, with all that findings are made of. What a campaign finds that was
 //! cut short and resumed is therefore what it would have found at once, but for what it says of its own cost. The first line
-//! says of which campaign the file is: runs of other plans, seeds or programs do not add up to one.
+//! says of which campaign the file is: runs of other plans, seeds or programs do not add up to one. Which run a line is of, its
+//! place says, and a sum over both says that it was written there, and what.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::findings::Ran;
 use crate::plan::Plan;
@@ -29,8 +32,19 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 pub struct SoFar {
     path: PathBuf,
     file: Mutex<File>,
+    /// How many runs are in it.
+    runs: AtomicU64,
     /// Those that an earlier process has played, until they are taken.
     past: Vec<Past>,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    /// [`sum`] of the run and its place.
+    sum: String,
+    run: Box<RawValue>,
 }
 
 /// What one run came to.
@@ -72,6 +86,12 @@ pub enum SoFarError {
     )]
     Missing {
         /// The file that there would be.
+        path: PathBuf,
+    },
+    /// It is not cut short, but running.
+    #[error("{}: this campaign is running still, in another process", path.display())]
+    Running {
+        /// The file.
         path: PathBuf,
     },
     /// It was another campaign that was cut short.
@@ -121,8 +141,9 @@ impl SoFar {
             _ => {}
         }
         let mut file = File::create_new(&path).map_err(io)?;
+        lock(&file, &path)?;
         file.write_all(&head).map_err(io)?;
-        Ok(SoFar { path, file: Mutex::new(file), past: Vec::new() })
+        Ok(SoFar { path, file: Mutex::new(file), runs: AtomicU64::new(0), past: Vec::new() })
     }
 
     /// The file of a campaign that was cut short, with the runs that had ended.
@@ -141,6 +162,7 @@ impl SoFar {
             io::ErrorKind::NotFound => SoFarError::Missing { path: path.clone() },
             _ => io(error),
         })?;
+        lock(&file, &path)?;
         let head = head(plans, seeds).map_err(io)?;
         let mut lines = Lines { reader: BufReader::new(&file), path: &path, number: 0, whole: 0 };
         let found = lines.next()?.unwrap_or_default();
@@ -148,17 +170,21 @@ impl SoFar {
             return Err(difference(&path, &found, &head));
         }
         let mut past = Vec::new();
+        let mut whole = lines.whole;
         while let Some(line) = lines.next()? {
-            let run = serde_json::from_slice(&line).map_err(|error| {
-                let what = format!("this is not what a run came to ({error})");
-                SoFarError::Malformed { path: path.clone(), line: lines.number, what }
-            })?;
+            let number = lines.number;
+            let malformed = |what| SoFarError::Malformed { path: path.clone(), line: number, what };
+            let run = read(&line, past.len() as u64).map_err(malformed)?;
+            // From a run that was stored and is not there any more, all are played again.
+            if run.stored.as_ref().is_some_and(|folder| !folder.exists()) {
+                break;
+            }
             past.push(run);
+            whole = lines.whole;
         }
         // What was being written when the program was ended is no run.
-        let whole = lines.whole;
         file.set_len(whole).map_err(io)?;
-        Ok(SoFar { path, file: Mutex::new(file), past })
+        Ok(SoFar { path, file: Mutex::new(file), runs: AtomicU64::new(past.len() as u64), past })
     }
 
     /// How many runs had ended when it was cut short.
@@ -176,7 +202,9 @@ impl SoFar {
     /// # Errors
     /// Where it cannot be written.
     pub(super) fn add(&self, past: &Past) -> Result<(), SoFarError> {
-        let mut line = serde_json::to_vec(past).expect("what a run came to is data");
+        let run = to_raw_value(past).expect("what a run came to is data");
+        let sum = sum(self.runs.fetch_add(1, Ordering::Relaxed), &run);
+        let mut line = serde_json::to_vec(&Line { sum, run }).expect("a line is data");
         line.push(b'\n');
         let io = |cause| SoFarError::Io { path: self.path.clone(), cause };
         self.file().write_all(&line).map_err(io)
@@ -194,6 +222,30 @@ impl SoFar {
     fn file(&self) -> MutexGuard<'_, File> {
         self.file.lock().expect("nobody panics while holding it")
     }
+}
+
+/// What a line says that one run came to, of which there were so many before.
+fn read(line: &[u8], place: u64) -> Result<Past, String> {
+    let not_one = |error| format!("this is not what a run came to ({error})");
+    let Line { sum: written, run } = serde_json::from_slice(line).map_err(not_one)?;
+    if written != sum(place, &run) {
+        return Err(format!("this is not what run {place} came to, or it was changed since"));
+    }
+    serde_json::from_str(run.get()).map_err(not_one)
+}
+
+/// The hash of what a run came to, of which there were so many before.
+fn sum(place: u64, run: &RawValue) -> String {
+    let hash = blake3::hash(format!("{place} {}", run.get()).as_bytes());
+    hash.to_hex()[..16].to_owned()
+}
+
+/// Sees to it that one process at a time adds runs to a file.
+fn lock(file: &File, path: &Path) -> Result<(), SoFarError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => SoFarError::Running { path: path.to_owned() },
+        TryLockError::Error(cause) => SoFarError::Io { path: path.to_owned(), cause },
+    })
 }
 
 /// The first line of the file of a campaign.

@@ -35,8 +35,8 @@ Exit codes, the first that applies:
   1    a history that was named broke a guarantee, or one of the table of --expect had another verdict
        than expected
   2    a file or a flag was wrong; what could be read was judged
-  3    nothing was judged; or of the files that were named, nothing was valid, or a guarantee that was
-       named could not be judged
+  3    nothing was judged; or of the files that were named, nothing was valid, or of one of them a guarantee
+       that was named (linearizable, where none was) could not be judged
   0    otherwise";
 
 #[derive(Clone, clap::Args)]

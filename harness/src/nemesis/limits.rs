@@ -11,6 +11,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 const COST_MAX: Duration = Duration::from_secs(1);
 /// The shortest time for which a link that flaps is cut, and then whole.
 const FLAP_MIN: Duration = Duration::from_millis(1);
+/// How far a clock jumps at most: a hundred years. Time is counted in nanoseconds, of which 64 bits hold five hundred.
+const JUMP_MS_MAX: u64 = 100 * 365 * 24 * 3_600_000;
 /// The shortest time for which a clock that jumps to and fro is wrong, and then right.
 const STROBE_MIN: Duration = Duration::from_millis(1);
 /// The narrowest that a link may be.
@@ -44,9 +46,16 @@ pub(super) fn refusal(fault: &Fault) -> Option<String> {
             })
         }
         Fault::ClockJump { by_ms, .. } | Fault::ClockStrobe { by_ms, .. } => {
-            (by_ms == 0).then(|| {
+            let most = JUMP_MS_MAX;
+            let is_far = (by_ms.unsigned_abs() > most).then(|| {
+                format!(
+                    "lets clocks jump by {by_ms} ms, and {most} ms, a hundred years, are the most"
+                )
+            });
+            let is_none = (by_ms == 0).then(|| {
                 "lets clocks jump by 0 ms, and that is no jump; such as by_ms = 500".to_owned()
-            })
+            });
+            is_none.or(is_far)
         }
         Fault::ClockDrift { rate, .. } if rate.counts == rate.of && rate.is_possible() => {
             Some(format!("lets clocks run at {rate}, and that is the right rate"))

@@ -105,13 +105,25 @@ fn a_campaign_that_is_cut_short_and_resumed_finds_what_it_would_have_found_at_on
 
     let stop = Arc::new(AtomicBool::new(false));
     let cut = with(begin()).threads(1).stop_on(stop.clone());
-    let cut = cut.run_with(&mut |progress| stop.store(progress.done == 2, Ordering::Relaxed));
+    let cut = cut.run_with(&mut |progress| stop.store(progress.done == 4, Ordering::Relaxed));
     assert_eq!(cut.stopped, Some(Stopped::Interrupted));
+    // Which run a line is of is known by more than its place.
+    let left = fs::read_to_string(at.join(SO_FAR)).unwrap();
+    let mut lines: Vec<&str> = left.lines().collect();
+    lines.remove(1);
+    fs::write(at.join(SO_FAR), lines.join("\n") + "\n").unwrap();
+    let refused = SoFar::resume(at, &[&plan], &seeds).unwrap_err().to_string();
+    assert!(refused.contains(":2: this is not what run 0 came to"), "{refused}");
+    fs::write(at.join(SO_FAR), left).unwrap();
     // The power goes while a run is written down.
     let mut file = OpenOptions::new().append(true).open(at.join(SO_FAR)).unwrap();
     file.write_all(b"{\"ran\":{\"finger").unwrap();
+    let count = SoFar::resume(at, &[&plan], &seeds).unwrap().count();
+    assert!((4..6).contains(&count), "{count}");
+    // A run that was stored and is not there any more is played again.
+    fs::remove_dir_all(cut.notable[0].stored.as_ref().expect("one was stored")).unwrap();
     let so_far = SoFar::resume(at, &[&plan], &seeds).unwrap();
-    assert!((2..6).contains(&so_far.count()), "{so_far:?}");
+    assert!(so_far.count() < count, "{so_far:?}");
     assert_eq!(told(&with(so_far).run()), told(&whole));
     assert!(!at.join(SO_FAR).exists(), "there is nothing to go on with");
 }

@@ -253,6 +253,46 @@ impl<D: Disk> Storage<D> {
     }
 }
 
+/// Makes the first log on a disk that has none. Who notes, after that, that the disk is in use can hold it to
+/// [`has_log`] from then on.
+///
+/// # Errors
+/// Where the disk fails.
+pub async fn begin(disk: &impl Disk) -> Result<(), StorageError> {
+    match has_log(disk).await {
+        Err(StorageError::Damaged { .. }) => {}
+        known => return known,
+    }
+    let log = "log-0";
+    if disk.list().await?.iter().any(|file| file == log) {
+        disk.truncate(log, 0).await?;
+    }
+    disk.append(log, LOG_MAGIC).await?;
+    disk.sync(log).await?;
+    Ok(disk.sync_dir().await?)
+}
+
+/// Holds a disk that is known to be in use to the log that must be there: [`Storage::open`] takes a disk without
+/// one for a new one.
+///
+/// # Errors
+/// Where the disk fails, or has lost the log that it had.
+pub async fn has_log(disk: &impl Disk) -> Result<(), StorageError> {
+    let files = disk.list().await?;
+    // A snapshot has a log of its own, without which it is not opened.
+    if files.iter().any(|file| number_of(file, "snapshot-").is_some()) {
+        return Ok(());
+    }
+    let what = if !files.iter().any(|file| file == "log-0") {
+        "it is missing"
+    } else if disk.read("log-0").await?.len() < LOG_MAGIC.len() {
+        "it was cut to nothing"
+    } else {
+        return Ok(());
+    };
+    Err(StorageError::Damaged { file: "log-0".to_owned(), offset: 0, what })
+}
+
 /// Whether a frame somewhere in `rest`, which begins at byte `offset` of the file, was written when
 /// more than `offset` bytes were durable.
 fn was_durable(rest: &[u8], offset: u64) -> bool {

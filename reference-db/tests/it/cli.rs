@@ -274,6 +274,24 @@ fn a_damaged_disk_is_a_failure_that_names_the_place() {
 }
 
 #[test]
+fn a_log_that_was_lost_or_cut_to_nothing_is_not_taken_for_one_that_never_was() {
+    for (lost, what) in [(true, "it is missing"), (false, "it was cut to nothing")] {
+        let mut node = Node::start("raft");
+        check(&format!("put x 1 --nodes {}", node.address), 0, "ok\n", "");
+        node.process.kill().unwrap();
+        node.process.wait().unwrap();
+        let log = node.folder.path().join("log-0");
+        if lost {
+            fs::remove_file(log).unwrap();
+        } else {
+            fs::write(log, "").unwrap();
+        }
+        let said = format!("log-0 is damaged at byte 0: {what}; restore the node from its peers");
+        check(&serve(&node.folder), 1, "", &said);
+    }
+}
+
+#[test]
 fn the_help_documents_the_exit_codes() {
     let output = binary().arg("--help").output().unwrap();
     assert!(output.status.success());

@@ -241,6 +241,25 @@ fn the_order_of_a_queue_takes_no_search() {
 }
 
 #[test]
+fn what_more_was_taken_of_than_put_in_takes_no_search_of_all() {
+    // Forty enqueues of three values at once have too many orders to try.
+    let puts: String = (0..40).map(|put| format!("{put} invoke enqueue q {}\n", put % 3)).collect();
+    let acknowledged: String = (0..40).map(|put| format!("{put} ok\n")).collect();
+    let taken = |value: u32, times: usize| {
+        "41 invoke dequeue q\n41 ok VALUE\n".replace("VALUE", &value.to_string()).repeat(times)
+    };
+    let limits = Limits { states_max: 100_000, ..Limits::default() };
+    let judge = |text: &str| Linearizable::new(limits).check(&history(text));
+    for (value, times) in [(9, 1), (2, 14)] {
+        let verdict = judge(&format!("{puts}{acknowledged}{}", taken(value, times)));
+        assert!(verdict.is_invalid(), "{times} times {value}");
+    }
+    // A value may be taken as soon as somebody has begun to put it in, and not before.
+    assert!(judge(&format!("{puts}{}{acknowledged}", taken(2, 13))).is_valid());
+    assert!(judge(&format!("{}{puts}{acknowledged}", taken(2, 1))).is_invalid());
+}
+
+#[test]
 fn an_empty_queue_is_not_looked_for_while_something_is_in_it() {
     // While 1 was certainly in it, 2 was, and longer than that.
     let text = "

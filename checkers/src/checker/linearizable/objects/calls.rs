@@ -374,6 +374,15 @@ impl Object for FifoQueue<Value> {
         queue::order(calls)
     }
 
+    /// Where each value comes once, its order says all.
+    fn projections(
+        &self,
+        calls: &[Call<FifoQueue<Value>>],
+    ) -> impl Iterator<Item = Smaller<usize, FifoQueue<Value>>> {
+        let is_searched = self.0.is_empty() && queue::order(calls).is_none();
+        is_searched.then(|| queue::overdrawn(calls)).flatten().into_iter()
+    }
+
     fn words(proof: &Proof<'_, FifoQueue<Value>>) -> Option<Words> {
         words::of_checker(proof, &checker::Queue)
     }

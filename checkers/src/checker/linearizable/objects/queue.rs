@@ -36,6 +36,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use rustc_hash::FxHashMap;
 
+use super::Smaller;
 use super::calls::NoOrder;
 use crate::checker::linearizable::search::Call;
 use crate::history::Value;
@@ -62,6 +63,34 @@ struct Stay {
     enqueue: usize,
     /// The call that took it.
     dequeue: Option<usize>,
+}
+
+/// A value of which more was taken, at some moment, than anybody had begun to put in, by itself.
+///
+/// The others come in the same order without the rest, so that each value has a queue of its own, in which all
+/// are the same. An unanswered dequeue can only have taken one of them away, and is left out.
+pub(super) fn overdrawn(
+    calls: &[Call<FifoQueue<Value>>],
+) -> Option<Smaller<usize, FifoQueue<Value>>> {
+    let of = |call: &Call<FifoQueue<Value>>| match (&call.op, &call.ret) {
+        (QueueOp::Enqueue(value), _) => Some((call.invoked, 1, value.clone())),
+        (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => {
+            Some((call.completed, -1, value.clone()))
+        }
+        (QueueOp::Dequeue, _) => None,
+    };
+    let mut changes: Vec<(u32, i64, Value)> = calls.iter().filter_map(of).collect();
+    changes.sort_unstable_by_key(|(event, ..)| *event);
+    let mut left: FxHashMap<&Value, i64> = FxHashMap::default();
+    let (_, _, value) = changes.iter().find(|(_, change, value)| {
+        let left = left.entry(value).or_default();
+        *left += change;
+        *left < 0
+    })?;
+    let is_of = |(_, call): &(usize, &Call<_>)| of(call).is_some_and(|(.., other)| other == *value);
+    let calls = calls.iter().enumerate().filter(is_of);
+    let calls = calls.map(|(place, call)| (place, call.clone())).collect();
+    Some(Smaller { start: FifoQueue::default(), shown_by: None, calls })
 }
 
 /// The order of the calls, as places among them; none at all where a value comes twice.
