@@ -1,8 +1,8 @@
 //! Adds nodes to the cluster, removes some, and replaces one by another, through the system itself.
 //!
 //! A run then has [`SPARES`] nodes more than its plan says, which the cluster does not begin with. One
-//! change is under way at a time, and an operator sees it through, however long that takes; a change that
-//! was agreed on only after the fault was over is no effect of it.
+//! change is under way at a time, and an operator sees it through, however long that takes, also after the
+//! fault is over; what the fault did not get to begin is left as it is.
 
 use std::time::Duration;
 

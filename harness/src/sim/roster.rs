@@ -175,12 +175,17 @@ impl Roster {
     /// Takes back what the operator has not begun. Returns how many steps of the order were agreed on, and
     /// in words what has become of it.
     pub(super) fn end_order(&self) -> (u32, String) {
-        let mut words = std::mem::take(&mut *self.made.borrow_mut());
+        let mut words = self.take_made();
         let made = words.len() as u32;
         words.extend(self.under_way.get().map(|step| format!("{step} still")));
         let left = std::mem::take(&mut *self.next.borrow_mut());
         words.extend(left.into_iter().map(|step| format!("n{} stays as it is", step.node())));
         (made, words.join(", "))
+    }
+
+    /// What was agreed on since the last order ended, in words.
+    pub(super) fn take_made(&self) -> Vec<String> {
+        std::mem::take(&mut *self.made.borrow_mut())
     }
 
     /// Counts what a node was sent by another one.

@@ -42,6 +42,8 @@ pub(crate) struct World {
     shared: Rc<Shared>,
     /// What each fault did so far, in the order of the schedule.
     effects: Vec<Effect>,
+    /// The fault that began the change of the members which was under way when it was over.
+    late_change: Option<FaultId>,
     /// Which nodes each fault has stopped, to start them again when it ends.
     stopped_by: Vec<Vec<NodeId>>,
     /// Which nodes each fault keeps from running, and since when.
@@ -90,6 +92,7 @@ impl World {
             hosts,
             shared,
             effects,
+            late_change: None,
             stopped_by,
             halted,
             rolling,
@@ -262,6 +265,7 @@ impl World {
                 let effect = &mut self.effects[id.index()];
                 if !effect.what.starts_with(NOBODY) {
                     (effect.changed, effect.what) = (changed, what);
+                    self.late_change = self.shared.roster.under_way().map(|_| id);
                 }
             }
         }
@@ -283,16 +287,31 @@ impl World {
 
     /// Lets the operator change who takes part, unless a node has lost its disk and is not whole yet: it is
     /// one less that counts.
-    fn change_members(&self, change: Change, stream: &mut Stream) -> String {
+    fn change_members(&mut self, change: Change, stream: &mut Stream) -> String {
         if let Some(id) = self.lost() {
             return format!("{NOBODY}, n{id} is not whole yet");
         }
         // Those that take no part may come, so all are looked at.
+        self.credit_late_change();
         let what = self.shared.roster.order(change, &self.observe(|_| true), stream);
         self.shared.record(self.now(), trace::Place::Operator, || Happening::Note {
             words: format!("is to {what}"),
         });
         what
+    }
+
+    /// Counts a change of the members that was agreed on after its fault was over as an effect of that one.
+    fn credit_late_change(&mut self) {
+        if self.shared.roster.under_way().is_some() {
+            return;
+        }
+        let Some(id) = self.late_change.take() else { return };
+        let made = self.shared.roster.take_made();
+        if !made.is_empty() {
+            let effect = &mut self.effects[id.index()];
+            effect.changed += made.len() as u32;
+            effect.what = format!("{}; after the fault: {}", effect.what, made.join(", "));
+        }
     }
 
     /// A node that has lost its disk and is not whole again.
@@ -570,6 +589,7 @@ impl World {
 
     /// Ends the world; returns what each fault did, and the trace where one was recorded.
     pub(crate) fn finish(mut self) -> (Vec<Effect>, Option<Trace>) {
+        self.credit_late_change();
         for (effect, dropped) in self.effects.iter_mut().zip(&*self.shared.dropped_by.borrow()) {
             effect.dropped = *dropped;
         }

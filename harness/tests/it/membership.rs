@@ -9,7 +9,7 @@ use checkers::Guarantee;
 use checkers::history::NodeId;
 use stormglass::nemesis::{Change, Fault, Shape, Target};
 use stormglass::plan::{self, Plan};
-use stormglass::run::{Conclusion, Options, Report, run};
+use stormglass::run::{Conclusion, Effect, Options, Report, run};
 use stormglass::seed::Seed;
 use stormglass::system::{
     Client, ClientCx, LocalBoxFuture, Manifest, Membership, NodeCx, Operator, Registration,
@@ -130,11 +130,14 @@ fn claims_hold_whoever_comes_and_goes() {
     }
 }
 
-/// The system of one copy, with an operator who is never sure of anything, or always at once.
+/// The system of one copy, with an operator who is not sure of a change so many times.
 struct Changing {
     copy: OneCopy,
-    agrees: bool,
+    unsure: u32,
 }
+
+/// One who never is.
+const NEVER: u32 = u32::MAX;
 
 impl System for Changing {
     fn manifest(&self) -> Manifest {
@@ -160,24 +163,28 @@ impl System for Changing {
     }
 
     fn operator(&self, _: ClientCx) -> Option<Box<dyn Operator>> {
-        Some(Box::new(Says(self.agrees)))
+        Some(Box::new(Says { unsure: self.unsure }))
     }
 }
 
-struct Says(bool);
+struct Says {
+    unsure: u32,
+}
 
 impl Operator for Says {
     fn admit(&mut self, _: NodeId) -> LocalBoxFuture<'_, bool> {
-        Box::pin(std::future::ready(self.0))
+        let is_sure = self.unsure == 0;
+        self.unsure = self.unsure.saturating_sub(1);
+        Box::pin(std::future::ready(is_sure))
     }
 
-    fn dismiss(&mut self, _: NodeId) -> LocalBoxFuture<'_, bool> {
-        Box::pin(std::future::ready(self.0))
+    fn dismiss(&mut self, node: NodeId) -> LocalBoxFuture<'_, bool> {
+        self.admit(node)
     }
 }
 
-fn of_changing(agrees: bool, changes: &[Change]) -> Report {
-    let system: Arc<dyn System> = Arc::new(Changing { copy: OneCopy(Quirk::None), agrees });
+fn of_changing(unsure: u32, changes: &[Change]) -> Report {
+    let system: Arc<dyn System> = Arc::new(Changing { copy: OneCopy(Quirk::None), unsure });
     let mut plan = Plan::new("test", "one-copy");
     plan.nodes = vec![3];
     let times = (1..).map(|number| number * 1_000);
@@ -186,8 +193,18 @@ fn of_changing(agrees: bool, changes: &[Change]) -> Report {
 }
 
 #[test]
+fn a_change_that_takes_longer_than_its_fault_is_an_effect_of_it() {
+    // The operator asks again every 50 ms, and the fault lasts for 500.
+    let report = of_changing(20, &[Change::Add]);
+    let [Effect { changed, what, .. }] = &report.effects[..] else { panic!("one fault") };
+    assert_eq!(*changed, 1, "{what}");
+    assert!(what.contains(" is added still; after the fault: n"), "{what}");
+    assert_eq!(report.vacuous, Vec::<String>::new());
+}
+
+#[test]
 fn a_change_that_nobody_agrees_on_proves_nothing() {
-    let report = of_changing(false, &[Change::Add, Change::Add]);
+    let report = of_changing(NEVER, &[Change::Add, Change::Add]);
     let [first, second] = &report.effects[..] else { panic!("two faults") };
     assert!(first.what.ends_with("is added still"), "{first:?}");
     assert!(second.what.starts_with("nobody, n"), "one change at a time: {second:?}");
@@ -203,7 +220,7 @@ fn three_members_remain_and_a_node_that_went_may_come_again() {
     let mut changes = vec![ONE_GOES; 3];
     changes.extend([Change::Add; 3]);
     changes.extend([ONE_IS_REPLACED, ONE_GOES, ONE_GOES]);
-    let report = of_changing(true, &changes);
+    let report = of_changing(0, &changes);
     assert!(report.vacuous.is_empty(), "{:?}", report.vacuous);
     let mut members: BTreeSet<u32> = [1, 2, 3].into();
     let mut sizes = Vec::new();
