@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::causal::{Causal, CausalLevel};
 use stormglass_checkers::checker::{Checker, Model};
-use stormglass_checkers::history::{Op, Operation, OperationId, Outcome, Reason, ValueId};
+use stormglass_checkers::history::{Op, Operation, OperationId, Outcome, Reason, Value, ValueId};
 use stormglass_checkers::{History, Verdict};
 
 use crate::notation::history;
@@ -219,6 +219,15 @@ fn a_cycle_is_told_around_and_without_what_only_stands_between() {
 }
 
 #[test]
+fn what_only_stands_between_is_left_out_of_three_as_well() {
+    let verdict = Causal::default().check(&history(&lines("0 r x 1\n0 w y 5\n0 w x 1")));
+    expect![[r#"
+        process 0 read x = 1 (from 0.000 s to 0.001 s)
+        process 0 wrote x = 1 (from 0.004 s to 0.005 s)
+        each of these comes causally before the next one, and the last before the first: in its session, or because that one read what it wrote"#]].assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+}
+
+#[test]
 fn a_write_without_an_answer_comes_before_nothing_of_its_session() {
     let text = lines(
         "
@@ -290,6 +299,21 @@ fn what_can_come_from_two_writes_is_left_out() {
 }
 
 #[test]
+fn what_a_key_may_hold_by_more_than_one_cause_leads_to_none() {
+    // Nothing was in x from the start on.
+    check(&lines("0 w z 3\n0 invoke delete x\n0 ok\n1 r x nil\n1 r z nil"), &[], &[]);
+    let text = lines("0 w z 3\n0 w x 0\n1 r x 0\n1 r z 0");
+    let from_zero = history(&text).that_begins_as(&Value::Int(0));
+    assert!(names(CausalLevel::Consistency, &from_zero).is_empty());
+    // Where x cannot have held it before, it came from the write.
+    check(
+        &text.replace("1 invoke read z\n1 ok 0", "1 invoke read z\n1 ok nil"),
+        &["write-co-init-read"],
+        &["write-co-init-read"],
+    );
+}
+
+#[test]
 fn what_failed_or_is_no_register_is_no_cause() {
     let text = lines("0 w x 1") + "0 invoke write x 2\n0 fail refused\n0 invoke read x\n0 ok 1\n";
     check(&text, &[], &[]);
@@ -342,6 +366,23 @@ fn processes_of_a_session_that_overlap_are_not_in_order() {
         "{text}0 invoke write z 3\n0 ok\n6 invoke read z\n6 ok 3\n6 invoke read y\n6 ok nil"
     );
     check(&text, &["write-co-init-read"], &["write-co-init-read"]);
+}
+
+#[test]
+fn what_failed_hides_nothing_that_its_session_had_done_before() {
+    let text = "
+        0/0 invoke write x 1
+        0 ok
+        0/0 invoke write x 7
+        1/0 invoke write y 2
+        1 ok
+        0 fail refused
+        5 invoke read y
+        5 ok 2
+        5 invoke read x
+        5 ok nil
+    ";
+    check(text, &["write-co-init-read"], &["write-co-init-read"]);
 }
 
 /// A small history over three sessions and two keys, in the notation.
