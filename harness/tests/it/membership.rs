@@ -98,7 +98,7 @@ fn systems_whose_members_stay_are_refused_with_those_whose_members_do_not() {
         Registration { name: "fixed", build: || Box::new(OneCopy(Quirk::None)) },
         Registration {
             name: "changing",
-            build: || Box::new(Changing { copy: OneCopy(Quirk::None), agrees: true }),
+            build: || Box::new(Changing { copy: OneCopy(Quirk::None), unsure: 0 }),
         },
     ];
     let folder = tempfile::tempdir().unwrap();

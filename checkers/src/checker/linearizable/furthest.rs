@@ -188,6 +188,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_over_before_another_began_comes_before_it() {
+        let words = told(&[(write(1), Some(1)), (write(2), Some(2)), (read(), Some(1))]);
+        let order =
+            "no order goes further than this one: process 0 wrote x = 1; process 1 wrote x = 2";
+        assert_eq!(words, [order, "after it, this does not fit: process 2 read x = 1"]);
+    }
+
+    #[test]
     fn what_explains_no_answer_is_in_no_order() {
         let words = told(&[(write(3), None), (write(1), Some(1)), (read(), Some(2))]);
         let order = "no order goes further than this one: process 1 wrote x = 1";
