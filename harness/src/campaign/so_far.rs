@@ -89,7 +89,10 @@ pub enum SoFarError {
         path: PathBuf,
     },
     /// It is not cut short, but running.
-    #[error("{}: this campaign is running still, in another process", path.display())]
+    #[error(
+        "{}: another process runs a campaign with this results folder; wait for its end, or name another folder with `--results`",
+        path.display()
+    )]
     Running {
         /// The file.
         path: PathBuf,
@@ -130,15 +133,18 @@ impl SoFar {
     /// The file of a campaign that begins, in place of one that an earlier campaign has left in the results folder.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where that one is running still, or the file cannot be written.
     pub fn begin(results: &Path, plans: &[&Plan], seeds: &Range<u64>) -> Result<SoFar, SoFarError> {
         let path = results.join(FILE);
         let io = |cause| SoFarError::Io { path: path.clone(), cause };
         let head = head(plans, seeds).map_err(io)?;
-        // Another process may be adding to the one before: that one is its own.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
-            _ => {}
+        match File::open(&path) {
+            Ok(before) => {
+                lock(&before, &path)?;
+                fs::remove_file(&path).map_err(io)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(error)),
         }
         let mut file = File::create_new(&path).map_err(io)?;
         lock(&file, &path)?;

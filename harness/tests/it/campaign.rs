@@ -137,7 +137,12 @@ fn what_is_no_part_of_a_campaign_is_not_gone_on_from() {
         |plans: &[&Plan], seeds| SoFar::resume(at, plans, &seeds).unwrap_err().to_string();
     let said = refused(&[&plan], 0..6);
     assert!(said.ends_with("leave out `--resume`, or name its folder with `--results`"), "{said}");
-    SoFar::begin(at, &[&plan], &(0..6)).unwrap();
+    let running = SoFar::begin(at, &[&plan], &(0..6)).unwrap();
+    let said = refused(&[&plan], 0..6);
+    assert!(said.contains("another process runs a campaign with this results folder"), "{said}");
+    let second = SoFar::begin(at, &[&plan], &(0..6)).unwrap_err().to_string();
+    assert_eq!(second, said);
+    drop(running);
     let said = refused(&[&plan], 0..7);
     assert!(
         said.contains("campaign-so-far.jsonl:1: ") && said.contains("had the seeds 0..6;"),
