@@ -170,8 +170,8 @@ fn disks_are_counted_among_those_that_are_members_by_then() {
 
 #[test]
 fn a_run_in_which_no_fault_that_its_plan_names_did_anything_proves_nothing() {
-    // Nobody looks at a clock in that moment.
-    let jump = fault("5s", "1ms", "kind = \"clock-jump\", target = \"one\", by_ms = 1");
+    // Nobody looks at a clock in that microsecond.
+    let jump = fault("5s", "1us", "kind = \"clock-jump\", target = \"one\", by_ms = 1");
     let idle = report(&file("raft", &jump), 0);
     assert_eq!(idle.vacuous, ["no fault that the plan names had any effect"]);
     assert_eq!(idle.conclusion(), Conclusion::Unknown);

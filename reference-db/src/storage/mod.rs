@@ -102,18 +102,20 @@ impl<D: Disk> Storage<D> {
             pending: Vec::new(),
             starts: Vec::new(),
         };
+        // Where the process was killed but not the machine, the names that are seen here need not be durable yet, and what is
+        // decided by them would be decided otherwise after a power loss.
+        storage.disk.sync_dir().await?;
         // While the log before is there, or none has ever been, this one may still be about to be made.
         let is_new = number.checked_sub(1).is_none_or(|old| files.contains(&format!("log-{old}")));
         if files.contains(&storage.log) {
             recovered.records = storage.open_log(is_new).await?;
         } else if is_new {
             storage.start_log().await?;
+            storage.disk.sync_dir().await?;
         } else {
             return Err(storage.damaged(0, "it is missing"));
         }
-        // Where the process was killed but not the machine, the names that are seen here need not
-        // be durable yet. The old pair must not go before the new one has come to stay.
-        storage.disk.sync_dir().await?;
+        // The old pair must not go before the new one has come to stay.
         storage.remove_all_but_current(&files).await?;
         Ok((storage, recovered))
     }
@@ -225,6 +227,7 @@ impl<D: Disk> Storage<D> {
             // The power was lost while the log was made: nothing can have been added to it.
             self.disk.truncate(&self.log, 0).await?;
             self.start_log().await?;
+            self.disk.sync_dir().await?;
             return Ok(Vec::new());
         };
         let mut records = Vec::new();
@@ -247,6 +250,7 @@ impl<D: Disk> Storage<D> {
         }
         // What a power loss happened to spare is durable only from now on.
         self.disk.sync(&self.log).await?;
+        self.disk.sync_dir().await?;
         self.written = at as u64;
         self.mark().await?;
         Ok(records)
