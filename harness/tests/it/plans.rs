@@ -90,7 +90,8 @@ fn a_fault_that_is_written_wrong_is_told_with_how_one_of_its_kind_is_written() {
         ),
         (
             fault("kind = \"clock-jump\", target = \"leader\", by_ms = 3153600000001"),
-            "lets clocks jump by 3153600000001 ms, and 3153600000000 ms, a hundred years, are the most",
+            "p.toml:7: plan `p`: faults[1].fault: the fault (clock leader by +3153600000001 ms) lets clocks jump by \
+             3153600000001 ms, and 3153600000000 ms, a hundred years, are the most",
         ),
         (
             fault("kind = \"clock-jump\", target = \"leader\", by_ms = 0"),
