@@ -46,16 +46,15 @@ pub(super) fn refusal(fault: &Fault) -> Option<String> {
             })
         }
         Fault::ClockJump { by_ms, .. } | Fault::ClockStrobe { by_ms, .. } => {
-            let most = JUMP_MS_MAX;
-            let is_far = (by_ms.unsigned_abs() > most).then(|| {
-                format!(
-                    "lets clocks jump by {by_ms} ms, and {most} ms, a hundred years, are the most"
-                )
-            });
-            let is_none = (by_ms == 0).then(|| {
-                "lets clocks jump by 0 ms, and that is no jump; such as by_ms = 500".to_owned()
-            });
-            is_none.or(is_far)
+            match by_ms.unsigned_abs() {
+                0 => Some(
+                    "lets clocks jump by 0 ms, and that is no jump; such as by_ms = 500".to_owned(),
+                ),
+                1..=JUMP_MS_MAX => None,
+                _ => Some(format!(
+                    "lets clocks jump by {by_ms} ms, and {JUMP_MS_MAX} ms, a hundred years, are the most"
+                )),
+            }
         }
         Fault::ClockDrift { rate, .. } if rate.counts == rate.of && rate.is_possible() => {
             Some(format!("lets clocks run at {rate}, and that is the right rate"))

@@ -39,6 +39,8 @@ const SNAPSHOT_MAGIC: &[u8; 8] = b"sgsnap\0\x01";
 /// Length, checksum, and how much of the file was durable.
 const FRAME_HEADER: usize = 4 + 4 + 8;
 const NEW_SNAPSHOT: &str = "snapshot.new";
+/// The log that follows nothing.
+const FIRST_LOG: &str = "log-0";
 
 /// Why what is on the disk cannot be used, or nothing can be added to it.
 #[derive(Debug, thiserror::Error)]
@@ -267,12 +269,11 @@ pub async fn begin(disk: &impl Disk) -> Result<(), StorageError> {
         Err(StorageError::Damaged { .. }) => {}
         known => return known,
     }
-    let log = "log-0";
-    if disk.list().await?.iter().any(|file| file == log) {
-        disk.truncate(log, 0).await?;
+    if disk.list().await?.iter().any(|file| file == FIRST_LOG) {
+        disk.truncate(FIRST_LOG, 0).await?;
     }
-    disk.append(log, LOG_MAGIC).await?;
-    disk.sync(log).await?;
+    disk.append(FIRST_LOG, LOG_MAGIC).await?;
+    disk.sync(FIRST_LOG).await?;
     Ok(disk.sync_dir().await?)
 }
 
@@ -287,14 +288,14 @@ pub async fn has_log(disk: &impl Disk) -> Result<(), StorageError> {
     if files.iter().any(|file| number_of(file, "snapshot-").is_some()) {
         return Ok(());
     }
-    let what = if !files.iter().any(|file| file == "log-0") {
+    let what = if !files.iter().any(|file| file == FIRST_LOG) {
         "it is missing"
-    } else if disk.read("log-0").await?.len() < LOG_MAGIC.len() {
+    } else if disk.read(FIRST_LOG).await?.len() < LOG_MAGIC.len() {
         "it was cut to nothing"
     } else {
         return Ok(());
     };
-    Err(StorageError::Damaged { file: "log-0".to_owned(), offset: 0, what })
+    Err(StorageError::Damaged { file: FIRST_LOG.to_owned(), offset: 0, what })
 }
 
 /// Whether a frame somewhere in `rest`, which begins at byte `offset` of the file, was written when

@@ -72,25 +72,28 @@ struct Stay {
 pub(super) fn overdrawn(
     calls: &[Call<FifoQueue<Value>>],
 ) -> Option<Smaller<usize, FifoQueue<Value>>> {
-    let of = |call: &Call<FifoQueue<Value>>| match (&call.op, &call.ret) {
-        (QueueOp::Enqueue(value), _) => Some((call.invoked, 1, value.clone())),
-        (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => {
-            Some((call.completed, -1, value.clone()))
-        }
-        (QueueOp::Dequeue, _) => None,
-    };
-    let mut changes: Vec<(u32, i64, Value)> = calls.iter().filter_map(of).collect();
+    let mut changes: Vec<(u32, i64, &Value)> = calls.iter().filter_map(change).collect();
     changes.sort_unstable_by_key(|(event, ..)| *event);
     let mut left: FxHashMap<&Value, i64> = FxHashMap::default();
-    let (_, _, value) = changes.iter().find(|(_, change, value)| {
+    let (.., value) = changes.into_iter().find(|(_, change, value)| {
         let left = left.entry(value).or_default();
         *left += change;
         *left < 0
     })?;
-    let is_of = |(_, call): &(usize, &Call<_>)| of(call).is_some_and(|(.., other)| other == *value);
-    let calls = calls.iter().enumerate().filter(is_of);
+    let is_of = |call: &Call<_>| change(call).is_some_and(|(.., other)| other == value);
+    let calls = calls.iter().enumerate().filter(|(_, call)| is_of(call));
     let calls = calls.map(|(place, call)| (place, call.clone())).collect();
     Some(Smaller { start: FifoQueue::default(), shown_by: None, calls })
+}
+
+/// From which event on a call may have put one more of a value in, or by which it has taken one out, if it is
+/// known of which.
+fn change(call: &Call<FifoQueue<Value>>) -> Option<(u32, i64, &Value)> {
+    match (&call.op, &call.ret) {
+        (QueueOp::Enqueue(value), _) => Some((call.invoked, 1, value)),
+        (QueueOp::Dequeue, Some(QueueRet::Taken(Some(value)))) => Some((call.completed, -1, value)),
+        (QueueOp::Dequeue, _) => None,
+    }
 }
 
 /// The order of the calls, as places among them; none at all where a value comes twice.
