@@ -31,7 +31,7 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct SoFar {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<Locked>,
     /// How many runs are in it.
     runs: AtomicU64,
     /// Those that an earlier process has played, until they are taken.
@@ -140,15 +140,14 @@ impl SoFar {
         let head = head(plans, seeds).map_err(io)?;
         match File::open(&path) {
             Ok(before) => {
-                lock(&before, &path)?;
+                let _before = Locked::new(before, &path)?;
                 fs::remove_file(&path).map_err(io)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
         }
-        let mut file = File::create_new(&path).map_err(io)?;
-        lock(&file, &path)?;
-        file.write_all(&head).map_err(io)?;
+        let file = Locked::new(File::create_new(&path).map_err(io)?, &path)?;
+        (&file.0).write_all(&head).map_err(io)?;
         Ok(SoFar { path, file: Mutex::new(file), runs: AtomicU64::new(0), past: Vec::new() })
     }
 
@@ -168,9 +167,9 @@ impl SoFar {
             io::ErrorKind::NotFound => SoFarError::Missing { path: path.clone() },
             _ => io(error),
         })?;
-        lock(&file, &path)?;
+        let file = Locked::new(file, &path)?;
         let head = head(plans, seeds).map_err(io)?;
-        let mut lines = Lines { reader: BufReader::new(&file), path: &path, number: 0, whole: 0 };
+        let mut lines = Lines { reader: BufReader::new(&file.0), path: &path, number: 0, whole: 0 };
         let found = lines.next()?.unwrap_or_default();
         if found != head {
             return Err(difference(&path, &found, &head));
@@ -189,7 +188,7 @@ impl SoFar {
             whole = lines.whole;
         }
         // What was being written when the program was ended is no run.
-        file.set_len(whole).map_err(io)?;
+        file.0.set_len(whole).map_err(io)?;
         Ok(SoFar { path, file: Mutex::new(file), runs: AtomicU64::new(past.len() as u64), past })
     }
 
@@ -213,7 +212,7 @@ impl SoFar {
         let mut line = serde_json::to_vec(&Line { sum, run }).expect("a line is data");
         line.push(b'\n');
         let io = |cause| SoFarError::Io { path: self.path.clone(), cause };
-        self.file().write_all(&line).map_err(io)
+        (&self.file().0).write_all(&line).map_err(io)
     }
 
     /// Removes the file: the campaign has ended.
@@ -225,7 +224,7 @@ impl SoFar {
         fs::remove_file(&self.path).map_err(io)
     }
 
-    fn file(&self) -> MutexGuard<'_, File> {
+    fn file(&self) -> MutexGuard<'_, Locked> {
         self.file.lock().expect("nobody panics while holding it")
     }
 }
@@ -246,12 +245,26 @@ fn sum(place: u64, run: &RawValue) -> String {
     hash.to_hex()[..16].to_owned()
 }
 
-/// Sees to it that one process at a time adds runs to a file.
-fn lock(file: &File, path: &Path) -> Result<(), SoFarError> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => SoFarError::Running { path: path.to_owned() },
-        TryLockError::Error(cause) => SoFarError::Io { path: path.to_owned(), cause },
-    })
+/// A file that one process at a time adds runs to.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Locked {
+    fn new(file: File, path: &Path) -> Result<Locked, SoFarError> {
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => SoFarError::Running { path: path.to_owned() },
+            TryLockError::Error(cause) => SoFarError::Io { path: path.to_owned(), cause },
+        })?;
+        Ok(Locked(file))
+    }
+}
+
+/// A process that is just being started has the file too until it is another program: to close it would leave it locked.
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Where that fails, it is unlocked when the last process closes it.
+        let _ = self.0.unlock();
+    }
 }
 
 /// The first line of the file of a campaign.
