@@ -44,7 +44,7 @@ pub(crate) fn here(system: &Arc<dyn System>, plan: &Plan, seed: Seed, options: O
     let manifest = system.manifest_under(&plan.families());
     let draw = || {
         let drawn = Config::draw(plan, &manifest, seed);
-        Config { core: drawn.core && system.majority_suffices(), ..drawn }
+        Config { core: drawn.core && system.majority_suffices(drawn.all_nodes()), ..drawn }
     };
     let Options { trace, config, schedule, calls, keeps_calls } = options;
     let config = config.unwrap_or_else(draw);

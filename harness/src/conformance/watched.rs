@@ -83,8 +83,8 @@ impl System for Watched {
         self.system.waits_by_tokio()
     }
 
-    fn majority_suffices(&self) -> bool {
-        self.system.majority_suffices()
+    fn majority_suffices(&self, nodes: u32) -> bool {
+        self.system.majority_suffices(nodes)
     }
 
     fn marks(&self) -> Vec<&'static str> {

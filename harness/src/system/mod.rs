@@ -100,9 +100,10 @@ pub trait System: Send + Sync {
         true
     }
 
-    /// Whether any majority of the nodes goes on and converges without the others, who never come back. Where
-    /// that is so, runs that draw everything leave a minority away at times when the other faults are over.
-    fn majority_suffices(&self) -> bool {
+    /// Whether any majority of so many nodes, or of fewer, goes on and converges without the others, who never come
+    /// back. Where that is so, runs that draw everything leave a minority away at times when the other faults are
+    /// over.
+    fn majority_suffices(&self, _nodes: u32) -> bool {
         false
     }
 

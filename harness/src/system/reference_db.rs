@@ -275,9 +275,14 @@ impl System for Ordered {
         Ok(())
     }
 
-    fn majority_suffices(&self) -> bool {
-        // The others wait for all nodes, or for two in particular.
-        matches!(self.mode, Mode::Raft | Mode::PrimaryAsync)
+    fn majority_suffices(&self, nodes: u32) -> bool {
+        match self.mode {
+            Mode::Raft | Mode::PrimaryAsync => true,
+            // It waits for two in particular, of whom one may be away and be replaced, and not both.
+            Mode::PrimarySemiSync => minority(nodes) <= 1,
+            // The others wait for all nodes.
+            _ => false,
+        }
     }
 
     fn manifest(&self) -> Manifest {
@@ -546,6 +551,14 @@ impl System for WithoutLeader {
         }
     }
 
+    fn majority_suffices(&self, nodes: u32) -> bool {
+        let leaderless::Settings { replicas, read, write, sloppy, .. } = self.settings;
+        let away = minority(nodes) as usize;
+        // Both quorums are there without them, and one of those who have acknowledged a change is not away. What a
+        // stand-in has of it waits for those who are.
+        away + read.max(write) <= replicas && away < write && !sloppy
+    }
+
     fn exceeded_by(&self, _: &Fault, effect: &Effect, nodes: u32) -> Option<Excess> {
         budget::of_replicas(self.name, effect, nodes, self.settings.replicas as u32)
     }
@@ -590,6 +603,11 @@ impl System for WithoutLeader {
     fn operator(&self, cx: ClientCx) -> Option<Box<dyn Operator>> {
         Some(operator::of_store(cx))
     }
+}
+
+/// How many of so many nodes may be away at most while a majority of them remains.
+fn minority(nodes: u32) -> u32 {
+    nodes.saturating_sub(1) / 2
 }
 
 fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) -> Box<dyn Client> {

@@ -124,7 +124,8 @@ fn the_others_go_on_without_a_minority_that_stays_away_and_only_they_are_read_at
         Fault::Partition { shape: Shape::Mute { target } },
         Fault::Partition { shape: Shape::Deaf { target } },
     ];
-    for mode in ["raft", "primary-async"] {
+    for mode in ["raft", "primary-async", "primary-semi-sync", "leaderless", "leaderless-abd"] {
+        assert!(system(mode).majority_suffices(3), "{mode}");
         for fault in faults {
             let report = with_a_minority_away(mode, fault);
             for guarantee in [Guarantee::Live, Guarantee::Convergent] {
