@@ -99,4 +99,30 @@ mod tests {
         assert_eq!(value_in_short(&list(7)), "[1 2 3 4 5 6 7]");
         assert_eq!(value_in_short(&list(30)), "[1 2 3 … 28 29 30] of 30");
     }
+
+    fn step(parts: &[&str]) -> Value {
+        Value::List(parts.iter().map(|part| Value::Text((*part).into())).collect())
+    }
+
+    #[test]
+    fn of_a_transaction_the_steps_on_a_key_are_shown_and_that_there_are_others() {
+        let body = |steps: &[Value]| Value::List(steps.to_vec().into());
+        let both = body(&[step(&["r", "x"]), step(&["append", "y", "1"]), Value::Int(7)]);
+        assert_eq!(steps(&both, Some(&Key::from("x"))), "r x, …");
+        // Where none is on the key, or there is no key, all of them are.
+        assert_eq!(steps(&both, Some(&Key::from("z"))), "r x, append y 1, 7");
+        assert_eq!(steps(&both, None), "r x, append y 1, 7");
+        let one = body(&[step(&["r", "x"]), step(&["append", "x", "1"])]);
+        assert_eq!(steps(&one, Some(&Key::from("x"))), "r x, append x 1");
+        assert_eq!(steps(&Value::Int(3), None), "3");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_within_a_step_too() {
+        let long = "a".repeat(81);
+        let (first, last) = ("a".repeat(16), "a".repeat(16));
+        let body = Value::List(vec![step(&["w", "x", &long])].into());
+        let expected = format!("w x \"{first}…{last}\" of 81 bytes");
+        assert_eq!(steps(&body, Some(&Key::from("x"))), expected);
+    }
 }

@@ -381,6 +381,39 @@ fn which_unanswered_additions_count_may_be_left_open() {
 }
 
 #[test]
+fn each_of_many_reads_may_show_more_of_what_has_no_answer() {
+    // Between any two of the twelve reads another addition took effect: with fewer gaps there is no order.
+    let mut calls: Vec<Call<Counter>> =
+        (0..12).map(|bit| unanswered(CounterOp::Add(1 << bit), bit)).collect();
+    calls.extend((0..12).map(|bit| {
+        let at = 20 + 2 * bit;
+        call(CounterOp::Read, CounterRet::Sum((2 << bit) - 1), at, at + 1)
+    }));
+    let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(10_000));
+    replay(&Counter(0), &calls, &found.expect("so few can all be tried").unwrap());
+}
+
+#[test]
+fn every_read_that_is_open_is_tried_after_a_gap() {
+    // As many as one word has bits: one shows 2, another one 3, and without both additions neither comes of the other.
+    let reads = (0..64).map(|place| {
+        let sum = if place < 62 { 0 } else { i128::from(place) - 60 };
+        call(CounterOp::Read, CounterRet::Sum(sum), 10 + place, 100 + place)
+    });
+    let additions = [2, 3].into_iter().zip(0..);
+    let mut calls: Vec<Call<Counter>> =
+        additions.map(|(by, at)| unanswered(CounterOp::Add(by), at)).collect();
+    calls.extend(reads);
+    let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(10_000));
+    assert!(matches!(found, Some(Err(Found::NoOrder { .. }))), "{found:?}");
+    // With 5 in place of 3 both were there, one after the other.
+    calls.pop();
+    calls.push(call(CounterOp::Read, CounterRet::Sum(5), 73, 163));
+    let found = order_by_gaps(&Counter(0), &calls, &mut Budget::of_states(10_000));
+    replay(&Counter(0), &calls, &found.expect("so few can all be tried").unwrap());
+}
+
+#[test]
 fn of_what_is_no_sum_no_gaps_are_known() {
     let calls = [write(1, 0, 1), unanswered(CasOp::Write(2), 2), read(2, 3, 4)];
     let found = order_by_gaps(&CasRegister(0), &calls, &mut Budget::of_states(1_000));
