@@ -607,7 +607,7 @@ impl System for WithoutLeader {
 
 /// How many of so many nodes may be away at most while a majority of them remains.
 fn minority(nodes: u32) -> u32 {
-    nodes.saturating_sub(1) / 2
+    nodes - budget::majority(nodes)
 }
 
 fn client_of_store(cx: ClientCx, replica_reads: ReplicaReads, remembered: bool) -> Box<dyn Client> {

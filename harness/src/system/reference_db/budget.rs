@@ -54,7 +54,7 @@ pub(super) fn of_pairs(name: &str, effect: &Effect, nodes: u32) -> Option<Excess
     (lost > 1).then(|| excess(Guarantee::ALL.to_vec(), (lost, nodes), name, needed))
 }
 
-fn majority(of: u32) -> u32 {
+pub(super) fn majority(of: u32) -> u32 {
     of / 2 + 1
 }
 
