@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use crate::json;
+
 /// The greatest file that is read, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
 
@@ -97,9 +99,9 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, nature: Nature) -> Result<T
         };
         (error.line().max(1), format!("{what}; {made_by}"))
     };
-    let Head { format: found } = serde_json::from_str(text).map_err(malformed)?;
+    let Head { format: found } = json::read(text).map_err(malformed)?;
     match found {
-        Some(found) if found == u64::from(format) => serde_json::from_str(text).map_err(malformed),
+        Some(found) if found == u64::from(format) => json::read(text).map_err(malformed),
         Some(found) => {
             let reads = format!("this program reads {is} in format {format}");
             Err((1, format!("format {found}, but {reads}; {made_by}")))

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use checkers::history::jsonl::{self, ReadLimits};
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::plan::Plan;
 use crate::run::{self, Fingerprint, Options, Report};
 use crate::seed::Seed;
@@ -48,7 +49,7 @@ struct Answer {
 /// If that process cannot be started, or does not come to a report.
 pub(crate) fn run(program: &Path, plan: &Plan, seed: Seed, options: Options) -> Report {
     let request = Request { plan: plan.clone(), seed, options };
-    let request = serde_json::to_vec(&request).expect("plans and schedules are JSON");
+    let request = json::compact(&request).expect("plans and schedules are JSON");
     let answer = ask(program, &request).unwrap_or_else(|error| {
         panic!("{}: {error}; it is to play the runs of `{}`", program.display(), plan.system)
     });
@@ -88,7 +89,7 @@ fn ask(program: &Path, request: &[u8]) -> Result<Answer, String> {
         return Err(format!("ended with {}", output.status));
     }
     written.map_err(|error| format!("did not read its request: {error}"))?;
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("answered no report: {error}"))
+    json::read(&output.stdout).map_err(|error| format!("answered no report: {error}"))
 }
 
 /// Runs what another process asks for.
@@ -97,10 +98,12 @@ fn ask(program: &Path, request: &[u8]) -> Result<Answer, String> {
 /// Where it does not ask for a run of a system of the table, in words.
 pub(crate) fn serve(
     systems: &[Registration],
-    request: impl Read,
-    answer: impl Write,
+    mut request: impl Read,
+    mut answer: impl Write,
 ) -> Result<(), String> {
-    let request: Request = serde_json::from_reader(request)
+    let mut asked = Vec::new();
+    request.read_to_end(&mut asked).map_err(|error| error.to_string())?;
+    let request: Request = json::read(&asked)
         .map_err(|error| format!("this is for other processes of this program: {error}"))?;
     let Request { plan, seed, options } = request;
     let named = systems.iter().find(|entry| entry.name == plan.system);
@@ -112,5 +115,6 @@ pub(crate) fn serve(
     jsonl::write(&report.history, &mut history).expect("a vector takes every byte");
     let history = String::from_utf8(history).expect("JSON is text");
     let sent = Answer { record: Record::of(&report), history, trace: report.trace };
-    serde_json::to_writer(answer, &sent).map_err(|error| error.to_string())
+    let sent = json::compact(&sent).map_err(|error| error.to_string())?;
+    answer.write_all(&sent).map_err(|error| error.to_string())
 }

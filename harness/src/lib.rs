@@ -19,6 +19,7 @@ pub mod engine;
 pub mod external;
 mod isolated;
 pub mod journal;
+mod json;
 pub mod load;
 pub mod mesh;
 pub mod nemesis;

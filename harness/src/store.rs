@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::external;
+use crate::json;
 use crate::nemesis::Schedule;
 use crate::plan::Plan;
 use crate::run::{Conclusion, Counts, Effect, Fingerprint, Judged, Report};
@@ -366,8 +367,7 @@ fn write_run(folder: &Path, report: &Report) -> io::Result<()> {
     }
     fs::create_dir(folder)?;
     write_file(&folder.join(RUN_FILE), |file| {
-        serde_json::to_writer_pretty(&mut *file, &Record::of(report))?;
-        file.write_all(b"\n")
+        file.write_all(json::pretty(&Record::of(report))?.as_bytes())
     })?;
     write_file(&folder.join(HISTORY_FILE), |file| jsonl::write(&report.history, file))?;
     match &report.trace {
@@ -387,8 +387,7 @@ fn write_file(
 
 fn write_trace(file: &mut impl Write, trace: &Trace) -> io::Result<()> {
     for event in trace {
-        serde_json::to_writer(&mut *file, event)?;
-        file.write_all(b"\n")?;
+        file.write_all(&json::line(event)?)?;
     }
     Ok(())
 }
@@ -461,7 +460,7 @@ pub fn load_trace(folder: &Path, record: &Record) -> Result<Option<Trace>, Store
         },
     };
     let event = |(line, text): (usize, &str)| {
-        serde_json::from_str(text).map_err(|error| malformed(line, error.to_string()))
+        json::read(text).map_err(|error| malformed(line, error.to_string()))
     };
     let trace = text.lines().enumerate().map(event).collect::<Result<Trace, _>>()?;
     match record.traced {
@@ -500,12 +499,12 @@ pub fn load_record(folder: &Path) -> Result<Record, StoreError> {
             _ => error.to_string(),
         },
     };
-    let head: Head = serde_json::from_str(&text).map_err(malformed)?;
+    let head: Head = json::read(&text).map_err(malformed)?;
     if head.format != u64::from(FORMAT) {
         let program = head.program;
         return Err(StoreError::Version { file, found: head.format, program });
     }
-    let record: Record = serde_json::from_str(&text).map_err(malformed)?;
+    let record: Record = json::read(&text).map_err(malformed)?;
     let Record { plan, config, schedule, calls, .. } = &record;
     let checked = plan.check_data(config, schedule, calls.as_ref());
     let checked = checked.and_then(|()| {

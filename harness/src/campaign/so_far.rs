@@ -18,6 +18,7 @@ use serde_json::Value as Json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::findings::Ran;
+use crate::json;
 use crate::plan::Plan;
 
 /// The name of the file in a results folder.
@@ -209,8 +210,7 @@ impl SoFar {
     pub(super) fn add(&self, past: &Past) -> Result<(), SoFarError> {
         let run = to_raw_value(past).expect("what a run came to is data");
         let sum = sum(self.runs.fetch_add(1, Ordering::Relaxed), &run);
-        let mut line = serde_json::to_vec(&Line { sum, run }).expect("a line is data");
-        line.push(b'\n');
+        let line = json::line(&Line { sum, run }).expect("a line is data");
         let io = |cause| SoFarError::Io { path: self.path.clone(), cause };
         (&self.file().0).write_all(&line).map_err(io)
     }
@@ -232,11 +232,11 @@ impl SoFar {
 /// What a line says that one run came to, of which there were so many before.
 fn read(line: &[u8], place: u64) -> Result<Past, String> {
     let not_one = |error| format!("this is not what a run came to ({error})");
-    let Line { sum: written, run } = serde_json::from_slice(line).map_err(not_one)?;
+    let Line { sum: written, run } = json::read(line).map_err(not_one)?;
     if written != sum(place, &run) {
         return Err(format!("this is not what run {place} came to, or it was changed since"));
     }
-    serde_json::from_str(run.get()).map_err(not_one)
+    json::read(run.get()).map_err(not_one)
 }
 
 /// The hash of what a run came to, of which there were so many before.
@@ -279,16 +279,14 @@ fn head(plans: &[&Plan], seeds: &Range<u64>) -> io::Result<Vec<u8>> {
         end_seed: seeds.end,
         plans: plans.to_vec(),
     };
-    let mut line = serde_json::to_vec(&head)?;
-    line.push(b'\n');
-    Ok(line)
+    Ok(json::line(&head)?)
 }
 
 /// In what two campaigns differ, by the first lines of their files.
 fn difference(path: &Path, found: &[u8], wanted: &[u8]) -> SoFarError {
     let path = path.to_owned();
-    let parsed: Result<(Json, Json), _> = serde_json::from_slice(found)
-        .and_then(|found| Ok((found, serde_json::from_slice(wanted)?)));
+    let parsed: Result<(Json, Json), _> =
+        json::read(found).and_then(|found| Ok((found, json::read(wanted)?)));
     let Ok((found, wanted)) = parsed else {
         let what = "this is not what a campaign has left".to_owned();
         return SoFarError::Malformed { path, line: 1, what };

@@ -27,6 +27,7 @@ use super::output::{Output, USAGE, check_other, check_writable, on_interruption,
 use super::{Context, input};
 use crate::campaign::Ending;
 use crate::config;
+use crate::json;
 use crate::report::{escape, run};
 
 const EXIT_CODES: &str = "\
@@ -619,8 +620,7 @@ impl Arguments {
             // Without an order there is a verdict that says so.
             for of_key in linearizable.linearizations(&history).unwrap_or_default() {
                 let line = Order::of(&history, &task.path, &of_key);
-                serde_json::to_writer(&mut *orders, &line)?;
-                orders.push(b'\n');
+                orders.extend(json::line(&line)?);
             }
         }
         Ok(Checked {

@@ -21,6 +21,7 @@ use super::shrink::{VARIANTS, without_mark};
 use crate::campaign::Ending;
 use crate::corpus::{self, Case, Expected, Found, Outcome, Replayed, Verified};
 use crate::document::DocumentError;
+use crate::json;
 use crate::report::brief::counted;
 use crate::report::escape;
 use crate::report::html;
@@ -295,9 +296,7 @@ impl Explain {
 
 /// A case as its file has it.
 fn bytes_of(case: &Case) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(case)?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    Ok(json::pretty(case)?.into_bytes())
 }
 
 impl Add {

@@ -48,6 +48,7 @@ use self::pace::Pace;
 pub use self::protocol::{Dialect, WORKLOADS};
 use self::questions::Questions;
 use self::service::Services;
+use crate::json;
 use crate::nemesis::OF_DISKS;
 use crate::plan::Plan;
 use crate::system::{Client, ClientCx, LocalBoxFuture, Manifest, NodeCx, System, Timing};
@@ -206,7 +207,7 @@ impl Session {
         let answer = self.cx.request(home, envelope.to_string().as_bytes(), ANSWER).await;
         let answer = answer.ok_or(Outcome::Info(Reason::Timeout))?;
         let unclear = |_| Outcome::Info(Reason::Other("an answer that is no JSON".into()));
-        serde_json::from_slice(&answer).map_err(unclear)
+        json::read(&answer).map_err(unclear)
     }
 }
 

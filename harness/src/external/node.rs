@@ -17,6 +17,7 @@ use super::protocol::{Dialect, envelope, id_of, learn, whole};
 use super::questions::{Awaited, Questions};
 use super::service::{Asked, SERVICES, Services};
 use super::{Launch, Starts};
+use crate::json;
 use crate::sim::{Address, Message, NodeStatus, Role};
 use crate::system::NodeCx;
 
@@ -225,7 +226,7 @@ impl Node {
         if let Some(node) = node.filter(|node| self.cx.nodes().contains(node)) {
             self.note_whether_it_leads(node);
             let said = Said { src: Some(name.into()), dest, body };
-            let message = serde_json::to_vec(&said).expect("names and what was JSON are JSON");
+            let message = json::compact(&said).expect("names and what was JSON are JSON");
             self.cx.send(Address::Node(node), &message);
         } else if SERVICES.contains(&&*dest) {
             self.ask_service(&dest, parsed(body.get())?);
@@ -254,7 +255,7 @@ impl Node {
         match awaited {
             Awaited::By(message) => {
                 if answer["type"] != "error" {
-                    let asked: Json = serde_json::from_slice(&message.bytes).unwrap_or_default();
+                    let asked: Json = json::read(&message.bytes).unwrap_or_default();
                     learn(self.dialect, &asked["body"], &answer, said)?;
                 } else if whole(&answer["code"]).is_none() {
                     return Err(format!(
@@ -308,7 +309,7 @@ impl Node {
     /// for the process as it is.
     fn pass_by(&self, mut message: Message) -> Option<Message> {
         let Address::Node(from) = message.from else { return Some(message) };
-        let Ok(said) = serde_json::from_slice::<Json>(&message.bytes) else { return Some(message) };
+        let Ok(said) = json::read::<Json>(&message.bytes) else { return Some(message) };
         let Some(asked) = said.get("asked") else { return Some(message) };
         let Ok(asked) = serde_json::from_value::<Asked>(asked.clone()) else { return None };
         if said["answers"] == true {
@@ -346,13 +347,13 @@ impl Said<'_> {
         let line = line.trim_start_matches([' ', '\t', '\r']);
         let is_message =
             |said: &Said<'_>| line.starts_with('{') && said.body.get().starts_with('{');
-        let said = serde_json::from_str(line);
+        let said = json::read(line);
         let error = said.as_ref().err().filter(|_| line.starts_with('{'));
         let why = error.map_or_else(String::new, |error| format!(" ({error})"));
         if let Some(said) = said.ok().filter(is_message) {
             return Ok(said);
         }
-        match serde_json::from_str::<&RawValue>(line) {
+        match json::read::<&RawValue>(line) {
             Ok(_) => Err(format!(
                 "it said what is no message with a `dest` and a `body`: {}{why}",
                 shortened(line)
@@ -370,7 +371,7 @@ fn with_exact_id(mut answer: Json, said: &str) -> Json {
         id: &'a RawValue,
     }
     if answer.get("id").is_some_and(|id| !id.is_null())
-        && let Ok(Generated { id }) = serde_json::from_str(said)
+        && let Ok(Generated { id }) = json::read(said)
     {
         answer["id"] = id_of(id).into();
     }
@@ -379,6 +380,6 @@ fn with_exact_id(mut answer: Json, said: &str) -> Json {
 
 /// What is for a client or a service, as far as it is read.
 fn parsed(line: &str) -> Result<Json, String> {
-    serde_json::from_str(line)
+    json::read(line)
         .map_err(|error| format!("it said what is not read here: {} ({error})", shortened(line)))
 }

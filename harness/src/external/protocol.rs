@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::child::shortened;
 use super::log;
+use crate::json;
 use crate::system::Claim;
 
 /// How nodes are asked under one workload, and what they are taken to promise.
@@ -301,8 +302,8 @@ fn learn_set(asked: &Json, elements: Option<&Json>) -> Option<Ret> {
 /// An id as a text of its own, with every digit that it was given: `"3"` is another one than `3`, which is the same as
 /// `3.0`.
 pub(super) fn id_of(id: &RawValue) -> String {
-    match serde_json::from_str(id.get()) {
-        Ok(Json::String(text)) if serde_json::from_str::<&RawValue>(&text).is_err() => text,
+    match json::read(id.get()) {
+        Ok(Json::String(text)) if json::read::<&RawValue>(&text).is_err() => text,
         _ => exact(id),
     }
 }
@@ -310,16 +311,16 @@ pub(super) fn id_of(id: &RawValue) -> String {
 /// JSON with one text for all that is the same, and another one for what is not.
 fn exact(json: &RawValue) -> String {
     let text = json.get();
-    if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(text) {
+    if let Ok(parts) = json::read::<Vec<&RawValue>>(text) {
         let parts: Vec<String> = parts.into_iter().map(exact).collect();
         return format!("[{}]", parts.join(","));
     }
-    if let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
+    if let Ok(fields) = json::read::<BTreeMap<String, &RawValue>>(text) {
         let field = |(name, value)| format!("{}:{}", json!(name), exact(value));
         let fields: Vec<String> = fields.into_iter().map(field).collect();
         return format!("{{{}}}", fields.join(","));
     }
-    match serde_json::from_str(text) {
+    match json::read(text) {
         Ok(number @ Json::Number(_)) => whole(&number).map_or(text.into(), |it| it.to_string()),
         Ok(other) => other.to_string(),
         Err(_) => text.into(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use crate::json;
 use crate::sim::{Address, Message};
 
 /// What each client has asked last. Whichever node knows the answer may give it.
@@ -31,7 +32,7 @@ impl Questions {
     /// A message has arrived: it is remembered if it is a request of a client.
     pub(super) fn arrived(&mut self, message: &Message) {
         let Address::Client(_) = message.from else { return };
-        let Ok(asked) = serde_json::from_slice::<Json>(&message.bytes) else { return };
+        let Ok(asked) = json::read::<Json>(&message.bytes) else { return };
         let (Some(client), Some(number)) =
             (asked["src"].as_str(), asked["body"]["msg_id"].as_u64())
         else {

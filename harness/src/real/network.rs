@@ -7,6 +7,7 @@ use checkers::history::FaultId;
 use serde_json::Value as Json;
 
 use super::site::Site;
+use crate::json;
 use crate::seed::Ratio;
 use crate::sim::Link;
 
@@ -115,7 +116,7 @@ fn met(table: &str) -> io::Result<u64> {
 
 /// The packets of the counter that `nft -j` lists.
 fn packets_of(said: &str) -> Option<u64> {
-    let said: Json = serde_json::from_str(said).ok()?;
+    let said: Json = json::read(said).ok()?;
     said["nftables"].as_array()?.iter().find_map(|entry| entry["counter"]["packets"].as_u64())
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::summary::Cost;
 use crate::campaign::Findings;
+use crate::json;
 use crate::triage::Group;
 
 /// The version of the documents.
@@ -25,7 +26,7 @@ struct Document<'a, T: Serialize> {
 /// Where the content has no form in JSON.
 pub fn document<T: Serialize>(kind: &str, content: T) -> serde_json::Result<String> {
     let document = Document { schema_version: SCHEMA_VERSION, kind, content };
-    Ok(serde_json::to_string_pretty(&document)? + "\n")
+    json::pretty(&document)
 }
 
 /// The document of a campaign. What differs from machine to machine is apart, under `cost`.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::escape;
 use crate::corpus::Case;
+use crate::json;
 use crate::shrink::Failure;
 use crate::story::Sentence;
 
@@ -13,7 +14,7 @@ use crate::story::Sentence;
 /// As JSON cannot be written.
 pub fn write(case: &Case, story: &[Sentence]) -> serde_json::Result<String> {
     let Case { plan, seed, failure: Failure { guarantee, anomaly }, .. } = case;
-    let json = ascii(&serde_json::to_string_pretty(case)?);
+    let json = ascii(json::pretty(case)?.trim_end());
     let hashes = "#".repeat(hashes_around(&json));
     let name = identifier(&format!("{}_{seed}_{anomaly}", plan.name));
     let mut out = String::new();

@@ -14,6 +14,7 @@ use super::group::Group;
 use super::signature::{Kind, Signature, system_of};
 use crate::campaign::{self, Findings};
 use crate::document::{self, DocumentError, Nature};
+use crate::json;
 use crate::seed::Seed;
 use crate::store;
 use crate::system::Claim;
@@ -194,8 +195,7 @@ impl Ledger {
     pub fn save(&self, results: &Path) -> Result<PathBuf, LedgerError> {
         let path = results.join(FILE);
         let temporary = results.join(format!(".{FILE}.{}.tmp", std::process::id()));
-        let mut text = serde_json::to_string_pretty(self).expect("it has a form in JSON");
-        text.push('\n');
+        let text = json::pretty(self).expect("it has a form in JSON");
         let written = store::write_whole(&temporary, &path, text.as_bytes());
         written.map_err(|cause| LedgerError::Unwritable { path: path.clone(), cause })?;
         Ok(path)

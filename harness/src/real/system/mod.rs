@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use checkers::history::{NodeId, Op, Outcome, Value};
 
 use super::site::Site;
+use crate::json;
 use crate::sim::{ClientSpec, NodeStatus, Role};
 use crate::system::{Client, LocalBoxFuture, Manifest, Settings};
 
@@ -160,7 +161,7 @@ fn text_of(value: &Value) -> String {
 
 /// What such a text says. One that no client has written is shown as the text that it is: nobody wrote that value.
 fn value_of(text: &str) -> Value {
-    let read = serde_json::from_str(text);
+    let read = json::read(text);
     read.unwrap_or_else(|_| Value::Text(text.into()))
 }
 

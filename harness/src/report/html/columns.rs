@@ -24,6 +24,7 @@ use super::messages::{self, Messages};
 use super::picture::faults_of;
 use super::svg::short;
 use super::words::headline;
+use crate::json;
 use crate::report::escape;
 use crate::trace::Trace;
 
@@ -120,7 +121,7 @@ pub(super) fn pack(history: &History, trace: Option<&Trace>, anomalies: &[&Anoma
     let around = anomalies.first().map(|anomaly| anomaly.at);
     let messages = Messages::of(trace, unit, around);
     let (head, columns) = head(history, (first, shown), anomalies, columns, messages);
-    let head = serde_json::to_vec(&head).expect("it is made of texts and numbers");
+    let head = json::compact(&head).expect("it is made of texts and numbers");
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::new(7));
     let written = packed.write_all(&(head.len() as u32).to_le_bytes()).and_then(|()| {
         packed.write_all(&head)?;
