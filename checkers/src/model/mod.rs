@@ -87,6 +87,23 @@ pub trait SequentialSpec: Clone + Eq + Hash {
         None
     }
 
+    /// Whether the object is made of elements that are in it or not, where each operation that is not pure puts one in, or takes
+    /// it out, and always can. A search then goes from one answer that shows the elements to the next.
+    const OF_ELEMENTS: bool = false;
+
+    /// The operations that make it what an answer shows, one for each element that is in only one of the two; of an object [of
+    /// elements](Self::OF_ELEMENTS), where there is such an answer.
+    fn changes_to(&self, op: &Self::Op, ret: &Self::Ret) -> Option<Vec<Self::Op>> {
+        let _ = (op, ret);
+        None
+    }
+
+    /// The operation that takes out of an object [of elements](Self::OF_ELEMENTS) what this one puts in, or the other way round.
+    fn opposite(op: &Self::Op) -> Option<Self::Op> {
+        let _ = op;
+        None
+    }
+
     /// About how many bytes the object holds outside of itself, in texts and lists: counts towards
     /// what a search may remember.
     fn heap_bytes(&self) -> usize {

@@ -94,6 +94,32 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
         }
     }
 
+    const OF_ELEMENTS: bool = true;
+
+    fn changes_to(&self, _op: &SetOp<V>, ret: &SetRet<V>) -> Option<Vec<SetOp<V>>> {
+        let SetRet::Elements(shown) = ret else { return None };
+        let mut changes = Vec::new();
+        let mut held = self.0.iter().peekable();
+        for value in shown {
+            while let Some(too_much) = held.next_if(|held| *held < value) {
+                changes.push(SetOp::Remove(too_much.clone()));
+            }
+            if held.next_if_eq(&value).is_none() {
+                changes.push(SetOp::Add(value.clone()));
+            }
+        }
+        changes.extend(held.cloned().map(SetOp::Remove));
+        Some(changes)
+    }
+
+    fn opposite(op: &SetOp<V>) -> Option<SetOp<V>> {
+        match op {
+            SetOp::Read => None,
+            SetOp::Add(value) => Some(SetOp::Remove(value.clone())),
+            SetOp::Remove(value) => Some(SetOp::Add(value.clone())),
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         // A node of the tree has room for eleven elements, and few have more than six.
         self.0.len().div_ceil(6) * (11 * size_of::<V>() + 32)

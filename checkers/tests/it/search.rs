@@ -380,6 +380,96 @@ fn which_unanswered_additions_count_may_be_left_open() {
     assert!(with_gaps > 1_000, "only {with_gaps} need what has no answer");
 }
 
+/// A set with so many operations on so many elements, each open for a while around when it takes effect; some have no answer,
+/// and of those some take effect.
+fn collected(
+    random: &mut ChaCha8Rng,
+    (count, elements): (usize, u32),
+    open: u32,
+) -> Vec<Call<Set<u32>>> {
+    let mut calls: Vec<(u32, Call<Set<u32>>)> = Vec::new();
+    for _ in 0..count {
+        let at = random.random_range(0..4 * count as u32);
+        let (before, after) = (random.random_range(0..=open), random.random_range(0..=open));
+        let element = random.random_range(0..elements);
+        let op = match random.random_range(0..6) {
+            0 => SetOp::Read,
+            1..4 => SetOp::Add(element),
+            _ => SetOp::Remove(element),
+        };
+        let is_lost = op != SetOp::Read && random.random_range(0..2) > 0;
+        let ret = (!is_lost).then_some(SetRet::Done);
+        let at_latest = if is_lost && random.random() { u32::MAX } else { at };
+        let (invoked, completed) = (at.saturating_sub(before), at + after);
+        calls.push((at_latest, Call { op, ret, invoked, completed }));
+    }
+    calls.sort_by_key(|(at, _)| *at);
+    let mut set = Set::default();
+    for (at, call) in &mut calls {
+        let answer = set.clone().invoke(&call.op);
+        if call.op == SetOp::Read {
+            call.ret = Some(answer);
+        } else if *at < u32::MAX {
+            set.invoke(&call.op);
+        }
+    }
+    let mut calls: Vec<Call<Set<u32>>> = calls.into_iter().map(|(_, call)| call).collect();
+    calls.sort_by_key(|call| call.invoked);
+    calls
+}
+
+/// Lets the last read show an element more, or less.
+fn with_another_answer(calls: &mut [Call<Set<u32>>], element: u32) {
+    let shown = calls.iter_mut().rev().find_map(|call| match &mut call.ret {
+        Some(SetRet::Elements(shown)) => Some(shown),
+        _ => None,
+    });
+    let Some(shown) = shown else { return };
+    match shown.binary_search(&element) {
+        Ok(place) => drop(shown.remove(place)),
+        Err(place) => shown.insert(place, element),
+    }
+}
+
+#[test]
+fn sets_are_judged_as_the_oracle_does_whatever_is_open_and_has_no_answer() {
+    let (mut with_order, mut by_unanswered) = (0, 0);
+    for seed in 0..6_000 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let elements = random.random_range(1..4);
+        let size = (random.random_range(3..=8), elements);
+        let mut calls = collected(&mut random, size, 12);
+        if random.random() {
+            with_another_answer(&mut calls, random.random_range(0..elements));
+        }
+        let found = order(&Set::default(), &calls, &mut Budget::of_states(10_000));
+        let expected = has_an_order(&calls, &Set::default());
+        assert_eq!(found.is_ok(), expected, "seed {seed}: {calls:?}");
+        if let Ok(order) = found {
+            replay(&Set::default(), &calls, &order);
+            with_order += 1;
+            by_unanswered += usize::from(order.iter().any(|place| calls[*place].ret.is_none()));
+        }
+    }
+    assert!((3_000..5_700).contains(&with_order), "{with_order} have an order: too one-sided");
+    assert!(by_unanswered > 600, "only {by_unanswered} need what has no answer");
+}
+
+#[test]
+fn which_of_many_elements_are_in_is_not_tried_one_by_one() {
+    let mut without = 0;
+    for seed in 0..20 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        // Some twenty open at a time, and hundreds that may take effect at any time.
+        let mut calls = collected(&mut random, (600, 80), 40);
+        assert_eq!(within(40_000, &Set::default(), &calls), Found::Order, "seed {seed}");
+        with_another_answer(&mut calls, 80);
+        let found = within(40_000, &Set::default(), &calls);
+        without += usize::from(matches!(found, Found::NoOrder { .. }));
+    }
+    assert_eq!(without, 20);
+}
+
 #[test]
 fn each_of_many_reads_may_show_more_of_what_has_no_answer() {
     // Between any two of the twelve reads another addition took effect: with fewer gaps there is no order.

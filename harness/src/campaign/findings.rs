@@ -236,6 +236,8 @@ pub(super) struct Ran {
     pub(super) counts: Counts,
     /// The rare states that nodes got into.
     pub(super) marks: Vec<String>,
+    /// The places of the faults that the plan names and that made a difference.
+    pub(super) named: Vec<usize>,
     /// When each fault began that made a difference.
     pub(super) begun: Vec<Time>,
 }
@@ -306,6 +308,9 @@ impl Findings {
         self.rows[row].add(seed, &ran.judged, !ran.vacuous.is_empty(), &ran.begun);
         for mark in &ran.marks {
             *self.rows[row].marks.entry(mark.clone()).or_default() += 1;
+        }
+        for named in &ran.named {
+            self.rows[row].named[*named].effective += 1;
         }
         self.totals.add(ran);
         if let (true, Some(again)) = (ran.diverged(), &ran.again) {

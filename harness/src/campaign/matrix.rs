@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::budget::Beyond;
 use crate::config;
+use crate::nemesis::Scripted;
 use crate::plan::Plan;
 use crate::run::Judged;
 use crate::seed::Seed;
@@ -32,12 +33,24 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// The rare states of its system, and in how many runs each was reached.
     pub marks: BTreeMap<String, u64>,
+    /// The faults that the plan names, in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<NamedFault>,
     /// The guarantees whose loss the plan is to show.
     #[serde(skip)]
     pub(super) losses: Vec<Guarantee>,
     /// How it is known to break what its system claims.
     #[serde(skip)]
     pub(super) known: BTreeSet<(Guarantee, String)>,
+}
+
+/// A fault that a plan names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NamedFault {
+    /// What it is, in words.
+    pub fault: String,
+    /// In how many runs the world was any different for it.
+    pub effective: u64,
 }
 
 /// One guarantee under one plan.
@@ -204,6 +217,13 @@ pub(crate) fn sentence_of(anomaly: &Anomaly) -> String {
     last.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
 }
 
+impl NamedFault {
+    /// A fault that no run has had yet.
+    fn of(fault: &Scripted) -> NamedFault {
+        NamedFault { fault: fault.to_string(), effective: 0 }
+    }
+}
+
 impl Row {
     /// The row of a plan that has not run yet.
     pub(super) fn new(plan: &Plan, system: &dyn System) -> Row {
@@ -216,6 +236,7 @@ impl Row {
             canary_runs: plan.canary_runs,
             cells: Vec::new(),
             marks: system.marks().into_iter().map(|mark| (mark.to_owned(), 0)).collect(),
+            named: plan.faults.iter().map(NamedFault::of).collect(),
             losses: plan.allowed_losses.clone(),
             known: BTreeSet::new(),
         }

@@ -16,6 +16,7 @@ use super::findings::{Findings, OwnError, Ran, Stopped};
 use super::in_test::{Aftermath, Draft};
 use super::matrix::{Row, telling};
 use super::so_far::{Past, SoFar};
+use crate::nemesis::{Planned, Scripted};
 use crate::plan::Plan;
 use crate::run::{self, Effect, Judged, Options, Report};
 use crate::seed::Seed;
@@ -308,7 +309,7 @@ impl Campaign {
                     Some(Err(error)) => past.unstored = Some(error.to_string()),
                     None => {}
                 }
-                past.ran = Some(ran);
+                past.ran = Some(*ran);
             }
         }
         self.absorb(findings, index, &past);
@@ -367,7 +368,7 @@ pub(super) fn now() -> Instant {
 /// How an execution ended.
 enum Done {
     /// It came to a report, which is kept where it is worth telling.
-    Ran { ran: Ran, report: Option<Box<Report>> },
+    Ran { ran: Box<Ran>, report: Option<Box<Report>> },
     /// Our own code panicked.
     Panicked(String),
 }
@@ -391,10 +392,11 @@ fn execute(entry: &Entry, seed: Seed, options: &Options) -> Done {
         conclusion: report.conclusion(),
         counts: report.counts,
         marks: report.marks.keys().cloned().collect(),
+        named: named(&report),
         begun,
     };
     let report = ran.is_worth_telling().then(|| Box::new(report));
-    Done::Ran { ran, report }
+    Done::Ran { ran: Box::new(ran), report }
 }
 
 /// A verdict, of many anomalies with those that tell.
@@ -410,9 +412,21 @@ fn in_brief(judged: &Judged, begun: &[Time]) -> Judged {
 
 /// When each fault began that made a difference.
 fn begun(report: &Report) -> Vec<Time> {
-    let effective = |id: FaultId| report.effects.get(id.index()).is_some_and(Effect::took_effect);
-    let planned = report.schedule.0.iter().filter(|planned| effective(planned.id));
-    planned.map(|planned| planned.at).collect()
+    effective(report).map(|planned| planned.at).collect()
+}
+
+/// The places of the faults that the plan names and that made a difference.
+fn named(report: &Report) -> Vec<usize> {
+    let faults = report.plan.faults.iter().enumerate();
+    let did_something = |named: &Scripted| effective(report).any(|planned| named.is(planned));
+    faults.filter(|(_, named)| did_something(named)).map(|(place, _)| place).collect()
+}
+
+/// The faults that made a difference.
+fn effective(report: &Report) -> impl Iterator<Item = &Planned> {
+    let effect = |id: FaultId| report.effects.get(id.index());
+    let planned = report.schedule.0.iter();
+    planned.filter(move |planned| effect(planned.id).is_some_and(Effect::took_effect))
 }
 
 /// What a panic said.

@@ -73,8 +73,9 @@ impl Arguments {
             true => SoFar::resume(&context.results, &plans, &self.seeds)?,
             false => SoFar::begin(&context.results, &plans, &self.seeds)?,
         };
+        let runs_before = so_far.count() as u64;
         if self.resume {
-            context.output.note(&format!("{} had ended", counted(so_far.count() as u64, "run")));
+            context.output.note(&format!("{} had ended", counted(runs_before, "run")));
         }
         let interrupted = interruption()?;
         let mut campaign = Campaign::of(entries.clone())
@@ -115,7 +116,8 @@ impl Arguments {
             new.for_each(|group| findings.take_for_new(&group.signature.kind, &entries));
             saved = save(&findings, &groups);
         }
-        self.publish(context, &findings, &groups, meter.read())?;
+        let cost = Cost { runs_before, ..meter.read() };
+        self.publish(context, &findings, &groups, cost)?;
         self.say_how_to_go_on(context, &findings, entries.len() as u64);
         match (findings.ending(), saved) {
             (ending, Ok(_)) => Ok(ending.code()),

@@ -172,6 +172,7 @@ impl Meter {
         Cost {
             wall_seconds: self.0.elapsed().as_secs_f64(),
             cpu_seconds: cpu_time().map(|time| time.as_secs_f64()),
+            runs_before: 0,
         }
     }
 }

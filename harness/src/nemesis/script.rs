@@ -27,6 +27,12 @@ pub struct Scripted {
     pub fault: Fault,
 }
 
+impl fmt::Display for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.planned(0, Seed(0)))
+    }
+}
+
 impl Scripted {
     /// The fault as one of the schedule of a run; `index` is its place in the plan.
     pub(super) fn planned(&self, index: usize, seed: Seed) -> Planned {
@@ -34,6 +40,13 @@ impl Scripted {
         let salt = seed.stream(&format!("script/{index}")).number();
         let Scripted { after, fault, lasts, .. } = *self;
         Planned { id: FaultId(0), at, until: at + lasts, fault, salt, after, scripted: true }
+    }
+
+    /// Whether a fault of a run is this one.
+    pub(crate) fn is(&self, planned: &Planned) -> bool {
+        let Scripted { at, after, fault, .. } = *self;
+        planned.scripted
+            && (Time::ZERO + at, after, fault) == (planned.at, planned.after, planned.fault)
     }
 
     /// Why no run has it of a system whose messages go by these names, on as many nodes as there are at the

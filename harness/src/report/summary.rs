@@ -8,7 +8,8 @@ use checkers::Guarantee;
 
 use super::brief::counted;
 use super::{corpus, escape, matrix, triage};
-use crate::campaign::{Findings, Inconclusive, Standing, Stopped};
+use crate::campaign::{Findings, Inconclusive, NamedFault, Row, Standing, Stopped};
+use crate::config;
 use crate::seed::Seed;
 use crate::system::Claim;
 use crate::triage::Group;
@@ -31,6 +32,9 @@ pub struct Cost {
     pub wall_seconds: f64,
     /// Processor time that the program used, where the operating system tells.
     pub cpu_seconds: Option<f64>,
+    /// Runs that had ended before, of which it is not the cost.
+    #[serde(skip_serializing_if = "config::is_usual")]
+    pub runs_before: u64,
 }
 
 impl Replay {
@@ -70,6 +74,7 @@ pub fn terminal(findings: &Findings, groups: &[Group], replay: &Replay, cost: Co
     inconclusive(&mut out, findings, replay);
     mistakes(&mut out, findings, replay);
     marks(&mut out, findings);
+    idle(&mut out, findings);
     if let Some(verified) = &findings.corpus {
         corpus::terminal(&mut out, verified, &replay.program);
     }
@@ -112,6 +117,9 @@ pub fn totals(findings: &Findings, cost: Cost) -> String {
     let _ = write!(text, ", {:.1} s", cost.wall_seconds);
     if let Some(cpu) = cost.cpu_seconds {
         let _ = write!(text, " ({cpu:.1} CPU s)");
+    }
+    if cost.runs_before > 0 {
+        let _ = write!(text, " after the first {}", counted(cost.runs_before, "run"));
     }
     text
 }
@@ -206,6 +214,25 @@ fn marks(out: &mut String, findings: &Findings) {
             escape::line(system),
             counted(runs, "run")
         );
+    }
+}
+
+/// The faults that plans name and that made no difference in any run.
+fn idle(out: &mut String, findings: &Findings) {
+    let rows = findings.rows.iter().filter(|row| row.runs > 0);
+    let idle = |row: &'_ Row| row.named.iter().any(|named| named.effective == 0);
+    let mut rows = rows.filter(|row| idle(row)).peekable();
+    if rows.peek().is_some() {
+        out.push_str("\nFaults that plans name and that had no effect in any run:\n");
+    }
+    for Row { plan, runs, named, .. } in rows {
+        for (number, NamedFault { fault, effective }) in (1..).zip(named) {
+            if *effective == 0 {
+                let (plan, fault) = (escape::line(plan), escape::line(fault));
+                let runs = counted(*runs, "run");
+                let _ = writeln!(out, "  {plan} ({runs}): `faults` number {number}, {fault}");
+            }
+        }
     }
 }
 

@@ -212,9 +212,50 @@ fn a_campaign_says_which_of_its_runs_are_done_and_goes_on_after_any_end() {
     assert!(resumed.2.contains(" runs had ended\n"), "{}", resumed.2);
     assert_eq!(resumed.0, whole.0, "{}", resumed.2);
     assert_eq!(rows(&resumed.1), whole_rows);
+    let cost = |text: &str| {
+        let json: serde_json::Value = serde_json::from_str(text).unwrap();
+        json["cost"]["runs_before"].as_u64()
+    };
+    assert!(cost(&whole.1).is_none() && cost(&resumed.1).is_some_and(|runs| runs >= 3));
     let again = stormglass(at, &[&flags[..], &["--resume"]].concat());
     assert_eq!(again.0, 2, "{again:?}");
     assert!(again.2.contains("no campaign was cut short in this results folder"), "{}", again.2);
+}
+
+/// A fault that comes in every run, and one that waits for a message that is never sent.
+const NAMED: &str = "
+    [[plan]]
+    name = \"named\"
+    system = \"raft\"
+    nemeses = []
+    safety = \"4s\"
+    liveness = \"1s\"
+    [[plan.faults]]
+    at = \"2s\"
+    lasts = \"1s\"
+    fault = { kind = \"crash\", target = \"leader\" }
+    [[plan.faults]]
+    at = \"2s\"
+    after = { of = \"append\", from = \"leader\", nth = 100000 }
+    lasts = \"1s\"
+    fault = { kind = \"crash\", target = \"leader\" }
+";
+
+#[test]
+fn a_campaign_names_the_faults_of_plans_that_had_no_effect_in_any_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("p.toml"), NAMED).unwrap();
+    let flags = ["campaign", "--plans", "p.toml", "--seeds", "0..2"];
+    let (_, stdout, stderr) = stormglass(at, &flags);
+    let words = "Faults that plans name and that had no effect in any run:\n  named (2 runs): \
+                 `faults` number 2, crash leader, after append 100000 from leader to anyone\n\n2 runs, ";
+    assert!(stdout.contains(words), "{stdout}{stderr}");
+    let (_, stdout, _) = stormglass(at, &[&flags[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let named = json["findings"]["rows"][0]["named"].as_array().unwrap();
+    let counts: Vec<_> = named.iter().map(|named| named["effective"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [2, 0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The search is that of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993), with
 //! Lowe's memo of configurations ("Testing for Linearizability", 2017): depth first, it picks the
 //! operation that takes effect next among those that are open, and never visits a configuration
-//! twice. Nine things keep it small:
+//! twice. Ten things keep it small:
 //!
 //! 1. **The frontier window.** Let `p` be the first return whose operation has not taken effect
 //!    yet. Whatever returned before `p` has taken effect, and whatever was called after `p` has
@@ -30,17 +30,21 @@
 //!    a cut are found, everything before it is forgotten, and the search goes on from them.
 //! 9. **Gaps of sums.** Which of many unanswered additions took effect is [left open](gaps) where the search
 //!    above does not come to an end soon.
+//! 10. **Elements.** Of a set, it goes [from one answer to the next](elements), and sees none of what may have been in
+//!     between.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::model::SequentialSpec;
+use elements::{Elements, Way};
 use gaps::Gaps;
 use lookahead::Marks;
 use memo::{Memo, UsedSets, table};
 pub(super) use parts::parts;
 use timetable::{Mask, Timetable};
 
+mod elements;
 mod gaps;
 mod lookahead;
 mod memo;
@@ -340,6 +344,8 @@ struct Frame<const N: usize> {
     next_class: u32,
     /// The unanswered operation that led here, while it has made no difference.
     waiting: Option<Waiting>,
+    /// What is left to try of an object of elements, in the place of all that.
+    ways: Vec<Way>,
     /// How many operations have taken effect.
     trail: usize,
 }
@@ -378,6 +384,7 @@ struct Search<'a, S: SequentialSpec, const N: usize> {
     /// The unanswered operations of each class, by call: their places in `plan.unanswered`.
     classes: Vec<Class>,
     marks: Marks<S>,
+    elements: Elements<S>,
     states: Vec<S>,
     state_numbers: FxHashMap<S, u32>,
     state_marks: Vec<u32>,
@@ -422,6 +429,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             });
             classes[class].push(place as u32);
         }
+        let first_of = |class: &Class| plan.unanswered[class[0] as usize];
         let pure = |call: &Call<S>| call.ret.as_ref().is_some_and(|ret| S::is_pure(&call.op, ret));
         let pure: Vec<bool> = calls.iter().map(pure).collect();
         let mut pure_returns = Vec::new();
@@ -434,6 +442,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         }
         let mut search = Search {
             marks: Marks::new(calls, plan, &pure, &classes),
+            elements: Elements::of(start, calls, &kinds, classes.iter().map(first_of)),
             is_wanted,
             only_grows: calls.iter().all(|call| S::makes(&call.op).is_none()),
             pure,
@@ -555,12 +564,18 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
                         if is_last {
                             return Ok(exits);
                         }
-                    } else if self.has_a_future(&at) && self.is_new(at, waiting) {
-                        if let Some(of) = self.shortage(budget) {
-                            return Err(Found::Exhausted { stuck: self.stuck(), of });
+                    } else {
+                        let goes_on = self.has_a_future(&at) && self.is_new(at, waiting);
+                        // Of elements there may be very many ways that lead nowhere.
+                        if goes_on || S::OF_ELEMENTS {
+                            if let Some(of) = self.shortage(budget) {
+                                return Err(Found::Exhausted { stuck: self.stuck(), of });
+                            }
+                            budget.states -= 1;
                         }
-                        budget.states -= 1;
-                        path.push(self.frame(at, waiting));
+                        if goes_on {
+                            path.push(self.frame(at, waiting));
+                        }
                     }
                 }
                 let Some(frame) = path.last_mut() else { break };
@@ -616,6 +631,18 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
     }
 
     fn frame(&mut self, at: Configuration<N>, waiting: Option<Waiting>) -> Frame<N> {
+        if S::OF_ELEMENTS {
+            return Frame {
+                at,
+                left: Mask::EMPTY,
+                promising: Mask::EMPTY,
+                next_helpful: u32::MAX,
+                next_class: u32::MAX,
+                waiting: None,
+                ways: self.ways(&at),
+                trail: self.trail.len(),
+            };
+        }
         let left = self.candidates(&at);
         let (promising, only_helpful) = self.promising(&at, &left);
         Frame {
@@ -625,6 +652,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             next_helpful: if only_helpful { 0 } else { u32::MAX },
             next_class: 0,
             waiting,
+            ways: Vec::new(),
             trail: self.trail.len(),
         }
     }
@@ -819,6 +847,9 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
     /// The next configuration to try: first what makes the operation possible that has to return next,
     /// an unanswered one if no other does.
     fn next_of(&mut self, frame: &mut Frame<N>) -> Option<(Configuration<N>, Option<Waiting>)> {
+        if S::OF_ELEMENTS {
+            return self.by_a_way(frame).map(|at| (at, None));
+        }
         if self.gaps.is_some() {
             let next = self.answered(frame).or_else(|| self.over_a_gap(frame));
             return next.map(|at| (at, None));
@@ -940,11 +971,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         class: u32,
         only_helpful: bool,
     ) -> Option<(Configuration<N>, Option<Waiting>)> {
-        let called = self.plan.unanswered_before[frame.at.frontier as usize];
-        let count = self.used_sets.count(frame.at.used, class);
-        let next = self.classes[class as usize].get(count as usize);
-        let member = next.filter(|member| **member < called)?;
-        let index = self.plan.unanswered[*member as usize];
+        let index = self.next_unanswered(class, frame.at.used, frame.at.frontier)?;
         let before = frame.at.state;
         let state = self.step(before, index)?;
         let due = self.plan.returns[frame.at.frontier as usize];
@@ -971,6 +998,15 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
         }
         self.take(frame, index);
         Some((at, Some(Waiting { before, class })))
+    }
+
+    /// The next one of a class of unanswered operations, if it was called before a return.
+    fn next_unanswered(&self, class: u32, used: u32, frontier: u32) -> Option<u32> {
+        let called = self.plan.unanswered_before[frontier as usize];
+        let count = self.used_sets.count(used, class);
+        let next = self.classes[class as usize].get(count as usize);
+        let member = next.filter(|member| **member < called)?;
+        Some(self.plan.unanswered[*member as usize])
     }
 
     /// Where an operation leads from a state; none if it cannot have its answer there.
