@@ -3,7 +3,7 @@
 use checkers::history::{NodeId, Phase, Time};
 
 use crate::available::Stretch;
-use crate::nemesis::{Defect, Fault, Planned, Schedule};
+use crate::nemesis::{Defect, Fault, Planned, Schedule, Shape};
 use crate::play::Timeline;
 use crate::record::Recorder;
 use crate::run::Effect;
@@ -92,12 +92,6 @@ fn forgets(fault: &Fault) -> bool {
     matches!(defect, Defect::LostWrites | Defect::Rollback)
 }
 
-/// Whether it is left to chance that there is anything to notice.
-fn may_miss(fault: &Fault) -> bool {
-    let Fault::Disk { defect, .. } = fault else { return false };
-    matches!(defect, Defect::Error { one_of } if *one_of > 1)
-}
-
 /// Whether it is something at a node that it takes messages to notice.
 fn holds_up(fault: &Fault) -> bool {
     matches!(fault, Fault::Pause { .. } | Fault::Slow { .. } | Fault::Disk { .. })
@@ -105,6 +99,21 @@ fn holds_up(fault: &Fault) -> bool {
 
 fn falsifies_walls(fault: &Fault) -> bool {
     matches!(fault, Fault::ClockJump { .. } | Fault::ClockStrobe { .. })
+}
+
+/// Whether each node still hears some of the others: where not everybody talks with everybody, as leaders of regions do with each
+/// other, those links may be the ones that nobody uses.
+fn leaves_links(fault: &Fault) -> bool {
+    let shape = match fault {
+        Fault::Partition { shape } | Fault::Flap { shape, .. } => shape,
+        _ => return false,
+    };
+    matches!(shape, Shape::MajoritiesRing {} | Shape::Bridge {})
+}
+
+/// Whether what a fault did names nobody whom it hit.
+fn is_nobody(what: &str) -> bool {
+    what.is_empty() || what.starts_with(NOBODY)
 }
 
 fn cuts_clients_off(fault: &Fault) -> bool {
@@ -270,9 +279,9 @@ impl Director {
     ///
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
     /// could, or it falsifies a wall clock or cuts clients off: of a node that nobody asks for anything
-    /// meanwhile, nobody reads the clock or misses the answers. Nor need a disk that sometimes fails have
-    /// failed. That the nemesis as a whole has an effect is
-    /// asked of every run.
+    /// meanwhile, nobody reads the clock or misses the answers. Nor need a node have had anything to do while its process
+    /// stood still or its disk failed, or links have been used that were cut while every node still heard some of the others. That the nemesis as a
+    /// whole has an effect is asked of every run.
     pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
@@ -286,7 +295,9 @@ impl Director {
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
-            let left_open = falsifies_walls(&fault) || cuts_clients_off(&fault) || may_miss(&fault);
+            let left_open = [falsifies_walls, cuts_clients_off, leaves_links];
+            let left_open = left_open.iter().any(|may| may(&fault))
+                || holds_up(&fault) && !is_nobody(&ended.what);
             if !took_effect && !self.silenced(ended) && !left_open {
                 let whom = Some(&ended.what).filter(|what| !what.is_empty());
                 let whom = whom.map_or_else(String::new, |what| format!(": {what}"));

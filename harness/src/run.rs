@@ -19,7 +19,7 @@ use crate::nemesis::{self, Planned, Schedule};
 use crate::plan::Plan;
 use crate::play::{Played, Script, play};
 use crate::seed::Seed;
-use crate::sim::Failure;
+use crate::sim::{Failure, NOT_WHOLE};
 use crate::system::{Claim, Manifest, System};
 use crate::tape::Tape;
 use crate::trace::Trace;
@@ -217,13 +217,19 @@ fn script_without_effect(schedule: &Schedule, effects: &[Effect]) -> Option<Stri
     none.then(|| "no fault that the plan names had any effect".to_owned())
 }
 
-/// A nemesis of the plan that had no effect in the whole run tested nothing.
+/// A nemesis of the plan that had no effect in the whole run tested nothing; but where another one had taken a disk, and each
+/// fault of it waited for that to come back, it is the other one that did. Of many runs, a campaign says whether any had an
+/// effect.
 fn nemeses_without_effect(plan: &Plan, schedule: &Schedule, effects: &[Effect]) -> Vec<String> {
+    let of = |kind: &str| {
+        let planned = schedule.0.iter().filter(|planned| planned.fault.kind() == kind);
+        planned.filter_map(|planned| effects.get(planned.id.index())).collect::<Vec<_>>()
+    };
     let effective = |kind: &str| {
-        schedule.0.iter().any(|planned| {
-            let effect = effects.get(planned.id.index());
-            planned.fault.kind() == kind && effect.is_some_and(Effect::took_effect)
-        })
+        let effects = of(kind);
+        let waited = |effect: &&Effect| effect.what.ends_with(NOT_WHOLE);
+        effects.iter().any(|effect| effect.took_effect())
+            || !effects.is_empty() && effects.iter().all(waited)
     };
     let idle = plan.nemeses.iter().filter(|name| !effective(name));
     idle.map(|name| format!("the nemesis `{name}` had no effect in the whole run")).collect()

@@ -236,7 +236,7 @@ pub(super) struct Ran {
     pub(super) counts: Counts,
     /// The rare states that nodes got into.
     pub(super) marks: Vec<String>,
-    /// The places of the faults that the plan names and that made a difference.
+    /// The places of what the plan names and that made a difference, nemeses first.
     pub(super) named: Vec<usize>,
     /// When each fault began that made a difference.
     pub(super) begun: Vec<Time>,

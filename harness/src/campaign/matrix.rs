@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::budget::Beyond;
 use crate::config;
-use crate::nemesis::Scripted;
 use crate::plan::Plan;
 use crate::run::Judged;
 use crate::seed::Seed;
@@ -33,9 +32,9 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// The rare states of its system, and in how many runs each was reached.
     pub marks: BTreeMap<String, u64>,
-    /// The faults that the plan names, in its order.
+    /// The nemeses and the faults that the plan names, in its order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub named: Vec<NamedFault>,
+    pub named: Vec<Named>,
     /// The guarantees whose loss the plan is to show.
     #[serde(skip)]
     pub(super) losses: Vec<Guarantee>,
@@ -44,11 +43,13 @@ pub struct Row {
     pub(super) known: BTreeSet<(Guarantee, String)>,
 }
 
-/// A fault that a plan names.
+/// A nemesis or a fault that a plan names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NamedFault {
+pub struct Named {
     /// What it is, in words.
-    pub fault: String,
+    pub what: String,
+    /// Whether it is a nemesis, of which some runs may have no fault.
+    pub is_nemesis: bool,
     /// In how many runs the world was any different for it.
     pub effective: u64,
 }
@@ -217,10 +218,14 @@ pub(crate) fn sentence_of(anomaly: &Anomaly) -> String {
     last.cloned().unwrap_or_else(|| format!("{} at {}", anomaly.name, anomaly.at))
 }
 
-impl NamedFault {
-    /// A fault that no run has had yet.
-    fn of(fault: &Scripted) -> NamedFault {
-        NamedFault { fault: fault.to_string(), effective: 0 }
+impl Named {
+    /// What a plan names that has not run yet.
+    fn of(plan: &Plan) -> Vec<Named> {
+        let nemeses = plan.nemeses.iter().map(|name| (format!("the nemesis `{name}`"), true));
+        let words = |(number, fault)| (format!("`faults` number {number}, {fault}"), false);
+        let faults = (1..).zip(&plan.faults).map(words);
+        let named = |(what, is_nemesis)| Named { what, is_nemesis, effective: 0 };
+        nemeses.chain(faults).map(named).collect()
     }
 }
 
@@ -236,7 +241,7 @@ impl Row {
             canary_runs: plan.canary_runs,
             cells: Vec::new(),
             marks: system.marks().into_iter().map(|mark| (mark.to_owned(), 0)).collect(),
-            named: plan.faults.iter().map(NamedFault::of).collect(),
+            named: Named::of(plan),
             losses: plan.allowed_losses.clone(),
             known: BTreeSet::new(),
         }

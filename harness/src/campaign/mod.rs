@@ -16,7 +16,7 @@ pub use findings::{
     Broken, Divergence, Ending, Findings, Inconclusive, Notable, OwnError, Stopped, Totals,
 };
 pub(crate) use matrix::sentence_of;
-pub use matrix::{AnomalyCount, Cell, NamedFault, Row, Standing, Witnessed};
+pub use matrix::{AnomalyCount, Cell, Named, Row, Standing, Witnessed};
 pub(crate) use runner::words_of;
 pub use runner::{Campaign, Entry, Progress};
 pub use so_far::{SoFar, SoFarError};

@@ -16,7 +16,7 @@ use super::findings::{Findings, OwnError, Ran, Stopped};
 use super::in_test::{Aftermath, Draft};
 use super::matrix::{Row, telling};
 use super::so_far::{Past, SoFar};
-use crate::nemesis::{Planned, Scripted};
+use crate::nemesis::Planned;
 use crate::plan::Plan;
 use crate::run::{self, Effect, Judged, Options, Report};
 use crate::seed::Seed;
@@ -415,11 +415,14 @@ fn begun(report: &Report) -> Vec<Time> {
     effective(report).map(|planned| planned.at).collect()
 }
 
-/// The places of the faults that the plan names and that made a difference.
+/// The places of what the plan names and that made a difference, nemeses first.
 fn named(report: &Report) -> Vec<usize> {
-    let faults = report.plan.faults.iter().enumerate();
-    let did_something = |named: &Scripted| effective(report).any(|planned| named.is(planned));
-    faults.filter(|(_, named)| did_something(named)).map(|(place, _)| place).collect()
+    let Plan { nemeses, faults, .. } = &report.plan;
+    let of_nemesis =
+        nemeses.iter().map(|name| effective(report).any(|planned| planned.fault.kind() == name));
+    let of_fault = faults.iter().map(|fault| effective(report).any(|planned| fault.is(planned)));
+    let effective = of_nemesis.chain(of_fault).enumerate();
+    effective.filter(|(_, is)| *is).map(|(place, _)| place).collect()
 }
 
 /// The faults that made a difference.

@@ -8,7 +8,7 @@ use checkers::Guarantee;
 
 use super::brief::counted;
 use super::{corpus, escape, matrix, triage};
-use crate::campaign::{Findings, Inconclusive, NamedFault, Row, Standing, Stopped};
+use crate::campaign::{Findings, Inconclusive, Named, Row, Standing, Stopped};
 use crate::config;
 use crate::seed::Seed;
 use crate::system::Claim;
@@ -217,22 +217,21 @@ fn marks(out: &mut String, findings: &Findings) {
     }
 }
 
-/// The faults that plans name and that made no difference in any run.
+/// What plans name and that made no difference in any run.
 fn idle(out: &mut String, findings: &Findings) {
-    let rows = findings.rows.iter().filter(|row| row.runs > 0);
-    let idle = |row: &'_ Row| row.named.iter().any(|named| named.effective == 0);
-    let mut rows = rows.filter(|row| idle(row)).peekable();
-    if rows.peek().is_some() {
-        out.push_str("\nFaults that plans name and that had no effect in any run:\n");
-    }
-    for Row { plan, runs, named, .. } in rows {
-        for (number, NamedFault { fault, effective }) in (1..).zip(named) {
-            if *effective == 0 {
-                let (plan, fault) = (escape::line(plan), escape::line(fault));
-                let runs = counted(*runs, "run");
-                let _ = writeln!(out, "  {plan} ({runs}): `faults` number {number}, {fault}");
+    /// Of fewer runs, some may have no fault of a nemesis.
+    const RUNS_MIN: u64 = 10;
+    let mut lines = String::new();
+    for Row { plan, runs, named, .. } in findings.rows.iter().filter(|row| row.runs > 0) {
+        for Named { what, is_nemesis, effective } in named {
+            if *effective == 0 && !(*is_nemesis && *runs < RUNS_MIN) {
+                let (plan, runs) = (escape::line(plan), counted(*runs, "run"));
+                let _ = writeln!(lines, "  {plan} ({runs}): {}", escape::line(what));
             }
         }
+    }
+    if !lines.is_empty() {
+        let _ = write!(out, "\nWhat plans name and had no effect in any run:\n{lines}");
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) use guard::Caught;
 pub(crate) use network::Link;
 pub(crate) use roster::{Roster, Step, operate};
 pub(crate) use target::{Cuts, Observed, named, see_each_other, stream_of};
-pub(crate) use world::{NOBODY, Play, World};
+pub(crate) use world::{NOBODY, NOT_WHOLE, Play, World};
 
 /// How a node went wrong by itself, without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,9 @@ use self::processes::Rolling;
 /// How the effect of a fault begins that has hit nobody.
 pub(crate) const NOBODY: &str = "nobody";
 
+/// How what a fault did ends where it waited for a disk that another one had taken.
+pub(crate) const NOT_WHOLE: &str = "is not whole yet";
+
 /// What a client does from the start of the run to its end.
 pub(crate) type Play = Box<dyn FnOnce(ClientCx) -> LocalBoxFuture<'static, ()>>;
 
@@ -218,7 +221,7 @@ impl World {
             .target()
             .map(|target| self.observed().resolve(target, &mut target::stream_of(planned.salt)));
         let in_the_way = match (self.lost(), self.shared.roster.under_way()) {
-            (Some(id), _) => Some(format!("{NOBODY}, n{id} is not whole yet")),
+            (Some(id), _) => Some(format!("{NOBODY}, n{id} {NOT_WHOLE}")),
             (None, step) => step.map(|step| format!("{NOBODY}, {step} still")),
         };
         if let Some(what) = in_the_way {
@@ -289,7 +292,7 @@ impl World {
     /// one less that counts.
     fn change_members(&mut self, change: Change, stream: &mut Stream) -> String {
         if let Some(id) = self.lost() {
-            return format!("{NOBODY}, n{id} is not whole yet");
+            return format!("{NOBODY}, n{id} {NOT_WHOLE}");
         }
         // Those that take no part may come, so all are looked at.
         self.credit_late_change();
@@ -375,7 +378,7 @@ impl World {
     /// Why no disk may be lost now, in words, if so.
     fn spares_disks(&self) -> Option<String> {
         if let Some(id) = self.lost() {
-            return Some(format!("{NOBODY}, n{id} is not whole yet"));
+            return Some(format!("{NOBODY}, n{id} {NOT_WHOLE}"));
         }
         // What is a minority of all is none of those that count, when one of them comes or goes.
         let step = self.shared.roster.under_way();

@@ -248,7 +248,7 @@ fn a_campaign_names_the_faults_of_plans_that_had_no_effect_in_any_run() {
     fs::write(at.join("p.toml"), NAMED).unwrap();
     let flags = ["campaign", "--plans", "p.toml", "--seeds", "0..2"];
     let (_, stdout, stderr) = stormglass(at, &flags);
-    let words = "Faults that plans name and that had no effect in any run:\n  named (2 runs): \
+    let words = "What plans name and had no effect in any run:\n  named (2 runs): \
                  `faults` number 2, crash leader, after append 100000 from leader to anyone\n\n2 runs, ";
     assert!(stdout.contains(words), "{stdout}{stderr}");
     let (_, stdout, _) = stormglass(at, &[&flags[..], &["--format", "json"]].concat());

@@ -331,7 +331,7 @@ fn a_witness_is_found_stored_shown_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     // Of two clients under one kind of fault, a run is soon made smaller.
-    let few = "clients = [2, 2]\nkeys = [2, 2]\nnemeses = [\"partition\"]\n";
+    let few = "engine = \"event\"\nclients = [2, 2]\nkeys = [2, 2]\nnemeses = [\"partition\"]\n";
     fs::write(at.join("short.toml"), format!("{SHORT}{few}")).unwrap();
     let campaign = [
         "campaign",

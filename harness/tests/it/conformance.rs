@@ -323,7 +323,8 @@ fn a_claim_that_is_broken_without_any_fault_is_found() {
 
 #[test]
 fn nothing_is_found_about_the_systems_of_this_repository() {
-    for name in ["raft", "multi-leader", "leaderless"] {
+    // Of `leaderless`, the command says so.
+    for name in ["raft", "multi-leader"] {
         let entry = SYSTEMS.iter().find(|entry| entry.name == name).unwrap();
         let system: Arc<dyn System> = Arc::from((entry.build)());
         assert_eq!(examine(&system), [], "{name}");

@@ -216,6 +216,20 @@ fn a_change_that_nobody_agrees_on_proves_nothing() {
 }
 
 #[test]
+fn a_change_that_waited_for_a_disk_which_another_fault_had_taken_is_not_held_against_the_run() {
+    let system = plans().into_iter().find(|(plan, _)| plan.name == "raft").unwrap().1;
+    let mut plan = Plan::new("test", "raft");
+    plan.nodes = vec![3];
+    let wipe = (Fault::Wipe { target: Target::One }, 3_000, 6_000);
+    let report = under(&plan, &system, &[wipe, change(Change::Add, 4_000, 5_000)]);
+    assert!(report.effects[1].what.ends_with(" is not whole yet"), "{:?}", report.effects[1]);
+    assert_eq!(report.vacuous, Vec::<String>::new());
+    let cut = Fault::Partition { shape: Shape::Isolate { target: Target::One } };
+    let report = under(&plan, &system, &[(cut, 3_000, 6_000)]);
+    assert_eq!(report.vacuous, ["the nemesis `membership` had no effect in the whole run"]);
+}
+
+#[test]
 fn three_members_remain_and_a_node_that_went_may_come_again() {
     let mut changes = vec![ONE_GOES; 3];
     changes.extend([Change::Add; 3]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use checkers::Guarantee;
 use stormglass::campaign::{Campaign, Ending, Entry, Findings, Standing};
+use stormglass::engine::Choice;
 use stormglass::plan::Plan;
 use stormglass::report::summary::{Cost, Replay};
 use stormglass::report::{junit, markdown, summary};
@@ -108,6 +109,7 @@ fn seeds_with_one_cause_have_one_signature_once_they_are_shrunk() {
 fn a_shape_says_who_led_and_a_search_that_was_cut_short_gives_none() {
     let (mut plan, system) =
         plans_of("stock.toml").into_iter().find(|(plan, _)| plan.name == "primary-async").unwrap();
+    plan.engine = Choice::Event;
     plan.safety = Duration::from_secs(6);
     plan.clients = [3, 4];
     let entries = [Entry { plan, system }];

@@ -6,7 +6,7 @@ use checkers::checker::Live;
 use checkers::history::{FaultId, NodeId, Op, OpKind, Operation, Phase, Time, Value};
 use checkers::{Guarantee, Verdict};
 use stormglass::config::Config;
-use stormglass::nemesis::{Fault, Planned, Schedule, Shape, Target};
+use stormglass::nemesis::{Defect, Fault, Planned, Schedule, Shape, Target};
 use stormglass::plan::Plan;
 use stormglass::run::{Conclusion, Options, Report, run};
 use stormglass::seed::Seed;
@@ -102,6 +102,18 @@ fn a_partition_that_nobody_notices_leaves_the_run_unknown() {
     let report = under(Quirk::None, 6, &[(isolate, 1000, 3000)]);
     assert_eq!(report.conclusion(), Conclusion::Unknown);
     assert!(report.vacuous[0].contains("made no difference"), "{:?}", report.vacuous);
+}
+
+#[test]
+fn a_node_that_had_nothing_to_do_while_its_disk_was_full_is_not_held_against_the_run() {
+    // All is kept by the first node.
+    let full = Fault::Disk { target: Target::Node(NodeId(2)), defect: Defect::Full };
+    let report = under(Quirk::None, 6, &[(full, 1000, 3000), (CRASH_FIRST, 4000, 4500)]);
+    assert!(!report.effects[0].took_effect() && report.effects[1].took_effect());
+    assert_eq!(report.vacuous, Vec::<String>::new());
+    let options = Options { schedule: Some(report.schedule), ..Options::default() };
+    let report = run(&one_copy(Quirk::None), &plan(&["disk-full"]), Seed(6), options);
+    assert_eq!(report.vacuous, ["the nemesis `disk-full` had no effect in the whole run"]);
 }
 
 #[test]
