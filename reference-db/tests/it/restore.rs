@@ -405,6 +405,30 @@ mod raft {
     }
 
     #[test]
+    fn who_is_let_go_of_two_and_leads_first_needs_no_word_of_its_own() {
+        let mut led = 0;
+        for seed in 0..20 {
+            let (mut cluster, leader, session) = started(2, seed, 1000);
+            let goes = 1 - leader;
+            cluster.cut[goes][leader] = true;
+            cluster.request(leader, 7, dismiss(1, goes));
+            assert!(cluster.run_until(|cluster| voters(cluster, goes) == [leader as u32]));
+            for node in [leader, goes] {
+                cluster.crash(node);
+                cluster.start(node);
+            }
+            cluster.heal();
+            led += u32::from(cluster.elect() == goes);
+            let leads_alone = |cluster: &Cluster<Raft>| cluster.leader() == Some(leader);
+            assert!(cluster.run_until(leads_alone), "seed {seed}: nothing is agreed on");
+            cluster.run(100);
+            assert_eq!(cluster.ask(leader, 7, dismiss(2, goes)), DONE, "seed {seed}");
+            assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), DONE, "seed {seed}");
+        }
+        assert!((1..20).contains(&led), "either of the two leads first in some: {led}");
+    }
+
+    #[test]
     fn a_node_that_is_let_in_is_reported_when_it_counts() {
         let (mut cluster, leader, _) = with_a_spare(8);
         cluster.cut[leader][3] = true;

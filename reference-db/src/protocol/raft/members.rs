@@ -484,11 +484,17 @@ impl<C: Clone, S> Core<C, S> {
     }
 
     /// Who has to know of the latest change of the members before it counts: of two, the one that is let go.
+    ///
+    /// Nobody, where that is this member, since its own log says so. Of 1 and 2, leader 2 takes the vote of 1 away;
+    /// both have that in their logs, and are restarted before either knows that it is agreed on. Then 1 may
+    /// [stand](Core::may_stand), and leads with the vote of 2. Were it to wait for an answer of its own, nothing
+    /// would ever be agreed on again: it has none, and 2 elects nobody else while it hears 1.
     pub(super) fn has_to_know(&self) -> Option<NodeId> {
         if self.is_agreed() {
             return None;
         }
-        self.members.let_go_of_two(&self.agreed_members())
+        let let_go = self.members.let_go_of_two(&self.agreed_members());
+        let_go.filter(|node| *node != self.id)
     }
 
     fn change_members(&mut self, now: Time, members: Option<Members>) -> Change {
