@@ -288,16 +288,28 @@ impl Roster {
         (node.0 - 1) % self.groups
     }
 
-    /// Whether most of the nodes of a node's region are among these, also when the change that is under way
-    /// counts; true where there are no regions.
-    pub(super) fn has_its_region(&self, node: NodeId, nodes: &BTreeSet<NodeId>) -> bool {
+    /// Whether a node's region has a majority of its own among these nodes, and the node is connected with it, also
+    /// when the change that is under way counts; true where there are no regions.
+    ///
+    /// As in the whole cluster, one of the region has to be connected with enough of it. That each is connected with
+    /// some majority of all nodes is not enough: on a ring of six, where each sees all but the one opposite, a
+    /// region of the first and the fourth node has two nodes that do not see each other.
+    pub(super) fn has_its_region(
+        &self,
+        node: NodeId,
+        nodes: &BTreeSet<NodeId>,
+        connected: impl Fn(NodeId, NodeId) -> bool,
+    ) -> bool {
         if self.groups == 1 {
             return true;
         }
         let group = self.group(node);
         self.possible().iter().all(|members| {
-            let own = || members.iter().filter(|member| self.group(**member) == group);
-            2 * own().filter(|member| nodes.contains(member)).count() > own().count()
+            let own = || members.iter().copied().filter(|member| self.group(*member) == group);
+            let there = || own().filter(|member| nodes.contains(member));
+            let has_most =
+                |one| 2 * there().filter(|other| connected(one, *other)).count() > own().count();
+            there().any(|one| connected(one, node) && has_most(one))
         })
     }
 
@@ -328,5 +340,32 @@ pub(crate) async fn operate(roster: Rc<Roster>, mut operator: Box<dyn Operator>)
         } else {
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::target::see_each_other;
+
+    /// Those who have their regions, of nodes that are dealt to three, of which only some see each other.
+    fn have_their_regions(nodes: u32, see: impl Fn(u32, u32) -> bool) -> Vec<u32> {
+        let roster = Roster::new(Some(Membership { groups: 3, least: 1 }), false, nodes);
+        let all: BTreeSet<NodeId> = (1..=nodes).map(NodeId).collect();
+        let see = |a: NodeId, b: NodeId| see(a.0, b.0);
+        let have = all.iter().filter(|node| roster.has_its_region(**node, &all, see));
+        have.map(|node| node.0).collect()
+    }
+
+    #[test]
+    fn two_nodes_that_do_not_see_each_other_are_no_majority_of_their_region() {
+        let on_a_ring = |a: u32, b: u32| see_each_other(6, a as usize, b as usize);
+        assert_eq!(have_their_regions(6, |_, _| true), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(have_their_regions(6, on_a_ring), [0; 0], "all but the one opposite");
+        let all_but = |a: u32, b: u32| (a.min(b), a.max(b)) != (1, 4);
+        assert_eq!(have_their_regions(6, all_but), [2, 3, 5, 6]);
+        assert_eq!(have_their_regions(7, all_but), [1, 2, 3, 4, 5, 6, 7], "both see the seventh");
+        let without_the_first = |a: u32, b: u32| a == b || a != 1 && b != 1;
+        assert_eq!(have_their_regions(7, without_the_first), [2, 3, 4, 5, 6, 7]);
     }
 }

@@ -492,7 +492,7 @@ impl World {
     /// members to make one, also when the change of them that is under way counts. Nobody where there is
     /// none. Nodes that stand still, or have lost their disks and are not whole again, are none of them, and
     /// whoever stays with one that clients do not hear, or that does not hear them, is served by none. Nor are
-    /// those of a region that has no majority of its own.
+    /// those of a region that has no majority of its own, connected in the same way.
     pub(crate) fn quorum(&self) -> BTreeSet<NodeId> {
         let links = self.shared.links.borrow();
         let counts = |id: &NodeId| {
@@ -513,7 +513,8 @@ impl World {
         let connected = both.clone();
         both.retain(|id| {
             let hears_clients = links.connected(Place::CLIENTS.0, id.index());
-            hears_clients && self.shared.roster.has_its_region(*id, &connected)
+            let hear = |a: NodeId, b: NodeId| links.connected(a.index(), b.index());
+            hears_clients && self.shared.roster.has_its_region(*id, &connected, hear)
         });
         both
     }

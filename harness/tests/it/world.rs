@@ -277,6 +277,25 @@ fn a_store_without_a_majority_need_not_be_available() {
 }
 
 #[test]
+fn a_region_whose_nodes_do_not_see_each_other_need_not_be_available() {
+    // Six nodes on a ring, on which each sees all but the one opposite. With some salts these are the two nodes
+    // of each region, and nobody can be served, although everyone is connected with a majority of all nodes.
+    let mut plan = plan(&[]);
+    (plan.system, plan.nodes) = ("multi-leader".to_owned(), vec![6]);
+    let entry = SYSTEMS.iter().find(|entry| entry.name == "multi-leader").unwrap();
+    let system: Arc<dyn System> = Arc::from((entry.build)());
+    let ring = Fault::Partition { shape: Shape::MajoritiesRing {} };
+    let mut idle = 0;
+    for salt in 0..16 {
+        let schedule = Some(schedule(&[(ring, 2000, 4500)], |_| salt));
+        let report = run(&system, &plan, Seed(3), Options { schedule, ..Options::default() });
+        assert_ne!(report.conclusion(), Conclusion::Invalid, "salt {salt}: {:?}", report.judged);
+        idle += u32::from(report.effects[0].ok_during < 10);
+    }
+    assert!(idle > 0, "no salt has cut every region in two");
+}
+
+#[test]
 fn a_client_that_is_cut_off_says_nothing_of_availability() {
     // The only client of these runs stays with its node, which is cut off for long enough in some.
     let mut plan = Plan::new("test", "raft");

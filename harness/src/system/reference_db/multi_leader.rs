@@ -78,7 +78,8 @@ impl MultiLeader {
             (Guarantee::Durable, when(keeps)),
             (Guarantee::Convergent, Claim::Holds),
             (Guarantee::Live, Claim::Holds),
-            // Of a majority of all nodes, some are a majority of their region.
+            // Of a majority of all nodes that all see each other, some are a majority of their region. Where not
+            // all do and no region has a majority, nothing is claimed: `Roster::has_its_region`.
             (Guarantee::Available, Claim::Holds),
         ]);
         // What is not offered, nobody can judge.
