@@ -1,25 +1,24 @@
 //! The way from one answer to the next, of an object [of elements](SequentialSpec::OF_ELEMENTS).
 //!
-//! Most of the operations that are open at one time are about different elements, and which of them have taken effect can be
-//! anything: as many configurations as there are sets of them, which a search would all have to see before it could say that
-//! something is wrong. Here it does not stop at these.
+//! Most of the operations that are open at one time are about different elements, and any of them may have taken effect: there
+//! are as many configurations as there are sets of them, and a search would have to see them all before it could say that
+//! something is wrong. Here it does not stop at these. The *opposite* of an operation takes out what it puts in, or the other
+//! way round.
 //!
-//! **Lemma.** Where there is an order, there is one that begins in one of these ways, of which the second is there for each
-//! answer that an open read is to have; for an operation, its *opposite* is the one that puts in what this takes out, or the
-//! other way round.
+//! **Lemma.** Where there is an order, there is one that begins in one of these ways:
 //!
-//! 1. The operation that returns next, if it is no read, after some of its opposites, those that return first.
-//! 2. A read; and before it, for each element that it shows and that is not there, or the other way round, one operation that
-//!    makes it so, after some of its opposites, those that return first. The one that makes it so is of all that do the one
-//!    that returns first; one without an answer only if no other is open.
+//! 1. with the operation that returns next, if that is no read; just before it, some of its opposites, those that return first;
+//! 2. with a read that is open; before it, for each element in which what it shows is not what there is, one operation that
+//!    makes it so: of those that are open the one that returns first, and one without an answer only if no other is open; just
+//!    before that one, some of its opposites, those that return first.
 //!
-//! *Proof.* In any order, look at the first of all reads and of the operation that returns next, and at what comes before it.
-//! That is open, and nothing of it has to return before the operation that does so next, so that it may as well come right after
-//! that first one, all that is about one element together, unless that first one is about this element, or shows it changed.
-//! Then the last operation about the element makes it so, whatever the ones before did: those of its own kind can come right
-//! after the first one, where they change nothing, and of its opposites there are some. Of two that ask the same, both open, the one
-//! that returns first can take the place of the one that comes first. One without an answer that did not make it so need not
-//! have taken effect; and where one with the same question is open that has an answer, they can change places. ∎
+//! *Proof.* Take an order, and in it the first operation that is a read, or the one that returns next. Whatever comes before is
+//! no read, and returns later than the one that returns next, so that it may as well come right after the first. For each
+//! element, take what comes before the first about this element. If the first is about another one, or is a read that shows
+//! this one as it is, all of it can come after the first, as it leaves the element as it was. Otherwise the last of it decides:
+//! those that ask the same can come after the first, where they change nothing; those without an answer need not have taken
+//! effect; what is left are opposites. Of two that are open and ask the same, the one that returns first can have the place of
+//! the one that comes first, and so can one with an answer that of one without. ∎
 
 use std::cmp::Reverse;
 
