@@ -329,7 +329,7 @@ fn kind_in_words(kind: &str) -> String {
         "a boolean" => "true or false".to_owned(),
         "string only" | "a string" | "variant identifier" => "a text".to_owned(),
         "a sequence" => "a list".to_owned(),
-        "a map" => "a table".to_owned(),
+        "a map" | "struct variant" => "a table".to_owned(),
         kind => kind.to_owned(),
     }
 }

@@ -540,7 +540,7 @@ pub enum Shape {
 
 impl Shape {
     /// The nodes that it tells from all others, where it does.
-    fn target(self) -> Option<Target> {
+    pub(crate) fn target(self) -> Option<Target> {
         match self {
             Shape::Isolate { target }
             | Shape::Mute { target }

@@ -71,6 +71,14 @@ impl Observed {
         }
     }
 
+    /// The same, but one that is meant by its number also while it is down: its links are there.
+    fn resolve_parted(&self, target: Target, stream: &mut Stream) -> Vec<NodeId> {
+        match target {
+            Target::Node(node) if self.nodes.iter().any(|(id, ..)| *id == node) => vec![node],
+            _ => self.resolve(target, stream),
+        }
+    }
+
     /// The node that is up and leads in the highest term.
     fn leader(&self) -> Option<NodeId> {
         self.nodes
@@ -84,7 +92,8 @@ impl Observed {
     ///
     /// Where nodes are down, the cut may fall so that no two nodes that are up would notice, and
     /// nodes that wait for a leader may elect the one in the middle of a bridge, and never use the
-    /// links that are cut. Then the partition isolates one node instead. Clients may turn to none of the
+    /// links that are cut. Then the partition isolates one node instead, unless it is of a node by its number: that may come
+    /// back while it lasts. Clients may turn to none of the
     /// nodes that they are to be cut off from. Then it is the one that they turned to last.
     pub(crate) fn cuts(&self, shape: Shape, stream: &mut Stream) -> Cuts {
         let waits = |(_, up, status): &(NodeId, bool, NodeStatus)| *up && status.term > 0;
@@ -98,7 +107,9 @@ impl Observed {
             let mut nodes = self.nodes.iter();
             nodes.any(|(id, up, _)| *up && id.index() == place) || place == Place::CLIENTS.0
         };
-        if shape.is_of_clients() || cuts.links.iter().any(|link| up(link.from) && up(link.to)) {
+        let is_of_a_number = matches!(shape.target(), Some(Target::Node(_)));
+        let is_left = is_of_a_number || shape.is_of_clients();
+        if is_left || cuts.links.iter().any(|link| up(link.from) && up(link.to)) {
             return cuts;
         }
         self.cuts_of_shape(Shape::Isolate { target: Target::One }, stream)
@@ -129,18 +140,18 @@ impl Observed {
                 Cuts { links, what: format!("{} -/-> clients", named(&some)) }
             }
             Shape::Isolate { target } => {
-                let some = self.resolve(target, stream);
+                let some = self.resolve_parted(target, stream);
                 let rest = without(&all, &some);
                 Cuts::both_ways(&some, &rest, words(&[&some, &rest]))
             }
             Shape::Mute { target } => {
-                let some = self.resolve(target, stream);
+                let some = self.resolve_parted(target, stream);
                 let rest = without(&all, &some);
                 let what = format!("{} -/-> {}", named(&some), named(&rest));
                 Cuts::one_way(&some, &rest, what)
             }
             Shape::Deaf { target } => {
-                let some = self.resolve(target, stream);
+                let some = self.resolve_parted(target, stream);
                 let rest = without(&all, &some);
                 let what = format!("{} -/-> {}", named(&rest), named(&some));
                 Cuts::one_way(&rest, &some, what)

@@ -185,6 +185,22 @@ fn one_message_is_lost_and_said_again() {
 }
 
 #[test]
+fn who_is_named_by_number_is_cut_off_though_it_is_down_when_that_begins() {
+    let faults = "[[plan.faults]]
+        at = \"3s\"
+        lasts = \"2s\"
+        fault = { kind = \"crash\", target = { node = 2 } }
+        [[plan.faults]]
+        at = \"4s\"
+        lasts = \"4s\"
+        fault = { kind = \"partition\", shape = { shape = \"isolate\", target = { node = 2 } } }";
+    let (plan, system) = plan_of("raft", faults);
+    let report = on(Engine::Event, &plan, &system, 1);
+    let [_, cut] = &report.effects[..] else { panic!("two faults: {:?}", report.effects) };
+    assert!(cut.what == "n2 | n1 n3" && cut.dropped > 10, "{cut:?}");
+}
+
+#[test]
 fn a_fault_whose_message_never_comes_leaves_the_run_unknown() {
     let (plan, system) = plan_of(
         "raft",
@@ -228,6 +244,10 @@ fn what_no_run_can_do_is_refused_with_what_would_do() {
             "aimed at node 0, and there are 1 to 3",
         ),
         (fault("fault = { kind = \"crush\", target = \"leader\" }"), "crush"),
+        (
+            fault("fault = { kind = \"disk\", target = \"one\", defect = \"slow\" }"),
+            "a table belongs here; such as `fault = { kind = \"disk\"",
+        ),
         (
             fault("fault = { kind = \"crash\", target = \"leader\", how = 1 }"),
             "`how` is no setting here",

@@ -189,6 +189,20 @@ fn what_the_swarm_has_found_stays_found() {
 }
 
 #[test]
+fn the_full_campaign_has_each_mode_under_every_fault_of_its_swarm() {
+    let nemeses = |file: &str, system: &str| -> BTreeSet<String> {
+        let plans = plans_of(file).into_iter().map(|(plan, _)| plan);
+        let mut plain = plans.filter(|plan| plan.system == system && plan.settings.is_empty());
+        plain.next().unwrap().nemeses.into_iter().collect()
+    };
+    for entry in SYSTEMS {
+        let full = nemeses("full.toml", entry.name);
+        assert_eq!(full, nemeses("swarm.toml", entry.name), "{}", entry.name);
+        assert!(full.len() >= 20, "{}: {full:?}", entry.name);
+    }
+}
+
+#[test]
 fn a_mode_that_needs_everybody_makes_no_progress_and_is_told_with_how_everybody_stands() {
     let report = with_a_minority_away("primary-sync", Fault::Crash { target: Target::Minority });
     let live = report.judged.iter().find(|judged| judged.guarantee == Guarantee::Live).unwrap();
