@@ -1,7 +1,7 @@
 //! What each mode keeps and what it breaks, by the kind of faults: the claims, measured.
 //!
 //! A campaign of one plan is run once for each *group* of faults: without any, under each nemesis of
-//! the plan by itself, under all of them, and under each of some more by itself that its system is made
+//! the plan by itself, under all of them with the faults that the plan names one by one, and under each of some more by itself that its system is made
 //! for; and under all of them together with one of these, where its system waives a promise for it: what
 //! that breaks may take other faults besides. What is claimed has to hold in every group; what is disclaimed needs a witness in one of them.
 
@@ -102,7 +102,7 @@ impl Line {
     }
 }
 
-/// Splits each plan into one for each group: those of its own nemeses, and each of `more` that is not among
+/// Splits each plan into one for each group: those of its own nemeses and the faults that it names, and each of `more` that is not among
 /// them, where its system says something under that; and where it then promises less, these together.
 ///
 /// # Errors
@@ -116,14 +116,16 @@ pub fn split(entries: &[Entry], more: &[&str]) -> Result<Vec<(usize, Group, Entr
                 entry.plan.name = format!("{}-{name}", entry.plan.name);
             }
             entry.plan.nemeses = nemeses.to_vec();
-            entry.plan.faults.clear();
             entry.plan.allowed_losses.clear();
             // Whether there is a witness is asked of all groups together.
             entry.plan.canary_runs = u64::MAX;
             entry
         };
         let mut part = |group: Group, name: &str, nemeses: &[String]| {
-            let entry = under(if group == Group::All { "" } else { name }, nemeses);
+            let mut entry = under(if group == Group::All { "" } else { name }, nemeses);
+            if !matches!(group, Group::All | Group::AllAnd(_)) {
+                entry.plan.faults.clear();
+            }
             entry.plan.check_for(&*entry.system, &[])?;
             parts.push((index, group, entry));
             Ok(())
@@ -135,7 +137,7 @@ pub fn split(entries: &[Entry], more: &[&str]) -> Result<Vec<(usize, Group, Entr
                 part(Group::Alone(nemesis.clone()), nemesis, std::slice::from_ref(nemesis))?;
             }
         }
-        if !nemeses.is_empty() {
+        if !(nemeses.is_empty() && entry.plan.faults.is_empty()) {
             part(Group::All, "all", nemeses)?;
         }
         for nemesis in more.iter().map(|nemesis| (*nemesis).to_owned()) {

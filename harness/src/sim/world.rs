@@ -264,10 +264,12 @@ impl World {
                 }
             }
             Fault::Membership { .. } => {
-                let (changed, what) = self.shared.roster.end_order();
                 let effect = &mut self.effects[id.index()];
-                if !effect.what.starts_with(NOBODY) {
-                    (effect.changed, effect.what) = (changed, what);
+                if effect.what.starts_with(NOBODY) {
+                    // What was agreed on meanwhile is what the one before had ordered.
+                    self.credit_late_change();
+                } else {
+                    (effect.changed, effect.what) = self.shared.roster.end_order();
                     self.late_change = self.shared.roster.under_way().map(|_| id);
                 }
             }

@@ -256,6 +256,12 @@ fn a_campaign_names_the_faults_of_plans_that_had_no_effect_in_any_run() {
     let named = json["findings"]["rows"][0]["named"].as_array().unwrap();
     let counts: Vec<_> = named.iter().map(|named| named["effective"].as_u64().unwrap()).collect();
     assert_eq!(counts, [2, 0]);
+    // Guarantees are measured without faults, and under all that the plan names.
+    let guarantees = ["guarantees", "--plans", "p.toml", "--seeds", "0..1"];
+    let (_, stdout, stderr) = stormglass(at, &guarantees);
+    let has_both = stdout.contains("│ no faults") && stdout.contains("│ all faults");
+    assert!(has_both && stdout.contains("\n2 runs, "), "{stdout}{stderr}");
+    assert!(stdout.contains(", 1 fault applied, "), "{stdout}");
 }
 
 #[test]

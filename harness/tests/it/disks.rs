@@ -314,8 +314,11 @@ fn a_fault_that_chance_or_a_standstill_has_kept_from_anything_is_not_held_agains
     let reasons = |faults: &[(Fault, u64, u64)]| on(Engine::Event, &idle, faults).vacuous;
     let disk = |defect| Fault::Disk { target: FIRST, defect };
     let misses = |reasons: &[String]| reasons.iter().any(|reason| reason.contains("difference"));
-    assert!(misses(&reasons(&[(disk(Defect::Error { one_of: 1 }), 2000, 3000)])));
-    assert!(!misses(&reasons(&[(disk(Defect::Error { one_of: 5 }), 2000, 3000)])));
+    for one_of in [1, 5] {
+        assert!(!misses(&reasons(&[(disk(Defect::Error { one_of }), 2000, 3000)])), "{one_of}");
+    }
+    let nobody = Fault::Disk { target: Target::Node(NodeId(9)), defect: Defect::Full };
+    assert!(misses(&reasons(&[(nobody, 2000, 3000)])));
     let isolate = Fault::Partition { shape: Shape::Isolate { target: FIRST } };
     assert!(misses(&reasons(&[(isolate, 4000, 5000)])));
     let after = reasons(&[(disk(Defect::Rollback), 2000, 3000), (isolate, 4000, 5000)]);

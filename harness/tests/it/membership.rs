@@ -203,6 +203,16 @@ fn a_change_that_takes_longer_than_its_fault_is_an_effect_of_it() {
 }
 
 #[test]
+fn a_change_that_is_agreed_on_while_the_next_fault_waits_for_it_is_an_effect_of_its_own_fault() {
+    // Asked every 50 ms, it is agreed on after 1.2 s, while the second fault lasts.
+    let report = of_changing(24, &[Change::Add, Change::Add]);
+    let [first, second] = &report.effects[..] else { panic!("two faults") };
+    assert!(first.changed == 1 && first.what.contains("; after the fault: n"), "{first:?}");
+    assert!(second.changed == 0 && second.what.ends_with(" is added still"), "{second:?}");
+    assert_eq!(report.vacuous, Vec::<String>::new());
+}
+
+#[test]
 fn a_change_that_nobody_agrees_on_proves_nothing() {
     let report = of_changing(NEVER, &[Change::Add, Change::Add]);
     let [first, second] = &report.effects[..] else { panic!("two faults") };
