@@ -476,7 +476,10 @@ impl WithoutLeader {
         let goes_back = !atomic && !read_repair;
         // A wall clock that is ahead makes a change win over all that others make meanwhile.
         let later_wins = atomic || !falsifies_clocks(nemeses);
-        if wipes_several(nemeses) || wipes(nemeses) && replicas < 3 {
+        // Of three replicas, two may be among the disks that a minority of five nodes loses at once. Of five or more, a minority
+        // is lost that has no quorum, and who begins anew asks so many of the others that one has each change.
+        let too_many_at_once = || replicas < 5 || write <= minority(replicas as u32) as usize;
+        if wipes_several(nemeses) && too_many_at_once() || wipes(nemeses) && replicas < 3 {
             // Most replicas of a key may be among them, and the others do not tell what it was.
             return Vec::new();
         }
@@ -508,7 +511,7 @@ impl WithoutLeader {
             of_registers.to_vec()
         };
         let mut claims = [of_values, common.to_vec()].concat();
-        if sloppy && wipes(nemeses) {
+        if sloppy && (wipes(nemeses) || wipes_several(nemeses)) {
             // What only stand-ins have is lost with the last of them: nobody gives it back to them.
             for (_, claim) in claims.iter_mut().filter(|(named, _)| *named == Guarantee::Durable) {
                 *claim = Claim::Silent;

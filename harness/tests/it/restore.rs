@@ -83,7 +83,7 @@ fn a_minority_that_loses_its_disks_at_once_loses_nothing_that_a_majority_had() {
     let lost = Fault::Wipe { target: Target::Minority };
     let minority = |plan: &Plan| plan.nemeses.iter().any(|name| name == "wipe-minority");
     let plans: Vec<_> = plans().into_iter().filter(|(plan, _)| minority(plan)).collect();
-    assert_eq!(plans.len(), 2);
+    assert_eq!(plans.len(), 5);
     for (plan, system) in plans {
         let report = under(&plan, &system, &[(lost, 3_000, 3_200), (lost, 9_000, 9_200)]);
         assert_restored(&report, &plan.name, 4);
