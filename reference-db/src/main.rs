@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
 use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
@@ -19,9 +19,8 @@ use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
 use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
-use stormglass_reference_db::real::{RealClient, RealDisk, RealNode};
+use stormglass_reference_db::real::{Charter, OwnError, RealClient, RealNode};
 use stormglass_reference_db::server::ServerConfig;
-use stormglass_reference_db::storage;
 use stormglass_reference_db::wire::REQUEST_LEN_MAX;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -32,8 +31,6 @@ const SESSIONS_MAX: usize = 4096;
 const ATTEMPT: Duration = Duration::from_millis(500);
 /// How long a client waits where no leader is known.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The file that says whose folder it is.
-const OWNER: &str = "owner";
 
 /// A replicated key-value store, written to be tested.
 #[derive(Debug, Parser)]
@@ -161,7 +158,9 @@ struct Serve {
     /// The node's number
     #[arg(long)]
     id: u32,
-    /// Number and address of every node, this one included: `1=127.0.0.1:7001,2=…`
+    /// Number and address of every node, this one included: `1=127.0.0.1:7001,2=…`. Addresses may
+    /// change from start to start. Those without --spare are the nodes that the cluster begins with: a
+    /// folder that was kept is refused where they are others than at its first start
     #[arg(long, value_delimiter = ',', required = true)]
     peers: Vec<Peer>,
     /// The folder with the node's files, made where there is none
@@ -173,7 +172,8 @@ struct Serve {
     #[arg(long)]
     join: bool,
     /// Numbers of nodes that --peers lists and the cluster does not begin with: `admit` lets them
-    /// in; the same for every node. A spare node is started with --join
+    /// in, and they stay spare afterwards; the same for every node. A spare node is started with
+    /// --join. Further ones may be added when nodes are started again
     #[arg(long, value_delimiter = ',')]
     spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
@@ -438,6 +438,8 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
+    let charter =
+        Charter::new((id, &node.nodes(), &spares), options.mode, leaderless, multi_leader);
     node.spare(spares);
     if options.join {
         let held = node.disk().list().await.context("the data folder cannot be read");
@@ -446,23 +448,10 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         }
         node.joins();
     }
-    let layout = match options.mode {
-        Mode::Raft | Mode::PrimarySync | Mode::PrimarySemiSync | Mode::PrimaryAsync => {
-            String::new()
-        }
-        Mode::MultiLeader => {
-            let multi_leader::Settings { regions, topology, conflicts } = multi_leader;
-            format!(" with {regions} regions, {}, {}", name_of(topology), name_of(conflicts))
-        }
-        Mode::Leaderless | Mode::LeaderlessAbd => {
-            let siblings = match leaderless.conflicts {
-                leaderless::siblings::Conflicts::Lww => "",
-                leaderless::siblings::Conflicts::Siblings => ", siblings",
-            };
-            format!(" with {} replicas of each key{siblings}", leaderless.replicas)
-        }
-    };
-    own(node.disk(), &format!("node {} in mode {}{layout}\n", options.id, options.mode)).await?;
+    charter.own(id, node.disk()).await.map_err(|error| match error {
+        OwnError::Storage(error) => Failure::Run(error.into()),
+        OwnError::Another(_) | OwnError::Folder(_) => Failure::Usage(error.into()),
+    })?;
     say(&format!("listening on {}", node.address()))?;
     let config = ServerConfig {
         timing: Timing {
@@ -486,12 +475,6 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     }
 }
 
-/// What a choice is called on the command line.
-fn name_of(choice: impl ValueEnum) -> String {
-    let value = choice.to_possible_value().expect("no choice is hidden");
-    value.get_name().to_owned()
-}
-
 fn nodes(peers: &[Peer]) -> anyhow::Result<BTreeMap<NodeId, String>> {
     let mut nodes = BTreeMap::new();
     for Peer { id, address } in peers {
@@ -503,34 +486,6 @@ fn nodes(peers: &[Peer]) -> anyhow::Result<BTreeMap<NodeId, String>> {
         }
     }
     Ok(nodes)
-}
-
-/// Sees to it that a folder is used by one node in one mode only, whatever the flags say later. Who it belongs to
-/// is written after a log was begun in it, so that a folder that belongs to somebody and has none has lost it.
-async fn own(disk: &RealDisk, owner: &str) -> Result<(), Failure> {
-    let held = match disk.read(OWNER).await {
-        Ok(held) => held,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Failure::Usage(error.into())),
-    };
-    if held == owner.as_bytes() {
-        return storage::has_log(disk).await.map_err(|error| Failure::Run(error.into()));
-    }
-    // The power may have been lost while it was written, before anything else was.
-    if !owner.as_bytes().starts_with(&held) {
-        let held = String::from_utf8_lossy(&held).trim().to_owned();
-        return Err(Failure::Usage(anyhow!(
-            "the data folder belongs to {held}: start that one with it, or use another folder"
-        )));
-    }
-    let written = async {
-        storage::begin(disk).await?;
-        disk.write_at(OWNER, 0, owner.as_bytes()).await?;
-        disk.sync(OWNER).await?;
-        disk.sync_dir().await?;
-        anyhow::Ok(())
-    };
-    written.await.context("the data folder cannot be written to").map_err(Failure::Usage)
 }
 
 struct StopSignals {

@@ -20,9 +20,11 @@ use tokio::time::Instant;
 
 use crate::env::{Address, ClientEnv, ClientId, Env, NodeId, Status, Time};
 
+mod charter;
 mod disk;
 mod link;
 
+pub use charter::{Charter, OwnError};
 pub use disk::RealDisk;
 use link::{CLIENT_FRAME_LEN_MAX, FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX};
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic wherever a test may")]
 
+mod charter;
 mod cli;
 mod client;
 mod counting;

@@ -1,0 +1,206 @@
+//! What all nodes of a cluster have the same: a real server that has it otherwise is not let in, neither into
+//! its old folder nor among the others.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::ports::free_address;
+
+/// Nodes with folders and addresses of their own, until they are dropped.
+struct Cluster {
+    folder: TempDir,
+    addresses: Vec<String>,
+    running: Vec<Option<Child>>,
+}
+
+impl Cluster {
+    fn new(nodes: usize) -> Cluster {
+        let addresses = (0..nodes).map(|_| free_address()).collect();
+        let running = (0..nodes).map(|_| None).collect();
+        Cluster { folder: TempDir::new().unwrap(), addresses, running }
+    }
+
+    /// The first nodes, for `--peers`.
+    fn peers(&self, nodes: usize) -> String {
+        let peers = (1..).zip(&self.addresses).map(|(id, address)| format!("{id}={address}"));
+        peers.take(nodes).collect::<Vec<_>>().join(",")
+    }
+
+    fn data(&self, id: usize) -> PathBuf {
+        self.folder.path().join(format!("n{id}"))
+    }
+
+    fn command(&self, id: usize, peers: &str, flags: &str) -> Process {
+        let mut command = Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"));
+        command
+            .args(["serve", "--id", &id.to_string(), "--peers", peers, "--heartbeat-ms", "30"])
+            .args(["--election-ms", "200"])
+            .args(flags.split_whitespace())
+            .arg("--data")
+            .arg(self.data(id));
+        command
+    }
+
+    /// Starts a node, and waits until it listens.
+    #[track_caller]
+    fn start(&mut self, id: usize, peers: &str, flags: &str) {
+        let log = File::options().append(true).create(true).open(self.log_file(id)).unwrap();
+        let mut child =
+            self.command(id, peers, flags).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(self.running[id - 1].replace(child).is_none(), "it was down before");
+        assert!(line.starts_with("listening on"), "n{id} with {flags}: {}", self.log(id));
+    }
+
+    fn kill(&mut self, id: usize) {
+        let mut child = self.running[id - 1].take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts a node that is to refuse that as bad usage, and checks every part of what it says.
+    #[track_caller]
+    fn refused(&self, id: usize, peers: &str, flags: &str, parts: &[&str]) {
+        let Output { status, stdout, stderr } = self.command(id, peers, flags).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stdout.as_slice()), (Some(2), [].as_slice()), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "`{part}` is not in {said}");
+        }
+    }
+
+    /// Has some nodes told something, which they are to do.
+    #[track_caller]
+    fn tell(&self, ids: &[usize], what: &str) -> String {
+        let Output { status, stdout, stderr } = self.ask(ids, what, 10_000);
+        assert!(status.success(), "{what}: {}", String::from_utf8(stderr).unwrap());
+        String::from_utf8(stdout).unwrap()
+    }
+
+    fn ask(&self, ids: &[usize], what: &str, timeout_ms: u32) -> Output {
+        let nodes: Vec<&str> = ids.iter().map(|id| self.addresses[id - 1].as_str()).collect();
+        Process::new(env!("CARGO_BIN_EXE_stormglass-reference-db"))
+            .args(what.split_whitespace())
+            .args(["--nodes", &nodes.join(","), "--timeout-ms", &timeout_ms.to_string()])
+            .output()
+            .unwrap()
+    }
+
+    fn log_file(&self, id: usize) -> PathBuf {
+        self.folder.path().join(format!("n{id}.err"))
+    }
+
+    fn log(&self, id: usize) -> String {
+        fs::read_to_string(self.log_file(id)).unwrap()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_node_of_three_does_not_begin_again_as_the_only_one() {
+    let modes = ["raft", "primary-sync", "multi-leader --regions 1", "leaderless --replicas 1"];
+    for mode in modes {
+        let flags = format!("--mode {mode}");
+        let mut cluster = Cluster::new(3);
+        let peers = cluster.peers(3);
+        (1..=3).for_each(|id| cluster.start(id, &peers, &flags));
+        cluster.tell(&[1], "put k v1");
+        cluster.kill(1);
+        let words =
+            ["begun by nodes 1, 2, 3", "list 2, 3 in --peers as well", "use another folder"];
+        cluster.refused(1, &cluster.peers(1), &flags, &words);
+        cluster.refused(
+            1,
+            &peers,
+            &format!("{flags} --spare 3"),
+            &["list 3 in --peers", "--spare"],
+        );
+        // At another address, where it was not told of to the others.
+        let elsewhere = format!("1={},{}", free_address(), &peers[peers.find(',').unwrap() + 1..]);
+        cluster.start(1, &elsewhere, &flags);
+        cluster.kill(1);
+        cluster.start(1, &peers, &flags);
+        assert_eq!(cluster.tell(&[1], "get k"), "v1\n", "{mode}");
+    }
+}
+
+#[test]
+fn nor_does_the_only_one_as_one_of_three() {
+    let mut cluster = Cluster::new(3);
+    cluster.start(1, &cluster.peers(1), "");
+    cluster.tell(&[1], "put k v1");
+    cluster.kill(1);
+    let words = ["begun by nodes 1,", "begun by nodes 1, 2, 3: name 2, 3 in --spare as well"];
+    cluster.refused(1, &cluster.peers(3), "", &words);
+    cluster.start(1, &cluster.peers(3), "--spare 2,3");
+    assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
+}
+
+#[test]
+fn nodes_that_come_later_are_spare_in_every_later_start() {
+    for mode in ["raft", "primary-sync", "multi-leader --regions 1", "leaderless"] {
+        // Somebody is to be let in whom nobody had thought of in the beginning.
+        let mut cluster = Cluster::new(4);
+        let few = format!("--mode {mode}");
+        let (before, after) = (cluster.peers(3), cluster.peers(4));
+        (1..=3).for_each(|id| cluster.start(id, &before, &few));
+        cluster.tell(&[1, 2, 3], "put k v1");
+        (1..=3).for_each(|id| cluster.kill(id));
+        let flags = format!("--mode {mode} --spare 4");
+        (1..=3).for_each(|id| cluster.start(id, &after, &flags));
+        cluster.start(4, &after, &format!("{flags} --join"));
+        cluster.tell(&[1, 2, 3], "admit 4");
+        cluster.tell(&[1, 2, 3], "dismiss 1");
+        (1..=4).for_each(|id| cluster.kill(id));
+        let words = ["begun by nodes 1, 2, 3", "name 4 in --spare as well"];
+        cluster.refused(4, &after, &few, &words);
+        let without_first = &after[after.find(',').unwrap() + 1..];
+        cluster.refused(2, without_first, &flags, &["list 1 in --peers as well"]);
+        (2..=4).for_each(|id| cluster.start(id, &after, &flags));
+        assert_eq!(cluster.tell(&[2, 3, 4], "get k"), "v1\n", "{mode}");
+    }
+}
+
+#[test]
+fn a_folder_of_the_version_before_takes_the_nodes_that_it_is_started_with_for_the_first_ones() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1, &cluster.peers(1), "");
+    cluster.tell(&[1], "put k v1");
+    cluster.kill(1);
+    let owner = cluster.data(1).join("owner");
+    for cut in ["node 1 in mode raft\n", "node 1 in mode raft\nbegun by nodes 1, 2"] {
+        fs::write(&owner, cut).unwrap();
+        cluster.start(1, &cluster.peers(1), "");
+        assert!(cluster.log(1).contains("of a cluster that was begun by nodes 1:"));
+        assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
+        cluster.kill(1);
+        assert_eq!(fs::read_to_string(&owner).unwrap(), "node 1 in mode raft\nbegun by nodes 1\n");
+        cluster.refused(1, &cluster.peers(2), "", &["name 2 in --spare"]);
+    }
+}
+
+#[test]
+fn nobody_moves_to_another_region() {
+    let mut cluster = Cluster::new(4);
+    let all = cluster.peers(4);
+    let peers = &all[all.find(',').unwrap() + 1..];
+    let flags = "--mode multi-leader --regions 3";
+    cluster.start(2, peers, flags);
+    cluster.kill(2);
+    let words =
+        ["nodes 2, 3, 4 in regions 1, 2, 3 of 3", "in regions 2, 3, 1 of 3", "greater numbers"];
+    cluster.refused(2, &all, &format!("{flags} --spare 1"), &words);
+}
