@@ -19,7 +19,7 @@ use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
 use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
-use stormglass_reference_db::real::{Charter, OwnError, RealClient, RealNode};
+use stormglass_reference_db::real::{Charter, OwnError, RealClient, RealNode, StartError};
 use stormglass_reference_db::server::ServerConfig;
 use stormglass_reference_db::wire::REQUEST_LEN_MAX;
 use tokio::signal::unix::{SignalKind, signal};
@@ -177,7 +177,8 @@ struct Serve {
     #[arg(long, value_delimiter = ',')]
     spare: Vec<u32>,
     /// How changes are replicated: `raft`, `primary-sync`, `primary-semi-sync`, `primary-async`,
-    /// `multi-leader`, `leaderless` or `leaderless-abd`; the same for every node
+    /// `multi-leader`, `leaderless` or `leaderless-abd`; the same for every node, as is all below that
+    /// never changes: nodes that have it otherwise do not talk to each other, and say so
     #[arg(long, default_value_t = Mode::Raft)]
     mode: Mode,
     /// How often a leader shows that it lives, in milliseconds
@@ -435,11 +436,14 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let multi_leader = options.multi_leader().map_err(Failure::Usage)?;
     let id = NodeId(options.id);
     let mut stop = stop_signals().context("no signals can be received")?;
-    let node = RealNode::start(id, &nodes, &options.data)
+    let listed: Vec<NodeId> = nodes.keys().copied().collect();
+    if !listed.contains(&id) {
+        return Err(Failure::Usage(StartError::NotAmongNodes { id }.into()));
+    }
+    let charter = Charter::new((id, &listed, &spares), options.mode, leaderless, multi_leader);
+    let node = RealNode::start(id, &nodes, &options.data, &charter)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
-    let charter =
-        Charter::new((id, &node.nodes(), &spares), options.mode, leaderless, multi_leader);
     node.spare(spares);
     if options.join {
         let held = node.disk().list().await.context("the data folder cannot be read");

@@ -1,14 +1,18 @@
 //! Frames on TCP connections, and links that connect again when a connection breaks.
 //!
 //! A frame is its length, four bytes little-endian, and its content. The first frame of a connection
-//! says who calls; whoever is called says nothing before it has read that.
+//! says who calls; whoever is called says nothing before it has read that. A node says what its cluster has
+//! the same in all nodes, too ([`Terms`]): whoever has something else answers with that, and hangs up.
 //!
 //! Between nodes a frame may be 256 MiB long: a state travels in one piece. What a client asks is at most
 //! 1 MiB ([`wire::REQUEST_LEN_MAX`]), so that the message that passes on as many requests as a message
 //! takes, 64, always fits. Were the two limits one, a request just under it would be taken on, and what
 //! replicates it would be dropped again and again.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::log;
 use crate::env::{Address, NodeId};
 use crate::wire;
 
@@ -26,7 +31,7 @@ pub(super) const FRAME_LEN_MAX: usize = 256 << 20;
 /// client is told so; one that sends more is hung up on.
 pub(super) const CLIENT_FRAME_LEN_MAX: usize = 16 << 20;
 /// The longest first frame, in bytes: it comes from a stranger.
-const GREETING_LEN_MAX: usize = 1 << 10;
+const GREETING_LEN_MAX: usize = 16 << 10;
 /// So many bytes of a frame must go out while patience lasts.
 const PIECE_LEN: usize = 1 << 20;
 /// Messages that wait for one connection. What comes on top is dropped.
@@ -35,11 +40,13 @@ pub(super) const QUEUE_MAX: usize = 1024;
 const MAGIC: &[u8; 8] = b"sgnet\0\0\x01";
 /// How long connecting, the first frame, or writing one piece of a frame may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Of how many nodes it is kept that they have something else.
+const TOLD_MAX: usize = 256;
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
 /// Who opened a connection, and whom it takes the other end for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Hello {
     /// A member of the cluster.
     Node {
@@ -47,6 +54,8 @@ pub(super) enum Hello {
         from: NodeId,
         /// The number of the node that it means to reach.
         to: NodeId,
+        /// What all nodes of its cluster have the same, in words.
+        charter: String,
     },
     /// A client, which knows nodes by their addresses only.
     Client,
@@ -55,6 +64,43 @@ pub(super) enum Hello {
 /// What arrives at a node or client, and from whom.
 pub(super) type Inbox = mpsc::Sender<(Address, Vec<u8>)>;
 
+/// What a node has in common with everyone whom it talks to, and with whom it turned out not to.
+#[derive(Debug)]
+pub(super) struct Terms {
+    id: NodeId,
+    /// What all nodes of its cluster have the same, in words.
+    charter: String,
+    /// What others had instead, of whom that was said.
+    told: RefCell<BTreeMap<NodeId, String>>,
+}
+
+impl Terms {
+    pub(super) fn new(id: NodeId, charter: String) -> Rc<Terms> {
+        Rc::new(Terms { id, charter, told: RefCell::default() })
+    }
+
+    /// Whether a node has what this one has. Where it has not, that is said once, until it has something else.
+    pub(super) fn fit(&self, peer: NodeId, charter: &str) -> bool {
+        let mut told = self.told.borrow_mut();
+        if charter == self.charter {
+            told.remove(&peer);
+            return true;
+        }
+        let news = told.get(&peer).is_none_or(|known| known != charter);
+        // Strangers may call themselves anything: not all that they say is kept.
+        if news && (told.len() < TOLD_MAX || told.contains_key(&peer)) {
+            told.insert(peer, charter.to_owned());
+            let (id, own) = (self.id, &self.charter);
+            let other = charter.escape_debug();
+            log(format_args!(
+                "{id} does not talk to {peer}: {id} has {own}, and {peer} has {other}; start all nodes of \
+                 a cluster with the same mode, settings and first nodes"
+            ));
+        }
+        false
+    }
+}
+
 /// One end's way to send to an address. Connects when there is something to send.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -62,8 +108,8 @@ pub(super) struct Link {
     pub(super) address: String,
     /// Who it is.
     pub(super) peer: NodeId,
-    /// What is said first.
-    pub(super) hello: Hello,
+    /// What the other end must have the same; nothing where this end is a client.
+    pub(super) terms: Option<Rc<Terms>>,
     /// Where what the other end says goes.
     pub(super) inbox: Inbox,
 }
@@ -101,14 +147,35 @@ impl Link {
         }
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.into_split();
-        write_frame(&mut writer, &greeting(self.hello)).await?;
+        write_frame(&mut writer, &greeting(&self.hello())).await?;
         write_frame(&mut writer, &first).await?;
         // Reading ends when the other end does: without it, a broken connection would be noticed
         // one lost message later.
         tokio::select! {
             done = send_all(&mut writer, queue) => done,
-            done = receive_all(&mut reader, Address::Node(self.peer), &self.inbox) => done,
+            done = self.listen(&mut reader) => done,
         }
+    }
+
+    /// What is said first.
+    fn hello(&self) -> Hello {
+        match &self.terms {
+            Some(terms) => {
+                Hello::Node { from: terms.id, to: self.peer, charter: terms.charter.clone() }
+            }
+            None => Hello::Client,
+        }
+    }
+
+    /// Takes in what the other end says. To a node that calls, it says nothing but what it has that the
+    /// caller has not: everything else goes over the connection that it opens itself.
+    async fn listen(&self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+        let Some(terms) = &self.terms else {
+            return receive_all(reader, Address::Node(self.peer), &self.inbox).await;
+        };
+        let charter = read_frame(reader, GREETING_LEN_MAX).await?;
+        terms.fit(self.peer, &String::from_utf8_lossy(&charter));
+        Ok(())
     }
 }
 
@@ -141,17 +208,35 @@ pub(super) async fn receive_all(
     }
 }
 
+/// Tells a node that called what this one has, and hangs up when the caller has, which it does when it has read
+/// that. Were the connection closed while something of the caller's is unread, the system might break it
+/// off, and the caller might never read why.
+pub(super) async fn turn_away(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    terms: &Terms,
+) -> io::Result<()> {
+    write_frame(writer, terms.charter.as_bytes()).await?;
+    writer.shutdown().await?;
+    patiently(tokio::io::copy(reader, &mut tokio::io::sink())).await.map(drop)
+}
+
 /// Reads who opened a connection.
 pub(super) async fn read_greeting(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
-    let stranger = || io::Error::new(io::ErrorKind::InvalidData, "the caller speaks otherwise");
+    let stranger = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the caller speaks otherwise, or another version",
+        )
+    };
     let frame = patiently(read_frame(reader, GREETING_LEN_MAX)).await?;
     let hello = frame.strip_prefix(MAGIC).ok_or_else(stranger)?;
     wire::decode(hello).map_err(|_| stranger())
 }
 
-fn greeting(hello: Hello) -> Vec<u8> {
+fn greeting(hello: &Hello) -> Vec<u8> {
     let mut frame = MAGIC.to_vec();
-    frame.extend_from_slice(&wire::encode(&hello));
+    frame.extend_from_slice(&wire::encode(hello));
     frame
 }
 

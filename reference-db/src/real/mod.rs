@@ -26,7 +26,7 @@ mod link;
 
 pub use charter::{Charter, OwnError};
 pub use disk::RealDisk;
-use link::{CLIENT_FRAME_LEN_MAX, FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX};
+use link::{CLIENT_FRAME_LEN_MAX, FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX, Terms};
 
 /// Messages that wait for a node or a client to take them.
 const INBOX_MAX: usize = 4096;
@@ -115,7 +115,7 @@ type Clients = Rc<RefCell<BTreeMap<ClientId, mpsc::Sender<Vec<u8>>>>>;
 
 impl RealNode {
     /// Takes the node's folder and begins to listen on its address, which is the one that `nodes`
-    /// (number and `host:port` of every member) gives for it.
+    /// (number and `host:port` of every member) gives for it. It talks to nodes of the same charter only.
     ///
     /// # Errors
     /// Where folder or address cannot be had.
@@ -126,6 +126,7 @@ impl RealNode {
         id: NodeId,
         nodes: &BTreeMap<NodeId, String>,
         folder: &Path,
+        charter: &Charter,
     ) -> Result<RealNode, StartError> {
         let address = nodes.get(&id).ok_or(StartError::NotAmongNodes { id })?;
         let disk = RealDisk::open(folder)?;
@@ -135,11 +136,13 @@ impl RealNode {
         let (own, inbox) = mpsc::channel(INBOX_MAX);
         let clients = Clients::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(accept(id, listener, Rc::clone(&clients), own.clone()));
+        let terms = Terms::new(id, charter.to_string());
+        let called = Called { id, terms: Rc::clone(&terms), clients: Rc::clone(&clients) };
+        tasks.spawn_local(accept(called, listener, own.clone()));
         let mut links = BTreeMap::new();
         for (&peer, address) in nodes.iter().filter(|(peer, _)| **peer != id) {
-            let hello = Hello::Node { from: id, to: peer };
-            let link = Link { address: address.clone(), peer, hello, inbox: own.clone() };
+            let terms = Some(Rc::clone(&terms));
+            let link = Link { address: address.clone(), peer, terms, inbox: own.clone() };
             let (sender, queue) = mpsc::channel(QUEUE_MAX);
             tasks.spawn_local(link.run(queue));
             links.insert(peer, sender);
@@ -267,8 +270,17 @@ impl Env for RealNode {
     }
 }
 
+/// A node as those see it who open a connection to it.
+#[derive(Clone)]
+struct Called {
+    id: NodeId,
+    terms: Rc<Terms>,
+    clients: Clients,
+}
+
 /// Accepts connections for as long as the node lives; those that it accepted end with it.
-async fn accept(id: NodeId, listener: TcpListener, clients: Clients, inbox: Inbox) {
+async fn accept(called: Called, listener: TcpListener, inbox: Inbox) {
+    let id = called.id;
     let mut connections = JoinSet::new();
     // A client's number must not come back after a restart of the node: another node may still
     // send an answer to whoever had it before.
@@ -278,7 +290,7 @@ async fn accept(id: NodeId, listener: TcpListener, clients: Clients, inbox: Inbo
             Ok((stream, _)) => {
                 client = client.wrapping_add(1);
                 let inbox = inbox.clone();
-                let accepted = answer(id, ClientId(client), stream, Rc::clone(&clients), inbox);
+                let accepted = answer(called.clone(), ClientId(client), stream, inbox);
                 connections.spawn_local(accepted);
             }
             Err(error) => {
@@ -292,15 +304,20 @@ async fn accept(id: NodeId, listener: TcpListener, clients: Clients, inbox: Inbo
 }
 
 /// Talks to whoever opened a connection until one of the two hangs up.
-async fn answer(id: NodeId, client: ClientId, stream: TcpStream, clients: Clients, inbox: Inbox) {
+async fn answer(called: Called, client: ClientId, stream: TcpStream, inbox: Inbox) {
+    let Called { id, terms, clients } = called;
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
     // Why a connection ends makes no difference: whoever opened it opens another.
     match link::read_greeting(&mut reader).await {
-        Ok(Hello::Node { from, to }) if to == id => {
-            let _ = link::receive_all(&mut reader, Address::Node(from), &inbox).await;
+        Ok(Hello::Node { from, to, charter }) if to == id => {
+            let _ = if terms.fit(from, &charter) {
+                link::receive_all(&mut reader, Address::Node(from), &inbox).await
+            } else {
+                link::turn_away(&mut reader, &mut writer, &terms).await
+            };
         }
-        Ok(Hello::Node { from, to }) => {
+        Ok(Hello::Node { from, to, .. }) => {
             log(format_args!("{id} hangs up on {from}, which takes it for {to}"));
         }
         Ok(Hello::Client) if clients.borrow().len() < CLIENTS_MAX => {
@@ -341,8 +358,7 @@ impl RealClient {
         let mut tasks = JoinSet::new();
         let mut links = BTreeMap::new();
         for (peer, address) in (1..).map(NodeId).zip(addresses) {
-            let hello = Hello::Client;
-            let link = Link { address: address.clone(), peer, hello, inbox: own.clone() };
+            let link = Link { address: address.clone(), peer, terms: None, inbox: own.clone() };
             let (sender, queue) = mpsc::channel(QUEUE_MAX);
             tasks.spawn_local(link.run(queue));
             links.insert(peer, sender);

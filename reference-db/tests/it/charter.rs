@@ -5,10 +5,15 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command as Process, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::ports::free_address;
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Nodes with folders and addresses of their own, until they are dropped.
 struct Cluster {
@@ -97,6 +102,17 @@ impl Cluster {
 
     fn log(&self, id: usize) -> String {
         fs::read_to_string(self.log_file(id)).unwrap()
+    }
+
+    /// Waits until a node has said something.
+    #[track_caller]
+    fn until_said(&self, id: usize, what: &str) {
+        until(what, || self.log(id).contains(what));
+    }
+
+    /// How often a node has said that it does not talk to another one.
+    fn refusals(&self, id: usize, of: usize) -> usize {
+        self.log(id).matches(&format!("n{id} does not talk to n{of}: ")).count()
     }
 }
 
@@ -203,4 +219,80 @@ fn nobody_moves_to_another_region() {
     let words =
         ["nodes 2, 3, 4 in regions 1, 2, 3 of 3", "in regions 2, 3, 1 of 3", "greater numbers"];
     cluster.refused(2, &all, &format!("{flags} --spare 1"), &words);
+}
+
+#[test]
+fn nodes_that_have_it_otherwise_do_not_talk_to_each_other_and_say_so_once() {
+    let mixed = [
+        ("primary-sync", "primary-async", "mode primary-async, begun by"),
+        ("leaderless", "leaderless-abd", "mode leaderless-abd with 3 replicas"),
+        ("leaderless", "leaderless --conflicts siblings", "each key, siblings, begun by"),
+        ("leaderless", "leaderless --replicas 2", "2 replicas of each key, begun"),
+        ("multi-leader", "multi-leader --conflicts crdt", "with 3 regions, all-to-all, crdt"),
+        ("multi-leader --regions 1", "multi-leader", "in regions 1, 2, 3 of 3"),
+        ("raft", "raft --spare 3", "mode raft, begun by nodes 1, 2;"),
+        ("raft", "multi-leader", "mode multi-leader with 3 regions"),
+    ];
+    for (mode, other, words) in mixed {
+        let mut cluster = Cluster::new(3);
+        let peers = cluster.peers(3);
+        cluster.start(1, &peers, &format!("--mode {other}"));
+        (2..=3).for_each(|id| cluster.start(id, &peers, &format!("--mode {mode}")));
+        cluster.until_said(2, "n2 does not talk to n1: n2 has mode ");
+        cluster.until_said(1, "n1 does not talk to n2: n1 has mode ");
+        let said = cluster.log(1);
+        let line = said.lines().find(|line| line.contains("does not talk to")).unwrap();
+        assert!(line.replace(", and n2", ";").contains(words), "{line}");
+        // One that comes again and has the same is nothing new to the other.
+        cluster.kill(2);
+        cluster.start(2, &peers, &format!("--mode {mode}"));
+        until("n2 says so again", || cluster.refusals(2, 1) == 2);
+        assert_eq!(cluster.refusals(1, 2), 1, "{mode}, {other}");
+    }
+}
+
+#[test]
+fn one_that_acknowledges_alone_does_not_lead_those_that_wait_for_all() {
+    let mut cluster = Cluster::new(3);
+    let peers = cluster.peers(3);
+    cluster.start(1, &peers, "--mode primary-async");
+    (2..=3).for_each(|id| cluster.start(id, &peers, "--mode primary-semi-sync"));
+    cluster.until_said(1, "n1 does not talk to n2");
+    cluster.until_said(1, "n1 does not talk to n3");
+    cluster.tell(&[2, 3], "put k v1");
+    assert_eq!(cluster.ask(&[1], "put k v2", 500).status.code(), Some(1), "it has nobody");
+    assert_eq!(cluster.tell(&[2, 3], "get k"), "v1\n");
+    // Started as the others are, with a folder of its own, it is one of them.
+    cluster.kill(1);
+    fs::remove_dir_all(cluster.data(1)).unwrap();
+    cluster.start(1, &peers, "--mode primary-semi-sync --join");
+    cluster.until_said(1, "n1 has all that it should have again");
+    cluster.kill(3);
+    assert_eq!(cluster.tell(&[1, 2], "get k"), "v1\n");
+}
+
+#[test]
+fn a_node_that_is_to_join_in_another_mode_says_why_it_waits() {
+    for mode in ["primary-sync", "multi-leader", "leaderless"] {
+        let mut cluster = Cluster::new(3);
+        let peers = cluster.peers(3);
+        (1..=2).for_each(|id| cluster.start(id, &peers, ""));
+        cluster.tell(&[1, 2], "put k v1");
+        cluster.start(3, &peers, &format!("--join --mode {mode}"));
+        let words = format!("n3 does not talk to n1: n3 has mode {mode}");
+        cluster.until_said(3, &words);
+        cluster.until_said(3, "and n1 has mode raft, begun by nodes 1, 2, 3; start all nodes");
+        cluster.until_said(3, "n3 lacks what the others have");
+    }
+}
+
+/// Waits until something is the case.
+#[expect(clippy::disallowed_methods, reason = "it waits for processes, which live in this time")]
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        sleep(Duration::from_millis(5));
+    }
 }

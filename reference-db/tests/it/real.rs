@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use stormglass_reference_db::env::{Address, ClientEnv, Disk, Env, NodeId};
-use stormglass_reference_db::real::{RealClient, RealDisk, RealNode, StartError};
+use stormglass_reference_db::mode::Mode;
+use stormglass_reference_db::protocol::{leaderless, multi_leader};
+use stormglass_reference_db::real::{Charter, RealClient, RealDisk, RealNode, StartError};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,6 +29,18 @@ fn block_on(test: impl Future<Output = ()>) {
 
 fn addresses(count: u32) -> BTreeMap<NodeId, String> {
     (1..=count).map(|id| (NodeId(id), free_address())).collect()
+}
+
+/// Starts a node in the mode `raft`.
+async fn start(
+    id: u32,
+    nodes: &BTreeMap<NodeId, String>,
+    folder: &Path,
+) -> Result<RealNode, StartError> {
+    let listed: Vec<NodeId> = nodes.keys().copied().collect();
+    let (leaderless, regions) = (leaderless::Settings::DEFAULT, multi_leader::Settings::DEFAULT);
+    let charter = Charter::new((NodeId(id), &listed, &[]), Mode::Raft, leaderless, regions);
+    RealNode::start(NodeId(id), nodes, folder, &charter).await
 }
 
 #[test]
@@ -83,10 +98,10 @@ fn nodes_and_clients_reach_each_other_again_after_a_restart() {
     block_on(async {
         let folder = TempDir::new().unwrap();
         let nodes = addresses(2);
-        let start = async |id: u32| {
+        let begin = async |id: u32| {
             let folder = folder.path().join(id.to_string());
             loop {
-                match RealNode::start(NodeId(id), &nodes, &folder).await {
+                match start(id, &nodes, &folder).await {
                     Ok(node) => return node,
                     // The node before has not stopped listening yet.
                     Err(StartError::Listen { .. }) => tokio::task::yield_now().await,
@@ -94,12 +109,12 @@ fn nodes_and_clients_reach_each_other_again_after_a_restart() {
                 }
             }
         };
-        let first = start(1).await;
+        let first = begin(1).await;
         let all: Vec<String> = nodes.values().cloned().collect();
         let client = RealClient::new(&all);
         // The second node comes, goes, and comes back at the same address.
         for _ in 0..2 {
-            let second = start(2).await;
+            let second = begin(2).await;
             let from = sent_until_received(&second, || {
                 first.send(Address::Node(NodeId(2)), b"hello".to_vec());
             });
@@ -131,7 +146,7 @@ async fn sent_until_received(to: &RealNode, send: impl Fn()) -> Address {
 fn a_message_to_itself_arrives() {
     block_on(async {
         let folder = TempDir::new().unwrap();
-        let node = RealNode::start(NodeId(1), &addresses(1), folder.path()).await.unwrap();
+        let node = start(1, &addresses(1), folder.path()).await.unwrap();
         let me = Address::Node(NodeId(1));
         node.send(me, b"note".to_vec());
         assert_eq!(node.recv().await, (me, b"note".to_vec()));
@@ -143,7 +158,7 @@ fn a_message_to_itself_arrives() {
 fn strangers_are_hung_up_on_and_do_no_harm() {
     block_on(async {
         let folder = TempDir::new().unwrap();
-        let node = RealNode::start(NodeId(1), &addresses(1), folder.path()).await.unwrap();
+        let node = start(1, &addresses(1), folder.path()).await.unwrap();
         // Not a frame; a frame of 4 GiB; a frame with something else in it; a node of another version.
         let strangers: [&[u8]; 4] = [
             b"GET / HTTP/1.1\r\n\r\n",
