@@ -19,7 +19,7 @@ use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
 use stormglass_reference_db::protocol::multi_leader::topology::Topology;
 use stormglass_reference_db::protocol::raft::StrongReads;
 use stormglass_reference_db::protocol::{Timing, leaderless, multi_leader};
-use stormglass_reference_db::real::{Charter, OwnError, RealClient, RealNode, StartError};
+use stormglass_reference_db::real::{Charter, Heard, OwnError, RealClient, RealNode, StartError};
 use stormglass_reference_db::server::ServerConfig;
 use stormglass_reference_db::wire::REQUEST_LEN_MAX;
 use tokio::signal::unix::{SignalKind, signal};
@@ -195,17 +195,17 @@ struct Serve {
     /// are nodes where there are fewer, where it is not given. It never changes
     #[arg(long)]
     regions: Option<usize>,
-    /// With several leaders: which regions are linked. It never changes
-    #[arg(long, default_value = "all-to-all")]
-    topology: Topology,
+    /// With several leaders: which regions are linked; `all-to-all` where it is not given. It never changes
+    #[arg(long)]
+    topology: Option<Topology>,
     /// With several leaders, or without one: what becomes of changes that did not know of each other;
-    /// `crdt` is for several leaders alone. It never changes
-    #[arg(long, default_value = "lww")]
-    conflicts: Conflicts,
-    /// In the mode `raft`: how reads are answered: `read-index`, `lease`, `follower` or `stale`; the
-    /// same for every node. `lease` counts on clocks whose rates are right to a tenth
-    #[arg(long, default_value = "read-index", value_parser = strong_reads)]
-    reads: StrongReads,
+    /// `crdt` is for several leaders alone, and `lww` is where it is not given. It never changes
+    #[arg(long)]
+    conflicts: Option<Conflicts>,
+    /// In the mode `raft`: how reads are answered: `read-index`, which is where it is not given, `lease`,
+    /// `follower` or `stale`; the same for every node. `lease` counts on clocks whose rates are right to a tenth
+    #[arg(long, value_parser = strong_reads)]
+    reads: Option<StrongReads>,
     /// Without a leader: how many nodes hold each key (N); 3, or all where there are fewer, where it
     /// is not given. It never changes
     #[arg(long)]
@@ -223,6 +223,31 @@ struct Serve {
 }
 
 impl Serve {
+    /// A flag that the mode has not would say nothing.
+    fn check_flags(&self) -> anyhow::Result<()> {
+        const LEADERS: &[Mode] = &[Mode::MultiLeader];
+        const LEADERLESS: &[Mode] = &[Mode::Leaderless, Mode::LeaderlessAbd];
+        const CONFLICTS: &[Mode] = &[Mode::MultiLeader, Mode::Leaderless, Mode::LeaderlessAbd];
+        let flags = [
+            ("--regions", self.regions.is_some(), LEADERS),
+            ("--topology", self.topology.is_some(), LEADERS),
+            ("--conflicts", self.conflicts.is_some(), CONFLICTS),
+            ("--reads", self.reads.is_some(), &[Mode::Raft]),
+            ("--replicas", self.replicas.is_some(), LEADERLESS),
+            ("--read-quorum", self.read_quorum.is_some(), LEADERLESS),
+            ("--write-quorum", self.write_quorum.is_some(), LEADERLESS),
+            ("--sloppy", self.sloppy, LEADERLESS),
+        ];
+        for (flag, given, modes) in flags {
+            if given && !modes.contains(&self.mode) {
+                let names: Vec<&str> = modes.iter().map(|mode| mode.name()).collect();
+                let (names, mode) = (names.join(", "), self.mode);
+                bail!("{flag} is for mode {names}: mode {mode} has no such setting, leave it out");
+            }
+        }
+        Ok(())
+    }
+
     /// How many nodes take part in what, where the mode has no leader.
     fn leaderless(&self) -> anyhow::Result<leaderless::Settings> {
         let nodes = self.peers.len();
@@ -231,7 +256,7 @@ impl Serve {
             bail!("--replicas {replicas} is more than the {nodes} nodes that --peers lists");
         }
         let without_leader = matches!(self.mode, Mode::Leaderless | Mode::LeaderlessAbd);
-        let conflicts = match self.conflicts {
+        let conflicts = match self.conflicts.unwrap_or_default() {
             Conflicts::Crdt if without_leader => {
                 bail!("--conflicts crdt is for mode multi-leader: use lww or siblings")
             }
@@ -280,7 +305,8 @@ impl Serve {
 
     /// Which regions there are, where each has a leader.
     fn multi_leader(&self) -> anyhow::Result<multi_leader::Settings> {
-        let Serve { topology, conflicts, .. } = *self;
+        let topology = self.topology.unwrap_or_default();
+        let conflicts = self.conflicts.unwrap_or_default();
         let nodes = self.peers.len();
         if let Some(regions) = self.regions.filter(|regions| *regions > nodes) {
             bail!(
@@ -431,6 +457,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
              that lives"
         )));
     }
+    options.check_flags().map_err(Failure::Usage)?;
     let spares = options.spares().map_err(Failure::Usage)?;
     let leaderless = options.leaderless().map_err(Failure::Usage)?;
     let multi_leader = options.multi_leader().map_err(Failure::Usage)?;
@@ -464,7 +491,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         },
         snapshot_entries: options.snapshot_entries,
         sessions_max: SESSIONS_MAX,
-        strong_reads: options.reads,
+        strong_reads: options.reads.unwrap_or_default(),
         leaderless,
         multi_leader,
     };
@@ -527,9 +554,11 @@ const POLICY: Policy = Policy {
 
 async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
     let env = RealClient::new(&cluster.nodes);
+    let began = env.now();
     let deadline = env.now() + Duration::from_millis(cluster.timeout_ms);
     let reads = matches!(command, Command::Read { .. });
-    match Client::new(env, POLICY).call(command, deadline).await {
+    let mut client = Client::new(env, POLICY);
+    match client.call(command, deadline).await {
         Answer::Reply(Reply::Done) => Ok(say("ok")?),
         Answer::Reply(Reply::Value(Some(value))) => Ok(say(&harmless(&value))?),
         Answer::Reply(Reply::Value(None)) => Ok(()),
@@ -575,15 +604,44 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
             "the nodes speak otherwise: they answered that something was lost, but nothing was said \
              of what was seen"
         ))),
-        Answer::Unknown if !reads => Err(Failure::Run(anyhow!(
-            "no answer in {} ms: it may have been done, may yet be, or may never be",
-            cluster.timeout_ms
-        ))),
-        Answer::NotDone | Answer::Unknown => Err(Failure::Run(anyhow!(
-            "not done: no node could do it in {} ms; a majority of the nodes must be up",
-            cluster.timeout_ms
-        ))),
+        answer @ (Answer::NotDone | Answer::Unknown) => {
+            let waited = client.env().now().since(began);
+            let unknown = answer == Answer::Unknown && !reads;
+            let early = waited < Duration::from_millis(cluster.timeout_ms);
+            let mut said = unanswered(unknown, waited, client.env());
+            if unknown && early {
+                said.push_str("; it was not sent again, because it might be done twice then");
+            }
+            Err(Failure::Run(anyhow!(said)))
+        }
     }
+}
+
+/// What is known where no node did what was asked, or it is not known whether one did.
+fn unanswered(unknown: bool, waited: Duration, env: &RealClient) -> String {
+    let of = |what: Heard| {
+        let nodes: Vec<&str> =
+            env.heard().filter(|(_, heard)| *heard == what).map(|(address, _)| address).collect();
+        (!nodes.is_empty()).then(|| nodes.join(", "))
+    };
+    let unconnected = of(Heard::NoConnection).map(|nodes| format!("no connection to {nodes}"));
+    let silent = of(Heard::NoAnswer).map(|nodes| format!("no answer from {nodes}"));
+    let unable = of(Heard::Answer).map(|nodes| format!("{nodes} cannot do it now"));
+    let unasked = of(Heard::Nothing).map(|nodes| format!("{nodes} was not asked"));
+    let known: Vec<String> = [unconnected, silent, unable, unasked].into_iter().flatten().collect();
+    let known = known.join("; ");
+    let waited = waited.as_millis();
+    if unknown {
+        return format!(
+            "no answer in {waited} ms: it may have been done, may yet be, or may never be ({known})"
+        );
+    }
+    let needed = if env.heard().any(|(_, heard)| heard >= Heard::NoAnswer) {
+        "; enough nodes must be up and reach each other: a majority, in mode primary-sync all"
+    } else {
+        ""
+    };
+    format!("not done: no node could do it in {waited} ms: {known}{needed}")
 }
 
 /// Prints a counter, or each element of a set or list on a line of its own.

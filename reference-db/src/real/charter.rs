@@ -123,11 +123,11 @@ impl Charter {
                 damaged @ StorageError::Damaged { .. } => OwnError::Storage(damaged),
             })?;
         } else {
-            let held = held.lines().next().unwrap_or_default().to_owned();
-            let owner = owner.trim_end();
+            let held = held.lines().collect::<Vec<_>>().join(", ");
             return Err(OwnError::Another(format!(
                 "the data folder belongs to {held}: start that one with it, or use another folder; \
-                 the flags are those of {owner}"
+                 the flags are those of {}, {begun}",
+                owner.trim_end()
             )));
         }
         // What was written of a last line with the power lost may be longer than what is written now.
@@ -177,8 +177,8 @@ impl Charter {
         }
         let would = would.join(", and ");
         format!(
-            "the data folder is of a cluster that was {held}, and by --peers without --spare it was \
-             {begun}: {would}; or use another folder"
+            "the data folder is of a cluster that was {held}, and --peers without --spare says `{begun}`: \
+             {would}; or use another folder"
         )
     }
 }

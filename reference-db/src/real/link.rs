@@ -9,7 +9,7 @@
 //! takes, 64, always fits. Were the two limits one, a request just under it would be taken on, and what
 //! replicates it would be dropped again and again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -101,6 +101,28 @@ impl Terms {
     }
 }
 
+/// Who opens a connection.
+#[derive(Debug)]
+pub(super) enum Caller {
+    /// A node, and what the other end must have the same.
+    Node(Rc<Terms>),
+    /// A client, and what it knows of the other end.
+    Client(Rc<Cell<Heard>>),
+}
+
+/// What a client knows of a node that it asks, by what happened last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heard {
+    /// It was not asked yet.
+    Nothing,
+    /// There is no connection.
+    NoConnection,
+    /// There is a connection, and no answer to what was sent last.
+    NoAnswer,
+    /// It answered what was sent last.
+    Answer,
+}
+
 /// One end's way to send to an address. Connects when there is something to send.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -108,8 +130,8 @@ pub(super) struct Link {
     pub(super) address: String,
     /// Who it is.
     pub(super) peer: NodeId,
-    /// What the other end must have the same; nothing where this end is a client.
-    pub(super) terms: Option<Rc<Terms>>,
+    /// Who this end is.
+    pub(super) caller: Caller,
     /// Where what the other end says goes.
     pub(super) inbox: Inbox,
 }
@@ -139,12 +161,14 @@ impl Link {
 
     /// Connects, and sends until the connection breaks.
     async fn talk(&self, first: Vec<u8>, queue: &mut mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+        self.heard(Heard::NoConnection);
         let stream = patiently(TcpStream::connect(&self.address)).await?;
         // Where nothing listens on an address of this machine, the system may give that same address
         // to the caller, who then talks to itself, and keeps the node from ever listening there.
         if stream.local_addr()? == stream.peer_addr()? {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
+        self.heard(Heard::NoAnswer);
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.into_split();
         write_frame(&mut writer, &greeting(&self.hello())).await?;
@@ -159,18 +183,24 @@ impl Link {
 
     /// What is said first.
     fn hello(&self) -> Hello {
-        match &self.terms {
-            Some(terms) => {
+        match &self.caller {
+            Caller::Node(terms) => {
                 Hello::Node { from: terms.id, to: self.peer, charter: terms.charter.clone() }
             }
-            None => Hello::Client,
+            Caller::Client(_) => Hello::Client,
+        }
+    }
+
+    fn heard(&self, what: Heard) {
+        if let Caller::Client(heard) = &self.caller {
+            heard.set(what);
         }
     }
 
     /// Takes in what the other end says. To a node that calls, it says nothing but what it has that the
     /// caller has not: everything else goes over the connection that it opens itself.
     async fn listen(&self, reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-        let Some(terms) = &self.terms else {
+        let Caller::Node(terms) = &self.caller else {
             return receive_all(reader, Address::Node(self.peer), &self.inbox).await;
         };
         let charter = read_frame(reader, GREETING_LEN_MAX).await?;

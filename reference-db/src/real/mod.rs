@@ -26,7 +26,8 @@ mod link;
 
 pub use charter::{Charter, OwnError};
 pub use disk::RealDisk;
-use link::{CLIENT_FRAME_LEN_MAX, FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX, Terms};
+pub use link::Heard;
+use link::{CLIENT_FRAME_LEN_MAX, Caller, FRAME_LEN_MAX, Hello, Inbox, Link, QUEUE_MAX, Terms};
 
 /// Messages that wait for a node or a client to take them.
 const INBOX_MAX: usize = 4096;
@@ -141,8 +142,8 @@ impl RealNode {
         tasks.spawn_local(accept(called, listener, own.clone()));
         let mut links = BTreeMap::new();
         for (&peer, address) in nodes.iter().filter(|(peer, _)| **peer != id) {
-            let terms = Some(Rc::clone(&terms));
-            let link = Link { address: address.clone(), peer, terms, inbox: own.clone() };
+            let caller = Caller::Node(Rc::clone(&terms));
+            let link = Link { address: address.clone(), peer, caller, inbox: own.clone() };
             let (sender, queue) = mpsc::channel(QUEUE_MAX);
             tasks.spawn_local(link.run(queue));
             links.insert(peer, sender);
@@ -339,6 +340,8 @@ async fn answer(called: Called, client: ClientId, stream: TcpStream, inbox: Inbo
 pub struct RealClient {
     clock: Clock,
     links: BTreeMap<NodeId, mpsc::Sender<Vec<u8>>>,
+    /// The address of each node, and what is known of it.
+    heard: BTreeMap<NodeId, (String, Rc<Cell<Heard>>)>,
     inbox: RefCell<mpsc::Receiver<(Address, Vec<u8>)>>,
     /// So that the inbox is never closed.
     _own: Inbox,
@@ -356,15 +359,23 @@ impl RealClient {
         assert!(!addresses.is_empty(), "a client needs a node to talk to");
         let (own, inbox) = mpsc::channel(INBOX_MAX);
         let mut tasks = JoinSet::new();
-        let mut links = BTreeMap::new();
+        let (mut links, mut heard) = (BTreeMap::new(), BTreeMap::new());
         for (peer, address) in (1..).map(NodeId).zip(addresses) {
-            let link = Link { address: address.clone(), peer, terms: None, inbox: own.clone() };
+            let known = Rc::new(Cell::new(Heard::Nothing));
+            let caller = Caller::Client(Rc::clone(&known));
+            heard.insert(peer, (address.clone(), known));
+            let link = Link { address: address.clone(), peer, caller, inbox: own.clone() };
             let (sender, queue) = mpsc::channel(QUEUE_MAX);
             tasks.spawn_local(link.run(queue));
             links.insert(peer, sender);
         }
         let clock = Clock(Instant::now());
-        RealClient { clock, links, inbox: RefCell::new(inbox), _own: own, _tasks: tasks }
+        RealClient { clock, links, heard, inbox: RefCell::new(inbox), _own: own, _tasks: tasks }
+    }
+
+    /// What it knows of each node, by its address, in the order given.
+    pub fn heard(&self) -> impl Iterator<Item = (&str, Heard)> {
+        self.heard.values().map(|(address, heard)| (address.as_str(), heard.get()))
     }
 }
 
@@ -387,6 +398,11 @@ impl ClientEnv for RealClient {
             return;
         }
         if let Some(link) = self.links.get(&to) {
+            if let Some((_, heard)) =
+                self.heard.get(&to).filter(|(_, heard)| heard.get() == Heard::Answer)
+            {
+                heard.set(Heard::NoAnswer);
+            }
             // A full queue loses the message.
             let _ = link.try_send(bytes);
         }
@@ -396,6 +412,9 @@ impl ClientEnv for RealClient {
         loop {
             let message = poll_fn(|context| self.inbox.borrow_mut().poll_recv(context)).await;
             if let (Address::Node(from), bytes) = message.expect("the client holds a sender") {
+                if let Some((_, heard)) = self.heard.get(&from) {
+                    heard.set(Heard::Answer);
+                }
                 return (from, bytes);
             }
         }
@@ -404,5 +423,6 @@ impl ClientEnv for RealClient {
 
 /// Says something to whoever runs the node. That nobody may listen is no reason to stop.
 fn log(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    // In one piece, so that lines of several nodes with one log stay whole.
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

@@ -96,6 +96,15 @@ impl Cluster {
             .unwrap()
     }
 
+    /// Has some nodes told something that they cannot do, and returns what is said of that.
+    #[track_caller]
+    fn fails(&self, ids: &[usize], what: &str, timeout_ms: u32) -> String {
+        let output = self.ask(ids, what, timeout_ms);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        said
+    }
+
     fn log_file(&self, id: usize) -> PathBuf {
         self.folder.path().join(format!("n{id}.err"))
     }
@@ -159,7 +168,8 @@ fn nor_does_the_only_one_as_one_of_three() {
     cluster.start(1, &cluster.peers(1), "");
     cluster.tell(&[1], "put k v1");
     cluster.kill(1);
-    let words = ["begun by nodes 1,", "begun by nodes 1, 2, 3: name 2, 3 in --spare as well"];
+    let words =
+        ["was begun by nodes 1, and", "`begun by nodes 1, 2, 3`: name 2, 3 in --spare as well"];
     cluster.refused(1, &cluster.peers(3), "", &words);
     cluster.start(1, &cluster.peers(3), "--spare 2,3");
     assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
@@ -230,7 +240,7 @@ fn nodes_that_have_it_otherwise_do_not_talk_to_each_other_and_say_so_once() {
         ("leaderless", "leaderless --replicas 2", "2 replicas of each key, begun"),
         ("multi-leader", "multi-leader --conflicts crdt", "with 3 regions, all-to-all, crdt"),
         ("multi-leader --regions 1", "multi-leader", "in regions 1, 2, 3 of 3"),
-        ("raft", "raft --spare 3", "mode raft, begun by nodes 1, 2;"),
+        ("raft", "raft --spare 3", "mode raft, begun by nodes 1, 2, and n2 has"),
         ("raft", "multi-leader", "mode multi-leader with 3 regions"),
     ];
     for (mode, other, words) in mixed {
@@ -239,10 +249,11 @@ fn nodes_that_have_it_otherwise_do_not_talk_to_each_other_and_say_so_once() {
         cluster.start(1, &peers, &format!("--mode {other}"));
         (2..=3).for_each(|id| cluster.start(id, &peers, &format!("--mode {mode}")));
         cluster.until_said(2, "n2 does not talk to n1: n2 has mode ");
-        cluster.until_said(1, "n1 does not talk to n2: n1 has mode ");
-        let said = cluster.log(1);
-        let line = said.lines().find(|line| line.contains("does not talk to")).unwrap();
-        assert!(line.replace(", and n2", ";").contains(words), "{line}");
+        until(words, || {
+            let said = cluster.log(1);
+            let mut lines = said.lines().filter(|line| line.contains("n1 does not talk to n2: "));
+            lines.any(|line| line.contains(words))
+        });
         // One that comes again and has the same is nothing new to the other.
         cluster.kill(2);
         cluster.start(2, &peers, &format!("--mode {mode}"));
@@ -279,11 +290,47 @@ fn a_node_that_is_to_join_in_another_mode_says_why_it_waits() {
         (1..=2).for_each(|id| cluster.start(id, &peers, ""));
         cluster.tell(&[1, 2], "put k v1");
         cluster.start(3, &peers, &format!("--join --mode {mode}"));
-        let words = format!("n3 does not talk to n1: n3 has mode {mode}");
-        cluster.until_said(3, &words);
-        cluster.until_said(3, "and n1 has mode raft, begun by nodes 1, 2, 3; start all nodes");
+        // Whoever leads talks to everyone; the other one need not.
+        until("n3 says whom it does not talk to", || {
+            ["n1", "n2"].iter().any(|other| {
+                let own = format!("n3 does not talk to {other}: n3 has mode {mode}");
+                let others =
+                    format!("and {other} has mode raft, begun by nodes 1, 2, 3; start all");
+                let said = cluster.log(3);
+                said.lines().any(|line| line.contains(&own) && line.contains(&others))
+            })
+        });
         cluster.until_said(3, "n3 lacks what the others have");
     }
+}
+
+#[test]
+fn a_client_that_gets_no_answer_says_what_it_knows_of_each_node() {
+    let mut cluster = Cluster::new(3);
+    let peers = cluster.peers(3);
+    (1..=3).for_each(|id| cluster.start(id, &peers, "--mode primary-sync"));
+    cluster.tell(&[1, 2, 3], "put k v1");
+    cluster.kill(3);
+    let said = cluster.fails(&[1, 2, 3], "put k v2", 2_000);
+    let dead = format!("no connection to {}", cluster.addresses[2]);
+    assert!(said.contains(&dead), "{said}");
+    assert!(said.contains(&cluster.addresses[0]) && said.contains(&cluster.addresses[1]), "{said}");
+    assert!(said.contains("a majority, in mode primary-sync all"), "{said}");
+}
+
+#[test]
+fn a_client_that_asks_once_only_says_how_long_it_waited() {
+    let mut cluster = Cluster::new(2);
+    let peers = cluster.peers(2);
+    (1..=2).for_each(|id| cluster.start(id, &peers, "--mode leaderless"));
+    cluster.tell(&[1, 2], "put k v1");
+    cluster.kill(2);
+    let said = cluster.fails(&[1], "put k v2", 60_000);
+    let (_, waited) = said.split_once("no answer in ").unwrap();
+    let waited: u32 = waited.split(' ').next().unwrap().parse().unwrap();
+    assert!((400..60_000).contains(&waited), "{said}");
+    let silent = format!("(no answer from {}); it was not sent again", cluster.addresses[0]);
+    assert!(said.contains(&silent), "{said}");
 }
 
 /// Waits until something is the case.

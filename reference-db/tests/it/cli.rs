@@ -146,8 +146,32 @@ fn a_node_that_is_told_to_stop_ends_well() {
 #[test]
 fn a_cluster_that_does_not_answer_is_a_failure() {
     let nowhere = free_address();
-    check(&format!("put x 1 --nodes {nowhere} --timeout-ms 100"), 1, "", "error: not done: ");
-    check(&format!("get x --nodes {nowhere} --timeout-ms 100"), 1, "", "error: not done: ");
+    for what in ["put x 1", "get x"] {
+        let words = format!(" ms: no connection to {nowhere}\n");
+        check(&format!("{what} --nodes {nowhere} --timeout-ms 100"), 1, "", "error: not done: ");
+        check(&format!("{what} --nodes {nowhere} --timeout-ms 100"), 1, "", &words);
+    }
+}
+
+#[test]
+fn a_flag_of_another_mode_is_bad_usage_and_says_whose_it_is() {
+    let folder = TempDir::new().unwrap();
+    let flags = [
+        ("raft", "--sloppy", "--sloppy is for mode leaderless, leaderless-abd: mode raft has no"),
+        ("raft", "--regions 1", "--regions is for mode multi-leader: mode raft"),
+        ("raft", "--topology ring", "--topology is for mode multi-leader"),
+        ("raft", "--conflicts lww", "is for mode multi-leader, leaderless, leaderless-abd"),
+        ("primary-sync", "--reads stale", "--reads is for mode raft"),
+        ("leaderless", "--reads lease", "--reads is for mode raft"),
+        ("leaderless", "--regions 1", "--regions is for mode multi-leader"),
+        ("multi-leader", "--replicas 1", "--replicas is for mode leaderless, leaderless-abd"),
+        ("primary-async", "--read-quorum 1", "--read-quorum is for mode leaderless"),
+        ("primary-semi-sync", "--write-quorum 1", "--write-quorum is for mode leaderless"),
+    ];
+    for (mode, flag, words) in flags {
+        check(&format!("{} --mode {mode} {flag}", serve(&folder)), 2, "", words);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
 }
 
 #[test]

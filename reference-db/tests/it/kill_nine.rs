@@ -473,10 +473,10 @@ impl Cluster {
             .args(["--election-ms", &self.election_ms.to_string()])
             .args(["--snapshot-entries", "40"])
             // Clients turn to any node, and a session is one region's.
-            .args(if self.flags.contains(&"--regions") {
-                [].as_slice()
-            } else {
+            .args(if self.mode == "multi-leader" && !self.flags.contains(&"--regions") {
                 &["--regions", "1"]
+            } else {
+                [].as_slice()
             })
             .args(["--id", &(node + 1).to_string(), "--peers", &peers.join(",")])
             .args(self.flags)
