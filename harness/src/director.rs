@@ -280,8 +280,8 @@ impl Director {
     /// Every fault must have made a difference, unless another one had silenced its nodes before it
     /// could, or it falsifies a wall clock or cuts clients off: of a node that nobody asks for anything
     /// meanwhile, nobody reads the clock or misses the answers. Nor need a node have had anything to do while its process
-    /// stood still or its disk failed, or links have been used that were cut while every node still heard some of the others. That the nemesis as a
-    /// whole has an effect is asked of every run.
+    /// stood still or its disk failed, or links have been used that were cut while every node still heard some of
+    /// the others. That the nemesis as a whole has an effect is asked of every run.
     pub(crate) fn vacuous(&self, effects: &[Effect]) -> Vec<String> {
         let mut reasons = Vec::new();
         for planned in &self.to_begin {
@@ -295,8 +295,9 @@ impl Director {
         for ended in &self.ended {
             let Planned { id, fault, .. } = ended.planned;
             let took_effect = effects.get(id.index()).is_some_and(Effect::took_effect);
-            let left_open = [falsifies_walls, cuts_clients_off, leaves_links];
-            let left_open = left_open.iter().any(|may| may(&fault))
+            let left_open = falsifies_walls(&fault)
+                || cuts_clients_off(&fault)
+                || leaves_links(&fault)
                 || holds_up(&fault) && !is_nobody(&ended.what);
             if !took_effect && !self.silenced(ended) && !left_open {
                 let whom = Some(&ended.what).filter(|what| !what.is_empty());

@@ -50,7 +50,7 @@ struct Answer {
 pub(crate) fn run(program: &Path, plan: &Plan, seed: Seed, options: Options) -> Report {
     let request = Request { plan: plan.clone(), seed, options };
     let request = json::compact(&request).expect("plans and schedules are JSON");
-    let answer = ask(program, &request).unwrap_or_else(|error| {
+    let answer = ask(program, request.as_bytes()).unwrap_or_else(|error| {
         panic!("{}: {error}; it is to play the runs of `{}`", program.display(), plan.system)
     });
     let Answer { record, history, trace } = answer;
@@ -116,5 +116,5 @@ pub(crate) fn serve(
     let history = String::from_utf8(history).expect("JSON is text");
     let sent = Answer { record: Record::of(&report), history, trace: report.trace };
     let sent = json::compact(&sent).map_err(|error| error.to_string())?;
-    answer.write_all(&sent).map_err(|error| error.to_string())
+    answer.write_all(sent.as_bytes()).map_err(|error| error.to_string())
 }

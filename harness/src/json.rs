@@ -8,17 +8,15 @@ use serde_json::Result;
 /// # Errors
 /// Where it has no form in JSON.
 pub(crate) fn line(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut line = compact(value)?;
-    line.push(b'\n');
-    Ok(line)
+    compact(value).map(|text| (text + "\n").into_bytes())
 }
 
 /// A value in as few bytes as it takes.
 ///
 /// # Errors
 /// Where it has no form in JSON.
-pub(crate) fn compact(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value)
+pub(crate) fn compact(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
 }
 
 /// A value in lines for people to read, the last one ended.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
+use std::iter;
 
 use super::SequentialSpec;
 
@@ -26,6 +27,16 @@ pub enum SetOp<V> {
     Remove(V),
 }
 
+impl<V> SetOp<V> {
+    fn as_ref(&self) -> SetOp<&V> {
+        match self {
+            SetOp::Read => SetOp::Read,
+            SetOp::Add(value) => SetOp::Add(value),
+            SetOp::Remove(value) => SetOp::Remove(value),
+        }
+    }
+}
+
 /// What it returns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SetRet<V> {
@@ -33,6 +44,28 @@ pub enum SetRet<V> {
     Elements(Vec<V>),
     /// It was done.
     Done,
+}
+
+impl<V: Ord> Set<V> {
+    /// What makes it hold these elements, which are in order.
+    fn differences<'a>(&'a self, shown: &'a [V]) -> impl Iterator<Item = SetOp<&'a V>> {
+        let mut held = self.0.iter().peekable();
+        let mut shown = shown.iter().peekable();
+        iter::from_fn(move || {
+            while let (Some(one), Some(other)) = (held.peek(), shown.peek())
+                && one == other
+            {
+                held.next();
+                shown.next();
+            }
+            match (held.peek(), shown.peek()) {
+                (Some(one), other) if other.is_none_or(|other| one < other) => {
+                    held.next().map(SetOp::Remove)
+                }
+                _ => shown.next().map(SetOp::Add),
+            }
+        })
+    }
 }
 
 impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
@@ -68,23 +101,7 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
     /// What is missing is still added, and what is too much is still removed.
     fn may_return(&self, _op: &SetOp<V>, ret: &SetRet<V>, others: &[&SetOp<V>]) -> bool {
         let SetRet::Elements(shown) = ret else { return true };
-        let is_added = |value: &V| {
-            others.iter().any(|other| matches!(other, SetOp::Add(added) if added == value))
-        };
-        let is_removed = |value: &V| {
-            others.iter().any(|other| matches!(other, SetOp::Remove(removed) if removed == value))
-        };
-        // Both are in order: a set may be large, and is compared with all that is open.
-        let mut held = self.0.iter().peekable();
-        let fits = shown.iter().all(|value| {
-            while let Some(too_much) = held.next_if(|held| *held < value) {
-                if !is_removed(too_much) {
-                    return false;
-                }
-            }
-            held.next_if_eq(&value).is_some() || is_added(value)
-        });
-        fits && held.all(is_removed)
+        self.differences(shown).all(|change| others.iter().any(|other| other.as_ref() == change))
     }
 
     fn shows(_op: &SetOp<V>, ret: &SetRet<V>) -> Option<Set<V>> {
@@ -98,18 +115,12 @@ impl<V: Clone + Ord + Hash> SequentialSpec for Set<V> {
 
     fn changes_to(&self, _op: &SetOp<V>, ret: &SetRet<V>) -> Option<Vec<SetOp<V>>> {
         let SetRet::Elements(shown) = ret else { return None };
-        let mut changes = Vec::new();
-        let mut held = self.0.iter().peekable();
-        for value in shown {
-            while let Some(too_much) = held.next_if(|held| *held < value) {
-                changes.push(SetOp::Remove(too_much.clone()));
-            }
-            if held.next_if_eq(&value).is_none() {
-                changes.push(SetOp::Add(value.clone()));
-            }
-        }
-        changes.extend(held.cloned().map(SetOp::Remove));
-        Some(changes)
+        let owned = |change| match change {
+            SetOp::Read => SetOp::Read,
+            SetOp::Add(value) => SetOp::Add(V::clone(value)),
+            SetOp::Remove(value) => SetOp::Remove(V::clone(value)),
+        };
+        Some(self.differences(shown).map(owned).collect())
     }
 
     fn opposite(op: &SetOp<V>) -> Option<SetOp<V>> {

@@ -1,8 +1,8 @@
 //! What each mode keeps and what it breaks, by the kind of faults: the claims, measured.
 //!
 //! A campaign of one plan is run once for each *group* of faults: without any, under each nemesis of
-//! the plan by itself, under all of them with the faults that the plan names one by one, and under each of some more by itself that its system is made
-//! for; and under all of them together with one of these, where its system waives a promise for it: what
+//! the plan by itself, under all of them with the faults that the plan names one by one, and under each of some more
+//! by itself that its system is made for; and under all of them together with one of these, where its system waives a promise for it: what
 //! that breaks may take other faults besides. What is claimed has to hold in every group; what is disclaimed needs a witness in one of them.
 
 use std::fmt;
@@ -102,8 +102,8 @@ impl Line {
     }
 }
 
-/// Splits each plan into one for each group: those of its own nemeses and the faults that it names, and each of `more` that is not among
-/// them, where its system says something under that; and where it then promises less, these together.
+/// Splits each plan into one for each group: those of its own nemeses and the faults that it names, and each of `more`
+/// that is not among them, where its system says something under that; and where it then promises less, these together.
 ///
 /// # Errors
 /// Where a name is too long to carry that of its group.

@@ -227,7 +227,7 @@ impl Node {
             self.note_whether_it_leads(node);
             let said = Said { src: Some(name.into()), dest, body };
             let message = json::compact(&said).expect("names and what was JSON are JSON");
-            self.cx.send(Address::Node(node), &message);
+            self.cx.send(Address::Node(node), message.as_bytes());
         } else if SERVICES.contains(&&*dest) {
             self.ask_service(&dest, parsed(body.get())?);
         } else if dest.starts_with('c') {

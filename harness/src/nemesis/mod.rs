@@ -650,10 +650,7 @@ pub struct Planned {
 
 impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.after {
-            None => write!(f, "{}", self.fault),
-            Some(message) => write!(f, "{}, after {message}", self.fault),
-        }
+        script::tell(f, self.fault, self.after)
     }
 }
 

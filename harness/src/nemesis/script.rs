@@ -29,7 +29,15 @@ pub struct Scripted {
 
 impl fmt::Display for Scripted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.planned(0, Seed(0)))
+        tell(f, self.fault, self.after)
+    }
+}
+
+/// Says what is done, and after what.
+pub(super) fn tell(f: &mut fmt::Formatter<'_>, fault: Fault, after: Option<Nth>) -> fmt::Result {
+    match after {
+        None => write!(f, "{fault}"),
+        Some(message) => write!(f, "{fault}, after {message}"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What all nodes of a cluster have the same: a real server that has it otherwise is not let in, neither into
 //! its old folder nor among the others.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command as Process, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStderr, Command as Process, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -15,18 +16,53 @@ use crate::ports::free_address;
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a node has said on its standard error so far, in all of its starts.
+#[derive(Default)]
+struct Log {
+    said: Mutex<String>,
+    grown: Condvar,
+}
+
+/// A node that is up, and who listens to what it says.
+struct Running {
+    child: Child,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Ends the node. All that it has said is in its log then.
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(listener) = self.listener.take() {
+            listener.join().unwrap();
+        }
+    }
+}
+
 /// Nodes with folders and addresses of their own, until they are dropped.
 struct Cluster {
     folder: TempDir,
     addresses: Vec<String>,
-    running: Vec<Option<Child>>,
+    logs: Vec<Arc<Log>>,
+    running: Vec<Option<Running>>,
 }
 
 impl Cluster {
     fn new(nodes: usize) -> Cluster {
         let addresses = (0..nodes).map(|_| free_address()).collect();
+        let logs = (0..nodes).map(|_| Arc::default()).collect();
         let running = (0..nodes).map(|_| None).collect();
-        Cluster { folder: TempDir::new().unwrap(), addresses, running }
+        Cluster { folder: TempDir::new().unwrap(), addresses, logs, running }
+    }
+
+    /// The same, of which the first node was a cluster of its own, and is down with what it had acknowledged.
+    fn with_one_kept(nodes: usize) -> Cluster {
+        let mut cluster = Cluster::new(nodes);
+        cluster.start(1, &cluster.peers(1), "");
+        cluster.tell(&[1], "put k v1");
+        cluster.kill(1);
+        cluster
     }
 
     /// The first nodes, for `--peers`.
@@ -53,19 +89,19 @@ impl Cluster {
     /// Starts a node, and waits until it listens.
     #[track_caller]
     fn start(&mut self, id: usize, peers: &str, flags: &str) {
-        let log = File::options().append(true).create(true).open(self.log_file(id)).unwrap();
-        let mut child =
-            self.command(id, peers, flags).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut command = self.command(id, peers, flags);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, stderr) = (Arc::clone(&self.logs[id - 1]), child.stderr.take().unwrap());
+        let listener = listen(stderr, log);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(self.running[id - 1].replace(child).is_none(), "it was down before");
+        let running = Running { child, listener: Some(listener) };
+        assert!(self.running[id - 1].replace(running).is_none(), "it was down before");
         assert!(line.starts_with("listening on"), "n{id} with {flags}: {}", self.log(id));
     }
 
     fn kill(&mut self, id: usize) {
-        let mut child = self.running[id - 1].take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.running[id - 1].take().unwrap().end();
     }
 
     /// Starts a node that is to refuse that as bad usage, and checks every part of what it says.
@@ -105,32 +141,42 @@ impl Cluster {
         said
     }
 
-    fn log_file(&self, id: usize) -> PathBuf {
-        self.folder.path().join(format!("n{id}.err"))
+    fn log(&self, id: usize) -> String {
+        self.logs[id - 1].said.lock().unwrap().clone()
     }
 
-    fn log(&self, id: usize) -> String {
-        fs::read_to_string(self.log_file(id)).unwrap()
+    /// Waits until what a node has said is as it should be.
+    #[track_caller]
+    fn until(&self, id: usize, what: &str, holds: impl Fn(&str) -> bool) {
+        let Log { said, grown } = &*self.logs[id - 1];
+        let said = said.lock().unwrap();
+        let (said, waited) = grown.wait_timeout_while(said, PATIENCE, |said| !holds(said)).unwrap();
+        assert!(!waited.timed_out(), "n{id}: {what}: not within {PATIENCE:?}: {said}");
     }
 
     /// Waits until a node has said something.
     #[track_caller]
     fn until_said(&self, id: usize, what: &str) {
-        until(what, || self.log(id).contains(what));
+        self.until(id, what, |said| said.contains(what));
     }
+}
 
-    /// How often a node has said that it does not talk to another one.
-    fn refusals(&self, id: usize, of: usize) -> usize {
-        self.log(id).matches(&format!("n{id} does not talk to n{of}: ")).count()
-    }
+/// Keeps a log of what is said, line by line, until nobody can say anything more.
+#[expect(clippy::disallowed_methods, reason = "it ends with the node, and is joined then")]
+fn listen(stderr: ChildStderr, log: Arc<Log>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines() {
+            let mut said = log.said.lock().unwrap();
+            said.push_str(&line.unwrap());
+            said.push('\n');
+            log.grown.notify_all();
+        }
+    })
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for child in self.running.iter_mut().flatten() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.running.iter_mut().flatten().for_each(Running::end);
     }
 }
 
@@ -164,10 +210,7 @@ fn a_node_of_three_does_not_begin_again_as_the_only_one() {
 
 #[test]
 fn nor_does_the_only_one_as_one_of_three() {
-    let mut cluster = Cluster::new(3);
-    cluster.start(1, &cluster.peers(1), "");
-    cluster.tell(&[1], "put k v1");
-    cluster.kill(1);
+    let mut cluster = Cluster::with_one_kept(3);
     let words =
         ["was begun by nodes 1, and", "`begun by nodes 1, 2, 3`: name 2, 3 in --spare as well"];
     cluster.refused(1, &cluster.peers(3), "", &words);
@@ -202,17 +245,14 @@ fn nodes_that_come_later_are_spare_in_every_later_start() {
 
 #[test]
 fn a_folder_of_the_version_before_takes_the_nodes_that_it_is_started_with_for_the_first_ones() {
-    let mut cluster = Cluster::new(2);
-    cluster.start(1, &cluster.peers(1), "");
-    cluster.tell(&[1], "put k v1");
-    cluster.kill(1);
+    let mut cluster = Cluster::with_one_kept(2);
     let owner = cluster.data(1).join("owner");
     for cut in ["node 1 in mode raft\n", "node 1 in mode raft\nbegun by nodes 1, 2"] {
         fs::write(&owner, cut).unwrap();
         cluster.start(1, &cluster.peers(1), "");
-        assert!(cluster.log(1).contains("of a cluster that was begun by nodes 1:"));
         assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
         cluster.kill(1);
+        assert!(cluster.log(1).contains("of a cluster that was begun by nodes 1:"));
         assert_eq!(fs::read_to_string(&owner).unwrap(), "node 1 in mode raft\nbegun by nodes 1\n");
         cluster.refused(1, &cluster.peers(2), "", &["name 2 in --spare"]);
     }
@@ -249,16 +289,18 @@ fn nodes_that_have_it_otherwise_do_not_talk_to_each_other_and_say_so_once() {
         cluster.start(1, &peers, &format!("--mode {other}"));
         (2..=3).for_each(|id| cluster.start(id, &peers, &format!("--mode {mode}")));
         cluster.until_said(2, "n2 does not talk to n1: n2 has mode ");
-        until(words, || {
-            let said = cluster.log(1);
+        cluster.until(1, words, |said| {
             let mut lines = said.lines().filter(|line| line.contains("n1 does not talk to n2: "));
             lines.any(|line| line.contains(words))
         });
         // One that comes again and has the same is nothing new to the other.
         cluster.kill(2);
         cluster.start(2, &peers, &format!("--mode {mode}"));
-        until("n2 says so again", || cluster.refusals(2, 1) == 2);
-        assert_eq!(cluster.refusals(1, 2), 1, "{mode}, {other}");
+        let refusals = |said: &str, whom| said.matches(whom).count();
+        let again = "n2 does not talk to n1: ";
+        cluster.until(2, "it says so again", |said| refusals(said, again) == 2);
+        cluster.kill(1);
+        assert_eq!(refusals(&cluster.log(1), "n1 does not talk to n2: "), 1, "{mode}, {other}");
     }
 }
 
@@ -291,12 +333,11 @@ fn a_node_that_is_to_join_in_another_mode_says_why_it_waits() {
         cluster.tell(&[1, 2], "put k v1");
         cluster.start(3, &peers, &format!("--join --mode {mode}"));
         // Whoever leads talks to everyone; the other one need not.
-        until("n3 says whom it does not talk to", || {
+        cluster.until(3, "it says whom it does not talk to", |said| {
             ["n1", "n2"].iter().any(|other| {
                 let own = format!("n3 does not talk to {other}: n3 has mode {mode}");
                 let others =
                     format!("and {other} has mode raft, begun by nodes 1, 2, 3; start all");
-                let said = cluster.log(3);
                 said.lines().any(|line| line.contains(&own) && line.contains(&others))
             })
         });
@@ -331,15 +372,4 @@ fn a_client_that_asks_once_only_says_how_long_it_waited() {
     assert!((400..60_000).contains(&waited), "{said}");
     let silent = format!("(no answer from {}); it was not sent again", cluster.addresses[0]);
     assert!(said.contains(&silent), "{said}");
-}
-
-/// Waits until something is the case.
-#[expect(clippy::disallowed_methods, reason = "it waits for processes, which live in this time")]
-#[track_caller]
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        sleep(Duration::from_millis(5));
-    }
 }

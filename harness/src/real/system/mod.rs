@@ -156,7 +156,7 @@ impl Turn {
 
 /// A value as text, which no `nil` has.
 fn text_of(value: &Value) -> String {
-    serde_json::to_string(value).expect("values are JSON")
+    json::compact(value).expect("values are JSON")
 }
 
 /// What such a text says. One that no client has written is shown as the text that it is: nobody wrote that value.

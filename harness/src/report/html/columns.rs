@@ -124,7 +124,7 @@ pub(super) fn pack(history: &History, trace: Option<&Trace>, anomalies: &[&Anoma
     let head = json::compact(&head).expect("it is made of texts and numbers");
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::new(7));
     let written = packed.write_all(&(head.len() as u32).to_le_bytes()).and_then(|()| {
-        packed.write_all(&head)?;
+        packed.write_all(head.as_bytes())?;
         columns.iter().try_for_each(|(_, column)| packed.write_all(&column.0))
     });
     written

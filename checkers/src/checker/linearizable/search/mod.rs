@@ -631,19 +631,11 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
     }
 
     fn frame(&mut self, at: Configuration<N>, waiting: Option<Waiting>) -> Frame<N> {
-        if S::OF_ELEMENTS {
-            return Frame {
-                at,
-                left: Mask::EMPTY,
-                promising: Mask::EMPTY,
-                next_helpful: u32::MAX,
-                next_class: u32::MAX,
-                waiting: None,
-                ways: self.ways(&at),
-                trail: self.trail.len(),
-            };
-        }
-        let left = self.candidates(&at);
+        let (left, ways) = if S::OF_ELEMENTS {
+            (Mask::EMPTY, self.ways(&at))
+        } else {
+            (self.candidates(&at), Vec::new())
+        };
         let (promising, only_helpful) = self.promising(&at, &left);
         Frame {
             at,
@@ -652,7 +644,7 @@ impl<'a, S: SequentialSpec, const N: usize> Search<'a, S, N> {
             next_helpful: if only_helpful { 0 } else { u32::MAX },
             next_class: 0,
             waiting,
-            ways: Vec::new(),
+            ways,
             trail: self.trail.len(),
         }
     }
