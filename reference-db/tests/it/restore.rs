@@ -96,6 +96,39 @@ mod raft {
     }
 
     #[test]
+    fn nobody_is_let_go_whom_the_others_need() {
+        let (mut cluster, leader, session) = started(3, 1, 1000);
+        let [down, up] = others(&cluster, leader)[..] else { panic!("of three") };
+        cluster.crash(down);
+        cluster.run(2_000);
+        assert_eq!(
+            cluster.ask(leader, 7, dismiss(1, up)),
+            None,
+            "of two that are left, one is down"
+        );
+        assert_eq!(cluster.ask(leader, 7, dismiss(2, leader)), None, "here, too");
+        assert_eq!(voters(&cluster, leader).len(), 3);
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), DONE, "two of three go on");
+        assert_eq!(cluster.ask(leader, 7, dismiss(3, down)), DONE, "nobody needs that one");
+        assert_eq!(cluster.ask(leader, 0, write(session, 3, "y")), DONE);
+    }
+
+    #[test]
+    fn whoever_is_needed_is_let_go_when_another_one_is_back() {
+        let (mut cluster, leader, session) = started(3, 1, 1000);
+        let [down, up] = others(&cluster, leader)[..] else { panic!("of three") };
+        cluster.crash(down);
+        cluster.run(2_000);
+        cluster.request(leader, 7, dismiss(1, up));
+        cluster.run(100);
+        assert_eq!(voters(&cluster, leader).len(), 3);
+        cluster.start(down);
+        assert!(cluster.run_until(|cluster| voters(cluster, leader).len() == 2));
+        cluster.crash(up);
+        assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), DONE, "two of two go on");
+    }
+
+    #[test]
     fn a_leader_that_is_let_go_leads_until_that_is_agreed_on() {
         let (mut cluster, old, session) = started(3, 1, 1000);
         assert_eq!(cluster.ask(old, 7, dismiss(1, old)), Some(Reply::Done));

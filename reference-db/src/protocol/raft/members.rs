@@ -42,6 +42,10 @@
 //! first one is agreed on. So that one is [taken back](Core::without_change): 1 and 3 have everything, and
 //! are enough. Should it have been agreed on all the same, of which only 2 knew, then 1 votes again that was let
 //! go; nothing is lost by that.
+//!
+//! **A majority that is heard.** Of 1, 2 and 3, member 3 is down, and 2 is let go: 1 and 3 are left, of whom both are
+//! needed, and nothing is agreed on any more, that change least of all, until 3 is back. So nobody is let go but
+//! where a majority of those that are left is near. Member 3 can be, as 1 and 2 are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -440,9 +444,9 @@ impl<C: Clone, S> Core<C, S> {
         self.change_members(now, self.members.with_another(node))
     }
 
-    /// Lets a node go. A leader that lets itself go leads until that is agreed on. Of two, it has the other
-    /// one lead first, and is let go by that; and it takes two calls: the first takes the vote away from
-    /// the one that is to go.
+    /// Lets a node go, if a majority of those that are left is near. A leader that lets itself go leads until
+    /// that is agreed on. Of two, it has the other one lead first, and is let go by that; and it takes two
+    /// calls: the first takes the vote away from the one that is to go.
     pub fn dismiss(&mut self, now: Time, node: NodeId) -> Change {
         let Some(without) = self.members.without(node) else {
             return self.change_members(now, None);
@@ -450,12 +454,17 @@ impl<C: Clone, S> Core<C, S> {
         if without.voters().next().is_none() {
             return Change::Never;
         }
-        if !self.members.is_voter(node) || self.members.voters().count() != 2 {
+        if !self.members.is_voter(node) {
             return self.change_members(now, Some(without));
         }
-        let is_far = |voter| voter != self.id && !self.is_near(now, voter);
-        if self.members.voters().any(is_far) {
+        let is_heard = |voter: &NodeId| *voter == self.id || self.is_near(now, *voter);
+        let heard = self.members.voters().filter(is_heard).collect();
+        let of_two = self.members.voters().count() == 2;
+        if !without.is_majority(&heard) || of_two && heard.len() < 2 {
             return Change::NotNow;
+        }
+        if !of_two {
+            return self.change_members(now, Some(without));
         }
         if node == self.id {
             if let Some(heir) = self.heir_of_two(now) {
