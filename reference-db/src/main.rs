@@ -471,6 +471,7 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data, &charter)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
+    let begins_alone = listed.iter().filter(|node| !spares.contains(node)).count() == 1;
     node.spare(spares);
     if options.join {
         let held = node.disk().list().await.context("the data folder cannot be read");
@@ -483,6 +484,13 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         OwnError::Storage(error) => Failure::Run(error.into()),
         OwnError::Another(_) | OwnError::Folder(_) => Failure::Usage(error.into()),
     })?;
+    if options.mode == Mode::PrimarySemiSync && begins_alone {
+        // Whoever does not listen is no reason to stop.
+        let _ = writeln!(
+            io::stderr(),
+            "{id} begins the cluster alone: what it acknowledges has one copy, not two, until another node is let in"
+        );
+    }
     say(&format!("listening on {}", node.address()))?;
     let config = ServerConfig {
         timing: Timing {

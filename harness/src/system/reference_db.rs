@@ -654,7 +654,7 @@ fn store_client(cx: ClientCx, adjust: impl Fn(Policy) -> Policy) -> StoreClient 
 fn run_node(mode: Mode, cx: NodeCx, config: ServerConfig) -> LocalBoxFuture<'static, String> {
     Box::pin(async move {
         let Err(error) = mode.serve(SimNode(cx), config).await;
-        error.to_string()
+        format!("{:#}", anyhow::Error::from(error))
     })
 }
 

@@ -38,11 +38,12 @@ pub struct Charter {
 /// Why a folder is not used as the flags want it.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnError {
-    /// It is another node's, or of another cluster. The text says what it is, and what would have worked.
+    /// It is another node's, or of another cluster, or it is not known whose. The text says what it is, and what
+    /// would have worked.
     #[error("{0}")]
     Another(String),
     /// It cannot be read or written to.
-    #[error("the data folder cannot be used: {0}")]
+    #[error("the data folder cannot be used")]
     Folder(#[from] io::Error),
     /// It has lost the log that it had.
     #[error(transparent)]
@@ -116,6 +117,14 @@ impl Charter {
                      {begun}: it goes by that from now on"
                 )),
             }
+        } else if owner.starts_with(&held) && storage::is_used(disk).await? {
+            let what = if held.is_empty() { "is empty or missing" } else { "was cut off" };
+            return Err(OwnError::Another(format!(
+                "the data folder is in use, but its file `{OWNER}`, which says by whom, {what}: if it was this node, \
+                 make `{}` the first line of it; or use an empty folder and --join, where other nodes have what \
+                 is to be there",
+                owner.trim_end()
+            )));
         } else if owner.starts_with(&held) {
             // The power may have been lost while it was written, before anything else was.
             storage::begin(disk).await.map_err(|error| match error {

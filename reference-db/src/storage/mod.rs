@@ -47,7 +47,7 @@ const FIRST_LOG: &str = "log-0";
 pub enum StorageError {
     /// The disk failed. After that nothing is known about what was written last: the node must
     /// stop, and find out at its next start.
-    #[error("disk: {0}")]
+    #[error("the disk failed")]
     Disk(#[from] io::Error),
     /// A file is damaged where it was known to be durable.
     #[error("{file} is damaged at byte {offset}: {what}; restore the node from its peers")]
@@ -275,6 +275,20 @@ pub async fn begin(disk: &impl Disk) -> Result<(), StorageError> {
     disk.append(FIRST_LOG, LOG_MAGIC).await?;
     disk.sync(FIRST_LOG).await?;
     Ok(disk.sync_dir().await?)
+}
+
+/// Whether a disk holds anything, apart from the beginning of a first log.
+///
+/// # Errors
+/// Where the disk fails.
+pub async fn is_used(disk: &impl Disk) -> io::Result<bool> {
+    let files = disk.list().await?;
+    if files.iter().any(|file| file == FIRST_LOG) {
+        return Ok(disk.read(FIRST_LOG).await?.len() > LOG_MAGIC.len());
+    }
+    let belongs =
+        |file: &String| number_of(file, "snapshot-").or_else(|| number_of(file, "log-")).is_some();
+    Ok(files.iter().any(belongs))
 }
 
 /// Holds a disk that is known to be in use to the log that must be there: [`Storage::open`] takes a disk without

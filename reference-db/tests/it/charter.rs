@@ -259,6 +259,45 @@ fn a_folder_of_the_version_before_takes_the_nodes_that_it_is_started_with_for_th
 }
 
 #[test]
+fn a_folder_that_was_used_and_does_not_say_whose_it_is_is_refused_until_it_does() {
+    let mut cluster = Cluster::with_one_kept(1);
+    let (owner, peers) = (cluster.data(1).join("owner"), cluster.peers(1));
+    for (cut, what) in [("", "is empty or missing"), ("node 1 in mo", "was cut off")] {
+        fs::write(&owner, cut).unwrap();
+        cluster.refused(1, &peers, "", &[what, "make `node 1 in mode raft` the first line"]);
+        assert_eq!(fs::read_to_string(&owner).unwrap(), cut, "it is left alone");
+    }
+    fs::remove_file(&owner).unwrap();
+    cluster.refused(1, &peers, "", &["is empty or missing"]);
+    fs::write(&owner, "node 1 in mode raft\n").unwrap();
+    cluster.start(1, &peers, "");
+    assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
+}
+
+#[test]
+fn a_start_that_lost_power_before_it_said_whose_the_folder_is_begins_again() {
+    let mut cluster = Cluster::new(1);
+    let peers = cluster.peers(1);
+    for cut in ["", "node 1 in mo"] {
+        fs::create_dir_all(cluster.data(1)).unwrap();
+        fs::write(cluster.data(1).join("owner"), cut).unwrap();
+        cluster.start(1, &peers, "");
+        assert_eq!(cluster.tell(&[1], "put k v1"), "ok\n");
+        cluster.kill(1);
+        fs::remove_dir_all(cluster.data(1)).unwrap();
+    }
+}
+
+#[test]
+fn two_copies_are_not_promised_of_one_node() {
+    let mut cluster = Cluster::new(2);
+    let (peers, flags) = (cluster.peers(2), "--mode primary-semi-sync --spare 2");
+    cluster.start(1, &peers, flags);
+    cluster.kill(1);
+    assert!(cluster.log(1).contains("one copy"), "{}", cluster.log(1));
+}
+
+#[test]
 fn nobody_moves_to_another_region() {
     let mut cluster = Cluster::new(4);
     let all = cluster.peers(4);
