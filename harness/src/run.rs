@@ -232,7 +232,14 @@ fn nemeses_without_effect(plan: &Plan, schedule: &Schedule, effects: &[Effect]) 
             || !effects.is_empty() && effects.iter().all(waited)
     };
     let idle = plan.nemeses.iter().filter(|name| !effective(name));
-    idle.map(|name| format!("the nemesis `{name}` had no effect in the whole run")).collect()
+    let words = |name: &String| match of(name).as_slice() {
+        [] => format!(
+            "the run has no fault of the nemesis `{name}`: in the `safety` of a plan, each of its nemeses \
+             first needs time for one to itself"
+        ),
+        _ => format!("the nemesis `{name}` had no effect in the whole run"),
+    };
+    idle.map(words).collect()
 }
 
 /// How a run departs from what its plan and seed say. The default: not at all.

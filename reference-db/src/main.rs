@@ -59,7 +59,8 @@ tell each other at a time is at most 256 MiB long: so much may a node hold, if o
 disk, or is far behind, is to get it."
     )]
     Serve(Serve),
-    /// Prints what a key holds, and nothing where it is absent; control characters as `\n` or `\u{1b}`
+    /// Prints what a key holds, and nothing where it is absent; control characters as `\n` or `\u{1b}`,
+    /// a backslash as `\\`
     Get {
         /// The key that is read
         key: String,
@@ -72,6 +73,10 @@ disk, or is far behind, is to get it."
         key: String,
         /// What it holds afterwards
         value: String,
+        /// Reads the key first, and replaces all values that stand side by side there (`serve --conflicts
+        /// siblings`); without it, the new one stands beside them
+        #[arg(long)]
+        merge: bool,
         #[command(flatten)]
         cluster: Cluster,
     },
@@ -406,9 +411,10 @@ fn run(action: Action) -> Result<(), Failure> {
             let command = Command::Read { key, level: ReadLevel::Strong };
             on_one_thread(ask(cluster, command))?
         }
-        Action::Put { key, value, cluster } => {
+        Action::Put { key, value, merge, cluster } => {
+            let first = merge.then(|| Command::Read { key: key.clone(), level: ReadLevel::Strong });
             let command = Command::Write { key, value: value.into_bytes() };
-            on_one_thread(ask(cluster, command))?
+            on_one_thread(ask_after(cluster, first, command))?
         }
         Action::Cas { key, from, to, cluster } => {
             let (from, to) = (Some(from.into_bytes()), Some(to.into_bytes()));
@@ -561,53 +567,30 @@ const POLICY: Policy = Policy {
 };
 
 async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
+    ask_after(cluster, None, command).await
+}
+
+/// Does one thing, and says what came of it. A client that does something else first knows what it was told then.
+async fn ask_after(
+    cluster: Cluster,
+    first: Option<Command>,
+    command: Command,
+) -> Result<(), Failure> {
     let env = RealClient::new(&cluster.nodes);
     let began = env.now();
     let deadline = env.now() + Duration::from_millis(cluster.timeout_ms);
     let reads = matches!(command, Command::Read { .. });
+    let changes_members = matches!(command, Command::Admit { .. } | Command::Dismiss { .. });
     let mut client = Client::new(env, POLICY);
-    match client.call(command, deadline).await {
-        Answer::Reply(Reply::Done) => Ok(say("ok")?),
-        Answer::Reply(Reply::Value(Some(value))) => Ok(say(&harmless(&value))?),
-        Answer::Reply(Reply::Value(None)) => Ok(()),
-        Answer::Reply(Reply::Datum(datum)) => Ok(say_all(&datum)?),
-        Answer::Reply(Reply::Siblings { values, .. }) => Ok(say_all(&Datum::List(values))?),
-        Answer::Reply(Reply::WrongKind) => Err(Failure::Run(anyhow!(
-            "not done: the key holds another kind of value; delete it first"
-        ))),
-        Answer::Reply(Reply::Mismatch(held)) => {
-            match held {
-                Some(held) => say(&format!("mismatch: {}", harmless(&held)))?,
-                None => say("mismatch: absent")?,
-            }
-            Err(Failure::Mismatch)
-        }
-        Answer::Reply(Reply::Unsupported) => Err(Failure::Run(anyhow!(
-            "not done: the mode of this store does not offer it, or too few nodes would be left"
-        ))),
-        Answer::Reply(Reply::NoSuchNode) => Err(Failure::Run(anyhow!(
-            "not done: there is no such node; name one that takes part, or, to let it in, one that \
-             --peers of every node lists"
-        ))),
-        Answer::Reply(Reply::Absent) => {
-            Err(Failure::Run(anyhow!("not done: the set that was read does not have it")))
-        }
-        Answer::Reply(Reply::TooMuch) => Err(Failure::Run(anyhow!(
-            "not done: a counter holds a number of 64 bits, and this one would come to more"
-        ))),
-        Answer::Reply(Reply::TooLong) => Err(Failure::Run(anyhow!(
-            "not done: a request is at most {REQUEST_LEN_MAX} bytes long, keys and values together"
-        ))),
-        Answer::Reply(
-            reply @ (Reply::Session(_)
-            | Reply::NodeSession(_)
-            | Reply::Txn(_)
-            | Reply::TooLittle
-            | Reply::NotLeader
-            | Reply::Lost
-            | Reply::EpochOver
-            | Reply::SessionUnknown),
-        ) => Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}"))),
+    let answer = match first {
+        Some(first) => match client.call(first, deadline).await {
+            Answer::Reply(_) => client.call(command, deadline).await,
+            Answer::NotDone | Answer::Unknown | Answer::Lost { .. } => Answer::NotDone,
+        },
+        None => client.call(command, deadline).await,
+    };
+    match answer {
+        Answer::Reply(reply) => tell(reply, changes_members),
         Answer::Lost { .. } => Err(Failure::Run(anyhow!(
             "the nodes speak otherwise: they answered that something was lost, but nothing was said \
              of what was seen"
@@ -621,6 +604,56 @@ async fn ask(cluster: Cluster, command: Command) -> Result<(), Failure> {
                 said.push_str("; it was not sent again, because it might be done twice then");
             }
             Err(Failure::Run(anyhow!(said)))
+        }
+    }
+}
+
+/// Says what a node answered.
+fn tell(reply: Reply, changes_members: bool) -> Result<(), Failure> {
+    match reply {
+        Reply::Done => Ok(say("ok")?),
+        Reply::Value(Some(value)) => Ok(say(&harmless(&value))?),
+        Reply::Value(None) => Ok(()),
+        Reply::Datum(datum) => Ok(say_all(&datum)?),
+        Reply::Siblings { values, .. } => Ok(say_all(&Datum::List(values))?),
+        Reply::WrongKind => Err(Failure::Run(anyhow!(
+            "not done: the key holds another kind of value; delete it first"
+        ))),
+        Reply::Mismatch(held) => {
+            match held {
+                Some(held) => say(&format!("mismatch: {}", harmless(&held)))?,
+                None => say("mismatch: absent")?,
+            }
+            Err(Failure::Mismatch)
+        }
+        Reply::Unsupported if changes_members => Err(Failure::Run(anyhow!(
+            "not done: too few nodes would be left, or the mode of this store lets nobody in or go"
+        ))),
+        Reply::Unsupported => {
+            Err(Failure::Run(anyhow!("not done: the mode of this store does not offer it")))
+        }
+        Reply::NoSuchNode => Err(Failure::Run(anyhow!(
+            "not done: there is no such node; name one that takes part, or, to let it in, one that \
+             --peers of every node lists"
+        ))),
+        Reply::Absent => {
+            Err(Failure::Run(anyhow!("not done: the set that was read does not have it")))
+        }
+        Reply::TooMuch => Err(Failure::Run(anyhow!(
+            "not done: a counter holds a number of 64 bits, and this one would come to more"
+        ))),
+        Reply::TooLong => Err(Failure::Run(anyhow!(
+            "not done: a request is at most {REQUEST_LEN_MAX} bytes long, keys and values together"
+        ))),
+        reply @ (Reply::Session(_)
+        | Reply::NodeSession(_)
+        | Reply::Txn(_)
+        | Reply::TooLittle
+        | Reply::NotLeader
+        | Reply::Lost
+        | Reply::EpochOver
+        | Reply::SessionUnknown) => {
+            Err(Failure::Run(anyhow!("the nodes speak otherwise: they answered {reply:?}")))
         }
     }
 }
@@ -663,12 +696,12 @@ fn say_all(datum: &Datum) -> anyhow::Result<()> {
     elements.into_iter().try_for_each(|element| say(&harmless(element)))
 }
 
-/// A value as text that does nothing to a terminal, and is one line. Whoever wrote it may have put commands
-/// for one into it.
+/// A value as text that does nothing to a terminal, is one line, and is no other value's. Whoever wrote it may have
+/// put commands for one into it.
 fn harmless(value: &[u8]) -> String {
     let mut text = String::new();
     for character in String::from_utf8_lossy(value).chars() {
-        if character.is_control() {
+        if character.is_control() || character == '\\' {
             text.extend(character.escape_default());
         } else {
             text.push(character);

@@ -38,12 +38,17 @@ pub fn terminal(record: &Record) -> String {
         let _ = writeln!(out, "{sentence}");
     }
     for judged in &record.judged {
-        for anomaly in judged.verdict.anomalies().iter().take(1) {
-            let more = judged.verdict.anomalies().len() - 1;
-            let _ = write!(out, "\n{}", explanation(anomaly));
-            if more > 0 {
-                let _ = writeln!(out, "  and {more} more of {}", judged.guarantee);
+        let anomalies = judged.verdict.anomalies();
+        let mut told: Vec<&str> = Vec::new();
+        for anomaly in anomalies {
+            if !told.contains(&anomaly.name.as_str()) {
+                told.push(&anomaly.name);
+                let _ = write!(out, "\n{}", explanation(anomaly));
             }
+        }
+        let more = anomalies.len() - told.len();
+        if more > 0 {
+            let _ = writeln!(out, "  and {more} more of {}", judged.guarantee);
         }
     }
     let _ = write!(out, "\nFacts\n{}", facts(&record.facts));

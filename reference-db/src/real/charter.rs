@@ -111,11 +111,21 @@ impl Charter {
             match held.strip_suffix('\n') {
                 Some(held) if held == begun => return Ok(()),
                 Some(held) => return Err(OwnError::Another(self.differs_from(held, &begun))),
-                // Versions before wrote the first line only, or the power was lost while this one wrote.
-                None => log(format_args!(
+                // Versions before wrote the first line only.
+                None if held.is_empty() => log(format_args!(
                     "{id} takes the data folder, which does not say so, for one of a cluster that was \
                      {begun}: it goes by that from now on"
                 )),
+                None if storage::is_used(disk).await? => {
+                    return Err(OwnError::Another(format!(
+                        "the data folder is in use, but the second line of its file `{OWNER}`, `{}`, has no end: \
+                         make it `begun by nodes …`, with all nodes that the cluster began with; the flags say \
+                         `{begun}`",
+                        held.escape_debug()
+                    )));
+                }
+                // The power was lost while it was written, before anything else was.
+                None => {}
             }
         } else if owner.starts_with(&held) && storage::is_used(disk).await? {
             let what = if held.is_empty() { "is empty or missing" } else { "was cut off" };

@@ -247,14 +247,22 @@ fn nodes_that_come_later_are_spare_in_every_later_start() {
 fn a_folder_of_the_version_before_takes_the_nodes_that_it_is_started_with_for_the_first_ones() {
     let mut cluster = Cluster::with_one_kept(2);
     let owner = cluster.data(1).join("owner");
-    for cut in ["node 1 in mode raft\n", "node 1 in mode raft\nbegun by nodes 1, 2"] {
-        fs::write(&owner, cut).unwrap();
-        cluster.start(1, &cluster.peers(1), "");
-        assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
-        cluster.kill(1);
-        assert!(cluster.log(1).contains("of a cluster that was begun by nodes 1:"));
-        assert_eq!(fs::read_to_string(&owner).unwrap(), "node 1 in mode raft\nbegun by nodes 1\n");
-        cluster.refused(1, &cluster.peers(2), "", &["name 2 in --spare"]);
+    fs::write(&owner, "node 1 in mode raft\n").unwrap();
+    cluster.start(1, &cluster.peers(1), "");
+    assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
+    cluster.kill(1);
+    assert!(cluster.log(1).contains("of a cluster that was begun by nodes 1:"));
+    assert_eq!(fs::read_to_string(&owner).unwrap(), "node 1 in mode raft\nbegun by nodes 1\n");
+    cluster.refused(1, &cluster.peers(2), "", &["name 2 in --spare"]);
+}
+
+#[test]
+fn a_line_that_was_cut_off_or_added_to_makes_no_node_the_only_one() {
+    let cluster = Cluster::with_one_kept(1);
+    let (owner, peers) = (cluster.data(1).join("owner"), cluster.peers(1));
+    for line in ["begun by nodes 1, 2, 3", "begun by nodes 1", "begun by nodes 1\nxyz", "xyz"] {
+        fs::write(&owner, format!("node 1 in mode raft\n{line}")).unwrap();
+        cluster.refused(1, &peers, "", &["has no end", "the flags say `begun by nodes 1`"]);
     }
 }
 

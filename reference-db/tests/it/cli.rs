@@ -90,6 +90,8 @@ fn what_is_got_does_nothing_to_a_terminal() {
     check(&format!("put x \u{1b}[31mé\u{7} {nodes}"), 0, "ok\n", "");
     check(&format!("get x {nodes}"), 0, "\\u{1b}[31mé\\u{7}\n", "");
     check(&format!("cas x 1 2 {nodes}"), 1, "mismatch: \\u{1b}[31mé\\u{7}\n", "");
+    check(&format!("put y \\u{{7}} {nodes}"), 0, "ok\n", "");
+    check(&format!("get y {nodes}"), 0, "\\\\u{7}\n", "");
 }
 
 #[test]
@@ -115,6 +117,19 @@ fn what_was_put_without_reading_stands_side_by_side_and_is_deleted_together() {
     check(&format!("get x {nodes}"), 0, "1\n2\n", "");
     check(&format!("delete x {nodes}"), 0, "ok\n", "");
     check(&format!("get x {nodes}"), 0, "", "");
+    check(&format!("add x 3 {nodes}"), 1, "", "the mode of this store does not offer it");
+}
+
+#[test]
+fn what_was_read_first_is_replaced_by_one_value_in_modes_that_keep_several_and_in_others() {
+    for (mode, flags) in [("leaderless", &["--conflicts", "siblings"][..]), ("raft", &[])] {
+        let node = Node::with(mode, flags);
+        let nodes = format!("--nodes {}", node.address);
+        check(&format!("put x 1 {nodes}"), 0, "ok\n", "");
+        check(&format!("put x 2 {nodes}"), 0, "ok\n", "");
+        check(&format!("put x 3 --merge {nodes}"), 0, "ok\n", "");
+        check(&format!("get x {nodes}"), 0, "3\n", "");
+    }
 }
 
 #[test]
