@@ -236,7 +236,8 @@ fn a_change_that_waited_for_a_disk_which_another_fault_had_taken_is_not_held_aga
     assert_eq!(report.vacuous, Vec::<String>::new());
     let cut = Fault::Partition { shape: Shape::Isolate { target: Target::One } };
     let report = under(&plan, &system, &[(cut, 3_000, 6_000)]);
-    assert_eq!(report.vacuous, ["the nemesis `membership` had no effect in the whole run"]);
+    assert_eq!(report.vacuous.len(), 1, "{:?}", report.vacuous);
+    assert!(report.vacuous[0].starts_with("the run has no fault of the nemesis `membership`"));
 }
 
 #[test]

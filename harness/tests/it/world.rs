@@ -121,7 +121,8 @@ fn a_nemesis_that_never_fired_leaves_the_run_unknown() {
     let options = Options { schedule: Some(Schedule::default()), ..Options::default() };
     let report = run(&one_copy(Quirk::None), &plan(&["crash"]), Seed(1), options);
     assert_eq!(report.conclusion(), Conclusion::Unknown);
-    assert_eq!(report.vacuous, ["the nemesis `crash` had no effect in the whole run"]);
+    assert_eq!(report.vacuous.len(), 1, "{:?}", report.vacuous);
+    assert!(report.vacuous[0].starts_with("the run has no fault of the nemesis `crash`"));
 }
 
 #[test]
