@@ -12,7 +12,7 @@ use std::io;
 
 use clap::ValueEnum;
 
-use super::{RealDisk, log};
+use super::RealDisk;
 use crate::env::{Disk, NodeId};
 use crate::mode::Mode;
 use crate::protocol::multi_leader::topology::Regions;
@@ -111,17 +111,11 @@ impl Charter {
             match held.strip_suffix('\n') {
                 Some(held) if held == begun => return Ok(()),
                 Some(held) => return Err(OwnError::Another(self.differs_from(held, &begun))),
-                // Versions before wrote the first line only.
-                None if held.is_empty() => log(format_args!(
-                    "{id} takes the data folder, which does not say so, for one of a cluster that was \
-                     {begun}: it goes by that from now on"
-                )),
                 None if storage::is_used(disk).await? => {
+                    let what = if held.is_empty() { "is missing" } else { "has no end" };
                     return Err(OwnError::Another(format!(
-                        "the data folder is in use, but the second line of its file `{OWNER}`, `{}`, has no end: \
-                         make it `begun by nodes …`, with all nodes that the cluster began with; the flags say \
-                         `{begun}`",
-                        held.escape_debug()
+                        "the data folder is in use, but the second line of its file `{OWNER}` {what}: make it \
+                         `{BEGUN}…`, with all that the cluster began with; the flags say `{begun}`"
                     )));
                 }
                 // The power was lost while it was written, before anything else was.

@@ -244,31 +244,26 @@ fn nodes_that_come_later_are_spare_in_every_later_start() {
 }
 
 #[test]
-fn a_folder_of_the_version_before_takes_the_nodes_that_it_is_started_with_for_the_first_ones() {
-    let mut cluster = Cluster::with_one_kept(2);
-    let owner = cluster.data(1).join("owner");
-    fs::write(&owner, "node 1 in mode raft\n").unwrap();
-    cluster.start(1, &cluster.peers(1), "");
-    assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
-    cluster.kill(1);
-    assert!(cluster.log(1).contains("of a cluster that was begun by nodes 1:"));
-    assert_eq!(fs::read_to_string(&owner).unwrap(), "node 1 in mode raft\nbegun by nodes 1\n");
-    cluster.refused(1, &cluster.peers(2), "", &["name 2 in --spare"]);
-}
-
-#[test]
-fn a_line_that_was_cut_off_or_added_to_makes_no_node_the_only_one() {
-    let cluster = Cluster::with_one_kept(1);
-    let (owner, peers) = (cluster.data(1).join("owner"), cluster.peers(1));
-    for line in ["begun by nodes 1, 2, 3", "begun by nodes 1", "begun by nodes 1\nxyz", "xyz"] {
-        fs::write(&owner, format!("node 1 in mode raft\n{line}")).unwrap();
-        cluster.refused(1, &peers, "", &["has no end", "the flags say `begun by nodes 1`"]);
-    }
-}
-
-#[test]
-fn a_folder_that_was_used_and_does_not_say_whose_it_is_is_refused_until_it_does() {
+fn a_line_that_is_missing_or_was_cut_off_or_added_to_makes_no_node_the_only_one() {
     let mut cluster = Cluster::with_one_kept(1);
+    let (owner, peers) = (cluster.data(1).join("owner"), cluster.peers(1));
+    for (line, what) in [
+        ("", "is missing"),
+        ("begun by nodes 1, 2, 3", "has no end"),
+        ("begun by nodes 1", "has no end"),
+        ("begun by nodes 1\nxyz", "has no end"),
+    ] {
+        fs::write(&owner, format!("node 1 in mode raft\n{line}")).unwrap();
+        cluster.refused(1, &peers, "", &[what, "the flags say `begun by nodes 1`"]);
+    }
+    fs::write(&owner, "node 1 in mode raft\nbegun by nodes 1\n").unwrap();
+    cluster.start(1, &peers, "");
+    assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
+}
+
+#[test]
+fn a_folder_that_was_used_and_does_not_say_whose_it_is_is_refused() {
+    let cluster = Cluster::with_one_kept(1);
     let (owner, peers) = (cluster.data(1).join("owner"), cluster.peers(1));
     for (cut, what) in [("", "is empty or missing"), ("node 1 in mo", "was cut off")] {
         fs::write(&owner, cut).unwrap();
@@ -277,9 +272,6 @@ fn a_folder_that_was_used_and_does_not_say_whose_it_is_is_refused_until_it_does(
     }
     fs::remove_file(&owner).unwrap();
     cluster.refused(1, &peers, "", &["is empty or missing"]);
-    fs::write(&owner, "node 1 in mode raft\n").unwrap();
-    cluster.start(1, &peers, "");
-    assert_eq!(cluster.tell(&[1], "get k"), "v1\n");
 }
 
 #[test]
