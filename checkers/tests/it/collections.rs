@@ -495,6 +495,21 @@ fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
 }
 
 #[test]
+fn what_is_read_and_written_is_a_register_though_others_are_texts_that_are_added_to() {
+    let text = "
+        0 invoke cas register nil 1
+        0 ok
+        0 invoke append text a
+        0 ok
+        0 invoke write x b
+        0 ok
+        0 invoke read x
+        0 ok nil
+    ";
+    check(&Linearizable::new(Limits::default()), text, &["stale-read"]);
+}
+
+#[test]
 fn what_is_no_number_cannot_be_counted() {
     let text = "
         0 invoke increment c a

@@ -1,11 +1,12 @@
 //! Session guarantees, durability, convergence and liveness, case by case.
 
 use expect_test::expect;
-use stormglass_checkers::Verdict;
 use stormglass_checkers::checker::{
     BoundedStaleness, CHECKERS, Checker, Convergent, Durable, Limits, Live, MonotonicReads,
     MonotonicWrites, ReadYourWrites, Registration, WritesFollowReads,
 };
+use stormglass_checkers::history::OperationId;
+use stormglass_checkers::{Contrast, Verdict};
 
 use crate::collections::reason;
 use crate::notation::history;
@@ -57,6 +58,16 @@ fn a_replica_read_has_to_show_the_sessions_writes_too() {
 fn a_mismatch_that_tells_is_a_read_of_the_session() {
     let text = format!("{OLD_THEN_OWN} 0 invoke cas x 7 8\n 0 fail mismatch 1");
     check(&ReadYourWrites, &text, &Invalid(&["read-your-writes"]));
+}
+
+#[test]
+fn what_a_session_found_in_vain_it_could_have_read_again() {
+    let text =
+        format!("{OLD_THEN_OWN} 5 invoke cas x 7 8\n 5 fail mismatch 2\n 5 invoke read x\n 5 ok 1");
+    check(&MonotonicReads, &text, &Invalid(&["monotonic-reads"]));
+    let verdict = MonotonicReads.check(&history(&text));
+    let Contrast { due, legal, .. } = verdict.anomalies()[0].contrast.clone().unwrap();
+    assert_eq!((due, &*legal.to_string()), (Some(OperationId(2)), "2, or newer"));
 }
 
 #[test]
@@ -407,6 +418,17 @@ fn what_is_declined_for_what_is_stored_was_served_and_what_nobody_could_serve_wa
     }
     let words = Live.check(&history(&text.replace("declined the", "the"))).anomalies()[0].clone();
     assert!(words.explanation[1].contains("was told the account holds too little"), "{words:?}");
+}
+
+#[test]
+fn who_ended_without_learning_what_came_of_it_is_told_apart_from_who_got_no_answer() {
+    let last = |event: &str| {
+        let verdict = Live.check(&history(&format!("phase liveness\n0 invoke read x\n{event}")));
+        verdict.anomalies()[0].explanation[1].clone()
+    };
+    assert!(last("0 info timeout").ends_with("(from 0.001 s with no answer)"));
+    let reset = last("0 info connection reset");
+    assert!(reset.ends_with("(from 0.001 s without learning what came of it)"), "{reset}");
 }
 
 #[test]

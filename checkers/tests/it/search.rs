@@ -456,6 +456,16 @@ fn sets_are_judged_as_the_oracle_does_whatever_is_open_and_has_no_answer() {
 }
 
 #[test]
+fn an_addition_with_the_answer_of_a_read_has_no_order_though_its_element_shows() {
+    let added = |ret| {
+        let read = call(SetOp::Read, SetRet::Elements(vec![1]), 1, 5);
+        within(100, &Set::default(), &[call::<Set<u32>>(SetOp::Add(1), ret, 0, 9), read])
+    };
+    assert_eq!(added(SetRet::Done), Found::Order);
+    assert!(matches!(added(SetRet::Elements(vec![1])), Found::NoOrder { .. }));
+}
+
+#[test]
 fn which_of_many_elements_are_in_is_not_tried_one_by_one() {
     let mut without = 0;
     for seed in 0..20 {

@@ -43,6 +43,22 @@ fn what_a_model_does_not_offer_is_nobodys_fault() {
 }
 
 #[test]
+fn what_a_transaction_got_is_told_step_by_step() {
+    let text = r#"
+        0 invoke txn t [["w","x",1]]
+        0 ok [["w","x",1]]
+        1 invoke txn t [["r","x",nil],["w","y",2]]
+        1 ok [["r","x",nil],["w","y",2]]
+    "#;
+    let verdict = Linearizable::new(Limits::default()).check(&history(text));
+    let told = verdict.anomalies()[0].explanation.join("\n");
+    assert!(
+        told.contains("process 1 did txn r x nil, w y 2 and got r x nil, w y 2 (from"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_read_of_nil_may_say_nothing() {
     let text = r#"
         0 invoke txn t [["w","x",1],["w","y",1]]

@@ -2,8 +2,8 @@
 
 use expect_test::expect;
 use stormglass_checkers::checker::{CHECKERS, Checker, Level, Limits, ListAppend};
-use stormglass_checkers::history::Value;
-use stormglass_checkers::{Anomaly, History, Verdict};
+use stormglass_checkers::history::{OperationId, Value};
+use stormglass_checkers::{Anomaly, Contrast, History, Legal, Verdict};
 
 use super::{Recorder, reason, said, sentences, step};
 use crate::notation::history;
@@ -652,6 +652,42 @@ fn two_transactions_that_append_to_what_both_read() {
     let read = text + "9 invoke txn db [[r,x,nil]]\n9 ok [[r,x,[7,1,2]]]";
     let both = "lost-update G-single";
     check(&read, ["valid", both, both, both]);
+}
+
+/// Who showed what is wrong, who makes it wrong, and what would have been legal.
+fn contrast(checker: &ListAppend, text: &str) -> (u32, Option<u32>, String) {
+    let contrast = checker.check(&history(text)).anomalies()[0].contrast.clone().unwrap();
+    (contrast.operation.0, contrast.due.map(|due| due.0), contrast.legal.to_string())
+}
+
+#[test]
+fn who_lost_an_update_could_have_read_what_the_other_one_appended_to_that_list() {
+    let text = concurrent(&[
+        "[[append,x,7]]",
+        "[[append,y,8],[r,x,[7]],[append,x,1]]",
+        "[[r,x,[7]],[append,x,2]]",
+    ]);
+    assert_eq!(contrast(&SI, &text), (2, Some(1), "with 1".to_owned()));
+}
+
+#[test]
+fn a_list_could_have_begun_as_the_longest_one_does() {
+    let text = concurrent(&["[[append,x,1]]", "[[append,x,2]]", "[[r,x,[1,2]]]", "[[r,x,[2]]]"]);
+    let legal = "a beginning of [1 2], or what goes on from it";
+    assert_eq!(contrast(&RC, &text), (3, Some(2), legal.to_owned()));
+}
+
+#[test]
+fn a_cycle_says_who_is_in_it_and_not_who_only_read_the_order() {
+    let text = concurrent(&[
+        "[[append,x,1],[append,y,1]]",
+        "[[append,x,2],[append,y,2]]",
+        "[[r,x,[1,2]],[r,y,[2,1]]]",
+    ]);
+    let found = RC.check(&history(&text)).anomalies()[0].clone();
+    assert_eq!(found.witness.operations, [0, 1, 2].map(OperationId));
+    let around = [0, 1].map(OperationId).to_vec();
+    assert_eq!(found.contrast, Some(Contrast::new(OperationId(0), Legal::NoCycle(around))));
 }
 
 #[test]

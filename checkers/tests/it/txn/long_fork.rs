@@ -4,7 +4,8 @@ use expect_test::expect;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stormglass_checkers::checker::{Checker, LongFork};
-use stormglass_checkers::history::Value;
+use stormglass_checkers::history::{OperationId, Value};
+use stormglass_checkers::{Contrast, Legal};
 
 use super::{Recorder, Step, check, history, reason, sentences, step};
 
@@ -41,6 +42,25 @@ fn two_readers_that_disagree_on_which_write_came_first_prove_a_fork() {
     .assert_eq(&sentences(&LongFork, &text));
     // A write without an answer may be seen, or not.
     check(&LongFork, &text.replace("1 ok [[w,y,1]]", "1 info timeout"), "long-fork");
+}
+
+#[test]
+fn of_two_readers_that_disagree_the_one_that_ended_last_could_have_seen_both() {
+    let [x, y] = ["x", "y"].map(|key| Value::Text(key.into()));
+    let contrast = |first: &str, last: &str| {
+        let asked =
+            "2 invoke txn db [[r,x,nil],[r,y,nil]]\n3 invoke txn db [[r,x,nil],[r,y,nil]]\n";
+        let verdict = LongFork.check(&history(&format!("{WRITTEN}{asked}{first}\n{last}")));
+        verdict.anomalies()[0].contrast.clone().unwrap()
+    };
+    let (saw_x, saw_y) = ("2 ok [[r,x,1],[r,y,nil]]", "3 ok [[r,x,nil],[r,y,1]]");
+    let wrong = |process: u32, due: u32, saw: &Value, lacks: &Value| {
+        Contrast::new(OperationId(process), Legal::Both(saw.clone(), lacks.clone()))
+            .due_to(OperationId(due))
+            .observed(saw.clone())
+    };
+    assert_eq!(contrast(saw_x, saw_y), wrong(3, 2, &y, &x));
+    assert_eq!(contrast(saw_y, saw_x), wrong(2, 3, &x, &y));
 }
 
 #[test]
