@@ -111,8 +111,8 @@ pub(super) fn judge_updates(versions: &mut Versions<'_>) {
                 let is_append =
                     |other: &&Step<'_>| other.key == step.key && other.action == Action::Append;
                 let appended = txns.steps(before).iter().find(is_append);
-                let legal = appended.map_or(Legal::Once, |other| Legal::With(other.value.clone()));
-                let contrast = Contrast::new(after.id, legal)
+                let appended = appended.expect("who is the first has appended").value.clone();
+                let contrast = Contrast::new(after.id, Legal::With(appended))
                     .due_to(before.id)
                     .observed(Value::List(items.into()));
                 let said = (words, Some(contrast));

@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 use stormglass_checkers::checker::{Checker, Limits, Linearizable};
-use stormglass_checkers::history::Value;
+use stormglass_checkers::history::{OperationId, Value};
+use stormglass_checkers::{Contrast, Legal};
 
 use super::{check, word};
 use crate::notation::history;
@@ -28,6 +29,40 @@ fn a_proof_about_a_queue_shows_who_took_what_an_unanswered_dequeue_might_have() 
         after it, this does not fit: process 2 did dequeue q and got nil
         no order of these operations that keeps to their times explains every answer"#]]
     .assert_eq(&verdict.anomalies()[0].explanation.join("\n"));
+}
+
+#[test]
+fn what_is_wrong_with_a_queue_is_said_in_the_words_of_its_own_checker() {
+    let turned = |key: &str, first: u32, second: u32| {
+        format!(
+            "0 invoke enqueue {key} {first}\n0 ok\n0 invoke enqueue {key} {second}\n0 ok\n\
+             1 invoke dequeue {key}\n1 ok {second}\n1 invoke dequeue {key}\n1 ok {first}\n"
+        )
+    };
+    let verdict = check(&(turned("q", 1, 2) + &turned("r", 3, 4)));
+    let told: Vec<&str> = verdict
+        .anomalies()
+        .iter()
+        .filter_map(|found| Some(found.explanation.last()?.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1 had been put in before anybody began to put in 2, which was taken first",
+            "3 had been put in before anybody began to put in 4, which was taken first",
+        ]
+    );
+    // Whoever failed is no part of the proof, and is shown as it is named.
+    let failed = "0 invoke enqueue q 1\n0 fail refused\n1 invoke dequeue q\n1 ok 1";
+    expect![[r#"
+        process 0 tried to enqueue q 1 and was told refused (from 0.000 s to 0.001 s)
+        process 1 did dequeue q and got 1 (from 0.002 s to 0.003 s)
+        process 1 took 1, which nobody had begun to put in, but for process 0, which failed"#]]
+    .assert_eq(&proof(failed));
+    let twice =
+        "0 invoke enqueue q 1\n0 ok\n1 invoke dequeue q\n1 ok 1\n2 invoke dequeue q\n2 ok 1";
+    let once = Contrast::new(OperationId(2), Legal::Once).due_to(OperationId(1));
+    assert_eq!(check(twice).anomalies()[0].contrast, Some(once));
 }
 
 #[test]
@@ -350,6 +385,51 @@ fn what_counts_down_counts_in_the_bounds_of_a_sum() {
 }
 
 #[test]
+fn a_sum_at_its_bound_is_not_said_to_be_beyond_it() {
+    // Both count by the second read, and neither can be taken back.
+    for sign in [1, -1] {
+        let lines = proof(&format!(
+            "0 invoke increment c {up}\n1 invoke increment c {down}\n\
+             2 invoke read c\n2 ok {down}\n2 invoke read c\n2 ok 0\n2 invoke read c\n2 ok {down}\n\
+             0 ok\n1 ok\n",
+            up = 3 * sign,
+            down = -3 * sign,
+        ));
+        expect!["no order of these operations that keeps to their times explains every answer"]
+            .assert_eq(lines.lines().last().unwrap());
+    }
+}
+
+#[test]
+fn a_proof_begins_with_what_was_read_before_only_where_that_makes_it_smaller() {
+    // Nothing that may count between the reads comes to so much.
+    let read = |before: &str, sum: u32| {
+        let lines = proof(&format!(
+            "0 invoke read c\n0 ok 0\n{before}\
+             1 invoke increment c 3\n2 invoke increment c 5\n3 invoke increment c 9\n\
+             4 invoke read c\n4 ok {sum}\n1 ok\n2 ok\n3 ok\n"
+        ));
+        let shown = lines.lines().filter_map(|line| line.split_once(" (from "));
+        shown.map(|(did, _)| format!("{did}\n")).collect::<String>()
+    };
+    let open =
+        "process 1 did increment c 3\nprocess 2 did increment c 5\nprocess 3 did increment c 9\n";
+    assert_eq!(read("", 4), format!("{open}process 4 read c = 4\n"));
+    let before = "0 invoke increment c 7\n0 ok\n0 invoke increment c 1\n0 ok\n";
+    let sum = "0 invoke read c\n0 ok 8\n";
+    assert_eq!(
+        read(&format!("{before}{sum}"), 12),
+        format!("process 0 read c = 8\n{open}process 4 read c = 12\n")
+    );
+    // What was open when it was read may be in it, or not.
+    let around = format!("{before}5 invoke increment c 2\n{sum}5 ok\n");
+    assert_eq!(
+        read(&around, 12),
+        format!("process 5 did increment c 2\nprocess 0 read c = 8\n{open}process 4 read c = 12\n")
+    );
+}
+
+#[test]
 fn a_read_after_thousands_of_sums_without_an_answer_is_bounded() {
     // All of them may have taken effect when anybody looks, or not; no search tries which.
     let mut text = String::new();
@@ -396,6 +476,26 @@ fn a_text_is_proved_wrong_by_the_read_before_it_and_what_was_appended_since() {
     let lines = proof(&torn);
     assert_eq!(lines.lines().count(), 3, "{lines}");
     assert!(lines.contains("they differ from character"), "{lines}");
+}
+
+#[test]
+fn a_text_in_whose_place_another_one_was_put_is_proved_wrong_by_the_read_before_it() {
+    let mut text = "0 invoke write x <a>\n0 ok\n".to_owned();
+    let mut shown = "<a>".to_owned();
+    for number in 0..20 {
+        shown += &format!("<{number}>");
+        text += &format!("0 invoke append x <{number}>\n0 ok\n1 invoke read x\n1 ok {shown}\n");
+    }
+    let stale = text + "2 invoke read x\n2 ok " + &shown.replace("<19>", "") + "\n";
+    let lines = proof(&stale);
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert!(
+        lines.ends_with(
+            "process 2 read a text that does not begin with what process 1 had read before, nor does it \
+             show what was put in its place: it ends earlier"
+        ),
+        "{lines}"
+    );
 }
 
 #[test]
@@ -571,4 +671,64 @@ fn what_is_shown_of_elements_is_told_in_words() {
         "process 1 had read 1 before process 2 began to read, and nobody removed it before that \
          read ended, which does not show it"
     );
+}
+
+#[test]
+fn who_is_named_for_an_element_that_nobody_added_tried_to_add_just_that_to_the_set_before() {
+    let failed = |process: u32, key: &str, element: u32| {
+        format!("{process} invoke add {key} {element}\n{process} fail refused\n")
+    };
+    let shown = |before: &str| {
+        let after = failed(4, "s", 1);
+        proof(&format!("0 invoke add s 7\n0 ok\n{before}1 invoke read s\n1 ok [1,7]\n{after}"))
+    };
+    let others = failed(2, "t", 1) + &failed(3, "s", 2);
+    expect![[r#"
+        process 1 read s = [1 7] (from 0.006 s to 0.007 s)
+        process 1 was shown 1, which nobody had begun to add by then"#]]
+    .assert_eq(&shown(&others));
+    expect![[r#"
+        process 5 tried to add s 1 and was told refused (from 0.006 s to 0.007 s)
+        process 1 read s = [1 7] (from 0.008 s to 0.009 s)
+        process 1 was shown 1, which nobody had begun to add by then, but for process 5, which failed"#]]
+    .assert_eq(&shown(&(others + &failed(5, "s", 1))));
+}
+
+#[test]
+fn of_two_elements_that_two_reads_show_apart_one_was_there_first() {
+    let text = "
+        0 invoke add s 1
+        1 invoke add s 2
+        2 invoke read s
+        3 invoke read s
+        2 ok [1]
+        3 ok [2]
+        0 ok
+        1 ok
+    ";
+    expect!["process 2 read 1 without 2, and process 3 read 2 without 1: one of the two was there first, and nobody removed it before both had read"]
+        .assert_eq(proof(text).lines().last().unwrap());
+}
+
+#[test]
+fn a_read_that_does_not_show_an_element_could_have_shown_it() {
+    let text = "0 invoke add s 1\n0 ok\n1 invoke read s\n1 ok []";
+    let with_it = Contrast::new(OperationId(1), Legal::With(Value::Int(1))).due_to(OperationId(0));
+    assert_eq!(check(text).anomalies()[0].contrast, Some(with_it));
+}
+
+#[test]
+fn where_an_element_was_removed_nobody_is_said_not_to_have_removed_it() {
+    let text = "
+        0 invoke add s 1
+        0 ok
+        0 invoke remove s 1
+        0 ok
+        0 invoke add s 1
+        0 ok
+        1 invoke read s
+        1 ok []
+    ";
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(text).lines().last().unwrap());
 }

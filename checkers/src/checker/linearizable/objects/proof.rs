@@ -7,7 +7,6 @@
 
 use super::bonds::Bonds;
 use super::calls::Object;
-use super::words::Words;
 use super::{OfKey, Smaller};
 use crate::checker::linearizable::furthest::Source;
 use crate::checker::linearizable::search::{Budget, Call, Found, search};
@@ -54,7 +53,7 @@ pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: us
         part = since.filter(|since| since.calls.len() + 1 < part.calls.len()).unwrap_or(part);
     }
     let proof = Proof { history, object, part: &part };
-    let words = S::words(&proof).unwrap_or_else(Words::none);
+    let words = S::words(&proof).unwrap_or_default();
     let mut operations: Vec<OperationId> = part.calls.iter().map(|(id, _)| *id).collect();
     operations.extend(part.shown_by.into_iter().chain(words.names));
     operations.sort_unstable();

@@ -16,7 +16,8 @@ use crate::model::mutex::{Mutex, MutexOp, MutexRet};
 use crate::model::set::{Set, SetOp, SetRet};
 use crate::verdict::{Anomaly, Contrast, Legal};
 
-/// Sentences, and operations that they name and that are shown besides those of the proof.
+/// Sentences, and operations that they name and that are shown besides those of the proof; none where there is
+/// nothing better to say than that there is no order.
 #[derive(Default)]
 pub(super) struct Words {
     pub(super) sentences: Vec<String>,
@@ -26,11 +27,6 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Nothing better than that there is no order.
-    pub(super) fn none() -> Words {
-        Words::default()
-    }
-
     fn of(sentence: String) -> Words {
         Words { sentences: vec![sentence], ..Words::default() }
     }
