@@ -66,6 +66,25 @@ fn what_is_wrong_with_a_queue_is_said_in_the_words_of_its_own_checker() {
 }
 
 #[test]
+fn of_what_is_wrong_with_a_queue_that_is_said_which_the_operations_shown_prove() {
+    // The 10 was taken twice as well, by others.
+    let text = "
+        0 invoke enqueue q 10
+        0 ok
+        1 invoke enqueue q 3
+        2 invoke dequeue q
+        1 ok
+        3 invoke dequeue q
+        3 ok 10
+        4 invoke dequeue q
+        4 ok nil
+        2 ok 10
+    ";
+    expect!["process 4 found the queue empty, but 3 had been put in before it began, and nobody can have taken it by then"]
+        .assert_eq(proof(text).lines().last().unwrap());
+}
+
+#[test]
 fn a_proof_names_what_breaks_and_nothing_else() {
     let verdict = Linearizable::new(Limits::default()).check(&history(
         "
@@ -290,6 +309,20 @@ fn who_held_a_lock_is_told_from_when_to_when() {
 }
 
 #[test]
+fn who_may_have_given_a_lock_back_is_not_said_to_have_held_it_with_another_one() {
+    let text = "
+        0 invoke acquire x
+        2/1 invoke acquire x
+        2 ok 1
+        3/1 invoke release x
+        0 ok 1
+        3 ok
+    ";
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(text).lines().last().unwrap());
+}
+
+#[test]
 fn a_token_that_goes_back_is_told_so() {
     let text = "
         0 invoke acquire x
@@ -403,28 +436,29 @@ fn a_sum_at_its_bound_is_not_said_to_be_beyond_it() {
 #[test]
 fn a_proof_begins_with_what_was_read_before_only_where_that_makes_it_smaller() {
     // Nothing that may count between the reads comes to so much.
-    let read = |before: &str, sum: u32| {
+    let read = |before: &str, sum: u32, after: u32| {
         let lines = proof(&format!(
             "0 invoke read c\n0 ok 0\n{before}\
              1 invoke increment c 3\n2 invoke increment c 5\n3 invoke increment c 9\n\
-             4 invoke read c\n4 ok {sum}\n1 ok\n2 ok\n3 ok\n"
+             4 invoke read c\n4 ok {sum}\n1 ok\n2 ok\n3 ok\n\
+             5 invoke read c\n5 ok {after}\n"
         ));
         let shown = lines.lines().filter_map(|line| line.split_once(" (from "));
         shown.map(|(did, _)| format!("{did}\n")).collect::<String>()
     };
     let open =
         "process 1 did increment c 3\nprocess 2 did increment c 5\nprocess 3 did increment c 9\n";
-    assert_eq!(read("", 4), format!("{open}process 4 read c = 4\n"));
+    assert_eq!(read("", 4, 17), format!("{open}process 4 read c = 4\n"));
     let before = "0 invoke increment c 7\n0 ok\n0 invoke increment c 1\n0 ok\n";
     let sum = "0 invoke read c\n0 ok 8\n";
     assert_eq!(
-        read(&format!("{before}{sum}"), 12),
+        read(&format!("{before}{sum}"), 12, 25),
         format!("process 0 read c = 8\n{open}process 4 read c = 12\n")
     );
     // What was open when it was read may be in it, or not.
     let around = format!("{before}5 invoke increment c 2\n{sum}5 ok\n");
     assert_eq!(
-        read(&around, 12),
+        read(&around, 12, 27),
         format!("process 5 did increment c 2\nprocess 0 read c = 8\n{open}process 4 read c = 12\n")
     );
 }
@@ -496,6 +530,54 @@ fn a_text_in_whose_place_another_one_was_put_is_proved_wrong_by_the_read_before_
         ),
         "{lines}"
     );
+}
+
+#[test]
+fn a_text_that_ends_earlier_than_one_before_is_told_so_and_one_that_is_the_same_is_not() {
+    // What was put there hides which of them begins the other.
+    let earlier = "
+        0 invoke append x a
+        1 invoke read x
+        1 ok a
+        2 invoke read x
+        0 ok
+        2 ok nil
+        3 invoke write x b
+        3 ok
+    ";
+    expect!["neither of the texts that processes 1 and 2 read can come of the other one, nor does it show what was put in its place: it ends earlier"]
+        .assert_eq(proof(earlier).lines().last().unwrap());
+    let same = "
+        0 invoke append x c
+        0 info timeout
+        1 invoke read x
+        1 ok c
+        2 invoke append x c
+        2 ok
+        3 invoke write x ab
+        4 invoke read x
+        4 ok c
+        3 ok
+    ";
+    expect!["no order of these operations that keeps to their times explains every answer"]
+        .assert_eq(proof(same).lines().last().unwrap());
+}
+
+#[test]
+fn only_what_was_appended_before_is_said_to_be_shown_behind_what_came_later() {
+    // The "a" is where the "ab" is, and not behind it.
+    let text = "
+        0 invoke append x a
+        1 invoke append x b
+        1 ok
+        0 ok
+        2 invoke append x ab
+        2 ok
+        3 invoke read x
+        3 ok ab
+    ";
+    expect![[r#"process 1 had appended "b" before process 2 began to append "ab", and process 3 read "ab" in front of it"#]]
+        .assert_eq(proof(text).lines().last().unwrap());
 }
 
 #[test]

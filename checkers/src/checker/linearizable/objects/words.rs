@@ -296,7 +296,7 @@ fn in_another_order(proof: &Proof<'_, AppendString>, rest: &str, nor: &str) -> O
     let known = || proof.part.calls.iter().filter(|(_, call)| precedes(call, read));
     let appends = || {
         known().filter_map(|(id, call)| match &call.op {
-            AppendOp::Append(text) if !text.is_empty() => Some((*id, call, text.as_str())),
+            AppendOp::Append(text) => Some((*id, call, text.as_str())),
             _ => None,
         })
     };
