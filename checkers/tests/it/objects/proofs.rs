@@ -565,7 +565,7 @@ fn a_text_that_ends_earlier_than_one_before_is_told_so_and_one_that_is_the_same_
 
 #[test]
 fn only_what_was_appended_before_is_said_to_be_shown_behind_what_came_later() {
-    // The "a" is where the "ab" is, and not behind it.
+    // The "a" is where the "ab" is, and not behind it; the "b" reaches into it.
     let text = "
         0 invoke append x a
         1 invoke append x b
@@ -576,7 +576,7 @@ fn only_what_was_appended_before_is_said_to_be_shown_behind_what_came_later() {
         3 invoke read x
         3 ok ab
     ";
-    expect![[r#"process 1 had appended "b" before process 2 began to append "ab", and process 3 read "ab" in front of it"#]]
+    expect![[r#"process 1 had appended "b" before process 2 began to append "ab", and process 3 read "ab" beginning in front of it"#]]
         .assert_eq(proof(text).lines().last().unwrap());
 }
 

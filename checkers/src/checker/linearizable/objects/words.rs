@@ -307,9 +307,11 @@ fn in_another_order(proof: &Proof<'_, AppendString>, rest: &str, nor: &str) -> O
         let (second, _, of_second) = appends().find(is_in_front)?;
         let [before, after] =
             [text, of_second].map(|text| value_in_short(&Value::Text(text.into())));
+        let end = rest.rfind(of_second).map(|place| place + of_second.len());
+        let beginning = if rest.find(text) < end { " beginning" } else { "" };
         Some(Words::of(format!(
             "process {} had appended {before} before process {} began to append {after}, and process {} \
-             read {after} in front of it{nor}",
+             read {after}{beginning} in front of it{nor}",
             process(first),
             process(second),
             process(id),
