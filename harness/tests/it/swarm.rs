@@ -168,23 +168,25 @@ fn clients_that_stay_with_one_node_leave_it_when_it_is_away_for_good() {
 }
 
 /// Whatever the swarm has met once: a follower that was sent the same for ever, a lost write that came
-/// back after a newer one, clients that waited for nodes that were away for good.
+/// back after a newer one, clients that waited for nodes that were away for good, and a node that lost its disk and then its power
+/// and took itself for whole.
 #[test]
-fn what_the_swarm_has_found_stays_found() {
-    for (name, seed) in [
-        ("primary-sync-set", 11),
-        ("primary-async-session", 17),
-        ("primary-async-session", 45),
-        ("primary-async-session", 197),
+fn what_campaigns_have_found_stays_found() {
+    for (file, name, seed) in [
+        ("swarm.toml", "primary-sync-set", 11),
+        ("swarm.toml", "primary-async-session", 17),
+        ("swarm.toml", "primary-async-session", 45),
+        ("swarm.toml", "primary-async-session", 197),
+        ("full.toml", "leaderless", 9365),
     ] {
-        let plans = plans_of("swarm.toml");
+        let plans = plans_of(file);
         let (mut plan, system) = plans.into_iter().find(|(plan, _)| plan.name == name).unwrap();
         plan.engine = Choice::Event;
         let report = run(&system, &plan, Seed(seed), Options::default());
         let broken = report.judged.iter().filter(|judged| judged.claim == Claim::Holds);
         let broken: Vec<_> =
             broken.filter(|judged| !judged.verdict.anomalies().is_empty()).collect();
-        assert!(broken.is_empty(), "{name}, seed {seed}: {broken:?}");
+        assert!(broken.is_empty(), "{file}, {name}, seed {seed}: {broken:?}");
     }
 }
 

@@ -1,10 +1,14 @@
 //! Nodes whose disks were lost, in every mode: what they must not say, and how they come back.
 
-use stormglass_reference_db::env::{NodeId, Role};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use stormglass_reference_db::env::{NodeId, Role, Time};
 use stormglass_reference_db::kv::{Command, Reply};
-use stormglass_reference_db::protocol::Protocol;
+use stormglass_reference_db::protocol::leaderless::Leaderless;
+use stormglass_reference_db::protocol::multi_leader::MultiLeader;
 use stormglass_reference_db::protocol::primary::{Acknowledge, Primary};
 use stormglass_reference_db::protocol::raft::Raft;
+use stormglass_reference_db::protocol::{Input, Output, Protocol, Recovered};
 use stormglass_reference_db::wire::Request;
 
 use super::raft_cluster::Cluster;
@@ -28,6 +32,37 @@ fn started(nodes: u32, seed: u64, snapshot_entries: u64) -> (Cluster<Raft>, usiz
 
 fn others<P: Protocol>(cluster: &Cluster<P>, but: usize) -> Vec<usize> {
     (0..cluster.nodes.len()).filter(|node| *node != but).collect()
+}
+
+/// Starts a node without its disk, and once more after its power was lost while it kept its first records,
+/// with none of them, some or all.
+fn assert_lost_whatever_was_kept<P: Protocol>() {
+    let mut cluster = Cluster::<P>::new(3, 1, 1000);
+    cluster.wipe(0);
+    let start = |records: &[P::Record]| {
+        let recovered = Recovered { snapshot: None, records: records.to_vec() };
+        P::recover(cluster.options(0), recovered, ChaCha8Rng::seed_from_u64(1), Time(0))
+    };
+    let (mut node, mut out) = (start(&[]), Vec::new());
+    node.step(Time(0), Input::Timer, &mut out);
+    let persisted = out.into_iter().filter_map(|output| match output {
+        Output::Persist(record) => Some(record),
+        _ => None,
+    });
+    let records: Vec<P::Record> = persisted.collect();
+    assert!(!records.is_empty());
+    for kept in 0..=records.len() {
+        let node = start(&records[..kept]);
+        assert!(node.status().restoring, "with {kept} of {records:?} it takes itself for whole");
+    }
+}
+
+#[test]
+fn a_node_that_loses_its_disk_and_then_its_power_knows_that_it_lost_its_disk() {
+    assert_lost_whatever_was_kept::<Raft>();
+    assert_lost_whatever_was_kept::<Primary>();
+    assert_lost_whatever_was_kept::<MultiLeader>();
+    assert_lost_whatever_was_kept::<Leaderless>();
 }
 
 mod raft {

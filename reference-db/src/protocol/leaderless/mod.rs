@@ -440,8 +440,8 @@ impl Protocol for Leaderless {
         let begin = out.len();
         if !self.announced {
             self.announced = true;
-            self.persist(Record::Started(self.starts), out);
             self.announce_disk(out);
+            self.persist(Record::Started(self.starts), out);
         }
         match input {
             Input::Timer => {

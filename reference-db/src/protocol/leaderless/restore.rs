@@ -18,6 +18,10 @@
 //! by a greater one says so; then it takes the next and begins anew. Were it the same one for every node that
 //! knows nothing, a node that loses its disk, and then the disk after that one, would have the same twice: the
 //! acknowledgement that was under way with the second disk would count with the third.
+//!
+//! The number is the first that its new disk keeps. Were it the second, after that of the start: the power is lost
+//! between the two, and the next start finds a disk that is not empty and says nothing of a loss. It would take
+//! itself for whole, and answer with nothing for what it had acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -119,7 +123,7 @@ impl Disks {
 }
 
 impl Leaderless {
-    /// Keeps the number of a new disk, before anything is said with it.
+    /// Keeps the number of a new disk, before anything else is kept on it and anything is said with it.
     pub(super) fn announce_disk(&mut self, out: &mut Vec<Output<Self>>) {
         let own = self.options.id;
         if self.disks.restoring {
