@@ -479,11 +479,12 @@ async fn serve(options: Serve) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage(error.into()))?;
     let begins_alone = listed.iter().filter(|node| !spares.contains(node)).count() == 1;
     node.spare(spares);
-    if options.join {
-        let held = node.disk().list().await.context("the data folder cannot be read");
-        if held.map_err(Failure::Usage)?.is_empty() {
-            options.check_join(&node.nodes())?;
-        }
+    let unusable =
+        |error: io::Error| Failure::Usage(anyhow!(error).context("the data folder cannot be used"));
+    if options.join && node.disk().list().await.map_err(unusable)?.is_empty() {
+        options.check_join(&node.nodes())?;
+    }
+    if Charter::joins(node.disk(), options.join).await.map_err(unusable)? {
         node.joins();
     }
     charter.own(id, node.disk()).await.map_err(|error| match error {

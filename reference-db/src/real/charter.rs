@@ -5,7 +5,8 @@
 //! with the flags of every later start. What breaks without the second: one of three nodes that is started
 //! again with itself alone in `--peers` takes itself for a majority, and answers while the other two go on.
 //!
-//! Who was let in and let go later is in the log, and addresses are nobody's business but the flags'.
+//! Who was let in and let go later is in the log, and addresses are nobody's business but the flags'. A file `joins`
+//! says of a folder that its node was told to join when it was empty.
 
 use std::fmt;
 use std::io;
@@ -23,6 +24,8 @@ use crate::storage::{self, StorageError};
 const OWNER: &str = "owner";
 /// What its second line begins with.
 const BEGUN: &str = "begun by nodes ";
+/// The file that says that the folder was empty when its node was told to join.
+const JOINS: &str = "joins";
 
 /// What all nodes of a cluster have the same, from its beginning on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +93,22 @@ impl Charter {
             }
         };
         Charter { layout, founders, regions }
+    }
+
+    /// Whether a node is to get from others what its log has not, should that be empty: it is told so `now`, or was when
+    /// its folder was. A node that was told once, and lost its power before it had kept anything, would otherwise be
+    /// taken for whole by a start without the flag.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used.
+    pub async fn joins(disk: &RealDisk, now: bool) -> io::Result<bool> {
+        let held = disk.list().await?;
+        if now && held.is_empty() {
+            disk.append(JOINS, &[]).await?;
+            disk.sync(JOINS).await?;
+            disk.sync_dir().await?;
+        }
+        Ok(now || held.iter().any(|file| file == JOINS))
     }
 
     /// Sees to it that a folder is used by one node of one cluster only, whatever the flags say later. Who it

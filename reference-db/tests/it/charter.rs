@@ -1,7 +1,7 @@
 //! What all nodes of a cluster have the same: a real server that has it otherwise is not let in, neither into
 //! its old folder nor among the others.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command as Process, Output, Stdio};
@@ -286,6 +286,20 @@ fn a_start_that_lost_power_before_it_said_whose_the_folder_is_begins_again() {
         cluster.kill(1);
         fs::remove_dir_all(cluster.data(1)).unwrap();
     }
+}
+
+#[test]
+fn a_node_that_was_to_join_and_lost_its_power_at_once_is_to_join_without_being_told_again() {
+    let mut cluster = Cluster::new(3);
+    let peers = cluster.peers(3);
+    cluster.start(1, &peers, "--join");
+    cluster.until_said(1, "lacks what the others have");
+    cluster.kill(1);
+    let log = OpenOptions::new().write(true).open(cluster.data(1).join("log-0")).unwrap();
+    log.set_len(8).unwrap();
+    cluster.start(1, &peers, "");
+    cluster
+        .until(1, "it is to join", |said| said.matches("lacks what the others have").count() == 2);
 }
 
 #[test]
