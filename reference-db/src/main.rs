@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use stormglass_reference_db::client::{Answer, Client, Policy, ReplicaReads};
-use stormglass_reference_db::env::{ClientEnv, Disk, Env, NodeId};
+use stormglass_reference_db::env::{ClientEnv, Env, NodeId};
 use stormglass_reference_db::kv::{Command, Datum, ReadLevel, Reply, Update};
 use stormglass_reference_db::mode::Mode;
 use stormglass_reference_db::protocol::multi_leader::conflicts::Conflicts;
@@ -477,21 +477,19 @@ async fn serve(options: Serve) -> Result<(), Failure> {
     let node = RealNode::start(id, &nodes, &options.data, &charter)
         .await
         .map_err(|error| Failure::Usage(error.into()))?;
-    let begins_alone = listed.iter().filter(|node| !spares.contains(node)).count() == 1;
-    node.spare(spares);
-    let unusable =
-        |error: io::Error| Failure::Usage(anyhow!(error).context("the data folder cannot be used"));
-    if options.join && node.disk().list().await.map_err(unusable)?.is_empty() {
-        options.check_join(&node.nodes())?;
-    }
-    if Charter::joins(node.disk(), options.join).await.map_err(unusable)? {
-        node.joins();
-    }
-    charter.own(id, node.disk()).await.map_err(|error| match error {
+    let refused = |error: OwnError| match error {
         OwnError::Storage(error) => Failure::Run(error.into()),
         OwnError::Another(_) | OwnError::Folder(_) => Failure::Usage(error.into()),
-    })?;
-    if options.mode == Mode::PrimarySemiSync && begins_alone {
+    };
+    node.spare(spares);
+    if options.join && Charter::is_new(node.disk()).await.map_err(refused)? {
+        options.check_join(&node.nodes())?;
+    }
+    if Charter::joins(node.disk(), options.join).await.map_err(refused)? {
+        node.joins();
+    }
+    charter.own(id, node.disk()).await.map_err(refused)?;
+    if options.mode == Mode::PrimarySemiSync && charter.founders().len() == 1 {
         // Whoever does not listen is no reason to stop.
         let _ = writeln!(
             io::stderr(),

@@ -95,20 +95,32 @@ impl Charter {
         Charter { layout, founders, regions }
     }
 
+    /// The nodes that the cluster begins with, in order.
+    pub fn founders(&self) -> &[NodeId] {
+        &self.founders
+    }
+
+    /// Whether there is nothing in a folder.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn is_new(disk: &RealDisk) -> Result<bool, OwnError> {
+        Ok(disk.list().await?.is_empty())
+    }
+
     /// Whether a node is to get from others what its log has not, should that be empty: it is told so `now`, or was when
     /// its folder was. A node that was told once, and lost its power before it had kept anything, would otherwise be
     /// taken for whole by a start without the flag.
     ///
     /// # Errors
     /// Where the folder cannot be used.
-    pub async fn joins(disk: &RealDisk, now: bool) -> io::Result<bool> {
-        let held = disk.list().await?;
-        if now && held.is_empty() {
+    pub async fn joins(disk: &RealDisk, now: bool) -> Result<bool, OwnError> {
+        if now && Charter::is_new(disk).await? {
             disk.append(JOINS, &[]).await?;
             disk.sync(JOINS).await?;
             disk.sync_dir().await?;
         }
-        Ok(now || held.iter().any(|file| file == JOINS))
+        Ok(now || disk.list().await?.iter().any(|file| file == JOINS))
     }
 
     /// Sees to it that a folder is used by one node of one cluster only, whatever the flags say later. Who it

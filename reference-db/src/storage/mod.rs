@@ -283,12 +283,14 @@ pub async fn begin(disk: &impl Disk) -> Result<(), StorageError> {
 /// Where the disk fails.
 pub async fn is_used(disk: &impl Disk) -> io::Result<bool> {
     let files = disk.list().await?;
-    if files.iter().any(|file| file == FIRST_LOG) {
-        return Ok(disk.read(FIRST_LOG).await?.len() > LOG_MAGIC.len());
+    let is_later = |file: &String| {
+        file != FIRST_LOG && ["snapshot-", "log-"].iter().any(|of| number_of(file, of).is_some())
+    };
+    if files.iter().any(is_later) {
+        return Ok(true);
     }
-    let belongs =
-        |file: &String| number_of(file, "snapshot-").or_else(|| number_of(file, "log-")).is_some();
-    Ok(files.iter().any(belongs))
+    let begun = files.iter().any(|file| file == FIRST_LOG);
+    Ok(begun && disk.read(FIRST_LOG).await?.len() > LOG_MAGIC.len())
 }
 
 /// Holds a disk that is known to be in use to the log that must be there: [`Storage::open`] takes a disk without

@@ -130,12 +130,19 @@ mod raft {
         assert_eq!(cluster.ask(leader, 0, write(session, 2, "x")), None, "one of two that count");
     }
 
-    #[test]
-    fn nobody_is_let_go_whom_the_others_need() {
+    /// A cluster of three, a session, and its leader, the other one that is up, and one that is down and not heard
+    /// any more.
+    fn one_of_three_is_down() -> (Cluster<Raft>, u64, [usize; 3]) {
         let (mut cluster, leader, session) = started(3, 1, 1000);
         let [down, up] = others(&cluster, leader)[..] else { panic!("of three") };
         cluster.crash(down);
         cluster.run(2_000);
+        (cluster, session, [leader, up, down])
+    }
+
+    #[test]
+    fn nobody_is_let_go_whom_the_others_need() {
+        let (mut cluster, session, [leader, up, down]) = one_of_three_is_down();
         assert_eq!(
             cluster.ask(leader, 7, dismiss(1, up)),
             None,
@@ -150,10 +157,7 @@ mod raft {
 
     #[test]
     fn whoever_is_needed_is_let_go_when_another_one_is_back() {
-        let (mut cluster, leader, session) = started(3, 1, 1000);
-        let [down, up] = others(&cluster, leader)[..] else { panic!("of three") };
-        cluster.crash(down);
-        cluster.run(2_000);
+        let (mut cluster, session, [leader, up, down]) = one_of_three_is_down();
         cluster.request(leader, 7, dismiss(1, up));
         cluster.run(100);
         assert_eq!(voters(&cluster, leader).len(), 3);
