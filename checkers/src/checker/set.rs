@@ -33,8 +33,9 @@ pub struct Set;
 const NOTHING: &str = "no set was read";
 
 /// What is known of one element.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Element {
+    value: ValueId,
     /// When somebody first began to add it, without failing.
     begun: Option<EventIndex>,
     /// When it was first acknowledged, or seen, and by which operation.
@@ -45,23 +46,77 @@ struct Element {
     failed: Option<OperationId>,
 }
 
-/// The elements of one set, by value, and in the order in which they became known.
+impl Element {
+    fn new(value: ValueId) -> Element {
+        Element { value, begun: None, known: None, removed: None, failed: None }
+    }
+}
+
+/// The elements of one set: each has a place of its own, so that what reads show is looked up once.
 #[derive(Default)]
-struct Elements {
-    by_value: FxHashMap<ValueId, Element>,
-    known: Vec<ValueId>,
+struct Elements<'a> {
+    places: FxHashMap<&'a Value, usize>,
+    elements: Vec<Element>,
+    /// The places in the order in which their elements became known, and when that was.
+    known: Vec<(EventIndex, usize)>,
+}
+
+impl<'a> Elements<'a> {
+    /// What is known of a value, which has a place from here on.
+    fn of(&mut self, history: &'a History, value: ValueId) -> &mut Element {
+        let next = self.elements.len();
+        let place = *self.places.entry(history.value(value)).or_insert(next);
+        if place == next {
+            self.elements.push(Element::new(value));
+        }
+        &mut self.elements[place]
+    }
+
+    /// Puts what became known into its order.
+    fn sort(&mut self) {
+        let known =
+            |(place, element): (usize, &Element)| Some((element.known?.0, element.value, place));
+        let mut all: Vec<_> = self.elements.iter().enumerate().filter_map(known).collect();
+        all.sort_unstable();
+        self.known = all.into_iter().map(|(at, _, place)| (at, place)).collect();
+    }
+}
+
+/// The places of one list at a time.
+#[derive(Default)]
+struct Marks {
+    /// The number of the last list that each place was in.
+    lists: Vec<u32>,
+    list: u32,
+}
+
+impl Marks {
+    /// Begins another list, of places below `count`.
+    fn begin(&mut self, count: usize) {
+        self.lists.resize(self.lists.len().max(count), 0);
+        self.list += 1;
+    }
+
+    /// Puts a place into the list, and says whether it was not in it yet.
+    fn add(&mut self, place: usize) -> bool {
+        std::mem::replace(&mut self.lists[place], self.list) != self.list
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.lists[place] == self.list
+    }
 }
 
 impl Checker for Set {
     fn check(&self, history: &History) -> Verdict {
         let keys = Keys::new(history);
-        let mut sets: FxHashMap<KeyId, Elements> = FxHashMap::default();
+        let mut sets: FxHashMap<KeyId, Elements<'_>> = FxHashMap::default();
         for operation in history.operations() {
             if let Op::Add { key, value } | Op::Remove { key, value } = operation.op {
                 if !keys.are(key, Model::Set) {
                     continue;
                 }
-                let element = sets.entry(key).or_default().by_value.entry(value).or_default();
+                let element = sets.entry(key).or_default().of(history, value);
                 let adds = matches!(operation.op, Op::Add { .. });
                 if operation.has_failed() {
                     element.failed = element.failed.or(Some(operation.id).filter(|_| adds));
@@ -77,7 +132,6 @@ impl Checker for Set {
                 element.known = earlier(element.known, known);
             }
         }
-        let numbers = numbers(history);
         let mut found =
             Findings::new(history, Guarantee::Set, "each element by itself", sets.len());
         let count = keys.models.iter().filter(|model| **model == Some(Model::Set)).count();
@@ -86,7 +140,7 @@ impl Checker for Set {
             found.leave_open(format!("no set begins as {}", history.initial()));
             return found.into_verdict(NOTHING);
         }
-        let mut reads: Vec<(Operation<'_>, Vec<ValueId>)> = Vec::new();
+        let (mut reads, mut marks) = (Vec::new(), Marks::default());
         for read in history.operations() {
             let (Op::Read { key, .. }, Some(value)) = (read.op, read.value_read()) else {
                 continue;
@@ -95,25 +149,17 @@ impl Checker for Set {
                 sets.entry(key).or_default();
             }
             let Some(of_key) = sets.get_mut(&key) else { continue };
-            let Some(shown) = elements(history, &numbers, value) else {
+            let Some(shown) = elements(history.value(value)) else {
                 let conclusion = format!("{} is no list of elements", told(history, value));
                 found.add("not-a-set", &[read.id], conclusion);
                 continue;
             };
             found.coverage.operations += 1;
-            let shown = judge_shown(&mut found, &numbers, of_key, &read, shown);
-            reads.push((read, shown));
+            let places = judge_shown(&mut found, of_key, &mut marks, &read, shown);
+            reads.push(Shown { read, places });
         }
-        for of_key in sets.values_mut() {
-            let mut known: Vec<(EventIndex, ValueId)> = of_key
-                .by_value
-                .iter()
-                .filter_map(|(value, element)| Some((element.known?.0, *value)))
-                .collect();
-            known.sort_unstable();
-            of_key.known = known.into_iter().map(|(_, value)| value).collect();
-        }
-        judge_missing(&mut found, history, &sets, &reads);
+        sets.values_mut().for_each(Elements::sort);
+        judge_missing(&mut found, &sets, &mut marks, &reads);
         found.into_verdict(NOTHING)
     }
 }
@@ -125,61 +171,62 @@ fn earlier(
     [one, other].into_iter().flatten().min()
 }
 
-/// The number of each value that occurs by itself.
-fn numbers(history: &History) -> FxHashMap<&Value, ValueId> {
-    (0..history.value_count() as u32).map(ValueId).map(|id| (history.value(id), id)).collect()
-}
-
-/// The elements that a read shows; `None` in the place of one that occurs nowhere else.
-fn elements<'a>(
-    history: &'a History,
-    numbers: &FxHashMap<&Value, ValueId>,
-    value: ValueId,
-) -> Option<Vec<(&'a Value, Option<ValueId>)>> {
-    match history.value(value) {
-        Value::Nil => Some(Vec::new()),
-        Value::List(values) => {
-            Some(values.iter().map(|value| (value, numbers.get(value).copied())).collect())
-        }
+/// The elements that a read shows; `None` for what is no list of them.
+fn elements(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Nil => Some(&[]),
+        Value::List(values) => Some(values),
         Value::Int(_) | Value::Text(_) => None,
     }
 }
 
-/// Judges what a read shows: nothing twice, and nothing that nobody had begun to add.
+/// A read, and the places of what it shows.
+struct Shown<'a> {
+    read: Operation<'a>,
+    places: Vec<usize>,
+}
+
+impl Shown<'_> {
+    fn key(&self) -> KeyId {
+        *self.read.op.key()
+    }
+}
+
+/// Judges what a read shows: nothing twice, and nothing that nobody had begun to add. Returns the places
+/// of the rest.
 fn judge_shown(
     found: &mut Findings<'_>,
-    numbers: &FxHashMap<&Value, ValueId>,
-    of_key: &mut Elements,
+    of_key: &mut Elements<'_>,
+    marks: &mut Marks,
     read: &Operation<'_>,
-    shown: Vec<(&Value, Option<ValueId>)>,
-) -> Vec<ValueId> {
+    shown: &[Value],
+) -> Vec<usize> {
     let history = found.history;
-    let mut met: FxHashSet<&Value> = FxHashSet::default();
-    let mut known = Vec::new();
+    let mut strange: FxHashSet<&Value> = FxHashSet::default();
+    marks.begin(of_key.elements.len());
+    let mut places = Vec::with_capacity(shown.len());
     let end = read.completed.expect("what was answered has ended");
     let key = history.key(*read.op.key());
-    for (value, number) in shown {
-        if !met.insert(value) {
+    for value in shown {
+        let place = of_key.places.get(value).copied();
+        if !place.map_or_else(|| strange.insert(value), |place| marks.add(place)) {
             let value = value_in_short(value);
             let conclusion = format!("process {} read {value} twice in {key}", read.process);
             found.add("duplicate-element", &[read.id], conclusion);
             continue;
         }
-        let element = number.and_then(|number| of_key.by_value.get_mut(&number));
+        let element = place.map(|place| &mut of_key.elements[place]);
         match element {
             Some(element) if element.begun.is_some_and(|begun| begun < end) => {
                 if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
                     element.known = earlier(element.known, Some((end, read.id)));
                 }
-                known.extend(number);
+                places.extend(place);
             }
             element => {
                 let failed = element.and_then(|element| element.failed);
                 let failed = failed.filter(|id| history.operation(*id).invoked < end);
-                let alike = as_number(value).filter(|alike| {
-                    let number = numbers.get(alike);
-                    number.is_some_and(|number| of_key.by_value.contains_key(number))
-                });
+                let alike = as_number(value).filter(|alike| of_key.places.contains_key(alike));
                 let alike = alike.map_or_else(String::new, |alike| {
                     format!("; that is a text, and not the number {alike}, which somebody added")
                 });
@@ -194,7 +241,7 @@ fn judge_shown(
             }
         }
     }
-    known
+    places
 }
 
 /// The number that a text shows.
@@ -205,7 +252,7 @@ fn as_number(value: &Value) -> Option<Value> {
 
 /// The final reads of a set, together.
 struct Finals<'a> {
-    shown: FxHashSet<ValueId>,
+    places: Vec<usize>,
     first: &'a Operation<'a>,
     nodes: FxHashSet<NodeId>,
     end: EventIndex,
@@ -214,36 +261,39 @@ struct Finals<'a> {
 /// Judges what a read does not show, though it was known before it began.
 fn judge_missing(
     found: &mut Findings<'_>,
-    history: &History,
-    sets: &FxHashMap<KeyId, Elements>,
-    reads: &[(Operation<'_>, Vec<ValueId>)],
+    sets: &FxHashMap<KeyId, Elements<'_>>,
+    marks: &mut Marks,
+    reads: &[Shown<'_>],
 ) {
+    let history = found.history;
     let began = history.phase_began(Phase::Final).map(|(event, _)| event);
     let is_final = |read: &Operation<'_>| began.is_some_and(|began| read.invoked > began);
     let mut finals: FxHashMap<KeyId, Finals<'_>> = FxHashMap::default();
-    for (read, shown) in reads {
-        let key = *read.op.key();
+    for shown in reads {
+        let Shown { read, places } = shown;
         if is_final(read) {
-            let of_key = finals.entry(key).or_insert_with(|| Finals {
-                shown: FxHashSet::default(),
+            let of_key = finals.entry(shown.key()).or_insert_with(|| Finals {
+                places: Vec::new(),
                 first: read,
                 nodes: FxHashSet::default(),
                 end: read.invoked,
             });
-            of_key.shown.extend(shown);
+            of_key.places.extend(places);
             of_key.nodes.extend(read.node);
             of_key.end = of_key.end.max(read.completed.expect("what was answered has ended"));
         } else if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
-            let shown: FxHashSet<ValueId> = shown.iter().copied().collect();
-            let again = |value| {
-                reads.iter().any(|(later, shown)| {
-                    *later.op.key() == key && read.precedes(later) && shown.contains(&value)
+            let again = |place| {
+                reads.iter().any(|later| {
+                    later.key() == shown.key()
+                        && read.precedes(&later.read)
+                        && later.places.contains(&place)
                 })
             };
             let end = read.completed.expect("what was answered has ended");
-            let of_key = &sets[&key];
-            if let Some((value, by)) = missing(of_key, read.invoked, end, &shown) {
-                let name = if again(value) { "stale-read" } else { "lost-element" };
+            let of_key = &sets[&shown.key()];
+            if let Some((place, by)) = of_key.missing([read.invoked, end], places, marks) {
+                let name = if again(place) { "stale-read" } else { "lost-element" };
+                let value = of_key.elements[place].value;
                 let conclusion = not_shown(history, read, value, by);
                 let contrast = with(history, read, value, by);
                 found.contrast(name, &[by, read.id], contrast, conclusion);
@@ -257,9 +307,11 @@ fn judge_missing(
     let asked: BTreeSet<NodeId> = asked.collect();
     let mut finals: Vec<Finals<'_>> = finals.into_values().collect();
     finals.sort_unstable_by_key(|finals| finals.first.id);
-    for Finals { shown, first, nodes, end } in finals {
+    for Finals { places, first, nodes, end } in finals {
         let of_key = &sets[first.op.key()];
-        let Some((value, by)) = missing(of_key, first.invoked, end, &shown) else { continue };
+        let missing = of_key.missing([first.invoked, end], &places, marks);
+        let Some((place, by)) = missing else { continue };
+        let value = of_key.elements[place].value;
         match asked.iter().find(|node| !nodes.contains(node)) {
             None => {
                 let conclusion = not_shown(history, first, value, by);
@@ -275,25 +327,28 @@ fn judge_missing(
     }
 }
 
-/// An element that reads from `begin` to `end` do not show, though it was known before, and who made
-/// it known. One is enough to tell what is wrong with them.
-fn missing(
-    of_key: &Elements,
-    begin: EventIndex,
-    end: EventIndex,
-    shown: &FxHashSet<ValueId>,
-) -> Option<(ValueId, OperationId)> {
-    let known = of_key.known.iter().filter_map(|value| {
-        let element = of_key.by_value[value];
-        let (at, by) = element.known?;
-        Some((*value, element, at, by))
-    });
-    known
-        .take_while(|(_, _, at, _)| *at < begin)
-        .find(|(value, element, ..)| {
-            !shown.contains(value) && element.removed.is_none_or(|begun| begun >= end)
-        })
-        .map(|(value, _, _, by)| (value, by))
+impl Elements<'_> {
+    /// The place of an element that reads from `begin` to `end` do not show, though it was known before, and
+    /// who made it known. One is enough to tell what is wrong with them.
+    fn missing(
+        &self,
+        [begin, end]: [EventIndex; 2],
+        shown: &[usize],
+        marks: &mut Marks,
+    ) -> Option<(usize, OperationId)> {
+        marks.begin(self.elements.len());
+        for place in shown {
+            marks.add(*place);
+        }
+        let before = self.known.iter().take_while(|(at, _)| *at < begin);
+        let hidden = before.map(|(_, place)| *place).filter(|place| !marks.has(*place));
+        let mut kept = hidden.filter_map(|place| {
+            let element = &self.elements[place];
+            let is_kept = element.removed.is_none_or(|begun| begun >= end);
+            Some((place, element.known?.1)).filter(|_| is_kept)
+        });
+        kept.next()
+    }
 }
 
 fn with(history: &History, read: &Operation<'_>, value: ValueId, by: OperationId) -> Contrast {
