@@ -288,9 +288,10 @@ fn cast(stage: &Stage, config: &Config, script: Script<'_>, seed: Seed) -> Vec<(
         let session = SessionId(config.clients + config.all_nodes());
         let spec = ClientSpec { session, home: NodeId(1), pinned: false, inspects: false };
         let stage = stage.clone();
-        let acts = async move |cx| {
+        let acts = async move |cx: ClientCx| {
+            let clock = cx.clock();
             if let Some(operator) = stage.system.operator(cx) {
-                operate(stage.roster, operator).await;
+                operate(stage.roster, operator, clock).await;
             }
         };
         cast.push((spec, Box::new(|cx| Box::pin(acts(cx)))));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::NodeId;
 use crate::merge::VersionVector;
-use crate::wire::Request;
+use crate::wire::{self, Request};
 
 mod datum;
 mod txn;
@@ -174,6 +174,7 @@ pub enum Command {
         /// The key that is written.
         key: String,
         /// What it holds afterwards.
+        #[serde(with = "serde_bytes")]
         value: Vec<u8>,
     },
     /// Makes the key hold `to` if it holds `from`, where `None` stands for an absent key.
@@ -181,8 +182,10 @@ pub enum Command {
         /// The key that is changed.
         key: String,
         /// What it must hold.
+        #[serde(with = "serde_bytes")]
         from: Option<Vec<u8>>,
         /// What it holds afterwards.
+        #[serde(with = "serde_bytes")]
         to: Option<Vec<u8>>,
     },
     /// Lets a node in that does not take part; answered when it has what the others have, and counts.
@@ -214,6 +217,7 @@ pub enum Command {
         /// The key that is written.
         key: String,
         /// What it holds afterwards, besides what the client has not read.
+        #[serde(with = "serde_bytes")]
         value: Option<Vec<u8>>,
         /// What the client has read: the context of its last [`Reply::Siblings`].
         context: VersionVector,
@@ -259,12 +263,13 @@ pub enum Reply {
     /// The change was made, or the node that was to lead does.
     Done,
     /// What the key holds; `None` where it is absent.
-    Value(Option<Vec<u8>>),
+    Value(#[serde(with = "serde_bytes")] Option<Vec<u8>>),
     /// What the key holds, where that is no register.
     Datum(Datum),
     /// What the key holds, where writes that did not know of each other stand side by side.
     Siblings {
         /// All of them; none where the key is absent.
+        #[serde(with = "wire::each")]
         values: Vec<Vec<u8>>,
         /// What the client has seen with this, for its next write of the key.
         context: VersionVector,
@@ -272,7 +277,7 @@ pub enum Reply {
     /// A transaction was done: what each of its reads found, in their order.
     Txn(Vec<Option<Datum>>),
     /// A compare-and-set found this instead of `from`, and changed nothing.
-    Mismatch(Option<Vec<u8>>),
+    Mismatch(#[serde(with = "serde_bytes")] Option<Vec<u8>>),
     /// The key holds another kind of value than the command is for, and nothing was done.
     WrongKind,
     /// A counter does not hold as much as a transaction was to take from it, and nothing was done.

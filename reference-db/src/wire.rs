@@ -76,3 +76,26 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, postcard::Error> {
     let (frame, rest) = postcard::take_from_bytes(bytes)?;
     if rest.is_empty() { Ok(frame) } else { Err(postcard::Error::DeserializeUnexpectedEnd) }
 }
+
+/// Several texts of bytes, each written and read as a whole and not byte by byte; the bytes are the same.
+pub(crate) mod each {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_bytes::{ByteBuf, Bytes};
+
+    pub(crate) fn serialize<'a, T, S>(texts: &'a T, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        &'a T: IntoIterator<Item = &'a Vec<u8>, IntoIter: ExactSizeIterator>,
+        S: Serializer,
+    {
+        serializer.collect_seq(texts.into_iter().map(|text| Bytes::new(text)))
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromIterator<Vec<u8>>,
+        D: Deserializer<'de>,
+    {
+        let texts = Vec::<ByteBuf>::deserialize(deserializer)?;
+        Ok(texts.into_iter().map(ByteBuf::into_vec).collect())
+    }
+}

@@ -44,11 +44,13 @@ struct Element {
     removed: Option<EventIndex>,
     /// Who tried to add it and failed.
     failed: Option<OperationId>,
+    /// When the last read began that shows it.
+    shown: Option<EventIndex>,
 }
 
 impl Element {
     fn new(value: ValueId) -> Element {
-        Element { value, begun: None, known: None, removed: None, failed: None }
+        Element { value, begun: None, known: None, removed: None, failed: None, shown: None }
     }
 }
 
@@ -221,6 +223,7 @@ fn judge_shown(
                 if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
                     element.known = earlier(element.known, Some((end, read.id)));
                 }
+                element.shown = element.shown.max(Some(read.invoked));
                 places.extend(place);
             }
             element => {
@@ -282,15 +285,9 @@ fn judge_missing(
             of_key.nodes.extend(read.node);
             of_key.end = of_key.end.max(read.completed.expect("what was answered has ended"));
         } else if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
-            let again = |place| {
-                reads.iter().any(|later| {
-                    later.key() == shown.key()
-                        && read.precedes(&later.read)
-                        && later.places.contains(&place)
-                })
-            };
             let end = read.completed.expect("what was answered has ended");
             let of_key = &sets[&shown.key()];
+            let again = |place: usize| of_key.elements[place].shown > Some(end);
             if let Some((place, by)) = of_key.missing([read.invoked, end], places, marks) {
                 let name = if again(place) { "stale-read" } else { "lost-element" };
                 let value = of_key.elements[place].value;

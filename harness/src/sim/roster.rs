@@ -10,13 +10,16 @@ use checkers::history::NodeId;
 use tokio::sync::Notify;
 
 use super::NOBODY;
+use super::engine::Clock;
 use super::target::Observed;
 use crate::nemesis::{Change, Target};
 use crate::seed::Stream;
 use crate::system::{Membership, Operator};
 
-/// How long the operator waits after it could not be sure that a change was made.
+/// How long the operator waits, at least, after it could not be sure that a change was made.
 const PAUSE: Duration = Duration::from_millis(50);
+/// It asks again at a whole one of these, as the timers of one engine end then.
+const GRAIN: Duration = Duration::from_millis(1);
 
 /// One thing that an operator does, which the cluster agrees on as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,7 +328,7 @@ impl Roster {
 
 /// Carries out the orders of a run, one step after the other: what it has begun it sees through, because
 /// nobody knows what comes of a change that is given up.
-pub(crate) async fn operate(roster: Rc<Roster>, mut operator: Box<dyn Operator>) {
+pub(crate) async fn operate(roster: Rc<Roster>, mut operator: Box<dyn Operator>, clock: Clock) {
     loop {
         let Some(step) = roster.under_way.get() else {
             roster.ordered.notified().await;
@@ -338,7 +341,9 @@ pub(crate) async fn operate(roster: Rc<Roster>, mut operator: Box<dyn Operator>)
         if is_so {
             roster.agreed(step);
         } else {
-            tokio::time::sleep(PAUSE).await;
+            let over = (clock.now() + PAUSE).as_nanos() % GRAIN.as_nanos() as u64;
+            let rest = if over == 0 { Duration::ZERO } else { GRAIN - Duration::from_nanos(over) };
+            clock.sleep(PAUSE + rest).await;
         }
     }
 }

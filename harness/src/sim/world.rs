@@ -72,9 +72,7 @@ impl World {
         clients: Vec<(ClientSpec, Play)>,
     ) -> World {
         let shared = Rc::new(Shared::new(system.clone(), config, seed, trace, roster));
-        // The operator of a cluster whose members change waits by tokio's timers.
-        let waits_by_tokio = system.waits_by_tokio() || config.spares > 0;
-        let mut hosts = Hosts::new(config, &shared, waits_by_tokio);
+        let mut hosts = Hosts::new(config, &shared, system.waits_by_tokio());
         for id in shared.node_ids() {
             let (system, shared, network) = (system.clone(), shared.clone(), hosts.network());
             let software = move || -> LocalBoxFuture<'static, ()> {

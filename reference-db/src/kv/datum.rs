@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Reply;
+use crate::wire;
 
 /// What a key holds. A key that holds nothing is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Datum {
     /// Some bytes, written as a whole.
-    Register(Vec<u8>),
+    Register(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A sum.
     Counter(i64),
     /// Elements, each once.
-    Set(BTreeSet<Vec<u8>>),
+    Set(#[serde(with = "wire::each")] BTreeSet<Vec<u8>>),
     /// Elements in the order in which they came.
-    List(Vec<Vec<u8>>),
+    List(#[serde(with = "wire::each")] Vec<Vec<u8>>),
 }
 
 impl Datum {
@@ -35,11 +36,11 @@ pub enum Update {
     /// Adds a number to a counter, unless 64 bits do not hold the sum.
     Increment(i64),
     /// Puts an element into a set.
-    Add(Vec<u8>),
+    Add(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Takes an element out of a set, if it is in it.
-    Remove(Vec<u8>),
+    Remove(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Puts an element at the end of a list.
-    Append(Vec<u8>),
+    Append(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 impl Update {

@@ -48,6 +48,7 @@ impl Merge for Clock {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Register {
     stamp: Stamp,
+    #[serde(with = "serde_bytes")]
     value: Option<Vec<u8>>,
 }
 

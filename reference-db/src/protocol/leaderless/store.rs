@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +79,8 @@ struct Place {
 pub struct Store {
     ring: Ring,
     versions: BTreeMap<(Place, String), Version>,
-    /// The leaves of each segment's tree.
-    trees: Vec<[u64; LEAVES]>,
+    /// One a segment.
+    trees: Vec<Tree>,
 }
 
 /// Without the trees, which follow from the versions.
@@ -91,7 +92,7 @@ impl fmt::Debug for Store {
 
 impl Store {
     pub(super) fn new(ring: Ring) -> Store {
-        let trees = vec![[0; LEAVES]; ring.segments()];
+        let trees = vec![Tree::new(); ring.segments()];
         Store { ring, versions: BTreeMap::new(), trees }
     }
 
@@ -125,19 +126,19 @@ impl Store {
     /// Takes in a version if there is anything in it that is not held, and says whether there was.
     pub(super) fn put(&mut self, key: &str, version: Version) -> bool {
         let place = self.place(key);
-        let leaf = &mut self.trees[place.segment][place.leaf];
+        let tree = &mut self.trees[place.segment];
         match self.versions.get_mut(&(place, key.to_owned())) {
             Some(held) if held.covers(&version) => {
                 Mark::ChangeTooLate.note_if(held.stamp > version.stamp);
                 return false;
             }
             Some(held) => {
-                *leaf ^= hash_with(key, held);
+                tree.toggle(place.leaf, hash_with(key, held));
                 held.take_in(version);
-                *leaf ^= hash_with(key, held);
+                tree.toggle(place.leaf, hash_with(key, held));
             }
             None => {
-                *leaf ^= hash_with(key, &version);
+                tree.toggle(place.leaf, hash_with(key, &version));
                 self.versions.insert((place, key.to_owned()), version);
             }
         }
@@ -170,19 +171,49 @@ impl Store {
 
     /// The hash of a node of a tree; `None` where there is no such node.
     pub(super) fn hash(&self, branch: Branch) -> Option<u64> {
-        let leaves = self.trees.get(branch.segment as usize)?;
-        let width = LEAVES / FANOUT.pow(u32::from(branch.level.min(LEAF_LEVEL)));
-        let first = usize::from(branch.index) * width;
-        let under = leaves.get(first..first + width).filter(|_| branch.level <= LEAF_LEVEL)?;
-        if under.iter().all(|leaf| *leaf == 0) {
-            return Some(0);
-        }
-        let mut hasher = blake3::Hasher::new();
-        for leaf in under {
-            hasher.update(&leaf.to_le_bytes());
-        }
-        Some(first_word(hasher.finalize()))
+        self.trees.get(branch.segment as usize)?.hash(branch.level, branch.index.into())
     }
+}
+
+/// The tree over a segment.
+#[derive(Clone)]
+struct Tree {
+    leaves: [u64; LEAVES],
+    /// The hash of the root, once somebody has asked for it since a leaf changed.
+    root: OnceLock<u64>,
+}
+
+impl Tree {
+    fn new() -> Tree {
+        Tree { leaves: [0; LEAVES], root: OnceLock::new() }
+    }
+
+    /// Puts the hash of a key with what it holds into a leaf, or takes it out again.
+    fn toggle(&mut self, leaf: usize, hash: u64) {
+        self.leaves[leaf] ^= hash;
+        self.root.take();
+    }
+
+    fn hash(&self, level: u8, index: usize) -> Option<u64> {
+        match level {
+            0 if index == 0 => Some(*self.root.get_or_init(|| hash_of_leaves(&self.leaves))),
+            0..=LEAF_LEVEL => {
+                let width = LEAVES / FANOUT.pow(level.into());
+                let first = index * width;
+                Some(hash_of_leaves(self.leaves.get(first..first + width)?))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The hash of a node over these leaves; 0 where nothing is held.
+fn hash_of_leaves(leaves: &[u64]) -> u64 {
+    if leaves.iter().all(|leaf| *leaf == 0) {
+        return 0;
+    }
+    let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.to_le_bytes()).collect();
+    first_word(blake3::hash(&bytes))
 }
 
 /// The hash of a key with that in which what it holds differs from anything else that it could hold:

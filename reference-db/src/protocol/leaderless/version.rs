@@ -43,7 +43,7 @@ pub enum Held {
     /// Nothing: the change made the key absent.
     Nothing,
     /// What the latest change left.
-    Value(Vec<u8>),
+    Value(#[serde(with = "serde_bytes")] Vec<u8>),
     /// What is left of all changes that did not know of each other.
     Siblings(Siblings),
 }
