@@ -170,6 +170,27 @@ fn what_was_written_over_before_is_not_in_the_proof() {
 }
 
 #[test]
+fn a_value_that_was_replaced_by_itself_was_not_written_over() {
+    // That process 2 found 1 after process 0 had written it leaves the write where it was: with it and the
+    // failure alone there is no order.
+    let text = "
+        0 invoke write x 1
+        0 ok
+        2 invoke cas x 1 1
+        2 ok
+        1 invoke cas x 1 5
+        1 fail mismatch
+    ";
+    expect_test::expect![[r#"
+        process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+        process 1 tried to set x from 1 to 5 and found something else (from 0.004 s to 0.005 s)
+        no order goes further than this one: process 0 wrote x = 1
+        after it, this does not fit: process 1 tried to set x from 1 to 5 and found something else
+        no order of these operations that keeps to their times explains every answer"#]]
+    .assert_eq(&judged(text));
+}
+
+#[test]
 fn a_value_that_was_there_until_it_was_replaced() {
     // No search is needed to see that, whoever shows that it was there.
     let begins = "0 invoke write x 1\n0 ok\n1 invoke cas x 1 5\n1 fail mismatch\n";

@@ -519,6 +519,79 @@ fn compare_and_sets_in_a_circle_are_proved_by_all_of_it() {
 }
 
 #[test]
+fn what_nobody_brought_was_not_replaced() {
+    // It is not assumed that somebody had brought 7, who is not shown.
+    check_explained(
+        "
+        0 invoke cas x 7 8
+        0 info timeout
+        1 invoke read x
+        1 ok 8
+        ",
+        &expect![[r#"
+            not-linearizable at 0.003 s on x
+            operations [0, 1], faults []
+            process 0 set x from 7 to 8 (from 0.000 s with no answer, so it may take effect at any time after that)
+            process 1 read x = 8 (from 0.002 s to 0.003 s)
+            already at the start, this does not fit: process 1 read x = 8
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn who_brought_what_was_replaced_is_shown_where_it_had_been_written_over() {
+    // Without the write of 1 nobody could see that it was gone when process 1 began.
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        0 invoke cas x 1 2
+        0 ok
+        1 invoke cas x 1 3
+        1 info timeout
+        2 invoke read x
+        2 ok 3
+        ",
+        &expect![[r#"
+            not-linearizable at 0.007 s on x
+            operations [0, 1, 2, 3], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+            process 0 set x from 1 to 2 (from 0.002 s to 0.003 s)
+            process 1 set x from 1 to 3 (from 0.004 s with no answer, so it may take effect at any time after that)
+            process 2 read x = 3 (from 0.006 s to 0.007 s)
+            no order goes further than this one: process 0 wrote x = 1; process 0 set x from 1 to 2
+            after it, this does not fit: process 2 read x = 3
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn who_brought_what_was_replaced_is_left_out_where_it_is_enough_that_somebody_did() {
+    check_explained(
+        "
+        1 invoke write x 1
+        1 ok
+        1 invoke cas x 1 2
+        1 ok
+        2 invoke cas x 2 9
+        2 fail mismatch
+        ",
+        &expect![[r#"
+            not-linearizable at 0.005 s on x
+            operations [1, 2], faults []
+            process 1 set x from 1 to 2 (from 0.002 s to 0.003 s)
+            process 2 tried to set x from 2 to 9 and found something else (from 0.004 s to 0.005 s)
+            no order goes further than this one: process 1 set x from 1 to 2, which somebody had brought who is not shown
+            after it, this does not fit: process 2 tried to set x from 2 to 9 and found something else
+            one more write cannot be what process 2 found: it was over before another one began, and that was over before process 2 asked
+            no order of these operations that keeps to their times explains every answer, whoever else wrote what
+        "#]],
+    );
+}
+
+#[test]
 fn a_write_that_was_replaced_before_anybody_in_a_proof_began_is_left_out() {
     let text = "
         0 invoke write x 3
@@ -783,6 +856,43 @@ fn what_was_replaced_more_often_than_it_came_is_proved_by_who_replaced_it() {
     let reads: String = (2..20).map(|number| format!("{number} invoke read x\n")).collect();
     let ends: String = (2..20).map(|number| format!("{number} ok 0\n")).collect();
     assert_eq!(proved_by(&format!("{twice}{reads}{ends}")), [0, 1]);
+}
+
+#[test]
+fn of_values_that_were_replaced_too_often_the_one_that_takes_the_fewest_operations_proves_it() {
+    // Of 3, which came twice and was replaced three times, all is over first. Of 7 nothing is wrong.
+    check_explained(
+        "
+        2 invoke write x 3
+        3 invoke write x 3
+        4 invoke cas x 3 4
+        5 invoke cas x 3 5
+        6 invoke cas x 3 6
+        7 invoke write x 7
+        8 invoke cas x 7 8
+        0 invoke write x 1
+        1 invoke cas x 1 2
+        9 invoke cas x 1 4
+        2 ok
+        3 ok
+        4 ok
+        5 ok
+        6 ok
+        7 ok
+        8 ok
+        0 ok
+        1 ok
+        9 ok
+        ",
+        &expect![[r#"
+            lost-update at 0.019 s on x
+            operations [7, 8, 9], faults []
+            process 0 wrote x = 1 (from 0.007 s to 0.017 s)
+            process 1 set x from 1 to 2 (from 0.008 s to 0.018 s)
+            process 9 set x from 1 to 4 (from 0.009 s to 0.019 s)
+            processes 1 and 9 both replaced 1, which was there only once
+        "#]],
+    );
 }
 
 #[test]

@@ -137,7 +137,6 @@ fn taken_too_often(initial: ValueId, of_key: &OfKey) -> Option<Part> {
     });
     let mut places = proofs.min_by_key(|places| (places.len(), places.clone()))?;
     places.sort_unstable();
-    places.dedup();
     let known = |place: usize| (of_key.ids[place], of_key.calls[place].clone());
     Some(places.into_iter().map(known).collect())
 }
@@ -498,7 +497,7 @@ fn written_over(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
 }
 
 /// Since when each write, by its operation, was certainly followed by another one: the first moment at which one was over
-/// that began after the write was over.
+/// that began after the write was over; after everything where that is open.
 fn followed(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
     let calls = &of_key.calls;
     let is_write = |call: &RegisterCall| call.ret.is_some() && brings(call).is_some();
@@ -511,7 +510,7 @@ fn followed(of_key: &OfKey) -> FxHashMap<OperationId, u32> {
     let by =
         |call: &RegisterCall| first[calls.partition_point(|other| other.invoked <= call.completed)];
     let writes = of_key.ids.iter().zip(calls).filter(|(_, call)| is_write(call));
-    writes.map(|(id, call)| (*id, by(call))).filter(|(_, end)| *end < u32::MAX).collect()
+    writes.map(|(id, call)| (*id, by(call))).collect()
 }
 
 /// The value that a call brings, if it took effect; what replaces a value by the same brings none.
@@ -519,10 +518,10 @@ pub(super) fn brings(call: &RegisterCall) -> Option<ValueId> {
     written(call).filter(|value| source(call) != Some(*value))
 }
 
-/// What a compare-and-set that took effect replaced.
+/// What a compare-and-set replaced, if it took effect.
 fn source(call: &RegisterCall) -> Option<ValueId> {
     match call.op {
-        CasOp::Cas(from, _) if written(call).is_some() => Some(from),
+        CasOp::Cas(from, _) => Some(from),
         _ => None,
     }
 }
