@@ -75,9 +75,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "linearizable", value_parser = parse_guarantee)]
     guarantee: Vec<Which>,
     /// A table of histories and their verdicts: tab-separated, with the columns file, format,
-    /// model, initial and expected. Each is checked, and has to have that verdict; one that shows
-    /// nothing, which is vacuous here, may be `valid` there. Files that are named besides count as
-    /// they do without a table.
+    /// model, initial and expected, in any order and beside others, named by its first line. Each is
+    /// checked, and has to have that verdict; one that shows nothing, which is vacuous here, may be
+    /// `valid` there. Files that are named besides count as they do without a table.
     #[arg(long, value_name = "TSV")]
     expect: Option<PathBuf>,
     /// How many states a search may visit in one history.
@@ -560,19 +560,17 @@ impl Arguments {
             }
             let text = std::fs::read_to_string(table)
                 .with_context(|| format!("cannot read {}", table.display()))?;
+            let mut columns = None;
             for (number, line) in (1..).zip(text.lines()) {
                 let place = || format!("{}: line {number}", table.display());
                 if line.trim().is_empty() {
                     continue;
                 }
-                let task = expected_task(table, line, limits, nil_reads).with_context(place);
-                if number == 1 {
-                    if task.is_ok() {
-                        bail!("{}: a file stands where the names of the columns belong", place());
-                    }
+                let Some(columns) = &columns else {
+                    columns = Some(Columns::named(line).with_context(place)?);
                     continue;
-                }
-                let task = task?;
+                };
+                let task = columns.task(table, line, limits, nil_reads).with_context(place)?;
                 tasks.push(task);
             }
         }
@@ -682,30 +680,58 @@ impl Arguments {
     }
 }
 
-/// One line of a table of expected verdicts.
-fn expected_task(
-    table: &Path,
-    line: &str,
-    limits: Limits,
-    nil_reads: Option<NilReads>,
-) -> anyhow::Result<Task> {
-    let columns: Vec<&str> = line.split('\t').collect();
-    let [file, format, model, initial, expected] = columns[..] else {
-        bail!("{} columns where file, format, model, initial and expected belong", columns.len());
-    };
-    if !["valid", "invalid", "unknown"].contains(&expected) {
-        bail!("`{expected}` where valid, invalid or unknown belongs");
+/// The columns of a table of expected verdicts, as its first line names them.
+struct Columns<'a>(Vec<&'a str>);
+
+impl<'a> Columns<'a> {
+    const KNOWN: [&'static str; 5] = ["file", "format", "model", "initial", "expected"];
+
+    fn named(line: &'a str) -> anyhow::Result<Columns<'a>> {
+        let names: Vec<&str> = line.split('\t').map(str::trim).collect();
+        for name in Columns::KNOWN {
+            match names.iter().filter(|column| **column == name).count() {
+                1 => {}
+                0 => bail!(
+                    "no column is named `{name}`: the names {} belong here, with a tab between two",
+                    Columns::KNOWN.join(", ")
+                ),
+                _ => bail!("more than one column is named `{name}`"),
+            }
+        }
+        Ok(Columns(names))
     }
-    let said = |what: String| anyhow!(what);
-    Ok(Task {
-        path: table.parent().unwrap_or(Path::new("")).join(file),
-        from: parse_format(format).map_err(said)?,
-        limits,
-        model: Some(parse_model(model).map_err(said)?),
-        initial: Some(parse_value(initial).map_err(said)?),
-        nil_reads,
-        expected: Some(expected.to_owned()),
-    })
+
+    /// What a line below asks for.
+    fn task(
+        &self,
+        table: &Path,
+        line: &str,
+        limits: Limits,
+        nil_reads: Option<NilReads>,
+    ) -> anyhow::Result<Task> {
+        let cells: Vec<&str> = line.split('\t').collect();
+        if cells.len() != self.0.len() {
+            bail!("{} columns where {} belong", cells.len(), self.0.join(", "));
+        }
+        let cell = |name| {
+            let named = self.0.iter().zip(&cells).find(|(column, _)| **column == name);
+            *named.expect("each is there").1
+        };
+        let expected = cell("expected");
+        if !["valid", "invalid", "unknown"].contains(&expected) {
+            bail!("`{expected}` where valid, invalid or unknown belongs");
+        }
+        let said = |what: String| anyhow!(what);
+        Ok(Task {
+            path: table.parent().unwrap_or(Path::new("")).join(cell("file")),
+            from: parse_format(cell("format")).map_err(said)?,
+            limits,
+            model: Some(parse_model(cell("model")).map_err(said)?),
+            initial: Some(parse_value(cell("initial")).map_err(said)?),
+            nil_reads,
+            expected: Some(expected.to_owned()),
+        })
+    }
 }
 
 impl Checked {

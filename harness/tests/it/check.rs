@@ -35,8 +35,28 @@ fn a_table_without_a_file_judges_nothing() {
     }
     // A first line that is no header would be left out, and what it expects with it.
     fs::write(at.join("verdicts.tsv"), "a.edn\tjepsen-edn\tregister\tnil\tvalid\n").unwrap();
-    let words = ["verdicts.tsv: line 1: a file stands where the names of the columns belong"];
+    let words = ["verdicts.tsv: line 1: no column is named `file`", "file, format, model"];
     refused(at, &["check", "--expect", "verdicts.tsv"], &words);
+}
+
+#[test]
+fn the_columns_of_a_table_are_those_that_its_first_line_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("stale.edn"), STALE).unwrap();
+    let table = "expected\tsince\tfile\tmodel\tformat\tinitial\n\
+                 invalid\t2019\tstale.edn\tregister\tjepsen-edn\tnil\n";
+    fs::write(at.join("verdicts.tsv"), table).unwrap();
+    let (code, stdout, _) = stormglass(at, &["check", "--expect", "verdicts.tsv"]);
+    assert!(code == 0 && stdout.contains("every verdict is as expected"), "{stdout}");
+    let check = ["check", "--expect", "verdicts.tsv"];
+    for (wrong, words) in [
+        (table.replace("since", "file"), "line 1: more than one column is named `file`"),
+        (table.replace("\t2019", ""), "line 2: 5 columns where expected, since, file"),
+    ] {
+        fs::write(at.join("verdicts.tsv"), wrong).unwrap();
+        refused(at, &check, &[words]);
+    }
 }
 
 #[test]
