@@ -311,8 +311,14 @@ impl History {
         }
     }
 
+    /// The key that an operation is about, of all that is known of it.
+    pub(crate) fn key_of(&self, index: usize) -> KeyId {
+        *self.operations.ops[index].key()
+    }
+
     /// What judging an operation by the order of events takes, and no more: its times would cost
     /// two more places of memory.
+    #[inline]
     pub(crate) fn bare(&self, index: usize) -> Bare<'_> {
         let columns = &self.operations;
         Bare {

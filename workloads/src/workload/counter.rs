@@ -14,7 +14,7 @@ const DOWN_OF_TEN: u32 = 3;
 /// The same of the one counter that is to be below zero as well.
 const DOWN_OF_TEN_OF_ONE: u32 = 5;
 /// The most that is added or taken away at once.
-const STEP_MAX: u32 = 1_000_000;
+const STEP_MAX: u32 = 1_000_000_000;
 
 /// See the module.
 pub(super) enum Counter {

@@ -18,6 +18,8 @@
 //! be left out: in an order that has it, no answer would change without it. Those that somebody saw
 //! are few, and only these the search has to place.
 
+use std::ops::RangeInclusive;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::keys::{Keys, Model};
@@ -113,12 +115,29 @@ struct Clusters {
     /// The call of a compare-and-set that failed blindly, where it is one that had no moment: whatever
     /// was written has to be asked whether it gave it one.
     failed: Option<u32>,
+    /// All these values lie in it, and hardly any other: nearly every call is about values outside of it.
+    span: RangeInclusive<ValueId>,
 }
 
 impl Clusters {
+    fn new(
+        values: FxHashSet<ValueId>,
+        sources: impl IntoIterator<Item = ValueId>,
+        failed: Option<u32>,
+    ) -> Clusters {
+        let mut with_sources = values.clone();
+        with_sources.extend(sources);
+        let least = with_sources.iter().min().copied().unwrap_or(ValueId::NIL);
+        let most = with_sources.iter().max().copied().unwrap_or(ValueId::NIL);
+        Clusters { values, with_sources, failed, span: least..=most }
+    }
+
     fn touches(&self, call: &RegisterCall) -> bool {
-        seen(call).is_some_and(|value| self.values.contains(&value))
-            || written(call).is_some_and(|value| self.with_sources.contains(&value))
+        let is_in = |value: ValueId, values: &FxHashSet<ValueId>| {
+            self.span.contains(&value) && values.contains(&value)
+        };
+        seen(call).is_some_and(|value| is_in(value, &self.values))
+            || written(call).is_some_and(|value| is_in(value, &self.with_sources))
             || self.failed.is_some_and(|failed| failed == call.invoked || written(call).is_some())
     }
 }
@@ -223,26 +242,23 @@ impl Linearizable {
         report.coverage.operations += counts.iter().map(|count| *count as usize).sum::<usize>();
         report.coverage.keys += keys;
         let judged = zones.judge();
-        let mut broken: FxHashMap<KeyId, Clusters> = FxHashMap::default();
-        for (judged, key) in judged.iter().zip(0..) {
-            if let Judged::NoOrder(why) = judged {
-                let key = KeyId(key);
-                let values = zones.values_of(*why);
-                let mut with_sources = values.clone();
-                with_sources.extend(zones.sources_of(key, &values));
-                let failed = zones.failed_of(*why);
-                broken.insert(key, Clusters { values, with_sources, failed });
-            }
-        }
+        let clusters = |(judged, key): (&Judged, u32)| {
+            let Judged::NoOrder(why) = judged else { return None };
+            let values = zones.values_of(*why);
+            let sources = zones.sources_of(KeyId(key), &values);
+            Some(Clusters::new(values, sources, zones.failed_of(*why)))
+        };
+        let broken: Vec<Option<Clusters>> = judged.iter().zip(0..).map(clusters).collect();
         drop(zones);
         let of_broken = object.collect(
-            |key| broken.contains_key(&key).then_some(0),
-            |key, call| broken[&key].touches(call),
+            |key| broken[key.index()].as_ref().map(|_| 0),
+            |key, call| broken[key.index()].as_ref().is_some_and(|broken| broken.touches(call)),
         );
         for of_key in of_broken {
-            let values = &broken[&of_key.key].values;
+            let broken =
+                broken[of_key.key.index()].as_ref().expect("only the broken are collected");
             report.anomalies.push(if self.settings.explain {
-                witness::of_zones(object, &of_key, values)
+                witness::of_zones(object, &of_key, &broken.values)
             } else {
                 unexplained(history, *of_key.ids.last().expect("something broke it"))
             });
@@ -370,10 +386,10 @@ impl<'a> Registers<'a> {
             return keys;
         }
         for index in 0..self.history.operation_count() {
-            let operation = self.history.bare(index);
-            let key = *operation.op.key();
+            let key = self.history.key_of(index);
             let Some(place) = places[key.index()] else { continue };
-            if let Some(call) = self.call(&operation).filter(|call| also(key, call)) {
+            let call = self.call(&self.history.bare(index));
+            if let Some(call) = call.filter(|call| also(key, call)) {
                 keys[place].ids.push(OperationId(index as u32));
                 keys[place].calls.push(call);
             }
