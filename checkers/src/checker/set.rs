@@ -76,11 +76,9 @@ impl<'a> Elements<'a> {
 
     /// Puts what became known into its order.
     fn sort(&mut self) {
-        let known =
-            |(place, element): (usize, &Element)| Some((element.known?.0, element.value, place));
-        let mut all: Vec<_> = self.elements.iter().enumerate().filter_map(known).collect();
-        all.sort_unstable();
-        self.known = all.into_iter().map(|(at, _, place)| (at, place)).collect();
+        let known = |(place, element): (usize, &Element)| Some((element.known?.0, place));
+        self.known = self.elements.iter().enumerate().filter_map(known).collect();
+        self.known.sort_unstable();
     }
 }
 
@@ -134,11 +132,9 @@ impl Checker for Set {
                 element.known = earlier(element.known, known);
             }
         }
-        let mut found =
-            Findings::new(history, Guarantee::Set, "each element by itself", sets.len());
         let count = keys.models.iter().filter(|model| **model == Some(Model::Set)).count();
+        let mut found = Findings::new(history, Guarantee::Set, "each element by itself", count);
         if count > 0 && *history.initial() != Value::Nil {
-            found.coverage.keys = count;
             found.leave_open(format!("no set begins as {}", history.initial()));
             return found.into_verdict(NOTHING);
         }
@@ -209,6 +205,7 @@ fn judge_shown(
     let mut places = Vec::with_capacity(shown.len());
     let end = read.completed.expect("what was answered has ended");
     let key = history.key(*read.op.key());
+    let is_begun = |element: &Element| element.begun.is_some_and(|begun| begun < end);
     for value in shown {
         let place = of_key.places.get(value).copied();
         if !place.map_or_else(|| strange.insert(value), |place| marks.add(place)) {
@@ -219,17 +216,20 @@ fn judge_shown(
         }
         let element = place.map(|place| &mut of_key.elements[place]);
         match element {
-            Some(element) if element.begun.is_some_and(|begun| begun < end) => {
+            Some(element) if is_begun(element) => {
                 if matches!(read.op, Op::Read { level: ReadLevel::Strong, .. }) {
                     element.known = earlier(element.known, Some((end, read.id)));
                 }
-                element.shown = element.shown.max(Some(read.invoked));
+                // Reads come in the order in which they began.
+                element.shown = Some(read.invoked);
                 places.extend(place);
             }
             element => {
                 let failed = element.and_then(|element| element.failed);
                 let failed = failed.filter(|id| history.operation(*id).invoked < end);
-                let alike = as_number(value).filter(|alike| of_key.places.contains_key(alike));
+                let place = |alike: &Value| of_key.places.get(alike).copied();
+                let is_added = |place: usize| is_begun(&of_key.elements[place]);
+                let alike = as_number(value).filter(|alike| place(alike).is_some_and(is_added));
                 let alike = alike.map_or_else(String::new, |alike| {
                     format!("; that is a text, and not the number {alike}, which somebody added")
                 });

@@ -11,8 +11,8 @@ use stormglass_checkers::checker::{
     CHECKERS, Checker, Convergent, Counter, Durable, Limits, Linearizable, Queue, Set, UniqueIds,
 };
 use stormglass_checkers::history::{
-    HistoryBuilder, Invocation, NodeId, Op, Outcome, ProcessId, ReadLevel, Reason, Ret, SessionId,
-    Time, Value,
+    HistoryBuilder, Invocation, NodeId, Op, OperationId, Outcome, ProcessId, ReadLevel, Reason,
+    Ret, SessionId, Time, Value,
 };
 use stormglass_checkers::{Contrast, Guarantee, History, Verdict};
 
@@ -41,6 +41,13 @@ pub(crate) fn reason(checker: &dyn Checker, text: &str) -> String {
     }
 }
 
+/// What a checker says of the first thing that is wrong.
+#[track_caller]
+fn conclusion(checker: &dyn Checker, text: &str) -> String {
+    let verdict = checker.check(&history(text));
+    verdict.anomalies()[0].explanation.last().unwrap().clone()
+}
+
 const ADDED: &str = "0 invoke add s 1\n0 ok\n0 invoke add s 2\n0 ok\n";
 
 #[test]
@@ -54,6 +61,15 @@ fn a_text_that_looks_like_an_element_is_told_apart_from_it() {
     let alike = "that is a text, and not the number 2, which somebody added";
     assert_eq!(phantom("[1,\"2\"]"), format!("{nobody}; {alike}"));
     assert_eq!(phantom("[1,2,\"3\"]"), nobody.replace('2', "3"));
+    // Who failed, only removed the number, or began to add it later, did not add it.
+    for other in ["fail refused", "info timeout"] {
+        let text = format!("3 invoke remove s 2\n 3 {other}\n 1 invoke read s\n 1 ok [\"2\"]");
+        assert_eq!(conclusion(&Set, &text), nobody);
+    }
+    let failed = "0 invoke add s 2\n 0 fail refused\n 1 invoke read s\n 1 ok [\"2\"]";
+    assert_eq!(conclusion(&Set, failed), nobody);
+    let later = "1 invoke read s\n 1 ok [\"2\"]\n 0 invoke add s 2\n 0 ok";
+    assert_eq!(conclusion(&Set, later), nobody);
 }
 
 #[test]
@@ -63,11 +79,13 @@ fn a_set_shows_what_was_added_and_nothing_else_and_nothing_twice() {
     check(&Set, &read("[1,2,2]"), &["duplicate-element"]);
     check(&Set, &read("[1,2,3]"), &["phantom-element"]);
     check(&Set, &read("[1,2,new]"), &["phantom-element"]);
+    check(&Set, &read("[1,2,new,new]"), &["phantom-element", "duplicate-element"]);
     check(&Set, &read("[1]"), &["lost-element"]);
     check(&Set, &read("nil"), &["lost-element"]);
     check(&Set, &read("7"), &["not-a-set"]);
     check(&Set, ADDED, &["unknown"]);
     let verdict = Set.check(&history(&read("[1]")));
+    assert_eq!(verdict.anomalies()[0].witness.operations, [1, 2].map(OperationId));
     assert_eq!(
         verdict.anomalies()[0].explanation.last().unwrap(),
         "2 was in s by the end of what process 0 did, before process 1 began to read, and nobody \
@@ -77,17 +95,52 @@ fn a_set_shows_what_was_added_and_nothing_else_and_nothing_twice() {
 
 #[test]
 fn an_element_that_shows_again_was_not_lost_and_its_absence_was_stale() {
-    let text = format!("{ADDED} 1 invoke read s\n 1 ok [1]\n 1 invoke read s\n 1 ok [1,2]");
-    check(&Set, &text, &["stale-read"]);
+    let text_of = |shown: &str, next: &str| {
+        format!("{ADDED} 1 invoke read s\n 1 ok [1,2]\n 3 invoke read s\n {shown}\n {next}")
+    };
+    check(&Set, &text_of("3 ok [1]", "1 invoke read s\n 1 ok [1,2]"), &["stale-read"]);
     // What somebody read is known, whether its add was acknowledged or not.
     let text = "0 invoke add s 1\n 0 info timeout\n 1 invoke read s\n 1 ok [1]\n 1 invoke read s\n 1 ok []";
     check(&Set, text, &["lost-element"]);
+    // Whatever was shown before, a replica shows that it is still there; who began to read before does not.
+    check(&Set, &text_of("3 ok [1]", "4 invoke read-replica s\n 4 ok [1,2]"), &["stale-read"]);
+    check(&Set, &text_of("4 invoke read s\n 3 ok [1]", "4 ok [1,2]"), &["lost-element"]);
+}
+
+#[test]
+fn an_element_is_known_since_the_first_answer_that_says_so() {
+    let added =
+        |first: &str| format!("0 invoke add s 1\n {first}\n 2 invoke read s\n 2 ok []\n 0 ok");
+    check(&Set, &added("1 invoke add s 1\n 1 ok"), &["lost-element"]);
+    check(&Set, &added("1 invoke read s\n 1 ok [1]"), &["lost-element"]);
+    // A replica may show what a strong read does not yet, and the other way round.
+    check(&Set, &added("1 invoke read-replica s\n 1 ok [1]"), &["valid"]);
+    check(&Set, &format!("{ADDED} 1 invoke read-replica s\n 1 ok [1]"), &["valid"]);
+    // A read says so when it ends, and not when it begins. To be added again changes nothing.
+    let open = "0 invoke add s 1\n 1 invoke read s\n 2 invoke read s\n 1 ok [1]\n 2 ok []";
+    check(&Set, open, &["valid"]);
+    check(&Set, &format!("{ADDED} 1 invoke read s\n 1 ok [1,2]\n 0 invoke add s 1"), &["valid"]);
+    // Of several, the one that was known first is told, whichever was begun first.
+    let two = "0 invoke add s 2\n 1 invoke add s 1\n 1 ok\n 0 ok\n 2 invoke read s\n 2 ok []";
+    assert!(conclusion(&Set, two).starts_with("1 was in s by the end of what process 1 did"));
+    check(
+        &Set,
+        "0 invoke add s 2\n 1 invoke add s 1\n 1 ok\n 2 invoke read s\n 2 ok []\n 0 ok",
+        &["lost-element"],
+    );
 }
 
 #[test]
 fn what_may_have_been_removed_or_never_added_may_be_missing() {
     let removed = format!("{ADDED} 3 invoke remove s 2\n 1 invoke read s\n 1 ok [1]");
     check(&Set, &removed, &["valid"]);
+    // However often that is; but not by who begins to after the read.
+    check(&Set, &format!("{removed}\n 3 ok\n 3 invoke remove s 2"), &["valid"]);
+    check(
+        &Set,
+        &format!("{ADDED} 1 invoke read s\n 1 ok [1]\n 3 invoke remove s 2"),
+        &["lost-element"],
+    );
     let unknown = "0 invoke add s 1\n 0 info timeout\n 1 invoke read s\n 1 ok []";
     check(&Set, unknown, &["valid"]);
     let failed = "0 invoke add s 1\n 0 fail refused\n 1 invoke read s\n 1 ok [1]";
@@ -376,6 +429,20 @@ fn a_replica_that_does_not_answer_may_have_the_element() {
         .assert_eq(&reason(&Set, text));
     let both = text.replace("2 info timeout", "2 ok []");
     check(&Set, &both, &["lost-element"]);
+    // Of several that are silent the first is named, and of several sets the one that was read first.
+    let more = "3 invoke read-replica s @n3\n 3 info timeout\n";
+    assert!(reason(&Set, &(text.to_owned() + more)).contains("but node n2 did not"));
+    for first in ["a", "b", "c", "d"] {
+        let added: String =
+            "abcd".chars().map(|key| format!("0 invoke add {key} 1\n 0 ok\n")).collect();
+        let finally = |key: &str| format!("1 invoke read-replica {key} @n1\n 1 ok []\n");
+        let reads: String = [first, "a", "b", "c", "d"].map(finally).concat();
+        let text = format!("{added} phase final\n {reads} {more}");
+        assert!(reason(&Set, &text).starts_with(&format!("1 of {first} is on no replica")));
+    }
+    // Who was asked for more than a replica holds is none of them.
+    let strong = both.clone() + "3 invoke read s @n3\n 3 info timeout";
+    check(&Set, &strong, &["lost-element"]);
     // A node that was read before, and not in the end, has nothing to say about the end.
     let before = "7 invoke read-replica s @n3\n 7 ok []\n";
     check(&Set, &(before.to_owned() + &both), &["lost-element"]);
@@ -395,6 +462,18 @@ fn an_element_may_be_removed_between_the_final_reads() {
     ";
     // The first of the two replicas may have got the element late, and the other one lost it early.
     check(&Set, text, &["valid"]);
+    // So may the one that was asked first, and answers last.
+    let between = "
+        0 invoke add s 1
+        0 ok
+        phase final
+        1 invoke read-replica s @n1
+        2 invoke read-replica s @n2
+        2 ok []
+        3 invoke remove s 1
+        1 ok []
+    ";
+    check(&Set, between, &["valid"]);
 }
 
 #[test]
@@ -480,6 +559,7 @@ fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
             assert!(!verdict.is_invalid(), "{verdict:#?}");
         }
     }
+    assert_eq!(Set.check(&history(set)).coverage().keys, 2);
     // And judged as such.
     check(&Set, &set.replace("[]", "[2]"), &["phantom-element"]);
     check(&Counter, &counter.replace("ok 0", "ok 2"), &["counter-out-of-bounds"]);
@@ -492,6 +572,19 @@ fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
         let reason = reason(&Linearizable::new(Limits::default()), &text);
         assert!(reason.ends_with("was only read: nothing says what it is"), "{reason}");
     }
+}
+
+#[test]
+fn a_set_that_does_not_begin_empty_is_not_judged() {
+    let begun = |text: &str| Set.check(&history(text).that_begins_as(&Value::Int(5)));
+    let Verdict::Unknown { reason, coverage } = begun(ADDED) else { panic!("judged") };
+    assert_eq!((&*reason, coverage.keys), ("no set begins as 5", 1));
+    let others = "0 invoke write x 1\n 0 ok\n 0 invoke read x\n 0 ok 1\n";
+    let both = format!("{ADDED} 1 invoke read s\n 1 ok [3]\n {others} 0 invoke write y 1\n 0 ok");
+    let Verdict::Unknown { reason, coverage } = begun(&both) else { panic!("judged") };
+    assert_eq!((&*reason, coverage.keys), ("no set begins as 5", 1));
+    let Verdict::Unknown { reason, .. } = begun(others) else { panic!("judged") };
+    assert_eq!(reason, "no set was read");
 }
 
 #[test]
@@ -525,14 +618,17 @@ fn what_is_no_number_cannot_be_counted() {
 
 #[test]
 fn who_failed_after_it_was_seen_explains_nothing() {
-    let words = |checker: &dyn Checker, text: &str| {
-        let verdict = checker.check(&history(text));
-        verdict.anomalies()[0].explanation.last().unwrap().clone()
-    };
     let set = "0 invoke read s\n0 ok [1]\n1 invoke add s 1\n1 fail unavailable";
-    expect!["process 0 read 1 in s, which nobody had begun to add"].assert_eq(&words(&Set, set));
+    let nobody = "process 0 read 1 in s, which nobody had begun to add";
+    assert_eq!(conclusion(&Set, set), nobody);
+    // Nor does who failed to remove it; of several who failed to add it, the first is named.
+    let removed = "1 invoke remove s 1\n1 fail unavailable\n0 invoke read s\n0 ok [1]";
+    assert_eq!(conclusion(&Set, removed), nobody);
+    let first = format!("2 invoke add s 1\n2 fail unavailable\n{set}");
+    assert_eq!(conclusion(&Set, &first), format!("{nobody}, but for process 2, which failed"));
     let queue = "0 invoke dequeue q\n0 ok 1\n1 invoke enqueue q 1\n1 fail unavailable";
-    expect!["process 0 took 1, which nobody had begun to put in"].assert_eq(&words(&Queue, queue));
+    expect!["process 0 took 1, which nobody had begun to put in"]
+        .assert_eq(&conclusion(&Queue, queue));
 }
 
 /// A history whose replicas hold this of a key in the end.
