@@ -578,6 +578,34 @@ fn only_what_was_appended_before_is_said_to_be_shown_behind_what_came_later() {
     ";
     expect![[r#"process 1 had appended "b" before process 2 began to append "ab", and process 3 read "ab" beginning in front of it"#]]
         .assert_eq(proof(text).lines().last().unwrap());
+    let said = |one: &str, other: &str, shown: &str| {
+        let read = format!("1 invoke read x\n1 ok {shown}\n");
+        let appends = format!("0 invoke append x {one}\n0 ok\n0 invoke append x {other}\n0 ok\n");
+        proof(&(appends + &read)).lines().last().unwrap().to_owned()
+    };
+    // Where one of the two is shown more than once, all that is shown of it has to be on the wrong side.
+    let no_order = "no order of these operations that keeps to their times explains every answer";
+    assert_eq!(said("a", "b", "aba"), no_order);
+    assert_eq!(said("a", "b", "bab"), no_order);
+    let wrong = |after: &str| {
+        format!(
+            "process 0 had appended \"bc\" before process 0 began to append {after} in front of it"
+        )
+    };
+    let reaches = wrong("\"ab\", and process 1 read \"ab\" beginning");
+    assert_eq!(said("bc", "ab", "ababc"), reaches);
+    assert_eq!(said("bc", "ab", "abcbc"), reaches);
+    assert_eq!(said("bc", "ab", "ababbc"), wrong("\"ab\", and process 1 read \"ab\""));
+}
+
+#[test]
+fn what_is_appended_while_it_is_read_cannot_be_in_front_of_what_was_there_before() {
+    let read = "0 invoke append x a\n0 ok\n2 invoke read x\n0 invoke append x b\n2 ok ba\n";
+    for end in ["0 ok", "0 info timeout"] {
+        let lines = proof(&format!("{read}{end}"));
+        expect![[r#"process 0 had appended "a" before process 0 began to append "b", and process 2 read "b" in front of it"#]]
+            .assert_eq(lines.lines().last().unwrap());
+    }
 }
 
 #[test]

@@ -291,24 +291,24 @@ pub(super) fn of_text(proof: &Proof<'_, AppendString>) -> Option<Words> {
 
 /// Two texts that were appended one after the other and are shown the other way round, wherever they may be in `rest`.
 fn in_another_order(proof: &Proof<'_, AppendString>, rest: &str, nor: &str) -> Option<Words> {
-    let (id, read) = proof.last();
+    let (id, _) = proof.last();
     let process = |id: OperationId| proof.operation(id).process;
-    let known = || proof.part.calls.iter().filter(|(_, call)| precedes(call, read));
     let appends = || {
-        known().filter_map(|(id, call)| match &call.op {
+        proof.part.calls.iter().filter_map(|(id, call)| match &call.op {
             AppendOp::Append(text) => Some((*id, call, text.as_str())),
             _ => None,
         })
     };
     appends().find_map(|(first, one, text)| {
+        let place = rest.find(text)?;
         let is_in_front = |(_, other, of_other): &(OperationId, &Call<AppendString>, &str)| {
-            precedes(one, other) && rest.find(text) > rest.rfind(of_other)
+            precedes(one, other) && rest.rfind(of_other).is_some_and(|last| last < place)
         };
         let (second, _, of_second) = appends().find(is_in_front)?;
         let [before, after] =
             [text, of_second].map(|text| value_in_short(&Value::Text(text.into())));
-        let end = rest.rfind(of_second).map(|place| place + of_second.len());
-        let beginning = if rest.find(text) < end { " beginning" } else { "" };
+        let end = rest.rfind(of_second).map(|last| last + of_second.len());
+        let beginning = if end > Some(place) { " beginning" } else { "" };
         Some(Words::of(format!(
             "process {} had appended {before} before process {} began to append {after}, and process {} \
              read {after}{beginning} in front of it{nor}",
