@@ -859,6 +859,47 @@ fn what_was_replaced_more_often_than_it_came_is_proved_by_who_replaced_it() {
 }
 
 #[test]
+fn of_what_was_replaced_too_often_no_more_is_shown_than_proves_it() {
+    let at_once = |ops: &[&str]| {
+        let numbered = || ops.iter().enumerate();
+        let begins: String =
+            numbered().map(|(number, op)| format!("{number} invoke {op} \n")).collect();
+        begins + &numbered().map(|(number, _)| format!("{number} ok\n")).collect::<String>()
+    };
+    // 1 was replaced six times where once is all; of 3, which came twice, more has to be shown.
+    let often = at_once(&[
+        "write x 3",
+        "write x 3",
+        "cas x 3 4",
+        "cas x 3 5",
+        "cas x 3 6",
+        "write x 1",
+        "cas x 1 10",
+        "cas x 1 11",
+        "cas x 1 12",
+        "cas x 1 13",
+        "cas x 1 14",
+        "cas x 1 15",
+    ]);
+    assert_eq!(proved_by(&often), [5, 6, 7]);
+    // Of two that take as many, the one that came first is shown.
+    let two = at_once(&[
+        "write x 5",
+        "write x 5",
+        "write x 1",
+        "cas x 1 11",
+        "cas x 1 12",
+        "write x 2",
+        "cas x 2 21",
+        "cas x 2 22",
+    ]);
+    assert_eq!(proved_by(&two), [2, 3, 4]);
+    // They are shown in the order in which they began.
+    let late = at_once(&["cas x 1 3", "cas x 1 4", "write x 1"]);
+    assert_eq!(proved_by(&late), [0, 1, 2]);
+}
+
+#[test]
 fn of_values_that_were_replaced_too_often_the_one_that_takes_the_fewest_operations_proves_it() {
     // Of 3, which came twice and was replaced three times, all is over first. Of 7 nothing is wrong.
     check_explained(

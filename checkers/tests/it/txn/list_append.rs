@@ -427,6 +427,21 @@ fn what_nobody_read_comes_after_a_transaction_that_read_itself_and_went_on() {
     check(&updates, ["valid", "G-single", "G-single", "G-single"]);
     let late = [(0, "[[append,x,1]]"), (1, "[[append,x,2],[r,x,[2]],[append,x,3]]")];
     check(&sequential(&late), ["valid", "valid", "valid", "G0-realtime"]);
+    let words = sentences(&STRICT, &sequential(&late));
+    let reason =
+        "T2 comes before T1: T1 appended 1 to x after T2 appended 2, as T2 read x without 1";
+    assert!(words.lines().any(|line| line == reason), "{words}");
+}
+
+#[test]
+fn a_cycle_of_three_names_each_of_them() {
+    let text = concurrent(&[
+        "[[append,x,1],[r,y,[1]]]",
+        "[[append,y,1],[r,z,[1]]]",
+        "[[append,z,1],[r,x,[1]]]",
+    ]);
+    expect!["so T1 (process 0) would have to come before itself: T1 before T2 (process 2) before T3 (process 1) before T1"]
+        .assert_eq(sentences(&RC, &text).lines().last().unwrap());
 }
 
 #[test]
@@ -664,10 +679,12 @@ fn contrast(checker: &ListAppend, text: &str) -> (u32, Option<u32>, String) {
 fn who_lost_an_update_could_have_read_what_the_other_one_appended_to_that_list() {
     let text = concurrent(&[
         "[[append,x,7]]",
-        "[[append,y,8],[r,x,[7]],[append,x,1]]",
+        "[[append,y,8],[r,x,[7]],[append,x,1],[append,x,3]]",
         "[[r,x,[7]],[append,x,2]]",
     ]);
     assert_eq!(contrast(&SI, &text), (2, Some(1), "with 1".to_owned()));
+    let observed = SI.check(&history(&text)).anomalies()[0].contrast.clone().unwrap().observed;
+    assert_eq!(observed, Some(Value::List([Value::Int(7)].into())));
 }
 
 #[test]
@@ -707,6 +724,10 @@ fn no_update_is_lost_of_what_is_no_list_or_has_no_order() {
         "[[r,x,[7,2]]]",
     ]);
     check(&broken, ["incompatible-order"; 4]);
+    // What one transaction had appended itself was not there before it, and is not what both began with.
+    let own = concurrent(&["[[append,x,1],[r,x,[1]],[append,x,2]]", "[[r,x,[1]],[append,x,3]]"]);
+    let said = "G-single G1b";
+    check(&own, ["G1b", said, said, said]);
 }
 
 #[test]
