@@ -159,6 +159,8 @@ fn what_no_replica_has_in_the_end_is_lost() {
     };
     check(&Set, &finally("[1]", "[2]"), &["valid"]);
     check(&Set, &finally("[1]", "[1]"), &["lost-element"]);
+    let lost = Set.check(&history(&finally("[1]", "[1]")));
+    assert_eq!(lost.anomalies()[0].witness.operations, [1, 2].map(OperationId));
     check(&Convergent, &finally("[1]", "[1]"), &["valid"]);
     check(&Convergent, &finally("[1]", "[1,2]"), &["divergence"]);
 }
