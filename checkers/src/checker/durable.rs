@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Checker;
-use super::findings::not_older;
+use super::findings::{but_who_failed, failed_to_write, not_older};
 use super::live::tried_after;
 use super::order::{Order, Proof, seen};
 use super::words::{asked, sentence, told};
@@ -146,8 +146,12 @@ fn find(history: &History, order: &Order<'_>, finals: &FxHashMap<KeyId, Finals>)
             }
             (Some(shown), _) if others.all(|value| !order.is_possible(key, *value)) => {
                 found.open.get_or_insert_with(|| {
+                    let failed = failed_to_write(history, key, *shown);
                     let (op, shown) = (asked(history, write.id), told(history, *shown));
-                    format!("whether `{op}` was lost does not show: a replica shows {shown}, which nobody wrote")
+                    format!(
+                        "whether `{op}` was lost does not show: a replica shows {shown}, which nobody wrote{}",
+                        but_who_failed(history, failed),
+                    )
                 });
             }
             (Some(_), _) => {}

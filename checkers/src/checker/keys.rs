@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
-use crate::history::{History, KeyId, Kinds, OpKind, Operation, Value};
+use crate::history::{History, KeyId, Kinds, Op, OpKind, Operation, Value};
 
 /// What a key is taken for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +126,8 @@ impl Keys {
             reads.filter_map(|read| read.value_read()).any(|value| history.value(value).is_blank())
         });
         let may_be_text = LazyCell::new(|| texts(history));
+        let only_txns = Kinds::of(&[OpKind::Txn]);
+        let only_lists = LazyCell::new(|| transactions_only_read_lists(history));
         let model = |key: KeyId, kinds: Kinds| {
             let (_, models) = known.iter().find(|(other, _)| *other == kinds)?;
             let likely: Vec<Model> = models.intersection(&certain).copied().collect();
@@ -134,9 +136,10 @@ impl Keys {
                     let is_text = may_be_text[key.index()];
                     Some(if is_text { Model::AppendString } else { Model::Register })
                 }
-                [one] => Some(one),
+                [one] if kinds != only_txns => Some(one),
                 [_, ..] if kinds == only_read => None,
                 [] if kinds == only_read && *may_be_any => None,
+                _ if kinds == only_txns && *only_lists => None,
                 _ => models.first().copied(),
             }
         };
@@ -194,6 +197,28 @@ impl Keys {
     pub(super) fn are(&self, key: KeyId, model: Model) -> bool {
         self.models[key.index()] == Some(model)
     }
+}
+
+/// Whether transactions do nothing but read, and what one of them read is a list: nobody says whether that is a
+/// value which was written, or what was appended.
+fn transactions_only_read_lists(history: &History) -> bool {
+    let mut shows_a_list = false;
+    for operation in history.operations() {
+        let Op::Txn { body, .. } = operation.op else { continue };
+        for body in [Some(body), operation.value_read()].into_iter().flatten() {
+            let Value::List(steps) = history.value(body) else { continue };
+            for step in steps.iter() {
+                let Value::List(parts) = step else { continue };
+                match &parts[..] {
+                    [Value::Text(name), _, shown] if matches!(&**name, "r" | "read") => {
+                        shows_a_list |= matches!(shown, Value::List(_));
+                    }
+                    _ => return false,
+                }
+            }
+        }
+    }
+    shows_a_list
 }
 
 /// Which keys hold nothing but texts, and were the empty one.

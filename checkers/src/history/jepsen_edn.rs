@@ -40,7 +40,7 @@ use super::{
     Value,
 };
 
-/// How deep values may be nested.
+/// How deep a map may be nested, itself counted.
 const DEPTH_MAX: u32 = 64;
 
 /// What a field is that is not there.
@@ -310,6 +310,10 @@ impl<R: BufRead> Maps<R> {
                 b'"' => in_text = !in_text,
                 _ if in_text => {}
                 b'^' => return Err(self.error("`^` (metadata) is not understood; leave it out")),
+                b'#' if self.reader.fill_buf()?.first() == Some(&b'#') => {
+                    let what = "`##` (an infinite number, or none) is not understood";
+                    return Err(self.error(what));
+                }
                 b';' => {
                     self.text.pop();
                     self.comment()?;
@@ -320,7 +324,9 @@ impl<R: BufRead> Maps<R> {
                 _ => {}
             }
             if depth > DEPTH_MAX {
-                return Err(self.error(format!("nested more than {DEPTH_MAX} deep, the limit")));
+                // Of these, one is the map itself.
+                let most = DEPTH_MAX - 1;
+                return Err(self.error(format!("values nested more than {most} deep, the limit")));
             }
         }
         Ok(())

@@ -570,7 +570,17 @@ fn a_key_that_was_only_read_is_taken_for_what_the_others_are() {
         1 invoke read it
         1 ok []
     ";
-    for text in [alone.to_owned(), format!("{set}{}", counter.replace('1', "11"))] {
+    let by_transaction = r#"
+        1 invoke txn it [["r","x",null]]
+        1 ok [["r","x",[]]]
+    "#;
+    let written = by_transaction.to_owned() + r#"2 invoke txn it [["w","y",1]]"#;
+    assert!(Linearizable::new(Limits::default()).check(&history(&written)).is_invalid());
+    for text in [
+        alone.to_owned(),
+        by_transaction.to_owned(),
+        format!("{set}{}", counter.replace('1', "11")),
+    ] {
         let reason = reason(&Linearizable::new(Limits::default()), &text);
         assert!(reason.ends_with("was only read: nothing says what it is"), "{reason}");
     }
@@ -826,6 +836,12 @@ fn what_nobody_wrote_may_have_come_after_a_write_or_in_its_place() {
     assert_eq!(
         reason(&Durable, &phantom),
         "whether `write x 5` was lost does not show: a replica shows 7, which nobody wrote"
+    );
+    let failed = format!("1 invoke write x 7\n1 fail not-leader\n{text}");
+    assert_eq!(
+        reason(&Durable, &finally(&failed, "x", &[(1, "7"), (2, "7")])),
+        "whether `write x 5` was lost does not show: a replica shows 7, which nobody wrote, but for \
+         process 1, which failed"
     );
     check(&Durable, &finally(text, "x", &[(1, "7"), (2, "5")]), &["valid"]);
     check(&Durable, &finally(text, "x", &[(1, "7"), (2, "nil")]), &["unknown"]);

@@ -484,6 +484,8 @@ fn a_set_that_is_read_is_its_elements_unless_its_key_holds_sets() {
 fn what_could_be_taken_for_another_value_is_refused() {
     let write = |value: &str| format!("{{:process 0, :type :invoke, :f :write, :value {value}}}");
     refused(&write("^{:a 1} [1]"), "line 1: `^` (metadata) is not understood; leave it out");
+    refused(&write("##Inf"), "line 1: `##` (an infinite number, or none) is not understood");
+    assert!(edn(&write("\"##\"")).is_ok() && edn(&write("\\#")).is_ok(), "these are none");
     assert!(edn(&write("\"^\"")).is_ok() && edn(&write("\\^")).is_ok(), "these are none");
     refused(&write("::a"), "line 1: `::a` is no keyword of EDN; write its namespace out");
     let keyed =
@@ -589,7 +591,7 @@ fn what_is_no_history_is_refused_with_its_line_and_what_would_do() {
     refused(&read.replace(":invoke", ":ok"), "process 0 completes an operation without having one");
     refused(&read.replace(":read, :value nil", ":cas, :value 3"), "a pair [from to]");
     let deep = read.replace("nil", &"[".repeat(100_000));
-    refused(&deep, "line 1: nested more than 64 deep, the limit");
+    refused(&deep, "line 1: values nested more than 63 deep, the limit");
     let long = read.replace("nil", &format!("\"{}\"", "a".repeat(2_000_000)));
     refused(&long, "line 1: a map of more than 1048576 bytes, the limit");
 }

@@ -532,7 +532,8 @@ fn steps(body: &Value) -> Result<Vec<Answered>, String> {
         }
         Err(format!(
             "{} is no step [\"r\" key nil] or [\"w\" key value]; transactions that append are judged by \
-             --guarantee strict-serializable, serializable, snapshot-isolation or read-committed",
+             --guarantee strict-serializable, serializable, snapshot-isolation or read-committed, those that \
+             transfer by --guarantee bank",
             value_in_short(step)
         ))
     };
