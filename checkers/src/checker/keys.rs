@@ -136,10 +136,10 @@ impl Keys {
                     let is_text = may_be_text[key.index()];
                     Some(if is_text { Model::AppendString } else { Model::Register })
                 }
-                [one] if kinds != only_txns => Some(one),
+                _ if kinds == only_txns && *only_lists => None,
+                [one] => Some(one),
                 [_, ..] if kinds == only_read => None,
                 [] if kinds == only_read && *may_be_any => None,
-                _ if kinds == only_txns && *only_lists => None,
                 _ => models.first().copied(),
             }
         };
@@ -191,6 +191,11 @@ impl Keys {
             }
         }
         Keys { models, reasons }
+    }
+
+    /// How many keys are taken for this.
+    pub(super) fn count(&self, model: Model) -> usize {
+        self.models.iter().filter(|known| **known == Some(model)).count()
     }
 
     /// Whether the key is taken for this.

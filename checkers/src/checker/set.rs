@@ -132,7 +132,7 @@ impl Checker for Set {
                 element.known = earlier(element.known, known);
             }
         }
-        let count = keys.models.iter().filter(|model| **model == Some(Model::Set)).count();
+        let count = keys.count(Model::Set);
         let mut found = Findings::new(history, Guarantee::Set, "each element by itself", count);
         if count > 0 && *history.initial() != Value::Nil {
             found.leave_open(format!("no set begins as {}", history.initial()));

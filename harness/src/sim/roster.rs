@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use checkers::history::NodeId;
+use checkers::history::{NodeId, Time};
 use tokio::sync::Notify;
 
 use super::NOBODY;
@@ -341,9 +341,9 @@ pub(crate) async fn operate(roster: Rc<Roster>, mut operator: Box<dyn Operator>,
         if is_so {
             roster.agreed(step);
         } else {
-            let over = (clock.now() + PAUSE).as_nanos() % GRAIN.as_nanos() as u64;
-            let rest = if over == 0 { Duration::ZERO } else { GRAIN - Duration::from_nanos(over) };
-            clock.sleep(PAUSE + rest).await;
+            let (now, grain) = (clock.now(), GRAIN.as_nanos() as u64);
+            let again = (now + PAUSE).as_nanos().next_multiple_of(grain);
+            clock.sleep(Time::from_nanos(again).since(now)).await;
         }
     }
 }

@@ -152,8 +152,7 @@ impl Judge<'_> {
         let (initial, nil_reads) = (self.history.initial(), self.history.nil_reads());
         let Some(start) = S::start(initial) else {
             report.reasons.push(format!("no {} begins as {initial}", S::MODEL.name()));
-            let of_model = |model: &&Option<Model>| **model == Some(S::MODEL);
-            report.coverage.keys += self.keys.models.iter().filter(of_model).count();
+            report.coverage.keys += self.keys.count(S::MODEL);
             return Vec::new();
         };
         let mut keys: BTreeMap<KeyId, OfKey<S>> = BTreeMap::new();
