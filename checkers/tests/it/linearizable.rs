@@ -365,6 +365,13 @@ fn nothing_that_was_answered_is_nothing_to_judge() {
         assert!(matches!(verdict, Verdict::Unknown { .. }), "{verdict:?}");
         assert_eq!(verdict.coverage().operations, 0);
     }
+    // A compare-and-set says something whether it took effect or not.
+    for answer in ["ok", "fail mismatch 3", "fail mismatch"] {
+        let verdict = judge(&format!("0 invoke write x 3\n1 invoke cas x nil 1\n1 {answer}"), 1000);
+        assert!(verdict.is_valid(), "{answer}: {verdict:?}");
+    }
+    let verdict = judge("0 invoke cas x 3 4\n0 fail mismatch 3", 1000);
+    assert!(verdict.is_invalid(), "{verdict:?}");
 }
 
 /// `count` writes that are all open at once, then a read of the last. A value that is written twice

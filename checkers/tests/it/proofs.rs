@@ -954,3 +954,48 @@ fn a_proof_is_small_however_long_the_history_is() {
         assert!(operations.len() <= 3, "{} operations", operations.len());
     }
 }
+
+#[test]
+fn a_proof_reaches_over_any_number_of_operations_about_something_else() {
+    let elsewhere = |count: usize| -> String {
+        let write = |value: usize| format!("9 invoke write y {}\n9 ok\n", 100 + value);
+        (0..count).map(write).collect()
+    };
+    // Of how many operations it was judged, and what proves that it has no order.
+    let shown = |text: &str| -> (usize, Vec<(String, Vec<String>)>) {
+        let history = history(text);
+        let verdict = Linearizable::new(Limits::default()).check(&history);
+        let of = |id: &OperationId| {
+            let Operation { op, process, .. } = history.operation(*id);
+            let value = |value: ValueId| history.value(value).clone();
+            format!("{process} {:?}", op.map(|key| history.key(key).clone(), value))
+        };
+        let proof = |anomaly: &Anomaly| {
+            (anomaly.name.clone(), anomaly.witness.operations.iter().map(of).collect())
+        };
+        (verdict.coverage().operations, verdict.anomalies().iter().map(proof).collect())
+    };
+    let broken = [
+        "0 invoke write x 1 | 0 ok | ... | 1 invoke write x 2 | 1 ok | ... | 2 invoke read x | 2 ok 1",
+        "0 invoke write x 1 | 0 ok | ... | 1 invoke cas x 1 2 | 1 ok | ... | 2 invoke cas x 2 3 | 2 ok | ... \
+         | 3 invoke read x | 3 ok 1",
+        // Whoever wrote 3 may have come in between, as long as nobody reads 1 afterwards.
+        "3 invoke write x 3 | ... | 0 invoke write x 1 | 0 ok | ... | 1 invoke cas x 1 2 | 1 fail mismatch | ... \
+         | 2 invoke read x | 2 ok 1 | ... | 3 ok",
+        "0 invoke read x | ... | 1 invoke write x 1 | 1 ok | ... | 0 ok 7",
+        "0 invoke write x 1 | 0 ok | 0 invoke write x 2 | 0 ok | 0 invoke read x | 0 ok 1 | ... \
+         | 0 invoke write z 1 | 0 ok | 0 invoke write z 2 | 0 ok | 0 invoke read z | 0 ok 1 | ... \
+         | 0 invoke write u 5 | 0 ok | 0 invoke write u 6 | 0 ok | 0 invoke read u | 0 ok 5",
+    ];
+    for text in broken {
+        let text = text.replace(" | ", "\n");
+        let gaps = text.matches("...").count();
+        let (operations, near) = shown(&text.replace("...\n", ""));
+        assert!(!near.is_empty(), "{text}");
+        for count in (60..67).chain([200]) {
+            let (of_all, far) = shown(&text.replace("...\n", &elsewhere(count)));
+            assert_eq!(of_all, operations + gaps * count, "{text} {count}");
+            assert_eq!(near, far, "{text} {count}");
+        }
+    }
+}

@@ -42,7 +42,8 @@ impl Linearizable {
         let object = Registers::new(history);
         let is_register = |key: KeyId| models.are(key, Model::Register);
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
-        let mut keys = object.collect(|key| is_register(key).then_some(0), |_, _| true);
+        let mut keys =
+            object.collect(object.all(), |key| is_register(key).then_some(0), |_, _| true);
         for of_key in &keys {
             of_key.calls.iter().for_each(|call| zones.add(of_key.key, call));
         }

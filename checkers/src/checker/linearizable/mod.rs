@@ -18,7 +18,7 @@
 //! be left out: in an order that has it, no answer would change without it. Those that somebody saw
 //! are few, and only these the search has to place.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -58,6 +58,9 @@ type RegisterCall = Call<CasRegister<ValueId>>;
 const GUARANTEE: Guarantee = Guarantee::Linearizable;
 /// What a violation is called that has no name of its own.
 const NOT_LINEARIZABLE: &str = "not-linearizable";
+/// Of how many operations it is remembered together which values they are about. What proves a violation is about few
+/// values, which most blocks have nothing to do with.
+const BLOCK: usize = 64;
 
 /// The published name of a violation, and the sentences that conclude it.
 type Named = (&'static str, Vec<String>, Option<Contrast>);
@@ -115,7 +118,7 @@ struct Clusters {
     /// The call of a compare-and-set that failed blindly, where it is one that had no moment: whatever
     /// was written has to be asked whether it gave it one.
     failed: Option<u32>,
-    /// All these values lie in it, and hardly any other: nearly every call is about values outside of it.
+    /// What else it touches is about a value in it, and hardly anything else is.
     span: RangeInclusive<ValueId>,
 }
 
@@ -127,9 +130,13 @@ impl Clusters {
     ) -> Clusters {
         let mut with_sources = values.clone();
         with_sources.extend(sources);
-        let least = with_sources.iter().min().copied().unwrap_or(ValueId::NIL);
-        let most = with_sources.iter().max().copied().unwrap_or(ValueId::NIL);
-        Clusters { values, with_sources, failed, span: least..=most }
+        let (least, most) = match failed {
+            None => (with_sources.iter().min().copied(), with_sources.iter().max().copied()),
+            // It is all writes.
+            Some(_) => (None, None),
+        };
+        let span = least.unwrap_or(ValueId(0))..=most.unwrap_or(ValueId(u32::MAX));
+        Clusters { values, with_sources, failed, span }
     }
 
     fn touches(&self, call: &RegisterCall) -> bool {
@@ -223,18 +230,22 @@ impl Linearizable {
         let history = object.history;
         let mut zones = Zones::new(history.key_count(), history.value_count(), object.initial);
         let mut counts: Vec<u32> = vec![0; history.key_count()];
-        for index in 0..history.operation_count() {
-            let operation = history.bare(index);
-            let key = *operation.op.key();
-            if !models.are(key, Model::Register) {
-                continue;
+        let mut spans = Vec::with_capacity(object.blocks().len());
+        for block in object.blocks() {
+            for index in block {
+                let operation = history.bare(index);
+                let key = *operation.op.key();
+                if !models.are(key, Model::Register) {
+                    continue;
+                }
+                if let Some(call) = object.call(&operation) {
+                    counts[key.index()] += 1;
+                    zones.add(key, &call);
+                }
             }
-            if let Some(call) = object.call(&operation) {
-                zones.add(key, &call);
-                counts[key.index()] += 1;
-                report.shows = report.shows || seen(&call).is_some() || is_blind(&call);
-            }
+            spans.push(zones.met());
         }
+        report.shows |= zones.shows();
         let keys = counts.iter().filter(|count| **count > 0).count();
         if keys == 0 {
             return;
@@ -250,7 +261,19 @@ impl Linearizable {
         };
         let broken: Vec<Option<Clusters>> = judged.iter().zip(0..).map(clusters).collect();
         drop(zones);
+        let of_all = broken.iter().flatten().map(|broken| broken.span.clone());
+        let of_all = of_all.reduce(|one, other| {
+            let (least, most) = (one.start().min(other.start()), one.end().max(other.end()));
+            *least..=*most
+        });
+        let is_touched = |met: &RangeInclusive<ValueId>| {
+            let meets =
+                |span: &RangeInclusive<_>| met.start() <= span.end() && span.start() <= met.end();
+            of_all.as_ref().is_some_and(meets)
+        };
+        let touched = object.blocks().zip(&spans).filter(|(_, met)| is_touched(met));
         let of_broken = object.collect(
+            touched.flat_map(|(block, _)| block),
             |key| broken[key.index()].as_ref().map(|_| 0),
             |key, call| broken[key.index()].as_ref().is_some_and(|broken| broken.touches(call)),
         );
@@ -265,7 +288,7 @@ impl Linearizable {
         }
         let is_left = |key: KeyId| matches!(judged[key.index()], Judged::Repeats | Judged::Blind);
         let all_of = |key: KeyId| is_left(key).then_some(counts[key.index()] as usize);
-        let left = object.collect(all_of, |_, _| true);
+        let left = object.collect(object.all(), all_of, |_, _| true);
         let left_by_zones = left.len();
         let not_by_versions = |of_key: &OfKey| versions::order(object, of_key).is_none();
         let to_search: Vec<OfKey> = left.into_iter().filter(not_by_versions).collect();
@@ -367,10 +390,22 @@ impl<'a> Registers<'a> {
         Registers { history, initial: history.initial_id() }
     }
 
+    /// All operations.
+    fn all(&self) -> Range<usize> {
+        0..self.history.operation_count()
+    }
+
+    /// All operations, some at a time.
+    fn blocks(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let Range { start, end } = self.all();
+        (start..end).step_by(BLOCK).map(move |first| first..end.min(first + BLOCK))
+    }
+
     /// Those of the judged operations that are wanted, key by key, in the order of the keys'
     /// numbers; of the keys that are wanted it is said how many operations there is to be room for.
     fn collect(
         &self,
+        among: impl Iterator<Item = usize>,
         wanted: impl Fn(KeyId) -> Option<usize>,
         also: impl Fn(KeyId, &RegisterCall) -> bool,
     ) -> Vec<OfKey> {
@@ -385,7 +420,7 @@ impl<'a> Registers<'a> {
         if keys.is_empty() {
             return keys;
         }
-        for index in 0..self.history.operation_count() {
+        for index in among {
             let key = self.history.key_of(index);
             let Some(place) = places[key.index()] else { continue };
             let call = self.call(&self.history.bare(index));
@@ -398,6 +433,7 @@ impl<'a> Registers<'a> {
     }
 
     /// The operation as the methods see it, unless it is none to be judged.
+    #[inline(always)]
     fn call(&self, operation: &Bare<'_>) -> Option<RegisterCall> {
         let op = match operation.op {
             Op::Read { level: ReadLevel::Replica, .. } => return None,

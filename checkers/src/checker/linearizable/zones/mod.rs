@@ -54,6 +54,9 @@
 //! and one over the events to compare the zones: an event belongs to one operation, so a table
 //! indexed by it takes the place of sorting. 32 bytes a value and 4 an event.
 
+use std::mem;
+use std::ops::RangeInclusive;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::RegisterCall;
@@ -171,7 +174,14 @@ pub(super) struct Zones {
     last_event: u32,
     /// How many compare-and-sets took effect and are in no chain that was walked.
     adrift: u32,
+    /// The least and the greatest value that an operation was about, since it was last asked.
+    met: (ValueId, ValueId),
+    /// Whether any operation was answered with what a key held, or did not hold.
+    shows: bool,
 }
+
+/// No value was met.
+const NOTHING_MET: (ValueId, ValueId) = (ValueId(u32::MAX), ValueId(0));
 
 impl Zones {
     /// Makes room for a history of so many keys and values.
@@ -192,11 +202,26 @@ impl Zones {
             reads_of_roots: Vec::new(),
             last_event: 0,
             adrift: 0,
+            met: NOTHING_MET,
+            shows: false,
         }
     }
 
+    /// The values that operations were about since it was last asked: from the least to the greatest.
+    pub(super) fn met(&mut self) -> RangeInclusive<ValueId> {
+        let (least, greatest) = mem::replace(&mut self.met, NOTHING_MET);
+        least..=greatest
+    }
+
+    /// Whether any operation was answered with what a key held, or did not hold.
+    pub(super) fn shows(&self) -> bool {
+        self.shows
+    }
+
     /// The node of a value at a key.
+    #[inline(always)]
     fn node(&mut self, key: KeyId, value: ValueId) -> u32 {
+        self.met = (self.met.0.min(value), self.met.1.max(value));
         if value == self.initial {
             return key.0;
         }
@@ -208,14 +233,20 @@ impl Zones {
             node.key = key.0;
             place as u32
         } else {
-            *self.elsewhere.entry((key.0, value)).or_insert_with(|| {
-                self.nodes.push(Node { key: key.0, ..Node::EMPTY });
-                self.nodes.len() as u32 - 1
-            })
+            self.node_elsewhere(key, value)
         }
     }
 
+    #[cold]
+    fn node_elsewhere(&mut self, key: KeyId, value: ValueId) -> u32 {
+        *self.elsewhere.entry((key.0, value)).or_insert_with(|| {
+            self.nodes.push(Node { key: key.0, ..Node::EMPTY });
+            self.nodes.len() as u32 - 1
+        })
+    }
+
     /// Adds one operation.
+    #[inline(always)]
     pub(super) fn add(&mut self, key: KeyId, call: &RegisterCall) {
         let called = call.invoked + 1;
         let returned = if call.ret.is_some() { call.completed + 1 } else { NEVER };
@@ -227,6 +258,7 @@ impl Zones {
                 self.judged[key.index()] = Judged::Repeats;
             }
             (_, Some(CasRet::Value(value) | CasRet::Mismatch(Some(value)))) => {
+                self.shows = true;
                 let node = self.node(key, value);
                 let node = &mut self.nodes[node as usize];
                 node.flags |= READ;
@@ -234,13 +266,15 @@ impl Zones {
                 node.last_call = node.last_call.max(called);
             }
             (CasOp::Cas(from, _), Some(CasRet::Mismatch(None))) => {
+                self.shows = true;
                 let node = self.node(key, from);
                 self.nodes[node as usize].flags |= NAMED;
                 self.failures.push(Failure { key: key.0, node, called, returned });
                 self.blind[key.index()] = true;
             }
             (CasOp::Write(value), _) => self.write(key, value, called, returned, None),
-            (CasOp::Cas(from, to), _) => {
+            (CasOp::Cas(from, to), ret) => {
+                self.shows |= ret.is_some();
                 let source = self.node(key, from);
                 self.write(key, to, called, returned, Some(source));
             }
@@ -248,6 +282,7 @@ impl Zones {
         }
     }
 
+    #[inline(always)]
     fn write(
         &mut self,
         key: KeyId,
@@ -435,7 +470,14 @@ impl Zones {
             at[f.min(s) as usize] = index;
         }
         self.refuse_circles();
-        for index in at.into_iter().filter(|index| *index != NONE) {
+        // Those that begin a zone, without a branch for each of the others, which nothing could foretell.
+        let mut found = 0;
+        for place in 0..at.len() {
+            at[found] = at[place];
+            found += usize::from(at[place] != NONE);
+        }
+        at.truncate(found);
+        for index in at {
             let Node { first_return: f, last_call: s, key, .. } = self.nodes[index as usize];
             let (end, chain) = ends[key as usize];
             // Forward: it begins before the last one ended (5). Backward: it ends before (6); the
