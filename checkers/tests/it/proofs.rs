@@ -999,3 +999,56 @@ fn a_proof_reaches_over_any_number_of_operations_about_something_else() {
         }
     }
 }
+
+#[test]
+fn who_wrote_what_a_source_replaced_is_not_said_to_be_nobody() {
+    // Process 1 shows where 11 came from; that process 2 replaced 14, which process 4 wrote, is another matter.
+    check_explained(
+        "
+        0 invoke cas x 11 10
+        0 ok
+        1 invoke cas x 12 11
+        2 invoke cas x 14 12
+        1 ok
+        3 invoke cas x 11 13
+        4 invoke write x 14
+        2 ok
+        4 info timeout
+        3 ok
+        ",
+        &expect![[r#"
+            unwritten-value at 0.001 s on x
+            operations [0, 1], faults []
+            process 0 set x from 11 to 10 (from 0.000 s to 0.001 s)
+            process 1 set x from 12 to 11 (from 0.002 s to 0.004 s)
+            process 0 saw 11 before process 1 began to write it, and nobody else wrote it there
+        "#]],
+    );
+}
+
+#[test]
+fn what_took_effect_because_it_was_replaced_is_proved_by_who_replaced_it() {
+    // Without process 3, nobody knows that process 2 found nil.
+    check_explained(
+        "
+        0 invoke write x 10
+        1 invoke cas x nil 11
+        0 info timeout
+        1 fail mismatch
+        2 invoke cas x nil 12
+        3 invoke cas x 12 13
+        3 ok
+        2 info timeout
+        ",
+        &expect![[r#"
+            not-linearizable at 0.006 s on x
+            operations [1, 2, 3], faults []
+            process 1 tried to set x from nil to 11 and found something else (from 0.001 s to 0.003 s)
+            process 2 set x from nil to 12 (from 0.004 s with no answer, so it may take effect at any time after that)
+            process 3 set x from 12 to 13 (from 0.005 s to 0.006 s)
+            no order goes further than this one: somebody who is not shown wrote something else; process 1 tried to set x from nil to 11 and found something else
+            after it, this does not fit: process 3 set x from 12 to 13
+            no order of these operations that keeps to their times explains every answer, whoever else wrote what
+        "#]],
+    );
+}

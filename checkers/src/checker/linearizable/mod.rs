@@ -147,6 +147,22 @@ impl Clusters {
             || written(call).is_some_and(|value| is_in(value, &self.with_sources))
             || self.failed.is_some_and(|failed| failed == call.invoked || written(call).is_some())
     }
+
+    /// Takes those for writes that only say where a source came from: who wrote what they replaced in their turn was not
+    /// collected.
+    fn assume_sources(&self, calls: &mut [RegisterCall]) {
+        if self.failed.is_some() {
+            // Then all writes were.
+            return;
+        }
+        for call in calls {
+            let CasOp::Cas(from, to) = call.op else { continue };
+            if written(call).is_some() && !self.values.contains(&from) && !self.values.contains(&to)
+            {
+                call.op = CasOp::Write(to);
+            }
+        }
+    }
 }
 
 /// What has been found so far.
@@ -277,9 +293,10 @@ impl Linearizable {
             |key| broken[key.index()].as_ref().map(|_| 0),
             |key, call| broken[key.index()].as_ref().is_some_and(|broken| broken.touches(call)),
         );
-        for of_key in of_broken {
+        for mut of_key in of_broken {
             let broken =
                 broken[of_key.key.index()].as_ref().expect("only the broken are collected");
+            broken.assume_sources(&mut of_key.calls);
             report.anomalies.push(if self.settings.explain {
                 witness::of_zones(object, &of_key, &broken.values)
             } else {

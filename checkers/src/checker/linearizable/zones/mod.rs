@@ -348,6 +348,12 @@ impl Zones {
                     from = self.nodes[from as usize].next;
                     values.insert(self.value(from));
                 }
+                // Where neither an answer nor a read shows that the last took effect, what replaced it does.
+                let is_shown = |node: &Node| node.is(READ) || node.returned != NEVER;
+                while !is_shown(&self.nodes[from as usize]) {
+                    from = self.nodes[from as usize].next;
+                    values.insert(self.value(from));
+                }
             }
         }
         values
