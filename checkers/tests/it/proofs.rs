@@ -586,7 +586,7 @@ fn who_brought_what_was_replaced_is_left_out_where_it_is_enough_that_somebody_di
             no order goes further than this one: process 1 set x from 1 to 2, which somebody had brought who is not shown
             after it, this does not fit: process 2 tried to set x from 2 to 9 and found something else
             one more write cannot be what process 2 found: it was over before another one began, and that was over before process 2 asked
-            no order of these operations that keeps to their times explains every answer, whoever else wrote what
+            no order of these operations that keeps to their times explains every answer, whichever of the others took effect
         "#]],
     );
 }
@@ -643,7 +643,7 @@ fn who_failed_without_saying_what_was_there_may_have_found_what_others_wrote() {
             process 2 read x = nil (from 0.003 s to 0.005 s)
             no order goes further than this one: somebody who is not shown wrote something else; process 0 tried to set x from nil to 1 and found something else
             after it, this does not fit: process 2 read x = nil
-            no order of these operations that keeps to their times explains every answer, whoever else wrote what
+            no order of these operations that keeps to their times explains every answer, whichever of the others took effect
         "#]],
     );
 }
@@ -1048,7 +1048,93 @@ fn what_took_effect_because_it_was_replaced_is_proved_by_who_replaced_it() {
             process 3 set x from 12 to 13 (from 0.005 s to 0.006 s)
             no order goes further than this one: somebody who is not shown wrote something else; process 1 tried to set x from nil to 11 and found something else
             after it, this does not fit: process 3 set x from 12 to 13
-            no order of these operations that keeps to their times explains every answer, whoever else wrote what
+            no order of these operations that keeps to their times explains every answer, whichever of the others took effect
+        "#]],
+    );
+}
+
+#[test]
+fn who_failed_to_write_what_was_read_is_shown_and_what_he_found_is_no_part_of_the_proof() {
+    check_explained(
+        "
+        0 invoke write x 97
+        0 ok
+        1 invoke cas x 115 268
+        1 fail mismatch 97
+        0 invoke read x
+        0 ok 268
+        ",
+        &expect![[r#"
+            unwritten-value at 0.005 s on x
+            operations [1, 2], faults []
+            process 1 tried to set x from 115 to 268 and found 97 (from 0.002 s to 0.003 s)
+            process 0 read x = 268 (from 0.004 s to 0.005 s)
+            process 0 saw 268, which nobody wrote there, but for process 1, which failed
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_of_several_who_wrote_too_late_is_called_the_first() {
+    check_explained(
+        "
+        0 invoke read x
+        0 ok 11
+        1 invoke write x 11
+        1 ok
+        2 invoke write x 11
+        2 ok
+        ",
+        &expect![[r#"
+            unwritten-value at 0.001 s on x
+            operations [0, 1], faults []
+            process 0 read x = 11 (from 0.000 s to 0.001 s)
+            process 1 wrote x = 11 (from 0.002 s to 0.003 s)
+            process 0 saw 11 before process 1 began to write it, who was the first to
+        "#]],
+    );
+}
+
+#[test]
+fn what_comes_again_later_had_been_there_once_when_it_was_replaced_twice() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 1 2
+        1 ok
+        2 invoke cas x 1 3
+        2 ok
+        0 invoke write x 1
+        0 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.005 s on x
+            operations [0, 1, 2], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+            process 1 set x from 1 to 2 (from 0.002 s to 0.003 s)
+            process 2 set x from 1 to 3 (from 0.004 s to 0.005 s)
+            process 2 saw x = 1 after 0.004 s, but x = 2 had been acknowledged to process 1 at 0.003 s, before that, and nothing made it 1 after it
+        "#]],
+    );
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke cas x 1 2
+        2 invoke cas x 1 3
+        1 ok
+        2 ok
+        0 invoke write x 1
+        0 ok
+        ",
+        &expect![[r#"
+            lost-update at 0.005 s on x
+            operations [0, 1, 2], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.001 s)
+            process 1 set x from 1 to 2 (from 0.002 s to 0.004 s)
+            process 2 set x from 1 to 3 (from 0.003 s to 0.005 s)
+            processes 1 and 2 both replaced 1, which had been there only once by then
         "#]],
     );
 }

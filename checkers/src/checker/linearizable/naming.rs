@@ -13,7 +13,8 @@ use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
 use crate::model::SequentialSpec;
 use crate::verdict::{Contrast, Legal};
 
-/// Names what the operations of a witness show, in the order in which they were called, if it has a name.
+/// Names what the operations of a witness show, in the order in which they were called, if it has a name. Those that
+/// only [names](with_named) bring in are not among them: what they saw is no part of the proof.
 pub(super) fn name(
     object: &Registers<'_>,
     of_key: &OfKey,
@@ -51,7 +52,7 @@ pub(super) fn no_order<S: SequentialSpec>(
 ) -> Named {
     let mut words = furthest::sentences(history, start, calls);
     let is_shown = |(source, _): &(Source, _)| matches!(source, Source::Shown(_));
-    let but = if calls.iter().all(is_shown) { "" } else { ", whoever else wrote what" };
+    let but = if calls.iter().all(is_shown) { "" } else { ", whichever of the others took effect" };
     let since = start.1.map_or_else(String::new, |id| {
         format!("from what process {} read on, ", history.operation(id).process)
     });
@@ -140,16 +141,20 @@ impl<'a> Proof<'a> {
     fn unwritten_value(&self) -> Option<Named> {
         let (read, value) = self.seen_unwritten()?;
         let (process, name) = (read.process, self.value(value));
-        let words = match self.writers(value).first() {
-            Some(write) => format!(
+        let words = match self.writers(value) {
+            [write] => format!(
                 "process {process} saw {name} before process {} began to write it, and nobody else \
                  wrote it there",
                 write.process
             ),
-            None if self.kept.contains(&value) => format!(
+            [first, ..] => format!(
+                "process {process} saw {name} before process {} began to write it, who was the first to",
+                first.process
+            ),
+            [] if self.kept.contains(&value) => format!(
                 "process {process} saw {name}, which nobody wrote in the place of anything else"
             ),
-            None => format!(
+            [] => format!(
                 "process {process} saw {name}, which nobody wrote there{}",
                 but_who_failed(self.object.history, self.failed_to_write(value, read)),
             ),
@@ -318,8 +323,14 @@ impl<'a> Proof<'a> {
             let mut others = self.operations[index + 1..].iter();
             let Some(second) = others.find(|other| replaced(other) == Some(from)) else { continue };
             if self.is_single(from, first) && self.is_single(from, second) {
+                let comes = self.writers(from).len() + usize::from(from == self.object.initial);
+                let was = if comes == 1 {
+                    "was there only once"
+                } else {
+                    "had been there only once by then"
+                };
                 let words = format!(
-                    "processes {} and {} both replaced {}, which was there only once",
+                    "processes {} and {} both replaced {}, which {was}",
                     first.process,
                     second.process,
                     self.value(from),

@@ -81,9 +81,9 @@ pub(super) fn of_overwritten(
         .map(|place| (of_key.ids[place], of_key.calls[place].clone()))
         .collect();
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let operations = naming::with_named(object, of_key, operations);
     let named = naming::name(object, of_key, &operations)
         .unwrap_or_else(|| OfRegister::new(object.initial, of_key).no_order(object.history, &part));
+    let operations = naming::with_named(object, of_key, operations);
     anomaly(object.history, operations, of_key.ids[found.read], named)
 }
 
@@ -102,9 +102,9 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
         None => of_register.smallest_of(part, guess),
     };
     let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let operations = naming::with_named(object, of_key, operations);
     let mut named = naming::name(object, of_key, &operations)
         .unwrap_or_else(|| of_register.no_order(history, &part));
+    let operations = naming::with_named(object, of_key, operations);
     let left_out = not_shown(object, of_key, &part).into_iter();
     // What it comes to is said last.
     let last = named.1.len().saturating_sub(1);
