@@ -1138,3 +1138,90 @@ fn what_comes_again_later_had_been_there_once_when_it_was_replaced_twice() {
         "#]],
     );
 }
+
+#[test]
+fn who_wrote_what_was_replaced_and_is_not_shown_is_told_why_he_is_not() {
+    // Process 0 brought a 1, too, which process 1 wrote over; so what process 2 replaced is of process 0's second.
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        1 invoke write x 2
+        1 ok
+        0 invoke cas x 2 1
+        2 invoke cas x 1 2
+        2 ok
+        3 invoke read x
+        3 ok 1
+        ",
+        &expect![[r#"
+            not-linearizable at 0.008 s on x
+            operations [2, 3, 4], faults []
+            process 0 set x from 2 to 1 (from 0.004 s with no answer, so it may take effect at any time after that)
+            process 2 set x from 1 to 2 (from 0.005 s to 0.006 s)
+            process 3 read x = 1 (from 0.007 s to 0.008 s)
+            no order goes further than this one: process 0 set x from 2 to 1, which somebody had brought who is not shown; process 2 set x from 1 to 2
+            after it, this does not fit: process 3 read x = 1
+            one more write of 1 cannot be what was read or replaced: after it was over, and before that was read or replaced, somebody left or saw something else
+            no order of these operations that keeps to their times explains every answer, whichever of the others took effect
+        "#]],
+    );
+    check_explained(
+        "
+        0 invoke cas x nil 4
+        0 ok
+        1 invoke cas x 4 2
+        1 ok
+        2 invoke write x 4
+        3 invoke cas x 4 4
+        3 ok
+        4 invoke write x 3
+        4 ok
+        4 invoke cas x 4 1
+        4 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.010 s on x
+            operations [2, 3, 4, 5], faults []
+            process 2 wrote x = 4 (from 0.004 s with no answer, so it may take effect at any time after that)
+            process 3 set x from 4 to 4 (from 0.005 s to 0.006 s)
+            process 4 wrote x = 3 (from 0.007 s to 0.008 s)
+            process 4 set x from 4 to 1 (from 0.009 s to 0.010 s)
+            no order goes further than this one: process 2 wrote x = 4; process 3 set x from 4 to 4; process 4 wrote x = 3
+            after it, this does not fit: process 4 set x from 4 to 1
+            one more write of 4 cannot be what was replaced: after it was over, and before that was replaced, somebody left or saw something else
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn what_comes_again_later_had_been_there_once_when_it_was_the_older_one() {
+    check_explained(
+        "
+        0 invoke write x 1
+        1 invoke read x
+        1 ok 1
+        2 invoke write x 2
+        3 invoke read x
+        3 ok 2
+        1 invoke read x
+        1 ok 1
+        0 ok
+        2 ok
+        2 invoke write x 1
+        2 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.007 s on x
+            operations [0, 1, 2, 3, 4], faults []
+            process 0 wrote x = 1 (from 0.000 s to 0.008 s)
+            process 1 read x = 1 (from 0.001 s to 0.002 s)
+            process 2 wrote x = 2 (from 0.003 s to 0.009 s)
+            process 3 read x = 2 (from 0.004 s to 0.005 s)
+            process 1 read x = 1 (from 0.006 s to 0.007 s)
+            1 is the older one: process 1 was over with its read of it at 0.002 s, before process 2 began its write of 2 at 0.003 s; each had been there only once by then
+            process 1 saw x = 1 after 0.006 s, but process 3 had seen x = 2, a newer value, by 0.005 s, before that, and 1 is the older one
+        "#]],
+    );
+}

@@ -128,6 +128,14 @@ impl<'a> Proof<'a> {
         self.writers_by(value, end).count() + usize::from(is_initial) == 1
     }
 
+    /// That values were there only once so far, in words: some may have come again since.
+    fn once(&self, values: &[ValueId]) -> &'static str {
+        let times =
+            |value: ValueId| self.writers(value).len() + usize::from(value == self.object.initial);
+        let are_single = values.iter().all(|value| times(*value) == 1);
+        if are_single { "was there only once" } else { "had been there only once by then" }
+    }
+
     /// The operation that saw a value which nobody had written, if one did.
     fn seen_unwritten(&self) -> Option<(&Operation<'a>, ValueId)> {
         let unwritten = |read: &Operation<'a>| {
@@ -241,7 +249,7 @@ impl<'a> Proof<'a> {
             };
             return Some(Older::Seen(format!(
                 "{} is the older one: process {} was over with its {} of it at {}, before process \
-                 {} began its {} of {} at {}; each was there only once",
+                 {} began its {} of {} at {}; each {}",
                 self.value(value),
                 before.process,
                 verb(before, value),
@@ -250,6 +258,7 @@ impl<'a> Proof<'a> {
                 verb(after, newer),
                 self.value(newer),
                 after.invoked_at,
+                self.once(&[value, newer]),
             )));
         }
         None
@@ -323,17 +332,12 @@ impl<'a> Proof<'a> {
             let mut others = self.operations[index + 1..].iter();
             let Some(second) = others.find(|other| replaced(other) == Some(from)) else { continue };
             if self.is_single(from, first) && self.is_single(from, second) {
-                let comes = self.writers(from).len() + usize::from(from == self.object.initial);
-                let was = if comes == 1 {
-                    "was there only once"
-                } else {
-                    "had been there only once by then"
-                };
                 let words = format!(
-                    "processes {} and {} both replaced {}, which {was}",
+                    "processes {} and {} both replaced {}, which {}",
                     first.process,
                     second.process,
                     self.value(from),
+                    self.once(&[from]),
                 );
                 let contrast = Contrast::new(second.id, Legal::Once).due_to(first.id);
                 return Some(("lost-update", vec![words], Some(contrast)));

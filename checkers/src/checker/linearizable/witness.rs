@@ -105,7 +105,7 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
     let mut named = naming::name(object, of_key, &operations)
         .unwrap_or_else(|| of_register.no_order(history, &part));
     let operations = naming::with_named(object, of_key, operations);
-    let left_out = not_shown(object, of_key, &part).into_iter();
+    let left_out = of_register.not_shown(history, of_key, &part).into_iter();
     // What it comes to is said last.
     let last = named.1.len().saturating_sub(1);
     named.1.splice(last..last, left_out.chain(of_register.not_found(history, &part)));
@@ -139,41 +139,6 @@ fn taken_too_often(initial: ValueId, of_key: &OfKey) -> Option<Part> {
     places.sort_unstable();
     let known = |place: usize| (of_key.ids[place], of_key.calls[place].clone());
     Some(places.into_iter().map(known).collect())
-}
-
-/// Of the values that somebody read in a part, how many writes are not in it: nobody can have seen them.
-fn not_shown(object: &Registers<'_>, of_key: &OfKey, part: &Part) -> Option<String> {
-    let mut left_out = 0;
-    let mut read: FxHashMap<ValueId, u32> = FxHashMap::default();
-    for (_, call) in part.iter().filter(|(_, call)| written(call).is_none()) {
-        if let Some(value) = seen(call) {
-            let end = read.entry(value).or_default();
-            *end = call.completed.max(*end);
-        }
-    }
-    let mut values: Vec<ValueId> = Vec::new();
-    for (id, call) in of_key.ids.iter().zip(&of_key.calls) {
-        let Some(value) = brings(call) else { continue };
-        let is_before = read.get(&value).is_some_and(|end| call.invoked < *end);
-        if is_before && part.iter().all(|(shown, _)| shown != id) {
-            left_out += 1;
-            values.push(value);
-        }
-    }
-    values.sort_unstable();
-    values.dedup();
-    let names: Vec<String> = values.iter().map(|value| told(object.history, *value)).collect();
-    (left_out > 0).then(|| {
-        let (count, each) = match left_out {
-            1 => ("one more write".to_owned(), "it"),
-            many => (format!("{many} more writes"), "each"),
-        };
-        format!(
-            "{count} of {} cannot be what was read: after {each} was over, and before that was read, \
-             somebody left or saw something else",
-            names.join(", ")
-        )
-    })
 }
 
 /// Leaves out operations on a register.
@@ -238,6 +203,13 @@ impl OfRegister {
         is_here && may_be_seen_here == may_be_seen
     }
 
+    /// Who brought each value in a part, and its last answer.
+    fn writes_of(&self, part: &[(OperationId, RegisterCall)]) -> (FxHashMap<ValueId, Writes>, u32) {
+        let writes = Writes::of_each(part.iter().map(|(id, call)| (id, call)), &self.over);
+        let answered = part.iter().filter(|(_, call)| call.ret.is_some());
+        (writes, answered.map(|(_, call)| call.completed).max().unwrap_or(0))
+    }
+
     /// The calls of a part as a history of its own: events and values without gaps, the initial
     /// value as `nil`.
     ///
@@ -258,9 +230,7 @@ impl OfRegister {
         events.dedup();
         // With room for one more event before each.
         let place = |event: u32| 2 * events.partition_point(|other| *other < event) as u32 + 1;
-        let writes = Writes::of_each(part.iter().map(|(id, call)| (id, call)), &self.over);
-        let answered = part.iter().filter(|(_, call)| call.ret.is_some());
-        let end = answered.map(|(_, call)| call.completed).max().unwrap_or(0);
+        let (writes, end) = self.writes_of(part);
         let mut numbers: FxHashMap<ValueId, u32> = FxHashMap::default();
         numbers.insert(self.initial, 0);
         let mut number = |value: ValueId| {
@@ -295,6 +265,60 @@ impl OfRegister {
         }
         calls.sort_by_key(|call| call.invoked);
         (calls, values)
+    }
+
+    /// Of the values that somebody read or replaced in a part, how many writes are not in it: nobody can have seen them.
+    fn not_shown(&self, history: &History, of_key: &OfKey, part: &Part) -> Option<String> {
+        let (writes, end) = self.writes_of(part);
+        // Until when who read a value, or replaced it, may have found it.
+        let (mut read, mut replaced) = (FxHashMap::default(), FxHashMap::default());
+        for (_, call) in part {
+            let (seen, until, of_kind) = match call.op {
+                CasOp::Cas(from, _) if written(call).is_some() => {
+                    let until = if call.ret.is_some() { call.completed } else { end };
+                    let is_explained = self.is_explained(call, from, &writes, end);
+                    (is_explained.then_some(from), until, &mut replaced)
+                }
+                _ if written(call).is_some() => continue,
+                _ => (seen(call), call.completed, &mut read),
+            };
+            let Some(value) = seen else { continue };
+            let last = of_kind.entry(value).or_insert(until);
+            *last = until.max(*last);
+        }
+        let (mut left_out, mut was_read, mut was_replaced) = (0, false, false);
+        let mut values: Vec<ValueId> = Vec::new();
+        for (id, call) in of_key.ids.iter().zip(&of_key.calls) {
+            let Some(value) = brings(call) else { continue };
+            let is_before = |ends: &FxHashMap<ValueId, u32>| {
+                ends.get(&value).is_some_and(|end| call.invoked < *end)
+            };
+            let (by_read, by_replaced) = (is_before(&read), is_before(&replaced));
+            if (by_read || by_replaced) && part.iter().all(|(shown, _)| shown != id) {
+                left_out += 1;
+                was_read |= by_read;
+                was_replaced |= by_replaced;
+                values.push(value);
+            }
+        }
+        values.sort_unstable();
+        values.dedup();
+        let names: Vec<String> = values.iter().map(|value| told(history, *value)).collect();
+        let (count, each) = match left_out {
+            0 => return None,
+            1 => ("one more write".to_owned(), "it"),
+            many => (format!("{many} more writes"), "each"),
+        };
+        let found = match (was_read, was_replaced) {
+            (true, true) => "read or replaced",
+            (false, _) => "replaced",
+            (true, _) => "read",
+        };
+        Some(format!(
+            "{count} of {} cannot be what was {found}: after {each} was over, and before that was {found}, \
+             somebody left or saw something else",
+            names.join(", ")
+        ))
     }
 
     /// Of each that failed in a part without saying what was there, how many writes are not in it that had begun by then,
