@@ -148,16 +148,12 @@ impl Clusters {
             || self.failed.is_some_and(|failed| failed == call.invoked || written(call).is_some())
     }
 
-    /// Takes those for writes that only say where a source came from: who wrote what they replaced in their turn was not
-    /// collected.
+    /// Takes those for writes that replaced what else was not collected: who wrote that is not known here.
     fn assume_sources(&self, calls: &mut [RegisterCall]) {
-        if self.failed.is_some() {
-            // Then all writes were.
-            return;
-        }
         for call in calls {
-            let CasOp::Cas(from, to) = call.op else { continue };
-            if written(call).is_some() && !self.values.contains(&from) && !self.values.contains(&to)
+            if let CasOp::Cas(from, to) = call.op
+                && written(call).is_some()
+                && !self.with_sources.contains(&from)
             {
                 call.op = CasOp::Write(to);
             }
