@@ -1099,6 +1099,21 @@ fn the_first_of_several_who_wrote_too_late_is_called_the_first() {
 fn what_comes_again_later_had_been_there_once_when_it_was_replaced_twice() {
     check_explained(
         "
+        1 invoke cas x nil 2
+        2 invoke cas x nil 3
+        1 ok
+        2 ok
+        ",
+        &expect![[r#"
+            lost-update at 0.003 s on x
+            operations [0, 1], faults []
+            process 1 set x from nil to 2 (from 0.000 s to 0.002 s)
+            process 2 set x from nil to 3 (from 0.001 s to 0.003 s)
+            processes 1 and 2 both replaced nil, which was there only once
+        "#]],
+    );
+    check_explained(
+        "
         0 invoke write x 1
         0 ok
         1 invoke cas x 1 2
