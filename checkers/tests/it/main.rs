@@ -24,4 +24,5 @@ mod search;
 mod sessions;
 mod staleness;
 mod stream;
+mod told;
 mod txn;

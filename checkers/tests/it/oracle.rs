@@ -192,15 +192,9 @@ fn check_witness(smalls: &[Small], witness: &[OperationId]) {
     }
 }
 
-/// Whether an operation makes a register hold a value that it did not hold: what replaces a value by the
-/// same does not bring it.
+/// Whether an operation makes a register hold a value that it did not hold.
 fn brings(small: &Small, seen: &Value) -> bool {
-    match &small.op {
-        Op::Write { value, .. } => value == seen,
-        Op::Cas { from, to, .. } => to == seen && from != to,
-        Op::Delete { .. } => *seen == Value::Nil,
-        _ => false,
-    }
+    brought(small).as_ref() == Some(seen)
 }
 
 /// What is asked of an operation, of all of which a witness shows some.
@@ -273,7 +267,7 @@ fn check_whatever_else_was_done(by_call: &[&Small], witness: &[OperationId]) {
     }
 }
 
-/// The value that an operation brings, if it took effect.
+/// The value that an operation brings, if it took effect: what replaces a value by the same brings none.
 fn brought(small: &Small) -> Option<Value> {
     match &small.op {
         Op::Write { value, .. } => Some(value.clone()),
@@ -338,13 +332,8 @@ fn check_words(smalls: &[Small], anomaly: &Anomaly) {
     assert!(newer.to < read.from, "{claim}: {smalls:#?}");
     let value = claim.split(" = ").nth(1).unwrap().split(" after ").next().unwrap();
     let makes_it = |small: &&Small| {
-        let written = match &small.op {
-            Op::Write { value, .. } => value.clone(),
-            Op::Cas { from, to, .. } if from != to => to.clone(),
-            Op::Delete { .. } => Value::Nil,
-            _ => return false,
-        };
-        is_effective(small) && small.from < read.to && written.to_string() == value
+        let is_it = brought(small).is_some_and(|brought| brought.to_string() == value);
+        is_effective(small) && small.from < read.to && is_it
     };
     if let Some(why) = anomaly.explanation.iter().find(|words| words.contains("is the older one: "))
     {
