@@ -34,6 +34,8 @@ const SHORT: u64 = 16;
 const SIZED: Ratio = Ratio::new(1, 4);
 /// The least and the greatest weight of a kind of operations.
 const WEIGHTS: [u64; 2] = [1, 100];
+/// A kind of operations that a workload cannot do without has at least one in so many of the weights drawn.
+const RAREST: u32 = 16;
 /// How many operations all clients do on a set of keys, where they are more than a few each.
 const ON_A_KEY_SET: u64 = 800;
 /// The longest that faults may last, in any run.
@@ -113,13 +115,19 @@ fn operations_a_key_set(clients: u32, stream: &mut Stream) -> u32 {
     logarithmic(stream, [10, most]) as u32
 }
 
-/// Which kinds of operations there are, and how often.
+/// Which kinds of operations there are, and how often: of those that a workload cannot do without, enough for a
+/// short run to tell something.
 fn mix(workload: &dyn Workload, manifest: &Manifest, stream: &mut Stream) -> BTreeMap<OpKind, u32> {
+    let offered = || workload.mix().iter().filter(|share| manifest.ops.contains(&share.kind));
     let (mut mix, mut left_out) = (BTreeMap::new(), BTreeMap::new());
-    for share in workload.mix().iter().filter(|share| manifest.ops.contains(&share.kind)) {
+    for share in offered() {
         let (is_left_out, weight) = (stream.chance(LEFT_OUT), logarithmic(stream, WEIGHTS));
         let of = if is_left_out && share.optional { &mut left_out } else { &mut mix };
         of.insert(share.kind, weight as u32);
+    }
+    let enough = mix.values().sum::<u32>().div_ceil(RAREST);
+    for share in offered().filter(|share| !share.optional) {
+        mix.entry(share.kind).and_modify(|weight| *weight = enough.max(*weight));
     }
     // A system may offer nothing but what others can do without.
     if mix.is_empty() { left_out } else { mix }

@@ -517,3 +517,113 @@ fn who_wrote_what_a_source_replaced_is_not_said_to_be_nobody() {
         "#]],
     );
 }
+
+#[test]
+fn what_was_written_after_a_proof_is_not_counted_among_what_was_replaced() {
+    check_explained(
+        "
+        0 invoke write x 1
+        1 invoke cas x 1 2
+        2 invoke read x
+        2 ok 2
+        3 invoke read x
+        3 ok 1
+        3 invoke write x 1
+        3 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.005 s on x
+            operations [0, 1, 2, 3], faults []
+            process 0 wrote x = 1 (from 0.000 s with no answer, so it may take effect at any time after that)
+            process 1 set x from 1 to 2 (from 0.001 s with no answer, so it may take effect at any time after that)
+            process 2 read x = 2 (from 0.002 s to 0.003 s)
+            process 3 read x = 1 (from 0.004 s to 0.005 s)
+            no order goes further than this one: process 0 wrote x = 1; process 1 set x from 1 to 2; process 2 read x = 2
+            after it, this does not fit: process 3 read x = 1
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn all_who_are_not_shown_are_counted_whichever_value_they_wrote() {
+    check_explained(
+        "
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 2
+        0 ok
+        0 invoke write x 1
+        0 ok
+        0 invoke write x 3
+        0 ok
+        1 invoke write x 1
+        2 invoke write x 2
+        3 invoke read x
+        3 ok 1
+        3 invoke read x
+        3 ok 2
+        3 invoke read x
+        3 ok 1
+        ",
+        &expect![[r#"
+            not-linearizable at 0.015 s on x
+            operations [4, 5, 6, 7, 8], faults []
+            process 1 wrote x = 1 (from 0.008 s with no answer, so it may take effect at any time after that)
+            process 2 wrote x = 2 (from 0.009 s with no answer, so it may take effect at any time after that)
+            process 3 read x = 1 (from 0.010 s to 0.011 s)
+            process 3 read x = 2 (from 0.012 s to 0.013 s)
+            process 3 read x = 1 (from 0.014 s to 0.015 s)
+            no order goes further than this one: process 1 wrote x = 1; process 3 read x = 1; process 2 wrote x = 2; process 3 read x = 2
+            after it, this does not fit: process 3 read x = 1
+            3 more writes of 1, 2 cannot be what was read: after each was over, and before that was read, somebody left or saw something else
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn who_failed_and_says_what_was_there_shows_it_and_writes_nothing() {
+    // Process 0 may never have written; process 1 shows that it did.
+    check_explained(
+        "
+        0 invoke write x 5
+        1 invoke cas x 7 8
+        1 fail mismatch 5
+        2 invoke cas x 5 6
+        2 fail mismatch
+        ",
+        &expect![[r#"
+            not-linearizable at 0.004 s on x
+            operations [0, 1, 2], faults []
+            process 0 wrote x = 5 (from 0.000 s with no answer, so it may take effect at any time after that)
+            process 1 tried to set x from 7 to 8 and found 5 (from 0.001 s to 0.002 s)
+            process 2 tried to set x from 5 to 6 and found something else (from 0.003 s to 0.004 s)
+            no order goes further than this one: process 0 wrote x = 5; process 1 tried to set x from 7 to 8 and found 5
+            after it, this does not fit: process 2 tried to set x from 5 to 6 and found something else
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+    // And another one that it was there while process 2 says that it was not.
+    check_explained(
+        "
+        0 invoke write x 5
+        1 invoke cas x 7 8
+        1 fail mismatch 5
+        2 invoke cas x 5 6
+        2 fail mismatch
+        3 invoke read x
+        3 ok 5
+        ",
+        &expect![[r#"
+            not-linearizable at 0.004 s on x
+            operations [0, 1, 2], faults []
+            process 0 wrote x = 5 (from 0.000 s with no answer, so it may take effect at any time after that)
+            process 1 tried to set x from 7 to 8 and found 5 (from 0.001 s to 0.002 s)
+            process 2 tried to set x from 5 to 6 and found something else (from 0.003 s to 0.004 s)
+            no order goes further than this one: process 0 wrote x = 5; process 1 tried to set x from 7 to 8 and found 5
+            after it, this does not fit: process 2 tried to set x from 5 to 6 and found something else
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}

@@ -12,6 +12,7 @@
 //! `3k - 2` if others wrote over it. With one of them less there is an order.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -270,50 +271,40 @@ impl OfRegister {
     /// Of the values that somebody read or replaced in a part, how many writes are not in it: nobody can have seen them.
     fn not_shown(&self, history: &History, of_key: &OfKey, part: &Part) -> Option<String> {
         let (writes, end) = self.writes_of(part);
-        // Until when who read a value, or replaced it, may have found it.
-        let (mut read, mut replaced) = (FxHashMap::default(), FxHashMap::default());
+        // How each value was found, and until when that may have been.
+        let mut found: FxHashMap<ValueId, Vec<(&str, u32)>> = FxHashMap::default();
         for (_, call) in part {
-            let (seen, until, of_kind) = match call.op {
+            let (value, how, until) = match call.op {
                 CasOp::Cas(from, _) if written(call).is_some() => {
                     let until = if call.ret.is_some() { call.completed } else { end };
                     let is_explained = self.is_explained(call, from, &writes, end);
-                    (is_explained.then_some(from), until, &mut replaced)
+                    (is_explained.then_some(from), "replaced", until)
                 }
-                _ if written(call).is_some() => continue,
-                _ => (seen(call), call.completed, &mut read),
+                _ => (seen(call), "read", call.completed),
             };
-            let Some(value) = seen else { continue };
-            let last = of_kind.entry(value).or_insert(until);
-            *last = until.max(*last);
-        }
-        let (mut left_out, mut was_read, mut was_replaced) = (0, false, false);
-        let mut values: Vec<ValueId> = Vec::new();
-        for (id, call) in of_key.ids.iter().zip(&of_key.calls) {
-            let Some(value) = brings(call) else { continue };
-            let is_before = |ends: &FxHashMap<ValueId, u32>| {
-                ends.get(&value).is_some_and(|end| call.invoked < *end)
-            };
-            let (by_read, by_replaced) = (is_before(&read), is_before(&replaced));
-            if (by_read || by_replaced) && part.iter().all(|(shown, _)| shown != id) {
-                left_out += 1;
-                was_read |= by_read;
-                was_replaced |= by_replaced;
-                values.push(value);
+            if let Some(value) = value {
+                found.entry(value).or_default().push((how, until));
             }
         }
-        values.sort_unstable();
-        values.dedup();
+        let (mut left_out, mut ways, mut values) = (0, BTreeSet::new(), BTreeSet::new());
+        for (id, call) in of_key.ids.iter().zip(&of_key.calls) {
+            let Some(value) = brings(call) else { continue };
+            let by =
+                found.get(&value).into_iter().flatten().filter(|(_, until)| call.invoked < *until);
+            let by: Vec<&str> = by.map(|(how, _)| *how).collect();
+            if !by.is_empty() && part.iter().all(|(shown, _)| shown != id) {
+                left_out += 1;
+                ways.extend(by);
+                values.insert(value);
+            }
+        }
         let names: Vec<String> = values.iter().map(|value| told(history, *value)).collect();
         let (count, each) = match left_out {
             0 => return None,
             1 => ("one more write".to_owned(), "it"),
             many => (format!("{many} more writes"), "each"),
         };
-        let found = match (was_read, was_replaced) {
-            (true, true) => "read or replaced",
-            (false, _) => "replaced",
-            (true, _) => "read",
-        };
+        let found = Vec::from_iter(ways).join(" or ");
         Some(format!(
             "{count} of {} cannot be what was {found}: after {each} was over, and before that was {found}, \
              somebody left or saw something else",
