@@ -2,11 +2,12 @@
 //! that may be missing, and events that have to fit together.
 //!
 //! Who reads about such a history looks it up in the file: its processes keep the numbers that the file
-//! gives them, and where it has no times, the line of an event stands in their place.
+//! gives them (one that is negative, or beyond what counts processes, gets one that is free), and where it has no times,
+//! the line of an event stands in their place.
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::drains::Drains;
 use super::{
@@ -228,11 +229,17 @@ impl Foreign {
             let drains = Drains::new(taken.collect(), self.lines, self.numbers);
             (history, self.lines, self.numbers) = drains.put_into(&history);
         }
+        let taken: FxHashSet<i64> = self.numbers.iter().copied().collect();
+        let mut free = (0..).filter(|number| !taken.contains(&i64::from(*number)));
+        // Of the processes of which the number is none of ours.
+        let mut given: FxHashMap<i64, u32> = FxHashMap::default();
         for process in &mut history.operations.processes {
             // One that came back after `info` is another process to us, and yet that one to whoever
             // looks into the file. Whether each does one thing at a time has been checked.
-            let number = u32::try_from(self.numbers[process.index()]);
-            *process = number.map_or(*process, ProcessId);
+            let number = self.numbers[process.index()];
+            *process = ProcessId(u32::try_from(number).unwrap_or_else(|_| {
+                *given.entry(number).or_insert_with(|| free.next().expect("few are taken"))
+            }));
         }
         history.lines = self.lines;
         history.times_moved = self.times_moved;

@@ -820,8 +820,12 @@ pub fn write(history: &History, writer: impl Write) -> io::Result<()> {
                 format!(":process :nemesis, :type :info, :f :{PHASE}, :value :{name}")
             }
         };
-        let line = format!("{{:index {index}, :time {}, {fields}}}", time.as_nanos());
-        put(&mut writer, &line)?;
+        // Without times, the order of the lines tells as much.
+        let time = match time.is_line() {
+            true => String::new(),
+            false => format!(":time {}, ", time.as_nanos()),
+        };
+        put(&mut writer, &format!("{{:index {index}, {time}{fields}}}"))?;
     }
     writer.flush()
 }

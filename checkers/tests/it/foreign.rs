@@ -50,6 +50,26 @@ fn what_is_added_to_a_key_that_is_read_as_a_number_is_counted() {
 }
 
 #[test]
+fn a_process_of_which_the_number_is_none_here_is_taken_for_nobody_else() {
+    let text = "{:process -2, :type :invoke, :f :write, :value 1}\n\
+                {:process 1, :type :invoke, :f :read, :value nil}\n\
+                {:process -2, :type :info, :f :write, :value 1}\n\
+                {:process 99999999999, :type :invoke, :f :write, :value 2}\n\
+                {:process 1, :type :ok, :f :read, :value 1}\n\
+                {:process -2, :type :invoke, :f :write, :value 3}\n";
+    let history = edn(text).unwrap();
+    let processes: Vec<u32> = history.operations().map(|of| of.process.0).collect();
+    assert_eq!(processes, [0, 1, 2, 0]);
+    let mut export = Vec::new();
+    jepsen_edn::write(&history, &mut export).unwrap();
+    let export = String::from_utf8(export).unwrap();
+    assert!(!export.contains(":time"), "a history without times has none: {export}");
+    let keys = Keys::Independent;
+    let again = jepsen_edn::read(export.as_bytes(), &ReadLimits::default(), keys).unwrap();
+    assert_eq!(told(&again), told(&history));
+}
+
+#[test]
 fn reads_and_writes_of_steps_are_transactions() {
     let text = "{:process 0, :type :invoke, :f :write, :value [[:w 1 7]]}\n\
                 {:process 0, :type :ok, :f :write, :value [[:w 1 7]]}\n\

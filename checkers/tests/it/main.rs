@@ -21,6 +21,7 @@ mod proofs;
 mod reading;
 mod recovery;
 mod search;
+mod sentences;
 mod sessions;
 mod staleness;
 mod stream;

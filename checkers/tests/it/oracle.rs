@@ -11,9 +11,10 @@ use stormglass_checkers::history::{
     Reason, Ret, SessionId, Time, Value,
 };
 use stormglass_checkers::stateright::Stateright;
-use stormglass_checkers::{Anomaly, History, Verdict};
+use stormglass_checkers::{History, Verdict};
 
 use crate::linearization::replay;
+use crate::sentences;
 
 /// An operation of a small history on one key: what, how it ended, and the events of its begin and
 /// end.
@@ -102,7 +103,7 @@ pub(crate) fn apply(held: &Value, op: &Op, outcome: &Outcome) -> Option<Value> {
     }
 }
 
-fn is_unknown(small: &Small) -> bool {
+pub(crate) fn is_unknown(small: &Small) -> bool {
     matches!(small.outcome, Outcome::Info(_))
 }
 
@@ -166,7 +167,7 @@ fn compare(smalls: &[Small]) -> bool {
         Verdict::Invalid { anomalies, .. } => {
             assert!(!expected, "refused: {smalls:#?}");
             check_witness(smalls, &anomalies[0].witness.operations);
-            check_words(smalls, &anomalies[0]);
+            sentences::check(smalls, &anomalies[0]);
             assert!(anomalies[0].witness.operations.len() <= longest(smalls), "{smalls:#?}");
         }
     }
@@ -268,7 +269,7 @@ fn check_whatever_else_was_done(by_call: &[&Small], witness: &[OperationId]) {
 }
 
 /// The value that an operation brings, if it took effect: what replaces a value by the same brings none.
-fn brought(small: &Small) -> Option<Value> {
+pub(crate) fn brought(small: &Small) -> Option<Value> {
     match &small.op {
         Op::Write { value, .. } => Some(value.clone()),
         Op::Cas { from, to, .. } if from != to => Some(to.clone()),
@@ -309,46 +310,7 @@ fn longest(smalls: &[Small]) -> usize {
     if is_unique && !smalls.iter().any(is_blind) { 6 } else { smalls.len() }
 }
 
-/// What is said of a stale read is true: the newer value was acknowledged or seen before, and whoever
-/// wrote the older one was over by then, or wrote the only one there was.
-fn check_words(smalls: &[Small], anomaly: &Anomaly) {
-    if anomaly.name != "stale-read" {
-        return;
-    }
-    let mut by_call: Vec<&Small> = smalls.iter().collect();
-    by_call.sort_by_key(|small| small.from);
-    // Processes have the numbers of the operations.
-    let claim =
-        anomaly.explanation.iter().find(|words| words.contains(", before that, and ")).unwrap();
-    let process = |after: &str| -> &Small {
-        let (_, rest) = claim.split_once(after).unwrap();
-        &smalls[rest.split(' ').next().unwrap().parse::<usize>().unwrap()]
-    };
-    let read = process("process ");
-    let newer = match claim.contains("acknowledged to process ") {
-        true => process("acknowledged to process "),
-        false => process("but process "),
-    };
-    assert!(newer.to < read.from, "{claim}: {smalls:#?}");
-    let value = claim.split(" = ").nth(1).unwrap().split(" after ").next().unwrap();
-    let makes_it = |small: &&Small| {
-        let is_it = brought(small).is_some_and(|brought| brought.to_string() == value);
-        is_effective(small) && small.from < read.to && is_it
-    };
-    if let Some(why) = anomaly.explanation.iter().find(|words| words.contains("is the older one: "))
-    {
-        // What is told of the newer value is of the time at which it was there only once.
-        let (_, rest) = why.split_once(", before process ").unwrap();
-        let after = &smalls[rest.split(' ').next().unwrap().parse::<usize>().unwrap()];
-        assert!(after.from < read.to, "{why}: {smalls:#?}");
-    }
-    let makers: Vec<&Small> = smalls.iter().filter(makes_it).collect();
-    let is_single = makers.len() + usize::from(value == "nil") == 1;
-    let are_over = makers.iter().all(|small| !is_unknown(small) && small.to < newer.from);
-    assert!(is_single || are_over, "{claim}: {:?}: {smalls:?}", anomaly.witness);
-}
-
-fn is_effective(small: &Small) -> bool {
+pub(crate) fn is_effective(small: &Small) -> bool {
     !matches!(small.outcome, Outcome::Fail(_))
 }
 

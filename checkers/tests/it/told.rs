@@ -25,7 +25,8 @@ fn what_was_replaced_was_written_by_whoever_wrote_it() {
             process 1 set x from 1 to 2 (from 0.002 s to 0.005 s)
             process 2 set x from 2 to 3 (from 0.003 s to 0.004 s)
             process 3 set x from 2 to 4 (from 0.006 s to 0.007 s)
-            process 3 saw x = 2 after 0.006 s, but x = 3 had been acknowledged to process 2 at 0.004 s, before that, and nothing made it 2 after it
+            2 is the older one: it was there only once, and process 2 replaced it
+            process 3 saw x = 2 after 0.006 s, but x = 3 had been acknowledged to process 2 at 0.004 s, before that, and 2 is the older one
         "#]],
     );
 }
@@ -53,7 +54,8 @@ fn the_first_answer_that_shows_a_value_counts() {
             process 2 read x = 1 (from 0.002 s to 0.003 s)
             process 3 wrote x = 2 (from 0.004 s to 0.005 s)
             process 4 read x = 1 (from 0.006 s to 0.008 s)
-            process 4 saw x = 1 after 0.006 s, but x = 2 had been acknowledged to process 3 at 0.005 s, before that, and nothing made it 1 after it
+            1 is the older one: it was there only once, and process 2 had seen it by 0.003 s, before process 3 began its write of 2 at 0.004 s
+            process 4 saw x = 1 after 0.006 s, but x = 2 had been acknowledged to process 3 at 0.005 s, before that, and 1 is the older one
         "#]],
     );
 }
@@ -262,7 +264,7 @@ fn what_was_there_twice_is_no_lost_update() {
             process 2 set x from 1 to 2 (from 0.003 s to 0.006 s)
             process 3 set x from 2 to 1 (from 0.005 s to 0.007 s)
             no order goes further than this one: process 0 wrote x = 1; process 1 set x from 1 to 3
-            after it, this does not fit: process 2 set x from 1 to 2
+            after it, none of these fits: process 2 set x from 1 to 2; process 3 set x from 2 to 1
             no order of these operations that keeps to their times explains every answer
         "#]],
     );
@@ -380,7 +382,7 @@ fn what_comes_again_later_had_been_there_once_when_it_was_replaced_twice() {
             process 0 wrote x = 1 (from 0.000 s to 0.001 s)
             process 1 set x from 1 to 2 (from 0.002 s to 0.003 s)
             process 2 set x from 1 to 3 (from 0.004 s to 0.005 s)
-            process 2 saw x = 1 after 0.004 s, but x = 2 had been acknowledged to process 1 at 0.003 s, before that, and nothing made it 1 after it
+            process 2 saw x = 1 after 0.004 s, but x = 2 had been acknowledged to process 1 at 0.003 s, before that, and nothing had made it 1 again by then
         "#]],
     );
     check_explained(
@@ -624,6 +626,167 @@ fn who_failed_and_says_what_was_there_shows_it_and_writes_nothing() {
             no order goes further than this one: process 0 wrote x = 5; process 1 tried to set x from 7 to 8 and found 5
             after it, this does not fit: process 2 tried to set x from 5 to 6 and found something else
             no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn an_order_goes_as_far_as_the_answers_that_are_shown_let_it() {
+    // Of process 0, that it began is enough for the proof; but its answer is told.
+    check_explained(
+        "
+        0 invoke cas x nil 1
+        1 invoke write x 3
+        1 ok
+        1 invoke cas x 1 3
+        1 ok
+        0 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.004 s on x
+            operations [0, 1, 2], faults []
+            process 0 set x from nil to 1 (from 0.000 s to 0.005 s)
+            process 1 wrote x = 3 (from 0.001 s to 0.002 s)
+            process 1 set x from 1 to 3 (from 0.003 s to 0.004 s)
+            no order goes further than this one: process 0 set x from nil to 1; process 1 wrote x = 3
+            after it, this does not fit: process 1 set x from 1 to 3
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+    check_explained(
+        "
+        0 invoke cas x 2 1
+        1 invoke cas x 1 2
+        1 ok
+        0 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.002 s on x
+            operations [0, 1], faults []
+            process 0 set x from 2 to 1 (from 0.000 s to 0.003 s)
+            process 1 set x from 1 to 2 (from 0.001 s to 0.002 s)
+            already at the start, none of these fits: process 0 set x from 2 to 1; process 1 set x from 1 to 2
+            no order of these operations that keeps to their times explains every answer
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_the_older_value_because_it_was_replaced_is_said_to_be() {
+    // The write of 1 has no answer, so that nobody knows when it was over.
+    check_explained(
+        "
+        0 invoke write x 1
+        2 invoke cas x 1 3
+        2 ok
+        3 invoke cas x 1 nil
+        3 ok
+        0 info timeout
+        2 invoke cas x 3 4
+        2 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.007 s on x
+            operations [1, 2, 3], faults []
+            process 2 set x from 1 to 3 (from 0.001 s to 0.002 s)
+            process 3 set x from 1 to nil (from 0.003 s to 0.004 s)
+            process 2 set x from 3 to 4 (from 0.006 s to 0.007 s)
+            1 is the older one: it was there only once, and process 2 replaced it
+            process 3 saw x = 1 after 0.003 s, but x = 3 had been acknowledged to process 2 at 0.002 s, before that, and 1 is the older one
+        "#]],
+    );
+    // Who wrote 1 last is shown, although its value was only replaced.
+    check_explained(
+        "
+        0 invoke cas x nil 1
+        0 ok
+        1 invoke cas x 1 nil
+        1 ok
+        0 invoke cas x 1 2
+        0 ok
+        0 invoke cas x nil 4
+        0 ok
+        ",
+        &expect![[r#"
+            stale-read at 0.005 s on x
+            operations [0, 1, 2], faults []
+            process 0 set x from nil to 1 (from 0.000 s to 0.001 s)
+            process 1 set x from 1 to nil (from 0.002 s to 0.003 s)
+            process 0 set x from 1 to 2 (from 0.004 s to 0.005 s)
+            process 0 saw x = 1 after 0.004 s, but x = nil had been acknowledged to process 1 at 0.003 s, before that, and nothing made it 1 after it
+        "#]],
+    );
+}
+
+#[test]
+fn what_replaces_a_value_by_the_same_loses_no_update() {
+    check_explained(
+        "
+        1 invoke cas x nil 2
+        1 info timeout
+        0 invoke cas x 2 2
+        0 ok
+        0 invoke cas x 2 1
+        2 invoke cas x 2 3
+        0 fail mismatch
+        4 invoke cas x 2 3
+        4 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.008 s on x
+            operations [0, 1, 2, 4], faults []
+            process 1 set x from nil to 2 (from 0.000 s with no answer, so it may take effect at any time after that)
+            process 0 set x from 2 to 2 (from 0.002 s to 0.003 s)
+            process 0 tried to set x from 2 to 1 and found something else (from 0.004 s to 0.006 s)
+            process 4 set x from 2 to 3 (from 0.007 s to 0.008 s)
+            no order goes further than this one: process 1 set x from nil to 2; process 0 set x from 2 to 2; somebody who is not shown wrote something else; process 0 tried to set x from 2 to 1 and found something else
+            after it, this does not fit: process 4 set x from 2 to 3
+            no order of these operations that keeps to their times explains every answer, whichever of the others took effect
+        "#]],
+    );
+}
+
+#[test]
+fn who_cannot_have_found_a_write_that_is_not_shown_is_named_where_another_one_may_have() {
+    check_explained(
+        "
+        2 invoke cas x nil 1
+        3 invoke cas x nil 1
+        2 ok
+        4 invoke cas x 1 2
+        4 ok
+        1 invoke cas x 1 2
+        1 ok
+        ",
+        &expect![[r#"
+            not-linearizable at 0.006 s on x
+            operations [1, 2, 3], faults []
+            process 3 set x from nil to 1 (from 0.001 s with no answer, so it may take effect at any time after that)
+            process 4 set x from 1 to 2 (from 0.003 s to 0.004 s)
+            process 1 set x from 1 to 2 (from 0.005 s to 0.006 s)
+            no order goes further than this one: process 4 set x from 1 to 2, which somebody had brought who is not shown
+            after it, this does not fit: process 1 set x from 1 to 2
+            one more write of 1 cannot be what process 1 replaced after 0.005 s: after it was over, and before that was replaced, somebody left or saw something else
+            no order of these operations that keeps to their times explains every answer, whichever of the others took effect
+        "#]],
+    );
+}
+
+#[test]
+fn what_only_stayed_was_written_there_by_nobody() {
+    check_explained(
+        "
+        0 invoke cas x 1 1
+        0 ok
+        1 invoke write x 1
+        1 ok
+        ",
+        &expect![[r#"
+            unwritten-value at 0.001 s on x
+            operations [0, 1], faults []
+            process 0 set x from 1 to 1 (from 0.000 s to 0.001 s)
+            process 1 wrote x = 1 (from 0.002 s to 0.003 s)
+            process 0 saw 1 before process 1 began to write it, and nobody else wrote it there in the place of anything else
         "#]],
     );
 }

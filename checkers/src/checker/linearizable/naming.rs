@@ -13,34 +13,21 @@ use crate::history::{History, Op, Operation, OperationId, Outcome, ValueId};
 use crate::model::SequentialSpec;
 use crate::verdict::{Contrast, Legal};
 
-/// Names what the operations of a witness show, in the order in which they were called, if it has a name. Those that
-/// only [names](with_named) bring in are not among them: what they saw is no part of the proof.
+/// Names what the operations of a witness show, in the order in which they were called, if it has a name. What is said
+/// may name one more, who is put among them then: what he saw is no part of the proof.
 pub(super) fn name(
     object: &Registers<'_>,
     of_key: &OfKey,
-    witness: &[OperationId],
+    witness: &mut Vec<OperationId>,
 ) -> Option<Named> {
     let proof = Proof::new(object, of_key, witness);
-    proof.unwritten_value().or_else(|| proof.stale_read()).or_else(|| proof.lost_update())
-}
-
-/// The operations of a witness, and besides them one that they name: who began too late to write what
-/// somebody saw, or failed to.
-pub(super) fn with_named(
-    object: &Registers<'_>,
-    of_key: &OfKey,
-    mut witness: Vec<OperationId>,
-) -> Vec<OperationId> {
-    let proof = Proof::new(object, of_key, &witness);
-    if let Some((read, value)) = proof.seen_unwritten() {
-        let late = proof.writers(value).first().map(|write| write.id);
-        let is_kept = proof.kept.contains(&value);
-        let failed = || proof.failed_to_write(value, read).filter(|_| !is_kept);
-        witness.extend(late.or_else(failed));
+    if let Some((named, one_more)) = proof.unwritten_value() {
+        witness.extend(one_more);
         witness.sort_unstable();
         witness.dedup();
+        return Some(named);
     }
-    witness
+    proof.stale_read().or_else(|| proof.lost_update())
 }
 
 /// What is said where there is nothing better, of calls and the operations that they are of, from a state on that
@@ -75,9 +62,9 @@ struct Proof<'a> {
 
 /// Why one value is older than another.
 enum Older {
-    /// The operation that left the newer one says so.
-    Itself,
-    /// Somebody saw or wrote the older one before somebody began to see or write the newer one.
+    /// Whoever wrote it was over before the operation began that left or saw the newer one.
+    Over,
+    /// It was there once, and this shows that it was before the newer one.
     Seen(String),
 }
 
@@ -145,29 +132,34 @@ impl<'a> Proof<'a> {
         self.operations.iter().find_map(|read| Some((read, unwritten(read)?)))
     }
 
-    /// Somebody saw a value that nobody had written.
-    fn unwritten_value(&self) -> Option<Named> {
+    /// Somebody saw a value that nobody had written; who began too late to write it, or failed to, is named.
+    fn unwritten_value(&self) -> Option<(Named, Option<OperationId>)> {
         let (read, value) = self.seen_unwritten()?;
         let (process, name) = (read.process, self.value(value));
-        let words = match self.writers(value) {
-            [write] => format!(
-                "process {process} saw {name} before process {} began to write it, and nobody else \
-                 wrote it there",
-                write.process
-            ),
-            [first, ..] => format!(
-                "process {process} saw {name} before process {} began to write it, who was the first to",
-                first.process
-            ),
-            [] if self.kept.contains(&value) => format!(
-                "process {process} saw {name}, which nobody wrote in the place of anything else"
-            ),
-            [] => format!(
-                "process {process} saw {name}, which nobody wrote there{}",
-                but_who_failed(self.object.history, self.failed_to_write(value, read)),
-            ),
+        let is_kept = self.kept.contains(&value);
+        let anew = if is_kept { " in the place of anything else" } else { "" };
+        let (words, named) = match self.writers(value) {
+            [] if is_kept => {
+                (format!("process {process} saw {name}, which nobody wrote{anew}"), None)
+            }
+            [] => {
+                let failed = self.failed_to_write(value, read);
+                let but = but_who_failed(self.object.history, failed);
+                (format!("process {process} saw {name}, which nobody wrote there{but}"), failed)
+            }
+            [first, rest @ ..] => {
+                let others = match rest {
+                    [] => format!("and nobody else wrote it there{anew}"),
+                    _ => format!("who was the first to{anew}"),
+                };
+                let words = format!(
+                    "process {process} saw {name} before process {} began to write it, {others}",
+                    first.process
+                );
+                (words, Some(first.id))
+            }
         };
-        Some(("unwritten-value", vec![words], None))
+        Some((("unwritten-value", vec![words], None), named))
     }
 
     /// Who tried to write a value where somebody saw it, and failed.
@@ -177,28 +169,32 @@ impl<'a> Proof<'a> {
 
     /// Somebody saw a value although a newer one had been acknowledged or seen before.
     fn stale_read(&self) -> Option<Named> {
-        for read in &self.operations {
-            let Some(value) = shown(read) else { continue };
-            for newer in self.operations.iter().filter(|newer| newer.precedes(read)) {
-                let holds = left_or_shown(newer).filter(|holds| *holds != value);
-                let why = holds.and_then(|holds| {
-                    let why = self.is_older(value, holds, newer, read)?;
-                    self.shows_newer(value, holds, newer, &why).then_some(why)
-                });
-                if let Some(why) = why {
-                    // What it comes to is said last: it is the one sentence that tables show.
-                    let last = self.stale_words(read, newer, value, &why);
-                    let why = match why {
-                        Older::Seen(why) => Some(why),
-                        Older::Itself => self.not_shown(read, value),
-                    };
-                    let words: Vec<String> = why.into_iter().chain([last]).collect();
-                    let contrast = not_older(self.object.history, read.id, newer);
-                    return Some(("stale-read", words, Some(contrast)));
-                }
-            }
-        }
-        None
+        let mut pairs = self.operations.iter().flat_map(|read| {
+            let newer = self.operations.iter().filter(|newer| newer.precedes(read));
+            newer.map(move |newer| (read, newer))
+        });
+        let stale = |(read, newer): (&'_ Operation<'a>, &'_ Operation<'a>)| {
+            let value = shown(read)?;
+            let holds = left_or_shown(newer).filter(|holds| *holds != value)?;
+            let why = self.is_older(value, holds, newer, read)?;
+            self.shows_newer(value, holds, newer, &why).then(|| {
+                // What it comes to is said last: it is the one sentence that tables show.
+                let last = self.stale_words(read, newer, value, &why);
+                let first = match why {
+                    Older::Seen(why) => Some(why),
+                    Older::Over => self.all_over(read, value),
+                };
+                let contrast = not_older(self.object.history, read.id, newer);
+                ("stale-read", first.into_iter().chain([last]).collect(), Some(contrast))
+            })
+        };
+        pairs.find_map(stale)
+    }
+
+    /// Of those who may have written a value by the time an operation was over, who was over last.
+    fn last_write(&self, value: ValueId, end: &Operation<'a>) -> Option<&Operation<'a>> {
+        let time = |write: &&Operation<'a>| write.completed.map_or(u32::MAX, |event| event.0);
+        self.writers_by(value, end).max_by_key(time)
     }
 
     /// Whether a value is certainly older than the one that operation `by` left or saw, as far as
@@ -213,16 +209,34 @@ impl<'a> Proof<'a> {
         let is_single = self.is_single(value, read);
         let is_kept = |value: ValueId| self.kept.contains(&value);
         let all_over = self.writers_by(value, read).all(|write| write.precedes(by));
+        let is_shown = |write: &Operation<'_>| self.operations.iter().any(|op| op.id == write.id);
+        let last_is_shown = self.last_write(value, read).is_none_or(is_shown);
         // Whoever saw something else after all writes of a value, saw what came after it.
-        if all_over && !is_kept(value) && !is_kept(newer) {
-            return Some(Older::Itself);
-        }
         let left_by = by.is_ok() && by.value_written() == Some(newer);
-        if left_by {
-            let mut before = self.operations.iter().filter(|saw| saw.precedes(by));
-            let is_seen = shown(by) == Some(value) || before.any(|saw| shown(saw) == Some(value));
-            if all_over || is_single && is_seen {
-                return Some(Older::Itself);
+        if all_over && last_is_shown && (left_by || !is_kept(value) && !is_kept(newer)) {
+            return Some(Older::Over);
+        }
+        if left_by && is_single {
+            let is_seen = |saw: &&Operation<'_>| saw.precedes(by) && shown(saw) == Some(value);
+            let saw = if shown(by) == Some(value) {
+                Some(format!("process {} replaced it", by.process))
+            } else {
+                self.operations.iter().find(is_seen).map(|saw| {
+                    format!(
+                        "process {} had seen it by {}, before process {} began its write of {} at {}",
+                        saw.process,
+                        saw.completed_at.expect("what precedes has ended"),
+                        by.process,
+                        self.value(newer),
+                        by.invoked_at,
+                    )
+                })
+            };
+            if let Some(saw) = saw {
+                let (value, once) = (self.value(value), self.once(&[value]));
+                return Some(Older::Seen(format!(
+                    "{value} is the older one: it {once}, and {saw}"
+                )));
             }
         }
         // Each was there once, without a break: one of them came first as a whole.
@@ -277,30 +291,41 @@ impl<'a> Proof<'a> {
         writes(newer).any(|write| !is_before_all(write))
     }
 
-    /// How many writes of a value there were that the witness does not show. It shows the one that was
+    /// Whether somebody may have written a value after an operation was over.
+    fn comes_again(&self, read: &Operation<'a>, value: ValueId) -> bool {
+        self.writers_by(value, read).count() < self.writers(value).len()
+    }
+
+    /// That all writes of a value were over by then, where the witness does not show each. It shows the one that was
     /// over last.
-    fn not_shown(&self, read: &Operation<'a>, value: ValueId) -> Option<String> {
-        let is_shown =
-            |write: &&Operation<'a>| self.operations.iter().any(|shown| shown.id == write.id);
+    fn all_over(&self, read: &Operation<'a>, value: ValueId) -> Option<String> {
+        let last = self.last_write(value, read)?;
+        let is_shown = |write: &&Operation<'a>| {
+            write.id == last.id || self.operations.iter().any(|shown| shown.id == write.id)
+        };
         let all = self.writers_by(value, read).count();
         let shown = self.writers_by(value, read).filter(is_shown).count();
-        let ends = self.writers_by(value, read).filter_map(|write| write.completed_at);
-        let over = ends.max().filter(|_| shown < all)?;
+        let over = last.completed_at.filter(|_| shown < all)?;
+        let when = match read.completed_at.filter(|_| self.comes_again(read, value)) {
+            Some(end) => format!(" before {end}"),
+            None => String::new(),
+        };
         let (key, value) = (self.object.history.key(*read.op.key()), self.value(value));
         Some(format!(
-            "all {all} operations that may have made {key} hold {value} were over by {over}; of these, the one \
+            "all {all} operations that may have made {key} hold {value}{when} were over by {over}; of these, the one \
              that was over last is shown"
         ))
     }
 
     fn stale_words(
         &self,
-        read: &Operation<'_>,
+        read: &Operation<'a>,
         newer: &Operation<'_>,
         value: ValueId,
         why: &Older,
     ) -> String {
         let key = self.object.history.key(*read.op.key());
+        let comes_again = self.comes_again(read, value);
         let value = self.value(value);
         let Operation { process, invoked_at, .. } = *read;
         let ended = newer.completed_at.expect("what precedes has ended");
@@ -317,7 +342,8 @@ impl<'a> Proof<'a> {
         let so = match why {
             // A write of it may have been under way then; what shows that it is older was said.
             Older::Seen(_) => format!("{value} is the older one"),
-            Older::Itself => format!("nothing made it {value} after it"),
+            Older::Over if comes_again => format!("nothing had made it {value} again by then"),
+            Older::Over => format!("nothing made it {value} after it"),
         };
         format!(
             "process {process} saw {key} = {value} after {invoked_at}, but {had} {ended}, before \
@@ -325,12 +351,14 @@ impl<'a> Proof<'a> {
         )
     }
 
-    /// Two compare-and-sets replaced the same value, which was there once.
+    /// Two compare-and-sets put something else in the place of the same value, which was there once.
     fn lost_update(&self) -> Option<Named> {
+        let taken =
+            |update: &Operation<'_>| replaced(update).filter(|from| !may_write(update, *from));
         for (index, first) in self.operations.iter().enumerate() {
-            let Some(from) = replaced(first) else { continue };
+            let Some(from) = taken(first) else { continue };
             let mut others = self.operations[index + 1..].iter();
-            let Some(second) = others.find(|other| replaced(other) == Some(from)) else { continue };
+            let Some(second) = others.find(|other| taken(other) == Some(from)) else { continue };
             if self.is_single(from, first) && self.is_single(from, second) {
                 let words = format!(
                     "processes {} and {} both replaced {}, which {}",

@@ -23,7 +23,7 @@ use super::zones::{Judged, Zones};
 use super::{Named, OfKey, RegisterCall, Registers, anomaly, is_blind, naming, seen, written};
 use crate::checker::linearizable::search::{Budget, Found, search};
 use crate::checker::words::told;
-use crate::history::{History, KeyId, Op, OperationId, ValueId};
+use crate::history::{History, KeyId, Op, Operation, OperationId, ValueId};
 use crate::model::cas_register::{CasOp, CasRegister};
 use crate::verdict::Anomaly;
 
@@ -81,10 +81,10 @@ pub(super) fn of_overwritten(
         .into_iter()
         .map(|place| (of_key.ids[place], of_key.calls[place].clone()))
         .collect();
-    let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let named = naming::name(object, of_key, &operations)
-        .unwrap_or_else(|| OfRegister::new(object.initial, of_key).no_order(object.history, &part));
-    let operations = naming::with_named(object, of_key, operations);
+    let mut operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
+    let named = naming::name(object, of_key, &mut operations).unwrap_or_else(|| {
+        OfRegister::new(object.initial, of_key).no_order(object.history, of_key, &part)
+    });
     anomaly(object.history, operations, of_key.ids[found.read], named)
 }
 
@@ -102,10 +102,9 @@ fn explain(object: &Registers<'_>, of_key: &OfKey, part: Part, guess: Option<u32
         Some(counted) => of_register.smallest_of(counted, None),
         None => of_register.smallest_of(part, guess),
     };
-    let operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
-    let mut named = naming::name(object, of_key, &operations)
-        .unwrap_or_else(|| of_register.no_order(history, &part));
-    let operations = naming::with_named(object, of_key, operations);
+    let mut operations: Vec<OperationId> = part.iter().map(|(id, _)| *id).collect();
+    let mut named = naming::name(object, of_key, &mut operations)
+        .unwrap_or_else(|| of_register.no_order(history, of_key, &part));
     let left_out = of_register.not_shown(history, of_key, &part).into_iter();
     // What it comes to is said last.
     let last = named.1.len().saturating_sub(1);
@@ -222,7 +221,16 @@ impl OfRegister {
     /// Whoever failed without saying what was there may have found anything that is not in the part, and was not followed
     /// by another write before: each of them gets a write of its own, without an answer, where there is any.
     fn standing_alone(&self, part: &[(OperationId, RegisterCall)]) -> (Vec<RegisterCall>, usize) {
-        let mut events: Vec<u32> = part
+        self.with_answers(part, part)
+    }
+
+    /// The calls of a part, standing alone, with these answers.
+    fn with_answers(
+        &self,
+        part: &[(OperationId, RegisterCall)],
+        answered: &[(OperationId, RegisterCall)],
+    ) -> (Vec<RegisterCall>, usize) {
+        let mut events: Vec<u32> = answered
             .iter()
             .flat_map(|(_, call)| [Some(call.invoked), call.ret.map(|_| call.completed)])
             .flatten()
@@ -240,7 +248,8 @@ impl OfRegister {
         };
         let mut calls: Vec<RegisterCall> = part
             .iter()
-            .map(|(_, call)| {
+            .zip(answered)
+            .map(|((_, call), (_, answered))| {
                 let op = match call.op {
                     CasOp::Read => CasOp::Read,
                     CasOp::Write(value) => CasOp::Write(number(value)),
@@ -252,8 +261,8 @@ impl OfRegister {
                     }
                     CasOp::Cas(from, to) => CasOp::Cas(number(from), number(to)),
                 };
-                let ret = call.ret.map(|ret| ret.map(&mut number));
-                let completed = if ret.is_some() { place(call.completed) } else { u32::MAX };
+                let ret = answered.ret.map(|ret| ret.map(&mut number));
+                let completed = if ret.is_some() { place(answered.completed) } else { u32::MAX };
                 RegisterCall { op, ret, invoked: place(call.invoked), completed }
             })
             .collect();
@@ -271,30 +280,38 @@ impl OfRegister {
     /// Of the values that somebody read or replaced in a part, how many writes are not in it: nobody can have seen them.
     fn not_shown(&self, history: &History, of_key: &OfKey, part: &Part) -> Option<String> {
         let (writes, end) = self.writes_of(part);
-        // How each value was found, and until when that may have been.
-        let mut found: FxHashMap<ValueId, Vec<(&str, u32)>> = FxHashMap::default();
-        for (_, call) in part {
+        // Who found each value, how, and until when; and what was replaced that may be of somebody who is not shown.
+        let mut found: FxHashMap<ValueId, Vec<(OperationId, &str, u32)>> = FxHashMap::default();
+        let mut of_others = BTreeSet::new();
+        for (id, call) in part {
             let (value, how, until) = match call.op {
                 CasOp::Cas(from, _) if written(call).is_some() => {
                     let until = if call.ret.is_some() { call.completed } else { end };
-                    let is_explained = self.is_explained(call, from, &writes, end);
-                    (is_explained.then_some(from), "replaced", until)
+                    if !self.is_explained(call, from, &writes, end) {
+                        of_others.insert(from);
+                        continue;
+                    }
+                    (Some(from), "replaced", until)
                 }
                 _ => (seen(call), "read", call.completed),
             };
             if let Some(value) = value {
-                found.entry(value).or_default().push((how, until));
+                found.entry(value).or_default().push((*id, how, until));
             }
         }
-        let (mut left_out, mut ways, mut values) = (0, BTreeSet::new(), BTreeSet::new());
+        let (mut left_out, mut finds, mut values) = (0, BTreeSet::new(), BTreeSet::new());
         for (id, call) in of_key.ids.iter().zip(&of_key.calls) {
             let Some(value) = brings(call) else { continue };
-            let by =
-                found.get(&value).into_iter().flatten().filter(|(_, until)| call.invoked < *until);
-            let by: Vec<&str> = by.map(|(how, _)| *how).collect();
+            let by: Vec<_> = found
+                .get(&value)
+                .into_iter()
+                .flatten()
+                .filter(|(_, _, until)| call.invoked < *until)
+                .map(|(by, how, _)| (*how, *by))
+                .collect();
             if !by.is_empty() && part.iter().all(|(shown, _)| shown != id) {
                 left_out += 1;
-                ways.extend(by);
+                finds.extend(by);
                 values.insert(value);
             }
         }
@@ -304,9 +321,19 @@ impl OfRegister {
             1 => ("one more write".to_owned(), "it"),
             many => (format!("{many} more writes"), "each"),
         };
-        let found = Vec::from_iter(ways).join(" or ");
+        let ways = BTreeSet::from_iter(finds.iter().map(|(how, _)| *how));
+        let ways = Vec::from_iter(ways).join(" or ");
+        let what = if values.is_disjoint(&of_others) {
+            format!("what was {ways}")
+        } else {
+            let by = |(how, id): &(&str, OperationId)| {
+                let Operation { process, invoked_at, .. } = history.operation(*id);
+                format!("what process {process} {how} after {invoked_at}")
+            };
+            finds.iter().map(by).collect::<Vec<_>>().join(", or ")
+        };
         Some(format!(
-            "{count} of {} cannot be what was {found}: after {each} was over, and before that was {found}, \
+            "{count} of {} cannot be {what}: after {each} was over, and before that was {ways}, \
              somebody left or saw something else",
             names.join(", ")
         ))
@@ -335,12 +362,22 @@ impl OfRegister {
         part.iter().filter_map(sentence).collect()
     }
 
-    /// That a part has no order, in words.
-    fn no_order(&self, history: &History, part: &[(OperationId, RegisterCall)]) -> Named {
+    /// That a part has no order, in words. Answers that went while it was made smaller are told, and so they count.
+    fn no_order(
+        &self,
+        history: &History,
+        of_key: &OfKey,
+        part: &[(OperationId, RegisterCall)],
+    ) -> Named {
         let mut part = part.to_vec();
         part.sort_by_key(|(_, call)| call.invoked);
         let mut ids = part.iter().map(|(id, _)| *id);
-        let (calls, _) = self.standing_alone(&part);
+        let as_it_was = |(id, _): &(OperationId, RegisterCall)| {
+            let place = of_key.ids.binary_search(id).expect("a part is of its key");
+            (*id, of_key.calls[place].clone())
+        };
+        let answered: Part = part.iter().map(as_it_was).collect();
+        let (calls, _) = self.with_answers(&part, &answered);
         // What is assumed to have been brought has the room before an event.
         let with_source = |call: RegisterCall| {
             let id = if call.invoked % 2 == 1 { ids.next() } else { None };

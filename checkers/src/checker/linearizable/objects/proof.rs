@@ -60,9 +60,15 @@ pub(super) fn explain<S: Object>(history: &History, object: &OfKey<S>, stuck: us
     operations.dedup();
     let named = match &words.sentences[..] {
         [] => {
-            let calls = part.calls.iter().map(|(id, call)| (Source::Shown(*id), call.clone()));
-            let start = (&part.start, part.shown_by);
-            naming::no_order(history, start, &calls.collect::<Vec<_>>())
+            // Answers that went while it was made smaller are told, and so they count; but for what may have been in
+            // a start that was found then.
+            let is_same_start = part.shown_by == object.shown_by;
+            let answered = |(id, call): &(OperationId, Call<S>)| {
+                let as_it_was = whole.calls.iter().find(|(other, _)| is_same_start && other == id);
+                (Source::Shown(*id), as_it_was.map_or(call, |(_, call)| call).clone())
+            };
+            let calls: Vec<_> = part.calls.iter().map(answered).collect();
+            naming::no_order(history, (&part.start, part.shown_by), &calls)
         }
         _ => (NOT_LINEARIZABLE, words.sentences, words.contrast),
     };
