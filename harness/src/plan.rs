@@ -1,6 +1,8 @@
 //! Plans: what the runs of a campaign share. A plan and a seed decide a run.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -247,6 +249,9 @@ struct CampaignFile {
 }
 
 /// What names of plans are.
+/// The longest that a campaign file may be.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
 const NAMES: &str = "name must have 1 to 64 letters, digits, `-` and `_`, and begin with no `-`";
 
 /// The campaign that runs when none is named: every mode of the reference store under faults.
@@ -261,8 +266,14 @@ pub const TRADEOFFS: &str = include_str!("../campaigns/tradeoffs.toml");
 /// Where the file cannot be read, is no campaign file, or names what does not exist; the error says
 /// where and what would have done.
 pub fn load(file: &Path, systems: &[system::Registration]) -> Result<Vec<Plan>, PlanError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|cause| PlanError::Unreadable { file: file.to_owned(), cause })?;
+    let unreadable = |cause| PlanError::Unreadable { file: file.to_owned(), cause };
+    let mut text = String::new();
+    let opened = File::open(file).map_err(unreadable)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let long = format!("is longer than {FILE_BYTES_MAX} bytes, which no campaign file is");
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, long)));
+    }
     parse(&text, file, systems)
 }
 

@@ -7,7 +7,8 @@ use crate::seed::Ratio;
 
 /// The most that a fault may delay a message by, or wait between two things that it does.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// The longest that a fault may keep a node busy with one message, as long as a plan may.
+/// The longest that a fault may keep a node busy with one message, as long as a plan may, or with one sync: what is under
+/// way when the fault ends goes on for so long.
 const COST_MAX: Duration = Duration::from_secs(1);
 /// The shortest time for which a link that flaps is cut, and then whole.
 const FLAP_MIN: Duration = Duration::from_millis(1);
@@ -83,7 +84,7 @@ fn refusal_of_defect(defect: Defect) -> Option<String> {
         (!(1..=NUMBER_MAX).contains(&number)).then_some(says)
     };
     match defect {
-        Defect::Slow { longest } => too_long("makes syncs take up to", longest, WAIT_MAX),
+        Defect::Slow { longest } => too_long("makes syncs take up to", longest, COST_MAX),
         Defect::Error { one_of } => no_number("lets one operation of a disk fail of", one_of),
         Defect::BitFlip { bits } => no_number("flips as many bits as", bits),
         Defect::Full | Defect::SyncFail | Defect::LostWrites | Defect::Rollback => None,

@@ -179,7 +179,7 @@ impl World {
                 nodes.iter().for_each(|node| self.set_wrong(*node, planned));
                 target::list(&nodes) + &planned.fault.error_of_clocks()
             }
-            Fault::Wipe { target } => self.wipe(id, &observed.resolve(target, &mut stream)),
+            Fault::Wipe { target } => self.wipe(planned, &observed.resolve(target, &mut stream)),
             Fault::Membership { change } => self.change_members(change, &mut stream),
             Fault::Pause { target } => self.pause(id, &observed.resolve(target, &mut stream)),
             Fault::Kill { target } => self.kill(id, observed.resolve(target, &mut stream)),
@@ -358,13 +358,12 @@ impl World {
         }
     }
 
-    /// Takes power and disk from nodes, unless one of them all is not whole yet: then what only one more
-    /// disk has would be lost with it. Returns in words whom it hit.
-    fn wipe(&mut self, fault: FaultId, nodes: &[NodeId]) -> String {
-        if let Some(reason) = self.spares_disks() {
+    /// Takes power and disk from nodes, unless [disks are spared](Self::spares_disks). Returns in words whom it hit.
+    fn wipe(&mut self, planned: &Planned, nodes: &[NodeId]) -> String {
+        if let Some(reason) = self.spares_disks(planned) {
             return reason;
         }
-        self.emptied.clear();
+        let fault = planned.id;
         for id in nodes {
             self.stop(*id);
             let bytes = self.lose_disk(fault, *id);
@@ -375,8 +374,15 @@ impl World {
         target::list(nodes)
     }
 
-    /// Why no disk may be lost now, in words, if so.
-    fn spares_disks(&self) -> Option<String> {
+    /// Why no disk may be lost now, in words, if so: where one of all nodes is not whole yet, what only one more disk has
+    /// would be lost with it. A fault that the plan names asks for just that.
+    fn spares_disks(&mut self, planned: &Planned) -> Option<String> {
+        // Of those that had been emptied before, only those that still are count with the ones of this fault.
+        let lost = |id: &NodeId| self.shared.node(*id).lost.get();
+        self.emptied.retain(lost);
+        if planned.scripted {
+            return None;
+        }
         if let Some(id) = self.lost() {
             return Some(format!("{NOBODY}, n{id} {NOT_WHOLE}"));
         }

@@ -341,7 +341,7 @@ fn a_schedule_with_a_defect_that_no_disk_has_is_refused() {
     let config = under(Engine::Event, Quirk::None, Defect::Full, (2000, 2100)).config;
     let long = Duration::from_secs(7200);
     for (defect, words) in [
-        (Defect::Slow { longest: long }, "makes syncs take up to 7200s, and 3600s is the most"),
+        (Defect::Slow { longest: long }, "makes syncs take up to 7200s, and 1s is the most"),
         (Defect::Error { one_of: 0 }, "fail of 0, which has to lie within 1 to 1000"),
         (Defect::BitFlip { bits: 5000 }, "as many bits as 5000, which has to lie within 1 to"),
     ] {

@@ -18,12 +18,9 @@ impl World {
     ) -> String {
         let fault = planned.id;
         if matches!(defect, Defect::BitFlip { .. } | Defect::Rollback)
-            && let Some(reason) = self.spares_disks()
+            && let Some(reason) = self.spares_disks(planned)
         {
             return reason;
-        }
-        if matches!(defect, Defect::BitFlip { .. }) {
-            self.emptied.clear();
         }
         let words = target::list(&nodes);
         for id in &nodes {
