@@ -32,6 +32,23 @@ fn a_proof_about_a_queue_shows_who_took_what_an_unanswered_dequeue_might_have() 
 }
 
 #[test]
+fn an_order_of_what_is_shown_goes_on_over_answers_that_the_proof_does_not_need() {
+    let verdict = Linearizable::new(Limits::default()).check(&history(
+        "
+        1 invoke enqueue q 3
+        1 ok
+        0 invoke enqueue q 1
+        2 invoke dequeue q
+        2 ok 1
+        0 ok
+        ",
+    ));
+    let words = &verdict.anomalies()[0].explanation;
+    let order = "process 1 did enqueue q 3; process 0 did enqueue q 1";
+    assert_eq!(words[3], format!("no order goes further than this one: {order}"));
+}
+
+#[test]
 fn what_is_wrong_with_a_queue_is_said_in_the_words_of_its_own_checker() {
     let turned = |key: &str, first: u32, second: u32| {
         format!(
