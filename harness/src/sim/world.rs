@@ -376,10 +376,7 @@ impl World {
 
     /// Why no disk may be lost now, in words, if so: where one of all nodes is not whole yet, what only one more disk has
     /// would be lost with it. A fault that the plan names asks for just that.
-    fn spares_disks(&mut self, planned: &Planned) -> Option<String> {
-        // Of those that had been emptied before, only those that still are count with the ones of this fault.
-        let lost = |id: &NodeId| self.shared.node(*id).lost.get();
-        self.emptied.retain(lost);
+    fn spares_disks(&self, planned: &Planned) -> Option<String> {
         if planned.scripted {
             return None;
         }

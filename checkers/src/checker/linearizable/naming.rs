@@ -173,7 +173,7 @@ impl<'a> Proof<'a> {
             let newer = self.operations.iter().filter(|newer| newer.precedes(read));
             newer.map(move |newer| (read, newer))
         });
-        let stale = |(read, newer): (&'_ Operation<'a>, &'_ Operation<'a>)| {
+        let stale = |(read, newer): (&Operation<'a>, &Operation<'a>)| {
             let value = shown(read)?;
             let holds = left_or_shown(newer).filter(|holds| *holds != value)?;
             let why = self.is_older(value, holds, newer, read)?;
@@ -209,8 +209,7 @@ impl<'a> Proof<'a> {
         let is_single = self.is_single(value, read);
         let is_kept = |value: ValueId| self.kept.contains(&value);
         let all_over = self.writers_by(value, read).all(|write| write.precedes(by));
-        let is_shown = |write: &Operation<'_>| self.operations.iter().any(|op| op.id == write.id);
-        let last_is_shown = self.last_write(value, read).is_none_or(is_shown);
+        let last_is_shown = self.last_write(value, read).is_none_or(|write| self.shows(write));
         // Whoever saw something else after all writes of a value, saw what came after it.
         let left_by = by.is_ok() && by.value_written() == Some(newer);
         if all_over && last_is_shown && (left_by || !is_kept(value) && !is_kept(newer)) {
@@ -291,6 +290,11 @@ impl<'a> Proof<'a> {
         writes(newer).any(|write| !is_before_all(write))
     }
 
+    /// Whether an operation is one of the witness.
+    fn shows(&self, operation: &Operation<'_>) -> bool {
+        self.operations.iter().any(|shown| shown.id == operation.id)
+    }
+
     /// Whether somebody may have written a value after an operation was over.
     fn comes_again(&self, read: &Operation<'a>, value: ValueId) -> bool {
         self.writers_by(value, read).count() < self.writers(value).len()
@@ -300,11 +304,8 @@ impl<'a> Proof<'a> {
     /// over last.
     fn all_over(&self, read: &Operation<'a>, value: ValueId) -> Option<String> {
         let last = self.last_write(value, read)?;
-        let is_shown = |write: &&Operation<'a>| {
-            write.id == last.id || self.operations.iter().any(|shown| shown.id == write.id)
-        };
         let all = self.writers_by(value, read).count();
-        let shown = self.writers_by(value, read).filter(is_shown).count();
+        let shown = self.writers_by(value, read).filter(|write| self.shows(write)).count();
         let over = last.completed_at.filter(|_| shown < all)?;
         let when = match read.completed_at.filter(|_| self.comes_again(read, value)) {
             Some(end) => format!(" before {end}"),
